@@ -1,0 +1,1 @@
+"""Is this LLM gateway, on this cluster, faithful, fast and safe enough to sign off?"""

@@ -1,0 +1,1 @@
+"""The clusters that the features run on, behind one interface."""

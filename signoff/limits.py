@@ -1,0 +1,34 @@
+"""The one table of time limits. Every wait in the suite names a row of it; nothing waits without one."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How long to wait, and how often to look, in seconds."""
+
+    seconds: float
+    every: float = 0.2
+
+
+CONTROL_PLANE_READY = Limit(60, every=0.05)
+NODES_READY = Limit(30, every=0.05)
+NAMESPACE_READY = Limit(20, every=0.1)
+PROCESS_EXIT = Limit(10, every=0.02)
+
+BACKEND_READY = Limit(900)
+"""vLLM imports for half a minute; on a new machine its environment is installed first."""
+GATEWAY_READY = Limit(420)
+POD_SCHEDULED = Limit(30)
+POD_PENDING = Limit(20)
+SCALED_DOWN = Limit(90)
+SERVICE_ANSWERS = Limit(30)
+GATEWAY_NOTICES = Limit(60)
+"""How long the gateway may take to serve again once its backend is back (it cools a failed deployment down)."""
+
+REQUEST = Limit(60)
+PROMPT_ERROR = Limit(30)
+"""In Gaming Mode a caller must hear of it within this time: the timeout that the story's router_settings name."""
+
+HOPELESS_GRACE = Limit(15)
+"""How long a state that does not mend itself (ErrImagePull, Unschedulable, a crash loop) may last before a wait ends early."""
