@@ -31,4 +31,4 @@ PROMPT_ERROR = Limit(30)
 """In Gaming Mode a caller must hear of it within this time: the timeout that the story's router_settings name."""
 
 HOPELESS_GRACE = Limit(15)
-"""How long a state that does not mend itself (ErrImagePull, Unschedulable, a crash loop) may last before a wait ends early."""
+"""How long a state that does not mend itself (ErrImagePull, Unschedulable, ...) may last before a wait ends early."""

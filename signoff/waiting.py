@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from signoff.limits import HOPELESS_GRACE, Limit
 
 T = TypeVar("T")
 
 
-class NotYet(Exception):  # noqa: N818 - a state of the wait, not a failure
+class NotYet(Exception):
     """Raised by a look that does not hold yet; its text is the observation that a failed wait reports."""
 
 
@@ -21,7 +21,7 @@ class Hopeless(NotYet):
         self.grace = grace
 
 
-class WaitFailed(AssertionError, Generic[T]):
+class WaitFailed(AssertionError):
     """The wait ended without its condition: what was awaited, for how long, and what was seen last."""
 
     def __init__(self, awaited: str, waited: float, observation: str, *, hopeless: bool) -> None:

@@ -1,0 +1,141 @@
+"""The manifests as they will be applied: read, checked, and with the run's overrides in them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from signoff import story
+from signoff.errors import SignoffError
+
+CHECKSUM = "checksum/config"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One Kubernetes object and the file that it stands in. `sha256` is the file's, for the report."""
+
+    file: Path
+    sha256: str
+    body: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Kind and name, as a person would say it: `Deployment/litellm`."""
+        return f"{self.body['kind']}/{self.body['metadata']['name']}"
+
+
+def load(folder: Path) -> list[Manifest]:
+    """Read the files that the folder's kustomization.yaml lists under `resources`, in that order.
+
+    The pod templates' config checksum is filled in from the ConfigMaps beside them, so that a changed configuration
+    rolls the pods.
+
+    Raises:
+        SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object.
+    """
+    kustomization = folder / "kustomization.yaml"
+    names = [name for document in _documents(kustomization) for name in document.get("resources", [])]
+    if not names:
+        raise SignoffError(
+            "the folder lists no manifests", where=str(kustomization), hint="name them under `resources:`"
+        )
+    found = [_manifest(folder / name, document) for name in names for document in _documents(folder / name)]
+    return with_checksums(found)
+
+
+def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None]) -> list[Manifest]:
+    """Let `change` edit a copy of each object, then bring the checksums up to date."""
+    changed = []
+    for manifest in manifests:
+        body = deepcopy(manifest.body)
+        change(body)
+        changed.append(replace(manifest, body=body))
+    return with_checksums(changed)
+
+
+def with_image(manifests: list[Manifest], image: str) -> list[Manifest]:
+    """Use `image` in every container of every workload."""
+
+    def change(body: dict[str, Any]) -> None:
+        for container in containers(body):
+            container["image"] = image
+
+    return transform(manifests, change)
+
+
+def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[dict[str, Any]], None]) -> list[Manifest]:
+    """A second gateway called `name` beside the first: the same manifests with `edit` applied to its config.yaml.
+
+    Every object, label, selector and reference to the ConfigMap carries the new name, so neither gateway's Service or
+    selector matches the other's pods. Objects that claim the host name from outside are left out.
+    """
+    kinds = {"ConfigMap", "Deployment", "Service"}
+
+    def change(body: dict[str, Any]) -> None:
+        text = json.dumps(body)
+        text = text.replace(f'"app.kubernetes.io/name": "{story.GATEWAY}"', f'"app.kubernetes.io/name": "{name}"')
+        text = text.replace(f'"{story.GATEWAY}-config"', f'"{name}-config"')
+        body.clear()
+        body.update(json.loads(text))
+        if body["metadata"]["name"] == story.GATEWAY:
+            body["metadata"]["name"] = name
+        if body["kind"] == "ConfigMap":
+            config = yaml.safe_load(body["data"]["config.yaml"])
+            edit(config)
+            body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+
+    return transform([m for m in manifests if m.body["kind"] in kinds], change)
+
+
+def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The containers of a workload, init containers included; none for other objects."""
+    spec = body.get("spec", {}).get("template", {}).get("spec", {})
+    return [*spec.get("initContainers", []), *spec.get("containers", [])]
+
+
+def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
+    """Write into each pod template that carries the checksum annotation the SHA-256 of the ConfigMaps beside it."""
+    data = [m.body["data"] for m in manifests if m.body["kind"] == "ConfigMap"]
+    digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    result = []
+    for manifest in manifests:
+        body = deepcopy(manifest.body)
+        annotations = body.get("spec", {}).get("template", {}).get("metadata", {}).get("annotations", {})
+        if CHECKSUM in annotations:
+            annotations[CHECKSUM] = digest
+        result.append(replace(manifest, body=body))
+    return result
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    try:
+        parsed = [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+    except FileNotFoundError:
+        raise SignoffError(
+            "a manifest is missing", where=str(file), hint="check `resources:` and --manifests"
+        ) from None
+    except yaml.YAMLError as error:
+        raise SignoffError(
+            f"not valid YAML: {' '.join(str(error).split())}", where=str(file), hint="mend the file"
+        ) from None
+    for document in parsed:
+        if not isinstance(document, dict):
+            raise SignoffError("a YAML document is not a mapping", where=str(file), hint="mend the file")
+    return parsed
+
+
+def _manifest(file: Path, body: dict[str, Any]) -> Manifest:
+    missing = [key for key in ("apiVersion", "kind", "metadata") if not body.get(key)]
+    if not missing and not body["metadata"].get("name"):
+        missing = ["metadata.name"]
+    if missing:
+        raise SignoffError(
+            f"not a Kubernetes object: {', '.join(missing)} missing", where=str(file), hint="mend the file"
+        )
+    return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), body)
