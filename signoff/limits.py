@@ -32,3 +32,11 @@ PROMPT_ERROR = Limit(30)
 
 HOPELESS_GRACE = Limit(15)
 """How long a state that does not mend itself (ErrImagePull, Unschedulable, ...) may last before a wait ends early."""
+
+API_REQUEST = Limit(30)
+CLUSTER_DOWN = Limit(2, every=0.01)
+"""From the word to end a cluster until nothing of it is left."""
+DOWNLOAD_CONNECT = Limit(3)
+"""A machine without internet must hear of it quickly and go on to build."""
+BUILD_KUBERNETES = Limit(3600, every=10)
+"""Five minutes on two idle cores; `every` is the time between two lines of progress."""
