@@ -1,0 +1,20 @@
+@AC2
+Feature: Proxy requests to vLLM
+  LiteLLM is configured to use vLLM as the primary model backend
+
+  Background:
+    Given the ml namespace exists with vLLM deployment running
+    And LiteLLM is deployed via Kubernetes manifests
+
+  Scenario: Each chat completion reaches vLLM once
+    When I send 10 chat completions to LiteLLM
+    Then vLLM's own counter has grown by exactly 10 requests
+
+  Scenario Outline: Answers are in OpenAI API format
+    When I send a <kind> chat completion to LiteLLM
+    Then the answer is in OpenAI API format
+
+    Examples:
+      | kind     |
+      | plain    |
+      | streamed |
