@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from signoff.limits import API_REQUEST
+
 Json = dict[str, Any]
 
 _GONE = 410
@@ -69,7 +71,6 @@ class KubeApi:
         json: Any = None,
         content_type: str | None = None,
         params: dict[str, str] | None = None,
-        timeout: float = 30,
     ) -> Json:
         """Send one request and return the decoded object.
 
@@ -77,14 +78,14 @@ class KubeApi:
 
         Raises:
             ApiError: the server answered with an error.
-            aiohttp.ClientError, TimeoutError: there was no answer (within `timeout` seconds).
+            aiohttp.ClientError, TimeoutError: there was no answer within `limits.API_REQUEST`.
         """
         headers = {"Accept": "application/json"}
         body = None
         if json is not None:
             body = json_text.dumps(json).encode()
             headers["Content-Type"] = content_type or "application/json"
-        limit = aiohttp.ClientTimeout(total=timeout)
+        limit = aiohttp.ClientTimeout(total=API_REQUEST.seconds)
         async with self._open.request(
             method, self._server + path, data=body, headers=headers, params=params, timeout=limit
         ) as answer:
@@ -95,11 +96,11 @@ class KubeApi:
             return dict(decoded)
 
     async def watch(self, path: str, **params: str) -> AsyncIterator[tuple[str, Json]]:
-        """Follow a collection for ever: ("SYNC", list) at every (re)list, then ("ADDED" | "MODIFIED" | "DELETED", object).
+        """Follow a collection for ever: ("SYNC", list) at every (re)list, then (event type, object).
 
-        Each "SYNC" replaces all that was known before it. Survives an expired version (410), disconnects and restarts
-        of the API server; between tries it backs off up to 2 s. A refusal (401, 403) is raised, since waiting does
-        not mend it.
+        The event types are ADDED, MODIFIED and DELETED. Each "SYNC" replaces all that was known before it. Survives an
+        expired version (410), disconnects and restarts of the API server; between tries it backs off up to 2 s. A
+        refusal (401, 403) is raised, since waiting does not mend it.
         """
         failures = 0
         while True:
@@ -116,7 +117,7 @@ class KubeApi:
                     raise
                 if refused.status == _GONE:
                     continue
-            except (aiohttp.ClientError, TimeoutError, OSError):
+            except (aiohttp.ClientError, TimeoutError, OSError, ValueError):  # ValueError: a line was cut off
                 pass
             await asyncio.sleep(_BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)])
             failures += 1
@@ -142,6 +143,7 @@ class KubeApi:
                     version = obj["metadata"]["resourceVersion"]
                     if kind != "BOOKMARK":
                         yield kind, obj
+            await asyncio.sleep(_BACK_OFF_SECONDS[0])
 
 
 def _api_error(status: int, text: str) -> ApiError:

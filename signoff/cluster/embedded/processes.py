@@ -1,0 +1,143 @@
+"""Processes that never outlive their cluster: the parent-death signal, the subreaper, the mark and the last sweep.
+
+A parent-death signal reaches only direct children, so the supervisor is also the subreaper of its whole tree: orphaned
+grandchildren come to it, and `kill_descendants` finds them. The mark in the environment lets a later start find what
+a supervisor killed with SIGKILL left behind.
+"""
+
+import asyncio
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from signoff.limits import CLUSTER_DOWN
+
+MARK = "SIGNOFF_CLUSTER"
+"""The environment variable that every process of a cluster carries; its value is the cluster's folder."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
+
+
+def become_subreaper() -> None:
+    """Adopt every orphan among this process's descendants (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def dying_with(parent: int) -> Callable[[], None]:
+    """A `preexec_fn` that has the kernel kill the child when the spawning thread of `parent` ends."""
+
+    def in_child() -> None:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # the parent died before the line above
+            os._exit(1)
+
+    return in_child
+
+
+async def spawn(
+    argv: Sequence[str | Path], *, cluster: Path, log: Path, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a marked child that dies with this process and writes both its outputs to `log`.
+
+    Call it from the main thread: the parent-death signal follows the spawning thread.
+    """
+    with log.open("ab") as out:
+        return await asyncio.create_subprocess_exec(
+            *map(str, argv),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env={**(os.environ if env is None else env), MARK: str(cluster)},
+            preexec_fn=dying_with(os.getpid()),
+            start_new_session=True,
+        )
+
+
+def start_time(pid: int) -> int | None:
+    """When the process started, in clock ticks since boot, or None when there is none (or only its zombie)."""
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat after the command name, that is from `state` on (proc_pid_stat(5))."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+
+
+def pids() -> Iterator[int]:
+    """Every process that /proc shows."""
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def descendants(root: int) -> list[int]:
+    """All processes below `root`, zombies included."""
+    children: dict[int, list[int]] = {}
+    for pid in pids():
+        if fields := _stat(pid):
+            children.setdefault(int(fields[1]), []).append(pid)
+    found, queue = [], [root]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def kill_descendants(pid: int) -> bool:
+    """SIGKILL everything below `pid` until nothing is left; False if something outlasted `limits.CLUSTER_DOWN`.
+
+    When `pid` is this process, dead children are reaped as well.
+    """
+    deadline = time.monotonic() + CLUSTER_DOWN.seconds
+    while living := [each for each in descendants(pid) if not _reaped(each, parent=pid)]:
+        for each in living:
+            kill(each)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(CLUSTER_DOWN.every)
+    return True
+
+
+def _reaped(pid: int, *, parent: int) -> bool:
+    if parent != os.getpid():
+        return start_time(pid) is None
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return start_time(pid) is None
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, if it is still there."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def marked() -> Iterator[tuple[int, Path]]:
+    """Every living process of this user that carries the mark, with the folder that the mark names."""
+    prefix = MARK.encode() + b"="
+    for pid in pids():
+        try:
+            if Path(f"/proc/{pid}").stat().st_uid != os.getuid():
+                continue
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        for entry in environment.split(b"\0"):
+            if entry.startswith(prefix):
+                yield pid, Path(os.fsdecode(entry[len(prefix) :]))

@@ -1,0 +1,92 @@
+"""The loopback range of a cluster, so that two clusters on one machine never meet.
+
+EndpointSlices refuse loopback addresses. So a pod of slot n reports 10.(100+2n).x.y and listens on 127.(100+2n).x.y,
+and a Service's ClusterIP 10.(101+2n).x.y is served on 127.(101+2n).x.y.
+"""
+
+import socket
+from dataclasses import dataclass
+
+from signoff.errors import SignoffError
+
+SLOTS = 50
+_CLAIM_PORT = 61999
+
+
+def to_loopback(ip: str) -> str:
+    """Where the thing that Kubernetes knows as `ip` really listens.
+
+    >>> to_loopback("10.101.0.7")
+    '127.101.0.7'
+    """
+    return "127." + ip.split(".", 1)[1]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Range number `number`; it stays claimed for as long as `claim` is open."""
+
+    number: int
+    claim: socket.socket
+
+    @property
+    def pod_octet(self) -> int:
+        """The second number of every pod address."""
+        return 100 + 2 * self.number
+
+    @property
+    def service_octet(self) -> int:
+        """The second number of every ClusterIP."""
+        return self.pod_octet + 1
+
+    @property
+    def service_range(self) -> str:
+        """What the API server takes ClusterIPs from."""
+        return f"10.{self.service_octet}.0.0/16"
+
+    @property
+    def kubernetes_service(self) -> str:
+        """The ClusterIP of the Service `kubernetes`: by rule the first of the range."""
+        return f"10.{self.service_octet}.0.1"
+
+    @property
+    def control_plane(self) -> str:
+        """The address of etcd and the API server."""
+        return f"127.{self.pod_octet}.255.253"
+
+    def node(self, index: int) -> str:
+        """The address of node `index`, from 0."""
+        return f"127.{self.pod_octet}.255.{1 + index}"
+
+    def pod_prefix(self, index: int) -> str:
+        """The first three numbers of the addresses of the pods on node `index`."""
+        return f"10.{self.pod_octet}.{index}"
+
+
+def claim_slot() -> Slot:
+    """Take the first free range by binding a port in it, which the kernel frees when this process ends.
+
+    Raises:
+        SignoffError: all ranges are taken.
+    """
+    for number in range(SLOTS):
+        claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            claim.bind((f"127.{100 + 2 * number}.255.254", _CLAIM_PORT))
+            claim.listen(1)  # without it, a second bind with SO_REUSEADDR would be let through
+        except OSError:
+            claim.close()
+            continue
+        return Slot(number, claim)
+    raise SignoffError(
+        f"all {SLOTS} address ranges for embedded clusters are taken",
+        where=f"port {_CLAIM_PORT} on 127.100.255.254 to 127.{100 + 2 * (SLOTS - 1)}.255.254",
+        hint="end clusters that are no longer needed (`ss -tlnp` names their processes)",
+    )
+
+
+def free_port(address: str) -> int:
+    """A port that nobody listens on at `address`."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
