@@ -40,3 +40,6 @@ DOWNLOAD_CONNECT = Limit(3)
 """A machine without internet must hear of it quickly and go on to build."""
 BUILD_KUBERNETES = Limit(3600, every=10)
 """Five minutes on two idle cores; `every` is the time between two lines of progress."""
+
+COUNTER_GROWS = Limit(10, every=0.1)
+"""vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""

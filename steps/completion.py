@@ -1,0 +1,86 @@
+"""Whether the answer is vLLM's own, and what the way through LiteLLM costs."""
+
+from dataclasses import asdict, dataclass
+
+import pytest
+from pytest_bdd import parsers, then, when
+
+from signoff import overhead, parity, story
+from signoff.console import progress
+from signoff.evidence import Evidence
+from signoff.traffic.client import Answer
+from signoff.verdicts import Inconclusive, Verdict
+from steps.chat import ask, is_streamed
+from steps.tables import Rows, rows
+
+SEED = 141
+
+
+@dataclass(frozen=True)
+class Trio:
+    """One prompt's answers: vLLM's own, asked twice, and LiteLLM's."""
+
+    prompt: str
+    first: Answer
+    second: Answer
+    proxied: Answer
+
+
+@when(
+    parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios"
+)
+def send_to_both(backend: str, gateway: str, evidence: Evidence, kind: str, datatable: Rows) -> list[Trio]:
+    stream = is_streamed(kind)
+    trios = []
+    for row in rows(datatable):
+        prompt = row["prompt"]
+        answers = [
+            ask(evidence, arm, url, prompt, stream=stream)
+            for arm, url in (("direct", backend), ("direct again", backend), ("proxied", gateway))
+        ]
+        trios.append(Trio(prompt, *answers))
+    return trios
+
+
+@then("the answers of vLLM differ from prompt to prompt")
+def answers_differ(trios: list[Trio]) -> None:
+    verdict = parity.distinct([trio.first for trio in trios])
+    if verdict is not Verdict.PASSED:
+        raise Inconclusive("vLLM gave distinct prompts the same answer, so equality with it would prove nothing")
+
+
+@then("LiteLLM's text, finish_reason and usage equal vLLM's")
+def answers_equal(trios: list[Trio], evidence: Evidence) -> None:
+    results = {trio.prompt: parity.compare(trio.first, trio.second, trio.proxied) for trio in trios}
+    for prompt, result in results.items():
+        evidence.record(
+            "parity", prompt=prompt, verdict=result.verdict.value, differences=[asdict(d) for d in result.differences]
+        )
+    differences = {prompt: r.differences for prompt, r in results.items() if r.verdict is Verdict.FAILED}
+    assert not differences
+    unsure = [prompt for prompt, result in results.items() if result.verdict is Verdict.INCONCLUSIVE]
+    if unsure:
+        raise Inconclusive(f"vLLM does not repeat itself for {unsure}")
+
+
+@when("I time interleaved pairs of direct and proxied chat completions", target_fixture="samples")
+def time_pairs(request: pytest.FixtureRequest, backend: str, gateway: str, evidence: Evidence) -> overhead.Samples:
+    pairs = request.config.getoption("--overhead-pairs")
+    progress("overhead", f"{pairs} interleaved pairs, and as many direct against direct")
+    with evidence.phase("time the overhead"):
+        samples = overhead.measure(
+            backend, gateway, pairs=pairs, seed=SEED, progress=lambda text: progress("overhead", text)
+        )
+    samples.to_csv(evidence.dir / "overhead.csv")
+    return samples
+
+
+@then(parsers.parse("the overhead is below {limit_ms:d} ms with 95 % confidence"))
+def overhead_is_below(samples: overhead.Samples, evidence: Evidence, limit_ms: int) -> None:
+    assert limit_ms == story.OVERHEAD_LIMIT_MS, "the feature and the story disagree on NFR66"
+    result = overhead.judge(samples, limit_ms=limit_ms, seed=SEED)
+    summary = {**asdict(result), "verdict": result.verdict.value}
+    evidence.record("overhead", summary=summary, csv="overhead.csv", limit_ms=limit_ms)
+    if result.verdict is Verdict.INCONCLUSIVE:
+        raise Inconclusive(result.reason)
+    assert result.verdict is Verdict.PASSED, result.reason
