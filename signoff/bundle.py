@@ -37,7 +37,9 @@ def likely_cause(pods: list[Any]) -> str:
 def _events(kube: Kube, namespace: str) -> str:
     events = kube.core.list_namespaced_event(namespace).items
     events.sort(key=lambda e: e.last_timestamp or e.event_time or e.metadata.creation_timestamp)
-    return "\n".join(f"{e.type} {e.reason} {e.involved_object.kind}/{e.involved_object.name}: {e.message}" for e in events)
+    return "\n".join(
+        f"{e.type} {e.reason} {e.involved_object.kind}/{e.involved_object.name}: {e.message}" for e in events
+    )
 
 
 def _endpoint_slices(kube: Kube, namespace: str) -> str:

@@ -71,7 +71,6 @@ def has_text(exchange: Exchange) -> None:
 
 @when(parsers.parse("I send {count:d} chat completions to LiteLLM"))
 def send_several(gateway: str, evidence: Evidence, requests_before: int, count: int) -> None:
-    assert requests_before >= 0
     for number in range(count):
         answer = ask(evidence, "proxied", gateway, f"Count to {number}.")
         assert answer.ok, answer.body
@@ -107,7 +106,9 @@ def is_in_openai_format(exchange: Exchange, evidence: Evidence) -> None:
     assert answer.status == 200, answer.body
     found = openai_format.stream_violations(answer.events) if answer.streamed else openai_format.violations(answer.json)
     evidence.record("format", streamed=answer.streamed, violations=[str(violation) for violation in found])
-    assert answer.streamed == bool(answer.request["body"].get("stream")), "streamed though not asked, or not though asked"
+    assert answer.streamed == bool(answer.request["body"].get("stream")), (
+        "streamed though not asked, or not though asked"
+    )
     assert not answer.broken, answer.broken
     assert found == []
 

@@ -26,9 +26,7 @@ class Trio:
     proxied: Answer
 
 
-@when(
-    parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios"
-)
+@when(parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios")
 def send_to_both(backend: str, gateway: str, evidence: Evidence, kind: str, datatable: Rows) -> list[Trio]:
     stream = is_streamed(kind)
     trios = []

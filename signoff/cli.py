@@ -1,0 +1,72 @@
+"""`signoff`: what a person or another program may ask of the suite outside pytest."""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from signoff import story
+from signoff.cluster.provider import NAMES, open_cluster
+from signoff.deployment import Deployment
+from signoff.errors import SignoffError
+from signoff.paths import MANIFESTS
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the process's exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.run(options))
+    except SignoffError as error:
+        print(f"signoff: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Hold the story's deployment for another program until that closes our standard input.
+
+    Writes one line of JSON to standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the
+    cluster's folder.
+    """
+    cluster = open_cluster(options.cluster, options.attach)
+    try:
+        deployment = Deployment(cluster, options.manifests, _forget)
+        deployment.start_both()
+        with ThreadPoolExecutor() as pool:
+            for waiting in (pool.submit(deployment.wait_for_backend), pool.submit(deployment.wait_for_gateway)):
+                waiting.result()
+        urls = {"proxied": deployment.gateway_url(), "direct": deployment.backend_url, "model": story.MODEL}
+        print(json.dumps({**urls, "kubeconfig": str(cluster.kubeconfig)}), flush=True)
+        sys.stdin.buffer.read()
+    finally:
+        cluster.close()
+    return 0
+
+
+def _forget(kind: str, **data: Any) -> None:
+    """Serving judges nothing, so it keeps no evidence."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="signoff",
+        description="Is this LLM gateway, on this cluster, faithful, fast and safe enough to sign off?",
+        epilog="The acceptance run itself is `pytest features/`; load is `locust -f bench/`.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serving = commands.add_parser(
+        "serve", help="hold the deployment until standard input closes", description=serve.__doc__
+    )
+    serving.add_argument("--cluster", choices=NAMES, default="embedded", help="where to deploy (default: embedded)")
+    serving.add_argument("--attach", type=Path, metavar="DIR", help="use the running embedded cluster of this folder")
+    serving.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    serving.set_defaults(run=serve)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
