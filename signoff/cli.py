@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,9 @@ def serve(options: argparse.Namespace) -> int:
     try:
         deployment = Deployment(cluster, options.manifests, _forget)
         deployment.start_both()
-        with ThreadPoolExecutor() as pool:
-            for waiting in (pool.submit(deployment.wait_for_backend), pool.submit(deployment.wait_for_gateway)):
-                waiting.result()
-        urls = {"proxied": deployment.gateway_url(), "direct": deployment.backend_url, "model": story.MODEL}
+        deployment.wait_for_gateway()
+        direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
+        urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
         print(json.dumps({**urls, "kubeconfig": str(cluster.kubeconfig)}), flush=True)
         sys.stdin.buffer.read()
     finally:

@@ -70,37 +70,43 @@ class Deployment:
         self.apply(backend)
         self.apply(gateway)
 
-    def wait_for_backend(self) -> None:
-        """Wait until vLLM is available and its Service answers."""
+    def wait_for_backend(self) -> str:
+        """Wait until vLLM is available and its Service answers; gives its base URL."""
         self.kube.wait_until_available(story.NAMESPACE, "vllm", limits.BACKEND_READY)
-        self._wait_for_answers(self.backend_url)
         progress("vllm", f"serves {story.MODEL}")
+        return _answering(self.backend_url)
 
     def wait_for_gateway(self, name: str = story.GATEWAY) -> None:
-        """Wait until this LiteLLM is available and its Service answers."""
+        """Wait until the pods of this LiteLLM are available, whatever its Service says."""
         self.kube.wait_until_available(story.NAMESPACE, name, limits.GATEWAY_READY)
-        self._wait_for_answers(self.gateway_url(name))
         progress(name, "is Ready")
 
-    def _wait_for_answers(self, url_of: str) -> None:
-        # A Service may refuse for a moment after its pods are Ready: kube-proxy follows a little later.
-        def look() -> None:
-            try:
-                OpenAIClient(url_of).models()
-            except NoAnswer as error:
-                raise NotYet(str(error)) from None
-
-        eventually(f"{url_of} to answer", limits.SERVICE_ANSWERS, look)
+    def answering_gateway(self, name: str = story.GATEWAY) -> str:
+        """The base URL of this LiteLLM's Service, once it answers."""
+        return _answering(self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT))
 
     @property
     def backend_url(self) -> str:
         """Where this process reaches vLLM."""
         return self.cluster.service_url(story.NAMESPACE, story.BACKEND, story.BACKEND_PORT)
 
-    def gateway_url(self, name: str = story.GATEWAY) -> str:
-        """Where this process reaches the LiteLLM of this name."""
-        return self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT)
-
     def ready_gateway_pods(self) -> list[Any]:
         """The Ready pods of the LiteLLM under test."""
         return [pod for pod in self.kube.pods(story.NAMESPACE, story.GATEWAY) if is_ready(pod)]
+
+
+def _answering(url: str) -> str:
+    """The URL, once an HTTP server answers there.
+
+    A Service may refuse for a moment after its pods are Ready: kube-proxy follows a little later.
+    """
+
+    def look() -> str:
+        try:
+            with OpenAIClient(url) as client:
+                client.models()
+        except NoAnswer as error:
+            raise NotYet(str(error)) from None
+        return url
+
+    return eventually(f"{url} to answer", limits.SERVICE_ANSWERS, look)

@@ -72,25 +72,25 @@ def with_image(manifests: list[Manifest], image: str) -> list[Manifest]:
 def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[dict[str, Any]], None]) -> list[Manifest]:
     """A second gateway called `name` beside the first: the same manifests with `edit` applied to its config.yaml.
 
-    Every object, label, selector and reference to the ConfigMap carries the new name, so neither gateway's Service or
-    selector matches the other's pods. Objects that claim the host name from outside are left out.
+    Every object, its label, and each reference to one of the objects carries the new name, so that neither gateway's
+    Service or selector matches the other's pods. Objects that claim the host name from outside are left out.
     """
-    kinds = {"ConfigMap", "Deployment", "Service"}
+    chosen = [m for m in manifests if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
+    names = {m.body["metadata"]["name"] for m in chosen}
+    renamed = {old: old.replace(story.GATEWAY, name, 1) for old in names}
 
     def change(body: dict[str, Any]) -> None:
         text = json.dumps(body)
-        text = text.replace(f'"app.kubernetes.io/name": "{story.GATEWAY}"', f'"app.kubernetes.io/name": "{name}"')
-        text = text.replace(f'"{story.GATEWAY}-config"', f'"{name}-config"')
+        for old, new in renamed.items():
+            text = text.replace(f'"{old}"', f'"{new}"').replace(f"//{old}.", f"//{new}.")
         body.clear()
         body.update(json.loads(text))
-        if body["metadata"]["name"] == story.GATEWAY:
-            body["metadata"]["name"] = name
         if body["kind"] == "ConfigMap":
             config = yaml.safe_load(body["data"]["config.yaml"])
             edit(config)
             body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
 
-    return transform([m for m in manifests if m.body["kind"] in kinds], change)
+    return transform(chosen, change)
 
 
 def containers(body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from signoff.waiting import NotYet, eventually
 PROMPT = "Say something about gateways."
 TOKENS = 16
 QUIET_SECONDS = 2.5
-"""After the expected count is reached, requests that nobody sent (a retry, a probe that asks the model) show in this."""
+"""Requests that nobody sent (a retry, a probe that asks the model) show within this after the expected count."""
 
 
 @dataclass

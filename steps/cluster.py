@@ -58,26 +58,30 @@ def kube(deployment: Deployment) -> Kube:
 def backend(deployment: Deployment, evidence: Evidence) -> str:
     """The base URL of a vLLM that answers."""
     with evidence.phase("vLLM becomes available"):
-        deployment.wait_for_backend()
-    return deployment.backend_url
+        return deployment.wait_for_backend()
 
 
 @pytest.fixture(scope="session")
-def gateway(deployment: Deployment, evidence: Evidence) -> str:
-    """The base URL of the LiteLLM under test, which answers."""
+def gateway_pods(deployment: Deployment, evidence: Evidence) -> None:
+    """The pods of the LiteLLM under test are available; its Service may still be wrong."""
     with evidence.phase("LiteLLM becomes available"):
         deployment.wait_for_gateway()
-    return deployment.gateway_url()
+
+
+@pytest.fixture(scope="session")
+def gateway(deployment: Deployment, gateway_pods: None) -> str:
+    """The base URL of the LiteLLM under test, which answers."""
+    return deployment.answering_gateway()
 
 
 @given("the ml namespace exists with vLLM deployment running")
 def vllm_is_running(backend: str) -> None:
-    assert backend
+    """The fixture has waited for it."""
 
 
 @given("LiteLLM is deployed via Kubernetes manifests")
-def litellm_is_deployed(gateway: str) -> None:
-    assert gateway
+def litellm_is_deployed(gateway_pods: None) -> None:
+    """The fixture has waited for it."""
 
 
 @then("the LiteLLM pod is Running and Ready in the ml namespace")

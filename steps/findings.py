@@ -25,7 +25,7 @@ def gateway_of_its_own(deployment: Deployment) -> Iterator[Start]:
         applied.extend(variant)
         deployment.apply(variant)
         deployment.wait_for_gateway(name)
-        return deployment.gateway_url(name)
+        return deployment.answering_gateway(name)
 
     yield start
     for manifest in reversed(applied):

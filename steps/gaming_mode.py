@@ -49,8 +49,8 @@ def stays_ready(kube: Kube, deployment: Deployment, evidence: Evidence, seconds:
 
 
 @then(parsers.parse("LiteLLM answers a chat completion with an OpenAI error within {seconds:d} seconds"))
-def answers_with_error(deployment: Deployment, evidence: Evidence, seconds: int) -> None:
-    answer = ask(evidence, "proxied, vLLM away", deployment.gateway_url(), PROMPT)
+def answers_with_error(gateway: str, evidence: Evidence, seconds: int) -> None:
+    answer = ask(evidence, "proxied, vLLM away", gateway, PROMPT)
     assert_openai_error(answer)
     assert answer.e2e_ms < seconds * 1000, f"the caller waited {answer.e2e_ms / 1000:.1f} s"
 
@@ -64,9 +64,9 @@ def scale_back(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
 
 
 @then("LiteLLM serves chat completions again")
-def serves_again(deployment: Deployment, evidence: Evidence) -> None:
+def serves_again(gateway: str, evidence: Evidence) -> None:
     def look() -> None:
-        answer = ask(evidence, "proxied, vLLM back", deployment.gateway_url(), PROMPT)
+        answer = ask(evidence, "proxied, vLLM back", gateway, PROMPT)
         if not answer.ok or not answer.text:
             raise NotYet(f"status {answer.status}: {answer.body[:200]}")
 

@@ -9,7 +9,6 @@ import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff import limits, story
-from signoff.deployment import Deployment
 from signoff.evidence import Evidence
 from signoff.kube import Kube, condition, describe_pod
 from signoff.waiting import NotYet, eventually
