@@ -1,0 +1,242 @@
+"""etcd, kube-apiserver, kube-controller-manager and kube-scheduler as child processes on loopback."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from signoff.cluster.embedded.kubeapi import ApiError, KubeApi
+from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
+from signoff.cluster.embedded.processes import spawn
+from signoff.cluster.embedded.slot import Slot, free_port
+from signoff.errors import SignoffError
+from signoff.limits import CONTROL_PLANE_READY, Limit
+
+_LOG_TAIL_LINES = 15
+_CLIENT_RATES = ("--kube-api-qps=500", "--kube-api-burst=1000")
+"""Requests per second; the defaults of 20 and 30 hold a start back by 4 s."""
+
+
+class Children:
+    """The child processes of one cluster, each with a log of its own; the first that ends is an error."""
+
+    def __init__(self, cluster: Path) -> None:
+        self._cluster = cluster
+        self.logs.mkdir(mode=0o700, exist_ok=True)
+        self._watches: set[asyncio.Task[None]] = set()
+        self._ended: asyncio.Future[SignoffError] = asyncio.get_running_loop().create_future()
+        self.pids: dict[str, int] = {}
+
+    async def start(self, name: str, argv: list[str | Path], env: Mapping[str, str] | None = None) -> None:
+        """Start the child `name`, logging to logs/<name>.log.
+
+        Raises:
+            SignoffError: its program cannot be started.
+        """
+        log = self.log(name)
+        try:
+            process = await spawn(argv, cluster=self._cluster, log=log, env=env)
+        except OSError as error:
+            raise SignoffError(f"{name} cannot be started: {error.strerror}", where=str(argv[0])) from error
+        self.pids[name] = process.pid
+        watch = asyncio.create_task(self._watch(name, process))
+        self._watches.add(watch)
+        watch.add_done_callback(self._watches.discard)
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the children's logs."""
+        return self._cluster / "logs"
+
+    def log(self, name: str) -> Path:
+        """Where the child `name` writes what it has to say."""
+        return self.logs / f"{name}.log"
+
+    async def first_end(self) -> SignoffError:
+        """Wait until any child has ended, and return the error that tells of it."""
+        return await asyncio.shield(self._ended)
+
+    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        lines = self.log(name).read_text(errors="replace").splitlines()
+        tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
+        if not self._ended.done():
+            self._ended.set_result(SignoffError(f"{name} {how}", where=f"{self.log(name)}, which ends\n{tail}"))
+
+
+class ControlPlane:
+    """The four upstream processes of one cluster: `start()` them, then `ready()` waits until the API serves."""
+
+    def __init__(self, cluster: Path, slot: Slot, binaries: Mapping[str, Path], nodes: tuple[str, ...]) -> None:
+        self._cluster, self._slot, self._binaries = cluster, slot, binaries
+        self.pki: Pki = make_pki(
+            cluster / "pki",
+            control_plane=slot.control_plane,
+            kubernetes_service=slot.kubernetes_service,
+            nodes={name: slot.node(index) for index, name in enumerate(nodes)},
+        )
+        self._etcd_port = free_port(slot.control_plane)
+        self.server = f"https://{slot.control_plane}:{free_port(slot.control_plane)}"
+        self.kubeconfig = cluster / "kubeconfig"
+        write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, client=self.pki.admin)
+
+    @property
+    def etcd_server(self) -> str:
+        """Where etcd serves; only a holder of the cluster's etcd client certificate gets in."""
+        return f"https://{self._slot.control_plane}:{self._etcd_port}"
+
+    def api(self) -> KubeApi:
+        """A client with the administrator's certificate."""
+        return KubeApi(self.server, str(self.pki.ca), str(self.pki.admin.cert), str(self.pki.admin.key))
+
+    async def start(self, children: Children) -> None:
+        """Start all four side by side; each keeps trying until the one it needs is there."""
+        await children.start("etcd", self._etcd())
+        await children.start("kube-apiserver", self._apiserver())
+        await children.start("kube-controller-manager", self._controller_manager())
+        await children.start("kube-scheduler", self._scheduler())
+
+    async def ready(self, children: Children, done: Callable[[str, float], None]) -> None:
+        """Wait until etcd and the API server serve, and tell `done(phase, seconds)` of each.
+
+        Raises:
+            SignoffError: a child ended, or the API did not become ready in time.
+        """
+        await or_first_end(self._ready(done), children, "the control plane", CONTROL_PLANE_READY)
+
+    async def _ready(self, done: Callable[[str, float], None]) -> None:
+        start = time.monotonic()
+        await until(self._etcd_accepts, CONTROL_PLANE_READY)
+        done("etcd", time.monotonic() - start)
+        start = time.monotonic()
+        async with self.api() as api:
+            await until(lambda: _serves(api), CONTROL_PLANE_READY)
+        done("kube-apiserver", time.monotonic() - start)
+
+    async def _etcd_accepts(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(self._slot.control_plane, self._etcd_port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    def _etcd(self) -> list[str | Path]:
+        pair, ca = self.pki.etcd, self.pki.etcd_ca
+        peers = f"https://{self._slot.control_plane}:{free_port(self._slot.control_plane)}"
+        return [
+            self._binaries["etcd"],
+            f"--data-dir={self._cluster / 'etcd'}",
+            f"--listen-client-urls={self.etcd_server}",
+            f"--advertise-client-urls={self.etcd_server}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            "--client-cert-auth=true",
+            f"--trusted-ca-file={ca}",
+            f"--cert-file={pair.cert}",
+            f"--key-file={pair.key}",
+            "--peer-client-cert-auth=true",
+            f"--peer-trusted-ca-file={ca}",
+            f"--peer-cert-file={pair.cert}",
+            f"--peer-key-file={pair.key}",
+            "--unsafe-no-fsync=true",  # the data end with the cluster
+            "--log-level=warn",
+        ]
+
+    def _apiserver(self) -> list[str | Path]:
+        pki = self.pki
+        return [
+            self._binaries["kube-apiserver"],
+            f"--etcd-servers={self.etcd_server}",
+            f"--etcd-cafile={pki.etcd_ca}",
+            f"--etcd-certfile={pki.etcd_client.cert}",
+            f"--etcd-keyfile={pki.etcd_client.key}",
+            f"--bind-address={self._slot.control_plane}",
+            f"--advertise-address={_not_loopback(self._slot)}",
+            f"--secure-port={self.server.rpartition(':')[2]}",
+            f"--tls-cert-file={pki.apiserver.cert}",
+            f"--tls-private-key-file={pki.apiserver.key}",
+            f"--client-ca-file={pki.ca}",
+            "--anonymous-auth=false",
+            "--authorization-mode=Node,RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={pki.service_accounts.cert}",
+            f"--service-account-signing-key-file={pki.service_accounts.key}",
+            f"--service-cluster-ip-range={self._slot.service_range}",
+            "--endpoint-reconciler-type=none",
+            f"--kubelet-certificate-authority={pki.ca}",
+            f"--kubelet-client-certificate={pki.kubelet_client.cert}",
+            f"--kubelet-client-key={pki.kubelet_client.key}",
+            "--kubelet-preferred-address-types=InternalIP",
+        ]
+
+    def _controller_manager(self) -> list[str | Path]:
+        return [
+            self._binaries["kube-controller-manager"],
+            f"--kubeconfig={self._kubeconfig_of('controller-manager')}",
+            f"--service-account-private-key-file={self.pki.service_accounts.key}",
+            f"--root-ca-file={self.pki.ca}",
+            f"--flex-volume-plugin-dir={self._cluster / 'flexvolume'}",  # its default is created in /usr
+            "--use-service-account-credentials=true",
+            *_CLIENT_RATES,
+            "--leader-elect=false",
+            "--secure-port=0",
+        ]
+
+    def _scheduler(self) -> list[str | Path]:
+        return [
+            self._binaries["kube-scheduler"],
+            f"--kubeconfig={self._kubeconfig_of('scheduler')}",
+            *_CLIENT_RATES,
+            "--leader-elect=false",
+            "--secure-port=0",
+        ]
+
+    def _kubeconfig_of(self, component: str) -> Path:
+        path = self._cluster / "pki" / f"{component}.kubeconfig"
+        client = self.pki.controller_manager if component == "controller-manager" else self.pki.scheduler
+        write_kubeconfig(path, server=self.server, ca=self.pki.ca, client=client)
+        return path
+
+
+def _not_loopback(slot: Slot) -> str:
+    """The API server must advertise an address outside of loopback; without an endpoint reconciler nobody uses it."""
+    return "10." + slot.control_plane.split(".", 1)[1]
+
+
+async def _serves(api: KubeApi) -> bool:
+    try:
+        await api.request("GET", "/readyz")
+    except (ApiError, aiohttp.ClientError, TimeoutError):
+        return False
+    return True
+
+
+async def until(look: Callable[[], Awaitable[bool]], limit: Limit) -> None:
+    """Look every `limit.every` seconds until it holds; `or_first_end` keeps the deadline."""
+    while not await look():  # noqa: ASYNC110 - the other side is another process
+        await asyncio.sleep(limit.every)
+
+
+async def or_first_end(work: Coroutine[Any, Any, None], children: Children, what: str, limit: Limit) -> None:
+    """Do `work`, which makes `what` ready, unless a child ends first or the time is over.
+
+    Raises:
+        SignoffError: a child ended, or `limit` passed.
+    """
+    working, ended = asyncio.create_task(work), asyncio.create_task(children.first_end())
+    try:
+        done, _ = await asyncio.wait({working, ended}, timeout=limit.seconds, return_when=asyncio.FIRST_COMPLETED)
+        if ended in done:
+            raise ended.result()
+        if working not in done:
+            raise SignoffError(f"{what} did not become ready within {limit.seconds:.0f} s", where=str(children.logs))
+        await working
+    finally:
+        working.cancel()
+        ended.cancel()
