@@ -1,0 +1,100 @@
+"""One embedded cluster with one vLLM for the whole table; LiteLLM is deployed anew for each mutation."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from signoff import story
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.deployment import Deployment
+from signoff.kube import Kube
+from signoff.paths import MANIFESTS, ROOT
+from tests.mutations.table import Mutation, Objects
+
+PAIRS = "60"
+RUN_SECONDS = 600
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-feature", action="store_true", help="run all of features/ for each mutation (make mutations)"
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[EmbeddedCluster]:
+    os.environ["SIGNOFF_RECIPES"] = str(Path(__file__).parent / "recipes")
+    started = EmbeddedCluster.start()
+    try:
+        deployment = Deployment(started, MANIFESTS, lambda kind, **data: None)
+        deployment.apply(deployment.backend_manifests)
+        deployment.wait_for_backend()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture
+def run_features(
+    cluster: EmbeddedCluster, tmp_path: Path, pytestconfig: pytest.Config
+) -> Iterator[Callable[[Mutation], dict[str, dict[str, Any]]]]:
+    """Runs the features against the mutated manifests; gives each scenario's record by its name in the table."""
+
+    def run(mutation: Mutation) -> dict[str, dict[str, Any]]:
+        manifests = mutated(mutation, tmp_path / "manifests")
+        everything = pytestconfig.getoption("--every-feature")
+        paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.features]
+        command = [sys.executable, "-m", "pytest", *paths, "--attach", str(cluster.dir), "--manifests", str(manifests)]
+        command += ["--reports", str(tmp_path / "reports"), "--overhead-pairs", PAIRS, "-q"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+        (evidence,) = (tmp_path / "reports").glob("*/evidence.jsonl")
+        records = [json.loads(line) for line in evidence.read_text().splitlines()]
+        scenarios = {scenario_name(r): r for r in records if r["kind"] == "scenario"}
+        assert scenarios, done.stdout + done.stderr
+        return scenarios
+
+    yield run
+    remove_gateway(Kube(cluster.kubeconfig))
+
+
+def scenario_name(record: dict[str, Any]) -> str:
+    """The scenario as the table names it: feature, scenario, and the example in brackets."""
+    feature = Path(record["feature"]).stem
+    example = record["id"].partition("[")[2]
+    return f"{feature}: {record['name']}" + (f" [{example}" if example else "")
+
+
+def mutated(mutation: Mutation, folder: Path) -> Path:
+    """A copy of manifests/ with the mutation in LiteLLM's objects."""
+    shutil.copytree(MANIFESTS, folder)
+    files = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
+    objects: Objects = {
+        document["kind"]: document
+        for name in files
+        for document in yaml.safe_load_all((folder / "litellm" / name).read_text())
+    }
+    mutation.edit(objects)
+    (folder / "litellm" / "all.yaml").write_text(yaml.safe_dump_all(objects.values()))
+    (folder / "litellm" / "kustomization.yaml").write_text("resources: [all.yaml]\n")
+    return folder
+
+
+def remove_gateway(kube: Kube) -> None:
+    """Leave the cluster as the next mutation wants it: with vLLM and no LiteLLM."""
+    namespace = story.NAMESPACE
+    for deployment in kube.apps.list_namespaced_deployment(namespace).items:
+        if deployment.metadata.name.startswith(story.GATEWAY):
+            kube.apps.delete_namespaced_deployment(deployment.metadata.name, namespace, grace_period_seconds=0)
+    for service in kube.core.list_namespaced_service(namespace).items:
+        if service.metadata.name.startswith(story.GATEWAY):
+            kube.core.delete_namespaced_service(service.metadata.name, namespace)
+    kube.delete_pods(namespace, story.GATEWAY)
+    kube.wait_until_gone(namespace, story.GATEWAY)

@@ -1,0 +1,206 @@
+"""The table: what is broken, and exactly which scenarios then fail."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tests.mutations.scenarios import (
+    ASKING,
+    CHAT,
+    CORDON,
+    COUNTER,
+    EQUAL,
+    EQUAL_STREAMED,
+    FORMAT,
+    FORMAT_STREAMED,
+    GAMING_MODE,
+    LABELS,
+    MODELS,
+    NO_KEY,
+    OVERHEAD,
+    POD,
+    SERVICE,
+    WORKER,
+    WRONG_MODEL,
+)
+
+Objects = dict[str, dict[str, Any]]
+"""The objects of manifests/litellm by kind; `Service` and the rest may be edited in place, and objects added."""
+
+LIAR = "signoff.test/lying-gateway:1"
+LIAR_PORT = 4400
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to break the deployment; `red` is the exact set of scenarios that must then fail.
+
+    `features` limits `make test` to the features that the mutation is about; `make mutations` runs all of them.
+    """
+
+    name: str
+    edit: Callable[[Objects], None]
+    red: frozenset[str]
+    features: tuple[str, ...] = ("deploy", "placement", "proxying", "completion")
+
+
+def pod_spec(objects: Objects) -> dict[str, Any]:
+    """The pod template's spec of LiteLLM's Deployment."""
+    spec: dict[str, Any] = objects["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+def litellm(objects: Objects) -> dict[str, Any]:
+    """LiteLLM's container."""
+    container: dict[str, Any] = pod_spec(objects)["containers"][0]
+    return container
+
+
+def config(edit: Callable[[dict[str, Any]], None]) -> Callable[[Objects], None]:
+    """A mutation of LiteLLM's config.yaml."""
+
+    def change(objects: Objects) -> None:
+        data = objects["ConfigMap"]["data"]
+        parsed = yaml.safe_load(data["config.yaml"])
+        edit(parsed)
+        data["config.yaml"] = yaml.safe_dump(parsed, sort_keys=False)
+
+    return change
+
+
+def model_params(**params: str | None) -> Callable[[Objects], None]:
+    """Set parameters of the configured model; None removes one."""
+
+    def edit(parsed: dict[str, Any]) -> None:
+        for entry in parsed["model_list"]:
+            for key, value in params.items():
+                entry["litellm_params"].pop(key, None)
+                if value is not None:
+                    entry["litellm_params"][key] = value
+
+    return config(edit)
+
+
+def model_name(parsed: dict[str, Any]) -> None:
+    """Offer the model under another name, as the story's first sketch of the configuration did."""
+    parsed["model_list"][0]["model_name"] = "default"
+
+
+def no_affinity(objects: Objects) -> None:
+    """Let LiteLLM run anywhere."""
+    del pod_spec(objects)["affinity"]
+
+
+def gpu_affinity(objects: Objects) -> None:
+    """Send LiteLLM to the GPU worker."""
+    required = pod_spec(objects)["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] = ["k3s-gpu-worker"]
+
+
+def readiness_asks_the_model(objects: Objects) -> None:
+    """Probe /health, which asks the models themselves."""
+    litellm(objects)["readinessProbe"] |= {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1}
+
+
+def never_ready(objects: Objects) -> None:
+    """Probe a path that is not there; do not wait long for it."""
+    litellm(objects)["readinessProbe"] |= {"httpGet": {"path": "/nowhere", "port": "http"}, "periodSeconds": 1}
+    objects["Deployment"]["spec"]["progressDeadlineSeconds"] = 25
+
+
+def service_port(objects: Objects) -> None:
+    """Offer the Service on another port."""
+    objects["Service"]["spec"]["ports"][0]["port"] = 4001
+
+
+def service_selector(objects: Objects) -> None:
+    """Select pods that are not there."""
+    objects["Service"]["spec"]["selector"] = {"app.kubernetes.io/name": "litelm"}
+
+
+def label(objects: Objects) -> None:
+    """Misspell one label of the pods."""
+    objects["Deployment"]["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/part-of"] = "homelab"
+
+
+def inherited_key(objects: Objects) -> None:
+    """Give LiteLLM an OPENAI_API_KEY to fall back on."""
+    litellm(objects)["env"].append({"name": "OPENAI_API_KEY", "value": "sk-inherited"})
+
+
+def liar(lie: str, **options: str) -> Callable[[Objects], None]:
+    """Put a gateway that tells this lie between the Service and LiteLLM, as a second container of the pod."""
+
+    def change(objects: Objects) -> None:
+        service = objects["Service"]
+        behind = yaml.safe_load(yaml.safe_dump(service))
+        behind["metadata"]["name"] = "litellm-behind"
+        objects["ServiceBehind"] = behind
+        service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
+        extra = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        pod_spec(objects)["containers"].append(
+            {
+                "name": "liar",
+                "image": LIAR,
+                "args": [
+                    f"--port={LIAR_PORT}",
+                    "--upstream=http://litellm-behind.ml.svc.cluster.local:4000",
+                    f"--lie={lie}",
+                    *extra,
+                ],
+                "ports": [{"containerPort": LIAR_PORT}],
+                "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
+            }
+        )
+
+    return change
+
+
+EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
+NO_COMPLETION = frozenset({*ASKING, GAMING_MODE})
+
+TABLE = (
+    Mutation("affinity removed", no_affinity, frozenset({CORDON})),
+    Mutation("affinity to the GPU worker", gpu_affinity, frozenset({WORKER, CORDON}), ("deploy", "placement")),
+    Mutation("pod label", label, frozenset({LABELS}), ("deploy",)),
+    Mutation(
+        "Service port",
+        service_port,
+        frozenset({SERVICE, MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        ("deploy", "placement", "proxying"),
+    ),
+    Mutation("model_name", config(model_name), frozenset({MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY})),
+    Mutation("backend model", model_params(model="hosted_vllm/qwen2.5:14b"), NO_COMPLETION),
+    Mutation(
+        "api_key missing",
+        model_params(model="openai/Qwen/Qwen2.5-7B-Instruct-AWQ", api_key=None),
+        NO_COMPLETION,
+    ),
+    Mutation("OPENAI_API_KEY inherited", inherited_key, frozenset({NO_KEY}), ("findings",)),
+    Mutation(
+        "readiness probes /health",
+        readiness_asks_the_model,
+        frozenset({GAMING_MODE, COUNTER, NO_KEY}),
+        ("proxying", "gaming_mode"),
+    ),
+    Mutation("150 ms in front of LiteLLM", liar("delay", delay_ms="150"), frozenset({OVERHEAD})),
+    Mutation("changed text", liar("changed_text"), EQUALITY),
+    Mutation("changed usage", liar("changed_usage"), EQUALITY, ("completion",)),
+    Mutation("swapped finish_reason", liar("swapped_finish_reason"), EQUALITY, ("completion",)),
+    Mutation("malformed stream chunk", liar("malformed_chunk"), frozenset({FORMAT_STREAMED, EQUAL_STREAMED})),
+    Mutation("no object field", liar("no_object"), frozenset({FORMAT, FORMAT_STREAMED}), ("proxying", "completion")),
+    Mutation(
+        "server error",
+        liar("server_error"),
+        frozenset({*NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        ("deploy", "proxying", "findings"),
+    ),
+    Mutation(
+        "never ready",
+        never_ready,
+        frozenset({POD, LABELS, SERVICE, WORKER, CORDON, MODELS, CHAT, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        ("deploy",),
+    ),
+)
