@@ -1,0 +1,94 @@
+"""Clear away what clusters left behind whose supervisor was killed."""
+
+import os
+import shutil
+from pathlib import Path
+
+from signoff.cluster.embedded.processes import descendants, kill, marked, start_time
+from signoff.errors import SignoffError
+
+PID_FILE = "supervisor.pid"
+_UNBORN = ".new-"
+
+
+def make_cluster_dir(cluster: Path) -> None:
+    """Make the folder of a cluster that this process supervises.
+
+    It appears under its name together with its PID file: a sweep never meets one without.
+    """
+    me = f"{os.getpid()} {start_time(os.getpid())}"
+    unborn = cluster.with_name(f"{_UNBORN}{cluster.name}-{me.replace(' ', '-')}")
+    cluster.parent.mkdir(parents=True, exist_ok=True)
+    unborn.mkdir(mode=0o700)
+    (unborn / PID_FILE).write_text(me)
+    unborn.rename(cluster)
+
+
+def supervisor_of(cluster: Path) -> int | None:
+    """The PID of the living supervisor of the cluster at this folder, or None."""
+    try:
+        pid, started = (int(word) for word in (cluster / PID_FILE).read_text().split())
+    except (OSError, ValueError):
+        return None
+    return pid if start_time(pid) == started else None
+
+
+def sweep(clusters: Path) -> list[Path]:
+    """Kill the processes and remove the folders of all clusters below `clusters` that nobody supervises any more.
+
+    Touches only processes of this user that carry the mark of such a cluster. Returns the clusters that were swept.
+    """
+    dead = {cluster for cluster in _folders(clusters) if supervisor_of(cluster) is None}
+    spared = {os.getpid(), *_ancestors()}
+    for pid, cluster in list(marked()):
+        if cluster.parent == clusters and pid not in spared and supervisor_of(cluster) is None:
+            dead.add(cluster)
+            for each in (pid, *descendants(pid)):
+                kill(each)
+    for cluster in dead:
+        remove(cluster)
+    return sorted(dead)
+
+
+def remove(cluster: Path) -> None:
+    """Remove a cluster's folder.
+
+    Raises:
+        SignoffError: something in it cannot be removed.
+    """
+    try:
+        shutil.rmtree(cluster)
+    except FileNotFoundError:
+        if cluster.exists():  # a dying process removed a file of its own meanwhile
+            shutil.rmtree(cluster, ignore_errors=True)
+    except OSError as error:
+        raise SignoffError(
+            f"a cluster's folder cannot be removed: {error.strerror}",
+            where=str(error.filename),
+            hint="remove it by hand",
+        ) from error
+
+
+def _folders(clusters: Path) -> list[Path]:
+    """The clusters' folders, and the unborn ones whose maker has died."""
+    if not clusters.is_dir():
+        return []
+    return [folder for folder in clusters.iterdir() if folder.is_dir() and not _being_born(folder)]
+
+
+def _being_born(folder: Path) -> bool:
+    if not folder.name.startswith(_UNBORN):
+        return False
+    pid, started = folder.name.split("-")[-2:]
+    return start_time(int(pid)) == int(started)
+
+
+def _ancestors() -> set[int]:
+    found, pid = set(), os.getpid()
+    while pid > 1:
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+        found.add(pid)
+    return found
