@@ -327,7 +327,7 @@ def _kubernetes_module(own: str) -> str:
     Its own names the staging modules (k8s.io/api, ...) as v0.0.0 from the working tree; here each is replaced by what
     is published of it, whose version 0.35.4 belongs to 1.35.4.
     """
-    staging = sorted(set(re.findall(r"^\s+(k8s\.io/\S+) v0\.0\.0\b", own, re.MULTILINE)))
+    staging = sorted(set(re.findall(r"^\s+(k8s\.io/\S+) v0\.0\.0$", own, re.MULTILINE)))
     go_version = re.search(r"^go \S+$", own, re.MULTILINE)
     version = f"v0.{KUBERNETES.removeprefix('1.')}"
     return "\n".join(

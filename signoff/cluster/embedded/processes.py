@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from signoff.limits import CLUSTER_DOWN
@@ -118,6 +119,18 @@ def _reaped(pid: int, *, parent: int) -> bool:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
         return start_time(pid) is None
+
+
+def dead_children() -> list[int]:
+    """The zombies that wait to be reaped by this process."""
+    me = str(os.getpid())
+    return [pid for pid in pids() if (fields := _stat(pid)) and fields[0] == "Z" and fields[1] == me]
+
+
+def reap(pid: int) -> None:
+    """Free a dead child's entry in the process table, if it is still there."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 def kill(pid: int) -> None:

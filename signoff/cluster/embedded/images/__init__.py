@@ -1,0 +1,273 @@
+"""Images: a container image's name stands for a recipe, that is a locked Python environment and an entrypoint.
+
+The embedded cluster pulls nothing. A recipe folder holds `recipe.toml` and, if it needs packages, `requirements.lock`
+for its default version; other versions are resolved when they are asked for. `SIGNOFF_RECIPES` names one more folder
+of recipes (a path list, like PATH), so that an image of one's own needs no change here.
+
+    images = ["ghcr.io/berriai/litellm"]   names without tag
+    tag = '^v?(?P<version>[0-9.]+)$'       how a tag gives the version
+    version = "1.80.16"                    the one that requirements.lock is for
+    requirements = ["litellm[proxy]=={version}"]
+    entrypoint = ["litellm"]               `{recipe}` stands for the recipe's folder
+    cmd = ["--port", "4000"]               arguments when the pod names neither command nor args
+    bind = "--host"                        the argument that takes the listening address
+    ports = [4000]                         ports that the default arguments listen on
+    env = {KEY = "value"}
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import uv
+
+from signoff.cluster.embedded.images.stubs import write_stubs
+from signoff.console import progress
+from signoff.errors import SignoffError
+
+BUILTIN = Path(__file__).parent
+EXTRA = "SIGNOFF_RECIPES"
+
+
+class ImageError(SignoffError):
+    """An image that cannot be had; its text becomes the message of ErrImagePull."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One `recipe.toml`; the fields are described in the module's docstring."""
+
+    folder: Path
+    images: tuple[str, ...]
+    tag: str
+    version: str
+    entrypoint: tuple[str, ...]
+    requirements: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    bind: str = ""
+    ports: tuple[int, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    disk_gb: float = 0.0
+    """Free space that building the environment takes."""
+    alias: str = ""
+    """`name==version` of a distribution that only metadata announces, for a package published under another name."""
+    stub_libraries_of: str = ""
+    """The package whose missing shared libraries get stand-ins (see `stubs`)."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def lock(self) -> Path:
+        """The pinned, hashed requirements of the default version."""
+        return self.folder / "requirements.lock"
+
+    def version_of(self, tag: str) -> str | None:
+        """The version that a tag names, or None for a tag of another form."""
+        found = re.match(self.tag, tag)
+        return found["version"] if found else None
+
+    def digest(self) -> str:
+        """Changes with whatever the built environment depends on."""
+        facts = hashlib.sha256(f"{sys.version} {os.uname().machine}".encode())
+        for path in (self.folder / "recipe.toml", self.lock, BUILTIN / "stubs.py"):
+            if path.exists():
+                facts.update(path.read_bytes())
+        return facts.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A prepared image: its recipe, its version and the virtual environment that holds it."""
+
+    recipe: Recipe
+    version: str
+    env_dir: Path
+
+    @property
+    def entrypoint(self) -> list[str]:
+        """The recipe's entrypoint with its folder filled in."""
+        return [part.replace("{recipe}", str(self.recipe.folder)) for part in self.recipe.entrypoint]
+
+    @property
+    def path(self) -> str:
+        """PATH inside the container."""
+        return f"{self.env_dir / 'bin'}:/usr/local/bin:/usr/bin:/bin"
+
+
+def split_reference(image: str) -> tuple[str, str]:
+    """Name and tag of an image reference; a digest is dropped.
+
+    >>> split_reference("localhost:5000/a/b:v1@sha256:00")
+    ('localhost:5000/a/b', 'v1')
+    >>> split_reference("docker.io/vllm/vllm-openai-cpu")
+    ('vllm/vllm-openai-cpu', 'latest')
+    """
+    image = image.split("@", 1)[0].removeprefix("docker.io/")
+    folder, _, last = image.rpartition("/")
+    last, _, tag = last.partition(":")
+    return (f"{folder}/{last}" if folder else last), tag or "latest"
+
+
+def read_recipe(folder: Path) -> Recipe:
+    """Read `recipe.toml`.
+
+    Raises:
+        ImageError: it is not a recipe.
+    """
+    try:
+        table: dict[str, Any] = tomllib.loads((folder / "recipe.toml").read_text())
+        table = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        return Recipe(folder=folder, **table)
+    except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
+        raise ImageError(f"not a recipe: {error}", where=str(folder / "recipe.toml")) from error
+
+
+class Images:
+    """All recipes, and the environments built from them under `cache`."""
+
+    def __init__(self, cache: Path) -> None:
+        self._root = cache / "images"
+
+    def recipes(self) -> list[Recipe]:
+        """The recipes of the folders that `SIGNOFF_RECIPES` names, then the suite's own."""
+        extra = [Path(part) for part in os.environ.get(EXTRA, "").split(os.pathsep) if part]
+        return [read_recipe(found.parent) for root in (*extra, BUILTIN) for found in sorted(root.glob("*/recipe.toml"))]
+
+    def find(self, image: str) -> tuple[Recipe, str]:
+        """The recipe and version for an image reference.
+
+        Raises:
+            ImageError: no recipe has that name, or its tag names no version.
+        """
+        name, tag = split_reference(image)
+        recipes = self.recipes()
+        for recipe in recipes:
+            if name in recipe.images:
+                if version := recipe.version_of(tag):
+                    return recipe, version
+                raise ImageError(
+                    f'the tag "{tag}" of {name} names no version',
+                    where=str(recipe.folder / "recipe.toml"),
+                    hint=f"name one whose form is {recipe.tag}, for version {recipe.version} say",
+                )
+        known = ", ".join(each for recipe in recipes for each in recipe.images)
+        raise ImageError(
+            f"no recipe for image {image}: the embedded cluster pulls nothing and knows {known}",
+            hint=f"add a folder with a recipe.toml to {BUILTIN}, or to a folder that {EXTRA} names",
+        )
+
+    def prepare(self, reference: str) -> Image:
+        """The image, built now if it is not in the cache. Blocks; another process building it is waited for.
+
+        Raises:
+            ImageError: there is no such image or version, or it does not install.
+        """
+        recipe, version = self.find(reference)
+        env_dir = self._root / f"{recipe.name}-{version}-{recipe.digest()}"
+        image = Image(recipe, version, env_dir)
+        if env_dir.is_dir():
+            return image
+        with self._locked(env_dir.name):
+            if not env_dir.is_dir():
+                self._build(image)
+        return image
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / f".{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _build(self, image: Image) -> None:
+        """Build in a temporary folder; renamed last, so that a half-built environment is never used.
+
+        uv's relocatable environments take their own place from where they lie.
+        """
+        recipe = image.recipe
+        _check_disk(recipe, self._root)
+        progress("images", f"installing {recipe.name} {image.version}")
+        for left in self._root.glob(f".{image.env_dir.name}.tmp*"):
+            shutil.rmtree(left)
+        building = Path(tempfile.mkdtemp(prefix=f".{image.env_dir.name}.tmp", dir=self._root))
+        try:
+            env_dir = building / "env"
+            _uv("venv", "--relocatable", "--python", sys.executable, env_dir, image=image)
+            if recipe.requirements:
+                lock = self._lock(image, building)
+                _uv("pip", "install", "--python", env_dir, "--no-deps", "--require-hashes", "-r", lock, image=image)
+            site = next(env_dir.glob("lib/python*/site-packages"))
+            if recipe.alias:
+                _announce(recipe.alias.format(version=image.version), site)
+            if recipe.stub_libraries_of:
+                write_stubs(site / recipe.stub_libraries_of, site)
+            env_dir.rename(image.env_dir)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        progress("images", f"{recipe.name} {image.version} is ready")
+
+    def _lock(self, image: Image, folder: Path) -> Path:
+        """The recipe's own lock for its default version, else one resolved now."""
+        recipe = image.recipe
+        if image.version == recipe.version and recipe.lock.exists():
+            return recipe.lock
+        wanted, overrides, lock = folder / "requirements.in", folder / "overrides.txt", folder / "requirements.lock"
+        wanted.write_text("\n".join(recipe.requirements).format(version=image.version))
+        overrides.write_text("\n".join(recipe.overrides))
+        _uv(
+            *("pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url", "--python", sys.executable),
+            *("--override", overrides, wanted, "-o", lock),
+            image=image,
+        )
+        return lock
+
+
+def _check_disk(recipe: Recipe, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free / 1e9
+    if free < recipe.disk_gb:
+        raise ImageError(
+            f"{recipe.name} needs {recipe.disk_gb:.1f} GB of disk, {free:.1f} GB are free",
+            where=str(folder),
+            hint="free some space, or set SIGNOFF_CACHE to a folder on a larger disk",
+        )
+
+
+def _uv(*arguments: str | Path, image: Image) -> None:
+    """Run uv without progress bars.
+
+    Raises:
+        ImageError: it failed; with what uv said.
+    """
+    command = [uv.find_uv_bin(), "--no-progress", "--no-config", *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        raise ImageError(
+            f"{image.recipe.name} {image.version} cannot be installed: {done.stderr.strip()[-1500:]}",
+            where=" ".join(command[3:6]),
+            hint=f"check that this version exists; the suite is tested with {image.recipe.version}",
+        )
+
+
+def _announce(alias: str, site: Path) -> None:
+    """Write the metadata of a distribution whose modules another distribution brings."""
+    name, _, version = alias.partition("==")
+    folder = site / f"{name}-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (folder / "RECORD").write_text("")

@@ -1,0 +1,224 @@
+"""The process that owns a cluster: `python -m signoff.cluster.embedded.supervisor --dir DIR`.
+
+It starts the control plane, the node agent and the service proxy, and ends them all, within `limits.CLUSTER_DOWN`, when
+its owner dies (end of file on stdin), on SIGTERM, or when one of them dies. On stdout it writes one JSON object a line:
+{"progress": text}, {"phase": name, "seconds": duration}, then {"ready": facts} or {"error": {what, where, hint}}.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from signoff.cluster.embedded.binaries import ETCD, KUBERNETES, find_binaries
+from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
+from signoff.cluster.embedded.kubeapi import KubeApi
+from signoff.cluster.embedded.pki import write_private
+from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
+from signoff.cluster.embedded.slot import Slot, claim_slot
+from signoff.cluster.embedded.sweep import make_cluster_dir, remove, sweep
+from signoff.errors import SignoffError
+from signoff.limits import NODES_READY
+from signoff.paths import cache_dir
+from signoff.story import GPU_NODE, NODES
+
+FACTS_FILE = "cluster.json"
+_REAP_EVERY_SECONDS = 5
+
+
+def tell(**message: Any) -> None:
+    """Write one line for the owner, who may be gone."""
+    with suppress(OSError):
+        print(json.dumps(message), flush=True)
+
+
+class Phases:
+    """How long each phase of the start took, in seconds; each is told as it ends."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def done(self, name: str, seconds: float) -> None:
+        """Note that the phase `name` took `seconds`."""
+        self.seconds[name] = round(seconds, 3)
+        tell(phase=name, seconds=self.seconds[name])
+
+    def total(self) -> None:
+        """Note the whole."""
+        self.done("total", time.monotonic() - self._start)
+
+
+async def run(cluster: Path, *, nodes: tuple[str, ...]) -> None:
+    """Bring the cluster up, then stay until one of its processes ends.
+
+    Raises:
+        SignoffError: always, in the end: whatever keeps the cluster from living on.
+    """
+    phases = Phases()
+    start = time.monotonic()
+    binaries = await asyncio.to_thread(find_binaries, lambda text: tell(progress=text))
+    phases.done("programs", time.monotonic() - start)
+    slot, children = claim_slot(), Children(cluster)
+    plane = ControlPlane(cluster, slot, binaries, nodes)
+    config = _write_agent_config(cluster, slot, plane, nodes)
+    await plane.start(children)
+    await plane.ready(children, phases.done)
+    await children.start("serviceproxy", _module("serviceproxy", config))
+    if nodes:
+        await children.start("agent", _module("agent", config))
+        await _nodes_ready(plane, children, nodes, phases)
+    phases.total()
+    facts = {
+        "dir": str(cluster),
+        "kubeconfig": str(plane.kubeconfig),
+        "server": plane.server,
+        "kubernetes_version": f"v{KUBERNETES}",
+        "etcd_version": f"v{ETCD}",
+        "slot": slot.number,
+        "nodes": list(nodes),
+        "start_seconds": phases.seconds,
+        "supervisor_pid": os.getpid(),
+        "pids": children.pids,
+    }
+    write_private(cluster / FACTS_FILE, json.dumps(facts, indent=2).encode())
+    tell(ready=facts)
+    raise await children.first_end()
+
+
+def _module(name: str, config: Path) -> list[str | Path]:
+    return [sys.executable, "-m", f"signoff.cluster.embedded.{name}", "--config", config]
+
+
+def _write_agent_config(cluster: Path, slot: Slot, plane: ControlPlane, nodes: tuple[str, ...]) -> Path:
+    """Write what the node agent and the service proxy must know."""
+    path = cluster / "agent.json"
+    config = {
+        "server": plane.server,
+        "ca": str(plane.pki.ca),
+        "cert": str(plane.pki.admin.cert),
+        "key": str(plane.pki.admin.key),
+        "slot": slot.number,
+        "dir": str(cluster),
+        "cache": str(cache_dir()),
+        "nodes": [
+            {
+                "name": name,
+                "index": index,
+                "address": slot.node(index),
+                "pod_prefix": slot.pod_prefix(index),
+                "gpu": name == GPU_NODE,
+            }
+            for index, name in enumerate(nodes)
+        ],
+        "kubelet_serving_cert": str(plane.pki.kubelet_serving.cert),
+        "kubelet_serving_key": str(plane.pki.kubelet_serving.key),
+        "kubelet_client_ca": str(plane.pki.ca),
+        "service_loopback_prefix": f"127.{slot.service_octet}",
+    }
+    write_private(path, json.dumps(config, indent=2).encode())
+    return path
+
+
+async def _nodes_ready(plane: ControlPlane, children: Children, nodes: tuple[str, ...], phases: Phases) -> None:
+    start = time.monotonic()
+
+    async def all_ready() -> None:
+        async with plane.api() as api:
+            await until(lambda: _are_ready(api, nodes), NODES_READY)
+
+    await or_first_end(all_ready(), children, f"the nodes {', '.join(nodes)}", NODES_READY)
+    phases.done("nodes", time.monotonic() - start)
+
+
+async def _are_ready(api: KubeApi, nodes: tuple[str, ...]) -> bool:
+    listed = await api.request("GET", "/api/v1/nodes")
+    ready = {
+        node["metadata"]["name"]
+        for node in listed["items"]
+        for condition in node.get("status", {}).get("conditions", [])
+        if condition["type"] == "Ready" and condition["status"] == "True"
+    }
+    return ready >= set(nodes)
+
+
+async def _supervise(cluster: Path, *, nodes: tuple[str, ...], detached: bool) -> SignoffError | None:
+    """Run the cluster until it fails (the error) or is told to end (None)."""
+    told_to_end = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
+    loop.add_signal_handler(signal.SIGINT, told_to_end.set)
+    if not detached:
+        loop.add_reader(sys.stdin.fileno(), _on_stdin, told_to_end)
+    running, ending = asyncio.create_task(run(cluster, nodes=nodes)), asyncio.create_task(told_to_end.wait())
+    reaping = asyncio.create_task(_reap_adopted())
+    await asyncio.wait({running, ending, reaping}, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():
+        return None
+    error = running.exception()
+    if error is None or isinstance(error, SignoffError):
+        return error
+    return SignoffError(f"the embedded cluster failed: {type(error).__name__}: {error}")
+
+
+def _on_stdin(told_to_end: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        told_to_end.set()
+
+
+async def _reap_adopted() -> None:
+    """Reap the dead orphans that came to this subreaper.
+
+    Those that this process started are reaped by asyncio at once; a zombie seen twice has been adopted.
+    """
+    seen: set[int] = set()
+    while True:
+        await asyncio.sleep(_REAP_EVERY_SECONDS)
+        now = set(dead_children())
+        for pid in now & seen:
+            reap(pid)
+        seen = now
+
+
+def main() -> None:
+    """Supervise one cluster; exit code 0 when it was told to end, 1 when it failed."""
+    parser = argparse.ArgumentParser(description="Supervise one embedded cluster.")
+    parser.add_argument("--dir", type=Path, required=True, help="the cluster's folder, which must not exist")
+    parser.add_argument("--detached", action="store_true", help="live on when stdin ends; SIGTERM ends the cluster")
+    parser.add_argument("--keep-logs", type=Path, help="copy the logs to this folder at the end")
+    parser.add_argument("--control-plane-only", action="store_true", help="start no nodes")
+    options = parser.parse_args()
+    become_subreaper()
+    error: SignoffError | None = None
+    try:
+        sweep(options.dir.parent)
+        make_cluster_dir(options.dir)
+        nodes = () if options.control_plane_only else NODES
+        # Not asyncio.run, which would wait for the thread that builds.
+        error = asyncio.new_event_loop().run_until_complete(
+            _supervise(options.dir, nodes=nodes, detached=options.detached)
+        )
+    except SignoffError as early:
+        error = early
+    if error:
+        tell(error={"what": error.what, "where": error.where, "hint": error.hint})
+    _take_down(options.dir, options.keep_logs)
+    os._exit(1 if error else 0)  # not sys.exit, which would wait for a thread that still builds
+
+
+def _take_down(cluster: Path, keep_logs: Path | None) -> None:
+    kill_descendants(os.getpid())
+    if keep_logs and (cluster / "logs").is_dir():
+        shutil.copytree(cluster / "logs", keep_logs, dirs_exist_ok=True)
+    remove(cluster)
+
+
+if __name__ == "__main__":
+    main()

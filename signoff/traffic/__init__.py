@@ -1,0 +1,1 @@
+"""Asking an OpenAI-compatible server, and keeping exactly what it answered."""

@@ -1,0 +1,248 @@
+"""A small OpenAI client that keeps the evidence: status, headers, raw body, and each event with its time of arrival.
+
+The official client repairs, retries and drops what it does not know; a judge must see what was sent.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from signoff import story
+from signoff.errors import SignoffError
+from signoff.limits import REQUEST
+from signoff.traffic.wire import Event, EventSplitter, as_text, parse_json
+
+KEEP_ALIVE_SECONDS = 4.0
+"""Below uvicorn's 5 s (LiteLLM and vLLM both run on it), so that we never write into a connection it is closing."""
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+class NoAnswer(SignoffError):
+    """No status line came back: refused, reset, timed out or unresolved. A body that breaks off later is an `Answer`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer as it came. Times are `time.monotonic()` seconds.
+
+    `broken` says why the body ended early, and is empty when it ended as the protocol wants. `first_token_at` is the
+    arrival of the first event that carries content: gateways drop or delay the empty role chunk, so that it says
+    nothing of the model.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+    events: tuple[Event, ...]
+    started: float
+    ended: float
+    broken: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON; None if it is none, as with a stream."""
+        try:
+            return parse_json(self.body)
+        except ValueError:
+            return None
+
+    @cached_property
+    def chunks(self) -> tuple[dict[str, Any], ...]:
+        """The stream's events that are JSON objects; the format rules report the others."""
+        return tuple(chunk for _, chunk in _timed_chunks(self.events))
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is a whole one with status 200."""
+        return self.status == 200 and not self.broken
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the server answered with an event stream, asked or not."""
+        return self.headers.get("content-type", "").startswith("text/event-stream")
+
+    @property
+    def text(self) -> str:
+        """What the model said in its first choice."""
+        if self.streamed:
+            return "".join(_content(_first_choice(chunk).get("delta")) for chunk in self.chunks)
+        return _content(_first_choice(self.json).get("message"))
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended; the last reason named, if a stream names several."""
+        bodies = self.chunks if self.streamed else (self.json,)
+        reasons = [reason for body in bodies if (reason := _first_choice(body).get("finish_reason")) is not None]
+        return str(reasons[-1]) if reasons else None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The token counts, from the body or from the stream's last chunk that holds them."""
+        bodies = self.chunks if self.streamed else (self.json,)
+        found = [body["usage"] for body in bodies if isinstance(body, dict) and isinstance(body.get("usage"), dict)]
+        return found[-1] if found else None
+
+    @property
+    def first_token_at(self) -> float | None:
+        """When the first event with content arrived; None if nothing was streamed."""
+        for at, chunk in _timed_chunks(self.events):
+            if _content(_first_choice(chunk).get("delta")):
+                return at
+        return None
+
+    @property
+    def e2e_ms(self) -> float:
+        """Milliseconds from sending the request to the last byte of the answer."""
+        return (self.ended - self.started) * 1000
+
+    @property
+    def ttft_ms(self) -> float | None:
+        """Milliseconds from sending the request to the first token; None if nothing was streamed."""
+        return None if self.first_token_at is None else (self.first_token_at - self.started) * 1000
+
+    def to_record(self) -> dict[str, Any]:
+        """Everything of the exchange in JSON types; event times are milliseconds since the request was sent."""
+        record: dict[str, Any] = {
+            "request": dict(self.request),
+            "status": self.status,
+            "headers": dict(self.headers),
+            "started": self.started,
+            "e2e_ms": self.e2e_ms,
+            "ttft_ms": self.ttft_ms,
+            "broken": self.broken,
+        }
+        if self.streamed:
+            record["chunks"] = [{"data": data, "ms": (at - self.started) * 1000} for data, at in self.events]
+        else:
+            record["body"] = self.body
+        return record
+
+
+class OpenAIClient:
+    """Asks one server over kept-alive connections. Safe to share between threads.
+
+    Proxies of the environment are ignored: the way to the cluster is part of what is measured.
+    """
+
+    def __init__(self, base_url: str, api_key: str = "sk-none", timeout: float = REQUEST.seconds) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {api_key}"},
+            timeout=timeout,
+            trust_env=False,
+            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
+        )
+
+    def models(self) -> Answer:
+        """Ask for the list of models.
+
+        Raises:
+            NoAnswer: the server could not be reached.
+        """
+        return self.get("/v1/models")
+
+    def chat(
+        self, messages: Messages | str, *, model: str = story.MODEL, stream: bool = False, **params: Any
+    ) -> Answer:
+        """Ask for a chat completion; a plain text is one user message, and `params` go into the body as they are.
+
+        Raises:
+            NoAnswer: the server could not be reached.
+        """
+        if isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
+        body = {"model": model, "messages": list(messages), **({"stream": True} if stream else {}), **params}
+        return self._ask("POST", "/v1/chat/completions", body)
+
+    def get(self, path: str) -> Answer:
+        """Ask for any path of the server, such as a health page.
+
+        Raises:
+            NoAnswer: the server could not be reached.
+        """
+        return self._ask("GET", path, None)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
+        request = {"method": method, "url": self.base_url + path, "body": body}
+        started = time.monotonic()
+        try:
+            with self._http.stream(method, path, json=body) as response:
+                return _read(response, started, request)
+        except httpx.TransportError as error:
+            raise NoAnswer(
+                f"no answer to {method} {path}: {_describe(error)}",
+                where=self.base_url,
+                hint="see whether the server's pod is Ready and its Service has an endpoint",
+            ) from error
+
+
+def _read(response: httpx.Response, started: float, request: Mapping[str, Any]) -> Answer:
+    pieces: list[bytes] = []
+    events: list[Event] = []
+    splitter = EventSplitter()
+    broken = ""
+    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    try:
+        for piece in response.iter_bytes():
+            pieces.append(piece)
+            if is_stream:
+                events.extend(splitter.feed(piece, time.monotonic()))
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        broken = _describe(error)
+    ended = time.monotonic()
+    events.extend(splitter.close(ended))
+    return Answer(
+        status=response.status_code,
+        headers=dict(response.headers),
+        body=as_text(b"".join(pieces)),
+        events=tuple(events),
+        started=started,
+        ended=ended,
+        broken=broken,
+        request=request,
+    )
+
+
+def _timed_chunks(events: Sequence[Event]) -> Iterator[tuple[float, dict[str, Any]]]:
+    for data, at in events:
+        try:
+            chunk = parse_json(data)
+        except ValueError:
+            continue
+        if isinstance(chunk, dict):
+            yield at, chunk
+
+
+def _first_choice(body: Any) -> dict[str, Any]:
+    choices = body.get("choices") if isinstance(body, dict) else None
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict) and choice.get("index") == 0:
+            return choice
+    return {}
+
+
+def _content(message: Any) -> str:
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

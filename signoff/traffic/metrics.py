@@ -1,0 +1,75 @@
+"""Counters of a running vLLM, read from its own /metrics page: the proof that a request reached the model.
+
+Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import httpx
+
+from signoff.errors import SignoffError
+from signoff.limits import REQUEST
+
+REQUESTS = "vllm:request_success_total"
+"""Requests that vLLM's engine finished, by `finished_reason` and `model_name`; a request it refused is not among them."""
+
+_LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?")
+_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
+
+
+class Sample(NamedTuple):
+    """One line of the page."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+def counter(base_url: str, name: str, **labels: str) -> float:
+    """Give the sum of a metric over every sample that has these labels; 0.0 if the metric has none of them yet.
+
+    Raises:
+        SignoffError: the page could not be read, or does not know the metric at all.
+    """
+    samples = [sample for sample in parse(_page(base_url)) if sample.name == name]
+    if not samples:
+        raise SignoffError(
+            f"no metric {name}", where=f"{base_url}/metrics", hint="is this the backend, and vLLM 0.6 or newer?"
+        )
+    return math.fsum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+
+def request_count(base_url: str) -> int:
+    """Give how many requests the backend's engine has finished since its start.
+
+    vLLM counts a request in the same turn of its event loop that hands out its last token, so that a caller that was
+    answered may look a moment too early: wait for the expected value with `eventually`, then look once more.
+    """
+    return int(counter(base_url, REQUESTS))
+
+
+def parse(page: str) -> Iterator[Sample]:
+    """Give the samples of a page in Prometheus' text format; a line that is none is skipped, as comments are."""
+    for line in page.split("\n"):
+        if found := _LINE.fullmatch(line.strip()):
+            name, labels, value = found.groups()
+            pairs = _LABEL.findall(labels or "")
+            yield Sample(name, {key: _ESCAPED.sub(_unescape, text) for key, text in pairs}, float(value))
+
+
+def _unescape(escaped: re.Match[str]) -> str:
+    return "\n" if escaped[1] == "n" else escaped[1]
+
+
+def _page(base_url: str) -> str:
+    url = f"{base_url.rstrip('/')}/metrics"
+    try:
+        response = httpx.get(url, timeout=REQUEST.seconds, trust_env=False, follow_redirects=True)
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        raise SignoffError(f"the metrics page cannot be read: {error}", where=url) from error
+    return response.text
