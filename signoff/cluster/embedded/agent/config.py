@@ -1,0 +1,47 @@
+"""What the supervisor tells the agent: agent.json."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """One node: its address for the API server, and the first three numbers of its pods' addresses."""
+
+    name: str
+    address: str
+    pod_prefix: str
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The API server with this agent's client certificate, the folders, the nodes and the keys for serving logs."""
+
+    server: str
+    ca: str
+    cert: str
+    key: str
+    dir: Path
+    cache: Path
+    nodes: tuple[NodeConfig, ...]
+    serving_cert: str
+    serving_key: str
+    client_ca: str
+
+    @classmethod
+    def read(cls, path: Path) -> "AgentConfig":
+        """Read agent.json."""
+        table = json.loads(path.read_text())
+        return cls(
+            server=table["server"],
+            ca=table["ca"],
+            cert=table["cert"],
+            key=table["key"],
+            dir=Path(table["dir"]),
+            cache=Path(table["cache"]),
+            nodes=tuple(NodeConfig(each["name"], each["address"], each["pod_prefix"]) for each in table["nodes"]),
+            serving_cert=table["kubelet_serving_cert"],
+            serving_key=table["kubelet_serving_key"],
+            client_ca=table["kubelet_client_ca"],
+        )

@@ -1,0 +1,107 @@
+"""A container's main process and all that it starts."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from signoff.cluster.embedded.processes import MARK, descendants, dying_with, kill, pids
+
+_CONTAINER_MARK = "SIGNOFF_CONTAINER"
+"""In the environment of every process of a container; its value is the container's id."""
+_LOOK_EVERY_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a container's process is started; `ports` are those it will listen on."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: Path
+    ports: tuple[int, ...] = ()
+
+
+class Process:
+    """A started process, leader of a session and process group of its own.
+
+    Started from the main thread, since the parent-death signal follows the spawning thread.
+    """
+
+    def __init__(self, launch: Launch, log: Path, cluster: Path) -> None:
+        """Start it with both its outputs in `log`.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        self.id = uuid.uuid4().hex
+        with log.open("ab") as out:
+            self._process = subprocess.Popen(
+                launch.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**launch.env, MARK: str(cluster), _CONTAINER_MARK: self.id},
+                cwd=launch.cwd,
+                preexec_fn=dying_with(os.getpid()),
+                start_new_session=True,
+            )
+        self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._pidfd = os.pidfd_open(self._process.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        code = self._process.wait()
+        self._exit.set_result(128 - code if code < 0 else code)
+
+    async def wait(self) -> int:
+        """Wait for the end of the main process; gives its exit code, or 128 and the signal that killed it."""
+        return await asyncio.shield(self._exit)
+
+    @property
+    def running(self) -> bool:
+        """Whether the main process lives."""
+        return not self._exit.done()
+
+    async def end(self, seconds_left: Callable[[], float]) -> None:
+        """Ask the process group to end; kill it when its time is over, which may be cut short meanwhile."""
+        self._signal_group(signal.SIGTERM)
+        while self.running and (left := seconds_left()) > 0:
+            await asyncio.wait([self._exit], timeout=min(left, _LOOK_EVERY_SECONDS))
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill the main process, its group, its descendants, and whatever else carries this container's mark."""
+        if self.running:
+            for pid in await asyncio.to_thread(descendants, self._process.pid):
+                kill(pid)
+        self._signal_group(signal.SIGKILL)
+        while left := await asyncio.to_thread(_marked, self.id):
+            for pid in left:
+                kill(pid)
+            await asyncio.sleep(_LOOK_EVERY_SECONDS / 10)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _marked(container: str) -> list[int]:
+    """The living processes that carry the container's mark; a zombie has no environment any more."""
+    entry = f"{_CONTAINER_MARK}={container}".encode()
+    return [pid for pid in pids() if entry in _environment(pid)]
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -1,0 +1,35 @@
+"""Images, prepared in threads: each once, however many containers ask for it."""
+
+import asyncio
+
+from signoff.cluster.embedded.images import Image, Images
+
+
+class Pulls:
+    """The images that are being prepared or at hand."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+        self._pulls: dict[str, asyncio.Task[Image]] = {}
+
+    def at_hand(self, reference: str) -> bool:
+        """Whether the image has been prepared already."""
+        pull = self._pulls.get(reference)
+        return pull is not None and pull.done() and pull.exception() is None
+
+    def begin(self, reference: str) -> asyncio.Task[Image]:
+        """Have the image prepared; one that failed is tried again."""
+        pull = self._pulls.get(reference)
+        if pull is None or (pull.done() and pull.exception() is not None):
+            pull = asyncio.create_task(asyncio.to_thread(self._images.prepare, reference))
+            pull.add_done_callback(lambda done: done.exception())  # seen: nobody may be waiting for it any more
+            self._pulls[reference] = pull
+        return pull
+
+    async def get(self, reference: str) -> Image:
+        """The prepared image.
+
+        Raises:
+            ImageError: it cannot be had.
+        """
+        return await asyncio.shield(self.begin(reference))

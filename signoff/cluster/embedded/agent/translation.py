@@ -1,0 +1,53 @@
+"""A container's world, translated for a process of the host.
+
+Names cannot be resolved and paths cannot be mounted without privileges, so both are replaced where a container
+would read them: in its command, arguments, environment and mounted files.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - what is to be replaced
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_SERVICE = re.compile(
+    rf"(?<![\w.-])(?P<service>{_LABEL})\.(?P<namespace>{_LABEL})\.svc(?:\.cluster\.local\.?)?(?!\.?[\w-])"
+)
+_PATH_BEFORE = r"(?:(?<![\w.~/)}\]*-])|(?<=file://))"
+"""A mount path starts here: not within another path, nor behind a variable."""
+_PATH_AFTER = r"(?![\w.~-])"
+
+
+def service_names(text: str) -> set[str]:
+    """The Services that a text names in full, each as "service.namespace".
+
+    >>> service_names("http://vllm-api.ml.svc.cluster.local:8000/v1")
+    {'vllm-api.ml'}
+    """
+    return {f"{found['service']}.{found['namespace']}" for found in _SERVICE.finditer(text)}
+
+
+@dataclass(frozen=True)
+class Translation:
+    """How one container's texts are translated.
+
+    `paths` maps a mount path to its folder or file, `address` is where the pod listens, and `services` maps
+    "service.namespace" to an address; a Service that it lacks keeps its name.
+    """
+
+    paths: Mapping[str, str]
+    address: str
+    services: Mapping[str, str]
+
+    def __call__(self, text: str) -> str:
+        """Translate a text. What has been put in is never translated again."""
+        text = _SERVICE.sub(self._service, text)
+        text = re.sub(rf"(?<![\d.]){re.escape(ANY_ADDRESS)}(?![\d.]|/\d)", self.address, text)
+        if not self.paths:
+            return text
+        longest_first = sorted((re.escape(path) for path in self.paths), key=len, reverse=True)
+        pattern = rf"{_PATH_BEFORE}(?:{'|'.join(longest_first)}){_PATH_AFTER}"
+        return re.sub(pattern, lambda found: self.paths[found[0]], text)
+
+    def _service(self, found: re.Match[str]) -> str:
+        return self.services.get(f"{found['service']}.{found['namespace']}", found[0])
