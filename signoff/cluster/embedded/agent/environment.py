@@ -59,9 +59,7 @@ def _all_of(source: Json, sources: Sources) -> dict[str, str]:
     return {prefix + key: value.decode(errors="replace") for key, value in sources[reference].items()}
 
 
-def _value(
-    variable: Json, known: Mapping[str, str], container: Json, facts: PodFacts, sources: Sources
-) -> str | None:
+def _value(variable: Json, known: Mapping[str, str], container: Json, facts: PodFacts, sources: Sources) -> str | None:
     """The variable's value, or None for an optional one whose source is missing."""
     value_from = variable.get("valueFrom")
     if not value_from:

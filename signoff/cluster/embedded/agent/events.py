@@ -71,9 +71,7 @@ class Events:
         if key in self._written:
             name, count = self._written[key]
             again: dict[str, Any] = {"count": count + 1, "lastTimestamp": event["lastTimestamp"]}
-            await self._api.request(
-                "PATCH", f"{path}/{name}", json=again, content_type="application/merge-patch+json"
-            )
+            await self._api.request("PATCH", f"{path}/{name}", json=again, content_type="application/merge-patch+json")
             self._written[key] = (name, count + 1)
         else:
             made = await self._api.request("POST", path, json=event)

@@ -68,9 +68,7 @@ class ContainerState:
     def end(self, exit_code: int, reason: str, message: str = "") -> None:
         """It has ended just now, or could not even start."""
         stamp = now()
-        self.terminated = Terminated(
-            exit_code, reason, self.running_since or stamp, stamp, self.container_id, message
-        )
+        self.terminated = Terminated(exit_code, reason, self.running_since or stamp, stamp, self.container_id, message)
         self.running_since, self.started, self.ready = "", False, False
 
     @property

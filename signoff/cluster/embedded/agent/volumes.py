@@ -139,6 +139,19 @@ def _write(path: Path, file: File, translate: Callable[[str], str]) -> None:
     path.chmod(file.mode)
 
 
+def texts_of(spec: Json, facts: PodFacts, sources: Sources) -> Iterator[str]:
+    """What the files of the pod's volumes say, as far as it is text.
+
+    Raises:
+        MountError: a volume cannot be set up.
+    """
+    check_volumes(spec, facts, sources)
+    for volume in spec.get("volumes") or []:
+        if "emptyDir" not in volume:
+            for file in files_of(volume, facts, sources):
+                yield file.content.decode(errors="replace")
+
+
 def prepare_sub_paths(container: Json, spec: Json, paths: dict[str, str]) -> None:
     """Make the folders that subPath mounts of an emptyDir name.
 

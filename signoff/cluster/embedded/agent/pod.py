@@ -1,0 +1,211 @@
+"""One pod on its node: volumes, init containers one by one, containers side by side, status, and its end."""
+
+import asyncio
+import logging
+import shutil
+import time
+from calendar import timegm
+from collections.abc import Coroutine, Iterable
+from typing import Any
+
+import aiohttp
+
+from signoff.cluster.embedded.agent.addresses import PodAddresses
+from signoff.cluster.embedded.agent.backoff import BackOff
+from signoff.cluster.embedded.agent.config import NodeConfig
+from signoff.cluster.embedded.agent.container import Container, Runtime
+from signoff.cluster.embedded.agent.downward import PodFacts
+from signoff.cluster.embedded.agent.sources import fetch, of_volumes
+from signoff.cluster.embedded.agent.status import PodState
+from signoff.cluster.embedded.agent.volumes import MountError, check_volumes
+from signoff.cluster.embedded.kubeapi import ApiError, Json
+from signoff.cluster.embedded.slot import to_loopback
+
+LOG = logging.getLogger(__name__)
+
+_MERGE = "application/strategic-merge-patch+json"
+_TRY_AGAIN_SECONDS = 0.5
+_MOUNT_AGAIN_SECONDS = (0.5, 10.0)
+_FOLDER_NAME_LENGTH = 8
+"""Sockets in a pod's temporary folder need short paths (unix(7): 107 bytes)."""
+
+
+class Pod:
+    """Runs one pod and reports its status to the API server, until the pod is deleted."""
+
+    def __init__(self, pod: Json, node: NodeConfig, addresses: PodAddresses, runtime: Runtime) -> None:
+        self.pod = pod
+        self._addresses, self._runtime = addresses, runtime
+        self._address = addresses.take()
+        self._dir = runtime.cluster_dir / "pods" / pod["metadata"]["uid"][:_FOLDER_NAME_LENGTH]
+        self._facts = PodFacts(pod, to_loopback(self._address), node.address)
+        spec = pod["spec"]
+        self._inits = [self._container(each, is_init=True) for each in spec.get("initContainers") or []]
+        self._mains = [self._container(each) for each in spec["containers"]]
+        self._state = PodState(
+            host_ip=node.address, inits=[c.state for c in self._inits], mains=[c.state for c in self._mains]
+        )
+        self._conditions: list[Json] = pod.get("status", {}).get("conditions") or []
+        self._dirty, self._deleting, self._gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._sent: Json = {}
+
+    def _container(self, spec: Json, *, is_init: bool = False) -> Container:
+        policy = self.pod["spec"].get("restartPolicy", "Always")
+        return Container(spec, self._facts, self._runtime, self._dir, self._touch, restarts=policy, is_init=is_init)
+
+    def container(self, name: str) -> Container | None:
+        """The container of this name, init containers included."""
+        return next((each for each in (*self._inits, *self._mains) if each.state.name == name), None)
+
+    def update(self, pod: Json) -> None:
+        """The API server has a newer version of the pod."""
+        self.pod = pod
+        if pod["metadata"].get("deletionTimestamp"):
+            self._deleting.set()
+        self._touch()
+
+    def vanish(self) -> None:
+        """The API server has the pod no more: end it at once."""
+        self._gone.set()
+        self._deleting.set()
+
+    async def run(self) -> None:
+        """Live, until the pod is deleted."""
+        reporting = asyncio.create_task(self._report_changes())
+        living = asyncio.create_task(self._live())
+        try:
+            await self._deleting.wait()
+            await self._terminate(living)
+            await self._report_end()
+        finally:
+            for task in (living, reporting):
+                await _cancelled(task)
+            self._runtime.events.forget(self.pod["metadata"]["uid"])
+            self._addresses.give_back(self._address)
+            await asyncio.to_thread(shutil.rmtree, self._dir, ignore_errors=True)
+
+    async def _live(self) -> None:
+        for image in {each["image"] for key in ("initContainers", "containers") for each in self._spec.get(key) or []}:
+            self._runtime.pulls.begin(image)
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._touch()
+        await self._volumes_ready()
+        self._state.pod_ip = self._address
+        self._touch()
+        for container in self._inits:
+            await container.live()
+            if not container.state.ready:
+                break
+        else:
+            await _together(container.live() for container in self._mains)
+        self._state.ended = True
+        self._touch()
+
+    @property
+    def _spec(self) -> Json:
+        spec: Json = self.pod["spec"]
+        return spec
+
+    async def _volumes_ready(self) -> None:
+        """Wait until everything that the volumes are made of is there."""
+        back_off = BackOff(*_MOUNT_AGAIN_SECONDS)
+        while True:
+            try:
+                sources = await fetch(self._runtime.api, self.pod["metadata"]["namespace"], of_volumes(self._spec))
+                check_volumes(self._spec, self._facts, sources)
+            except MountError as error:
+                self._runtime.events.add(self.pod, "Warning", "FailedMount", str(error))
+            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+                LOG.info("volumes of %s: %s", self.pod["metadata"]["name"], error)
+            else:
+                return
+            await asyncio.sleep(back_off.next())
+
+    async def _terminate(self, living: asyncio.Task[None]) -> None:
+        """Stop what runs within the grace period; what only waits to run never will."""
+        await _together(container.stop(self._seconds_left) for container in (*self._inits, *self._mains))
+        await _cancelled(living)
+        for state in (each.state for each in (*self._inits, *self._mains)):
+            state.finished, state.ready = True, state.ready and state.succeeded
+        self._state.ended = True
+
+    def _seconds_left(self) -> float:
+        """Seconds to the end of the grace period, which a second deletion may bring nearer."""
+        stamp = self.pod["metadata"].get("deletionTimestamp")
+        if self._gone.is_set() or not stamp:
+            return 0.0
+        return timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ")) - time.time()
+
+    def _touch(self) -> None:
+        self._dirty.set()
+
+    async def _report_changes(self) -> None:
+        """Send the status whenever it has changed."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                await self._report()
+            except ApiError as error:
+                LOG.info("status of %s: %s", self.pod["metadata"]["name"], error)
+                if error.status != 404:
+                    await self._again()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                LOG.info("status of %s: %s", self.pod["metadata"]["name"], error)
+                await self._again()
+
+    async def _again(self) -> None:
+        await asyncio.sleep(_TRY_AGAIN_SECONDS)
+        self._touch()
+
+    async def _report(self) -> None:
+        status = self._state.as_json(self._conditions, self._gates())
+        if status != self._sent:
+            await self._runtime.api.request(
+                "PATCH", f"{self._path}/status", json={"status": status}, content_type=_MERGE
+            )
+            self._sent, self._conditions = status, status["conditions"]
+
+    def _gates(self) -> list[str]:
+        """The readiness gates that do not hold."""
+        conditions = self.pod.get("status", {}).get("conditions") or []
+        holding = {each["type"] for each in conditions if each["status"] == "True"}
+        wanted = [gate["conditionType"] for gate in self._spec.get("readinessGates") or []]
+        return [gate for gate in wanted if gate not in holding]
+
+    @property
+    def _path(self) -> str:
+        meta = self.pod["metadata"]
+        return f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
+
+    async def _report_end(self) -> None:
+        """Send the last status and have the API server forget the pod."""
+        uid = {"uid": self.pod["metadata"]["uid"]}
+        while not self._gone.is_set():
+            try:
+                await self._report()
+                await self._runtime.api.request(
+                    "DELETE", self._path, json={"gracePeriodSeconds": 0, "preconditions": uid}
+                )
+                return
+            except ApiError as error:
+                if error.status in (404, 409):
+                    return
+                LOG.info("end of %s: %s", self.pod["metadata"]["name"], error)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                LOG.info("end of %s: %s", self.pod["metadata"]["name"], error)
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)
+
+
+async def _together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for coroutine in coroutines:
+            group.create_task(coroutine)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel the task and wait for its end; a failure of it is logged."""
+    task.cancel()
+    (outcome,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        LOG.error("a pod's task failed", exc_info=outcome)
