@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-_SYMBOL = np.dtype([("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")])
+_SYMBOL = np.dtype(
+    [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
+)
 _SHT_DYNAMIC, _SHT_DYNSYM, _SHT_VERNEED, _SHT_VERSYM = 6, 11, 0x6FFFFFFE, 0x6FFFFFFF
 _DT_NEEDED = 1
 _STB_GLOBAL = 1
@@ -84,7 +86,9 @@ def read_library(path: Path) -> Library:
     numbers = None
     if _SHT_VERSYM in sections:
         numbers = np.frombuffer(data, "<u2", len(symbols), sections[_SHT_VERSYM][0])
-    for index, (name, info, section) in enumerate(zip(symbols["name"], symbols["info"], symbols["section"], strict=True)):
+    for index, (name, info, section) in enumerate(
+        zip(symbols["name"], symbols["info"], symbols["section"], strict=True)
+    ):
         if section:
             library.defined.add(text(offsets[link], int(name)))
         elif info >> 4 == _STB_GLOBAL:
@@ -96,16 +100,18 @@ def read_library(path: Path) -> Library:
 def write_stubs(package: Path, site: Path) -> list[str]:
     """Give `package` (a folder with lib/*.so) a stand-in in lib/ for each library it needs and `site` lacks.
 
-    Returns the names written. Symbols without a version that nobody defines go to the first stand-in that has none,
-    since the linker takes them from anywhere.
+    Returns the names written. Symbols without a version that nobody defines, Python and the system's libraries
+    included, go to the first stand-in that has none, since the linker takes them from anywhere.
     """
     paths = [*package.glob("lib/*.so*"), *package.glob("*.so")]
     libraries = [read_library(path) for path in paths]
     needed = set().union(*(each.needed for each in libraries))
     at_hand = {path.name for path in paths} | {path.name for path in site.glob("nvidia/**/*.so*")}
-    missing = sorted(name for name in needed - at_hand - _LEFT_OUT if not _loads(name))
+    system = {name: handle for name in needed - at_hand - _LEFT_OUT if (handle := _load(name))}
+    missing = sorted(needed - at_hand - _LEFT_OUT - system.keys())
     if not missing:
         return []
+    everywhere = [ctypes.CDLL(None), *system.values()]
     bundled = [read_library(path) for path in site.glob("nvidia/**/*.so*")]
     defined = set().union(*(each.defined for each in (*libraries, *bundled)))
     version_from = {version: file for each in libraries for version, file in each.version_from.items()}
@@ -115,19 +121,18 @@ def write_stubs(package: Path, site: Path) -> list[str]:
         if version:
             if version_from[version] in wanted:
                 wanted[version_from[version]].add((name, version))
-        elif name not in defined and not name.startswith(("Py", "_Py")):
+        elif name not in defined and not any(hasattr(handle, name) for handle in everywhere):
             wanted[any_one].add((name, ""))
     for name, symbols in wanted.items():
         (package / "lib" / name).write_bytes(shared_library(name, symbols, libraries[0].machine))
     return missing
 
 
-def _loads(name: str) -> bool:
+def _load(name: str) -> ctypes.CDLL | None:
     try:
-        ctypes.CDLL(name)
+        return ctypes.CDLL(name)
     except OSError:
-        return False
-    return True
+        return None
 
 
 def _hash(name: str) -> int:
@@ -197,7 +202,11 @@ def shared_library(soname: str, symbols: Iterable[tuple[str, str]], machine: int
     entries = [(14, soname_at), (4, places["hash"]), (5, places["strings"]), (6, places["symbols"])]
     entries += [(10, len(strings.data)), (11, 24)]
     if versions:
-        entries += [(0x6FFFFFF0, places["numbers"]), (0x6FFFFFFC, places["definitions"]), (0x6FFFFFFD, len(versions) + 1)]
+        entries += [
+            (0x6FFFFFF0, places["numbers"]),
+            (0x6FFFFFFC, places["definitions"]),
+            (0x6FFFFFFD, len(versions) + 1),
+        ]
     dynamic = b"".join(struct.pack("<QQ", *entry) for entry in [*entries, (0, 0)])
 
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
