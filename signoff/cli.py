@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from signoff import story
+from signoff import report, story
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
@@ -45,6 +45,13 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def draw_report(options: argparse.Namespace) -> int:
+    """Draw signoff.html and signoff.md of a run again, from its evidence alone."""
+    report.write(options.run_dir)
+    print(options.run_dir / report.PAGES[0])
+    return 0
+
+
 def _forget(kind: str, **data: Any) -> None:
     """Serving judges nothing, so it keeps no evidence."""
 
@@ -63,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--attach", type=Path, metavar="DIR", help="use the running embedded cluster of this folder")
     serving.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
     serving.set_defaults(run=serve)
+    drawing = commands.add_parser("report", help="draw a run's report again", description=draw_report.__doc__)
+    drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
+    drawing.set_defaults(run=draw_report)
     return parser
 
 

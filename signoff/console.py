@@ -3,17 +3,28 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 
 _START = time.monotonic()
+_colour = sys.__stderr__ is not None and sys.__stderr__.isatty() and "NO_COLOR" not in os.environ
 
 
-def _colour() -> bool:
-    return sys.__stderr__ is not None and sys.__stderr__.isatty() and "NO_COLOR" not in os.environ
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.__stderr__, flush=True)
+
+
+_write: Callable[[str], None] = _to_stderr
+
+
+def write_with(write: Callable[[str], None] | None) -> None:
+    """Have lines written by `write`, by a test runner that captures stderr say; None writes to stderr again."""
+    global _write
+    _write = write or _to_stderr
 
 
 def progress(subject: str, text: str) -> None:
-    """Write `[ 12.3s] subject: text` past any capture, so that pytest shows it while one waits."""
+    """Write `[ 12.3s] subject: text`, so that a person who waits knows for what."""
     stamp, name = f"[{time.monotonic() - _START:6.1f}s]", subject
-    if _colour():
+    if _colour:
         stamp, name = f"\x1b[2m{stamp}\x1b[0m", f"\x1b[36m{subject}\x1b[0m"
-    print(f"{stamp} {name}: {text}", file=sys.__stderr__, flush=True)
+    _write(f"{stamp} {name}: {text}")

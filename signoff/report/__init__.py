@@ -1,0 +1,148 @@
+"""The report: pages and terminal lines as pure functions of a run's evidence."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from signoff.evidence import Record, read
+from signoff.verdicts import Judgement, Verdict, judge, signed_off
+
+PAGES = ("signoff.html", "signoff.md")
+
+_TEMPLATES = Path(__file__).parent
+_COLOURS = {"passed": {"green": True}, "failed": {"red": True}}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What both pages and the terminal show."""
+
+    records: Sequence[Record]
+    cut_off: bool
+    judgements: Sequence[Judgement]
+
+    def of(self, kind: str) -> list[Record]:
+        """The records of one kind, in their order."""
+        return [record for record in self.records if record["kind"] == kind]
+
+    def first(self, kind: str) -> Record:
+        """The first record of a kind, or an empty one."""
+        return next(iter(self.of(kind)), {})
+
+    @property
+    def headline(self) -> str:
+        """The run in one sentence."""
+        if signed_off(self.judgements):
+            return "Signed off: every criterion passed"
+        words = Counter(judgement.word for judgement in self.judgements)
+        return "Not signed off: " + ", ".join(
+            f"{words[word]} {word}" for word in ("failed", "inconclusive", "not judged", "passed") if words[word]
+        )
+
+    @property
+    def overhead(self) -> Record | None:
+        """The summary of the last timed overhead."""
+        timed = self.of("overhead")
+        return timed[-1]["summary"] if timed else None
+
+    @property
+    def placements(self) -> list[tuple[str, str]]:
+        """Each LiteLLM pod that was looked at and where it ran, without repetition."""
+        seen = {(record["pod"], record["node"] or "no node (Pending)"): None for record in self.of("placement")}
+        return list(seen)
+
+    @property
+    def phases(self) -> list[tuple[str, float]]:
+        """Where the time went, in seconds: the cluster's start, then the phases in their order."""
+        start = self.first("cluster").get("start_seconds", {}).get("total")
+        phases = [(record["name"], record["seconds"]) for record in self.of("phase")]
+        return ([("start the cluster", start)] if start is not None else []) + phases
+
+    @property
+    def images(self) -> list[str]:
+        """The images of the objects that were applied."""
+        return sorted({image for record in self.of("manifest") for image in record["images"]})
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        """What was left out and why: objects by name, and scenarios."""
+        objects = [(r["object"], r["reason"]) for r in self.of("manifest") if r["outcome"] == "skipped"]
+        scenarios = [(r["name"], r["reason"]) for r in self.of("scenario") if r["outcome"] == "skipped"]
+        return list(dict.fromkeys(objects + scenarios))
+
+
+def summarise(folder: Path) -> Summary:
+    """Read and judge a run.
+
+    Raises:
+        SignoffError: the folder holds no evidence.
+    """
+    records, cut_off = read(folder)
+    return Summary(records, cut_off, judge(records))
+
+
+def write(folder: Path) -> Sequence[Record]:
+    """Write the pages into the run's folder, from its evidence alone; gives that evidence.
+
+    Raises:
+        SignoffError: the folder holds no evidence.
+    """
+    summary = summarise(folder)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cell": _markdown_cell, "ms": "{:.1f}".format, "seconds": "{:.1f}".format}
+    for page in PAGES:
+        text = environment.get_template(f"{page}.j2").render(run=summary, name=folder.name)
+        (folder / page).write_text(text, encoding="utf-8")
+    return summary.records
+
+
+def _markdown_cell(text: Any) -> str:
+    """A text as one cell of a Markdown table."""
+    return " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split())
+
+
+def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
+    """The summary's lines with their markup (pytest's terminal writer's)."""
+    summary = summarise(folder)
+    for judgement in summary.judgements:
+        key = judgement.criterion.key
+        yield f"{key:6} {judgement.word:13} {judgement.criterion.text}", _COLOURS.get(judgement.word, {"yellow": True})
+        if judgement.verdict is not Verdict.PASSED:
+            yield f"       {judgement.reason}", {}
+    if overhead := summary.overhead:
+        yield "", {}
+        yield f"overhead {overhead_sentence(overhead)}", {"bold": True}
+    if summary.phases:
+        yield "", {}
+        yield "where the time went", {}
+        for name, seconds in summary.phases:
+            yield f"  {seconds:6.1f} s  {name}", {}
+    for name, reason in summary.skipped:
+        yield f"skipped {name}: {reason}", {"yellow": True}
+    yield "", {}
+    yield summary.headline, {"bold": True, **_COLOURS.get("passed" if signed_off(summary.judgements) else "failed", {})}
+    yield f"report: {folder / PAGES[0]}", {}
+
+
+def overhead_sentence(overhead: Record) -> str:
+    """The overhead in a sentence with its interval."""
+    text = (
+        f"{overhead['median_ms']:.1f} ms at the median "
+        f"(95 % interval {overhead['median_low_ms']:.1f} to {overhead['median_high_ms']:.1f})"
+    )
+    if overhead.get("p95_shift_ms") is not None:
+        text += (
+            f", p95 shift {overhead['p95_shift_ms']:.1f} ms "
+            f"({overhead['p95_shift_low_ms']:.1f} to {overhead['p95_shift_high_ms']:.1f})"
+        )
+    return f"{text}, limit {overhead['limit_ms']:g} ms, {overhead['pairs']} pairs"
