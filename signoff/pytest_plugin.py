@@ -82,12 +82,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--manifests", metavar="DIR", default=str(MANIFESTS), help="folder with litellm/ and vllm/ (default: manifests)"
     )
-    group.addoption(
-        "--litellm-image", metavar="IMAGE", default=env("SIGNOFF_LITELLM_IMAGE"), help="LiteLLM's image for this run"
-    )
-    group.addoption(
-        "--vllm-image", metavar="IMAGE", default=env("SIGNOFF_VLLM_IMAGE"), help="vLLM's image for this run"
-    )
+    group.addoption("--litellm-image", metavar="IMAGE", default=env("SIGNOFF_LITELLM_IMAGE"), help="LiteLLM's image")
+    group.addoption("--vllm-image", metavar="IMAGE", default=env("SIGNOFF_VLLM_IMAGE"), help="vLLM's image")
     group.addoption(
         "--reports", metavar="DIR", default=str(ROOT / "reports"), help="where the run's folder goes (default: reports)"
     )
@@ -206,7 +202,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     if problems:
         raise pytest.UsageError("\n".join(problems))
     if run := config.stash.get(RUN, None):
-        run.evidence.record("plan", scenarios=_planned(session, config, features))
+        run.evidence.record("plan", scenarios=_planned(session, features))
 
 
 def _step_problems(session: pytest.Session, item: pytest.Item) -> Iterator[str]:
@@ -236,7 +232,7 @@ def _place(definition: Callable[..., Any]) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}"
 
 
-def _planned(session: pytest.Session, config: pytest.Config, collected: list[pytest.Item]) -> list[dict[str, Any]]:
+def _planned(session: pytest.Session, collected: list[pytest.Item]) -> list[dict[str, Any]]:
     """Every scenario of the folders that the run's features lie in, collected or not."""
     files = {item.path for item in collected}
     items = list(collected)

@@ -24,7 +24,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 class NoAnswer(SignoffError):
-    """No status line came back: refused, reset, timed out or unresolved. A body that breaks off later is an `Answer`."""
+    """No status line came back: refused, reset, timed out or unresolved. A body that breaks off is an `Answer`."""
 
 
 @dataclass(frozen=True)

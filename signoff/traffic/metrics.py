@@ -14,7 +14,7 @@ from signoff.errors import SignoffError
 from signoff.limits import REQUEST
 
 REQUESTS = "vllm:request_success_total"
-"""Requests that vLLM's engine finished, by `finished_reason` and `model_name`; a request it refused is not among them."""
+"""Requests that vLLM's engine finished, by `finished_reason` and `model_name`; one that it refused is not."""
 
 _LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?")
 _LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')

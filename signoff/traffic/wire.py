@@ -46,7 +46,7 @@ class EventSplitter:
 
 
 def as_text(raw: bytes) -> str:
-    r"""Decode UTF-8; a byte that is not shows as `\xff`, which no JSON parser accepts, so that the fault stays a fault."""
+    r"""Decode UTF-8; a byte that is not shows as `\xff`, which no JSON parser accepts, so the fault stays a fault."""
     return raw.decode("utf-8", errors="backslashreplace")
 
 
