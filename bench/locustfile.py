@@ -104,7 +104,7 @@ class Asking(User):
         """Ask for a completion of a prompt that nobody has sent before."""
         name = "chat streamed" if stream else "chat"
         prompt = "".join(random.choices(string.ascii_lowercase + " ", k=PROMPT_LETTERS))
-        options = {"stream_options": {"include_usage": True}} if stream else {}
+        options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
         try:
             answer = self.client.chat(prompt, stream=stream, max_tokens=TOKENS, temperature=0, **options)
         except NoAnswer as error:

@@ -79,7 +79,8 @@ def read(folder: Path) -> tuple[list[Record], bool]:
     """
     path = folder / FILE
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        # Not splitlines(), which also splits at U+2028 and other characters that JSON strings may hold.
+        lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     except OSError as error:
         raise SignoffError("there is no evidence", where=str(path), hint="name the folder of a run") from error
     records: list[Record] = []

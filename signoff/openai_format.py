@@ -173,7 +173,7 @@ def _framing(events: Sequence[Event]) -> Iterator[Violation]:
 
 
 def _contents(events: Sequence[Event]) -> Iterator[Violation]:
-    """The rules that hold over several chunks: the same head, a role first, one end for each choice, nothing after."""
+    """The rules that hold over several chunks: the same id, a role first, one end for each choice, nothing after."""
     order = _Order()
     for index, (data, _) in enumerate(events):
         if data == DONE:
@@ -197,17 +197,16 @@ class _Order:
     """What the chunks so far allow of the next one."""
 
     def __init__(self) -> None:
-        self._head: tuple[Any, ...] | None = None
+        self._id: str | None = None
         self._begun: set[int] = set()
         self._ended: set[int] = set()
         self._usage_seen = False
         self.failed = False
 
     def follow(self, chunk: dict[str, Any], path: str) -> Iterator[Violation]:
-        head = chunk["id"], chunk["model"]
-        if self._head not in (None, head):
-            yield Violation(path, f"id or model changes within the stream: {self._head} became {head}")
-        self._head = head
+        if self._id not in (None, chunk["id"]):
+            yield Violation(f"{path}.id", f"the id changes within the stream: {self._id} became {chunk['id']}")
+        self._id = chunk["id"]
         if self._usage_seen:
             yield Violation(path, "a chunk follows the one with the usage")
         if not chunk["choices"]:

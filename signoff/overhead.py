@@ -129,8 +129,8 @@ def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: rando
         answer = client.chat(prompt, temperature=0, max_tokens=TOKENS)
     except NoAnswer as error:
         return Timing(number, place, arm, float("nan"), float("nan"), error.what)
-    error = "" if answer.ok else f"status {answer.status}: {answer.broken or answer.body[:200]}"
-    return Timing(number, place, arm, answer.started, answer.e2e_ms, error)
+    fault = "" if answer.ok else f"status {answer.status}: {answer.broken or answer.body[:200]}"
+    return Timing(number, place, arm, answer.started, answer.e2e_ms, fault)
 
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
@@ -158,16 +158,21 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     has_p95 = pairs >= PAIRS_FOR_P95
     verdict, reason = _verdict(low, high, limit_ms, has_p95=has_p95)
     return Overhead(
-        verdict,
-        reason,
-        limit_ms,
-        pairs,
-        seed,
-        *(float(value) for index in (0, 1) for value in (figures[index], low[index], high[index])),
-        *((float(value) if has_p95 else None) for value in (figures[2], low[2], high[2])),
+        verdict=verdict,
+        reason=reason,
+        limit_ms=limit_ms,
+        pairs=pairs,
+        seed=seed,
         direct_median_ms=float(np.median(rounds[:, 0])),
         proxied_median_ms=float(np.median(rounds[:, 1])),
+        **_named("median", figures[0], low[0], high[0]),
+        **_named("control", figures[1], low[1], high[1]),
+        **(_named("p95_shift", figures[2], low[2], high[2]) if has_p95 else {}),
     )
+
+
+def _named(name: str, figure: float, low: float, high: float) -> dict[str, float]:
+    return {f"{name}_ms": float(figure), f"{name}_low_ms": float(low), f"{name}_high_ms": float(high)}
 
 
 def figures_of(rounds: Numbers) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -271,9 +271,11 @@ def _has_what_it_needs(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note how the scenario goes, and show an error made for people without Python's traceback."""
-    result: pytest.TestReport = yield
+    result = yield
     run = item.config.stash.get(RUN, None)
     if run is None or not isinstance(item.parent, FeatureFile):
         return result
@@ -338,7 +340,7 @@ def _record_scenario(run: Run, item: pytest.Item, outcome: Outcome) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     """Start a scenario's clock before its set-up."""
     if run := item.config.stash.get(RUN, None):
         run.outcomes[item.nodeid] = Outcome()
@@ -349,7 +351,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
     """Write the report, whatever happened, and let the run pass only if every criterion has."""
     if run := session.config.stash.get(RUN, None):
         run.evidence.record("end", exitstatus=int(exitstatus))

@@ -29,7 +29,7 @@ class Exchange:
 
 def ask(evidence: Evidence, arm: str, base_url: str, prompt: str, *, stream: bool = False, **params: Any) -> Answer:
     """Ask for a short greedy completion and record the exchange."""
-    options = {"stream_options": {"include_usage": True}} if stream else {}
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
     with OpenAIClient(base_url) as client:
         answer = client.chat(prompt, stream=stream, temperature=0, max_tokens=TOKENS, **options, **params)
     evidence.record("exchange", arm=arm, **answer.to_record())
