@@ -1,6 +1,5 @@
 """One embedded cluster with one vLLM for the whole table; LiteLLM is deployed anew for each mutation."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from signoff import story
+from signoff import evidence, story
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.deployment import Deployment
 from signoff.kube import Kube
@@ -55,8 +54,9 @@ def run_features(
         command = [sys.executable, "-m", "pytest", *paths, "--attach", str(cluster.dir), "--manifests", str(manifests)]
         command += ["--reports", str(tmp_path / "reports"), "--overhead-pairs", PAIRS, "-q"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
-        (evidence,) = (tmp_path / "reports").glob("*/evidence.jsonl")
-        records = [json.loads(line) for line in evidence.read_text().splitlines()]
+        folders = list((tmp_path / "reports").iterdir())
+        assert len(folders) == 1, done.stdout + done.stderr
+        records, _ = evidence.read(folders[0])
         scenarios = {scenario_name(r): r for r in records if r["kind"] == "scenario"}
         assert scenarios, done.stdout + done.stderr
         return scenarios

@@ -1,0 +1,54 @@
+"""Each lie about the form of an answer is a violation, and an honest answer has none."""
+
+from typing import Any
+
+import pytest
+
+from signoff.openai_format import stream_violations, violations
+from signoff.traffic.client import Answer, OpenAIClient
+from tests.doubles.gateway import BODY_LIES, STREAM_LIES
+from tests.traffic.conftest import Pair
+
+NOT_OF_FORM = {"changed_text", "swapped_finish_reason", "changed_usage"}
+"""Lies about what was said, which only a comparison with vLLM sees."""
+NOT_OF_STREAMS = NOT_OF_FORM | {"dropped_usage", "duplicate_chunk", "truncated_as_success"}
+NO_RULE = {"changing_model", "changing_created"}
+"""OpenAI's reference asks for one id in a stream, and LiteLLM 1.80.16 does change the model's name in it."""
+
+
+def ask(url: str, *, stream: bool) -> Answer:
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+    with OpenAIClient(url) as client:
+        return client.chat("Name a bird.", stream=stream, **options)
+
+
+@pytest.mark.parametrize("lie", sorted(BODY_LIES.keys() - NOT_OF_FORM))
+def test_a_lie_in_a_body_is_a_violation(pair: Pair, lie: str) -> None:
+    pair.gateway.lie = lie
+    assert violations(ask(pair.proxied, stream=False).json)
+
+
+@pytest.mark.parametrize("lie", sorted(STREAM_LIES.keys() - NOT_OF_STREAMS - NO_RULE))
+def test_a_lie_in_a_stream_is_a_violation(pair: Pair, lie: str) -> None:
+    pair.gateway.lie = lie
+    assert stream_violations(ask(pair.proxied, stream=True).events)
+
+
+def test_an_honest_gateway_has_no_violations(pair: Pair) -> None:
+    assert violations(ask(pair.proxied, stream=False).json) == []
+    assert stream_violations(ask(pair.proxied, stream=True).events) == []
+
+
+def test_lists_of_models_and_errors_have_their_own_form(pair: Pair) -> None:
+    with OpenAIClient(pair.proxied) as client:
+        assert violations(client.models().json) == []
+        assert violations(client.chat("hi", model="another").json) == []
+    assert violations({"object": "list", "data": [{"id": "m"}]})
+    assert violations({"error": "plain text"})
+    assert violations({"error": {"message": ""}})
+    assert violations(["no object"])
+
+
+def test_a_violation_says_where() -> None:
+    (violation,) = violations({"object": "list", "data": [{"id": 7, "object": "model", "created": 1, "owned_by": "x"}]})
+    assert str(violation) == "$.data[0].id: 7 is not of type 'string'"

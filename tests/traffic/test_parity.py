@@ -1,0 +1,66 @@
+"""LiteLLM's answer is compared only where vLLM repeats itself, and each lie about what was said is seen."""
+
+from typing import Any
+
+import pytest
+
+from signoff import parity
+from signoff.parity import Comparison
+from signoff.traffic.client import OpenAIClient
+from signoff.verdicts import Verdict
+from tests.traffic.conftest import Pair
+
+
+def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Comparison:
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+    with OpenAIClient(pair.direct) as direct, OpenAIClient(pair.proxied) as proxied:
+        answers = [client.chat(prompt, stream=stream, **options) for client in (direct, direct, proxied)]
+    return parity.compare(*answers)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("lie", "path"),
+    [
+        ("changed_text", "choices[0].text"),
+        ("swapped_finish_reason", "choices[0].finish_reason"),
+        ("changed_usage", "usage.completion_tokens"),
+        ("dropped_usage", "usage.total_tokens"),
+        ("server_error", "status"),
+        ("cut", "complete"),
+    ],
+)
+def test_a_lie_is_a_difference(pair: Pair, lie: str, path: str, stream: bool) -> None:
+    pair.gateway.lie = lie
+    found = compare(pair, stream=stream)
+    assert found.verdict is Verdict.FAILED
+    assert path in {difference.path for difference in found.differences}
+
+
+@pytest.mark.parametrize("lie", ["duplicate_chunk", "truncated_as_success"])
+def test_a_stream_that_says_more_or_less_is_a_difference(pair: Pair, lie: str) -> None:
+    pair.gateway.lie = lie
+    assert compare(pair, stream=True).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_honest_gateway_passes(pair: Pair, stream: bool) -> None:
+    assert compare(pair, stream=stream) == Comparison(Verdict.PASSED, ())
+
+
+def test_a_backend_that_does_not_repeat_itself_cannot_be_judged(pair: Pair) -> None:
+    pair.backend.moody = True
+    assert compare(pair, stream=False).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_backend_that_fails_cannot_be_judged(pair: Pair) -> None:
+    pair.backend.model = "another"
+    assert compare(pair, stream=False).verdict is Verdict.INCONCLUSIVE
+
+
+def test_prompts_must_have_answers_of_their_own(pair: Pair) -> None:
+    with OpenAIClient(pair.direct) as client:
+        birds, trees, nothing = client.chat("birds"), client.chat("trees"), client.chat("echo ")
+    assert parity.distinct([birds, trees]) is Verdict.PASSED
+    assert parity.distinct([birds, birds]) is Verdict.INCONCLUSIVE
+    assert parity.distinct([birds, nothing]) is Verdict.INCONCLUSIVE
