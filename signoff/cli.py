@@ -10,6 +10,7 @@ from signoff import report, story
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
+from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS
 
 
@@ -31,9 +32,10 @@ def serve(options: argparse.Namespace) -> int:
     Writes one line of JSON to standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the
     cluster's folder.
     """
-    cluster = open_cluster(options.cluster, options.attach)
+    manifests = StoryManifests.read(options.manifests)
+    cluster = open_cluster(options.cluster, options.attach, manifests.images)
     try:
-        deployment = Deployment(cluster, options.manifests, _forget)
+        deployment = Deployment(cluster, manifests, _forget)
         deployment.start_both()
         deployment.wait_for_gateway()
         direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()

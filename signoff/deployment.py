@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from signoff import limits, manifests, story
+from signoff import limits, story
 from signoff.cluster.base import Cluster
 from signoff.console import progress
 from signoff.kube import Kube, is_ready
-from signoff.manifests import Manifest
+from signoff.manifests import Manifest, StoryManifests, containers
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.waiting import NotYet, eventually
 
@@ -19,31 +18,15 @@ Record = Callable[..., Any]
 
 @dataclass
 class Deployment:
-    """What the manifests under `folder` make of a cluster. Images given here replace those of the manifests."""
+    """What the story's manifests make of a cluster."""
 
     cluster: Cluster
-    folder: Path
+    manifests: StoryManifests
     record: Record
-    gateway_image: str | None = None
-    backend_image: str | None = None
     kube: Kube = field(init=False)
 
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
-
-    @property
-    def gateway_manifests(self) -> list[Manifest]:
-        """LiteLLM's manifests with the run's image in them."""
-        return self._load("litellm", self.gateway_image)
-
-    @property
-    def backend_manifests(self) -> list[Manifest]:
-        """The stand-in backend's manifests with the run's image in them."""
-        return self._load("vllm", self.backend_image)
-
-    def _load(self, name: str, image: str | None) -> list[Manifest]:
-        found = manifests.load(self.folder / name)
-        return manifests.with_image(found, image) if image else found
 
     def apply(self, wanted: list[Manifest]) -> None:
         """Apply the objects in their order and record each; a namespace is waited for before the next object."""
@@ -51,12 +34,12 @@ class Deployment:
             skipped = self.kube.apply(manifest, story.NAMESPACE)
             self.record(
                 "manifest",
-                file=str(manifest.file.relative_to(self.folder)),
+                file=str(manifest.file.relative_to(self.manifests.folder)),
                 sha256=manifest.sha256,
                 object=manifest.name,
                 outcome="skipped" if skipped else "applied",
                 reason=skipped or "",
-                images=sorted({c["image"] for c in manifests.containers(manifest.body)}),
+                images=sorted({c["image"] for c in containers(manifest.body)}),
             )
             if skipped:
                 progress("deploy", f"{manifest.name} skipped: {skipped}")
@@ -65,10 +48,9 @@ class Deployment:
 
     def start_both(self) -> None:
         """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for."""
-        backend, gateway = self.backend_manifests, self.gateway_manifests
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
-        self.apply(backend)
-        self.apply(gateway)
+        self.apply(self.manifests.backend)
+        self.apply(self.manifests.gateway)
 
     def wait_for_backend(self) -> str:
         """Wait until vLLM is available and its Service answers; gives its base URL."""

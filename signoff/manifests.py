@@ -30,6 +30,35 @@ class Manifest:
         return f"{self.body['kind']}/{self.body['metadata']['name']}"
 
 
+@dataclass(frozen=True)
+class StoryManifests:
+    """What the story deploys, from `folder`/vllm and `folder`/litellm."""
+
+    folder: Path
+    backend: list[Manifest]
+    gateway: list[Manifest]
+
+    @classmethod
+    def read(cls, folder: Path, gateway_image: str | None = None, backend_image: str | None = None) -> "StoryManifests":
+        """Read both folders; an image given here replaces those of its manifests.
+
+        Raises:
+            SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object.
+        """
+        backend, gateway = load(folder / "vllm"), load(folder / "litellm")
+        return cls(
+            folder,
+            with_image(backend, backend_image) if backend_image else backend,
+            with_image(gateway, gateway_image) if gateway_image else gateway,
+        )
+
+    @property
+    def images(self) -> list[str]:
+        """Every image that a container asks for."""
+        every = [*self.backend, *self.gateway]
+        return sorted({container["image"] for manifest in every for container in containers(manifest.body)})
+
+
 def load(folder: Path) -> list[Manifest]:
     """Read the files that the folder's kustomization.yaml lists under `resources`, in that order.
 

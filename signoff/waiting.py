@@ -4,9 +4,13 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from signoff.console import progress
 from signoff.limits import HOPELESS_GRACE, Limit
 
 T = TypeVar("T")
+
+TELL_EVERY_SECONDS = 10.0
+"""A person who waits hears of it this often, with what was seen last."""
 
 
 class NotYet(Exception):
@@ -39,7 +43,7 @@ def eventually(awaited: str, limit: Limit, look: Callable[[], T]) -> T:
     Raises:
         WaitFailed: the deadline passed, or hopeless states lasted longer than their grace.
     """
-    start = time.monotonic()
+    start = told = time.monotonic()
     hopeless_since: float | None = None
     while True:
         try:
@@ -54,4 +58,7 @@ def eventually(awaited: str, limit: Limit, look: Callable[[], T]) -> T:
             hopeless_since = None
         if now - start >= limit.seconds:
             raise WaitFailed(awaited, now - start, str(observation), hopeless=False)
+        if now - told >= TELL_EVERY_SECONDS:
+            told = now
+            progress("waiting", f"{now - start:.0f} s for {awaited}: {observation}")
         time.sleep(limit.every)

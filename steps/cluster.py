@@ -13,15 +13,23 @@ from signoff.cluster.provider import open_cluster
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
 from signoff.kube import Kube, describe_pod, is_ready
+from signoff.manifests import StoryManifests
 from signoff.pytest_plugin import set_failure_bundle
 from steps.tables import Rows, rows
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, evidence: Evidence) -> Iterator[Cluster]:
+def manifests(request: pytest.FixtureRequest) -> StoryManifests:
+    """The manifests with the run's images in them; read first, so that a broken one costs nobody a cluster."""
+    option = request.config.getoption
+    return StoryManifests.read(Path(option("--manifests")), option("--litellm-image"), option("--vllm-image"))
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, manifests: StoryManifests, evidence: Evidence) -> Iterator[Cluster]:
     """The cluster of this run; what the run started ends with it."""
     attach = request.config.getoption("--attach")
-    opened = open_cluster(request.config.getoption("--cluster"), Path(attach) if attach else None)
+    opened = open_cluster(request.config.getoption("--cluster"), Path(attach) if attach else None, manifests.images)
     try:
         evidence.record("cluster", **asdict(opened.facts()))
         yield opened
@@ -36,12 +44,11 @@ def capabilities(cluster: Cluster) -> frozenset[str]:
 
 
 @pytest.fixture(scope="session")
-def deployment(request: pytest.FixtureRequest, cluster: Cluster, evidence: Evidence) -> Deployment:
+def deployment(
+    request: pytest.FixtureRequest, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
+) -> Deployment:
     """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
-    option = request.config.getoption
-    made = Deployment(
-        cluster, Path(option("--manifests")), evidence.record, option("--litellm-image"), option("--vllm-image")
-    )
+    made = Deployment(cluster, manifests, evidence.record)
     set_failure_bundle(request.config, lambda: bundle.collect(made.kube, story.NAMESPACE))
     with evidence.phase("apply the manifests"):
         made.start_both()

@@ -21,7 +21,7 @@ def gateway_of_its_own(deployment: Deployment) -> Iterator[Start]:
     applied: list[manifests.Manifest] = []
 
     def start(name: str, edit: EditConfig) -> str:
-        variant = manifests.with_gateway_config(deployment.gateway_manifests, name, edit)
+        variant = manifests.with_gateway_config(deployment.manifests.gateway, name, edit)
         applied.extend(variant)
         deployment.apply(variant)
         deployment.wait_for_gateway(name)

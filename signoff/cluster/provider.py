@@ -1,5 +1,6 @@
 """From a cluster's name on the command line to a running cluster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
@@ -9,8 +10,10 @@ from signoff.errors import SignoffError
 NAMES = ("embedded", "kind", "existing")
 
 
-def open_cluster(name: str, attach: Path | None = None) -> Cluster:
+def open_cluster(name: str, attach: Path | None = None, images: Sequence[str] = ()) -> Cluster:
     """Start the cluster of this name, or attach to the running embedded cluster whose folder is `attach`.
+
+    `images` are those that pods will ask for: a cluster that can starts with them at once.
 
     Raises:
         SignoffError: it cannot be started, or there is no such provider yet.
@@ -21,4 +24,4 @@ def open_cluster(name: str, attach: Path | None = None) -> Cluster:
             where=f"--cluster {name}",
             hint="leave --cluster out: the embedded cluster needs no preparation",
         )
-    return EmbeddedCluster.attach(attach) if attach else EmbeddedCluster.start()
+    return EmbeddedCluster.attach(attach) if attach else EmbeddedCluster.start(images=images)

@@ -15,6 +15,7 @@ from signoff import evidence, story
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.deployment import Deployment
 from signoff.kube import Kube
+from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
 from tests.mutations.table import Mutation, Objects
 
@@ -31,10 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[EmbeddedCluster]:
     os.environ["SIGNOFF_RECIPES"] = str(Path(__file__).parent / "recipes")
-    started = EmbeddedCluster.start()
+    manifests = StoryManifests.read(MANIFESTS)
+    started = EmbeddedCluster.start(images=manifests.images)
     try:
-        deployment = Deployment(started, MANIFESTS, lambda kind, **data: None)
-        deployment.apply(deployment.backend_manifests)
+        deployment = Deployment(started, manifests, lambda kind, **data: None)
+        deployment.apply(manifests.backend)
         deployment.wait_for_backend()
         yield started
     finally:

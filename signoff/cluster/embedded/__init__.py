@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,17 +43,23 @@ class EmbeddedCluster:
 
     @classmethod
     def start(
-        cls, progress: Progress = console.progress, *, keep_logs: Path | None = None, detached: bool = False
+        cls,
+        progress: Progress = console.progress,
+        *,
+        images: Sequence[str] = (),
+        keep_logs: Path | None = None,
+        detached: bool = False,
     ) -> "EmbeddedCluster":
         """Start a cluster and return once its nodes are Ready.
 
         It ends with `close()`, and by itself when this process dies; one that is `detached` only by SIGTERM to its
-        supervisor. `keep_logs` names a folder for its logs.
+        supervisor. `keep_logs` names a folder for its logs; `images` are prepared side by side with it.
 
         Raises:
             SignoffError: a program is missing or died, or it took too long.
         """
-        arguments = [*(["--detached"] if detached else []), *(["--keep-logs", str(keep_logs)] if keep_logs else [])]
+        arguments = [argument for image in images for argument in ("--image", image)]
+        arguments += [*(["--detached"] if detached else []), *(["--keep-logs", str(keep_logs)] if keep_logs else [])]
         return cls(*_start(arguments, progress, detached=detached))
 
     @classmethod
@@ -147,7 +153,7 @@ def _follow(lines: IO[str], progress: Progress) -> dict[str, Any]:
         if "phase" in message:
             progress(_SUBJECT, f"{message['phase']}: {message['seconds']:.1f} s")
         else:
-            progress(_SUBJECT, message["progress"])
+            progress(message.get("subject", _SUBJECT), message["progress"])
     raise SignoffError("the supervisor of the embedded cluster died", hint="its message is above")
 
 

@@ -2,7 +2,7 @@
 
 It starts the control plane, the node agent and the service proxy, and ends them all, within `limits.CLUSTER_DOWN`, when
 its owner dies (end of file on stdin), on SIGTERM, or when one of them dies. On stdout it writes one JSON object a line:
-{"progress": text}, {"phase": name, "seconds": duration}, then {"ready": facts} or {"error": {what, where, hint}}.
+{"progress": text, "subject": optional}, {"phase": name, "seconds": duration}, then {"ready": facts} or {"error": {what, where, hint}}.
 """
 
 import argparse
@@ -13,12 +13,14 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from signoff.cluster.embedded.binaries import ETCD, KUBERNETES, find_binaries
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
+from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import write_private
 from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
@@ -56,14 +58,16 @@ class Phases:
         self.done("total", time.monotonic() - self._start)
 
 
-async def run(cluster: Path, *, nodes: tuple[str, ...]) -> None:
-    """Bring the cluster up, then stay until one of its processes ends.
+async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = ()) -> None:
+    """Bring the cluster up, its images meanwhile, then stay until one of its processes ends.
 
     Raises:
         SignoffError: always, in the end: whatever keeps the cluster from living on.
     """
     phases = Phases()
     start = time.monotonic()
+    # The node agent asks for each image again, and waits for the one being prepared; it also reports what fails.
+    preparing = [asyncio.create_task(asyncio.to_thread(_prepare, image)) for image in images]
     binaries = await asyncio.to_thread(find_binaries, lambda text: tell(progress=text))
     phases.done("programs", time.monotonic() - start)
     slot, children = claim_slot(), Children(cluster)
@@ -90,7 +94,15 @@ async def run(cluster: Path, *, nodes: tuple[str, ...]) -> None:
     }
     write_private(cluster / FACTS_FILE, json.dumps(facts, indent=2).encode())
     tell(ready=facts)
-    raise await children.first_end()
+    ended = await children.first_end()
+    for task in preparing:
+        task.cancel()
+    raise ended
+
+
+def _prepare(image: str) -> None:
+    with suppress(SignoffError):
+        Images(cache_dir(), lambda subject, text: tell(progress=text, subject=subject)).prepare(image)
 
 
 def _module(name: str, config: Path) -> list[str | Path]:
@@ -149,7 +161,9 @@ async def _are_ready(api: KubeApi, nodes: tuple[str, ...]) -> bool:
     return ready >= set(nodes)
 
 
-async def _supervise(cluster: Path, *, nodes: tuple[str, ...], detached: bool) -> SignoffError | None:
+async def _supervise(
+    cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str], detached: bool
+) -> SignoffError | None:
     """Run the cluster until it fails (the error) or is told to end (None)."""
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -157,7 +171,10 @@ async def _supervise(cluster: Path, *, nodes: tuple[str, ...], detached: bool) -
     loop.add_signal_handler(signal.SIGINT, told_to_end.set)
     if not detached:
         loop.add_reader(sys.stdin.fileno(), _on_stdin, told_to_end)
-    running, ending = asyncio.create_task(run(cluster, nodes=nodes)), asyncio.create_task(told_to_end.wait())
+    running, ending = (
+        asyncio.create_task(run(cluster, nodes=nodes, images=images)),
+        asyncio.create_task(told_to_end.wait()),
+    )
     reaping = asyncio.create_task(_reap_adopted())
     await asyncio.wait({running, ending, reaping}, return_when=asyncio.FIRST_COMPLETED)
     if not running.done():
@@ -194,6 +211,7 @@ def main() -> None:
     parser.add_argument("--detached", action="store_true", help="live on when stdin ends; SIGTERM ends the cluster")
     parser.add_argument("--keep-logs", type=Path, help="copy the logs to this folder at the end")
     parser.add_argument("--control-plane-only", action="store_true", help="start no nodes")
+    parser.add_argument("--image", action="append", default=[], help="prepare this image meanwhile")
     options = parser.parse_args()
     become_subreaper()
     error: SignoffError | None = None
@@ -203,7 +221,7 @@ def main() -> None:
         nodes = () if options.control_plane_only else NODES
         # Not asyncio.run, which would wait for the thread that builds.
         error = asyncio.new_event_loop().run_until_complete(
-            _supervise(options.dir, nodes=nodes, detached=options.detached)
+            _supervise(options.dir, nodes=nodes, images=options.image, detached=options.detached)
         )
     except SignoffError as early:
         error = early

@@ -25,15 +25,16 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uv
 
+from signoff import console
 from signoff.cluster.embedded.images.stubs import write_stubs
-from signoff.console import progress
+from signoff.cluster.embedded.processes import dying_with
 from signoff.errors import SignoffError
 
 BUILTIN = Path(__file__).parent
@@ -140,8 +141,9 @@ def read_recipe(folder: Path) -> Recipe:
 class Images:
     """All recipes, and the environments built from them under `cache`."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path, progress: Callable[[str, str], None] = console.progress) -> None:
         self._root = cache / "images"
+        self._progress = progress
 
     def recipes(self) -> list[Recipe]:
         """The recipes of the folders that `SIGNOFF_RECIPES` names, then the suite's own."""
@@ -201,7 +203,7 @@ class Images:
         """
         recipe = image.recipe
         _check_disk(recipe, self._root)
-        progress("images", f"installing {recipe.name} {image.version}")
+        self._progress("images", f"installing {recipe.name} {image.version}, which takes {recipe.disk_gb:g} GB")
         for left in self._root.glob(f".{image.env_dir.name}.tmp*"):
             shutil.rmtree(left)
         building = Path(tempfile.mkdtemp(prefix=f".{image.env_dir.name}.tmp", dir=self._root))
@@ -219,7 +221,7 @@ class Images:
             env_dir.rename(image.env_dir)
         finally:
             shutil.rmtree(building, ignore_errors=True)
-        progress("images", f"{recipe.name} {image.version} is ready")
+        self._progress("images", f"{recipe.name} {image.version} is installed")
 
     def _lock(self, image: Image, folder: Path) -> Path:
         """The recipe's own lock for its default version, else one resolved now."""
@@ -255,7 +257,9 @@ def _uv(*arguments: str | Path, image: Image) -> None:
     """
     command = [uv.find_uv_bin(), "--no-progress", "--no-config", *map(str, arguments)]
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, preexec_fn=dying_with(os.getpid())
+    )
     if done.returncode:
         raise ImageError(
             f"{image.recipe.name} {image.version} cannot be installed: {done.stderr.strip()[-1500:]}",
