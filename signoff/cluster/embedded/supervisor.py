@@ -2,7 +2,8 @@
 
 It starts the control plane, the node agent and the service proxy, and ends them all, within `limits.CLUSTER_DOWN`, when
 its owner dies (end of file on stdin), on SIGTERM, or when one of them dies. On stdout it writes one JSON object a line:
-{"progress": text, "subject": optional}, {"phase": name, "seconds": duration}, then {"ready": facts} or {"error": {what, where, hint}}.
+{"progress": text, "subject": optional}, {"phase": name, "seconds": duration}, then {"ready": facts} or
+{"error": {what, where, hint}}.
 """
 
 import argparse

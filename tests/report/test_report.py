@@ -1,0 +1,158 @@
+"""The pages show what the evidence holds, the same each time, and nothing in it can break them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signoff import report
+from signoff.cli import main
+from signoff.errors import SignoffError
+from signoff.verdicts import Verdict, judge
+
+SCENARIOS = [
+    {
+        "id": "features/deploy.feature::test_pod",
+        "name": "Pod",
+        "feature": "features/deploy.feature",
+        "criteria": ["AC1"],
+    },
+    {"id": "features/a.feature::test_b[x]", "name": "B", "feature": "features/a.feature", "criteria": ["AC2"]},
+    {"id": "features/a.feature::test_c", "name": "C", "feature": "features/a.feature", "criteria": ["AC3"]},
+    {"id": "features/a.feature::test_n", "name": "N", "feature": "features/a.feature", "criteria": ["notes"]},
+]
+OVERHEAD = {
+    "verdict": "passed",
+    "reason": "below",
+    "limit_ms": 100.0,
+    "pairs": 400,
+    "seed": 1,
+    "median_ms": 12.34,
+    "median_low_ms": 11.9,
+    "median_high_ms": 12.8,
+    "control_ms": 0.1,
+    "control_low_ms": -0.2,
+    "control_high_ms": 0.4,
+    "p95_shift_ms": 15.0,
+    "p95_shift_low_ms": 13.0,
+    "p95_shift_high_ms": 18.0,
+}
+
+
+def scenario(index: int, outcome: str, reason: str = "") -> dict[str, Any]:
+    return {"kind": "scenario", **SCENARIOS[index], "outcome": outcome, "reason": reason, "seconds": 1.5, "bundle": ""}
+
+
+def records(*outcomes: str) -> list[dict[str, Any]]:
+    ran = [scenario(index, outcome) for index, outcome in enumerate(outcomes)]
+    return [{"kind": "plan", "scenarios": SCENARIOS}, *ran]
+
+
+def write(folder: Path, *more: dict[str, Any], tail: str = "") -> Path:
+    lines = [json.dumps({"at": "2026-01-01T00:00:00+00:00", "monotonic": 1.0, **record}) for record in more]
+    (folder / "evidence.jsonl").write_text("\n".join(lines) + "\n" + tail)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "verdict"),
+    [
+        (("passed",), Verdict.PASSED),
+        (("failed",), Verdict.FAILED),
+        (("inconclusive",), Verdict.INCONCLUSIVE),
+        (("skipped",), Verdict.INCONCLUSIVE),
+        ((), None),
+    ],
+)
+def test_a_criterion_is_judged_by_its_scenarios(outcomes: tuple[str, ...], verdict: Verdict | None) -> None:
+    assert judge(records(*outcomes))[0].verdict is verdict
+
+
+def test_one_failure_outweighs_what_was_not_run() -> None:
+    plan = [{"kind": "plan", "scenarios": [SCENARIOS[0], {**SCENARIOS[0], "id": "other"}]}]
+    assert judge([*plan, scenario(0, "failed")])[0].verdict is Verdict.FAILED
+    assert judge([*plan, scenario(0, "passed")])[0].verdict is None
+
+
+def test_without_any_evidence_nothing_is_signed_off(tmp_path: Path) -> None:
+    assert report.summarise(write(tmp_path)).headline == "Not signed off: 4 not judged"
+
+
+def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) -> None:
+    more = [
+        {"kind": "overhead", "summary": OVERHEAD},
+        {"kind": "placement", "pod": "litellm-1", "node": "k3s-worker-02"},
+        {
+            "kind": "manifest",
+            "file": "litellm/deployment.yaml",
+            "object": "Deployment/litellm",
+            "sha256": "ab" * 32,
+            "outcome": "applied",
+            "reason": "",
+            "images": ["ghcr.io/berriai/litellm:main-v1.80.16-stable"],
+        },
+        {
+            "kind": "cluster",
+            "provider": "embedded",
+            "kubernetes_version": "v1.35.4",
+            "nodes": ["k3s-worker-01"],
+            "start_seconds": {"total": 3.5},
+        },
+        {"kind": "phase", "name": "vLLM becomes available", "seconds": 30.25},
+    ]
+    report.write(write(tmp_path, *records("passed", "failed", "passed", "passed"), *more))
+    for page in report.PAGES:
+        text = (tmp_path / page).read_text()
+        for part in (
+            "1 failed, 3 passed",
+            "12.3",
+            "11.9",
+            "k3s-worker-02",
+            "abababababab",
+            "v1.35.4",
+            "30.2",
+            "1.80.16",
+        ):
+            assert part in text, (page, part)
+    assert "12.3 ms at the median (95 % interval 11.9 to 12.8)" in "\n".join(
+        line for line, _ in report.terminal_lines(tmp_path)
+    )
+
+
+def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
+    write(tmp_path, *records("passed"))
+    report.write(tmp_path)
+    before = [(tmp_path / page).read_bytes() for page in report.PAGES]
+    assert main(["report", str(tmp_path)]) == 0
+    assert [(tmp_path / page).read_bytes() for page in report.PAGES] == before
+
+
+def test_nothing_in_the_evidence_can_break_the_page(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script> | a\nb"
+    report.write(write(tmp_path, records()[0], scenario(0, "failed", evil)))
+    page = (tmp_path / "signoff.html").read_text()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    (row,) = [line for line in (tmp_path / "signoff.md").read_text().splitlines() if line.startswith("| AC1 | Pod")]
+    assert row.endswith("| &lt;script>alert(1)&lt;/script> \\| a b |")
+
+
+def test_evidence_that_was_cut_off_is_read_to_there_and_said(tmp_path: Path) -> None:
+    report.write(write(tmp_path, *records("passed"), tail='{"kind": "scen'))
+    assert "the run was killed while it wrote" in (tmp_path / "signoff.html").read_text()
+    assert "the run was killed while it wrote" in (tmp_path / "signoff.md").read_text()
+
+
+def test_damaged_or_missing_evidence_is_an_error_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SignoffError, match="there is no evidence"):
+        report.write(tmp_path)
+    write(tmp_path, *records("passed"))
+    path = tmp_path / "evidence.jsonl"
+    path.write_text("not json\n" + path.read_text())
+    with pytest.raises(SignoffError, match="line 1 of the evidence is damaged"):
+        report.write(tmp_path)
+    assert main(["report", str(tmp_path / "nowhere")]) == 1
+    assert "next:" in capsys.readouterr().err
