@@ -13,18 +13,8 @@ import pytest
 from signoff import evidence
 from signoff.paths import ROOT
 
-FEATURE = """
-@AC1
-Feature: One
-  Scenario: First
-    Given a start
-    Then it is fine
-
-@AC2
-Feature: Two
-"""
 CONFTEST = """
-pytest_plugins = ["signoff.pytest_plugin", "steps"]
+pytest_plugins = ["signoff.pytest_plugin", "words"]
 """
 INI = """
 [pytest]
@@ -142,12 +132,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
     made = Project(tmp_path)
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)
-    made.write("steps.py", STEPS)
-    for number in (2, 3):
-        made.write(
-            f"features/ac{number}.feature", f"@AC{number}\nFeature: {number}\n  Scenario: S\n    Given a start\n"
-        )
-    made.write("features/notes.feature", "@notes\nFeature: N\n  Scenario: S\n    Given a start\n")
+    made.write("words.py", STEPS)
+    for tag in ("AC2", "AC3", "notes"):
+        made.write(f"features/{tag}.feature", f"@{tag}\nFeature: {tag}\n  Scenario: S\n    Given a start\n")
     yield made
 
 

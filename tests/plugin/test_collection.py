@@ -18,7 +18,7 @@ def test_an_undefined_step_is_an_error_with_its_place(project: Project) -> None:
     project.scenarios("First: Given a start; Then nobody wrote this")
     done = project.run()
     assert done.status == 4
-    assert "features/one.feature:5: Then nobody wrote this" in done.output
+    assert "features/one.feature:6: Then nobody wrote this" in done.output
     assert "no step definition matches" in done.output
 
 
@@ -26,7 +26,7 @@ def test_a_step_text_defined_twice_is_an_error_with_both_places(project: Project
     project.scenarios("First: Given a start")
     project.write("more.py", "from pytest_bdd import given\n\n@given('a start')\ndef again():\n    pass\n")
     conftest = (project.folder / "conftest.py").read_text()
-    project.write("conftest.py", conftest.replace('"steps"]', '"steps", "more"]'))
+    project.write("conftest.py", conftest.replace('"words"]', '"words", "more"]'))
     done = project.run()
     assert done.status == 4
     assert "2 step definitions match" in done.output

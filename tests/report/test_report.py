@@ -12,15 +12,8 @@ from signoff.errors import SignoffError
 from signoff.verdicts import Verdict, judge
 
 SCENARIOS = [
-    {
-        "id": "features/deploy.feature::test_pod",
-        "name": "Pod",
-        "feature": "features/deploy.feature",
-        "criteria": ["AC1"],
-    },
-    {"id": "features/a.feature::test_b[x]", "name": "B", "feature": "features/a.feature", "criteria": ["AC2"]},
-    {"id": "features/a.feature::test_c", "name": "C", "feature": "features/a.feature", "criteria": ["AC3"]},
-    {"id": "features/a.feature::test_n", "name": "N", "feature": "features/a.feature", "criteria": ["notes"]},
+    {"id": f"features/a.feature::test_{name.lower()}", "name": name, "feature": "features/a.feature", "criteria": [key]}
+    for name, key in (("Pod", "AC1"), ("B", "AC2"), ("C", "AC3"), ("N", "notes"))
 ]
 OVERHEAD = {
     "verdict": "passed",
@@ -80,7 +73,7 @@ def test_without_any_evidence_nothing_is_signed_off(tmp_path: Path) -> None:
 
 
 def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) -> None:
-    more = [
+    more: list[dict[str, Any]] = [
         {"kind": "overhead", "summary": OVERHEAD},
         {"kind": "placement", "pod": "litellm-1", "node": "k3s-worker-02"},
         {
