@@ -1,0 +1,99 @@
+"""A cluster belongs to who started it: nobody else can use it, and it ends with its owner, however that ends."""
+
+import os
+import signal
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.embedded.processes import start_time
+from signoff.errors import SignoffError
+from signoff.kube import Kube
+from signoff.paths import ROOT
+from tests.embedded.conftest import container, pod, processes_of, status, wait_for
+
+OWNER = """
+import sys, time
+from signoff.cluster.embedded import EmbeddedCluster
+cluster = EmbeddedCluster.start()
+print(cluster.dir, cluster.supervisor_pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_three_nodes_are_ready_and_said(cluster: EmbeddedCluster, kube: Kube) -> None:
+    names = {node.metadata.name for node in kube.core.list_node().items}
+    facts = cluster.facts()
+    assert names == set(facts.nodes) == {"k3s-worker-01", "k3s-worker-02", "k3s-gpu-worker"}
+    assert facts.kubernetes_version.startswith("v1.")
+    assert facts.start_seconds["total"] > 0
+
+
+def test_strangers_are_turned_away(cluster: EmbeddedCluster) -> None:
+    assert cluster.kubeconfig.stat().st_mode & 0o077 == 0
+    assert cluster.dir.stat().st_mode & 0o077 == 0
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    assert httpx.get(f"{server}/api/v1/nodes", verify=trusting, trust_env=False).status_code == 401
+
+
+def test_two_clusters_do_not_meet(cluster: EmbeddedCluster, kube: Kube) -> None:
+    second = EmbeddedCluster.start()
+    try:
+        other = Kube(second.kubeconfig)
+        other.core.create_namespace({"metadata": {"name": "only-there"}})
+        assert second.facts().details["slot"] != cluster.facts().details["slot"]
+        assert "only-there" not in {each.metadata.name for each in kube.core.list_namespace().items}
+        other.core.create_namespaced_pod("only-there", pod(container("import time; time.sleep(600)")))
+        wait_for("the pod to run", lambda: status(other, "only-there").phase == "Running")
+    finally:
+        second.close()
+    assert not second.dir.exists()
+    assert processes_of(second.dir) == []
+    assert kube.core.list_node().items
+
+
+def test_attaching_leaves_a_cluster_running(cluster: EmbeddedCluster) -> None:
+    attached = EmbeddedCluster.attach(cluster.dir)
+    attached.close()
+    assert cluster.failure() is None
+    with pytest.raises(SignoffError, match="no embedded cluster runs there"):
+        EmbeddedCluster.attach(cluster.dir / "nothing")
+
+
+def started_owner() -> tuple["subprocess.Popen[str]", Path, int]:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    folder, supervisor = owner.stdout.readline().split()
+    return owner, Path(folder), int(supervisor)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_cluster_ends_with_its_owner(number: signal.Signals) -> None:
+    owner, folder, _ = started_owner()
+    assert processes_of(folder)
+    owner.send_signal(number)
+    owner.wait()
+    wait_for("nothing to be left", lambda: not processes_of(folder) and not folder.exists())
+
+
+def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: EmbeddedCluster) -> None:
+    owner, folder, supervisor = started_owner()
+    os.kill(owner.pid, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGKILL)
+    wait_for("its end", lambda: start_time(supervisor) is None)
+    said: list[str] = []
+    EmbeddedCluster.start(lambda subject, text: said.append(text)).close()
+    owner.kill()
+    owner.wait()
+    assert any(folder.name in text for text in said)
+    assert processes_of(folder) == []
+    assert not folder.exists()
+    assert cluster.failure() is None
