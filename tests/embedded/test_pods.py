@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes.client.exceptions import ApiException
@@ -21,7 +22,7 @@ def log(kube: Kube, namespace: str, **options: object) -> str:
 
 def test_environment_volumes_and_init_containers(kube: Kube, namespace: str) -> None:
     kube.core.create_namespaced_config_map(
-        namespace, {"metadata": {"name": "settings"}, "data": {"colour": "blue", "file.txt": "at svc.default.svc"}}
+        namespace, {"metadata": {"name": "settings"}, "data": {"colour": "blue", "file.txt": "words"}}
     )
     kube.core.create_namespaced_secret(namespace, {"metadata": {"name": "keys"}, "stringData": {"key": "s3cret"}})
     shared, config = {"name": "shared", "mountPath": "/shared"}, {"name": "config", "mountPath": "/etc/app/file.txt"}
@@ -45,7 +46,7 @@ def test_environment_volumes_and_init_containers(kube: Kube, namespace: str) -> 
     assert ended(kube, namespace) == "Succeeded", log(kube, namespace)
     assert json.loads(log(kube, namespace)) == [
         "first second",
-        "at svc.default.svc",
+        "words",
         "blue",
         "s3cret",
         "blue $(UNKNOWN) $(COLOUR)",
@@ -106,10 +107,14 @@ def test_a_failed_liveness_probe_restarts_and_keeps_the_previous_log(kube: Kube,
     probe = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 1, "failureThreshold": 1}
     code = f"import os; print('started'); {SLEEP}"
     kube.core.create_namespaced_pod(namespace, pod(container(code, livenessProbe=probe)))
-    restarted = wait_for("a restart", lambda: (s := status(kube, namespace).container_statuses[0]).restart_count and s)
+    restarted = wait_for("a restart", lambda: next((s for s in states(kube, namespace) if s.restart_count), None))
     assert restarted.last_state.terminated.exit_code == 143
     assert "started" in log(kube, namespace, previous=True)
     assert "Liveness probe failed" in event(kube, namespace, "Unhealthy").message
+
+
+def states(kube: Kube, namespace: str) -> list[Any]:
+    return status(kube, namespace).container_statuses or []
 
 
 def test_a_container_that_ends_at_once_backs_off(kube: Kube, namespace: str) -> None:
