@@ -105,7 +105,7 @@ class Overhead:
 def measure(
     direct_url: str, proxied_url: str, *, pairs: int, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> Samples:
-    """Time this many rounds, after some that only warm connections and caches up.
+    """Time this many rounds, after some that only warm connections and caches up; a failed request ends it.
 
     Prompts are random letters of one length, so that no arm finds in a prefix cache what another one left there.
     """
@@ -116,8 +116,11 @@ def measure(
         for number in range(-WARM_UP_ROUNDS, pairs):
             order = chance.sample(ARMS, len(ARMS))
             asked = [_time(clients[arm], arm, number, place, chance) for place, arm in enumerate(order)]
-            if number >= 0:
+            failed = any(timing.error for timing in asked)
+            if number >= 0 or failed:
                 timings += asked
+            if failed:
+                break
             if number > 0 and number % _TELL_EVERY == 0:
                 progress(f"{number} of {pairs} pairs")
     return Samples(tuple(timings))

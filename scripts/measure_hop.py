@@ -1,0 +1,116 @@
+"""What a Service hop through the forwarder adds over the pod's own address, as a Markdown table.
+
+    python -m scripts.measure_hop --pairs 4000
+
+One pod echoes; both ways are asked in turn, in random order, over one connection each.
+"""
+
+import argparse
+import os
+import platform
+import random
+import socket
+import time
+from typing import Any
+
+import numpy as np
+
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.embedded.slot import to_loopback
+from signoff.kube import Kube, is_ready
+from signoff.limits import Limit
+from signoff.waiting import NotYet, eventually
+
+PORT = 7000
+MESSAGE = b"x" * 512
+WARM_UP = 200
+_ECHO = f"""
+import socket
+server = socket.create_server(("0.0.0.0", {PORT}))
+while True:
+    connection, _ = server.accept()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    import threading
+    def echo(connection=connection):
+        while data := connection.recv(65536):
+            connection.sendall(data)
+    threading.Thread(target=echo, daemon=True).start()
+"""
+
+
+def main() -> None:
+    """Measure on a cluster of its own and print the percentiles."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--pairs", type=int, default=4000, help="how many times to ask each way (default: 4000)")
+    pairs = parser.parse_args().pairs
+    # Any image with Python does; the cluster's default LiteLLM image has it.
+    image = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
+    cluster = EmbeddedCluster.start(images=[image])
+    try:
+        direct, service = addresses(cluster, image)
+        with connected(direct) as straight, connected(service) as hop:
+            samples = timed({"direct": straight, "service": hop}, pairs)
+    finally:
+        cluster.close()
+    added = (samples["service"] - samples["direct"]) * 1000
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, {pairs} interleaved pairs of {len(MESSAGE)} bytes\n")
+    print("| ms | median | p99 |\n| --- | ---: | ---: |")
+    for name, values in (*((name, values * 1000) for name, values in samples.items()), ("added by the hop", added)):
+        print(f"| {name} | {np.median(values):.3f} | {np.quantile(values, 0.99):.3f} |")
+
+
+def addresses(cluster: EmbeddedCluster, image: str) -> tuple[tuple[str, int], tuple[str, int]]:
+    """An echoing pod's own address and its Service's."""
+    kube = Kube(cluster.kubeconfig)
+    labels = {"app": "echo"}
+    container: dict[str, Any] = {"name": "echo", "image": image, "command": ["python3", "-c", _ECHO]}
+    container["readinessProbe"] = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
+    pod = {"metadata": {"name": "echo", "labels": labels}, "spec": {"containers": [container]}}
+    kube.wait_for_namespace("default")
+    kube.core.create_namespaced_pod("default", pod)
+    ports = [{"port": PORT}]
+    made = kube.core.create_namespaced_service(
+        "default", {"metadata": {"name": "echo"}, "spec": {"selector": labels, "ports": ports}}
+    )
+
+    def ready() -> str:
+        found = kube.core.read_namespaced_pod("echo", "default")
+        if not is_ready(found):
+            raise NotYet(str(found.status.phase))
+        return str(found.status.pod_ip)
+
+    ip = eventually("the echoing pod", Limit(120), ready)
+    time.sleep(1)
+    return (to_loopback(ip), PORT), (to_loopback(made.spec.cluster_ip), PORT)
+
+
+def connected(address: tuple[str, int]) -> socket.socket:
+    """A connection that sends at once."""
+    made = socket.create_connection(address, timeout=10)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def timed(ways: dict[str, socket.socket], pairs: int) -> dict[str, Any]:
+    """Seconds of each exchange, by way."""
+    names, seconds = list(ways), {name: np.empty(pairs) for name in ways}
+    for number in range(-WARM_UP, pairs):
+        for name in random.sample(names, len(names)):
+            took = exchange(ways[name])
+            if number >= 0:
+                seconds[name][number] = took
+    return seconds
+
+
+def exchange(connection: socket.socket) -> float:
+    """Send the message and read it back; the seconds it took."""
+    start = time.perf_counter()
+    connection.sendall(MESSAGE)
+    left = len(MESSAGE)
+    while left:
+        left -= len(connection.recv(left))
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
