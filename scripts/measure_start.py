@@ -35,7 +35,7 @@ def main() -> None:
 def one_start() -> dict[str, float]:
     """The figures of one cluster: seconds, and MB of memory."""
     begun = time.monotonic()
-    cluster = EmbeddedCluster.start(lambda subject, text: None)
+    cluster = EmbeddedCluster.start(lambda *_: None)
     ready = time.monotonic()
     megabytes = memory_of(cluster.dir)
     ending = time.monotonic()
