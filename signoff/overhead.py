@@ -198,7 +198,7 @@ def _verdict(low: Numbers, high: Numbers, limit_ms: float, *, has_p95: bool) -> 
     judged = {"median": 0, **({"p95 shift": 2} if has_p95 else {})}
     above = [name for name, index in judged.items() if low[index] > limit_ms]
     if above:
-        return Verdict.FAILED, f"the {' and the '.join(above)} lies above {limit_ms:g} ms"
+        return Verdict.FAILED, f"{' and '.join(above)} above {limit_ms:g} ms with 95 % confidence"
     if low[1] < -CONTROL_LIMIT_MS or high[1] > CONTROL_LIMIT_MS:
         return Verdict.INCONCLUSIVE, (
             f"direct against direct is {low[1]:.1f} to {high[1]:.1f} ms apart, more than {CONTROL_LIMIT_MS:g} ms: "
@@ -206,5 +206,5 @@ def _verdict(low: Numbers, high: Numbers, limit_ms: float, *, has_p95: bool) -> 
         )
     unsure = [name for name, index in judged.items() if high[index] >= limit_ms]
     if unsure:
-        return Verdict.INCONCLUSIVE, f"the interval of the {' and the '.join(unsure)} includes {limit_ms:g} ms"
-    return Verdict.PASSED, f"the {' and the '.join(judged)} lies below {limit_ms:g} ms with 95 % confidence"
+        return Verdict.INCONCLUSIVE, f"the interval of {' and '.join(unsure)} includes {limit_ms:g} ms"
+    return Verdict.PASSED, f"{' and '.join(judged)} below {limit_ms:g} ms with 95 % confidence"

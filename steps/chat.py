@@ -110,7 +110,7 @@ def is_in_openai_format(exchange: Exchange, evidence: Evidence) -> None:
         "streamed though not asked, or not though asked"
     )
     assert not answer.broken, answer.broken
-    assert found == []
+    assert not found, "\n".join(str(violation) for violation in found)
 
 
 @then(parsers.parse("the answer is an OpenAI error that names {name}"))
