@@ -1,0 +1,64 @@
+"""`pytest features/` as a user meets it when something is wrong: a clear word, a report, and nothing left running."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from signoff.cluster.embedded import clusters_dir
+from signoff.paths import MANIFESTS, ROOT
+from tests.embedded.conftest import processes_of, wait_for
+
+FEATURE = "features/deploy.feature"
+
+
+def start(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "pytest", FEATURE, "--reports", str(reports), *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_broken_yaml_is_said_before_a_cluster_starts(tmp_path: Path) -> None:
+    manifests = tmp_path / "manifests"
+    shutil.copytree(MANIFESTS, manifests)
+    (manifests / "litellm" / "configmap.yaml").write_text("kind: [unclosed\n")
+    process = start(tmp_path / "reports", "--manifests", str(manifests))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "not valid YAML" in output
+    assert str(manifests / "litellm" / "configmap.yaml") in output
+    assert "cluster:" not in output
+    assert "Traceback" not in output
+    (page,) = (tmp_path / "reports").glob("*/signoff.html")
+    assert "not valid YAML" in page.read_text()
+
+
+def test_a_cluster_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
+    output, _ = start(tmp_path / "reports", "--cluster", "kind").communicate(timeout=60)
+    assert "cannot run on a cluster of kind 'kind' yet" in output
+    assert "next:" in output
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
+def test_a_run_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    process = start(tmp_path / "reports")
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if "deploy:" in line:
+            break
+    found = re.search(r"\((\S*/clusters/\w+)\)", seen)
+    assert found, seen
+    cluster = Path(found[1])
+    assert cluster.parent == clusters_dir()
+    assert processes_of(cluster)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == status
+    wait_for("nothing to be left", lambda: not processes_of(cluster) and not cluster.exists())
+    (evidence,) = (tmp_path / "reports").glob("*/evidence.jsonl")
+    assert '"kind": "cluster"' in evidence.read_text()
