@@ -113,7 +113,7 @@ class Kube:
     def wait_until_available(self, namespace: str, name: str, limit: limits.Limit) -> None:
         """Wait until the Deployment's newest pods are all available and the old ones are gone.
 
-        Gives up early when a pod is in a state that waiting does not mend.
+        Gives up early when a pod is in a state that waiting does not mend, or the Deployment itself has given up.
         """
 
         def look() -> None:
@@ -127,7 +127,8 @@ class Kube:
             )
             if not done:
                 app = deployment.spec.selector.match_labels["app.kubernetes.io/name"]
-                raise self._why_not(namespace, app, f"{status.available_replicas or 0} of {want} replicas available")
+                why = self._why_not(namespace, app, f"{status.available_replicas or 0} of {want} replicas available")
+                raise Hopeless(f"progress deadline exceeded: {why}", grace=0) if _gave_up(status) else why
 
         eventually(f"Deployment {name} to be available", limit, look)
 
@@ -201,6 +202,11 @@ def _hopeless(pod: Any) -> bool:
         return True
     waiting = [s.state.waiting.reason for s in _container_statuses(pod) if s.state and s.state.waiting]
     return any(reason in HOPELESS_REASONS for reason in waiting)
+
+
+def _gave_up(status: Any) -> bool:
+    """Whether the Deployment itself says that its `progressDeadlineSeconds` have passed."""
+    return any(each.reason == "ProgressDeadlineExceeded" for each in status.conditions or [])
 
 
 def _container_statuses(pod: Any) -> list[Any]:
