@@ -4,13 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: acceptance test lint clean
+.PHONY: acceptance test mutations lint clean
 
 acceptance: $(VENV)/.ready
 	$(BIN)/pytest features/
 
 test: lint
-	$(BIN)/pytest tests/
+	$(BIN)/pytest tests/ -n 2 --dist loadscope
+
+# Every mutation against every feature: half an hour. `make test` runs the features that each is about.
+mutations: $(VENV)/.ready
+	$(BIN)/pytest tests/mutations --every-feature
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

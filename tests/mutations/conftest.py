@@ -19,7 +19,7 @@ from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
 from tests.mutations.table import Mutation, Objects
 
-PAIRS = "60"
+PAIRS = "20"
 RUN_SECONDS = 600
 
 
@@ -52,7 +52,7 @@ def run_features(
     def run(mutation: Mutation) -> dict[str, dict[str, Any]]:
         manifests = mutated(mutation, tmp_path / "manifests")
         everything = pytestconfig.getoption("--every-feature")
-        paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.features]
+        paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
         command = [sys.executable, "-m", "pytest", *paths, "--attach", str(cluster.dir), "--manifests", str(manifests)]
         command += ["--reports", str(tmp_path / "reports"), "--overhead-pairs", PAIRS, "-q"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
