@@ -10,6 +10,7 @@ acceptance: $(VENV)/.ready
 	$(BIN)/pytest features/
 
 test: lint
+	$(BIN)/signoff prepare
 	$(BIN)/pytest tests/ -n 2 --dist loadscope
 
 # Every mutation against every feature: half an hour. `make test` runs the features that each is about.

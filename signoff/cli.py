@@ -3,15 +3,21 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from signoff import report, story
+from signoff.cluster.embedded.binaries import find_binaries
+from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import NAMES, open_cluster
+from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
 from signoff.manifests import StoryManifests
-from signoff.paths import MANIFESTS
+from signoff.paths import MANIFESTS, cache_dir
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,6 +53,20 @@ def serve(options: argparse.Namespace) -> int:
     return 0
 
 
+def prepare(options: argparse.Namespace) -> int:
+    """Fetch or build what the embedded cluster needs into the cache: Kubernetes and each image, side by side."""
+    images = Images(cache_dir())
+    jobs: list[Callable[[], Any]] = [
+        lambda: find_binaries(lambda text: progress("cluster", text)),
+        *(partial(images.prepare, image) for image in StoryManifests.read(options.manifests).images),
+    ]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for job in [pool.submit(job) for job in jobs]:
+            job.result()
+    progress("prepare", f"all is in {cache_dir()}")
+    return 0
+
+
 def draw_report(options: argparse.Namespace) -> int:
     """Draw signoff.html and signoff.md of a run again, from its evidence alone."""
     report.write(options.run_dir)
@@ -72,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     serving.add_argument("--attach", type=Path, metavar="DIR", help="use the running embedded cluster of this folder")
     serving.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
     serving.set_defaults(run=serve)
+    preparing = commands.add_parser(
+        "prepare", help="fill the cache that embedded clusters start from", description=prepare.__doc__
+    )
+    preparing.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    preparing.set_defaults(run=prepare)
     drawing = commands.add_parser("report", help="draw a run's report again", description=draw_report.__doc__)
     drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
     drawing.set_defaults(run=draw_report)
