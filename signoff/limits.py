@@ -20,15 +20,12 @@ BACKEND_READY = Limit(900)
 """vLLM imports for half a minute; on a new machine its environment is installed first."""
 GATEWAY_READY = Limit(420)
 POD_SCHEDULED = Limit(30)
-POD_PENDING = Limit(20)
 SCALED_DOWN = Limit(90)
 SERVICE_ANSWERS = Limit(30)
 GATEWAY_NOTICES = Limit(60)
 """How long the gateway may take to serve again once its backend is back (it cools a failed deployment down)."""
 
 REQUEST = Limit(60)
-PROMPT_ERROR = Limit(30)
-"""In Gaming Mode a caller must hear of it within this time: the timeout that the story's router_settings name."""
 
 HOPELESS_GRACE = Limit(15)
 """How long a state that does not mend itself (ErrImagePull, Unschedulable, ...) may last before a wait ends early."""
