@@ -12,20 +12,21 @@ import pytest
 from signoff.cluster.embedded import clusters_dir
 from signoff.paths import MANIFESTS, ROOT
 from tests.embedded.conftest import processes_of, wait_for
+from tests.processes import start
 
 FEATURE = "features/deploy.feature"
 
 
-def start(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
+def run_features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "pytest", FEATURE, "--reports", str(reports), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return start(command, ROOT)
 
 
 def test_broken_yaml_is_said_before_a_cluster_starts(tmp_path: Path) -> None:
     manifests = tmp_path / "manifests"
     shutil.copytree(MANIFESTS, manifests)
     (manifests / "litellm" / "configmap.yaml").write_text("kind: [unclosed\n")
-    process = start(tmp_path / "reports", "--manifests", str(manifests))
+    process = run_features(tmp_path / "reports", "--manifests", str(manifests))
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "not valid YAML" in output
@@ -37,14 +38,14 @@ def test_broken_yaml_is_said_before_a_cluster_starts(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
-    output, _ = start(tmp_path / "reports", "--cluster", "kind").communicate(timeout=60)
+    output, _ = run_features(tmp_path / "reports", "--cluster", "kind").communicate(timeout=60)
     assert "cannot run on a cluster of kind 'kind' yet" in output
     assert "next:" in output
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals, status: int) -> None:
-    process = start(tmp_path / "reports")
+    process = run_features(tmp_path / "reports")
     assert process.stdout is not None
     seen = ""
     for line in process.stdout:

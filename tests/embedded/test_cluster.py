@@ -13,10 +13,12 @@ import yaml
 
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.processes import start_time
+from signoff.cluster.embedded.sweep import short_path
 from signoff.errors import SignoffError
 from signoff.kube import Kube
 from signoff.paths import ROOT
 from tests.embedded.conftest import container, pod, processes_of, status, wait_for
+from tests.processes import start
 
 OWNER = """
 import sys, time
@@ -69,9 +71,10 @@ def test_attaching_leaves_a_cluster_running(cluster: EmbeddedCluster) -> None:
 
 
 def started_owner() -> tuple["subprocess.Popen[str]", Path, int]:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    owner = start([sys.executable, "-c", OWNER], ROOT)
     assert owner.stdout is not None
-    folder, supervisor = owner.stdout.readline().split()
+    found = next(line for line in owner.stdout if line.startswith("/"))
+    folder, supervisor = found.split()
     return owner, Path(folder), int(supervisor)
 
 
@@ -80,8 +83,9 @@ def test_a_cluster_ends_with_its_owner(number: signal.Signals) -> None:
     owner, folder, _ = started_owner()
     assert processes_of(folder)
     owner.send_signal(number)
-    owner.wait()
+    owner.wait(30)
     wait_for("nothing to be left", lambda: not processes_of(folder) and not folder.exists())
+    assert not short_path(folder).is_symlink()
 
 
 def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: EmbeddedCluster) -> None:

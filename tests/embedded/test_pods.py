@@ -55,6 +55,13 @@ def test_environment_volumes_and_init_containers(kube: Kube, namespace: str) -> 
     ]
 
 
+def test_a_socket_in_the_temporary_folder_has_a_short_path(kube: Kube, namespace: str) -> None:
+    code = "import tempfile; print(len(tempfile.gettempdir()))"
+    kube.core.create_namespaced_pod(namespace, pod(container(code), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert int(log(kube, namespace)) + len("/592d81ea-b6b1-4e5c-a054-6d945a577c2b") < 107
+
+
 def test_a_missing_key_is_named_and_the_pod_starts_once_it_is_there(kube: Kube, namespace: str) -> None:
     kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "settings"}, "data": {"other": "x"}})
     mount = {"name": "config", "mountPath": "/etc/config.yaml", "subPath": "config.yaml"}

@@ -12,6 +12,7 @@ import pytest
 
 from signoff import evidence
 from signoff.paths import ROOT
+from tests.processes import start
 
 CONFTEST = """
 pytest_plugins = ["signoff.pytest_plugin", "words"]
@@ -100,8 +101,7 @@ class Project:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "pytest", *(arguments or ("features",)), "--reports", "reports"]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        return start(command, self.folder)
 
     def run(self, *arguments: str) -> "Finished":
         process = self.start(*arguments)

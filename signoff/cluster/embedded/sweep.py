@@ -22,6 +22,12 @@ def make_cluster_dir(cluster: Path) -> None:
     unborn.mkdir(mode=0o700)
     (unborn / PID_FILE).write_text(me)
     unborn.rename(cluster)
+    short_path(cluster).symlink_to(cluster)
+
+
+def short_path(cluster: Path) -> Path:
+    """A short name of the cluster's folder, since a socket's path has at most 107 bytes (unix(7))."""
+    return Path("/tmp") / f"signoff-{cluster.name}"
 
 
 def supervisor_of(cluster: Path) -> int | None:
@@ -56,6 +62,9 @@ def remove(cluster: Path) -> None:
     Raises:
         SignoffError: something in it cannot be removed.
     """
+    short = short_path(cluster)
+    if short.is_symlink() and short.readlink() == cluster:
+        short.unlink()
     try:
         shutil.rmtree(cluster)
     except FileNotFoundError:

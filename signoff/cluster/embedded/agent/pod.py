@@ -20,6 +20,7 @@ from signoff.cluster.embedded.agent.status import PodState
 from signoff.cluster.embedded.agent.volumes import MountError, check_volumes
 from signoff.cluster.embedded.kubeapi import ApiError, Json
 from signoff.cluster.embedded.slot import to_loopback
+from signoff.cluster.embedded.sweep import short_path
 
 LOG = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _MERGE = "application/strategic-merge-patch+json"
 _TRY_AGAIN_SECONDS = 0.5
 _MOUNT_AGAIN_SECONDS = (0.5, 10.0)
 _FOLDER_NAME_LENGTH = 8
-"""Sockets in a pod's temporary folder need short paths (unix(7): 107 bytes)."""
+"""Of a pod's uid: programs put sockets into their temporary folders, and their paths must be short."""
 
 
 class Pod:
@@ -37,7 +38,7 @@ class Pod:
         self.pod = pod
         self._addresses, self._runtime = addresses, runtime
         self._address = addresses.take()
-        self._dir = runtime.cluster_dir / "pods" / pod["metadata"]["uid"][:_FOLDER_NAME_LENGTH]
+        self._dir = short_path(runtime.cluster_dir) / "pods" / pod["metadata"]["uid"][:_FOLDER_NAME_LENGTH]
         self._facts = PodFacts(pod, to_loopback(self._address), node.address)
         spec = pod["spec"]
         self._inits = [self._container(each, is_init=True) for each in spec.get("initContainers") or []]

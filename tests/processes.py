@@ -1,0 +1,18 @@
+"""Programs that tests start as a user's shell would."""
+
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def start(command: Sequence[str], cwd: Path) -> "subprocess.Popen[str]":
+    """Start it with both outputs in one pipe. It hears Ctrl-C even where the tests themselves do not (nohup, CI)."""
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
