@@ -47,7 +47,7 @@ class Run:
     evidence: Evidence
     bundle: Callable[[], str] | None = None
     outcomes: dict[str, "Outcome"] = field(default_factory=dict)
-    told: set[int] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     """Set-up failures already recorded: pytest raises the same one again for each scenario."""
 
 
@@ -287,8 +287,9 @@ def pytest_runtest_makereport(
     if outcome.word == "passed" and not result.passed:
         outcome.word = "inconclusive" if isinstance(error, Inconclusive) else result.outcome
         outcome.reason = _reason(result, error)
-    if result.when == "setup" and result.failed and error is not None and id(error) not in run.told:
-        run.told.add(id(error))
+    is_setup = result.when == "setup" or isinstance(error, SignoffError)  # steps ask for their fixtures themselves
+    if is_setup and result.failed and error is not None and str(error) not in run.told:
+        run.told.add(str(error))
         text = "".join(traceback.format_exception(error))
         where = error.where if isinstance(error, SignoffError) else ""
         run.evidence.record("setup-failure", what=str(error), where=where, traceback=text)

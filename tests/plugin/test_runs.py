@@ -68,7 +68,9 @@ def test_a_failed_set_up_is_said_once_without_a_traceback_and_leaves_a_report(pr
     assert done.status == 1
     assert "no cluster\n  where: port 6443\n  next:  free it" in done.output.replace("E   ", "")
     assert "Traceback" not in done.output
-    assert "no cluster" in (done.run_dir / "signoff.html").read_text()
+    (failure,) = done.records("setup-failure")
+    assert failure["where"] == "port 6443"
+    assert "The set-up failed at port 6443" in (done.run_dir / "signoff.html").read_text()
 
 
 def test_secrets_do_not_reach_the_evidence(project: Project) -> None:
