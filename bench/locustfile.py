@@ -7,6 +7,7 @@ one that is there already. Each request shows under its arm; TTFT is the time to
 """
 
 import json
+import logging
 import os
 import random
 import string
@@ -62,6 +63,7 @@ class Deployment:
 
 
 DEPLOYMENT = Deployment()
+logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
 
 
 @events.init_command_line_parser.add_listener

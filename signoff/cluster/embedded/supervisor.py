@@ -9,6 +9,7 @@ its owner dies (end of file on stdin), on SIGTERM, or when one of them dies. On 
 import argparse
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -215,6 +216,8 @@ def main() -> None:
     parser.add_argument("--image", action="append", default=[], help="prepare this image meanwhile")
     options = parser.parse_args()
     become_subreaper()
+    # At the end all children are reaped here, which asyncio's watcher of children would warn of.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     error: SignoffError | None = None
     try:
         sweep(options.dir.parent)
