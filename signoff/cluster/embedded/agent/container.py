@@ -91,7 +91,6 @@ class Container:
             if seconds := self._restarts.wait():
                 self._crash_loop(seconds)
                 await asyncio.sleep(seconds)
-            self.state.restarts += 1
         self.state.finished = True
         self.state.ready = self._is_init and self.state.succeeded
         self._changed()
@@ -215,7 +214,7 @@ class Container:
         if taken := taken_ports(address, made.ports):
             holders = "; ".join(f"port {port} is taken on this machine by {holder_of(address, port)}" for port in taken)
             raise _CannotStart(holders)
-        log = self.logs.begin(self.state.restarts)
+        log = self.logs.begin(self.state.next_start)
         try:
             self._process = Process(made, log, self._runtime.cluster_dir)
         except OSError as error:

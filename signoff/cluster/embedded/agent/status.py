@@ -59,8 +59,14 @@ class ContainerState:
             self.last, self.terminated = self.terminated, None
         self.waiting = (reason, message)
 
+    @property
+    def next_start(self) -> int:
+        """The number of the next start, from 0."""
+        return self.restarts + 1 if self.last or self.terminated else 0
+
     def run(self, container_id: str) -> None:
-        """It runs from now on."""
+        """It runs from now on; only now does a start after the first count as a restart."""
+        self.restarts = self.next_start
         if self.terminated:
             self.last, self.terminated = self.terminated, None
         self.running_since, self.container_id = now(), container_id
