@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def cluster() -> Iterator[EmbeddedCluster]:
     os.environ["SIGNOFF_RECIPES"] = str(Path(__file__).parent / "recipes")
     manifests = StoryManifests.read(MANIFESTS)
-    started = EmbeddedCluster.start(images=manifests.images)
+    started = EmbeddedCluster.start(images=list(manifests.images))
     try:
         deployment = Deployment(started, manifests, lambda kind, **data: None)
         deployment.apply(manifests.backend)
