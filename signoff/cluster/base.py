@@ -21,6 +21,8 @@ class Cluster(Protocol):
 
     capabilities: frozenset[str]
     kubeconfig: Path
+    dir: Path
+    """What `--attach` names."""
     tunnelled: bool
     """Whether `service_url` leads through a tunnel that adds to latency, which is then timed inside the cluster."""
 
