@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from signoff import limits, story
+from signoff import limits, prober, story
 from signoff.cluster.base import Cluster
 from signoff.console import progress
 from signoff.kube import Kube, is_ready
 from signoff.manifests import Manifest, StoryManifests, containers
+from signoff.overhead import Samples
+from signoff.traffic import pairs as paired
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.waiting import NotYet, eventually
 
@@ -71,6 +73,24 @@ class Deployment:
     def backend_url(self) -> str:
         """Where this process reaches vLLM."""
         return self.cluster.service_url(story.NAMESPACE, story.BACKEND, story.BACKEND_PORT)
+
+    def time_pairs(self, pairs: int, seed: int) -> tuple[Samples, str]:
+        """Time this many rounds of direct and proxied requests; gives them, and where the clock was.
+
+        Raises:
+            WaitFailed: it cannot be timed inside the cluster.
+        """
+        if self.cluster.tunnelled:
+            image = self.manifests.gateway_image
+            timed, node = prober.time_pairs(self.kube, image, pairs=pairs, seed=seed)
+            return Samples(timed), f"inside the cluster, by a Job of {image} on {node}"
+        direct, proxied = self.backend_url, self.answering_gateway()
+
+        def tell(text: str) -> None:
+            progress("overhead", text)
+
+        timed = tuple(paired.measure(direct, proxied, pairs=pairs, seed=seed, progress=tell))
+        return Samples(timed), "from this machine"
 
     def ready_gateway_pods(self) -> list[Any]:
         """The Ready pods of the LiteLLM under test."""

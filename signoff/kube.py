@@ -35,6 +35,7 @@ class Kube:
         self._client = config.new_client_from_config(str(kubeconfig))
         self.core = client.CoreV1Api(self._client)
         self.apps = client.AppsV1Api(self._client)
+        self.batch = client.BatchV1Api(self._client)
         self.discovery = client.DiscoveryV1Api(self._client)
         self._dynamic: DynamicClient | None = None
 
@@ -136,7 +137,7 @@ class Kube:
         pods = self.pods(namespace, app)
         states = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods]
         text = "; ".join([summary, *states])
-        return Hopeless(text) if any(_hopeless(pod) for pod in pods) else NotYet(text)
+        return Hopeless(text) if any(is_hopeless(pod) for pod in pods) else NotYet(text)
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the Deployment's number of replicas, as `kubectl scale` does."""
@@ -196,7 +197,8 @@ def describe_pod(pod: Any) -> str:
     return ", ".join(parts)
 
 
-def _hopeless(pod: Any) -> bool:
+def is_hopeless(pod: Any) -> bool:
+    """Whether the pod is in a state that waiting does not mend."""
     scheduled = condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.reason == "Unschedulable":
         return True

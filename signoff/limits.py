@@ -14,6 +14,8 @@ class Limit:
 CONTROL_PLANE_READY = Limit(60, every=0.05)
 NODES_READY = Limit(30, every=0.05)
 NAMESPACE_READY = Limit(20, every=0.1)
+KIND_NODES_READY = Limit(180, every=0.5)
+"""kind waits for none of them; a node is Ready once its network is."""
 PROCESS_EXIT = Limit(10, every=0.02)
 
 BACKEND_READY = Limit(900)
@@ -37,6 +39,9 @@ DOWNLOAD_CONNECT = Limit(3)
 """A machine without internet must hear of it quickly and go on to build."""
 BUILD_KUBERNETES = Limit(3600, every=10)
 """Five minutes on two idle cores; `every` is the time between two lines of progress."""
+
+PAIRS_TIMED = Limit(3600, every=1)
+"""The prober ends by itself: each of its requests is bounded, and the first that fails is its last."""
 
 COUNTER_GROWS = Limit(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""

@@ -53,10 +53,19 @@ class StoryManifests:
         )
 
     @property
-    def images(self) -> list[str]:
-        """Every image that a container asks for."""
-        every = [*self.backend, *self.gateway]
-        return sorted({container["image"] for manifest in every for container in containers(manifest.body)})
+    def images(self) -> dict[str, tuple[str, ...]]:
+        """Every image that a container asks for, and those of the story's nodes on which that may be."""
+        found: dict[str, set[str]] = {}
+        for manifest in (*self.backend, *self.gateway):
+            for container in containers(manifest.body):
+                found.setdefault(container["image"], set()).update(_possible_nodes(manifest.body))
+        return {image: tuple(node for node in story.NODES if node in nodes) for image, nodes in sorted(found.items())}
+
+    @property
+    def gateway_image(self) -> str:
+        """The image of LiteLLM's own container, the first one of its Deployment."""
+        workload = next(each.body for each in self.gateway if each.body["kind"] == "Deployment")
+        return str(workload["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
 def load(folder: Path) -> list[Manifest]:
@@ -126,6 +135,20 @@ def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The containers of a workload, init containers included; none for other objects."""
     spec = body.get("spec", {}).get("template", {}).get("spec", {})
     return [*spec.get("initContainers", []), *spec.get("containers", [])]
+
+
+def _possible_nodes(body: dict[str, Any]) -> set[str]:
+    """The story's nodes whose names the pods' node affinity allows; it looks at no other requirement."""
+    spec = body["spec"]["template"]["spec"]
+    required = spec.get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    terms = required["nodeSelectorTerms"] if required else [{}]
+    return {node for node in story.NODES if any(_matches(term, node) for term in terms)}
+
+
+def _matches(term: dict[str, Any], node: str) -> bool:
+    tests = {"In": lambda values: node in values, "NotIn": lambda values: node not in values}
+    expressions = [each for each in term.get("matchExpressions", []) if each["key"] == "kubernetes.io/hostname"]
+    return all(tests[each["operator"]](each["values"]) for each in expressions if each["operator"] in tests)
 
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:

@@ -1,56 +1,30 @@
-"""What the way through LiteLLM costs: interleaved requests, paired differences, and a block bootstrap.
+"""What the way through LiteLLM costs: paired differences of the timed rounds, and a block bootstrap.
 
-One round asks vLLM, LiteLLM and vLLM again, in random order. LiteLLM minus the first direct request is the overhead of
-the round, the second direct request minus the first is its control, which must be about nothing. Neighbouring rounds
-share what the machine was busy with, so whole blocks of rounds are drawn anew: the circular block bootstrap of Politis
-and Romano (A circular block-resampling procedure for stationary data, 1992), with blocks of n^(1/3) rounds (Hall,
-Horowitz and Jing, On blocking rules for the bootstrap with dependent data, Biometrika 82, 1995), percentile intervals.
+LiteLLM minus the first direct request is the overhead of a round, the second direct request minus the first is its
+control, which must be about nothing. Neighbouring rounds share what the machine was busy with, so whole blocks of
+rounds are drawn anew: the circular block bootstrap of Politis and Romano (A circular block-resampling procedure for
+stationary data, 1992), with blocks of n^(1/3) rounds (Hall, Horowitz and Jing, On blocking rules for the bootstrap
+with dependent data, Biometrika 82, 1995), percentile intervals.
 """
 
-import random
-import string
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.pairs import ARMS, Arm, Timing
 from signoff.verdicts import Verdict
 
-Arm = Literal["direct", "proxied", "control"]
-ARMS: tuple[Arm, ...] = ("direct", "proxied", "control")
 Numbers = npt.NDArray[np.float64]
 
-TOKENS = 4
-WARM_UP_ROUNDS = 10
 PAIRS_FOR_P95 = 400
 """With fewer, the 95th percentile rests on less than twenty requests."""
 CONTROL_LIMIT_MS = 20.0
 """Where direct and direct differ by more, the machine was too restless to sign anything off."""
 DRAWS = 2000
 CONFIDENCE = 0.95
-
-_PROMPT_LETTERS = 48
-_TELL_EVERY = 50
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One timed request: `started` in seconds of time.monotonic(), `ms` from sending to the last byte.
-
-    `error` is empty for a whole answer with status 200.
-    """
-
-    round: int
-    position: int
-    arm: Arm
-    started: float
-    ms: float
-    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,40 +74,6 @@ class Overhead:
     p95_shift_high_ms: float | None = None
     direct_median_ms: float = float("nan")
     proxied_median_ms: float = float("nan")
-
-
-def measure(
-    direct_url: str, proxied_url: str, *, pairs: int, seed: int, progress: Callable[[str], None] = lambda _: None
-) -> Samples:
-    """Time this many rounds, after some that only warm connections and caches up; a failed request ends it.
-
-    Prompts are random letters of one length, so that no arm finds in a prefix cache what another one left there.
-    """
-    chance = random.Random(seed)
-    timings: list[Timing] = []
-    with OpenAIClient(direct_url) as direct, OpenAIClient(proxied_url) as proxied:
-        clients: dict[Arm, OpenAIClient] = {"direct": direct, "proxied": proxied, "control": direct}
-        for number in range(-WARM_UP_ROUNDS, pairs):
-            order = chance.sample(ARMS, len(ARMS))
-            asked = [_time(clients[arm], arm, number, place, chance) for place, arm in enumerate(order)]
-            failed = any(timing.error for timing in asked)
-            if number >= 0 or failed:
-                timings += asked
-            if failed:
-                break
-            if number > 0 and number % _TELL_EVERY == 0:
-                progress(f"{number} of {pairs} pairs")
-    return Samples(tuple(timings))
-
-
-def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: random.Random) -> Timing:
-    prompt = "".join(chance.choices(string.ascii_lowercase, k=_PROMPT_LETTERS))
-    try:
-        answer = client.chat(prompt, temperature=0, max_tokens=TOKENS)
-    except NoAnswer as error:
-        return Timing(number, place, arm, float("nan"), float("nan"), error.what)
-    fault = "" if answer.ok else f"status {answer.status}: {answer.broken or answer.body[:200]}"
-    return Timing(number, place, arm, answer.started, answer.e2e_ms, fault)
 
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:

@@ -28,12 +28,15 @@ def manifests(request: pytest.FixtureRequest) -> StoryManifests:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, manifests: StoryManifests, evidence: Evidence) -> Iterator[Cluster]:
     """The cluster of this run; what the run started ends with it."""
-    attach = request.config.getoption("--attach")
-    opened = open_cluster(request.config.getoption("--cluster"), Path(attach) if attach else None, manifests.images)
+    option = request.config.getoption
+    attach = Path(option("--attach")) if option("--attach") else None
+    opened = open_cluster(option("--cluster"), attach, manifests.images, keep=option("--keep-cluster"))
     try:
         evidence.record("cluster", **asdict(opened.facts()))
         yield opened
     finally:
+        if request.session.testsfailed:
+            opened.export_logs(evidence.dir / "cluster-logs")
         opened.close()
 
 

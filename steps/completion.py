@@ -7,6 +7,7 @@ from pytest_bdd import parsers, then, when
 
 from signoff import overhead, parity, story
 from signoff.console import progress
+from signoff.deployment import Deployment
 from signoff.evidence import Evidence
 from signoff.traffic.client import Answer
 from signoff.verdicts import Inconclusive, Verdict
@@ -62,14 +63,15 @@ def answers_equal(trios: list[Trio], evidence: Evidence) -> None:
 
 
 @when("I time interleaved pairs of direct and proxied chat completions", target_fixture="samples")
-def time_pairs(request: pytest.FixtureRequest, backend: str, gateway: str, evidence: Evidence) -> overhead.Samples:
+def time_pairs(
+    request: pytest.FixtureRequest, deployment: Deployment, backend: str, gateway: str, evidence: Evidence
+) -> overhead.Samples:
     pairs = request.config.getoption("--overhead-pairs")
     progress("overhead", f"{pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
-        samples = overhead.measure(
-            backend, gateway, pairs=pairs, seed=SEED, progress=lambda text: progress("overhead", text)
-        )
+        samples, place = deployment.time_pairs(pairs, SEED)
     samples.to_csv(evidence.dir / "overhead.csv")
+    evidence.record("timing-place", place=place)
     return samples
 
 

@@ -21,6 +21,10 @@ class Cluster(Protocol):
 
     capabilities: frozenset[str]
     kubeconfig: Path
+    dir: Path
+    """What `--attach` names."""
+    tunnelled: bool
+    """Whether `service_url` leads through a tunnel that adds to latency, which is then timed inside the cluster."""
 
     def facts(self) -> ClusterFacts:
         """Versions and sizes for the report."""
@@ -32,6 +36,10 @@ class Cluster(Protocol):
         Raises:
             SignoffError: there is no such Service.
         """
+        ...
+
+    def export_logs(self, folder: Path) -> None:
+        """Write the logs of the cluster's own parts below `folder`, for a run that failed."""
         ...
 
     def close(self) -> None:

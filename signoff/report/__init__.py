@@ -50,6 +50,11 @@ class Summary:
         return timed[-1]["summary"] if timed else None
 
     @property
+    def timing_place(self) -> str:
+        """Where the clock was that timed the overhead."""
+        return str(self.first("timing-place").get("place", "from this machine"))
+
+    @property
     def placements(self) -> list[tuple[str, str]]:
         """Each LiteLLM pod that was looked at and where it ran, without repetition."""
         seen = {(record["pod"], record["node"] or "no node (Pending)"): None for record in self.of("placement")}

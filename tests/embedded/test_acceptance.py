@@ -38,8 +38,8 @@ def test_broken_yaml_is_said_before_a_cluster_starts(tmp_path: Path) -> None:
 
 
 def test_a_cluster_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
-    output, _ = run_features(tmp_path / "reports", "--cluster", "kind").communicate(timeout=60)
-    assert "cannot run on a cluster of kind 'kind' yet" in output
+    output, _ = run_features(tmp_path / "reports", "--cluster", "existing").communicate(timeout=60)
+    assert "cannot run on a cluster of kind 'existing' yet" in output
     assert "next:" in output
 
 

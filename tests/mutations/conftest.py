@@ -1,6 +1,5 @@
 """One embedded cluster with one vLLM for the whole table; LiteLLM is deployed anew for each mutation."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,8 @@ import pytest
 import yaml
 
 from signoff import evidence, story
-from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.base import Cluster
+from signoff.cluster.provider import open_cluster
 from signoff.deployment import Deployment
 from signoff.kube import Kube
 from signoff.manifests import StoryManifests
@@ -30,10 +30,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[EmbeddedCluster]:
-    os.environ["SIGNOFF_RECIPES"] = str(Path(__file__).parent / "recipes")
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A cluster of the kind that `--cluster` names, or the running one of `--attach`."""
     manifests = StoryManifests.read(MANIFESTS)
-    started = EmbeddedCluster.start(images=manifests.images)
+    attach = pytestconfig.getoption("--attach")
+    started = open_cluster(pytestconfig.getoption("--cluster"), attach and Path(attach), manifests.images)
     try:
         deployment = Deployment(started, manifests, lambda kind, **data: None)
         deployment.apply(manifests.backend)
@@ -45,7 +46,7 @@ def cluster() -> Iterator[EmbeddedCluster]:
 
 @pytest.fixture
 def run_features(
-    cluster: EmbeddedCluster, tmp_path: Path, pytestconfig: pytest.Config
+    cluster: Cluster, tmp_path: Path, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[Mutation], dict[str, dict[str, Any]]]]:
     """Runs the features against the mutated manifests; gives each scenario's record by its name in the table."""
 
@@ -53,7 +54,9 @@ def run_features(
         manifests = mutated(mutation, tmp_path / "manifests")
         everything = pytestconfig.getoption("--every-feature")
         paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
-        command = [sys.executable, "-m", "pytest", *paths, "--attach", str(cluster.dir), "--manifests", str(manifests)]
+        name, attach = pytestconfig.getoption("--cluster"), str(cluster.dir)
+        command = [sys.executable, "-m", "pytest", *paths, "--cluster", name, "--attach", attach]
+        command += ["--manifests", str(manifests)]
         command += ["--reports", str(tmp_path / "reports"), "--overhead-pairs", PAIRS, "-q"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         folders = list((tmp_path / "reports").iterdir())

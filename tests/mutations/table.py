@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -29,7 +30,10 @@ from tests.mutations.scenarios import (
 Objects = dict[str, dict[str, Any]]
 """The objects of manifests/litellm by kind; `Service` and the rest may be edited in place, and objects added."""
 
-LIAR = "signoff.test/lying-gateway:1"
+LIAR = "litellm-liar"
+"""The ConfigMap with the double's code. It begins as all of LiteLLM's objects do, so that a second LiteLLM gets one of
+its own."""
+LIAR_CODE = Path(__file__).parent.parent / "doubles" / "gateway.py"
 LIAR_PORT = 4400
 
 
@@ -141,7 +145,10 @@ def inherited_key(objects: Objects) -> None:
 
 
 def liar(lie: str, **options: str) -> Callable[[Objects], None]:
-    """Put a gateway that tells this lie between the Service and LiteLLM, as a second container of the pod."""
+    """Put a gateway that tells this lie between the Service and LiteLLM, as a second container of the pod.
+
+    It runs in LiteLLM's own image, which has what the double needs, so that no cluster needs an image of its own.
+    """
 
     def change(objects: Objects) -> None:
         service = objects["Service"]
@@ -149,18 +156,28 @@ def liar(lie: str, **options: str) -> Callable[[Objects], None]:
         behind["metadata"]["name"] = "litellm-behind"
         objects["ServiceBehind"] = behind
         service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
+        objects["LiarCode"] = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": LIAR, "namespace": "ml"},
+            "data": {LIAR_CODE.name: LIAR_CODE.read_text()},
+        }
         extra = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+        pod_spec(objects)["volumes"].append({"name": "liar", "configMap": {"name": LIAR}})
         pod_spec(objects)["containers"].append(
             {
                 "name": "liar",
-                "image": LIAR,
+                "image": litellm(objects)["image"],
+                "command": ["python3", f"/liar/{LIAR_CODE.name}"],
                 "args": [
+                    "--host=0.0.0.0",
                     f"--port={LIAR_PORT}",
                     "--upstream=http://litellm-behind.ml.svc.cluster.local:4000",
                     f"--lie={lie}",
                     *extra,
                 ],
                 "ports": [{"containerPort": LIAR_PORT}],
+                "volumeMounts": [{"name": "liar", "mountPath": "/liar", "readOnly": True}],
                 "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
             }
         )

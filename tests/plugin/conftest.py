@@ -19,7 +19,7 @@ pytest_plugins = ["signoff.pytest_plugin", "words"]
 """
 INI = """
 [pytest]
-addopts = -p no:locust --strict-markers --tb=short
+addopts = -p no:locust -p no:pytest-kind --strict-markers --tb=short
 markers =
     AC1: one
     AC2: two

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from signoff.overhead import ARMS, Samples, Timing, judge, measure
+from signoff.overhead import Samples, judge
+from signoff.traffic.pairs import ARMS, Timing, measure
 from signoff.verdicts import Verdict
 from tests.traffic.conftest import Pair
 
@@ -79,7 +80,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 def test_a_delay_in_the_gateway_is_measured(pair: Pair, tmp_path: Path) -> None:
     pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
-    measured = measure(pair.direct, pair.proxied, pairs=25, seed=1)
+    measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=25, seed=1)))
     result = judge(measured, limit_ms=20.0, seed=1)
     assert result.verdict is Verdict.FAILED
     assert result.median_ms > 39.0
@@ -88,7 +89,7 @@ def test_a_delay_in_the_gateway_is_measured(pair: Pair, tmp_path: Path) -> None:
 
 
 def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
-    measure(pair.direct, pair.proxied, pairs=20, seed=1)
+    assert len(list(measure(pair.direct, pair.proxied, pairs=20, seed=1))) == 20 * len(ARMS)
     prompts = [request["messages"][0]["content"] for request in pair.backend.seen]
     assert len(set(prompts)) == len(prompts)
     assert len({len(prompt) for prompt in prompts}) == 1
@@ -96,6 +97,7 @@ def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
 
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:
     pair.gateway.lie = "server_error"
-    result = judge(measure(pair.direct, pair.proxied, pairs=20, seed=1), limit_ms=LIMIT_MS, seed=1)
+    measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=20, seed=1)))
+    result = judge(measured, limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.FAILED
     assert "status 500" in result.reason

@@ -5,6 +5,7 @@ Imported by every process of the cluster, so it imports little itself.
 
 import json
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ class EmbeddedCluster:
     """A running embedded cluster, from `start` or `attach`; `close()` ends it only if this object started it."""
 
     capabilities = frozenset({"cordon", "scale-backend", "own-nodes"})
+    tunnelled = False
 
     def __init__(self, started: dict[str, Any], supervisor: subprocess.Popen[str] | None) -> None:
         self.dir = Path(started["dir"])
@@ -104,6 +106,10 @@ class EmbeddedCluster:
         if address == "None":
             raise SignoffError(f"the Service {namespace}/{name} has no ClusterIP")
         return f"http://{to_loopback(address)}:{port}"
+
+    def export_logs(self, folder: Path) -> None:
+        """Copy the logs of the control plane and of the node agent."""
+        shutil.copytree(self.dir / "logs", folder, dirs_exist_ok=True)
 
     def failure(self) -> SignoffError | None:
         """Why the cluster has ended by itself, or None while it lives."""

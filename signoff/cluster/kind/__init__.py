@@ -1,0 +1,289 @@
+"""A kind cluster: the story's nodes as containers of the local Docker engine, each with a real kubelet."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest_kind
+import yaml
+from kubernetes import client, config
+
+from signoff import console, limits, story
+from signoff.cluster.base import ClusterFacts
+from signoff.cluster.forward import ServiceForward
+from signoff.cluster.kind import ledger, tools
+from signoff.errors import SignoffError
+from signoff.waiting import NotYet, eventually
+
+NAME_VARIABLE = "SIGNOFF_KIND_NAME"
+IMAGE_VARIABLE = "SIGNOFF_KIND_IMAGE"
+
+Images = Mapping[str, Collection[str]]
+"""Image names, and the nodes on which containers of each may be."""
+
+_SUBJECT = "kind"
+_NODE_BYTES = 0.6e9
+"""What a node takes on the disk before it holds any image of ours, measured."""
+Progress = Callable[[str], None]
+
+
+class KindCluster:
+    """A kind cluster, from `start` or `attach`; `close()` deletes it only if this object started it."""
+
+    capabilities = frozenset({"cordon", "scale-backend", "own-nodes"})
+    tunnelled = True
+
+    def __init__(self, kind: Path, folder: Path, *, owned: bool) -> None:
+        self.dir, self.name = folder, folder.name
+        self.kubeconfig = folder / "kubeconfig"
+        self._kind, self._owned = kind, owned
+        self._start_seconds: dict[str, float] = {}
+        self._forwards: dict[tuple[str, str, int], ServiceForward] = {}
+
+    @classmethod
+    def start(cls, *, images: Images, keep: bool = False) -> "KindCluster":
+        """Create a cluster with the story's nodes; returns once they are Ready and have the images.
+
+        An image that the local Docker engine has is loaded from there onto the nodes that may need it; any other is
+        left to the nodes to pull. With `keep` the cluster is not deleted at the end, whatever happens.
+
+        Raises:
+            SignoffError: Docker or kind is missing, a cluster of this name is there already, a disk is too small, or
+                the cluster cannot be created.
+        """
+        begun = time.monotonic()
+        tools.check_docker()
+        kind = tools.find_kind(_tell)
+        ledger.sweep(kind, _tell)
+        _check_space(images)
+        name = os.environ.get(NAME_VARIABLE) or f"signoff-{secrets.token_hex(4)}"
+        if tools.containers_of(name):
+            raise SignoffError(
+                f"there is a kind cluster {name} already; it is left as it is",
+                where=f"docker ps --filter label=io.x-k8s.kind.cluster={name}",
+                hint=f"choose another name in {NAME_VARIABLE}, or leave it out for one of its own",
+            )
+        cluster = cls(kind, ledger.open_folder(name, kept=keep), owned=True)
+        try:
+            cluster._create()
+            cluster._prepare(images)
+        except BaseException:
+            cluster.close()
+            raise
+        cluster._start_seconds["total"] = round(time.monotonic() - begun, 3)
+        _tell(f"ready after {cluster._start_seconds['total']:.1f} s")
+        return cluster
+
+    @classmethod
+    def attach(cls, folder: Path, *, images: Images) -> "KindCluster":
+        """Use a cluster that is already running, by its folder; `close()` leaves it so. Images are loaded as ever.
+
+        Raises:
+            SignoffError: no cluster of ours runs there.
+        """
+        tools.check_docker()
+        if not ledger.is_ours(folder):
+            raise SignoffError(
+                "no kind cluster of this folder runs", where=str(folder), hint="start one, or name another"
+            )
+        cluster = cls(tools.find_kind(_tell), folder, owned=False)
+        cluster._prepare(images)
+        return cluster
+
+    def facts(self) -> ClusterFacts:
+        """Versions, the phases of the start in seconds, and where it is."""
+        with self._client() as api:
+            version = client.VersionApi(api).get_code().git_version
+            nodes = [node.metadata.name for node in client.CoreV1Api(api).list_node().items]
+        details = {"name": self.name, "dir": str(self.dir), "kind": tools.run_kind(self._kind, "version", "-q").strip()}
+        return ClusterFacts("kind", version, tuple(nodes), dict(self._start_seconds), details)
+
+    def service_url(self, namespace: str, name: str, port: int) -> str:
+        """The base URL of the Service's port on this machine's loopback, through a forward that follows its pods.
+
+        Raises:
+            SignoffError: there is no such Service.
+        """
+        with self._client() as api:
+            try:
+                client.CoreV1Api(api).read_namespaced_service(name, namespace)
+            except client.ApiException as error:
+                raise SignoffError(f"no Service {namespace}/{name}: {error.status} {error.reason}") from error
+        key = (namespace, name, port)
+        if key not in self._forwards:
+            self._forwards[key] = ServiceForward(self.kubeconfig, namespace, name, port)
+        return self._forwards[key].url
+
+    def export_logs(self, folder: Path) -> None:
+        """Write the nodes' journals and the logs of all containers, as kind exports them."""
+        tools.run_kind(self._kind, "export", "logs", str(folder), "--name", self.name)
+
+    def close(self) -> None:
+        """Delete the cluster if this object started it and it is not to be kept."""
+        for forward in self._forwards.values():
+            forward.close()
+        self._forwards.clear()
+        owner = ledger.owner_of(self.dir)
+        if not self._owned or owner is None:
+            return
+        self._owned = False
+        if owner.kept and ledger.is_ours(self.dir):
+            _tell(f"kept: pytest features/ --cluster kind --attach {self.dir}")
+            _tell(f"       kubectl --kubeconfig {self.kubeconfig} get pods -n {story.NAMESPACE}")
+            _tell(f"       kind delete cluster --name {self.name}")
+            return
+        if ledger.is_ours(self.dir):
+            _tell(f"deleting {self.name}")
+            self._pytest_kind().delete()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _create(self) -> None:
+        """Have pytest-kind create it; what kind says is told as it comes, and is the reason if it fails."""
+        (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ledger.mark(self.dir))))
+        _tell(f"creating {self.name}: a control plane and {len(story.NODES)} workers; about half a minute")
+        made = self._pytest_kind(os.environ.get(IMAGE_VARIABLE))
+        with self._phase("create the nodes"), _told_from(self._log):
+            try:
+                made.create(self.dir / "config.yaml")
+            except subprocess.CalledProcessError:
+                said = self._log.read_text()
+                raise tools.failure(
+                    "kind could not create the cluster", said, where=f"kind cluster {self.name}"
+                ) from None
+
+    def _prepare(self, images: Images) -> None:
+        """Load the images while the nodes become Ready."""
+        jobs: list[Callable[[], None]] = [self._wait_until_ready]
+        for image, nodes in images.items():
+            if tools.image_bytes(image) is None:
+                _tell(f"{image} is not in the local Docker engine: its nodes pull it")
+            else:
+                jobs.append(partial(self._load, image, nodes))
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            for job in [pool.submit(job) for job in jobs]:
+                job.result()
+
+    def _wait_until_ready(self) -> None:
+        with self._phase("nodes Ready"), self._client() as api:
+            core = client.CoreV1Api(api)
+
+            def look() -> None:
+                nodes = core.list_node().items
+                waiting = [node.metadata.name for node in nodes if not _is_ready(node)]
+                if waiting or len(nodes) <= len(story.NODES):
+                    raise NotYet(f"not Ready: {', '.join(waiting) or 'a node that has not registered'}")
+
+            eventually("the nodes to be Ready", limits.KIND_NODES_READY, look)
+
+    def _load(self, image: str, nodes: Collection[str]) -> None:
+        wanted = [container for container, node in self._containers.items() if node in nodes]
+        _tell(f"loading {image} onto {', '.join(nodes)}")
+        with self._phase(f"load {image}"):
+            arguments = ("--name", self.name, "--nodes", ",".join(wanted))
+            tools.run_kind(self._kind, "load", "docker-image", image, *arguments)
+
+    @property
+    def _containers(self) -> dict[str, str]:
+        """The workers' containers, as kind names them, and the nodes that they are."""
+        return {f"{self.name}-worker{number if number > 1 else ''}": n for number, n in enumerate(story.NODES, start=1)}
+
+    @property
+    def _log(self) -> Path:
+        return self.dir / "kind.log"
+
+    def _pytest_kind(self, image: str | None = None) -> Any:
+        """pytest-kind's object for this cluster, with a kind whose stderr is kept: it lets that go to the terminal."""
+        wrapper = self.dir / "kind"
+        wrapper.write_text(f'#!/bin/sh\nexec "{self._kind}" "$@" 2>>"{self._log}"\n')
+        wrapper.chmod(0o755)
+        self._log.touch()
+        made = pytest_kind.KindCluster(self.name, kubeconfig=self.kubeconfig, image=image, kind_path=wrapper)
+        with contextlib.suppress(OSError):  # it makes folders in the current one, which stay empty here
+            made.path.rmdir()
+            made.path.parent.rmdir()
+        return made
+
+    def _client(self) -> Any:
+        return config.new_client_from_config(str(self.kubeconfig))
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        self._start_seconds[name] = round(time.monotonic() - start, 3)
+        _tell(f"{name}: {self._start_seconds[name]:.1f} s")
+
+
+def _config(mark: Path) -> dict[str, Any]:
+    """kind's configuration: a control plane, and workers that register under the names of the story."""
+    mount = {"hostPath": str(mark), "containerPath": "/signoff", "readOnly": True}
+
+    def worker(node: str) -> dict[str, Any]:
+        patch = {"kind": "JoinConfiguration", "nodeRegistration": {"name": node}}
+        return {"role": "worker", "extraMounts": [mount], "kubeadmConfigPatches": [yaml.safe_dump(patch)]}
+
+    nodes = [{"role": "control-plane", "extraMounts": [mount]}, *(worker(node) for node in story.NODES)]
+    return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
+
+
+def _check_space(images: Images) -> None:
+    """See that Docker's disk can hold the nodes and the images to be loaded.
+
+    A node keeps an image twice, packed and unpacked, and `kind load` writes it to a file on the way.
+    """
+    root = Path(tools.docker("info", "--format", "{{.DockerRootDir}}").strip())
+    if not root.is_dir():  # the engine is on another machine, or in a virtual one
+        return
+    sizes = {image: tools.image_bytes(image) or 0 for image in images}
+    need = _NODE_BYTES * (1 + len(story.NODES)) + sum(sizes.values())
+    need += sum(2 * size * len(images[image]) for image, size in sizes.items())
+    free = shutil.disk_usage(root).free
+    if free < need:
+        raise SignoffError(
+            f"a kind cluster with these images needs about {need / 1e9:.0f} GB of disk, and {free / 1e9:.0f} are free",
+            where=str(root),
+            hint="free some space (`docker system df` shows what Docker holds), then run again",
+        )
+
+
+@contextmanager
+def _told_from(log: Path) -> Iterator[None]:
+    """Tell the lines that kind writes to its log while the block runs; it marks the start of a step with a bullet."""
+    done = threading.Event()
+
+    def follow() -> None:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            while True:
+                last = done.is_set()
+                for line in lines:
+                    if line.startswith(" •"):
+                        _tell(line.strip(" •\n.").rstrip())
+                if last:
+                    return
+                done.wait(0.5)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _is_ready(node: Any) -> bool:
+    return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])
+
+
+def _tell(text: str) -> None:
+    console.progress(_SUBJECT, text)

@@ -1,0 +1,105 @@
+"""Which kind clusters are ours, so that what a killed run left is cleared away, and nothing else ever is.
+
+A cluster of ours has a folder in the cache with the process that owns it. That folder's `mark` is mounted into each of
+its nodes, so Docker itself says which cluster was made for which folder: one that merely has the same name is not ours.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from signoff.cluster.kind.tools import containers_of, run_kind
+from signoff.errors import SignoffError
+from signoff.paths import cache_dir
+
+_OWNER = "owner.json"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that started a cluster, by PID and start time, and whether the cluster is to outlive it."""
+
+    pid: int
+    started: float
+    kept: bool
+
+    @property
+    def lives(self) -> bool:
+        """Whether that process still runs."""
+        try:
+            return psutil.Process(self.pid).create_time() == self.started
+        except psutil.NoSuchProcess:
+            return False
+
+
+def folders() -> Path:
+    """The folder that holds one folder for each kind cluster of ours, named as the cluster is."""
+    return cache_dir() / "kind" / "clusters"
+
+
+def mark(folder: Path) -> Path:
+    """What is mounted into each node of the cluster."""
+    return folder / "mark"
+
+
+def open_folder(name: str, *, kept: bool) -> Path:
+    """Make the folder of a cluster that this process owns.
+
+    Raises:
+        SignoffError: there is one already.
+    """
+    folder = folders() / name
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise SignoffError(
+            f"the kind cluster {name} is in use by another run, or was kept by one",
+            where=str(folder),
+            hint="leave SIGNOFF_KIND_NAME out for a name of its own; "
+            f"`kind delete cluster --name {name}` ends one that was kept",
+        ) from None
+    me = psutil.Process(os.getpid())
+    mark(folder).mkdir()
+    (folder / _OWNER).write_text(json.dumps(asdict(Owner(me.pid, me.create_time(), kept))))
+    return folder
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """Who owns the cluster of this folder; None if the folder is no cluster's."""
+    try:
+        return Owner(**json.loads((folder / _OWNER).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether the kind cluster named as this folder was made for it, by the folder's mark in each of its nodes."""
+    nodes = containers_of(folder.name)
+    return bool(nodes) and all(str(mark(folder)) in mounts for mounts in nodes.values())
+
+
+def sweep(kind: Path, progress: Callable[[str], None]) -> None:
+    """Clear away the clusters whose run has died and that were not to be kept; says so for each."""
+    for folder in _abandoned():
+        nodes = containers_of(folder.name)
+        if is_ours(folder):
+            progress(f"removing the kind cluster {folder.name}, which a killed run had left")
+            run_kind(kind, "delete", "cluster", "--name", folder.name, "--kubeconfig", str(folder / "kubeconfig"))
+        elif nodes:
+            progress(
+                f"leaving the kind cluster {folder.name} alone: it has the name of a killed run's, but is not that"
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _abandoned() -> Iterator[Path]:
+    """Folders of clusters whose owner is dead, or that were kept and have been deleted since."""
+    for folder in sorted(folders().glob("*")):
+        owner = owner_of(folder)
+        if owner and not owner.lives and not (owner.kept and is_ours(folder)):
+            yield folder

@@ -1,0 +1,162 @@
+"""Times the pairs from inside the cluster, where this process reaches Services only through a tunnel.
+
+A Job runs `signoff.traffic.pairs` from LiteLLM's own image, with the code in a ConfigMap; its log brings the timings
+back. It runs on a worker without a GPU, so that it takes nothing from vLLM, and if it can not on LiteLLM's: there it
+would compete with it for the processor, and the callers of a gateway are elsewhere as well. So the way through LiteLLM
+has one hop between nodes more than the direct one, which counts against LiteLLM.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+
+from signoff import limits, story
+from signoff.kube import Kube, describe_pod, is_hopeless
+from signoff.paths import ROOT
+from signoff.traffic.pairs import Timing
+from signoff.waiting import Hopeless, NotYet, eventually
+
+NAME = "signoff-prober"
+MODULES = (
+    "signoff/__init__.py",
+    "signoff/errors.py",
+    "signoff/limits.py",
+    "signoff/story.py",
+    "signoff/traffic/__init__.py",
+    "signoff/traffic/client.py",
+    "signoff/traffic/pairs.py",
+    "signoff/traffic/wire.py",
+)
+"""What `signoff.traffic.pairs` imports of this package."""
+
+_CODE = "/prober"
+_HOSTNAME = "kubernetes.io/hostname"
+
+
+def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[tuple[Timing, ...], str]:
+    """Run the Job, and remove it; gives the timings and the name of the node that they were taken on.
+
+    Raises:
+        WaitFailed: it could not run, or ended without a result.
+    """
+    namespace = story.NAMESPACE
+    remove(kube)
+    kube.core.create_namespaced_config_map(namespace, code())
+    kube.batch.create_namespaced_job(namespace, job(image, pairs, seed))
+    try:
+        pod = eventually(f"the pairs to be timed by Job {NAME}", limits.PAIRS_TIMED, lambda: _finished(kube))
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
+        return timings(log), str(pod.spec.node_name)
+    finally:
+        remove(kube)
+
+
+def timings(log: str) -> tuple[Timing, ...]:
+    """The timings among the lines of the Job's log; its other lines tell of its progress."""
+    return tuple(Timing(**json.loads(line)) for line in log.splitlines() if line.startswith("{"))
+
+
+def _finished(kube: Kube) -> Any:
+    """The Job's pod once it has succeeded."""
+    pods = kube.core.list_namespaced_pod(story.NAMESPACE, label_selector=f"app.kubernetes.io/name={NAME}").items
+    if not pods:
+        raise NotYet("it has no pod")
+    pod = pods[0]
+    if pod.status.phase == "Succeeded":
+        return pod
+    last = _last_line(kube, pod)
+    if pod.status.phase == "Failed":
+        raise Hopeless(f"it failed: {last}", grace=0)
+    why = f"{describe_pod(pod)}{f': {last}' if last else ''}"
+    raise Hopeless(why) if is_hopeless(pod) else NotYet(why)
+
+
+def _last_line(kube: Kube, pod: Any) -> str:
+    try:
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE, tail_lines=1)
+    except ApiException:  # no container has started
+        return ""
+    return str(log).strip()
+
+
+def remove(kube: Kube) -> None:
+    """Delete the Job with its pod, and its code; also those that a killed run has left."""
+    for delete, more in (
+        (kube.batch.delete_namespaced_job, {"propagation_policy": "Background"}),
+        (kube.core.delete_namespaced_config_map, {}),
+    ):
+        try:
+            delete(NAME, story.NAMESPACE, **more)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+    kube.delete_pods(story.NAMESPACE, NAME)
+    kube.wait_until_gone(story.NAMESPACE, NAME)
+
+
+def code() -> dict[str, Any]:
+    """The ConfigMap that holds the modules; a key may hold no slash."""
+    return {"metadata": _metadata(), "data": {_key(module): (ROOT / module).read_text() for module in MODULES}}
+
+
+def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
+    """The Job, which runs once; as unprivileged as LiteLLM itself."""
+    here = f"{story.NAMESPACE}.svc.cluster.local"
+    container = {
+        "name": "prober",
+        "image": image,
+        "command": ["python3", "-u", "-m", "signoff.traffic.pairs"],
+        "args": [
+            f"--direct=http://{story.BACKEND}.{here}:{story.BACKEND_PORT}",
+            f"--proxied=http://{story.GATEWAY}.{here}:{story.GATEWAY_PORT}",
+            f"--pairs={pairs}",
+            f"--seed={seed}",
+        ],
+        "env": [{"name": "PYTHONPATH", "value": _CODE}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
+    }
+    items = [{"key": _key(module), "path": module} for module in MODULES]
+    pod = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "affinity": {"nodeAffinity": _on_a_worker(), "podAntiAffinity": _rather_not_beside_the_gateway()},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": items}}],
+    }
+    template = {"metadata": {"labels": _metadata()["labels"]}, "spec": pod}
+    return {"metadata": _metadata(), "spec": {"backoffLimit": 0, "template": template}}
+
+
+def _on_a_worker() -> dict[str, Any]:
+    expression = {"key": _HOSTNAME, "operator": "In", "values": list(story.ALLOWED_NODES)}
+    terms = [{"matchExpressions": [expression]}]
+    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+
+
+def _rather_not_beside_the_gateway() -> dict[str, Any]:
+    selector = {"matchLabels": {"app.kubernetes.io/name": story.GATEWAY}}
+    term = {"labelSelector": selector, "topologyKey": _HOSTNAME}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
+
+
+def _metadata() -> dict[str, Any]:
+    return {"name": NAME, "labels": {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}}
+
+
+def _key(module: str) -> str:
+    return str(Path(module)).replace("/", ".")
