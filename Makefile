@@ -11,7 +11,7 @@ acceptance: $(VENV)/.ready
 
 test: lint
 	$(BIN)/signoff prepare
-	$(BIN)/pytest tests/ -n 2 --dist loadscope
+	$(BIN)/pytest tests/ -n 2 --dist loadgroup
 
 # Every mutation against every feature: half an hour. `make test` runs the features that each is about.
 mutations: $(VENV)/.ready
@@ -26,7 +26,8 @@ $(VENV)/.ready: pyproject.toml uv.lock
 	@echo "setting up $(VENV) (about a minute on a new machine, seconds after that)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || \
+		{ echo "Python's venv module is needed: on Debian and Ubuntu it is the package python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	$(BIN)/uv sync --frozen --inexact
 	@touch $@

@@ -8,13 +8,17 @@ Feature: Answer as vLLM does, and almost as fast
 
   Scenario Outline: The answer matches the model output from vLLM
     When I send the same <kind> chat completions to vLLM twice and to LiteLLM
-      | prompt                                  |
-      | Name three rivers.                      |
-      | Wie heißt die Hauptstadt von Österreich? |
-      | 東京は何の首都ですか? 🗼                  |
-      | Write one line of Python.               |
-    Then the answers of vLLM differ from prompt to prompt
-    And LiteLLM's text, finish_reason and usage equal vLLM's
+      | prompt                                   | stop |
+      | Name three rivers.                       |      |
+      | Wie heißt die Hauptstadt von Österreich? |      |
+      | 東京は何の首都ですか? 🗼                   |      |
+      | Write one line of Python.                | e    |
+    Then LiteLLM's text, finish_reason and usage equal vLLM's
+    And the answers of vLLM differ from prompt to prompt
+    And vLLM itself ended answers for each of these reasons
+      | finish_reason |
+      | length        |
+      | stop          |
 
     Examples:
       | kind     |

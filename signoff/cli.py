@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -39,18 +42,40 @@ def serve(options: argparse.Namespace) -> int:
     cluster's folder.
     """
     manifests = StoryManifests.read(options.manifests)
-    cluster = open_cluster(options.cluster, options.attach, manifests.images)
+    closed = _interrupt_when_stdin_closes()
+    cluster = None
     try:
+        cluster = open_cluster(options.cluster, options.attach, manifests.images)
         deployment = Deployment(cluster, manifests, _forget)
         deployment.start_both()
         deployment.wait_for_gateway()
         direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
         urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
         print(json.dumps({**urls, "kubeconfig": str(cluster.kubeconfig)}), flush=True)
-        sys.stdin.buffer.read()
+        closed.wait()
+    except KeyboardInterrupt:
+        if not closed.is_set():
+            raise
     finally:
-        cluster.close()
+        if cluster:
+            cluster.close()
     return 0
+
+
+def _interrupt_when_stdin_closes() -> threading.Event:
+    """Interrupt this process as Ctrl-C does once its caller has gone, be it while the cluster still starts.
+
+    The event that is returned tells this end from a real Ctrl-C.
+    """
+    closed = threading.Event()
+
+    def follow() -> None:
+        sys.stdin.buffer.read()
+        closed.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=follow, daemon=True).start()
+    return closed
 
 
 def prepare(options: argparse.Namespace) -> int:

@@ -1,7 +1,7 @@
 """The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from signoff import limits, prober, story
@@ -39,6 +39,7 @@ class Deployment:
                 file=str(manifest.file.relative_to(self.manifests.folder)),
                 sha256=manifest.sha256,
                 object=manifest.name,
+                object_sha256=manifest.object_sha256,
                 outcome="skipped" if skipped else "applied",
                 reason=skipped or "",
                 images=sorted({c["image"] for c in containers(manifest.body)}),
@@ -57,12 +58,16 @@ class Deployment:
     def wait_for_backend(self) -> str:
         """Wait until vLLM is available and its Service answers; gives its base URL."""
         self.kube.wait_until_available(story.NAMESPACE, "vllm", limits.BACKEND_READY)
+        self._record_placements("vllm")
         progress("vllm", f"serves {story.MODEL}")
-        return _answering(self.backend_url)
+        url = _answering(self.backend_url)
+        self.record("backend", version=_version_of(url))
+        return url
 
     def wait_for_gateway(self, name: str = story.GATEWAY) -> None:
         """Wait until the pods of this LiteLLM are available, whatever its Service says."""
         self.kube.wait_until_available(story.NAMESPACE, name, limits.GATEWAY_READY)
+        self._record_placements(name)
         progress(name, "is Ready")
 
     def answering_gateway(self, name: str = story.GATEWAY) -> str:
@@ -83,18 +88,34 @@ class Deployment:
         if self.cluster.tunnelled:
             image = self.manifests.gateway_image
             timed, node = prober.time_pairs(self.kube, image, pairs=pairs, seed=seed)
+            for timing in timed:
+                self.record("timing", **asdict(timing))
             return Samples(timed), f"inside the cluster, by a Job of {image} on {node}"
         direct, proxied = self.backend_url, self.answering_gateway()
 
         def tell(text: str) -> None:
             progress("overhead", text)
 
-        timed = tuple(paired.measure(direct, proxied, pairs=pairs, seed=seed, progress=tell))
-        return Samples(timed), "from this machine"
+        taken = []
+        for timing in paired.measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
+            self.record("timing", **asdict(timing))
+            taken.append(timing)
+        return Samples(tuple(taken)), "from this machine"
+
+    def _record_placements(self, app: str) -> None:
+        for pod in self.kube.pods(story.NAMESPACE, app):
+            self.record("placement", pod=pod.metadata.name, node=pod.spec.node_name)
 
     def ready_gateway_pods(self) -> list[Any]:
         """The Ready pods of the LiteLLM under test."""
         return [pod for pod in self.kube.pods(story.NAMESPACE, story.GATEWAY) if is_ready(pod)]
+
+
+def _version_of(backend_url: str) -> str:
+    """What vLLM says of itself; other backends need not."""
+    with OpenAIClient(backend_url) as client:
+        answer = client.get("/version")
+    return str(answer.json["version"]) if answer.ok and isinstance(answer.json, dict) else ""
 
 
 def _answering(url: str) -> str:

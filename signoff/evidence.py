@@ -46,7 +46,7 @@ class Evidence:
         head = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "monotonic": time.monotonic()}
         record: Record = {**head, "kind": kind, **redacted(data)}
         try:
-            self._file.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
+            self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False, default=str) + "\n")
             self._file.flush()
         except OSError as error:
             raise SignoffError(

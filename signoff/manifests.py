@@ -29,6 +29,11 @@ class Manifest:
         """Kind and name, as a person would say it: `Deployment/litellm`."""
         return f"{self.body['kind']}/{self.body['metadata']['name']}"
 
+    @property
+    def object_sha256(self) -> str:
+        """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
+        return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class StoryManifests:
@@ -78,7 +83,14 @@ def load(folder: Path) -> list[Manifest]:
         SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object.
     """
     kustomization = folder / "kustomization.yaml"
-    names = [name for document in _documents(kustomization) for name in document.get("resources", [])]
+    documents = _documents(kustomization)
+    if beyond := {key for document in documents for key in document} - {"apiVersion", "kind", "resources"}:
+        raise SignoffError(
+            f"kustomize would change the manifests by {', '.join(sorted(beyond))}; here only `resources` is read",
+            where=str(kustomization),
+            hint="write what is meant into the manifests, or name a folder with the output of `kubectl kustomize`",
+        )
+    names = [name for document in documents for name in document.get("resources", [])]
     if not names:
         raise SignoffError(
             "the folder lists no manifests", where=str(kustomization), hint="name them under `resources:`"
@@ -98,11 +110,12 @@ def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None
 
 
 def with_image(manifests: list[Manifest], image: str) -> list[Manifest]:
-    """Use `image` in every container of every workload."""
+    """Use `image` in place of each workload's own, which its first container has. Sidecars keep theirs."""
 
     def change(body: dict[str, Any]) -> None:
-        for container in containers(body):
-            container["image"] = image
+        for own in [each["image"] for each in _main_containers(body)[:1]]:
+            for container in containers(body):
+                container["image"] = image if container["image"] == own else container["image"]
 
     return transform(manifests, change)
 
@@ -133,14 +146,28 @@ def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[di
 
 def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The containers of a workload, init containers included; none for other objects."""
-    spec = body.get("spec", {}).get("template", {}).get("spec", {})
-    return [*spec.get("initContainers", []), *spec.get("containers", [])]
+    return [*_pod_spec(body).get("initContainers", []), *_main_containers(body)]
+
+
+def _main_containers(body: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _pod_spec(body).get("containers", [])
+    return found
+
+
+def _pod_spec(body: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a workload's pods, or of a pod itself; empty for other objects."""
+    spec: dict[str, Any] = body.get("spec", {})
+    return spec if body["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
 
 
 def _possible_nodes(body: dict[str, Any]) -> set[str]:
     """The story's nodes whose names the pods' node affinity allows; it looks at no other requirement."""
-    spec = body["spec"]["template"]["spec"]
-    required = spec.get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
+    required = (
+        _pod_spec(body)
+        .get("affinity", {})
+        .get("nodeAffinity", {})
+        .get("requiredDuringSchedulingIgnoredDuringExecution")
+    )
     terms = required["nodeSelectorTerms"] if required else [{}]
     return {node for node in story.NODES if any(_matches(term, node) for term in terms)}
 
@@ -172,6 +199,8 @@ def _documents(file: Path) -> list[dict[str, Any]]:
         raise SignoffError(
             "a manifest is missing", where=str(file), hint="check `resources:` and --manifests"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SignoffError(f"a manifest cannot be read: {error}", where=str(file), hint="mend the file") from None
     except yaml.YAMLError as error:
         raise SignoffError(
             f"not valid YAML: {' '.join(str(error).split())}", where=str(file), hint="mend the file"

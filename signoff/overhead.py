@@ -55,7 +55,7 @@ class Samples:
 class Overhead:
     """The figures in milliseconds, each with the ends of its 95 % interval, and the verdict against `limit_ms`.
 
-    The p95 figures are None below `PAIRS_FOR_P95` pairs.
+    All figures are None when a request failed, and those of p95 below `PAIRS_FOR_P95` pairs.
     """
 
     verdict: Verdict
@@ -63,17 +63,17 @@ class Overhead:
     limit_ms: float
     pairs: int
     seed: int
-    median_ms: float = float("nan")
-    median_low_ms: float = float("nan")
-    median_high_ms: float = float("nan")
-    control_ms: float = float("nan")
-    control_low_ms: float = float("nan")
-    control_high_ms: float = float("nan")
+    median_ms: float | None = None
+    median_low_ms: float | None = None
+    median_high_ms: float | None = None
+    control_ms: float | None = None
+    control_low_ms: float | None = None
+    control_high_ms: float | None = None
     p95_shift_ms: float | None = None
     p95_shift_low_ms: float | None = None
     p95_shift_high_ms: float | None = None
-    direct_median_ms: float = float("nan")
-    proxied_median_ms: float = float("nan")
+    direct_median_ms: float | None = None
+    proxied_median_ms: float | None = None
 
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:

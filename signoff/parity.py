@@ -25,7 +25,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Failed with differences; inconclusive without any when vLLM does not repeat itself or did not answer well."""
+    """Failed with differences; inconclusive without any when vLLM does not repeat itself, did not answer well, or left
+    out what is compared."""
 
     verdict: Verdict
     differences: tuple[Difference, ...]
@@ -42,7 +43,7 @@ def compare(first: Answer, second: Answer, proxied: Answer) -> Comparison:
         return Comparison(Verdict.INCONCLUSIVE, ())
     if differences:
         return Comparison(Verdict.FAILED, differences)
-    if len(repeated) < len(once):
+    if len(repeated) < len(once) or None in once.values():
         return Comparison(Verdict.INCONCLUSIVE, ())
     return Comparison(Verdict.PASSED, ())
 

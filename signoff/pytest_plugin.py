@@ -47,8 +47,6 @@ class Run:
     evidence: Evidence
     bundle: Callable[[], str] | None = None
     outcomes: dict[str, "Outcome"] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
-    """Set-up failures already recorded: pytest raises the same one again for each scenario."""
 
 
 @dataclass
@@ -58,6 +56,8 @@ class Outcome:
     started: float = field(default_factory=time.monotonic)
     word: str = "passed"
     reason: str = ""
+    step: str = ""
+    """The step that did not pass."""
 
 
 RUN = pytest.StashKey[Run]()
@@ -107,6 +107,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(capability): the scenario needs this of the cluster, else it is skipped")
     if not _asks_for_features(config) or config.option.collectonly or config.option.help:
         return
+    if getattr(config.option, "dist", "no") != "no":
+        raise pytest.UsageError("features share one deployment: run them in one process, without -n")
     if config.option.overhead_pairs < FEWEST_PAIRS:
         raise pytest.UsageError(f"--overhead-pairs must be at least {FEWEST_PAIRS}")
     commit = _git("rev-parse", "--short", "HEAD") or "nogit"
@@ -124,13 +126,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def _asks_for_features(config: pytest.Config) -> bool:
     for argument in config.args:
         path = config.invocation_params.dir / argument.partition("::")[0]
-        if path.suffix == ".feature" or (path.is_dir() and next(path.glob("*.feature"), None)):
+        if path.suffix == ".feature" or (path.is_dir() and next(path.rglob("*.feature"), None)):
             return True
     return False
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
+    """What git says of this checkout; nothing where there is no git, or no checkout."""
+    try:
+        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
@@ -201,18 +207,21 @@ def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """See that each step of each scenario has exactly one definition, and record what the story plans."""
+    """See that each scenario counts and each step has exactly one definition, and record what the story plans."""
     features = [item for item in items if isinstance(item.parent, FeatureFile)]
-    problems = {problem: None for item in features for problem in _step_problems(session, item)}
+    problems = {problem: None for item in features for problem in _problems(session, item)}
     if problems:
         raise pytest.UsageError("\n".join(problems))
     if run := config.stash.get(RUN, None):
         run.evidence.record("plan", scenarios=_planned(session, features))
 
 
-def _step_problems(session: pytest.Session, item: pytest.Item) -> Iterator[str]:
+def _problems(session: pytest.Session, item: pytest.Item) -> Iterator[str]:
     feature = item.parent
     assert feature is not None
+    if not _describe(item)["criteria"]:
+        tags = ", ".join(f"@{key}" for key in sorted(_CRITERIA))
+        yield f"{item.nodeid}\n  belongs to no criterion, so nobody would judge it: tag it with one of {tags}"
     for step in _steps(item):
         definitions = {d.func for d in find_fixturedefs_for_step(step, session._fixturemanager, item)}
         where = f"{feature.nodeid}:{step.line_number}: {step.keyword} {step.name}"
@@ -292,17 +301,33 @@ def pytest_runtest_makereport(
     if outcome.word == "passed" and not result.passed:
         outcome.word = "inconclusive" if isinstance(error, Inconclusive) else result.outcome
         outcome.reason = _reason(result, error)
-    is_setup = result.when == "setup" or isinstance(error, SignoffError)  # steps ask for their fixtures themselves
-    if is_setup and result.failed and error is not None and str(error) not in run.told:
-        run.told.add(str(error))
-        text = "".join(traceback.format_exception(error))
-        where = error.where if isinstance(error, SignoffError) else ""
-        run.evidence.record("setup-failure", what=str(error), where=where, traceback=text)
     if call.when == "call" and error is not None and outcome.word in ("failed", "inconclusive"):
         result.sections += _bundle(run, item)
     if call.when == "teardown":
         _record_scenario(run, item, outcome)
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Record what keeps a fixture of the whole run from being set up; each scenario then meets the same error."""
+    try:
+        return (yield)
+    except Exception as error:
+        run = request.config.stash.get(RUN, None)
+        if run and fixturedef.scope == "session" and not isinstance(error, WaitFailed):
+            text = "".join(traceback.format_exception(error))
+            where = error.where if isinstance(error, SignoffError) else ""
+            run.evidence.record("setup-failure", what=str(error), where=where, traceback=text)
+        raise
+
+
+def pytest_bdd_step_error(request: pytest.FixtureRequest, step: Step) -> None:
+    """Note which step it was."""
+    if run := request.config.stash.get(RUN, None):
+        run.outcomes[request.node.nodeid].step = step.name
 
 
 def _reason(result: pytest.TestReport, error: BaseException | None) -> str:
@@ -340,6 +365,7 @@ def _record_scenario(run: Run, item: pytest.Item, outcome: Outcome) -> None:
         **_describe(item),
         outcome=outcome.word,
         reason=outcome.reason,
+        step=outcome.step,
         seconds=round(time.monotonic() - outcome.started, 3),
         bundle=str(bundle.relative_to(run.evidence.dir)) if bundle.exists() else "",
     )

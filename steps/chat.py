@@ -11,7 +11,7 @@ from pytest_bdd import parsers, then, when
 from signoff import limits, openai_format, story
 from signoff.evidence import Evidence
 from signoff.traffic import metrics
-from signoff.traffic.client import Answer, OpenAIClient
+from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
 from signoff.waiting import NotYet, eventually
 
 PROMPT = "Say something about gateways."
@@ -30,8 +30,12 @@ class Exchange:
 def ask(evidence: Evidence, arm: str, base_url: str, prompt: str, *, stream: bool = False, **params: Any) -> Answer:
     """Ask for a short greedy completion and record the exchange."""
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-    with OpenAIClient(base_url) as client:
-        answer = client.chat(prompt, stream=stream, temperature=0, max_tokens=TOKENS, **options, **params)
+    try:
+        with OpenAIClient(base_url) as client:
+            answer = client.chat(prompt, stream=stream, temperature=0, max_tokens=TOKENS, **options, **params)
+    except NoAnswer as error:
+        evidence.record("no-answer", arm=arm, prompt=prompt, stream=stream, error=str(error))
+        raise
     evidence.record("exchange", arm=arm, **answer.to_record())
     return answer
 
@@ -83,10 +87,12 @@ def counter_has_grown(backend: str, evidence: Evidence, requests_before: int, co
         if grown < count:
             raise NotYet(f"it has grown by {grown}")
 
-    eventually(f"vLLM's request counter to grow by {count}", limits.COUNTER_GROWS, look)
-    time.sleep(QUIET_SECONDS)
-    grown = metrics.request_count(backend) - requests_before
-    evidence.record("counter", metric=metrics.REQUESTS, expected=count, grown=grown)
+    try:
+        eventually(f"vLLM's request counter to grow by {count}", limits.COUNTER_GROWS, look)
+        time.sleep(QUIET_SECONDS)
+    finally:
+        grown = metrics.request_count(backend) - requests_before
+        evidence.record("counter", metric=metrics.REQUESTS, expected=count, grown=grown)
     assert grown == count, f"vLLM finished {grown} requests where {count} were sent"
 
 

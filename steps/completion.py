@@ -1,5 +1,6 @@
 """Whether the answer is vLLM's own, and what the way through LiteLLM costs."""
 
+import secrets
 from dataclasses import asdict, dataclass
 
 import pytest
@@ -14,8 +15,6 @@ from signoff.verdicts import Inconclusive, Verdict
 from steps.chat import ask, is_streamed
 from steps.tables import Rows, rows
 
-SEED = 141
-
 
 @dataclass(frozen=True)
 class Trio:
@@ -27,18 +26,33 @@ class Trio:
     proxied: Answer
 
 
+@dataclass(frozen=True)
+class Timed:
+    """The timed rounds, and the seed of their prompts and of the bootstrap: a new one for each run."""
+
+    samples: overhead.Samples
+    seed: int
+
+
 @when(parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios")
 def send_to_both(backend: str, gateway: str, evidence: Evidence, kind: str, datatable: Rows) -> list[Trio]:
     stream = is_streamed(kind)
     trios = []
     for row in rows(datatable):
-        prompt = row["prompt"]
+        prompt, stop = row["prompt"], {"stop": row["stop"]} if row["stop"] else {}
         answers = [
-            ask(evidence, arm, url, prompt, stream=stream)
+            ask(evidence, arm, url, prompt, stream=stream, **stop)
             for arm, url in (("direct", backend), ("direct again", backend), ("proxied", gateway))
         ]
         trios.append(Trio(prompt, *answers))
     return trios
+
+
+@then("vLLM itself ended answers for each of these reasons")
+def ended_for_each_reason(trios: list[Trio], datatable: Rows) -> None:
+    seen = {trio.first.finish_reason for trio in trios}
+    if missing := {row["finish_reason"] for row in rows(datatable)} - seen:
+        raise Inconclusive(f"no answer of vLLM ended with {', '.join(sorted(missing))}, so LiteLLM was not tried on it")
 
 
 @then("the answers of vLLM differ from prompt to prompt")
@@ -59,26 +73,27 @@ def answers_equal(trios: list[Trio], evidence: Evidence) -> None:
     assert not differences
     unsure = [prompt for prompt, result in results.items() if result.verdict is Verdict.INCONCLUSIVE]
     if unsure:
-        raise Inconclusive(f"vLLM does not repeat itself for {unsure}")
+        raise Inconclusive(f"vLLM does not repeat itself, or leaves out what is compared, for {unsure}")
 
 
-@when("I time interleaved pairs of direct and proxied chat completions", target_fixture="samples")
+@when("I time interleaved pairs of direct and proxied chat completions", target_fixture="timed")
 def time_pairs(
     request: pytest.FixtureRequest, deployment: Deployment, backend: str, gateway: str, evidence: Evidence
-) -> overhead.Samples:
-    pairs = request.config.getoption("--overhead-pairs")
+) -> Timed:
+    pairs, seed = request.config.getoption("--overhead-pairs"), secrets.randbelow(2**31)
+    evidence.record("overhead-plan", pairs=pairs, seed=seed)
     progress("overhead", f"{pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
-        samples, place = deployment.time_pairs(pairs, SEED)
+        samples, place = deployment.time_pairs(pairs, seed)
     samples.to_csv(evidence.dir / "overhead.csv")
     evidence.record("timing-place", place=place)
-    return samples
+    return Timed(samples, seed)
 
 
 @then(parsers.parse("the overhead is below {limit_ms:d} ms with 95 % confidence"))
-def overhead_is_below(samples: overhead.Samples, evidence: Evidence, limit_ms: int) -> None:
+def overhead_is_below(timed: Timed, evidence: Evidence, limit_ms: int) -> None:
     assert limit_ms == story.OVERHEAD_LIMIT_MS, "the feature and the story disagree on NFR66"
-    result = overhead.judge(samples, limit_ms=limit_ms, seed=SEED)
+    result = overhead.judge(timed.samples, limit_ms=limit_ms, seed=timed.seed)
     summary = {**asdict(result), "verdict": result.verdict.value}
     evidence.record("overhead", summary=summary, csv="overhead.csv", limit_ms=limit_ms)
     if result.verdict is Verdict.INCONCLUSIVE:

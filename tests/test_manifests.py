@@ -44,7 +44,39 @@ def test_changed_config_changes_the_checksum(folder: Path) -> None:
     assert before["spec"]["template"] != after["spec"]["template"]
 
 
-def test_image_override_reaches_every_container() -> None:
+@pytest.mark.parametrize("text", ["resources: [configmap.yaml]\nimages: [{name: a, newTag: b}]", "namePrefix: x-"])
+def test_what_kustomize_would_change_is_refused(folder: Path, text: str) -> None:
+    (folder / "kustomization.yaml").write_text(text)
+    with pytest.raises(SignoffError, match="kustomize would change the manifests by"):
+        manifests.load(folder)
+
+
+def test_a_resource_that_is_no_readable_file_is_named(folder: Path) -> None:
+    (folder / "kustomization.yaml").write_text("resources: [.]")
+    with pytest.raises(SignoffError, match="cannot be read"):
+        manifests.load(folder)
+    (folder / "kustomization.yaml").write_text("resources: [configmap.yaml]")
+    (folder / "configmap.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(SignoffError, match="cannot be read"):
+        manifests.load(folder)
+
+
+def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars() -> None:
+    plain = manifests.load(MANIFESTS / "litellm")
+
+    def add_sidecar(body: dict[str, Any]) -> None:
+        if body["kind"] == "Deployment":
+            body["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "example.test/side:1"})
+
+    with_sidecar = manifests.transform(plain, add_sidecar)
+    changed = manifests.with_image(with_sidecar, "example.test/litellm:1")
+    images = [c["image"] for manifest in changed for c in manifests.containers(manifest.body)]
+    assert images == ["example.test/litellm:1", "example.test/side:1"]
+    differing = {a.name for a, b in zip(with_sidecar, changed, strict=True) if a.object_sha256 != b.object_sha256}
+    assert differing == {"Deployment/litellm"}
+
+
+def test_image_override_reaches_every_container_of_the_workload() -> None:
     found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), "example.test/vllm:1")
     images = {c["image"] for manifest in found for c in manifests.containers(manifest.body)}
     assert images == {"example.test/vllm:1"}

@@ -45,9 +45,9 @@ class Summary:
 
     @property
     def overhead(self) -> Record | None:
-        """The summary of the last timed overhead."""
-        timed = self.of("overhead")
-        return timed[-1]["summary"] if timed else None
+        """The summary of the last timed overhead; None without figures: nothing was timed, or a request failed."""
+        timed = [record["summary"] for record in self.of("overhead")]
+        return timed[-1] if timed and timed[-1]["median_ms"] is not None else None
 
     @property
     def timing_place(self) -> str:
@@ -56,7 +56,7 @@ class Summary:
 
     @property
     def placements(self) -> list[tuple[str, str]]:
-        """Each LiteLLM pod that was looked at and where it ran, without repetition."""
+        """Each pod that was looked at and where it ran, without repetition."""
         seen = {(record["pod"], record["node"] or "no node (Pending)"): None for record in self.of("placement")}
         return list(seen)
 
@@ -66,6 +66,14 @@ class Summary:
         start = self.first("cluster").get("start_seconds", {}).get("total")
         phases = [(record["name"], record["seconds"]) for record in self.of("phase")]
         return ([("start the cluster", start)] if start is not None else []) + phases
+
+    @property
+    def software(self) -> dict[str, str]:
+        """What was judged, in the versions that it names itself."""
+        headers = (record["headers"] for record in self.of("exchange"))
+        gateway = next((found["x-litellm-version"] for found in headers if "x-litellm-version" in found), "")
+        named = {"LiteLLM": gateway, "vLLM": self.first("backend").get("version", "")}
+        return {name: version for name, version in named.items() if version}
 
     @property
     def images(self) -> list[str]:

@@ -7,11 +7,12 @@ import argparse
 import json
 import random
 import string
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
 
 Arm = Literal["direct", "proxied", "control"]
 ARMS: tuple[Arm, ...] = ("direct", "proxied", "control")
@@ -27,7 +28,7 @@ _TELL_EVERY = 50
 class Timing:
     """One timed request: `started` in seconds of time.monotonic(), `ms` from sending to the last byte.
 
-    `error` is empty for a whole answer with status 200.
+    `error` is empty for a whole answer with status 200 and some text; else `ms` says when it was known.
     """
 
     round: int
@@ -63,12 +64,18 @@ def measure(
 
 def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: random.Random) -> Timing:
     prompt = "".join(chance.choices(string.ascii_lowercase, k=_PROMPT_LETTERS))
+    started = time.monotonic()
     try:
         answer = client.chat(prompt, temperature=0, max_tokens=TOKENS)
     except NoAnswer as error:
-        return Timing(number, place, arm, float("nan"), float("nan"), error.what)
-    fault = "" if answer.ok else f"status {answer.status}: {answer.broken or answer.body[:200]}"
-    return Timing(number, place, arm, answer.started, answer.e2e_ms, fault)
+        return Timing(number, place, arm, started, (time.monotonic() - started) * 1000, error.what)
+    return Timing(number, place, arm, answer.started, answer.e2e_ms, _fault(answer))
+
+
+def _fault(answer: Answer) -> str:
+    if not answer.ok:
+        return f"status {answer.status}: {answer.broken or answer.body[:200]}"
+    return "" if answer.text else f"an answer without text: {answer.body[:200]}"
 
 
 def main() -> None:

@@ -81,6 +81,18 @@ def _drop(key: str) -> Callable[[Json, int], None]:
     return change
 
 
+def _same_text(body: Json, number: int = 1) -> None:
+    part = _part(body)
+    if part.get("content"):
+        part["content"] = "always this" if number == 1 else ""
+
+
+def _always_length(body: Json, number: int = 0) -> None:
+    for choice in body.get("choices") or []:
+        if choice.get("finish_reason"):
+            choice["finish_reason"] = "length"
+
+
 def _drop_role(body: Json, number: int = 0) -> None:
     _part(body).pop("role", None)
 
@@ -137,6 +149,8 @@ STREAM_LIES: dict[str, Callable[[Events], Events]] = {
     "changed_text": _each_chunk(_change_text),
     "swapped_finish_reason": _each_chunk(_swap_finish_reason),
     "unknown_finish_reason": _each_chunk(_unknown_finish_reason),
+    "same_text": _each_chunk(_same_text),
+    "always_length": _each_chunk(_always_length),
     "changed_usage": _each_chunk(_change_usage),
     "dropped_usage": _usage_chunkless,
     "malformed_chunk": _malformed_chunk,
@@ -168,6 +182,8 @@ BODY_LIES: dict[str, Callable[..., None]] = {
     "changed_text": _change_text,
     "swapped_finish_reason": _swap_finish_reason,
     "unknown_finish_reason": _unknown_finish_reason,
+    "same_text": _same_text,
+    "always_length": _always_length,
     "changed_usage": _change_usage,
     "dropped_usage": _drop("usage"),
     "no_role": _drop_role,
@@ -180,8 +196,9 @@ BODY_LIES: dict[str, Callable[..., None]] = {
 }
 """What each lie makes of the body of an answer that is not streamed."""
 
-OTHER_LIES = ("delay", "cut", "server_error")
-"""A late answer (`--delay-ms`), a connection broken off in the middle of it, and a status 500 with an HTML page."""
+OTHER_LIES = ("delay", "cut", "server_error", "asks_aside")
+"""A late answer (`--delay-ms`), a connection broken off in the middle of it, a status 500 with an HTML page, and an
+honest answer after the same was asked of another server (`--aside`)."""
 
 LIES = tuple(sorted({*STREAM_LIES, *BODY_LIES, *OTHER_LIES}))
 
@@ -190,12 +207,18 @@ class Gateway:
     """Passes through to `upstream`; `lie` may be changed while it runs, None is honest."""
 
     def __init__(
-        self, upstream: str, lie: str | None = None, *, delay_ms: float = 150.0, jitter_ms: float = 0.0
+        self,
+        upstream: str,
+        lie: str | None = None,
+        *,
+        delay_ms: float = 150.0,
+        jitter_ms: float = 0.0,
+        aside: str = "",
     ) -> None:
         if lie is not None and lie not in LIES:
             raise ValueError(f"no lie named {lie}; there are {', '.join(LIES)}")
         self.upstream, self.lie = upstream.rstrip("/"), lie
-        self.delay_ms, self.jitter_ms = delay_ms, jitter_ms
+        self.delay_ms, self.jitter_ms, self.aside = delay_ms, jitter_ms, aside.rstrip("/")
         self._random = random.Random(14)
 
     def app(self) -> web.Application:
@@ -217,6 +240,11 @@ class Gateway:
             await asyncio.sleep((self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
         sent = await request.read()
+        if lie == "asks_aside":
+            async with self._http.request(
+                request.method, self.aside + str(request.rel_url), data=sent, headers=headers
+            ):
+                pass
         url = self.upstream + str(request.rel_url)
         try:
             async with self._http.request(
@@ -272,8 +300,9 @@ def main() -> None:
     parser.add_argument("--lie", choices=LIES)
     parser.add_argument("--delay-ms", type=float, default=150.0)
     parser.add_argument("--jitter-ms", type=float, default=0.0)
+    parser.add_argument("--aside", default="", help="the other server that `asks_aside` asks")
     args = parser.parse_args()
-    gateway = Gateway(args.upstream, args.lie, delay_ms=args.delay_ms, jitter_ms=args.jitter_ms)
+    gateway = Gateway(args.upstream, args.lie, delay_ms=args.delay_ms, jitter_ms=args.jitter_ms, aside=args.aside)
     web.run_app(gateway.app(), host=args.host, port=args.port, access_log=None, print=None)
 
 

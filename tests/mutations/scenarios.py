@@ -1,4 +1,4 @@
-"""The scenarios of features/ by short names, so that the table of mutations stays readable."""
+"""The scenarios of features/ and their Then steps by short names, so that the table of mutations stays readable."""
 
 POD = "deploy: The LiteLLM pod starts in the ml namespace"
 LABELS = "deploy: LiteLLM carries the standard labels"
@@ -19,4 +19,25 @@ NO_KEY = "findings: A missing api_key"
 
 ASKING = {COUNTER, FORMAT, FORMAT_STREAMED, EQUAL, EQUAL_STREAMED, OVERHEAD, CHAT}
 """Those that need a completion from the LiteLLM under test."""
-EVERY = {POD, LABELS, SERVICE, MODELS, WORKER, CORDON, GAMING_MODE, WRONG_MODEL, NO_KEY, *ASKING}
+
+POD_READY = "the LiteLLM pod is Running and Ready in the ml namespace"
+LABELLED = "the LiteLLM objects carry these labels"
+SERVICE_ON_PORT = "the Service litellm is of type ClusterIP on port 4000"
+SERVICE_TO_ALL = "the Service litellm sends to every Ready LiteLLM pod"
+MODEL_LIST = "the answer is an OpenAI model list with the model of the story"
+SOME_TEXT = "the answer has status 200 and some text"
+ON_WORKERS = "every LiteLLM pod runs on one of these nodes"
+STAYS_PENDING = "the new LiteLLM pod stays Pending and the scheduler says that no node matches"
+NOT_ON_GPU = "no LiteLLM pod runs on k3s-gpu-worker"
+COUNTED_10 = "vLLM's own counter has grown by exactly 10 requests"
+IN_FORMAT = "the answer is in OpenAI API format"
+SAYS_THE_SAME = "LiteLLM's text, finish_reason and usage equal vLLM's"
+DIFFER = "the answers of vLLM differ from prompt to prompt"
+BOTH_REASONS = "vLLM itself ended answers for each of these reasons"
+BELOW_LIMIT = "the overhead is below 100 ms with 95 % confidence"
+STAYS_READY = "LiteLLM stays Ready for 20 seconds"
+ERROR_IN_TIME = "LiteLLM answers a chat completion with an OpenAI error within 30 seconds"
+SERVES_AGAIN = "LiteLLM serves chat completions again"
+NAMES_MODEL = "the answer is an OpenAI error that names qwen2.5:14b"
+NAMES_KEY = "the answer is an OpenAI error that names api_key"
+COUNTED_0 = "vLLM's own counter has grown by exactly 0 requests"

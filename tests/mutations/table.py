@@ -1,54 +1,84 @@
 """The table: what is broken, and exactly which scenarios then fail."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from signoff import story
+from signoff.manifests import containers, load
+from signoff.paths import MANIFESTS
 from tests.mutations.scenarios import (
     ASKING,
+    BELOW_LIMIT,
+    BOTH_REASONS,
     CHAT,
     CORDON,
+    COUNTED_0,
+    COUNTED_10,
     COUNTER,
+    DIFFER,
     EQUAL,
     EQUAL_STREAMED,
+    ERROR_IN_TIME,
     FORMAT,
     FORMAT_STREAMED,
     GAMING_MODE,
+    IN_FORMAT,
+    LABELLED,
     LABELS,
+    MODEL_LIST,
     MODELS,
+    NAMES_KEY,
+    NAMES_MODEL,
     NO_KEY,
+    NOT_ON_GPU,
+    ON_WORKERS,
     OVERHEAD,
     POD,
+    POD_READY,
+    SAYS_THE_SAME,
+    SERVES_AGAIN,
     SERVICE,
+    SERVICE_ON_PORT,
+    SERVICE_TO_ALL,
+    SOME_TEXT,
+    STAYS_PENDING,
+    STAYS_READY,
     WORKER,
     WRONG_MODEL,
 )
 
 Objects = dict[str, dict[str, Any]]
-"""The objects of manifests/litellm by kind; `Service` and the rest may be edited in place, and objects added."""
+"""The objects of manifests/litellm by kind, and `BackendService`, vLLM's; edited in place, and objects may be added."""
 
 LIAR = "litellm-liar"
 """The ConfigMap with the double's code. It begins as all of LiteLLM's objects do, so that a second LiteLLM gets one of
 its own."""
 LIAR_CODE = Path(__file__).parent.parent / "doubles" / "gateway.py"
 LIAR_PORT = 4400
+BACKEND_LIAR = "vllm-liar"
+BACKEND_IMAGE = next(each["image"] for manifest in load(MANIFESTS / "vllm") for each in containers(manifest.body))
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """One way to break the deployment; `red` is the exact set of scenarios that must then fail.
+    """One way to break the deployment.
 
-    `make test` runs the features named in `features`, or else those that hold a red scenario; `make mutations` runs
-    all of them for each.
+    `red` is the exact set of scenarios that must then have this `outcome`; `steps` are Then steps that are what they
+    fail at. `make test` runs the features named in `features`, or else those that hold a red scenario;
+    `make mutations` runs all of them for each.
     """
 
     name: str
     edit: Callable[[Objects], None]
     red: frozenset[str]
+    steps: frozenset[str]
     features: tuple[str, ...] = ()
+    outcome: str = "failed"
 
     @property
     def tested(self) -> list[str]:
@@ -113,25 +143,21 @@ def readiness_asks_the_model(objects: Objects) -> None:
     """Probe /health, which asks the models themselves.
 
     LiteLLM 1.80.16 answers 200 there even when no model does, but after 1.3 to 1.5 s of retries: more than the second
-    that a probe has by default.
+    that a probe has by default. On a busy machine it may do so now and then while vLLM is there: hence the threshold.
     """
-    litellm(objects)["readinessProbe"] = {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1}
+    probe = {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 1, "failureThreshold": 5}
+    litellm(objects)["readinessProbe"] = probe
 
 
 def never_ready(objects: Objects) -> None:
     """Probe a path that is not there; do not wait long for it."""
     litellm(objects)["readinessProbe"] |= {"httpGet": {"path": "/nowhere", "port": "http"}, "periodSeconds": 1}
-    objects["Deployment"]["spec"]["progressDeadlineSeconds"] = 25
+    objects["Deployment"]["spec"]["progressDeadlineSeconds"] = 12
 
 
 def service_port(objects: Objects) -> None:
     """Offer the Service on another port."""
     objects["Service"]["spec"]["ports"][0]["port"] = 4001
-
-
-def service_selector(objects: Objects) -> None:
-    """Select pods that are not there."""
-    objects["Service"]["spec"]["selector"] = {"app.kubernetes.io/name": "litelm"}
 
 
 def label(objects: Objects) -> None:
@@ -152,83 +178,199 @@ def liar(lie: str, **options: str) -> Callable[[Objects], None]:
 
     def change(objects: Objects) -> None:
         service = objects["Service"]
-        behind = yaml.safe_load(yaml.safe_dump(service))
-        behind["metadata"]["name"] = "litellm-behind"
-        objects["ServiceBehind"] = behind
+        objects["ServiceBehind"] = renamed(service, "litellm-behind")
         service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
-        objects["LiarCode"] = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": LIAR, "namespace": "ml"},
-            "data": {LIAR_CODE.name: LIAR_CODE.read_text()},
-        }
-        extra = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-        pod_spec(objects)["volumes"].append({"name": "liar", "configMap": {"name": LIAR}})
-        pod_spec(objects)["containers"].append(
-            {
-                "name": "liar",
-                "image": litellm(objects)["image"],
-                "command": ["python3", f"/liar/{LIAR_CODE.name}"],
-                "args": [
-                    "--host=0.0.0.0",
-                    f"--port={LIAR_PORT}",
-                    "--upstream=http://litellm-behind.ml.svc.cluster.local:4000",
-                    f"--lie={lie}",
-                    *extra,
-                ],
-                "ports": [{"containerPort": LIAR_PORT}],
-                "volumeMounts": [{"name": "liar", "mountPath": "/liar", "readOnly": True}],
-                "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
-            }
-        )
+        upstream = f"litellm-behind.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}"
+        container, volume = lying_container(objects, upstream, lie, **options)
+        pod_spec(objects)["containers"].append(container)
+        pod_spec(objects)["volumes"].append(volume)
 
     return change
+
+
+def liar_before_vllm(lie: str) -> Callable[[Objects], None]:
+    """Put a gateway that tells this lie between everybody and vLLM, as a pod of its own behind vLLM's Service."""
+
+    def change(objects: Objects) -> None:
+        service = objects["BackendService"]
+        objects["BackendBehind"] = renamed(service, "vllm-behind")
+        service["spec"]["selector"] = {"app.kubernetes.io/name": BACKEND_LIAR}
+        service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
+        upstream = f"vllm-behind.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"
+        container, volume = lying_container(objects, upstream, lie)
+        objects["BackendLiar"] = pod(BACKEND_LIAR, container, story.ALLOWED_NODES, volumes=[volume])
+
+    return change
+
+
+def renamed(service: dict[str, Any], name: str) -> dict[str, Any]:
+    """A copy of the Service, as it is so far, under another name."""
+    copy = deepcopy(service)
+    copy["metadata"]["name"] = name
+    return copy
+
+
+def lying_container(objects: Objects, upstream: str, lie: str, **options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The double of tests/doubles/gateway.py as a container, and the volume with its code."""
+    objects["LiarCode"] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": LIAR, "namespace": story.NAMESPACE},
+        "data": {LIAR_CODE.name: LIAR_CODE.read_text()},
+    }
+    extra = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    container = {
+        "name": "liar",
+        "image": litellm(objects)["image"],
+        "command": ["python3", f"/liar/{LIAR_CODE.name}"],
+        "args": ["--host=0.0.0.0", f"--port={LIAR_PORT}", f"--upstream=http://{upstream}", f"--lie={lie}", *extra],
+        "ports": [{"containerPort": LIAR_PORT}],
+        "volumeMounts": [{"name": "liar", "mountPath": "/liar", "readOnly": True}],
+        "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
+    }
+    return container, {"name": "liar", "configMap": {"name": LIAR}}
+
+
+def pod(app: str, container: dict[str, Any], nodes: Sequence[str], **spec: Any) -> dict[str, Any]:
+    """A pod labelled as a part of this app, on one of these nodes; it ends at once when it is deleted."""
+    on_nodes = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": list(nodes)}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [on_nodes]}}
+    labels = {**story.GATEWAY_LABELS, "app.kubernetes.io/name": app}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{app}-alone", "namespace": story.NAMESPACE, "labels": labels},
+        "spec": {
+            "containers": [container],
+            "affinity": {"nodeAffinity": required},
+            "terminationGracePeriodSeconds": 1,
+            **spec,
+        },
+    }
+
+
+SLEEPS = {"name": "sleeps", "command": ["python3", "-c", "import time; time.sleep(3600)"]}
+
+
+def stranger_on_the_gpu_worker(objects: Objects) -> None:
+    """A pod labelled as LiteLLM's runs beside vLLM, and never becomes Ready."""
+    never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 5}
+    container = SLEEPS | {"image": BACKEND_IMAGE, "readinessProbe": never}
+    objects["Stranger"] = pod(story.GATEWAY, container, [story.GPU_NODE])
+
+
+def service_misses_a_pod(objects: Objects) -> None:
+    """A Ready pod labelled as LiteLLM's is not selected by the Service."""
+    track = {"track": "stable"}
+    objects["Deployment"]["spec"]["template"]["metadata"]["labels"] |= track
+    objects["Service"]["spec"]["selector"] |= track
+    objects["Canary"] = pod(story.GATEWAY, SLEEPS | {"image": litellm(objects)["image"]}, story.ALLOWED_NODES)
+
+
+def service_type(objects: Objects) -> None:
+    """Open the Service on every node."""
+    objects["Service"]["spec"]["type"] = "NodePort"
 
 
 EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
 NO_COMPLETION = frozenset({*ASKING, GAMING_MODE})
 
 TABLE = (
-    Mutation("affinity removed", no_affinity, frozenset({CORDON})),
-    Mutation("affinity to the GPU worker", gpu_affinity, frozenset({WORKER, CORDON})),
-    Mutation("pod label", label, frozenset({LABELS})),
+    Mutation("affinity removed", no_affinity, frozenset({CORDON}), frozenset({STAYS_PENDING})),
+    Mutation(
+        "affinity to the GPU worker", gpu_affinity, frozenset({WORKER, CORDON}), frozenset({ON_WORKERS, STAYS_PENDING})
+    ),
+    Mutation(
+        "a stranger on the GPU worker",
+        stranger_on_the_gpu_worker,
+        frozenset({POD, WORKER, CORDON, GAMING_MODE}),
+        frozenset({POD_READY, ON_WORKERS, NOT_ON_GPU}),
+        ("deploy", "placement"),
+    ),
+    Mutation(
+        "readiness probes /health",
+        readiness_asks_the_model,
+        frozenset({GAMING_MODE, COUNTER, NO_KEY}),
+        frozenset({STAYS_READY, COUNTED_10}),
+        ("proxying", "gaming_mode"),
+    ),
+    Mutation("pod label", label, frozenset({LABELS}), frozenset({LABELLED})),
     Mutation(
         "Service port",
         service_port,
         frozenset({SERVICE, MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset({SERVICE_ON_PORT}),
         ("deploy",),
+    ),
+    Mutation("Service type", service_type, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("the Service misses a pod", service_misses_a_pod, frozenset({SERVICE}), frozenset({SERVICE_TO_ALL})),
+    Mutation(
+        "backend model",
+        model_params(model="hosted_vllm/qwen2.5:14b"),
+        NO_COMPLETION,
+        frozenset({SOME_TEXT, IN_FORMAT, SERVES_AGAIN}),
+        ("deploy", "proxying", "gaming_mode"),
     ),
     Mutation(
         "model_name",
         config(model_name),
         frozenset({MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset({MODEL_LIST, SOME_TEXT, NAMES_MODEL, NAMES_KEY}),
         ("deploy", "findings"),
     ),
-    Mutation("backend model", model_params(model="hosted_vllm/qwen2.5:14b"), NO_COMPLETION, ("deploy", "proxying")),
     Mutation(
         "api_key missing",
         model_params(model="openai/Qwen/Qwen2.5-7B-Instruct-AWQ", api_key=None),
         NO_COMPLETION,
-        ("deploy", "completion"),
+        frozenset({SOME_TEXT}),
+        ("deploy",),
     ),
-    Mutation("OPENAI_API_KEY inherited", inherited_key, frozenset({NO_KEY})),
+    Mutation("OPENAI_API_KEY inherited", inherited_key, frozenset({NO_KEY}), frozenset({NAMES_KEY})),
     Mutation(
-        "readiness probes /health",
-        readiness_asks_the_model,
-        frozenset({GAMING_MODE, COUNTER, NO_KEY}),
-        ("proxying", "gaming_mode"),
+        "server error",
+        liar("server_error"),
+        frozenset({*NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset({SOME_TEXT, ERROR_IN_TIME}),
+        ("deploy", "gaming_mode"),
     ),
-    Mutation("150 ms in front of LiteLLM", liar("delay", delay_ms="150"), frozenset({OVERHEAD})),
-    Mutation("changed text", liar("changed_text"), EQUALITY, ("proxying", "completion")),
-    Mutation("changed usage", liar("changed_usage"), EQUALITY),
-    Mutation("swapped finish_reason", liar("swapped_finish_reason"), EQUALITY),
-    Mutation("malformed stream chunk", liar("malformed_chunk"), frozenset({FORMAT_STREAMED, EQUAL_STREAMED})),
-    Mutation("no object field", liar("no_object"), frozenset({FORMAT, FORMAT_STREAMED})),
-    Mutation("server error", liar("server_error"), frozenset({*NO_COMPLETION, WRONG_MODEL, NO_KEY}), ("deploy",)),
+    Mutation(
+        "150 ms in front of LiteLLM", liar("delay", delay_ms="150"), frozenset({OVERHEAD}), frozenset({BELOW_LIMIT})
+    ),
+    Mutation("changed text", liar("changed_text"), EQUALITY, frozenset({SAYS_THE_SAME}), ("proxying", "completion")),
+    Mutation("changed usage", liar("changed_usage"), EQUALITY, frozenset({SAYS_THE_SAME})),
+    Mutation("swapped finish_reason", liar("swapped_finish_reason"), EQUALITY, frozenset({SAYS_THE_SAME})),
+    Mutation(
+        "malformed stream chunk",
+        liar("malformed_chunk"),
+        frozenset({FORMAT_STREAMED, EQUAL_STREAMED}),
+        frozenset({IN_FORMAT, SAYS_THE_SAME}),
+    ),
+    Mutation("no object field", liar("no_object"), frozenset({FORMAT, FORMAT_STREAMED}), frozenset({IN_FORMAT})),
+    Mutation(
+        "vLLM is asked beside LiteLLM",
+        liar("asks_aside", aside=f"http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"),
+        frozenset({COUNTER, NO_KEY}),
+        frozenset({COUNTED_10, COUNTED_0}),
+    ),
+    Mutation(
+        "vLLM says the same to everything",
+        liar_before_vllm("same_text"),
+        EQUALITY,
+        frozenset({DIFFER}),
+        outcome="inconclusive",
+    ),
+    Mutation(
+        "vLLM never ends by itself",
+        liar_before_vllm("always_length"),
+        EQUALITY,
+        frozenset({BOTH_REASONS}),
+        outcome="inconclusive",
+    ),
     Mutation(
         "never ready",
         never_ready,
         frozenset({POD, LABELS, SERVICE, WORKER, CORDON, MODELS, CHAT, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset(),
         ("deploy",),
     ),
 )

@@ -1,25 +1,53 @@
-"""Each mutation turns exactly its scenarios red, and every scenario is turned red by some mutation."""
+"""Each mutation turns exactly its scenarios red, and every scenario and every Then step fails under some mutation."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pytest_bdd.feature import get_features
 
-from tests.mutations.scenarios import EVERY
+from signoff.paths import ROOT
 from tests.mutations.table import TABLE, Mutation
 
+FEATURES = get_features([str(ROOT / "features")])
+# Two processes share them out, each with a cluster of its own.
+SHARED_OUT = [
+    pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(f"mutations-{number % 2}"))
+    for number, each in enumerate(TABLE)
+]
 
-@pytest.mark.parametrize("mutation", TABLE, ids=lambda mutation: mutation.name)
+
+@pytest.mark.parametrize("mutation", SHARED_OUT)
 def test_mutation_turns_exactly_its_scenarios_red(
     mutation: Mutation, run_features: Callable[[Mutation], dict[str, dict[str, Any]]]
 ) -> None:
     scenarios = run_features(mutation)
-    red = {name: record.get("reason", "") for name, record in scenarios.items() if record["outcome"] != "passed"}
+    seen = {name: (record["outcome"], record["reason"]) for name, record in scenarios.items()}
+    red = {name: told for name, told in seen.items() if told[0] != "passed"}
     assert set(red) == mutation.red & set(scenarios), red
+    assert {outcome for outcome, _ in red.values()} == {mutation.outcome}, red
+    failed_at = {scenarios[name]["step"] for name in red}
+    assert mutation.steps <= failed_at, red
 
 
 def test_every_scenario_is_turned_red_by_a_mutation() -> None:
-    assert frozenset().union(*(mutation.red for mutation in TABLE)) == EVERY
+    names = {name.partition(" [")[0] for mutation in TABLE for name in mutation.red}
+    assert names == {
+        f"{feature.rel_filename.removesuffix('.feature')}: {scenario.name}"
+        for feature in FEATURES
+        for scenario in feature.scenarios.values()
+    }
+
+
+def test_every_then_step_is_what_fails_under_some_mutation() -> None:
+    steps = {
+        step.name
+        for feature in FEATURES
+        for each in feature.scenarios.values()
+        for step in each.steps
+        if step.type == "then"
+    }
+    assert frozenset().union(*(mutation.steps for mutation in TABLE)) == steps
 
 
 @pytest.mark.parametrize("mutation", TABLE, ids=lambda mutation: mutation.name)

