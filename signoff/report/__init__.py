@@ -112,11 +112,16 @@ def write(folder: Path) -> Sequence[Record]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": _markdown_cell, "ms": "{:.1f}".format, "seconds": "{:.1f}".format}
+    environment.filters |= {"cell": _markdown_cell, "ms": _milliseconds, "seconds": "{:.1f}".format}
     for page in PAGES:
         text = environment.get_template(f"{page}.j2").render(run=summary, name=folder.name)
         (folder / page).write_text(text, encoding="utf-8")
     return summary.records
+
+
+def _milliseconds(value: float) -> str:
+    """One decimal, and no minus before a zero."""
+    return f"{round(value, 1) + 0.0:.1f}"
 
 
 def _markdown_cell(text: Any) -> str:
