@@ -45,7 +45,7 @@ class Run:
     """One acceptance run: its evidence, and how each scenario went so far."""
 
     evidence: Evidence
-    bundle: Callable[[], str] | None = None
+    bundle: Callable[[BaseException], str] | None = None
     outcomes: dict[str, "Outcome"] = field(default_factory=dict)
 
 
@@ -63,8 +63,8 @@ class Outcome:
 RUN = pytest.StashKey[Run]()
 
 
-def set_failure_bundle(config: pytest.Config, collect: Callable[[], str]) -> None:
-    """Have `collect` called after each scenario that fails; its text is kept beside the evidence."""
+def set_failure_bundle(config: pytest.Config, collect: Callable[[BaseException], str]) -> None:
+    """Have `collect` called with each scenario's error; its text, likely cause first, is kept beside the evidence."""
     config.stash[RUN].bundle = collect
 
 
@@ -302,7 +302,7 @@ def pytest_runtest_makereport(
         outcome.word = "inconclusive" if isinstance(error, Inconclusive) else result.outcome
         outcome.reason = _reason(result, error)
     if call.when == "call" and error is not None and outcome.word in ("failed", "inconclusive"):
-        result.sections += _bundle(run, item)
+        result.sections += _bundle(run, item, error)
     if call.when == "teardown":
         _record_scenario(run, item, outcome)
     return result
@@ -337,20 +337,19 @@ def _reason(result: pytest.TestReport, error: BaseException | None) -> str:
     return text[:2000]
 
 
-def _bundle(run: Run, item: pytest.Item) -> list[tuple[str, str]]:
-    """Write the state of the cluster beside the evidence; its first lines go to the terminal."""
+def _bundle(run: Run, item: pytest.Item, error: BaseException) -> list[tuple[str, str]]:
+    """Write the state of the cluster beside the evidence; its first line goes to the terminal."""
     if run.bundle is None:
         return []
     path = _bundle_path(run, item)
     try:
-        text = run.bundle()
+        text = run.bundle(error)
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    except Exception as error:
+    except Exception as failed:
         # A bundle must not hide the failure that it explains.
-        return [("cluster", f"its state could not be collected: {error}")]
-    cause = "\n".join(text.splitlines()[1:2])
-    return [("cluster", f"{cause}\nmore: {path}")]
+        return [("cluster", f"its state could not be collected: {failed}")]
+    return [("cluster", f"{text.splitlines()[0]}\nmore: {path}")]
 
 
 def _bundle_path(run: Run, item: pytest.Item) -> Path:

@@ -48,7 +48,7 @@ def start():
 
 @given("a bundle")
 def bundle(request):
-    set_failure_bundle(request.config, lambda: "== Likely cause\\nthe moon\\n")
+    set_failure_bundle(request.config, lambda error: "the moon\\nmore")
 
 @given("a broken set-up")
 def broken_setup(broken):

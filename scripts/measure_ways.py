@@ -1,0 +1,91 @@
+"""What each way to the Services of a kind cluster costs, as a Markdown table: the prober inside it, and the forward.
+
+    python -m scripts.measure_ways --attach ~/.cache/signoff/kind/clusters/signoff-... --pairs 100 --blocks 4
+
+Blocks of both ways alternate on one deployment, so that both meet the same machine.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from signoff import prober
+from signoff.cluster.provider import open_cluster
+from signoff.deployment import Deployment
+from signoff.manifests import StoryManifests
+from signoff.overhead import Samples, judge
+from signoff.paths import MANIFESTS
+from signoff.story import OVERHEAD_LIMIT_MS
+from signoff.traffic.client import OpenAIClient
+from signoff.traffic.pairs import Timing, measure
+
+CONNECTIONS = 50
+
+
+def main() -> None:
+    """Deploy, time both ways in turn, and print the figures."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--attach", type=Path, help="the folder of a running kind cluster (default: start one)")
+    parser.add_argument("--pairs", type=int, default=100, help="pairs of each block (default: 100)")
+    parser.add_argument("--blocks", type=int, default=4, help="blocks of each way (default: 4)")
+    options = parser.parse_args()
+    manifests = StoryManifests.read(MANIFESTS)
+    cluster = open_cluster("kind", options.attach, manifests.images)
+    try:
+        deployment = Deployment(cluster, manifests, lambda *_, **__: None)
+        deployment.start_both()
+        deployment.wait_for_gateway()
+        direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
+        inside: list[Timing] = []
+        outside: list[Timing] = []
+        around: list[float] = []
+        for block in range(options.blocks):
+            begun = time.monotonic()
+            timed, node = prober.time_pairs(deployment.kube, manifests.gateway_image, pairs=options.pairs, seed=block)
+            around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)
+            inside += _renumbered(timed, block * options.pairs)
+            outside += _renumbered(measure(direct, proxied, pairs=options.pairs, seed=block), block * options.pairs)
+        fresh, kept = connection_ms(direct)
+    finally:
+        cluster.close()
+    print(f"{options.blocks} blocks of {options.pairs} pairs each way; prober on {node}\n")
+    print("| ms | inside the cluster | through the forward | difference |\n| --- | ---: | ---: | ---: |")
+    for (title, one), other in zip(figures(inside).items(), figures(outside).values(), strict=True):
+        print(f"| {title} | {one:.2f} | {other:.2f} | {other - one:+.2f} |")
+    print(f"\nnew connection through the forward: {fresh:.1f} ms for GET /v1/models, kept alive {kept:.1f} ms")
+    print(f"around the timing, a prober takes {np.median(around):.1f} s (its warm-up rounds included)")
+
+
+def figures(timed: list[Timing]) -> dict[str, float]:
+    """The rows of the table for one way."""
+    found = judge(Samples(tuple(timed)), limit_ms=OVERHEAD_LIMIT_MS, seed=1)
+    return {
+        "direct, median": found.direct_median_ms,
+        "proxied, median": found.proxied_median_ms,
+        "overhead, median of the paired differences": found.median_ms,
+        "overhead, width of its 95 % interval": found.median_high_ms - found.median_low_ms,
+        "control, width of its 95 % interval": found.control_high_ms - found.control_low_ms,
+    }
+
+
+def _renumbered(timed: Iterable[Timing], by: int) -> list[Timing]:
+    return [replace(each, round=each.round + by) for each in timed]
+
+
+def connection_ms(url: str) -> tuple[float, float]:
+    """Median milliseconds of a small request over a connection of its own, and over one that is kept alive."""
+    fresh, kept = [], []
+    with OpenAIClient(url) as same:
+        for _ in range(CONNECTIONS):
+            with OpenAIClient(url) as new:
+                fresh.append(new.models().e2e_ms)
+            kept.append(same.models().e2e_ms)
+    return float(np.median(fresh)), float(np.median(kept[1:]))
+
+
+if __name__ == "__main__":
+    main()
