@@ -116,7 +116,7 @@ def test_the_forward_follows_the_pods(cluster: KindCluster, kube: Kube) -> None:
     labels = {"app.kubernetes.io/name": "named"}
     container = {"name": "named", "image": IMAGE, "command": ["python3", "-c", SERVER]}
     node = {"kubernetes.io/hostname": WITH_IMAGE}
-    spec = {"containers": [container], "nodeSelector": node, "terminationGracePeriodSeconds": 0}
+    spec = {"containers": [container], "nodeSelector": node, "terminationGracePeriodSeconds": 1}
     template = {"metadata": {"labels": labels}, "spec": spec}
     body = {"metadata": {"name": "named"}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
     kube.apps.create_namespaced_deployment("default", body)
@@ -132,9 +132,8 @@ def test_the_forward_follows_the_pods(cluster: KindCluster, kube: Kube) -> None:
         kube.delete_pods("default", "named")
         second = wait_for("the new pod", lambda: (said := answer(url)) != first and said)
         assert second.startswith("named-")
-        with pytest.raises(httpx.TransportError):
-            kept.get(url)  # its connection ended with the pod
-        assert kept.get(url).text == second
+        # A connection lives as long as its pod's process; the one after it leads to the new pod.
+        wait_for("the kept connection to end with its pod", lambda: kept.get(url).text == second)
 
     kube.scale("default", "named", 0)
     wait_for("nobody to answer", lambda: not answer(url))
@@ -146,13 +145,15 @@ def test_the_forward_follows_the_pods(cluster: KindCluster, kube: Kube) -> None:
 
 
 def test_a_full_disk_while_an_image_is_loaded(cluster: KindCluster) -> None:
-    node, ingest = f"{cluster.name}-worker2", "/var/lib/containerd/io.containerd.content.v1.content/ingest"
-    on_node(node, "mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", ingest)
+    """A small file system lies over the place where the node's containerd keeps what it is given."""
+    node, content = f"{cluster.name}-worker2", "/var/lib/containerd/io.containerd.content.v1.content"
+    on_node(node, "mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", content)
+    on_node(node, "mkdir", "-p", f"{content}/ingest", f"{content}/blobs/sha256")
     try:
         with pytest.raises(SignoffError) as raised:
             KindCluster.attach(cluster.dir, images={IMAGE: (WITHOUT,)})
     finally:
-        on_node(node, "umount", "-l", ingest)
+        on_node(node, "umount", "-l", content)
     assert "a disk is full" in raised.value.what
     assert "no space left on device" in raised.value.what
     assert "docker system df" in raised.value.hint

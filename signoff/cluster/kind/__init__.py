@@ -144,8 +144,7 @@ class KindCluster:
             return
         if ledger.is_ours(self.dir):
             _tell(f"deleting {self.name}")
-            self._pytest_kind().delete()
-        shutil.rmtree(self.dir, ignore_errors=True)
+        ledger.delete(self._kind, self.dir)
 
     def _create(self) -> None:
         """Have pytest-kind create it; what kind says is told as it comes, and is the reason if it fails."""
