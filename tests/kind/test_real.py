@@ -51,9 +51,10 @@ def _only_on_kind(pytestconfig: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(_only_on_kind: None) -> Iterator[KindCluster]:
-    """A cluster that has LiteLLM's image on one worker."""
-    started = KindCluster.start(images={IMAGE: (WITH_IMAGE,)})
+def cluster(_only_on_kind: None, pytestconfig: pytest.Config) -> Iterator[KindCluster]:
+    """A cluster that has LiteLLM's image on one worker; or the running one of `--attach`."""
+    images, attach = {IMAGE: (WITH_IMAGE,)}, pytestconfig.getoption("--attach")
+    started = KindCluster.attach(Path(attach), images=images) if attach else KindCluster.start(images=images)
     yield started
     started.close()
 
@@ -104,10 +105,10 @@ def features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
     return start(command, ROOT)
 
 
-def answer(url: str) -> str:
-    """Who answers, or an empty text when nobody does."""
+def answer(url: str, client: httpx.Client | None = None) -> str:
+    """Who answers, over a connection of its own or one of the client's; an empty text when nobody does."""
     try:
-        return httpx.get(url, timeout=5).text
+        return (client.get(url) if client else httpx.get(url, timeout=5)).text
     except httpx.TransportError:
         return ""
 
@@ -133,7 +134,7 @@ def test_the_forward_follows_the_pods(cluster: KindCluster, kube: Kube) -> None:
         second = wait_for("the new pod", lambda: (said := answer(url)) != first and said)
         assert second.startswith("named-")
         # A connection lives as long as its pod's process; the one after it leads to the new pod.
-        wait_for("the kept connection to end with its pod", lambda: kept.get(url).text == second)
+        wait_for("the kept connection to end with its pod", lambda: answer(url, kept) == second)
 
     kube.scale("default", "named", 0)
     wait_for("nobody to answer", lambda: not answer(url))
