@@ -8,7 +8,7 @@ Blocks of both ways alternate on one deployment, so that both meet the same mach
 import argparse
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +62,13 @@ def main() -> None:
 
 def figures(timed: list[Timing]) -> dict[str, float]:
     """The rows of the table for one way."""
-    found = judge(Samples(tuple(timed)), limit_ms=OVERHEAD_LIMIT_MS, seed=1)
+    found = asdict(judge(Samples(tuple(timed)), limit_ms=OVERHEAD_LIMIT_MS, seed=1))
     return {
-        "direct, median": found.direct_median_ms,
-        "proxied, median": found.proxied_median_ms,
-        "overhead, median of the paired differences": found.median_ms,
-        "overhead, width of its 95 % interval": found.median_high_ms - found.median_low_ms,
-        "control, width of its 95 % interval": found.control_high_ms - found.control_low_ms,
+        "direct, median": found["direct_median_ms"],
+        "proxied, median": found["proxied_median_ms"],
+        "overhead, median of the paired differences": found["median_ms"],
+        "overhead, width of its 95 % interval": found["median_high_ms"] - found["median_low_ms"],
+        "control, width of its 95 % interval": found["control_high_ms"] - found["control_low_ms"],
     }
 
 

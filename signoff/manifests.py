@@ -136,7 +136,7 @@ def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[di
             text = text.replace(f'"{old}"', f'"{new}"').replace(f"//{old}.", f"//{new}.")
         body.clear()
         body.update(json.loads(text))
-        if body["kind"] == "ConfigMap":
+        if "config.yaml" in body.get("data", {}):
             config = yaml.safe_load(body["data"]["config.yaml"])
             edit(config)
             body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)

@@ -10,6 +10,7 @@ from pytest_bdd import given, parsers, then
 from signoff import bundle, story
 from signoff.cluster.base import Cluster
 from signoff.cluster.provider import open_cluster
+from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
 from signoff.kube import Kube, describe_pod, is_ready
@@ -35,9 +36,12 @@ def cluster(request: pytest.FixtureRequest, manifests: StoryManifests, evidence:
         evidence.record("cluster", **asdict(opened.facts()))
         yield opened
     finally:
-        if request.session.testsfailed:
-            opened.export_logs(evidence.dir / "cluster-logs")
-        opened.close()
+        try:
+            if request.session.testsfailed:
+                opened.export_logs(evidence.dir / "cluster-logs")
+                progress("cluster", f"its logs are in {evidence.dir / 'cluster-logs'}")
+        finally:
+            opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Reading manifests: what the folder says is what is applied, and what is wrong with it is said plainly."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,25 @@ def test_second_gateway_shares_no_name_or_label_with_the_first() -> None:
     assert second["Service/litellm-other"]["spec"]["selector"] == {"app.kubernetes.io/name": "litellm-other"}
     assert yaml.safe_load(second["ConfigMap/litellm-other-config"]["data"]["config.yaml"])["extra"] == 1
     assert workload["template"]["spec"]["containers"][0]["image"].startswith("ghcr.io/berriai/litellm:")
+
+
+def test_second_gateway_takes_along_a_config_map_that_is_not_its_configuration() -> None:
+    first = manifests.load(MANIFESTS / "litellm")
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "litellm-hooks"}, "data": {"hook.py": "pass"}}
+    second = by_name(
+        manifests.with_gateway_config([*first, replace(first[0], body=body)], "litellm-other", lambda config: None)
+    )
+    assert second["ConfigMap/litellm-other-hooks"]["data"] == {"hook.py": "pass"}
+
+
+def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
+    images = manifests.StoryManifests.read(MANIFESTS).images
+    assert set(images.values()) == {story.ALLOWED_NODES, (story.GPU_NODE,)}
+    deployment = MANIFESTS / "litellm" / "deployment.yaml"
+    anywhere = [document for document in yaml.safe_load_all(deployment.read_text()) if document["kind"] == "Deployment"]
+    del anywhere[0]["spec"]["template"]["spec"]["affinity"]
+    found = manifests.StoryManifests(MANIFESTS, [], [manifests.Manifest(deployment, "", anywhere[0])])
+    assert found.images[found.gateway_image] == story.NODES
 
 
 @pytest.mark.parametrize(

@@ -321,7 +321,7 @@ TABLE = (
     Mutation(
         "api_key missing",
         model_params(model="openai/Qwen/Qwen2.5-7B-Instruct-AWQ", api_key=None),
-        NO_COMPLETION,
+        frozenset({*NO_COMPLETION, WRONG_MODEL}),
         frozenset({SOME_TEXT}),
         ("deploy",),
     ),

@@ -9,7 +9,7 @@ from signoff.traffic.client import Answer, OpenAIClient
 from tests.doubles.gateway import BODY_LIES, STREAM_LIES
 from tests.traffic.conftest import Pair
 
-NOT_OF_FORM = {"changed_text", "swapped_finish_reason", "changed_usage"}
+NOT_OF_FORM = {"changed_text", "same_text", "swapped_finish_reason", "always_length", "changed_usage"}
 """Lies about what was said, which only a comparison with vLLM sees."""
 NOT_OF_STREAMS = NOT_OF_FORM | {"dropped_usage", "duplicate_chunk", "truncated_as_success"}
 NO_RULE = {"changing_model", "changing_created"}

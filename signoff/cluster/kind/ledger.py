@@ -4,6 +4,7 @@ A cluster of ours has a folder in the cache with the process that owns it. That 
 its nodes, so Docker itself says which cluster was made for which folder: one that merely has the same name is not ours.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import psutil
 
 from signoff.cluster.kind.tools import containers_of, run_kind
 from signoff.errors import SignoffError
+from signoff.limits import PROCESS_EXIT
 from signoff.paths import cache_dir
 
 _OWNER = "owner.json"
@@ -83,18 +85,43 @@ def is_ours(folder: Path) -> bool:
     return bool(nodes) and all(str(mark(folder)) in mounts for mounts in nodes.values())
 
 
+def delete(kind: Path, folder: Path) -> None:
+    """Delete the cluster that was made for this folder, even half made, and the folder.
+
+    Whoever is still making it is ended first: a kind that outlived its killed run, and docker commands that outlived
+    theirs, would add nodes behind our back.
+
+    Raises:
+        SignoffError: kind cannot delete it.
+    """
+    _end_makers(folder)
+    if is_ours(folder):
+        run_kind(kind, "delete", "cluster", "--name", folder.name, "--kubeconfig", str(folder / "kubeconfig"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_makers(folder: Path) -> None:
+    """Kill the kind commands that work for this folder, and let their docker commands come to their end."""
+    kubeconfig, label = f"--kubeconfig={folder / 'kubeconfig'}", f"io.x-k8s.kind.cluster={folder.name}"
+    commands = {process: process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])}
+    for process, command in commands.items():
+        if kubeconfig in command:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    docker = [process for process, command in commands.items() if label in command]
+    psutil.wait_procs(docker, timeout=PROCESS_EXIT.seconds)
+
+
 def sweep(kind: Path, progress: Callable[[str], None]) -> None:
     """Clear away the clusters whose run has died and that were not to be kept; says so for each."""
     for folder in _abandoned():
-        nodes = containers_of(folder.name)
         if is_ours(folder):
             progress(f"removing the kind cluster {folder.name}, which a killed run had left")
-            run_kind(kind, "delete", "cluster", "--name", folder.name, "--kubeconfig", str(folder / "kubeconfig"))
-        elif nodes:
+        elif containers_of(folder.name):
             progress(
                 f"leaving the kind cluster {folder.name} alone: it has the name of a killed run's, but is not that"
             )
-        shutil.rmtree(folder, ignore_errors=True)
+        delete(kind, folder)
 
 
 def _abandoned() -> Iterator[Path]:

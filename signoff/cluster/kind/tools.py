@@ -104,7 +104,9 @@ def containers_of(cluster: str) -> dict[str, list[str]]:
     label = f"label=io.x-k8s.kind.cluster={cluster}"
     names = docker("ps", "--all", "--filter", label, "--format", "{{.Names}}").split()
     mounts = "{{range .Mounts}}{{println .Source}}{{end}}"
-    return {name: docker("inspect", "--format", mounts, name).split("\n") for name in names}
+    inspected = {name: _run(["docker", "inspect", "--format", mounts, name]) for name in names}
+    # One that cannot be inspected has gone meanwhile.
+    return {name: done.stdout.split("\n") for name, done in inspected.items() if done.returncode == 0}
 
 
 def run_kind(kind: Path, *arguments: str) -> str:
