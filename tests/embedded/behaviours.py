@@ -250,6 +250,8 @@ class Observations:
             return behaviour.observe(Place(self._cluster, namespace))
         except WaitFailed as failed:
             return f"not seen: {failed.awaited}: {failed.observation}".replace(f" in {namespace}", "")
+        except Exception as error:  # one that cannot be observed must not keep the others from being told
+            return f"not seen: {type(error).__name__}: {error}"
         finally:
             core.delete_namespace(namespace, grace_period_seconds=0)
 
@@ -263,18 +265,19 @@ def _ended(state: Any) -> str:
 
 @behaviour(
     "Node loss: its agent stops",
-    "Ready Unknown (NodeStatusUnknown), taint unreachable:NoExecute; its pod not Ready, evicted after its toleration;"
-    " Ready again when the agent is back",
+    "Ready Unknown (NodeStatusUnknown), taint unreachable:NoExecute; its pods not Ready, one evicted after its toleration;"
+    " node and pod Ready again when the agent is back",
 )
 def node_loss(at: Place) -> str:
     node = at.cluster.nodes[-1]
-    tolerations = [
-        {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
-        for what in ("unreachable", "not-ready")
-    ]
     with at.cluster.spare_node:
-        at.run(at.container(SLEEP), node=node, tolerations=tolerations)
-        at.ready()
+        for name, seconds in (("pod", 2), ("patient", 600)):
+            tolerations = [
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": seconds}
+                for key in ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
+            ]
+            at.run(at.container(SLEEP), name=name, node=node, tolerations=tolerations)
+            at.ready(name)
         with at.cluster.lose(node):
             at.until("NotReady", lambda: _node_ready(at, node).status == "Unknown")
             reason = _node_ready(at, node).reason
@@ -282,14 +285,15 @@ def node_loss(at: Place) -> str:
                 "the taint",
                 lambda: [t for t in at.kube.core.read_node(node).spec.taints or [] if t.effect == "NoExecute"],
             )
-            at.until("the pod not to be ready", lambda: not is_ready(at.pod()))
+            at.until("the pods not to be ready", lambda: not is_ready(at.pod()) and not is_ready(at.pod("patient")))
             at.until("the eviction", lambda: at.pod().metadata.deletion_timestamp)
         at.until("Ready again", lambda: _node_ready(at, node).status == "True")
         at.until("the taint to go", lambda: not at.kube.core.read_node(node).spec.taints)
+        at.ready("patient")
     taint = taints[0].key.removeprefix("node.kubernetes.io/")
     return (
-        f"Ready Unknown ({reason}), taint {taint}:NoExecute; its pod not Ready, evicted after its toleration;"
-        " Ready again when the agent is back"
+        f"Ready Unknown ({reason}), taint {taint}:NoExecute; its pods not Ready, one evicted after its toleration;"
+        " node and pod Ready again when the agent is back"
     )
 
 

@@ -258,15 +258,18 @@ class Container:
         probing = asyncio.create_task(self._follow(process))
         try:
             code = await process.wait()
+            self._note_end(process, code)  # at once: who stops the container waits only for its processes
         finally:
             probing.cancel()
             await process.kill()
             self._process = None
-        if not self.state.running_since:  # it ended, or was ended, before its postStart handler was through
-            self.state.run(f"process://{process.id}")
-        self.state.end(code, "Completed" if code == 0 else "Error", self._termination_message(code))
         self._changed()
         return code
+
+    def _note_end(self, process: Process, code: int) -> None:
+        if not self.state.running_since:  # its postStart handler was not through
+            self.state.run(f"process://{process.id}")
+        self.state.end(code, "Completed" if code == 0 else "Error", self._termination_message(code))
 
     def _spawn(self, made: Launch) -> Process:
         address = self._facts.address
