@@ -265,8 +265,8 @@ def _ended(state: Any) -> str:
 
 @behaviour(
     "Node loss: its agent stops",
-    "Ready Unknown (NodeStatusUnknown), taint unreachable:NoExecute; its pods not Ready, one evicted after its toleration;"
-    " node and pod Ready again when the agent is back",
+    "Ready Unknown (NodeStatusUnknown), taint unreachable:NoExecute; its pods not Ready, one evicted after its"
+    " toleration; node and pod Ready again when the agent is back",
 )
 def node_loss(at: Place) -> str:
     node = at.cluster.nodes[-1]
@@ -316,7 +316,8 @@ def drain(at: Place) -> str:
         with at.kube.cordoned((node,)):
             said = [_evict(at, pod.metadata.name) for pod in at.pods()]
             pending = at.until(
-                "a Pending pod", lambda: next((p for p in at.pods() if _scheduled(p).status == "False"), None)
+                "a Pending pod",
+                lambda: next((p for p in at.pods() if (c := _scheduled(p)) and c.status == "False"), None),
             )
             return f"{pending.status.phase}: {_scheduled(pending).reason}; evictions {', '.join(said)}"
 
@@ -429,6 +430,15 @@ def crash_loop(at: Place) -> str:
 @behaviour("An OOM-like exit (137)", "Error 137, restarted")
 def oom(at: Place) -> str:
     at.run(at.container("raise SystemExit(137)"))
+    found = at.until("a restart", lambda: (s := at.main()).restart_count and s)
+    return f"{_ended(found.last_state.terminated)}, restarted"
+
+
+@behaviour("More memory than the limit", "OOMKilled 137, restarted")
+def out_of_memory(at: Place) -> str:
+    code = "import time; time.sleep(1); held = b'x' * (96 << 20); time.sleep(600)"
+    limits = {"requests": {"memory": "32Mi", "cpu": "10m"}, "limits": {"memory": "64Mi"}}
+    at.run(at.container(code, resources=limits))
     found = at.until("a restart", lambda: (s := at.main()).restart_count and s)
     return f"{_ended(found.last_state.terminated)}, restarted"
 

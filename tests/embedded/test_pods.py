@@ -12,6 +12,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
+from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 from signoff.kube import Kube
 from tests.embedded.conftest import container, ended, event, pod, status, wait_for, waiting
@@ -52,10 +53,14 @@ def test_a_port_that_another_program_has_is_named(kube: Kube, namespace: str) ->
 def test_what_is_not_there_says_so(kube: Kube, namespace: str) -> None:
     kube.core.create_namespaced_pod(namespace, pod(container(SLEEP)))
     wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
-    with pytest.raises(ApiException) as caught:
-        stream(kube.core.connect_get_namespaced_pod_exec, "pod", namespace, command=["ls"], stdout=True)
-    print(caught.value)
-    assert "the embedded cluster has no exec" in str(caught.value)
+    for ask, what in (
+        (kube.core.connect_get_namespaced_pod_exec, "exec"),
+        (kube.core.connect_get_namespaced_pod_attach, "attach"),
+    ):
+        more = {"command": ["ls"]} if what == "exec" else {}
+        asked = stream(ask, "pod", namespace, stdout=True, _preload_content=False, **more)
+        asked.run_forever(timeout=10)
+        assert f"the embedded cluster has no {what}" in asked.read_channel(ERROR_CHANNEL)
     with pytest.raises(ApiException, match="keeps no times of log lines"):
         log(kube, namespace, timestamps=True)
 

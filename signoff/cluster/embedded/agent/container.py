@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from signoff.cluster.embedded.agent.backoff import BackOff, Restarts
-from signoff.cluster.embedded.agent.downward import PodFacts
+from signoff.cluster.embedded.agent.downward import PodFacts, quantity
 from signoff.cluster.embedded.agent.environment import ConfigError, check_user, environment
 from signoff.cluster.embedded.agent.events import Events, Kind
 from signoff.cluster.embedded.agent.launch import (
@@ -22,6 +22,7 @@ from signoff.cluster.embedded.agent.launch import (
     words_of,
 )
 from signoff.cluster.embedded.agent.logs import LogFiles, last_words
+from signoff.cluster.embedded.agent.memory import held_by
 from signoff.cluster.embedded.agent.probes import HandlerError, Probe, ProbeKind, Target, perform
 from signoff.cluster.embedded.agent.process import Launch, Process
 from signoff.cluster.embedded.agent.pulls import Pulls
@@ -41,6 +42,7 @@ _SERVICE_SECONDS = 5.0
 _ERROR_SECONDS = 1.0
 """How long ErrImagePull shows before ImagePullBackOff takes its place."""
 _CONFIG_AGAIN_SECONDS = 2.0
+_LOOK_AT_MEMORY_SECONDS = 1.0
 _POST_START_SECONDS = 3600.0
 """A kubelet sets no limit."""
 _KILLED_AT_LEAST_SECONDS = 2.0
@@ -94,6 +96,7 @@ class Container:
         self._in_image: Callable[[list[str]], Launch] | None = None
         self._translate: Translation | None = None
         self._commands = itertools.count()
+        self._out_of_memory = False
 
     async def live(self) -> None:
         """Run it until it will not start again."""
@@ -255,12 +258,13 @@ class Container:
         process = self._spawn(made)
         self._restarts.started()
         self._event("Normal", "Started", "Container started")
-        probing = asyncio.create_task(self._follow(process))
+        meanwhile = [asyncio.create_task(each(process)) for each in (self._follow, self._keep_to_limit)]
         try:
             code = await process.wait()
             self._note_end(process, code)  # at once: who stops the container waits only for its processes
         finally:
-            probing.cancel()
+            for task in meanwhile:
+                task.cancel()
             await process.kill()
             self._process = None
         self._changed()
@@ -269,7 +273,18 @@ class Container:
     def _note_end(self, process: Process, code: int) -> None:
         if not self.state.running_since:  # its postStart handler was not through
             self.state.run(f"process://{process.id}")
-        self.state.end(code, "Completed" if code == 0 else "Error", self._termination_message(code))
+        reason = "OOMKilled" if self._out_of_memory else "Completed" if code == 0 else "Error"
+        self.state.end(code, reason, self._termination_message(code))
+
+    async def _keep_to_limit(self, process: Process) -> None:
+        """Kill it when it holds more memory than its limit."""
+        self._out_of_memory = False
+        limit = ((self._spec.get("resources") or {}).get("limits") or {}).get("memory")
+        while limit and process.running:
+            if await asyncio.to_thread(held_by, process.pid) > quantity(limit):
+                self._out_of_memory = process.running
+                await process.kill()
+            await asyncio.sleep(_LOOK_AT_MEMORY_SECONDS)
 
     def _spawn(self, made: Launch) -> Process:
         address = self._facts.address
