@@ -793,7 +793,7 @@ def headless(at: Place) -> str:
 
 @behaviour("The last endpoint terminates", "serves while it terminates, then ConnectionRefusedError")
 def terminating_endpoint(at: Place) -> str:
-    at.run(at.server(lifecycle={"preStop": {"sleep": {"seconds": 6}}}), name="web", terminationGracePeriodSeconds=15)
+    at.run(at.server(lifecycle={"preStop": {"sleep": {"seconds": 12}}}), name="web", terminationGracePeriodSeconds=20)
     at.service()
     at.ready("web")
     code = CLIENT + "while True:\n print(ask(), flush=True); time.sleep(0.5)"
