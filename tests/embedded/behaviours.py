@@ -676,6 +676,17 @@ def secret_volume(at: Place) -> str:
     return at.log().strip()
 
 
+@behaviour("Writing to a mounted ConfigMap", "Read-only file system")
+def read_only_mount(at: Place) -> str:
+    at.config(x="y")
+    code = "try: open('/x/new', 'w'); print('written')\nexcept OSError as error: print(error.strerror)"
+    mounts = [{"name": "v", "mountPath": "/x", "readOnly": True}]
+    volumes = [{"name": "v", "configMap": {"name": "settings"}}]
+    at.run(at.container(code, volumeMounts=mounts), volumes=volumes, restartPolicy="Never")
+    at.over()
+    return at.log().strip()
+
+
 @behaviour("A subPath that its ConfigMap lacks", "an empty folder is mounted")
 def missing_sub_path(at: Place) -> str:
     at.config(other="x")
@@ -758,6 +769,16 @@ def logs(at: Place) -> str:
 @behaviour("A Service without endpoints", "ConnectionRefusedError")
 def no_endpoints(at: Place) -> str:
     at.service()
+    at.run(at.container(CLIENT + "time.sleep(3); print(ask())"), restartPolicy="Never")
+    at.over()
+    return at.log().strip()
+
+
+@behaviour("A Service whose Ready pod does not listen", "ConnectionRefusedError")
+def deaf(at: Place) -> str:
+    at.run(at.container(SLEEP, ports=[{"name": "http", "containerPort": 8080}]), name="web")
+    at.service()
+    at.ready("web")
     at.run(at.container(CLIENT + "time.sleep(3); print(ask())"), restartPolicy="Never")
     at.over()
     return at.log().strip()

@@ -15,6 +15,8 @@ from tests.embedded.conftest import IMAGE
 
 KNOWN_DIFFERENCES = {
     "A program without a handler for SIGTERM": "ended at once: Error 143",
+    "A Service whose Ready pod does not listen": "ConnectionResetError",
+    "Writing to a mounted ConfigMap": "written",
 }
 """What no process of the host can do as a container does; each is in the README's table."""
 
