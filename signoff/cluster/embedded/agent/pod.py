@@ -48,7 +48,7 @@ class Pod:
         )
         self._conditions: list[Json] = pod.get("status", {}).get("conditions") or []
         self._dirty, self._deleting, self._gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._stale = asyncio.Event()
+        self._stale, self._sending = asyncio.Event(), asyncio.Lock()
         self._sent: Json = {}
         self._sent_version = 0
 
@@ -193,8 +193,10 @@ class Pod:
         self._touch()
 
     async def _report(self) -> None:
-        status = self._state.as_json(self._conditions, self._gates(), self.pod["metadata"].get("generation"))
-        if status != self._sent:
+        async with self._sending:  # or the API server might have the last one first
+            status = self._state.as_json(self._conditions, self._gates(), self.pod["metadata"].get("generation"))
+            if status == self._sent:
+                return
             patch = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": status}
             answer = await self._runtime.api.request("PATCH", f"{self._path}/status", json=patch, content_type=_MERGE)
             self._sent, self._conditions = status, status["conditions"]
