@@ -1,6 +1,7 @@
 """What a Service hop through the forwarder adds over the pod's own address, as a Markdown table.
 
-    python -m scripts.measure_hop --pairs 4000
+    python -m scripts.measure_hop --pairs 4000                # one after the other, as fast as they come back
+    python -m scripts.measure_hop --pairs 4000 --rate 200     # each way 200 times a second, whatever it takes
 
 One pod echoes; both ways are asked in turn, in random order, over one connection each.
 """
@@ -24,6 +25,7 @@ from signoff.waiting import NotYet, eventually
 PORT = 7000
 MESSAGE = b"x" * 512
 WARM_UP = 200
+LATE_SECONDS = 1e-3
 _ECHO = f"""
 import socket
 server = socket.create_server(("0.0.0.0", {PORT}))
@@ -42,18 +44,22 @@ def main() -> None:
     """Measure on a cluster of its own and print the percentiles."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--pairs", type=int, default=4000, help="how many times to ask each way (default: 4000)")
-    pairs = parser.parse_args().pairs
+    parser.add_argument("--rate", type=float, help="pairs per second, on a fixed schedule (default: no pause)")
+    options = parser.parse_args()
+    pairs, rate = options.pairs, options.rate
     # Any image with Python does; the cluster's default LiteLLM image has it.
     image = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
     cluster = EmbeddedCluster.start(images=[image])
     try:
         direct, service = addresses(cluster, image)
         with connected(direct) as straight, connected(service) as hop:
-            samples = timed({"direct": straight, "service": hop}, pairs)
+            samples, late = timed({"direct": straight, "service": hop}, pairs, rate)
     finally:
         cluster.close()
     added = (samples["service"] - samples["direct"]) * 1000
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, {pairs} interleaved pairs of {len(MESSAGE)} bytes\n")
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}"
+    pace = f" at {rate:g} pairs per second, {late} begun over 1 ms late" if rate else ""
+    print(f"{machine}, {pairs} interleaved pairs of {len(MESSAGE)} bytes{pace}\n")
     print("| ms | median | p99 |\n| --- | ---: | ---: |")
     for name, values in (*((name, values * 1000) for name, values in samples.items()), ("added by the hop", added)):
         print(f"| {name} | {np.median(values):.3f} | {np.quantile(values, 0.99):.3f} |")
@@ -91,15 +97,20 @@ def connected(address: tuple[str, int]) -> socket.socket:
     return made
 
 
-def timed(ways: dict[str, socket.socket], pairs: int) -> dict[str, Any]:
-    """Seconds of each exchange, by way."""
-    names, seconds = list(ways), {name: np.empty(pairs) for name in ways}
+def timed(ways: dict[str, socket.socket], pairs: int, rate: float | None) -> tuple[dict[str, Any], int]:
+    """Seconds of each exchange, by way; and how many pairs began later than their schedule said."""
+    names, seconds, late = list(ways), {name: np.empty(pairs) for name in ways}, 0
+    begun = time.perf_counter()
     for number in range(-WARM_UP, pairs):
+        if rate:
+            due = begun + (number + WARM_UP) / rate
+            time.sleep(max(0.0, due - time.perf_counter()))
+            late += number >= 0 and time.perf_counter() - due > LATE_SECONDS
         for name in random.sample(names, len(names)):
             took = exchange(ways[name])
             if number >= 0:
                 seconds[name][number] = took
-    return seconds
+    return seconds, late
 
 
 def exchange(connection: socket.socket) -> float:

@@ -6,17 +6,18 @@ import httpx
 import pytest
 
 from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.embedded.serviceproxy import Endpoint, endpoints_of
 from signoff.errors import SignoffError
 from signoff.kube import Kube
-from tests.embedded.conftest import container, event, pod, wait_for
+from tests.embedded.conftest import container, ended, event, pod, wait_for
 
 SERVE = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind='0.0.0.0')"
 
 
-def service(port: int) -> dict[str, object]:
+def service(port: int, target: int | str = "web") -> dict[str, object]:
     return {
         "metadata": {"name": "web"},
-        "spec": {"selector": {"app": "pod"}, "ports": [{"port": port, "targetPort": "web"}]},
+        "spec": {"selector": {"app": "pod"}, "ports": [{"port": port, "targetPort": target}]},
     }
 
 
@@ -27,8 +28,11 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_a_service_answers_while_it_has_a_ready_pod(cluster: EmbeddedCluster, kube: Kube, namespace: str) -> None:
-    kube.core.create_namespaced_service(namespace, service(80))
+@pytest.mark.parametrize("target", ["web", 8080])
+def test_a_service_answers_while_it_has_a_ready_pod(
+    cluster: EmbeddedCluster, kube: Kube, namespace: str, target: int | str
+) -> None:
+    kube.core.create_namespaced_service(namespace, service(80, target))
     url = cluster.service_url(namespace, "web", 80)
     assert not answers(url)
     kube.core.create_namespaced_pod(namespace, pod(container(SERVE, ports=[{"name": "web", "containerPort": 8080}])))
@@ -47,6 +51,21 @@ def test_pods_find_services_by_their_names(cluster: EmbeddedCluster, kube: Kube,
     kube.core.create_namespaced_pod(namespace, body)
     wait_for("the call", lambda: kube.core.read_namespaced_pod("caller", namespace).status.phase == "Succeeded")
     assert kube.core.read_namespaced_pod_log("caller", namespace).strip() == "200"
+
+
+def test_endpoints_that_are_no_pods_keep_their_addresses() -> None:
+    endpoints = [{"addresses": ["10.100.0.7"]}, {"addresses": ["192.0.2.9"]}]
+    found = endpoints_of([{"endpoints": endpoints, "ports": [{"port": 80}]}], "", "10.100")
+    assert found.usable == [Endpoint("127.100.0.7", 80), Endpoint("192.0.2.9", 80)]
+
+
+def test_an_external_name_takes_the_place_of_its_service(kube: Kube, namespace: str) -> None:
+    body = {"metadata": {"name": "far"}, "spec": {"type": "ExternalName", "externalName": "far.example.org"}}
+    kube.core.create_namespaced_service(namespace, body)
+    code = f"print('http://far.{namespace}.svc:80/')"
+    kube.core.create_namespaced_pod(namespace, pod(container(code), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert kube.core.read_namespaced_pod_log("pod", namespace).strip() == "http://far.example.org:80/"
 
 
 def test_a_port_that_another_program_has_is_an_event(kube: Kube, namespace: str) -> None:

@@ -2,6 +2,9 @@
 
 Follows Services and EndpointSlices, listens on the loopback twin of each ClusterIP, and splices every connection to the
 loopback twin of one endpoint. Written with raw protocols: a hop costs two reads and two writes, no copy.
+
+As kube-proxy, it takes an endpoint at random for each connection and tries no other: a pod that is Ready and does not
+accept is an error that the client sees (a reset here, a refusal there). Left out: session affinity, node ports, UDP.
 """
 
 import argparse
@@ -9,7 +12,9 @@ import asyncio
 import ctypes
 import json
 import logging
+import random
 import socket
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -63,12 +68,26 @@ class Endpoints:
         return self.ready or self.terminating
 
 
-def service_ports(service: Json) -> list[ServicePort]:
-    """The TCP ports that a Service has at its ClusterIP; none if it is headless or external."""
+def headless_address(pod_range: str, namespace: str, name: str) -> str:
+    """Where a headless Service is served on loopback, for containers in whose texts its name has been replaced.
+
+    DNS would give them the pods' own addresses, anew at each look; this stands for whichever pod is ready then. It is
+    in the range of the pods ("10.100"), in which no node's numbers reach 128.
+    """
+    number = zlib.crc32(f"{namespace}/{name}".encode())
+    return to_loopback(f"{pod_range}.{128 + number % 127}.{1 + number // 127 % 254}")
+
+
+def service_ports(service: Json, slices: list[Json], pod_range: str) -> list[ServicePort]:
+    """The TCP ports of a Service: at its ClusterIP; of its pods if it is headless; none if it is external."""
     spec, meta = service["spec"], service["metadata"]
     address = spec.get("clusterIP")
-    if not address or address == "None" or ":" in address:
+    if not address or ":" in address:
         return []
+    if address == "None":
+        host = headless_address(pod_range, meta["namespace"], meta["name"])
+        numbers = {(port.get("name") or "", port["port"]) for each in slices for port in each.get("ports") or []}
+        return [ServicePort(meta["namespace"], meta["name"], name, host, number) for name, number in sorted(numbers)]
     return [
         ServicePort(meta["namespace"], meta["name"], port.get("name") or "", to_loopback(address), port["port"])
         for port in spec.get("ports", [])
@@ -76,14 +95,15 @@ def service_ports(service: Json) -> list[ServicePort]:
     ]
 
 
-def endpoints_of(slices: list[Json], port_name: str) -> Endpoints:
-    """The endpoints of a Service's port of that name, in the order of the slices' names."""
+def endpoints_of(slices: list[Json], port_name: str, pod_range: str) -> Endpoints:
+    """The endpoints of a Service's port of that name. Those that are no pods are reached at their real addresses."""
     found = Endpoints()
-    for each in sorted(slices, key=lambda one: str(one["metadata"]["name"])):
+    for each in slices:
         numbers = [port["port"] for port in each.get("ports") or [] if (port.get("name") or "") == port_name]
         for endpoint in each.get("endpoints") or []:
             conditions = endpoint.get("conditions") or {}
-            places = [Endpoint(to_loopback(ip), number) for ip in endpoint["addresses"] for number in numbers]
+            addresses = [to_loopback(ip) if ip.startswith(f"{pod_range}.") else ip for ip in endpoint["addresses"]]
+            places = [Endpoint(address, number) for address in addresses for number in numbers]
             if conditions.get("ready") is not False:
                 found.ready += places
             elif conditions.get("serving") and conditions.get("terminating"):
@@ -92,7 +112,7 @@ def endpoints_of(slices: list[Json], port_name: str) -> Endpoints:
 
 
 class Forwarder:
-    """Serves one Service port: a connection goes to the next endpoint in the round, and keeps it.
+    """Serves one Service port: a connection goes to any endpoint, and keeps it.
 
     While there is no endpoint the listener is closed, so that connecting is refused, as by kube-proxy.
     """
@@ -101,7 +121,6 @@ class Forwarder:
         self.host, self.port = host, port
         self._cannot_listen = cannot_listen
         self._endpoints: list[Endpoint] = []
-        self._next = 0
         self._server: asyncio.Server | None = None
         self._again: asyncio.TimerHandle | None = None
         self._changing = asyncio.Lock()
@@ -119,17 +138,9 @@ class Forwarder:
         """Accept no more connections."""
         await self.serve([])
 
-    def next_endpoint(self) -> Endpoint | None:
-        """The next in the round, or None."""
-        if not self._endpoints:
-            return None
-        self._next = (self._next + 1) % len(self._endpoints)
-        return self._endpoints[self._next]
-
-    @property
-    def endpoint_count(self) -> int:
-        """How many endpoints a new connection may go to."""
-        return len(self._endpoints)
+    def endpoint(self) -> Endpoint | None:
+        """Any endpoint that a new connection may go to, or None."""
+        return random.choice(self._endpoints) if self._endpoints else None
 
     async def _listen(self) -> None:
         try:
@@ -228,19 +239,16 @@ class _Client(_Half):
         self._dialling = asyncio.get_running_loop().create_task(self._dial())
 
     async def _dial(self) -> None:
-        """Connect to the next endpoint that accepts; with none the client's connection is reset."""
-        loop = asyncio.get_running_loop()
-        for _ in range(self._forwarder.endpoint_count):
-            endpoint = self._forwarder.next_endpoint()
-            if endpoint is None:
-                break
-            try:
+        """Connect to an endpoint; if it does not accept, the client's connection is reset."""
+        endpoint = self._forwarder.endpoint()
+        with suppress(OSError, TimeoutError):
+            if endpoint is not None:
                 async with asyncio.timeout(_DIAL_SECONDS):
-                    _, backend = await loop.create_connection(lambda: _Half(self), endpoint.host, endpoint.port)
-            except (OSError, TimeoutError):
-                continue
-            self._splice(backend)
-            return
+                    _, backend = await asyncio.get_running_loop().create_connection(
+                        lambda: _Half(self), endpoint.host, endpoint.port
+                    )
+                self._splice(backend)
+                return
         if self.transport is not None:
             reset(self.transport)
 
@@ -287,8 +295,8 @@ def holder_of(host: str, port: int) -> str:
 class ServiceProxy:
     """Keeps one `Forwarder` per Service port in step with the API."""
 
-    def __init__(self, api: KubeApi) -> None:
-        self._api = api
+    def __init__(self, api: KubeApi, pod_range: str) -> None:
+        self._api, self._pod_range = api, pod_range
         self._services: dict[tuple[str, str], Json] = {}
         self._slices: dict[tuple[str, str], Json] = {}
         self._forwarders: dict[ServicePort, Forwarder] = {}
@@ -320,9 +328,9 @@ class ServiceProxy:
             service = (meta.get("labels") or {}).get("kubernetes.io/service-name", "")
             by_service.setdefault((meta["namespace"], service), []).append(each)
         wanted = {
-            port: endpoints_of(by_service.get(key, []), port.name).usable
+            port: endpoints_of(by_service.get(key, []), port.name, self._pod_range).usable
             for key, service in list(self._services.items())
-            for port in service_ports(service)
+            for port in service_ports(service, by_service.get(key, []), self._pod_range)
         }
         for gone in [port for port in self._forwarders if port not in wanted]:
             await self._forwarders.pop(gone).close()
@@ -382,7 +390,8 @@ def _key(obj: Json) -> tuple[str, str]:
 async def serve(config: Mapping[str, Any]) -> None:
     """Serve the cluster that the configuration names (agent.json, written by the supervisor)."""
     async with KubeApi(config["server"], config["ca"], config["cert"], config["key"]) as api:
-        await ServiceProxy(api).run()
+        pod_ranges = {node["pod_prefix"].rpartition(".")[0] for node in config["nodes"]}
+        await ServiceProxy(api, pod_ranges.pop() if pod_ranges else "").run()
 
 
 def main() -> None:

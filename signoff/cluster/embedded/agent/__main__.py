@@ -1,8 +1,14 @@
-"""`python -m signoff.cluster.embedded.agent --config DIR/agent.json`: play the nodes until killed."""
+"""`python -m signoff.cluster.embedded.agent --config DIR/agent.json`: play the nodes until killed.
+
+Each node is a process of its own, forked once everything is imported, so that one can be stopped (its pid is the Node's
+annotation `signoff/agent-pid`) while the others go on.
+"""
 
 import argparse
 import asyncio
 import logging
+import os
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,25 +24,30 @@ from signoff.cluster.embedded.agent.node import Node
 from signoff.cluster.embedded.agent.pod import Pod
 from signoff.cluster.embedded.agent.pulls import Pulls
 from signoff.cluster.embedded.agent.services import Services
+from signoff.cluster.embedded.agent.sources import Reference
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
+from signoff.cluster.embedded.processes import dying_with
 from signoff.cluster.embedded.slot import free_port
+
+LOG = logging.getLogger(__name__)
 
 _OVER = ("Succeeded", "Failed")
 
 
 class Pods:
-    """All pods of the agent's nodes, each with a task that runs it."""
+    """All pods of one node, each with a task that runs it."""
 
-    def __init__(self, nodes: tuple[NodeConfig, ...], runtime: Runtime) -> None:
-        self._nodes = {node.name: (node, PodAddresses(node.pod_prefix)) for node in nodes}
+    def __init__(self, node: NodeConfig, runtime: Runtime) -> None:
+        self._node, self._addresses = node, PodAddresses(node.pod_prefix)
         self._runtime = runtime
         self._pods: dict[str, Pod] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def follow(self) -> None:
         """Follow the API server for ever."""
-        async for event, obj in self._runtime.api.watch("/api/v1/pods", fieldSelector="spec.nodeName!="):
+        selector = f"spec.nodeName={self._node.name}"
+        async for event, obj in self._runtime.api.watch("/api/v1/pods", fieldSelector=selector):
             if event == "SYNC":
                 present = {pod["metadata"]["uid"] for pod in obj["items"]}
                 for uid in self._pods.keys() - present:
@@ -51,12 +62,11 @@ class Pods:
                 known.vanish()
         elif known:
             known.update(pod)
-        elif pod["spec"]["nodeName"] in self._nodes and pod.get("status", {}).get("phase") not in _OVER:
+        elif pod.get("status", {}).get("phase") not in _OVER:
             self._start(pod)
 
     def _start(self, pod: Json) -> None:
-        node, addresses = self._nodes[pod["spec"]["nodeName"]]
-        started = self._pods[pod["metadata"]["uid"]] = Pod(pod, node, addresses, self._runtime)
+        started = self._pods[pod["metadata"]["uid"]] = Pod(pod, self._node, self._addresses, self._runtime)
         started.update(pod)
         task = asyncio.create_task(self._run(started))
         self._tasks.add(task)
@@ -68,6 +78,14 @@ class Pods:
         finally:
             del self._pods[pod.pod["metadata"]["uid"]]
 
+    async def follow_sources(self, kind: str) -> None:
+        """Tell the pods for ever of each "configmap" or "secret" that changes."""
+        async for event, obj in self._runtime.api.watch(f"/api/v1/{kind}s"):
+            for each in obj["items"] if event == "SYNC" else [obj]:
+                meta = each["metadata"]
+                for pod in self._pods.values():
+                    pod.source_changed(meta["namespace"], Reference(kind, meta["name"]))
+
     def container(self, namespace: str, pod_name: str, name: str) -> Container | None:
         """The container of this name in the pod of this name."""
         for pod in self._pods.values():
@@ -77,26 +95,48 @@ class Pods:
         return None
 
 
-async def play(config: AgentConfig) -> None:
-    """Play the nodes for ever."""
+async def play(config: AgentConfig, node: NodeConfig) -> None:
+    """Play one node for ever."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(KubeApi(config.server, config.ca, config.cert, config.key))
         # A probe is one connection, as a kubelet's: a server that no longer accepts must not pass by an old one.
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        events, services = Events(api), Services(api)
+        events, services = Events(api), Services(api, node.pod_range)
         runtime = Runtime(api, events, Pulls(Images(config.cache)), services, http, config.dir)
-        pods = Pods(config.nodes, runtime)
+        pods = Pods(node, runtime)
         runner = web.AppRunner(application(pods.container), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
+        port = free_port(node.address)
+        await web.TCPSite(runner, node.address, port, ssl_context=tls(config)).start()
+        sources = (pods.follow_sources(kind) for kind in ("configmap", "secret"))
         async with asyncio.TaskGroup() as forever:
-            for each in config.nodes:
-                port = free_port(each.address)
-                await web.TCPSite(runner, each.address, port, ssl_context=tls(config)).start()
-                forever.create_task(Node(api, each, port).run())
-            for follower in (events.run(), services.run(), pods.follow()):
+            for follower in (Node(api, node, port).run(), events.run(), services.run(), pods.follow(), *sources):
                 forever.create_task(follower)
+
+
+def fork(config: AgentConfig, node: NodeConfig) -> None:
+    """Play the node in a process of its own, which dies with this one."""
+    dies = dying_with(os.getpid())
+    if os.fork() == 0:
+        dies()
+        asyncio.run(play(config, node))
+        os._exit(1)
+
+
+def outlive_nodes(count: int) -> None:
+    """Wait until a node's process fails. One that is killed from outside is a node that is lost, as happens to nodes.
+
+    Raises:
+        SystemExit: a process failed, or none is left.
+    """
+    for _ in range(count):
+        pid, status = os.wait()
+        if not os.WIFSIGNALED(status):
+            sys.exit(f"the process {pid} of a node ended with exit code {os.waitstatus_to_exitcode(status)}")
+        LOG.warning("the process %d of a node was killed by signal %d", pid, os.WTERMSIG(status))
+    sys.exit("no node is left")
 
 
 def main() -> None:
@@ -105,7 +145,10 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="the cluster's agent.json")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    asyncio.run(play(AgentConfig.read(options.config)))
+    config = AgentConfig.read(options.config)
+    for node in config.nodes:
+        fork(config, node)
+    outlive_nodes(len(config.nodes))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ class NodeConfig:
     address: str
     pod_prefix: str
 
+    @property
+    def pod_range(self) -> str:
+        """The first two numbers of the addresses of all pods of the cluster."""
+        return self.pod_prefix.rpartition(".")[0]
+
 
 @dataclass(frozen=True)
 class AgentConfig:

@@ -16,11 +16,12 @@ _SUFFIX = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class PodFacts:
-    """A pod, and the addresses that its processes see: those on loopback, where it really listens."""
+    """A pod as it is now, and the addresses that its processes see: those on loopback, where it really listens."""
 
     pod: Json
+    pod_ip: str
     address: str
     host_address: str
 

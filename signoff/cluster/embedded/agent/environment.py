@@ -1,7 +1,4 @@
-"""A container's environment variables, as the pod asks for them.
-
-The variables of Services (`enableServiceLinks`) are left out: their addresses would be those that nobody listens on.
-"""
+"""A container's environment variables, as the pod asks for them."""
 
 import re
 from collections.abc import Mapping
@@ -30,13 +27,13 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def environment(container: Json, facts: PodFacts, sources: Sources) -> dict[str, str]:
-    """The variables of `envFrom`, then those of `env`, which win.
+def environment(container: Json, facts: PodFacts, sources: Sources, links: Mapping[str, str]) -> dict[str, str]:
+    """The variables of Services (`links`), of `envFrom` and of `env`; the later ones win.
 
     Raises:
         ConfigError: a ConfigMap, a Secret or a key of one is missing and not optional.
     """
-    variables: dict[str, str] = {}
+    variables = dict(links)
     for source in container.get("envFrom") or []:
         variables |= _all_of(source, sources)
     for variable in container.get("env") or []:
@@ -88,3 +85,23 @@ def _key(wanted: Json, reference: Reference, kind: str, facts: PodFacts, sources
         raise ConfigError(f"{reference} not found")
     namespace = facts.pod["metadata"]["namespace"]
     raise ConfigError(f"couldn't find key {wanted['key']} in {kind} {namespace}/{reference.name}")
+
+
+def check_user(container: Json, pod: Json) -> None:
+    """See that `runAsNonRoot` can be kept. Images have no user of their own here, so they count as root's.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    context = (pod["spec"].get("securityContext") or {}) | (container.get("securityContext") or {})
+    user = context.get("runAsUser")
+    if not context.get("runAsNonRoot") or user:
+        return
+    why = (
+        "container has runAsNonRoot and image will run as root"
+        if user is None
+        else ("container's runAsUser breaks non-root policy")
+    )
+    meta = pod["metadata"]
+    named = f'pod: "{meta["name"]}_{meta["namespace"]}({meta["uid"]})", container: {container["name"]}'
+    raise ConfigError(f"{why} ({named})")

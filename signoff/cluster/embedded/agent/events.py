@@ -22,8 +22,8 @@ class Events:
         self._queue: asyncio.Queue[Json] = asyncio.Queue()
         self._written: dict[tuple[str, ...], tuple[str, int]] = {}
 
-    def add(self, pod: Json, kind: Kind, reason: str, message: str, container: str | None = None) -> None:
-        """Note that something happened to the pod, or to one of its containers."""
+    def add(self, pod: Json, kind: Kind, reason: str, message: str, field: str | None = None) -> None:
+        """Note that something happened to the pod, or to the container at this path of it."""
         meta = pod["metadata"]
         stamp = now()
         self._queue.put_nowait(
@@ -37,7 +37,7 @@ class Events:
                     "namespace": meta["namespace"],
                     "name": meta["name"],
                     "uid": meta["uid"],
-                    **({"fieldPath": f"spec.containers{{{container}}}"} if container else {}),
+                    **({"fieldPath": field} if field else {}),
                 },
                 "type": kind,
                 "reason": reason,

@@ -1,6 +1,7 @@
 """From a container's specification and its prepared image to the process that stands for it."""
 
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,40 +13,61 @@ from signoff.cluster.embedded.agent.translation import Translation
 from signoff.cluster.embedded.images import Image
 from signoff.cluster.embedded.kubeapi import Json
 
+TERMINATION_LOG = "termination-log"
+_FOLDERS = ("home", "tmp", "work")
 
-def argv_of(container: Json, image: Image, variables: Mapping[str, str], address: str) -> list[str]:
-    """The command line by the rules of `command` and `args`, not yet translated.
 
-    The image's bind argument is added where its own entrypoint runs without one: the address is this cluster's matter.
+def words_of(container: Json, image: Image, variables: Mapping[str, str]) -> list[str]:
+    """What the pod gives of the command line (`command` and `args`, or else the image's arguments), untranslated."""
+    command, args = container.get("command") or [], container.get("args")
+    if args is None:
+        args = [] if command else image.recipe.cmd
+    return [expand(part, variables) for part in (*command, *args)]
+
+
+def argv_of(container: Json, image: Image, variables: Mapping[str, str], translate: Translation) -> list[str]:
+    """The command line. The image's own entrypoint names real paths of this machine and stays as it is.
+
+    The image's bind argument is added where that entrypoint runs without one: the address is this cluster's matter.
     """
-    command, args = container.get("command"), container.get("args")
-    default_args = [] if command else list(image.recipe.cmd)
-    argv = list(command or image.entrypoint) + list(default_args if args is None else args)
-    argv = [expand(part, variables) for part in argv]
+    words = [translate(word) for word in words_of(container, image, variables)]
+    if container.get("command"):
+        return words
     bind = image.recipe.bind
-    if bind and not command and not any(part == bind or part.startswith(f"{bind}=") for part in argv):
-        argv += [bind, address]
-    return argv
+    if bind and not any(word == bind or word.startswith(f"{bind}=") for word in words):
+        words += [bind, translate.address]
+    return [*image.entrypoint, *words]
+
+
+def fresh_folders(own_dir: Path) -> None:
+    """Empty what a container may write outside of its volumes: each start begins with a file system of its own."""
+    for folder in _FOLDERS:
+        shutil.rmtree(own_dir / folder, ignore_errors=True)
+        (own_dir / folder).mkdir(parents=True)
+    (own_dir / TERMINATION_LOG).write_bytes(b"")
+
+
+def own_paths(container: Json, own_dir: Path) -> dict[str, str]:
+    """The paths that every container has without mounting them: /tmp, and the file for its last words."""
+    said = container.get("terminationMessagePath", "/dev/termination-log")
+    return {"/tmp": str(own_dir / "tmp"), said: str(own_dir / TERMINATION_LOG)}
 
 
 def launch(
     container: Json, image: Image, variables: Mapping[str, str], translate: Translation, own_dir: Path, host_name: str
 ) -> Launch:
     """What to start. Home, temporary and working folders are the container's own unless the pod says otherwise."""
-    folders = {name: own_dir / name for name in ("home", "tmp", "work")}
-    for folder in folders.values():
-        folder.mkdir(parents=True, exist_ok=True)
     given = {**image.recipe.env, **variables}
     env = {
         "PATH": image.path,
         "LANG": "C.UTF-8",
-        "HOME": str(folders["home"]),
-        "TMPDIR": translate.paths.get("/tmp", str(folders["tmp"])),
+        "HOME": str(own_dir / "home"),
+        "TMPDIR": translate.paths["/tmp"],
         "HOSTNAME": host_name,
         **{name: translate(value) for name, value in given.items()},
     }
-    argv = [translate(part) for part in argv_of(container, image, variables, translate.address)]
-    cwd = Path(translate(container["workingDir"])) if "workingDir" in container else folders["work"]
+    argv = argv_of(container, image, variables, translate)
+    cwd = Path(translate(container["workingDir"])) if "workingDir" in container else own_dir / "work"
     return Launch(argv, env, cwd, _ports(container, image))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 _TAIL_BYTES = 2048
 _TAIL_LINES = 80
 """What a kubelet takes from a log as a termination message."""
+_MESSAGE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,9 @@ def excerpt(log: bytes, *, tail_lines: int | None, limit_bytes: int | None) -> b
     return log if limit_bytes is None else log[:limit_bytes]
 
 
-def termination_message(log: Path) -> str:
-    """The end of a log, as `terminationMessagePolicy: FallbackToLogsOnError` has it."""
-    return excerpt(log.read_bytes(), tail_lines=_TAIL_LINES, limit_bytes=None)[-_TAIL_BYTES:].decode(errors="replace")
+def last_words(said: Path, log: Path | None) -> str:
+    """The termination message: what the container wrote to its file, or else the end of this log."""
+    text = said.read_bytes()[:_MESSAGE_BYTES] if said.exists() else b""
+    if not text and log:
+        text = excerpt(log.read_bytes(), tail_lines=_TAIL_LINES, limit_bytes=None)[-_TAIL_BYTES:]
+    return text.decode(errors="replace")

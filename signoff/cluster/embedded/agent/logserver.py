@@ -14,6 +14,7 @@ Find = Callable[[str, str, str], Container | None]
 """A container by namespace, pod and name."""
 
 _LOOK_EVERY_SECONDS = 0.2
+_NO_TIMES = {"timestamps", "sinceSeconds", "sinceTime"}
 
 
 def tls(config: AgentConfig) -> ssl.SSLContext:
@@ -48,10 +49,14 @@ async def _logs(request: web.Request, find: Find) -> web.StreamResponse:
         return web.Response(status=404, text=f"container {names['container']} is not known\n")
     query = request.query
     previous = query.get("previous") == "true"
-    path = container.logs.of(container.state.restarts - previous)
-    if not path.exists():
-        which = "previous terminated" if previous else "started"
-        return web.Response(status=400, text=f"no {which} container {names['container']} in pod {names['pod']}\n")
+    if unknown := _NO_TIMES & query.keys() - {key for key, value in query.items() if value == "false"}:
+        text = f"the embedded cluster keeps no times of log lines, so {', '.join(sorted(unknown))} cannot be had\n"
+        return web.Response(status=400, text=text)
+    try:
+        path = container.logs.of(container.state.start_to_read(previous=previous))
+    except LookupError as error:
+        named = f'container "{names["container"]}" in pod "{names["pod"]}"'
+        return web.Response(status=400, text=str(error.args[0]).format(named))
     log = await asyncio.to_thread(path.read_bytes)
     part = excerpt(log, tail_lines=_number(query.get("tailLines")), limit_bytes=_number(query.get("limitBytes")))
     answer = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})

@@ -15,7 +15,7 @@ from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.config import NodeConfig
 from signoff.cluster.embedded.agent.container import Container, Runtime
 from signoff.cluster.embedded.agent.downward import PodFacts
-from signoff.cluster.embedded.agent.sources import fetch, of_volumes
+from signoff.cluster.embedded.agent.sources import Reference, fetch, of_volumes
 from signoff.cluster.embedded.agent.status import PodState
 from signoff.cluster.embedded.agent.volumes import MountError, check_volumes
 from signoff.cluster.embedded.kubeapi import ApiError, Json
@@ -39,7 +39,7 @@ class Pod:
         self._addresses, self._runtime = addresses, runtime
         self._address = addresses.take()
         self._dir = short_path(runtime.cluster_dir) / "pods" / pod["metadata"]["uid"][:_FOLDER_NAME_LENGTH]
-        self._facts = PodFacts(pod, to_loopback(self._address), node.address)
+        self._facts = PodFacts(pod, self._address, to_loopback(self._address), node.address)
         spec = pod["spec"]
         self._inits = [self._container(each, is_init=True) for each in spec.get("initContainers") or []]
         self._mains = [self._container(each) for each in spec["containers"]]
@@ -48,7 +48,9 @@ class Pod:
         )
         self._conditions: list[Json] = pod.get("status", {}).get("conditions") or []
         self._dirty, self._deleting, self._gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._stale, self._sending = asyncio.Event(), asyncio.Lock()
         self._sent: Json = {}
+        self._sent_version = 0
 
     def _container(self, spec: Json, *, is_init: bool = False) -> Container:
         policy = self.pod["spec"].get("restartPolicy", "Always")
@@ -60,10 +62,24 @@ class Pod:
 
     def update(self, pod: Json) -> None:
         """The API server has a newer version of the pod."""
-        self.pod = pod
+        self.pod = self._facts.pod = pod
         if pod["metadata"].get("deletionTimestamp"):
             self._deleting.set()
+        if int(pod["metadata"]["resourceVersion"]) > self._sent_version and self._overwritten():
+            self._sent, self._conditions = {}, pod["status"]["conditions"]
+        if _uses_downward_api(self._spec):
+            self._stale.set()
         self._touch()
+
+    def _overwritten(self) -> bool:
+        """Whether somebody else has changed a condition, as the control plane does for a node that is lost."""
+        theirs = {each["type"]: each["status"] for each in self.pod.get("status", {}).get("conditions") or []}
+        return any(theirs.get(each["type"]) != each["status"] for each in self._sent.get("conditions", ()))
+
+    def source_changed(self, namespace: str, reference: Reference) -> None:
+        """A ConfigMap or Secret has changed; volumes made of it follow, subPath mounts of them do not."""
+        if namespace == self.pod["metadata"]["namespace"] and reference in of_volumes(self._spec):
+            self._stale.set()
 
     def vanish(self) -> None:
         """The API server has the pod no more: end it at once."""
@@ -73,13 +89,14 @@ class Pod:
     async def run(self) -> None:
         """Live, until the pod is deleted."""
         reporting = asyncio.create_task(self._report_changes())
+        refreshing = asyncio.create_task(self._refresh_volumes())
         living = asyncio.create_task(self._live())
         try:
             await self._deleting.wait()
             await self._terminate(living)
             await self._report_end()
         finally:
-            for task in (living, reporting):
+            for task in (living, refreshing, reporting):
                 await _cancelled(task)
             self._runtime.events.forget(self.pod["metadata"]["uid"])
             self._addresses.give_back(self._address)
@@ -122,6 +139,22 @@ class Pod:
                 return
             await asyncio.sleep(back_off.next())
 
+    async def _refresh_volumes(self) -> None:
+        """Whenever what they are made of has changed, have the volumes of the running containers show it."""
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            try:
+                sources = await fetch(self._runtime.api, self.pod["metadata"]["namespace"], of_volumes(self._spec))
+                for container in (*self._inits, *self._mains):
+                    await container.refresh(sources)
+            except MountError as error:
+                self._runtime.events.add(self.pod, "Warning", "FailedMount", str(error))
+            except (ApiError, aiohttp.ClientError, TimeoutError) as error:
+                LOG.info("volumes of %s: %s", self.pod["metadata"]["name"], error)
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+                self._stale.set()
+
     async def _terminate(self, living: asyncio.Task[None]) -> None:
         """Stop what runs within the grace period; what only waits to run never will."""
         await _together(container.stop(self._seconds_left) for container in (*self._inits, *self._mains))
@@ -160,19 +193,26 @@ class Pod:
         self._touch()
 
     async def _report(self) -> None:
-        status = self._state.as_json(self._conditions, self._gates())
-        if status != self._sent:
-            await self._runtime.api.request(
-                "PATCH", f"{self._path}/status", json={"status": status}, content_type=_MERGE
-            )
+        async with self._sending:  # or the API server might have the last one first
+            status = self._state.as_json(self._conditions, self._gates(), self.pod["metadata"].get("generation"))
+            if status == self._sent:
+                return
+            patch = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": status}
+            answer = await self._runtime.api.request("PATCH", f"{self._path}/status", json=patch, content_type=_MERGE)
             self._sent, self._conditions = status, status["conditions"]
+            self._sent_version = int(answer["metadata"]["resourceVersion"])
 
     def _gates(self) -> list[str]:
-        """The readiness gates that do not hold."""
-        conditions = self.pod.get("status", {}).get("conditions") or []
-        holding = {each["type"] for each in conditions if each["status"] == "True"}
+        """What is said of the readiness gates that do not hold."""
+        found = {each["type"]: each["status"] for each in self.pod.get("status", {}).get("conditions") or []}
         wanted = [gate["conditionType"] for gate in self._spec.get("readinessGates") or []]
-        return [gate for gate in wanted if gate not in holding]
+        return [
+            f'the status of pod readiness gate "{gate}" is not "True", but {found[gate]}'
+            if gate in found
+            else f'corresponding condition of pod readiness gate "{gate}" does not exist.'
+            for gate in wanted
+            if found.get(gate) != "True"
+        ]
 
     @property
     def _path(self) -> str:
@@ -196,6 +236,12 @@ class Pod:
             except (aiohttp.ClientError, TimeoutError) as error:
                 LOG.info("end of %s: %s", self.pod["metadata"]["name"], error)
             await asyncio.sleep(_TRY_AGAIN_SECONDS)
+
+
+def _uses_downward_api(spec: Json) -> bool:
+    volumes = spec.get("volumes") or []
+    sources = [source for volume in volumes for source in (volume, *volume.get("projected", {}).get("sources", []))]
+    return any("downwardAPI" in source for source in sources)
 
 
 async def _together(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:

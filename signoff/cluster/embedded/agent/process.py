@@ -65,6 +65,11 @@ class Process:
         return await asyncio.shield(self._exit)
 
     @property
+    def pid(self) -> int:
+        """The main process."""
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether the main process lives."""
         return not self._exit.done()

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from signoff.cluster.embedded.agent.clock import now
 from signoff.cluster.embedded.kubeapi import Json
 
+CONTAINER_CREATING = "ContainerCreating"
+POD_INITIALIZING = "PodInitializing"
+"""What containers wait for at first: the latter in pods that have init containers."""
+_IMAGE_WAITS = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+
 
 @dataclass(frozen=True)
 class Terminated:
@@ -42,7 +47,7 @@ class ContainerState:
 
     name: str
     image: str
-    waiting: tuple[str, str] = ("ContainerCreating", "")
+    waiting: tuple[str, str] = (CONTAINER_CREATING, "")
     running_since: str = ""
     terminated: Terminated | None = None
     last: Terminated | None = None
@@ -76,6 +81,20 @@ class ContainerState:
         stamp = now()
         self.terminated = Terminated(exit_code, reason, self.running_since or stamp, stamp, self.container_id, message)
         self.running_since, self.started, self.ready = "", False, False
+
+    def start_to_read(self, *, previous: bool) -> int:
+        """The number of the start whose log is asked for.
+
+        Raises:
+            LookupError: there is none; its text has a place for the container's name.
+        """
+        if previous and not self.last:
+            raise LookupError("previous terminated {} not found")
+        if not (self.running_since or self.terminated or self.last):
+            reason, _ = self.waiting
+            raise LookupError(f"{{}} is waiting to start: {_IMAGE_WAITS.get(reason, reason)}")
+        has_current = bool(self.running_since or self.terminated)
+        return self.restarts - (previous and has_current)
 
     @property
     def succeeded(self) -> bool:
@@ -134,18 +153,22 @@ class PodState:
         never_ran = [s for s in self.mains if not (s.running_since or s.terminated or s.last)]
         return "Pending" if never_ran else "Running"
 
-    def as_json(self, before: Sequence[Json], gates: Sequence[str] = ()) -> Json:
+    def as_json(self, before: Sequence[Json], gates: Sequence[str] = (), generation: int | None = None) -> Json:
         """As PodStatus. `before` are the conditions so far: an unchanged one keeps the time of its transition.
 
-        `gates` are the pod's readiness gates that do not hold.
+        `gates` tell which of the pod's readiness gates do not hold; `generation` is the version of the pod that this is
+        the status of.
         """
         phase = self.phase()
         status: Json = {
+            "observedGeneration": generation,
             "phase": phase,
             "hostIP": self.host_ip,
             "hostIPs": [{"ip": self.host_ip}],
             "startTime": self.start_time,
-            "conditions": [_dated(each, before) for each in self._conditions(phase, gates)],
+            "conditions": [
+                dated(each, before) | {"observedGeneration": generation} for each in self._conditions(phase, gates)
+            ],
             "containerStatuses": [state.as_json() for state in self.mains],
         }
         if self.inits:
@@ -161,7 +184,7 @@ class PodState:
         ready_reason = done or ("ContainersNotReady" if unready else "ReadinessGatesNotReady")
         unready_text = f"containers with unready status: [{' '.join(unready)}]"
         init_text = f"containers with incomplete status: [{' '.join(incomplete)}]"
-        ready_text = unready_text if unready else f"readiness gates that do not hold: {', '.join(gates)}"
+        ready_text = unready_text if unready else ", ".join(gates)
         all_ready = not unready and not done
         return [
             _condition("PodReadyToStartContainers", holds=bool(self.pod_ip) and not self.ended),
@@ -177,7 +200,8 @@ def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> J
     return condition | {"reason": None if holds else reason or None, "message": None if holds else message or None}
 
 
-def _dated(condition: Json, before: Sequence[Json]) -> Json:
+def dated(condition: Json, before: Sequence[Json]) -> Json:
+    """The condition with the time of its transition: now, unless it was so `before`."""
     for each in before:
         if each["type"] == condition["type"] and each["status"] == condition["status"]:
             return condition | {"lastTransitionTime": each["lastTransitionTime"]}

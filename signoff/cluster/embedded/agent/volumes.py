@@ -1,34 +1,29 @@
 """A pod's volumes as folders, and where each container finds them.
 
-emptyDir folders belong to the pod; the files of ConfigMaps and Secrets are written for each container anew, since
-their texts are translated for it. `readOnly`, sizes and media are not enforced. The token of a service account is
-left out: nothing in a pod can reach the API server by its name anyway.
+emptyDir folders belong to the pod; the files of ConfigMaps and Secrets are written for each container on its own, since
+their texts are translated for it. A subPath of those is a copy from the container's start, which no change reaches.
+`readOnly`, sizes and media are not enforced. The token of a service account is left out: nothing in a pod can reach the
+API server by its name anyway.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from signoff.cluster.embedded.agent.atomic import File, swap_in
 from signoff.cluster.embedded.agent.downward import PodFacts
-from signoff.cluster.embedded.agent.environment import ConfigError, expand
+from signoff.cluster.embedded.agent.environment import expand
 from signoff.cluster.embedded.agent.sources import Reference, Sources, config_map, secret
 from signoff.cluster.embedded.kubeapi import Json
 
 _WRITTEN = ("configMap", "secret", "projected", "downwardAPI")
 _DEFAULT_MODE = 0o644
+_ANYBODY = 0o777
+"""The mode of an emptyDir."""
 
 
 class MountError(Exception):
     """A volume cannot be set up; its text is the message of the FailedMount event, in the kubelet's words."""
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a volume, at its path in it."""
-
-    path: str
-    content: bytes
-    mode: int
 
 
 def check_volumes(spec: Json, facts: PodFacts, sources: Sources) -> None:
@@ -102,41 +97,58 @@ def mount_paths(container: Json, spec: Json, pod_dir: Path, own_dir: Path, varia
     """
     volumes = {volume["name"]: volume for volume in spec.get("volumes") or []}
     paths = {}
-    for mount in container.get("volumeMounts") or []:
+    for number, mount in enumerate(container.get("volumeMounts") or []):
         volume = volumes[mount["name"]]
-        folder = volume_dir(volume, pod_dir, own_dir)
-        sub_path = mount.get("subPath") or expand(mount.get("subPathExpr", ""), variables)
-        paths[mount["mountPath"].rstrip("/")] = str(folder / sub_path)
+        place, sub_path = volume_dir(volume, pod_dir, own_dir), sub_path_of(mount, variables)
+        if sub_path and _is_written(volume):
+            place = _copy_of(mount, number, own_dir)
+        elif sub_path:
+            place /= sub_path
+        paths[mount["mountPath"].rstrip("/")] = str(place)
     return paths
+
+
+def sub_path_of(mount: Json, variables: dict[str, str]) -> str:
+    """The path within the volume that is mounted, "" for all of it."""
+    return mount.get("subPath") or expand(mount.get("subPathExpr", ""), variables)
 
 
 def volume_dir(volume: Json, pod_dir: Path, own_dir: Path) -> Path:
     """The folder of a volume."""
-    shared = not any(kind in volume for kind in _WRITTEN)
-    return (pod_dir if shared else own_dir) / "vol" / str(volume["name"])
+    return (own_dir if _is_written(volume) else pod_dir) / "vol" / str(volume["name"])
+
+
+def _is_written(volume: Json) -> bool:
+    return any(kind in volume for kind in _WRITTEN)
+
+
+def _copy_of(mount: Json, number: int, own_dir: Path) -> Path:
+    return own_dir / "sub" / str(number) / Path(mount["mountPath"]).name
 
 
 def write_volumes(
     spec: Json, facts: PodFacts, sources: Sources, pod_dir: Path, own_dir: Path, translate: Callable[[str], str]
 ) -> None:
-    """Make the folders of the pod's volumes, and the files in them with their texts translated."""
+    """Make the folders of the pod's volumes, and have those of ConfigMaps and the like show what `sources` say now.
+
+    Raises:
+        MountError: a volume cannot be set up; none has been touched then.
+    """
+    check_volumes(spec, facts, sources)
     for volume in spec.get("volumes") or []:
         folder = volume_dir(volume, pod_dir, own_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        if "emptyDir" not in volume:
-            for file in files_of(volume, facts, sources):
-                _write(folder / file.path, file, translate)
+        if _is_written(volume):
+            swap_in(folder, [_translated(file, translate) for file in files_of(volume, facts, sources)])
+        else:
+            folder.chmod(_ANYBODY)
 
 
-def _write(path: Path, file: File, translate: Callable[[str], str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _translated(file: File, translate: Callable[[str], str]) -> File:
     try:
-        content = translate(file.content.decode()).encode()
+        return File(file.path, translate(file.content.decode()).encode(), file.mode)
     except UnicodeDecodeError:
-        content = file.content
-    path.unlink(missing_ok=True)
-    path.write_bytes(content)
-    path.chmod(file.mode)
+        return file
 
 
 def texts_of(spec: Json, facts: PodFacts, sources: Sources) -> Iterator[str]:
@@ -147,33 +159,32 @@ def texts_of(spec: Json, facts: PodFacts, sources: Sources) -> Iterator[str]:
     """
     check_volumes(spec, facts, sources)
     for volume in spec.get("volumes") or []:
-        if "emptyDir" not in volume:
+        if _is_written(volume):
             for file in files_of(volume, facts, sources):
                 yield file.content.decode(errors="replace")
 
 
-def prepare_sub_paths(container: Json, spec: Json, paths: dict[str, str]) -> None:
-    """Make the folders that subPath mounts of an emptyDir name.
+def prepare_sub_paths(container: Json, spec: Json, pod_dir: Path, own_dir: Path, variables: dict[str, str]) -> None:
+    """Make what subPath mounts name: a copy of what is there now, or an empty folder, as a kubelet does, if it is not.
 
-    Raises:
-        ConfigError: a subPath names a key that the ConfigMap or Secret lacks. A kubelet would mount an empty folder
-            there, and leave it to the program to wonder.
+    `write_volumes` must have been called.
     """
     volumes = {volume["name"]: volume for volume in spec.get("volumes") or []}
-    for mount in container.get("volumeMounts") or []:
-        path = Path(paths[mount["mountPath"].rstrip("/")])
-        if "emptyDir" in volumes[mount["name"]]:
-            path.mkdir(parents=True, exist_ok=True)
-        elif not path.exists():
-            raise ConfigError(
-                f'failed to prepare subPath for volumeMount "{mount["name"]}" of container "{container["name"]}": '
-                f"{_origin(volumes[mount['name']])} has no key {path.name}"
-            )
+    for number, mount in enumerate(container.get("volumeMounts") or []):
+        volume, sub_path = volumes[mount["name"]], sub_path_of(mount, variables)
+        place = volume_dir(volume, pod_dir, own_dir) / sub_path
+        if sub_path and _is_written(volume):
+            _copy(place, _copy_of(mount, number, own_dir))
+        else:
+            place.mkdir(parents=True, exist_ok=True)
 
 
-def _origin(volume: Json) -> str:
-    if "configMap" in volume:
-        return str(config_map(volume["configMap"].get("name", "")))
-    if "secret" in volume:
-        return str(secret(volume["secret"]["secretName"]))
-    return f'volume "{volume["name"]}"'
+def _copy(place: Path, copy: Path) -> None:
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    copy.parent.mkdir(parents=True)
+    if place.is_dir():
+        shutil.copytree(place, copy)
+    elif place.exists():
+        shutil.copy2(place, copy)
+    else:
+        copy.mkdir()

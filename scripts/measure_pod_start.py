@@ -1,0 +1,76 @@
+"""What a pod's start costs over starting its process by hand, as a Markdown table.
+
+    python -m scripts.measure_pod_start --starts 30
+
+Both ways start the same Python of the same image, in turn; each is timed from the word to start (for a pod: its POST)
+until the program's own first look at the clock. So the pod's time holds the API server, the scheduler and the node.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import time
+
+import numpy as np
+
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.embedded.images import Images
+from signoff.kube import Kube
+from signoff.limits import Limit
+from signoff.paths import cache_dir
+from signoff.waiting import NotYet, eventually
+
+# Any image with Python does; the cluster's default LiteLLM image has it.
+IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
+COMMAND = ("python3", "-c", "import time; print(repr(time.time()))")
+WARM_UP = 3
+
+
+def main() -> None:
+    """Measure on a cluster of its own and print the percentiles."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--starts", type=int, default=30, help="how many times to start each way (default: 30)")
+    starts = parser.parse_args().starts
+    python = Images(cache_dir()).prepare(IMAGE).env_dir / "bin" / COMMAND[0]
+    cluster = EmbeddedCluster.start(images=[IMAGE])
+    try:
+        kube = Kube(cluster.kubeconfig)
+        kube.wait_for_namespace("default")
+        rows = [(by_hand(str(python)), as_pod(kube, f"start-{n}")) for n in range(starts + WARM_UP)][WARM_UP:]
+    finally:
+        cluster.close()
+    hand, pod = (np.array(column) * 1000 for column in zip(*rows, strict=True))
+    print(f"{platform.machine()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, {starts} starts each way\n")
+    print("| ms | median | p90 |\n| --- | ---: | ---: |")
+    for name, values in (("by hand", hand), ("as a pod", pod), ("added by the pod", pod - hand)):
+        print(f"| {name} | {np.median(values):.0f} | {np.quantile(values, 0.9):.0f} |")
+
+
+def by_hand(python: str) -> float:
+    """Seconds until the program's first look at the clock."""
+    begun = time.time()
+    done = subprocess.run([python, *COMMAND[1:]], capture_output=True, text=True, check=True)
+    return float(done.stdout) - begun
+
+
+def as_pod(kube: Kube, name: str) -> float:
+    """The same for a pod."""
+    container = {"name": "main", "image": IMAGE, "command": list(COMMAND)}
+    spec = {"containers": [container], "restartPolicy": "Never", "enableServiceLinks": False}
+    begun = time.time()
+    kube.core.create_namespaced_pod("default", {"metadata": {"name": name}, "spec": spec})
+
+    def over() -> None:
+        phase = kube.core.read_namespaced_pod(name, "default").status.phase
+        if phase != "Succeeded":
+            raise NotYet(phase)
+
+    eventually(f"the pod {name} to end", Limit(60), over)
+    started = float(kube.core.read_namespaced_pod_log(name, "default"))
+    kube.core.delete_namespaced_pod(name, "default")
+    return started - begun
+
+
+if __name__ == "__main__":
+    main()
