@@ -24,7 +24,7 @@ GATEWAY_READY = Limit(420)
 POD_SCHEDULED = Limit(30)
 SCALED_DOWN = Limit(90)
 SERVICE_ANSWERS = Limit(15)
-GATEWAY_NOTICES = Limit(30)
+GATEWAY_NOTICES = Limit(15)
 """How long the gateway may take to serve again once its backend is back (it cools a failed deployment down)."""
 
 REQUEST = Limit(60)

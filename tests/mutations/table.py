@@ -291,8 +291,8 @@ TABLE = (
         "readiness probes /health",
         readiness_asks_the_model,
         frozenset({GAMING_MODE, COUNTER, NO_KEY}),
-        frozenset({STAYS_READY, COUNTED_10}),
-        ("proxying", "gaming_mode"),
+        frozenset({STAYS_READY}),
+        ("gaming_mode",),
     ),
     Mutation("pod label", label, frozenset({LABELS}), frozenset({LABELLED})),
     Mutation(
@@ -308,8 +308,8 @@ TABLE = (
         "backend model",
         model_params(model="hosted_vllm/qwen2.5:14b"),
         NO_COMPLETION,
-        frozenset({SOME_TEXT, IN_FORMAT, SERVES_AGAIN}),
-        ("deploy", "proxying", "gaming_mode"),
+        frozenset({SERVES_AGAIN}),
+        ("gaming_mode",),
     ),
     Mutation(
         "model_name",
@@ -330,13 +330,13 @@ TABLE = (
         "server error",
         liar("server_error"),
         frozenset({*NO_COMPLETION, WRONG_MODEL, NO_KEY}),
-        frozenset({SOME_TEXT, ERROR_IN_TIME}),
-        ("deploy", "gaming_mode"),
+        frozenset({ERROR_IN_TIME}),
+        ("gaming_mode",),
     ),
     Mutation(
         "150 ms in front of LiteLLM", liar("delay", delay_ms="150"), frozenset({OVERHEAD}), frozenset({BELOW_LIMIT})
     ),
-    Mutation("changed text", liar("changed_text"), EQUALITY, frozenset({SAYS_THE_SAME}), ("proxying", "completion")),
+    Mutation("changed text", liar("changed_text"), EQUALITY, frozenset({SAYS_THE_SAME})),
     Mutation("changed usage", liar("changed_usage"), EQUALITY, frozenset({SAYS_THE_SAME})),
     Mutation("swapped finish_reason", liar("swapped_finish_reason"), EQUALITY, frozenset({SAYS_THE_SAME})),
     Mutation(
