@@ -23,10 +23,12 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.console import progress
 from signoff.kube import Kube
+from signoff.manifests import StoryManifests
+from signoff.paths import MANIFESTS
 from tests.embedded.behaviours import BEHAVIOURS, Behaviour, Cluster, Observations
 
 # Any image with Python does; the story's own is on every cluster that it is judged on.
-IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
+IMAGE = StoryManifests.read(MANIFESTS).gateway_image
 PYTHON = ("python3", "-u", "-c")
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 Pause = Callable[[Kube, str], Callable[[], object]]

@@ -20,6 +20,8 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.kube import Kube, is_ready
 from signoff.limits import Limit
+from signoff.manifests import StoryManifests
+from signoff.paths import MANIFESTS
 from signoff.waiting import NotYet, eventually
 
 PORT = 7000
@@ -48,7 +50,7 @@ def main() -> None:
     options = parser.parse_args()
     pairs, rate = options.pairs, options.rate
     # Any image with Python does; the cluster's default LiteLLM image has it.
-    image = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
+    image = StoryManifests.read(MANIFESTS).gateway_image
     cluster = EmbeddedCluster.start(images=[image])
     try:
         direct, service = addresses(cluster, image)

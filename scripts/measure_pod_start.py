@@ -18,11 +18,12 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.images import Images
 from signoff.kube import Kube
 from signoff.limits import Limit
-from signoff.paths import cache_dir
+from signoff.manifests import StoryManifests
+from signoff.paths import MANIFESTS, cache_dir
 from signoff.waiting import NotYet, eventually
 
 # Any image with Python does; the cluster's default LiteLLM image has it.
-IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
+IMAGE = StoryManifests.read(MANIFESTS).gateway_image
 COMMAND = ("python3", "-c", "import time; print(repr(time.time()))")
 WARM_UP = 3
 

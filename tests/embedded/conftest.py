@@ -23,6 +23,7 @@ _NUMBERS = itertools.count(1)
 @pytest.fixture(scope="session", autouse=True)
 def recipes() -> None:
     os.environ["SIGNOFF_RECIPES"] = str(Path(__file__).parent / "recipes")
+    os.environ["OPENAI_API_KEY"] = "sk-of-this-machine"
 
 
 @pytest.fixture(scope="session")

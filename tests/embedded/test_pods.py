@@ -32,6 +32,14 @@ def test_a_socket_in_the_temporary_folder_has_a_short_path(kube: Kube, namespace
     assert int(log(kube, namespace)) + len("/592d81ea-b6b1-4e5c-a054-6d945a577c2b") < 107
 
 
+def test_the_environment_of_this_machine_stays_outside(kube: Kube, namespace: str) -> None:
+    code = "import os; print(os.environ.get('OPENAI_API_KEY'))"
+    kube.core.create_namespaced_pod(namespace, pod(container(code), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert os.environ["OPENAI_API_KEY"]
+    assert log(kube, namespace).strip() == "None"
+
+
 @pytest.mark.parametrize(("image", "said"), [("example.org/nothing:1", "no recipe"), ("signoff.test/snake:x", "tag")])
 def test_an_image_without_a_recipe_is_not_pulled(kube: Kube, namespace: str, image: str, said: str) -> None:
     kube.core.create_namespaced_pod(namespace, pod({**container(SLEEP), "image": image}))
