@@ -82,9 +82,9 @@ class Lane:
 class Recorder:
     """Runs in a thread of this process, as a context manager; `url(lane)` is a base URL without `/v1`."""
 
-    def __init__(self, upstream: str, host: str = "127.0.0.1") -> None:
+    def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
         self.upstream = upstream.rstrip("/")
-        self._host = host
+        self._host, self._port = host, port
         self._lanes: dict[str, Lane] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
@@ -126,11 +126,11 @@ class Recorder:
             app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS, auto_decompress=False
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, 0).start()
+        await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
         return f"http://{host}:{port}"
 
-    async def _session(self, app: web.Application) -> AsyncIterator[None]:
+    async def _session(self, _app: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=None)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as self._http:
