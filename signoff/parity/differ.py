@@ -78,7 +78,10 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
         "body": exchange.said,
     }
     if exchange.streamed:
-        facts["stream"] = {"contents": content_deltas(exchange.chunks)}
+        facts["stream"] = {
+            "buffered": content_deltas(exchange.chunks) == 1,
+            "usage_choices": any(isinstance(c, dict) and c.get("usage") and c.get("choices") for c in exchange.chunks),
+        }
     return facts
 
 

@@ -27,6 +27,8 @@ class Class(Enum):
 _GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
 CONTENT = ("body.choices[].message.content", "body.choices[].text", "body.choices[].finish_reason", "body.choices*")
 """Where vLLM must repeat itself for a run to prove anything."""
+GUIDED = {"tools", "response_format", "structured_outputs"}
+"""Parameters that leave the model so little room that two prompts may well get the same answer."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=_GRAVITY.index, default=Class.EQUAL)
     reason = ""
-    if why := _vacuous(seen, shared):
+    if not seen.direct.status and case.leave_after is None:
+        worst, reason = Class.INCONCLUSIVE, f"vLLM did not answer: {seen.direct.broken}"
+    elif why := _vacuous(seen, shared):
         worst, reason = Class.VACUOUS, why
     elif seen.mismatch is not None:
         reason = seen.mismatch.sentence
@@ -272,7 +276,8 @@ def _shared_texts(observations: Sequence[Observation]) -> set[str]:
     """Texts that vLLM gave to more than one prompt: a gateway that mixed answers up would not be seen there."""
     prompts: dict[str, set[str]] = {}
     for seen in observations:
-        if isinstance(seen.sent, dict) and seen.direct.status == 200 and (text := _text(seen.direct)):
+        guided = isinstance(seen.sent, dict) and seen.sent.keys() & GUIDED
+        if isinstance(seen.sent, dict) and not guided and seen.direct.status == 200 and (text := _text(seen.direct)):
             prompts.setdefault(text, set()).add(str(seen.sent.get("messages", seen.sent.get("prompt"))))
     return {text for text, asked in prompts.items() if len(asked) > 1}
 

@@ -16,7 +16,7 @@ from signoff.parity.exchange import Exchange
 from signoff.parity.recorder import Received, Recorder
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
-LANES = 6
+LANES = 16
 """Cases side by side: more only queue, on two cores."""
 KEY = "sk-parity-clients-own-key"
 """What every client sends: LiteLLM's master key where one is set. It must never reach the backend."""
