@@ -135,7 +135,7 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
     noisy = sorted(noise.paths)
     if seen.mismatch is not None:
         noisy = []
-        found = [each for each in found if not matches(each.path, CONTENT)]
+        found = [each for each in found if not matches(each.path, (*CONTENT, "client.*"))]
         if seen.mismatch.verdict is Verdict.FAILED:
             found.append(Difference("rates.mismatch", "changed", seen.mismatch.control, seen.mismatch.proxied))
     return found, noisy

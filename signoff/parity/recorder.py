@@ -147,9 +147,15 @@ class Recorder:
             fault = Fault()
         try:
             return await self._answer(request, raw, path, received, fault)
-        except (asyncio.CancelledError, ConnectionResetError):
+        except asyncio.CancelledError:
             received.left = True
             raise
+        except ConnectionResetError:
+            received.left = True
+            return web.Response(status=499)  # nobody reads it
+        except aiohttp.ClientError as error:
+            received.status = 502
+            return web.json_response({"error": {"message": f"recorder: {error}", "type": "recorder"}}, status=502)
 
     async def _answer(
         self, request: web.Request, raw: bytes, path: str, received: Received, fault: Fault

@@ -44,6 +44,11 @@ class Observation:
     lane: str = ""
 
 
+def lanes_for(runs: Sequence[Run]) -> int:
+    """How many lanes LiteLLM has to be set up with for these runs."""
+    return LANES + sum(run.case.leave_after is not None for run in runs)
+
+
 def model_name(prefix: str, lane: int) -> str:
     """What LiteLLM calls the model that speaks through one prefix and one lane."""
     return f"{prefix}-{lane}"
@@ -56,20 +61,22 @@ class Sides:
     direct: str
     gateways: Mapping[str, str]
     recorder: Recorder
-    lanes: int = LANES
+    lanes: int
     model: str = story.MODEL
     _free: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    _once: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    """Lanes for clients that leave: LiteLLM may come back on them at any time, so nobody else is sent there."""
 
     def __post_init__(self) -> None:
         for lane in range(self.lanes):
-            self._free.put(lane)
+            (self._free if lane < LANES else self._once).put(lane)
 
     def observe(self, runs: Sequence[Run], progress: Callable[[int, int], None] = lambda _done, _all: None) -> list[
         Observation
     ]:  # fmt: skip
         """Observe every run, several side by side, those that wait for LiteLLM's retries first; in the given order."""
         done: dict[str, Observation] = {}
-        with ThreadPoolExecutor(self.lanes, thread_name_prefix="lane") as pool:
+        with ThreadPoolExecutor(LANES, thread_name_prefix="lane") as pool:
             ordered = sorted(runs, key=lambda run: not _is_slow(run))
             for observation in pool.map(self._observe, ordered):
                 done[observation.run.id] = observation
@@ -77,12 +84,14 @@ class Sides:
         return [done[run.id] for run in runs]
 
     def _observe(self, run: Run) -> Observation:
-        lane = self._free.get()
+        lanes = self._once if run.case.leave_after else self._free
+        lane = lanes.get()
         started = time.monotonic()
         try:
             observation = self._ask_both(run, lane)
         finally:
-            self._free.put(lane)
+            if lanes is self._free:
+                lanes.put(lane)
         observation.seconds = round(time.monotonic() - started, 3)
         return observation
 
