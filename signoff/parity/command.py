@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,9 @@ from signoff.parity.judge import Class, judge
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import Matrix, changes, matrix, read
 from signoff.parity.recorder import Recorder
-from signoff.parity.runner import Sides, lanes_for
+from signoff.parity.runner import Observation, Sides, lanes_for
 from signoff.paths import MANIFESTS, ROOT
 from signoff.report import parity as page
-from signoff.traffic.client import OpenAIClient
 
 FILE = "parity.json"
 _WORST_SHOWN = 12
@@ -98,11 +97,11 @@ def _observe_and_judge(chosen: list[cases.Run], manifests: StoryManifests, knowl
             "story": deployed.answering_gateway(),
             "defaults": deployed.answering_gateway(deployment.BARE),
         }
-        version = _version(gateways["story"])
-        progress("parity", f"{len(chosen)} runs against LiteLLM {version}")
+        progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
         observed = Sides(backend, gateways, recorder, lanes).observe(chosen, _tell)
         seconds = time.monotonic() - started
+    version = _version(observed)
     results = judge(observed, knowledge, version)
     image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
     return matrix(results, knowledge, version=version, image=image, seconds=seconds)
@@ -112,10 +111,10 @@ def _forget(kind: str, **data: Any) -> None:
     """The matrix is its own record."""
 
 
-def _version(url: str) -> str:
+def _version(observed: Sequence[Observation]) -> str:
     """What LiteLLM says of itself, since a tag may move."""
-    with OpenAIClient(url) as client:
-        return str(client.models().headers.get("x-litellm-version", "unknown"))
+    versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
+    return next(filter(None, versions), "unknown")
 
 
 def _tell(done: int, every: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from signoff import openai_format
 from signoff.openai_format import SCHEMAS
-from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, content_deltas, profile
+from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, profile
 from signoff.parity.knowledge import shape
 from signoff.traffic.wire import Event
 
@@ -79,7 +79,6 @@ def _facts(exchange: Exchange) -> dict[str, Any]:
     }
     if exchange.streamed:
         facts["stream"] = {
-            "buffered": content_deltas(exchange.chunks) == 1,
             "usage_choices": any(isinstance(c, dict) and c.get("usage") and c.get("choices") for c in exchange.chunks),
         }
     return facts

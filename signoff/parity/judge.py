@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from signoff.parity.differ import MISSING, Difference, differences, own_violations
-from signoff.parity.exchange import Exchange
+from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.knowledge import Knowledge, Known, matches, shape
 from signoff.parity.runner import KEY, Observation
 from signoff.verdicts import Verdict
@@ -27,6 +27,8 @@ class Class(Enum):
 _GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
 CONTENT = ("body.choices[].message.content", "body.choices[].text", "body.choices[].finish_reason", "body.choices*")
 """Where vLLM must repeat itself for a run to prove anything."""
+_MANY = 6
+"""Events of a stream that a proxy which does not hold them back cannot have made one of."""
 GUIDED = {"tools", "response_format", "structured_outputs"}
 """Parameters that leave the model so little room that two prompts may well get the same answer."""
 
@@ -101,8 +103,9 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=_GRAVITY.index, default=Class.EQUAL)
     reason = ""
-    if not seen.direct.status and case.leave_after is None:
-        worst, reason = Class.INCONCLUSIVE, f"vLLM did not answer: {seen.direct.broken}"
+    silent = [each for each in (seen.direct, seen.again) if not each.status and case.leave_after is None]
+    if silent:
+        worst, reason = Class.INCONCLUSIVE, f"vLLM did not answer: {silent[0].broken}"
     elif why := _vacuous(seen, shared):
         worst, reason = Class.VACUOUS, why
     elif seen.mismatch is not None:
@@ -165,6 +168,8 @@ def _request(seen: Observation) -> Iterator[Difference]:
         asked = {"method": seen.run.case.method, "path": seen.run.case.path, "body": seen.sent}
         got = {"method": received.method, "path": received.path, "body": received.body}
         yield from _parameters(asked, got, "request")
+    if seen.received and seen.received[0].events >= _MANY and content_deltas(seen.proxied.chunks) == 1:
+        yield Difference("stream.buffered", "changed", False, True)
     if any(KEY in value for received in seen.received for value in received.headers.values()):
         yield Difference("request.headers.authorization", "changed", "(the backend's key)", "(the client's key)")
 

@@ -13,7 +13,7 @@ The schema, version 1 (`schema: signoff.parity/1`; fields may be added, none cha
                              vllm_violations: {path: message}, rates, client,
                              exchanges: {direct, direct_again, proxied: {request, status, headers, body, events, broken,
                                          seconds}},
-                             upstream: [{method, path, headers, body, status, left, bytes}]}]
+                             upstream: [{method, path, headers, body, status, left, bytes, events}]}]
 """
 
 import json

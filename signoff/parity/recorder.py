@@ -57,6 +57,8 @@ class Received:
     status: int = 0
     left: bool = False
     bytes: int = 0
+    events: int = 0
+    """Of a stream, how many events were passed on."""
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types, without credentials. The body is one of the cases', and holds none."""
@@ -68,6 +70,7 @@ class Received:
             "status": self.status,
             "left": self.left,
             "bytes": self.bytes,
+            "events": self.events,
         }
 
 
@@ -189,6 +192,7 @@ class Recorder:
                 return response
             await response.write(piece)
             received.bytes += len(piece)
+            received.events += piece.count(b"\n\n")
             if left is not None:
                 left -= 1 if is_stream else len(piece)
             await asyncio.sleep(fault.pause)
