@@ -20,6 +20,7 @@ from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
 from signoff.manifests import StoryManifests
+from signoff.parity import command as parity
 from signoff.paths import MANIFESTS, cache_dir
 
 
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing = commands.add_parser("report", help="draw a run's report again", description=draw_report.__doc__)
     drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
     drawing.set_defaults(run=draw_report)
+    parity.add_to(commands)
     return parser
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import httpx
@@ -19,6 +19,9 @@ from signoff.traffic.wire import Event, EventSplitter, as_text, parse_json
 
 KEEP_ALIVE_SECONDS = 4.0
 """Below uvicorn's 5 s (LiteLLM and vLLM both run on it), so that we never write into a connection it is closing."""
+
+LEFT = "left"
+"""What broke an answer that the client itself left."""
 
 Messages = Sequence[Mapping[str, Any]]
 
@@ -170,6 +173,25 @@ class OpenAIClient:
         """
         return self._ask("GET", path, None)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str | None] | None = None,
+        leave_after: float | None = None,
+    ) -> Answer:
+        """Send any request, a wrong one too: a text is sent as it is, all else as JSON.
+
+        A header of None is not sent at all. With `leave_after` the client closes the connection so many seconds after
+        it asked; the answer is then what came until then, broken by "left".
+
+        Raises:
+            NoAnswer: the server could not be reached.
+        """
+        return self._ask(method, path, body, headers or {}, leave_after)
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -180,21 +202,49 @@ class OpenAIClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
-        request = {"method": method, "url": self.base_url + path, "body": body}
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        headers: Mapping[str, str | None] = MappingProxyType({}),
+        leave_after: float | None = None,
+    ) -> Answer:
+        asked = {"method": method, "url": self.base_url + path, "body": body}
+        content = {"content": body} if isinstance(body, str) else {"json": body} if body is not None else {}
+        request = self._http.build_request(method, path, **content)
+        for name, value in headers.items():
+            request.headers.pop(name, None)
+            if value is not None:
+                request.headers[name] = value
         started = time.monotonic()
+        if leave_after is not None:
+            # The read that outlasts it ends the exchange, and httpx then closes the connection.
+            request.extensions["timeout"] = {**request.extensions["timeout"], "read": leave_after}
+        leave_at = None if leave_after is None else started + leave_after
         try:
-            with self._http.stream(method, path, json=body) as response:
-                return _read(response, started, request)
+            response = self._http.send(request, stream=True)
+        except httpx.ReadTimeout as error:
+            if leave_at is None:
+                raise _no_answer(method, path, error, self.base_url) from error
+            return Answer(0, {}, "", (), started, time.monotonic(), broken=LEFT, request=asked)
         except httpx.TransportError as error:
-            raise NoAnswer(
-                f"no answer to {method} {path}: {_describe(error)}",
-                where=self.base_url,
-                hint="see whether the server's pod is Ready and its Service has an endpoint",
-            ) from error
+            raise _no_answer(method, path, error, self.base_url) from error
+        try:
+            return _read(response, started, asked, leave_at)
+        finally:
+            response.close()
 
 
-def _read(response: httpx.Response, started: float, request: Mapping[str, Any]) -> Answer:
+def _no_answer(method: str, path: str, error: Exception, where: str) -> NoAnswer:
+    return NoAnswer(
+        f"no answer to {method} {path}: {_describe(error)}",
+        where=where,
+        hint="see whether the server's pod is Ready and its Service has an endpoint",
+    )
+
+
+def _read(response: httpx.Response, started: float, request: Mapping[str, Any], leave_at: float | None) -> Answer:
     pieces: list[bytes] = []
     events: list[Event] = []
     splitter = EventSplitter()
@@ -205,8 +255,12 @@ def _read(response: httpx.Response, started: float, request: Mapping[str, Any]) 
             pieces.append(piece)
             if is_stream:
                 events.extend(splitter.feed(piece, time.monotonic()))
+            if leave_at is not None and time.monotonic() >= leave_at:
+                broken = LEFT
+                break
     except (httpx.TransportError, httpx.DecodingError) as error:
-        broken = _describe(error)
+        left = leave_at is not None and isinstance(error, httpx.ReadTimeout)
+        broken = LEFT if left else _describe(error)
     ended = time.monotonic()
     events.extend(splitter.close(ended))
     return Answer(

@@ -1,0 +1,168 @@
+"""`signoff parity`: run the matrix, and compare two."""
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from signoff.cluster.provider import open_cluster
+from signoff.console import progress
+from signoff.deployment import Deployment
+from signoff.errors import SignoffError
+from signoff.manifests import StoryManifests, containers
+from signoff.parity import cases, deployment
+from signoff.parity.judge import Class, judge
+from signoff.parity.knowledge import Knowledge
+from signoff.parity.matrix import Matrix, changes, matrix, read
+from signoff.parity.recorder import Recorder
+from signoff.parity.runner import Observation, Sides, lanes_for
+from signoff.paths import MANIFESTS, ROOT
+from signoff.report import parity as page
+
+FILE = "parity.json"
+_WORST_SHOWN = 12
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "parity",
+        help="compare LiteLLM with its vLLM, call by call",
+        description="""Ask vLLM directly and through LiteLLM, case by case, and class every difference. Starts its own
+        embedded cluster with the story's manifests, a recorder between LiteLLM and vLLM, and a second LiteLLM without
+        the settings that avoid known faults. Writes parity.json and parity.html. Exits 1 if the gate
+        (signoff/parity/gate.yaml) fails.""",
+        epilog="""To see what an upgrade changes: `signoff parity --out reports/now`, `signoff parity --out reports/next
+        --image ghcr.io/berriai/litellm:<other tag>`, `signoff parity diff reports/now reports/next`.""",
+    )
+    parser.add_argument("--image", metavar="IMAGE", help="LiteLLM's image instead of the manifests'")
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    parser.add_argument("--cases", type=Path, default=cases.FOLDER, help="the folder of the families of cases")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="PATTERN", help="runs such as 'chat.*/streamed/*'"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: reports/parity-<time>)")
+    parser.add_argument("--list", action="store_true", help="show the runs and end")
+    parser.set_defaults(run=run)
+    more = parser.add_subparsers(metavar="")
+    comparing = more.add_parser(
+        "diff", help="what changed between two matrices", description="Exits 1 if something is newly broken."
+    )
+    comparing.add_argument("before", type=Path, metavar="A", help="a parity.json, or its folder")
+    comparing.add_argument("after", type=Path, metavar="B")
+    comparing.set_defaults(run=diff)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the matrix; returns 1 if the gate fails."""
+    chosen = cases.runs(cases.load(options.cases), options.only)
+    if options.list:
+        print("\n".join(each.id for each in chosen))
+        return 0
+    knowledge = Knowledge.read()
+    manifests = StoryManifests.read(options.manifests, options.image)
+    out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SignoffError(f"the folder cannot be written: {error.strerror}", where=str(out)) from None
+    found = _observe_and_judge(chosen, manifests, knowledge)
+    (out / FILE).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
+    page.write(found, out / page.PAGE)
+    print("\n".join(lines(found)))
+    print(f"report: {out / page.PAGE}")
+    return 0 if found["gate"]["passed"] else 1
+
+
+def _observe_and_judge(chosen: list[cases.Run], manifests: StoryManifests, knowledge: Knowledge) -> Matrix:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
+        deployed = Deployment(cluster, manifests, _forget)
+        deployed.apply(deployment.backend(manifests))
+        backend = deployed.backend_url  # known before anybody answers there
+        recorder = stack.enter_context(Recorder(backend))
+        lanes = lanes_for(chosen)
+        progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
+        deployed.apply(deployment.gateway(manifests, recorder.url, lanes))
+        deployed.apply(deployment.bare_gateway(manifests, recorder.url, lanes))
+        deployed.wait_for_gateway()
+        deployed.wait_for_gateway(deployment.BARE)
+        deployed.wait_for_backend()
+        gateways = {
+            "story": deployed.answering_gateway(),
+            "defaults": deployed.answering_gateway(deployment.BARE),
+        }
+        progress("parity", f"{len(chosen)} runs")
+        started = time.monotonic()
+        observed = Sides(backend, gateways, recorder, lanes).observe(chosen, _tell)
+        seconds = time.monotonic() - started
+    version = _version(observed)
+    results = judge(observed, knowledge, version)
+    image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
+    return matrix(results, knowledge, version=version, image=image, seconds=seconds)
+
+
+def _forget(kind: str, **data: Any) -> None:
+    """The matrix is its own record."""
+
+
+def _version(observed: Sequence[Observation]) -> str:
+    """What LiteLLM says of itself, since a tag may move."""
+    versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
+    return next(filter(None, versions), "unknown")
+
+
+def _tell(done: int, every: int) -> None:
+    if done % 50 == 0 or done == every:
+        progress("parity", f"{done} of {every} runs")
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Print what changed between two matrices; returns 1 if something is newly broken."""
+    before, after = read(options.before), read(options.after)
+    found = changes(before, after)
+    print(f"LiteLLM {before['litellm']['version']} -> {after['litellm']['version']}")
+    for change in found:
+        print(f"{change.word:17} {change.run}: {change.before or '-'} -> {change.after or '-'}")
+        print(
+            "\n".join(f"  {sign} {path}" for sign, paths in (("+", change.came), ("-", change.went)) for path in paths)
+        )
+    words = Counter(change.word for change in found)
+    print(", ".join(f"{count} {word}" for word, count in words.items()) or "nothing changed")
+    return 1 if words["newly broken"] else 0
+
+
+def lines(found: Matrix) -> Iterator[str]:
+    """The terminal's short table."""
+    short = {Class.RELOCATED.value: "relocated"}
+    families: dict[str, Counter[str]] = {}
+    for each in found["runs"]:
+        families.setdefault(each["family"], Counter())[each["class"]] += 1
+    names = [each.value for each in Class]
+    yield " ".join([f"{'family':13}", *(f"{short.get(name, name):>12}" for name in names)])
+    for family, counted in families.items():
+        yield " ".join([f"{family:13}", *(f"{counted[name] or '':>12}" for name in names)])
+    yield " ".join([f"{'all':13}", *(f"{found['summary'][name]:>12}" for name in names)])
+    yield ""
+    for name, entry in found["known"].items():
+        if entry["class"] == "defect":
+            issues = " ".join("#" + link.rpartition("/")[2] for link in entry["issues"])
+            yield f"known {name} ({len(entry['runs'])} runs{', ' + issues if issues else ''}): {entry['reason']}"
+    unknown = Counter(
+        f"{d['kind']} {d['path']}" for each in found["runs"] for d in each["differences"]
+        if d["class"] == Class.DEFECT.value and not d["known"]
+    )  # fmt: skip
+    for path, count in unknown.most_common(_WORST_SHOWN):
+        yield f"NEW   {path} ({count} times): no entry of known.yaml explains it"
+    for name in found["fixed"]:
+        yield f"fixed {name}: no run shows it any more; take it out of known.yaml, or end its `versions`"
+    for failure in found["gate"]["failures"]:
+        yield f"gate  {failure['rule']}: {failure['run']} at {failure['path']}"
+    word = "passed" if found["gate"]["passed"] else f"failed ({len(found['gate']['failures'])})"
+    yield ""
+    yield (f"LiteLLM {found['litellm']['version']}: {len(found['runs'])} runs in {found['seconds']:.0f} s; gate {word}")

@@ -1,0 +1,84 @@
+"""The deployment that the matrix asks: the story's manifests, with the recorder between LiteLLM and vLLM."""
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from signoff import story
+from signoff.manifests import Manifest, StoryManifests, containers, transform, with_gateway_config
+from signoff.parity.cases import PREFIXES
+from signoff.parity.runner import KEY, model_name
+
+BARE = "litellm-defaults"
+"""LiteLLM beside the story's, without the settings that avoid its known faults, and with a master key."""
+AVOIDING = ("DISABLE_AIOHTTP_TRANSPORT", "DEFER_PYDANTIC_BUILD")
+"""What the story's manifest sets in LiteLLM's environment to avoid known faults."""
+
+BACKEND_ARGUMENTS = (
+    # Tool calls in the form that vLLM's parser reads, and reasoning where the request's chat template asks for it.
+    "--enable-auto-tool-choice",
+    "--tool-call-parser=hermes",
+    "--reasoning-parser=deepseek_v3",
+    # A model of random weights fills JSON with spaces wherever it may.
+    '--structured-outputs-config={"backend": "xgrammar", "disable_any_whitespace": true}',
+)
+_SPECIAL = '"<|im_end|>"],'
+_MORE_SPECIAL = '"<|im_end|>", "<think>", "</think>", "<tool_call>", "</tool_call>"],'
+
+
+def backend(manifests: StoryManifests) -> list[Manifest]:
+    """The stand-in vLLM, able to call tools and to reason."""
+
+    def change(body: dict[str, Any]) -> None:
+        if body["kind"] == "ConfigMap":
+            body["data"] = {name: text.replace(_SPECIAL, _MORE_SPECIAL) for name, text in body["data"].items()}
+        for container in containers(body):
+            if container["name"] == "vllm":
+                container["args"] += BACKEND_ARGUMENTS
+
+    return transform(manifests.backend, change)
+
+
+def gateway(manifests: StoryManifests, url: Callable[[str], str], lanes: int) -> list[Manifest]:
+    """LiteLLM as the story sets it, but for its list of models; `url` gives a lane's base URL in the recorder."""
+
+    def change(body: dict[str, Any]) -> None:
+        if body["kind"] == "ConfigMap":
+            config = yaml.safe_load(body["data"]["config.yaml"])
+            config["model_list"] = _models(url, lanes)
+            body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+
+    wanted = [m for m in manifests.gateway if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
+    return transform(wanted, change)
+
+
+def bare_gateway(manifests: StoryManifests, url: Callable[[str], str], lanes: int) -> list[Manifest]:
+    """A second LiteLLM without the settings that avoid known faults."""
+
+    def edit(config: dict[str, Any]) -> None:
+        config["model_list"] = _models(url, lanes)
+        config.get("router_settings", {}).pop("disable_cooldowns", None)
+        config.setdefault("general_settings", {})["master_key"] = KEY
+
+    def without_settings(body: dict[str, Any]) -> None:
+        for container in containers(body):
+            container["env"] = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
+
+    return transform(with_gateway_config(manifests.gateway, BARE, edit), without_settings)
+
+
+def _models(url: Callable[[str], str], lanes: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "model_name": model_name(prefix, lane),
+            "litellm_params": {
+                "model": f"{prefix}/{story.MODEL}",
+                "api_base": f"{url(f'lane{lane}')}/v1",
+                "api_key": "none",
+            },
+            "model_info": {"mode": "chat"},
+        }
+        for prefix in PREFIXES
+        for lane in range(lanes)
+    ]

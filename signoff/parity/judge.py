@@ -1,0 +1,333 @@
+"""What an observation means: each difference gets its class, the run the gravest of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from signoff.parity.differ import MISSING, Difference, differences, own_violations
+from signoff.parity.exchange import Exchange, content_deltas
+from signoff.parity.knowledge import Knowledge, Known, matches, shape
+from signoff.parity.runner import KEY, Observation
+from signoff.verdicts import Verdict
+
+
+class Class(Enum):
+    """How a run or a difference is classed; a run is never better than the gravest of its differences."""
+
+    EQUAL = "equal"
+    NORMALISED = "normalised"
+    RELOCATED = "relocated or lost"
+    DEFECT = "defect"
+    VACUOUS = "vacuous"
+    INCONCLUSIVE = "inconclusive"
+
+
+_GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
+CONTENT = ("body.choices[].message.content", "body.choices[].text", "body.choices[].finish_reason", "body.choices*")
+"""Where vLLM must repeat itself for a run to prove anything."""
+_MANY = 6
+"""Events of a stream that a proxy which does not hold them back cannot have made one of."""
+GUIDED = {"tools", "response_format", "structured_outputs"}
+"""Parameters that leave the model so little room that two prompts may well get the same answer."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One difference with its class, and the entry of known.yaml that explains it, if one does."""
+
+    difference: Difference
+    verdict: Class
+    known: Known | None
+
+    def to_record(self) -> dict[str, Any]:
+        """In JSON types."""
+        return {
+            **self.difference.to_record(),
+            "class": self.verdict.value,
+            "known": self.known.id if self.known else None,
+        }
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run, judged."""
+
+    observation: Observation
+    verdict: Class
+    reason: str
+    differences: tuple[Judged, ...]
+    noise: tuple[str, ...]
+    vllm: dict[str, str]
+    """vLLM's own violations of OpenAI's schema, by path."""
+
+    def to_record(self) -> dict[str, Any]:
+        """In JSON types, with everything that was exchanged."""
+        seen = self.observation
+        case = seen.run.case
+        return {
+            "id": seen.run.id,
+            "family": case.family,
+            "case": case.name,
+            "about": case.about,
+            "mode": seen.run.mode,
+            "prefix": seen.run.prefix,
+            "settings": seen.run.settings,
+            "class": self.verdict.value,
+            "reason": self.reason,
+            "differences": [each.to_record() for each in self.differences],
+            "noise": list(self.noise),
+            "vllm_violations": self.vllm,
+            "seconds": seen.seconds,
+            "exchanges": {
+                "direct": seen.direct.to_record(),
+                "direct_again": seen.again.to_record(),
+                "proxied": seen.proxied.to_record(),
+            },
+            "upstream": [received.to_record() for received in seen.received],
+            "client": dict(zip(("direct", "direct_again", "proxied"), seen.clients, strict=False)),
+            "rates": seen.mismatch.to_record() if seen.mismatch else None,
+        }
+
+
+def judge(observations: Sequence[Observation], knowledge: Knowledge, version: str) -> list[Result]:
+    """Judge every observation of one matrix; texts that several prompts share prove nothing."""
+    shared = _shared_texts(observations)
+    return [_judge(each, knowledge, version, shared) for each in observations]
+
+
+def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[str]) -> Result:
+    case = seen.run.case
+    found, noise = _compared(seen)
+    judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
+    worst = max((each.verdict for each in judged), key=_GRAVITY.index, default=Class.EQUAL)
+    reason = ""
+    silent = [each for each in (seen.direct, seen.again) if not each.status and case.leave_after is None]
+    if silent:
+        worst, reason = Class.INCONCLUSIVE, f"vLLM did not answer: {silent[0].broken}"
+    elif why := _vacuous(seen, shared):
+        worst, reason = Class.VACUOUS, why
+    elif seen.mismatch is not None:
+        reason = seen.mismatch.sentence
+        if seen.mismatch.verdict is Verdict.INCONCLUSIVE and worst is not Class.DEFECT:
+            worst = Class.INCONCLUSIVE
+    elif worst is not Class.DEFECT and (noisy := [path for path in noise if matches(path, CONTENT)]):
+        worst, reason = Class.INCONCLUSIVE, f"vLLM does not repeat itself at {noisy[0]}"
+    own = own_violations(seen.direct, case.kind) if case.expect is None else {}
+    return Result(seen, worst, reason, judged, tuple(noise), own)
+
+
+def _order(judged: Judged) -> tuple[int, str]:
+    return -_GRAVITY.index(judged.verdict), judged.difference.path
+
+
+def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
+    case = seen.run.case
+    if case.expect is not None:
+        return list(_expected(seen)), []
+    if case.leave_after is not None:
+        assert seen.stopped is not None
+        noticed, proxied = seen.stopped
+        found = [] if noticed == proxied else [Difference("backend.stopped", "changed", noticed, proxied)]
+        return [*found, *_request(seen)], []
+    compared, noise = differences(seen.direct, seen.again, seen.proxied, case.kind, seen.clients)
+    found = [*compared, *_request(seen)]
+    if seen.follow_up and seen.follow_up[0].status != seen.follow_up[1].status:
+        found.append(Difference("next.status", "changed", seen.follow_up[0].status, seen.follow_up[1].status))
+    noisy = sorted(noise.paths)
+    if seen.mismatch is not None:
+        noisy = []
+        found = [each for each in found if not matches(each.path, (*CONTENT, "client.*"))]
+        if seen.mismatch.verdict is Verdict.FAILED:
+            found.append(Difference("rates.mismatch", "changed", seen.mismatch.control, seen.mismatch.proxied))
+    return found, noisy
+
+
+def _expected(seen: Observation) -> Iterator[Difference]:
+    """Against the answer that the case itself names, since vLLM has none."""
+    expected, proxied = seen.run.case.expect or {}, seen.proxied
+    if proxied.status != expected["status"]:
+        yield Difference("status", "changed", expected["status"], proxied.status)
+    body = proxied.parsed
+    if expected["status"] >= 400:
+        for path, message in own_violations(proxied, "error").items():
+            yield Difference(f"schema.{path}", "violation", "", message)
+        code = body["error"].get("code") if isinstance(body, dict) and isinstance(body.get("error"), dict) else MISSING
+        if "code" in expected and code != expected["code"]:
+            yield Difference("body.error.code", "changed", expected["code"], code)
+    if "calls" in expected and len(seen.received) != expected["calls"]:
+        yield Difference("request.calls", "changed", expected["calls"], len(seen.received))
+
+
+def _request(seen: Observation) -> Iterator[Difference]:
+    """What LiteLLM made of the request on its way to the backend."""
+    if len(seen.received) != 1:
+        yield Difference("request.calls", "changed", 1, len(seen.received))
+    for received in seen.received[:1]:
+        asked = {"method": seen.run.case.method, "path": seen.run.case.path, "body": seen.sent}
+        got = {"method": received.method, "path": received.path, "body": received.body}
+        yield from _parameters(asked, got, "request")
+    if seen.received and seen.received[0].events >= _MANY and content_deltas(seen.proxied.chunks) == 1:
+        yield Difference("stream.buffered", "changed", False, True)
+    if any(KEY in value for received in seen.received for value in received.headers.values()):
+        yield Difference("request.headers.authorization", "changed", "(the backend's key)", "(the client's key)")
+
+
+def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
+    if isinstance(sent, dict) and isinstance(got, dict):
+        gone, new = [key for key in sent if key not in got], [key for key in got if key not in sent]
+        for key in gone:
+            renamed = next((other for other in new if got[other] == sent[key] and sent[key] is not None), None)
+            if renamed:
+                new.remove(renamed)
+                yield Difference(f"{path}.{key}", "renamed", sent[key], {renamed: got[renamed]})
+            else:
+                yield Difference(f"{path}.{key}", "dropped", sent[key], MISSING)
+        for key in new:
+            yield Difference(f"{path}.{key}", "added", MISSING, got[key])
+        for key in sent:
+            if key in got:
+                yield from _parameters(sent[key], got[key], f"{path}.{key}")
+    elif isinstance(sent, list) and isinstance(got, list) and len(sent) == len(got):
+        for index, (one, other) in enumerate(zip(sent, got, strict=True)):
+            yield from _parameters(one, other, f"{path}[{index}]")
+    elif type(sent) is not type(got):
+        yield Difference(path, "retyped", sent, got)
+    elif sent != got:
+        yield Difference(path, "changed", sent, got)
+
+
+def _classed(difference: Difference, seen: Observation, knowledge: Knowledge, version: str) -> Judged:
+    run_id = seen.run.id
+
+    def find(entries: Sequence[Known]) -> Known | None:
+        return next(
+            (e for e in entries if e.covers(run_id, version) and e.fits(difference.path, difference.kind)), None
+        )
+
+    if defect := find(knowledge.defects):
+        return Judged(difference, Class.DEFECT, defect)
+    if allowance := find(knowledge.allowances):
+        return Judged(difference, Class.RELOCATED if allowance.relocated else Class.NORMALISED, allowance)
+    return Judged(difference, _unexplained(difference), None)
+
+
+def _unexplained(difference: Difference) -> Class:
+    """The class of what known.yaml does not name.
+
+    A field that OpenAI does not require may be left out where it is null or empty, and be there in some chunks only; a
+    field that OpenAI does not have is an extension. Fields may be added where OpenAI has none of that name.
+    """
+    empty = difference.direct in (None, "(something)") or difference.direct == [] or difference.direct == {}
+    optional = difference.standing in ("optional", "unknown")
+    if difference.kind == "lost" and optional:
+        if empty:
+            return Class.NORMALISED
+        return Class.RELOCATED if difference.standing == "unknown" else Class.DEFECT
+    if difference.kind in ("sometimes", "always") and optional:
+        return Class.NORMALISED
+    if difference.kind == "added" and (difference.proxied in (None, "(something)") or difference.standing == "unknown"):
+        return Class.NORMALISED
+    return Class.DEFECT
+
+
+def _vacuous(seen: Observation, shared: set[str]) -> str:
+    """Why the run proved nothing, if so."""
+    case, direct = seen.run.case, seen.direct
+    if case.expect is not None:
+        return ""
+    if case.leave_after is not None:
+        return "" if seen.stopped and seen.stopped[0] else "vLLM had answered before its client left"
+    if direct.status != case.status:
+        return f"vLLM answered {direct.status} where {case.status} was to be exercised"
+    if case.status == 200 and case.fault is None and direct.broken:
+        return f"vLLM's answer broke off: {direct.broken}"
+    for path in case.exercised:
+        if _at(direct.said, path) in (None, "", [], {}):
+            return f"vLLM's answer holds no {path}"
+    if case.status == 200 and case.kind == "chat" and case.fault is None and not _text(direct):
+        return "vLLM's answer says nothing"
+    if not case.repeats and _text(direct) in shared:
+        return "vLLM answered another prompt with the same words"
+    return ""
+
+
+def _at(body: Any, path: str) -> Any:
+    for part in path.replace("[", ".[").split("."):
+        if part.startswith("["):
+            index = int(part[1:-1])
+            body = body[index] if isinstance(body, list) and index < len(body) else None
+        else:
+            body = body.get(part) if isinstance(body, dict) else None
+    return body
+
+
+def _text(exchange: Exchange) -> str:
+    """Everything that the model said, tool calls and reasoning included."""
+    said = exchange.said
+    if not isinstance(said, dict):
+        return ""
+    parts = []
+    for choice in said.get("choices") or []:
+        message = choice.get("message") or {}
+        calls = message.get("tool_calls") or []
+        parts += [choice.get("text"), message.get("content"), message.get("reasoning")]
+        parts += [call["function"].get("arguments") for call in calls if isinstance(call.get("function"), dict)]
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _shared_texts(observations: Sequence[Observation]) -> set[str]:
+    """Texts that vLLM gave to more than one prompt: a gateway that mixed answers up would not be seen there."""
+    prompts: dict[str, set[str]] = {}
+    for seen in observations:
+        guided = isinstance(seen.sent, dict) and seen.sent.keys() & GUIDED
+        if isinstance(seen.sent, dict) and not guided and seen.direct.status == 200 and (text := _text(seen.direct)):
+            prompts.setdefault(text, set()).add(str(seen.sent.get("messages", seen.sent.get("prompt"))))
+    return {text for text, asked in prompts.items() if len(asked) > 1}
+
+
+@dataclass(frozen=True)
+class GateFailure:
+    """One run that a rule of the gate does not let pass."""
+
+    rule: str
+    run: str
+    path: str
+    known: str | None
+
+
+def gate(results: Sequence[Result], knowledge: Knowledge) -> list[GateFailure]:
+    """What keeps LiteLLM from being signed off. Judged are the story's settings; others show what these avoid."""
+    return [
+        GateFailure(rule.rule, result.observation.run.id, each.difference.path, each.known.id if each.known else None)
+        for rule in knowledge.gate
+        for result in results
+        if result.observation.run.settings == "story" and matches(result.observation.run.id, rule.runs)
+        if result.verdict is not Class.VACUOUS
+        for each in result.differences
+        if each.verdict is Class.DEFECT and matches(each.difference.path, rule.paths)
+        if each.known is None or rule.known == "refused"
+    ]
+
+
+def fixed(results: Sequence[Result], knowledge: Knowledge, version: str) -> list[Known]:
+    """Known defects that no run shows although runs that they speak of were exercised: news, mostly of an upgrade."""
+    shown = {each.known.id for result in results for each in result.differences if each.known}
+    judged = [r for r in results if r.verdict not in (Class.VACUOUS, Class.INCONCLUSIVE)]
+    return [
+        entry
+        for entry in knowledge.defects
+        if entry.id not in shown and any(entry.covers(r.observation.run.id, version) for r in judged)
+    ]
+
+
+def counts(results: Sequence[Result]) -> dict[str, int]:
+    """How many runs there are of each class."""
+    found = Counter(result.verdict.value for result in results)
+    return {each.value: found[each.value] for each in Class}
+
+
+def paths(result: Result) -> list[str]:
+    """The shapes of the paths that differ, gravest first."""
+    return list(dict.fromkeys(shape(each.difference.path) for each in result.differences))

@@ -1,0 +1,129 @@
+"""A matrix as JSON, and what changed between two of them.
+
+The schema, version 1 (`schema: signoff.parity/1`; fields may be added, none changes its meaning):
+
+    at, seconds            when it was made, and how long the asking took
+    litellm                {version, image}
+    summary                {class: number of runs}
+    gate                   {passed, failures: [{rule, run, path, known}]}
+    fixed                  ids of known defects that no run shows any more
+    known                  {id: {reason, issues: [URL], avoid, class, runs: [run ids that show it]}}
+    runs                   [{id, family, case, about, mode, prefix, settings, class, reason, seconds, noise,
+                             differences: [{path, kind, direct, proxied, standing, class, known}],
+                             vllm_violations: {path: message}, rates, client,
+                             exchanges: {direct, direct_again, proxied: {request, status, headers, body, events, broken,
+                                         seconds}},
+                             upstream: [{method, path, headers, body, status, left, bytes, events}]}]
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from signoff.errors import SignoffError
+from signoff.parity.judge import Class, Result, counts, fixed, gate
+from signoff.parity.knowledge import Knowledge, shape
+
+SCHEMA = "signoff.parity/1"
+
+Matrix = dict[str, Any]
+
+
+def matrix(results: Sequence[Result], knowledge: Knowledge, *, version: str, image: str, seconds: float) -> Matrix:
+    """Everything of one matrix in JSON types."""
+    failures = gate(results, knowledge)
+    shown: dict[str, list[str]] = {}
+    for result in results:
+        for each in result.differences:
+            if each.known and result.observation.run.id not in shown.setdefault(each.known.id, []):
+                shown[each.known.id].append(result.observation.run.id)
+    entries = [*((e, "defect") for e in knowledge.defects), *((e, "allowance") for e in knowledge.allowances)]
+    return {
+        "schema": SCHEMA,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "litellm": {"version": version, "image": image},
+        "summary": counts(results),
+        "gate": {"passed": not failures, "failures": [asdict(failure) for failure in failures]},
+        "fixed": [entry.id for entry in fixed(results, knowledge, version)],
+        "known": {
+            entry.id: {
+                "reason": entry.reason,
+                "issues": entry.links,
+                "avoid": entry.avoid,
+                "class": kind,
+                "runs": shown[entry.id],
+            }
+            for entry, kind in entries
+            if entry.id in shown
+        },
+        "runs": [result.to_record() for result in results],
+    }
+
+
+def read(path: Path) -> Matrix:
+    """Read a matrix.
+
+    Raises:
+        SignoffError: there is none, or it is of another schema.
+    """
+    file = path / "parity.json" if path.is_dir() else path
+    try:
+        found: Matrix = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SignoffError(
+            f"no parity matrix: {error}", where=str(file), hint="name a parity.json, or the folder that holds one"
+        ) from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise SignoffError("a parity matrix of another version", where=str(file), hint=f"this version reads {SCHEMA}")
+    return found
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one run between two matrices, and which shapes of paths came and went."""
+
+    run: str
+    word: str
+    before: str
+    after: str
+    came: tuple[str, ...]
+    went: tuple[str, ...]
+
+
+_GRAVITY = (Class.EQUAL.value, Class.NORMALISED.value, Class.RELOCATED.value, Class.DEFECT.value)
+
+
+def changes(before: Matrix, after: Matrix) -> list[Change]:
+    """The runs that are newly broken, fixed, changed, new, gone, or no longer judged."""
+    first, second = ({run["id"]: run for run in each["runs"]} for each in (before, after))
+    found = [_change(first.get(name), second.get(name)) for name in [*first, *(n for n in second if n not in first)]]
+    order = ("newly broken", "no longer judged", "fixed", "changed", "judged now", "new", "gone")
+    return sorted((each for each in found if each), key=lambda each: (order.index(each.word), each.run))
+
+
+def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
+    if before is None or after is None:
+        there = before or after or {}
+        word = "gone" if after is None else "new"
+        return Change(there["id"], word, before["class"] if before else "", after["class"] if after else "", (), ())
+    old, new = (
+        {f"{d['kind']} {shape(d['path'])}": d["class"] for d in each["differences"]} for each in (before, after)
+    )
+    came, went = (tuple(path for path in one if path not in other) for one, other in ((new, old), (old, new)))
+    was, now = before["class"], after["class"]
+    if was == now and not came and not went:
+        return None
+    word = "changed"
+    if now not in _GRAVITY:
+        word = "no longer judged" if was in _GRAVITY else "changed"
+    elif was not in _GRAVITY:
+        word = "judged now"
+    elif any(new[path] == Class.DEFECT.value for path in came):
+        word = "newly broken"
+    elif any(old[path] == Class.DEFECT.value for path in went):
+        word = "fixed"
+    return Change(before["id"], word, was, now, came, went)

@@ -1,0 +1,91 @@
+"""Parity of a model that does not repeat itself: how often answers differ, instead of whether they do.
+
+Source of the test: Fisher's exact test on the two rates of mismatch, one-sided.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import comb
+from typing import Any
+
+from signoff.verdicts import Verdict
+
+ALPHA = 0.01
+WANTED_POWER = 0.8
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Mismatches among `n` pairs: vLLM with itself, and vLLM with LiteLLM.
+
+    `p` is the chance of at least so many more mismatches if there were no difference; `detectable` the smallest rate
+    of mismatch with LiteLLM that this many pairs would have shown with a power of 80 %, None if there is none.
+    """
+
+    n: int
+    control: int
+    proxied: int
+    p: float
+    detectable: float | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Failed when LiteLLM's answers differ more often than vLLM's own; inconclusive without any power."""
+        if self.p < ALPHA:
+            return Verdict.FAILED
+        return Verdict.INCONCLUSIVE if self.detectable is None else Verdict.PASSED
+
+    @property
+    def sentence(self) -> str:
+        """Both rates, and what the test could have seen."""
+        power = (
+            "nothing could have been seen: vLLM hardly ever repeats itself"
+            if self.detectable is None
+            else f"a rate of {self.detectable:.0%} would have been seen with a power of {WANTED_POWER:.0%}"
+        )
+        return (
+            f"of {self.n} pairs {self.control} differ within vLLM and {self.proxied} between vLLM and LiteLLM "
+            f"(p = {self.p:.2g}); {power}"
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """In JSON types."""
+        return {**asdict(self), "verdict": self.verdict.value, "sentence": self.sentence}
+
+
+def compare(first: Sequence[str], second: Sequence[str], proxied: Sequence[str]) -> Rates:
+    """The rates of mismatch of answers taken in pairs, and the test on them."""
+    n = min(len(first), len(second), len(proxied))
+    control = sum(one != other for one, other in zip(first, second, strict=False))
+    through = sum(one != other for one, other in zip(first, proxied, strict=False))
+    return Rates(n, control, through, fisher(control, through, n), detectable(control, n))
+
+
+def fisher(control: int, proxied: int, n: int) -> float:
+    """The one-sided p-value of `proxied` of n mismatches against `control` of n.
+
+    >>> round(fisher(0, 5, 10), 4)
+    0.0163
+    """
+    total = control + proxied
+    ways = sum(comb(n, more) * comb(n, total - more) for more in range(proxied, min(n, total) + 1))
+    return ways / comb(2 * n, total)
+
+
+def detectable(control: int, n: int) -> float | None:
+    """The smallest rate that n pairs show with the wanted power, given the control's rate; None if there is none."""
+    needed = next((more for more in range(n + 1) if fisher(control, more, n) < ALPHA), None)
+    if needed is None:
+        return None
+    for percent in range(101):
+        rate = percent / 100
+        power = sum(comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(needed, n + 1))
+        if power >= WANTED_POWER:
+            return rate
+    return None
+
+
+def text_of(said: Any) -> str:
+    """What a completion said, in all of its choices."""
+    choices = said.get("choices", []) if isinstance(said, dict) else []
+    return "\n".join(str(choice.get("text") or (choice.get("message") or {}).get("content")) for choice in choices)

@@ -1,0 +1,227 @@
+"""The recorder: a transparent reverse proxy between LiteLLM and vLLM that keeps each request as it arrived.
+
+Each *lane* is a path prefix, `http://host:port/<lane>/v1`, and so a backend of its own in LiteLLM's eyes: requests of
+cases that run side by side are told apart without a mark in them, and LiteLLM's own memory of one backend's faults
+does not reach another case. Everything is passed on byte by byte, except where a case asks a lane for a fault that the
+real vLLM does not produce on demand. The recorder is never in the way when latency is measured.
+"""
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from signoff.limits import REQUEST
+from signoff.redact import redacted
+
+_HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"}
+_DRAIN_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a lane does instead of passing the answer on, for its first `times` requests (0: for all).
+
+    `status` answers with an error of its own. `die_after` breaks the connection off once so many events (of a stream)
+    or bytes (of another answer) have been passed. `delay` waits so many seconds before the first byte, `pause` between
+    two events.
+    """
+
+    status: int = 0
+    die_after: int | None = None
+    delay: float = 0.0
+    pause: float = 0.0
+    times: int = 0
+
+
+@dataclass
+class Received:
+    """One request as the backend got it, and what became of its answer.
+
+    `left` says that the asking side closed the connection before the answer was whole; `bytes` were passed on by then.
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+    at: float
+    status: int = 0
+    left: bool = False
+    bytes: int = 0
+    events: int = 0
+    """Of a stream, how many events were passed on."""
+
+    def to_record(self) -> dict[str, Any]:
+        """In JSON types, without credentials. The body is one of the cases', and holds none."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "headers": redacted(self.headers),
+            "body": self.body,
+            "status": self.status,
+            "left": self.left,
+            "bytes": self.bytes,
+            "events": self.events,
+        }
+
+
+@dataclass
+class Lane:
+    """What a lane has seen since it was last cleared, and the fault that it plays."""
+
+    fault: Fault | None = None
+    received: list[Received] = field(default_factory=list)
+
+
+class Recorder:
+    """Runs in a thread of this process, as a context manager; `url(lane)` is a base URL without `/v1`."""
+
+    def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.upstream = upstream.rstrip("/")
+        self._host, self._port = host, port
+        self._lanes: dict[str, Lane] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
+        self._base = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._base = self._call(self._start())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._call(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def url(self, lane: str) -> str:
+        """The base URL of a lane."""
+        return f"{self._base}/{lane}"
+
+    @contextlib.contextmanager
+    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[list[Received]]:
+        """What the lane receives inside this block; it plays `fault` meanwhile."""
+        self._lanes[lane] = Lane(fault)
+        try:
+            yield self._lanes[lane].received
+        finally:
+            self._lanes[lane].fault = None
+
+    def _call(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(REQUEST.seconds)
+
+    async def _start(self) -> str:
+        app = web.Application(client_max_size=64 * 2**20)
+        app.cleanup_ctx.append(self._session)
+        app.router.add_route("*", "/{lane}/{path:.*}", self._handle)
+        # handler_cancellation: the answer to a caller who has left is no longer fetched, as vLLM itself would see it.
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS, auto_decompress=False
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def _session(self, _app: web.Application) -> AsyncIterator[None]:
+        timeout = aiohttp.ClientTimeout(total=None)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as self._http:
+            yield
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        lane = self._lanes.setdefault(request.match_info["lane"], Lane())
+        raw = await request.read()
+        path = "/" + request.match_info["path"]
+        received = Received(request.method, path, dict(request.headers), _parsed(raw), time.monotonic())
+        lane.received.append(received)
+        fault = lane.fault or Fault()
+        if fault.times and len(lane.received) > fault.times:
+            fault = Fault()
+        try:
+            return await self._answer(request, raw, path, received, fault)
+        except asyncio.CancelledError:
+            received.left = True
+            raise
+        except ConnectionResetError:
+            received.left = True
+            return web.Response(status=499)  # nobody reads it
+        except aiohttp.ClientError as error:
+            received.status = 502
+            return web.json_response({"error": {"message": f"recorder: {error}", "type": "recorder"}}, status=502)
+
+    async def _answer(
+        self, request: web.Request, raw: bytes, path: str, received: Received, fault: Fault
+    ) -> web.StreamResponse:
+        await asyncio.sleep(fault.delay)
+        if fault.status:
+            received.status = fault.status
+            return _refusal(fault.status)
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        url = f"{self.upstream}{path}" + (f"?{request.query_string}" if request.query_string else "")
+        async with self._http.request(
+            request.method, url, data=raw or None, headers=headers, allow_redirects=False
+        ) as answer:
+            received.status = answer.status
+            return await self._pass_on(request, answer, received, fault)
+
+    async def _pass_on(
+        self, request: web.Request, answer: aiohttp.ClientResponse, received: Received, fault: Fault
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
+        await response.prepare(request)
+        is_stream = answer.content_type == "text/event-stream"
+        left = fault.die_after
+        async for piece in _events(answer) if is_stream and fault != Fault() else answer.content.iter_any():
+            if left is not None and left < (1 if is_stream else len(piece)):
+                await response.write(piece[:left])
+                assert request.transport is not None
+                await asyncio.sleep(_DRAIN_SECONDS)
+                request.transport.abort()
+                return response
+            await response.write(piece)
+            received.bytes += len(piece)
+            received.events += piece.count(b"\n\n")
+            if left is not None:
+                left -= 1 if is_stream else len(piece)
+            await asyncio.sleep(fault.pause)
+        return response
+
+
+async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The stream's events one by one, each with its blank line."""
+    rest = b""
+    async for piece in answer.content.iter_any():
+        *whole, rest = (rest + piece).split(b"\n\n")
+        for event in whole:
+            yield event + b"\n\n"
+    if rest:
+        yield rest
+
+
+def _refusal(status: int) -> web.Response:
+    """An error in the words that vLLM and OpenAI use."""
+    kind = {404: "NotFoundError", 422: "UnprocessableEntityError", 429: "RateLimitError"}.get(
+        status, "InternalServerError" if status >= 500 else "BadRequestError"
+    )
+    error = {"message": f"fault on demand: {status}", "type": kind, "param": None, "code": status}
+    headers = {"Retry-After": "1"} if status in (429, 503) else {}
+    return web.json_response({"error": error}, status=status, headers=headers)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw.decode("utf-8", errors="backslashreplace")

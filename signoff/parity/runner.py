@@ -1,0 +1,166 @@
+"""Runs the cases: vLLM twice, LiteLLM once, and the recorder's word on what reached the backend."""
+
+import queue
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from signoff import limits, story
+from signoff.parity import rates
+from signoff.parity.cases import Run
+from signoff.parity.consumer import KINDS, Consumer
+from signoff.parity.exchange import Exchange
+from signoff.parity.recorder import Received, Recorder
+from signoff.traffic.client import NoAnswer, OpenAIClient
+
+LANES = 16
+"""Cases side by side: more only queue, on two cores."""
+KEY = "sk-parity-clients-own-key"
+"""What every client sends: LiteLLM's master key where one is set. It must never reach the backend."""
+NOTICED_SECONDS = 3.0
+"""How long a client's leaving may take to reach the backend."""
+INNOCENT = {"messages": [{"role": "user", "content": "And who asked for nothing wrong?"}], "max_tokens": 4}
+
+
+@dataclass
+class Observation:
+    """Everything that one run brought to light, before it is judged."""
+
+    run: Run
+    sent: Any
+    direct: Exchange
+    again: Exchange
+    proxied: Exchange
+    received: list[Received]
+    clients: tuple[dict[str, Any], ...] = ()
+    stopped: tuple[bool, bool] | None = None
+    """Whether the backend of each side noticed that its client left."""
+    follow_up: tuple[Exchange, Exchange] | None = None
+    mismatch: rates.Rates | None = None
+    seconds: float = 0.0
+    lane: str = ""
+
+
+def lanes_for(runs: Sequence[Run]) -> int:
+    """How many lanes LiteLLM has to be set up with for these runs."""
+    return LANES + sum(run.case.leave_after is not None for run in runs)
+
+
+def model_name(prefix: str, lane: int) -> str:
+    """What LiteLLM calls the model that speaks through one prefix and one lane."""
+    return f"{prefix}-{lane}"
+
+
+@dataclass
+class Sides:
+    """Where to ask: vLLM, LiteLLM by its settings, and the recorder between them."""
+
+    direct: str
+    gateways: Mapping[str, str]
+    recorder: Recorder
+    lanes: int
+    model: str = story.MODEL
+    _free: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    _once: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    """Lanes for clients that leave: LiteLLM may come back on them at any time, so nobody else is sent there."""
+
+    def __post_init__(self) -> None:
+        for lane in range(self.lanes):
+            (self._free if lane < LANES else self._once).put(lane)
+
+    def observe(self, runs: Sequence[Run], progress: Callable[[int, int], None] = lambda _done, _all: None) -> list[
+        Observation
+    ]:  # fmt: skip
+        """Observe every run, several side by side, those that wait for LiteLLM's retries first; in the given order."""
+        done: dict[str, Observation] = {}
+        with ThreadPoolExecutor(LANES, thread_name_prefix="lane") as pool:
+            ordered = sorted(runs, key=lambda run: not _is_slow(run))
+            for observation in pool.map(self._observe, ordered):
+                done[observation.run.id] = observation
+                progress(len(done), len(runs))
+        return [done[run.id] for run in runs]
+
+    def _observe(self, run: Run) -> Observation:
+        lanes = self._once if run.case.leave_after else self._free
+        lane = lanes.get()
+        started = time.monotonic()
+        try:
+            observation = self._ask_both(run, lane)
+        finally:
+            if lanes is self._free:
+                lanes.put(lane)
+        observation.seconds = round(time.monotonic() - started, 3)
+        return observation
+
+    def _ask_both(self, run: Run, lane: int) -> Observation:
+        case = run.case
+        through, beside = f"lane{lane}", f"direct{lane}"
+        name = model_name(run.prefix, lane)
+        by_recorder = case.fault is not None or case.leave_after is not None
+        direct_url = self.recorder.url(beside) if by_recorder else self.direct
+        with ExitStack() as stack:
+            direct = stack.enter_context(OpenAIClient(direct_url, KEY))
+            proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], KEY))
+            sent = run.body(self.model)
+            answers: list[Exchange] = []
+            left: list[bool] = []
+            for _ in range(2):
+                with self.recorder.recording(beside, case.fault) as seen:
+                    answers.append(_ask(direct, run, sent))
+                    left.append(_was_left(seen) if case.leave_after else False)
+            with self.recorder.recording(through, case.fault) as received:
+                answers.append(_ask(proxied, run, run.body(name)))
+                left.append(_was_left(received) if case.leave_after else False)
+            observation = Observation(run, sent, answers[0], answers[1], answers[2], list(received), lane=name)
+            if case.leave_after:
+                observation.stopped = (left[0] and left[1], left[2])
+            if case.follow_up:
+                observation.follow_up = _innocent(direct, self.model), _innocent(proxied, name)
+            if case.repeats:
+                observation.mismatch = self._rates(run, direct, proxied, name)
+        if case.kind in KINDS and not case.leave_after and case.expect is None:
+            consumer = Consumer()
+            stream = run.mode == "streamed"
+            observation.clients = tuple(consumer.consume(each, case.kind, stream=stream) for each in answers)
+        return observation
+
+    def _rates(self, run: Run, direct: OpenAIClient, proxied: OpenAIClient, name: str) -> rates.Rates:
+        def texts(client: OpenAIClient, model: str) -> list[str]:
+            return [rates.text_of(_ask(client, run, run.body(model)).said) for _ in range(run.case.repeats)]
+
+        return rates.compare(texts(direct, self.model), texts(direct, self.model), texts(proxied, name))
+
+
+def _is_slow(run: Run) -> bool:
+    """Whether LiteLLM will retry, or the fault itself waits."""
+    return run.case.fault is not None or run.case.status >= 400 or bool(run.case.leave_after or run.case.repeats)
+
+
+def _ask(client: OpenAIClient, run: Run, body: Any) -> Exchange:
+    case = run.case
+    try:
+        answer = client.send(case.method, case.path, body, headers=case.headers, leave_after=case.leave_after)
+    except NoAnswer as error:
+        request = {"method": case.method, "url": client.base_url + case.path, "body": body}
+        return Exchange(request, status=0, broken=error.what)
+    return Exchange.of(answer)
+
+
+def _innocent(client: OpenAIClient, model: str) -> Exchange:
+    try:
+        return Exchange.of(client.send("POST", "/v1/chat/completions", {"model": model, **INNOCENT}))
+    except NoAnswer as error:
+        return Exchange({"body": INNOCENT}, status=0, broken=error.what)
+
+
+def _was_left(received: Sequence[Received]) -> bool:
+    """Whether the side that asked the backend closes its connection soon."""
+    deadline = time.monotonic() + NOTICED_SECONDS
+    while time.monotonic() < deadline:
+        if received and received[-1].left:
+            return True
+        time.sleep(limits.COUNTER_GROWS.every)
+    return False

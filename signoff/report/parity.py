@@ -1,0 +1,28 @@
+"""The page of a parity matrix: a pure function of its JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+PAGE = "parity.html"
+
+
+def write(matrix: dict[str, Any], path: Path) -> None:
+    """Draw the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"pretty": _pretty, "slug": lambda text: text.replace(" ", "-")}
+    path.write_text(environment.get_template("parity.html.j2").render(m=matrix), encoding="utf-8")
+
+
+def _pretty(value: Any) -> str:
+    """JSON for a person; a text that is JSON itself as well."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return str(value)
+    return json.dumps(value, ensure_ascii=False, indent=1)

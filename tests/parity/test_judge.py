@@ -1,0 +1,152 @@
+"""Classes beyond the lies: what is known, what is fixed, what proves nothing, and the gate."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.specifiers import SpecifierSet
+
+from signoff.errors import SignoffError
+from signoff.parity import cases, rates
+from signoff.parity.judge import Class, fixed, gate
+from signoff.parity.knowledge import Knowledge, Known, Rule
+from signoff.parity.matrix import changes, matrix, read
+from signoff.verdicts import Verdict
+from tests.doubles.liar import DONE, Events, Lie, drop, put
+from tests.parity.conftest import Bench
+
+PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
+LOST_USAGE = Known(
+    "lost-usage", ("body.usage*",), "usage is lost", issues=("1",), versions=SpecifierSet(">=1.80,<1.90")
+)
+LOSES_USAGE = Lie(body=drop("usage"))
+
+
+def knowing(*defects: Known, rules: tuple[Rule, ...] = ()) -> Knowledge:
+    return Knowledge((), defects, rules)
+
+
+def test_a_known_defect_carries_its_entry(bench: Bench) -> None:
+    (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowing(LOST_USAGE))
+    assert result.verdict is Class.DEFECT
+    assert [each.known for each in result.differences if each.difference.path == "body.usage"] == [LOST_USAGE]
+
+
+def test_a_known_defect_that_no_run_shows_is_fixed(bench: Bench) -> None:
+    known = knowing(LOST_USAGE)
+    assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.80.16") == [LOST_USAGE]
+    assert fixed(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=known), known, "1.80.16") == []
+    assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.91.0") == [], "the entry is not of this version"
+
+
+def test_an_allowance_makes_a_difference_harmless(bench: Bench) -> None:
+    allowed = Knowledge((replace(LOST_USAGE, id="allowed"), replace(LOST_USAGE, id="s", paths=("schema.*",))), (), ())
+    (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=allowed)
+    assert result.verdict is Class.NORMALISED
+
+
+def test_a_call_that_did_not_come_proves_nothing(bench: Bench) -> None:
+    (result,) = bench.ask("chat.tool/*")
+    assert result.verdict is Class.VACUOUS
+    assert "tool_calls" in result.reason
+
+
+def test_a_text_that_two_prompts_share_proves_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench.backend, "_reply", lambda messages, limit: (["same"], "stop"))
+    results = bench.ask(PLAIN, "chat.other/*")
+    assert {result.verdict for result in results} == {Class.VACUOUS}
+
+
+def test_a_backend_that_does_not_repeat_itself_is_inconclusive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["one", "two", "three"])
+    monkeypatch.setattr(bench.backend, "_reply", lambda messages, limit: ([next(answers)], "stop"))
+    (result,) = bench.ask(PLAIN)
+    assert result.verdict is Class.INCONCLUSIVE
+    assert "does not repeat itself" in result.reason
+
+
+def ends_well(events: Events) -> Events:
+    """A broken stream, mended so that it looks whole."""
+    return [*events[:2], events[2].replace('"finish_reason": null', '"finish_reason": "stop"'), DONE]
+
+
+def test_the_gate_never_lets_a_truncated_answer_look_complete(bench: Bench) -> None:
+    everything = Known("all", ("*",), "an excuse for everything")
+    known = Knowledge((), (everything,), Knowledge.read().gate)
+    honest = bench.ask("chat.dies/*", knowledge=known)
+    lying = bench.ask("chat.dies/*", knowledge=known, lie=Lie(events=ends_well))
+    rule = replace(known.gate[0], runs=("chat.dies/*",))
+    assert gate(honest, replace(known, gate=(rule,))) == []
+    (failure,) = gate(lying, replace(known, gate=(rule,)))
+    assert failure.path == "complete"
+    assert failure.known == "all"
+
+
+@pytest.mark.parametrize(("known", "passes"), [("tolerated", True), ("refused", False)])
+def test_a_rule_says_whether_it_takes_excuses(bench: Bench, known: str, passes: bool) -> None:
+    rules = (Rule("usage is there", ("body.usage",), known=known),)
+    knowledge = knowing(LOST_USAGE, rules=rules)
+    assert (gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge) == []) is passes
+
+
+def test_a_difference_that_nobody_knows_fails_the_gate(bench: Bench) -> None:
+    knowledge = knowing(rules=(Rule("usage is there", ("body.usage",)),))
+    assert gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge)
+
+
+def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
+    def made(lie: Lie) -> dict[str, object]:
+        results = bench.ask(PLAIN, STREAMED, lie=lie, knowledge=knowing())
+        return matrix(results, knowing(), version="1", image="i", seconds=1)
+
+    honest, lying = made(Lie()), made(LOSES_USAGE)
+    other = made(Lie(body=put("gateway", "me")))
+    assert [(c.word, c.run.split("/")[1]) for c in changes(honest, lying)] == [("newly broken", "plain")]
+    assert [c.word for c in changes(lying, honest)] == ["fixed"]
+    assert [c.word for c in changes(honest, other)] == ["changed"]
+    assert changes(honest, honest) == []
+    (tmp_path / "parity.json").write_text('{"schema": "another"}')
+    with pytest.raises(SignoffError, match="another version"):
+        read(tmp_path)
+    with pytest.raises(SignoffError, match="no parity matrix"):
+        read(tmp_path / "nothing.json")
+
+
+def test_rates_tell_a_changed_model_from_chance() -> None:
+    same = ["a"] * 40
+    assert rates.compare(same, same, same).verdict is Verdict.PASSED
+    assert rates.compare(same, same, ["b"] * 20 + same[:20]).verdict is Verdict.FAILED
+    restless = [str(number) for number in range(40)]
+    found = rates.compare(restless, restless[::-1], restless[1:] + restless[:1])
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "nothing could have been seen" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("cases: [{id: a, colour: red}]", "no case has colour"),
+        ("cases: [{id: a, modes: [sideways]}]", "not sideways"),
+        ("cases: [{id: a}, {id: a}]", "two cases are called a"),
+        ("cases: [{about: nothing}]", "has no id"),
+        ("cases: [{id: a, fault: {explode: 1}}]", "no such fault"),
+        ("[", "not a family"),
+        ("nothing: 1", "not a family"),
+    ],
+)
+def test_a_family_that_is_wrong_says_where(tmp_path: Path, text: str, match: str) -> None:
+    (tmp_path / "wrong.yaml").write_text(text)
+    with pytest.raises(SignoffError, match=match) as raised:
+        cases.load(tmp_path)
+    assert "wrong.yaml" in str(raised.value)
+
+
+def test_the_suites_own_data_is_well_formed() -> None:
+    chosen = cases.runs(cases.load())
+    assert len(chosen) >= 120
+    assert len({run.id for run in chosen}) == len(chosen)
+    known = Knowledge.read()
+    for entry in (*known.allowances, *known.defects):
+        assert any(entry.covers(run.id, "1.80.16") for run in chosen), f"{entry.id} speaks of no run"
+    with pytest.raises(SignoffError, match="no case run is called"):
+        cases.runs(cases.load(), ["nothing.*"])

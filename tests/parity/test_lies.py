@@ -1,0 +1,199 @@
+"""Each lie is caught, under its class and at its path; honesty is not."""
+
+import json
+from typing import NamedTuple
+
+import pytest
+
+from signoff.parity.judge import Class
+from signoff.parity.knowledge import matches
+from tests.doubles.liar import DONE, Events, Lie, add_to, chunk, drop, each_chunk, put, rename
+from tests.parity.conftest import Bench
+
+PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
+ERROR, MODELS = "chat.unknown-model/*", "models.list/*"
+CONTENT, FINISH = "body.choices[].message.content", "body.choices[].finish_reason"
+DEFECT, RELOCATED, NORMALISED = Class.DEFECT, Class.RELOCATED, Class.NORMALISED
+
+
+class Told(NamedTuple):
+    """A lie, the run that it is told in, and the path and class at which it has to show."""
+
+    lie: Lie
+    run: str
+    path: str
+    verdict: Class = DEFECT
+
+
+def swapped(events: Events) -> Events:
+    return [events[0], events[2], events[1], *events[3:]]
+
+
+def merged_wrongly(events: Events) -> Events:
+    """Two deltas in one, the later one first."""
+    first, second = json.loads(events[1]), json.loads(events[2])
+    first["choices"][0]["delta"]["content"] = (
+        second["choices"][0]["delta"]["content"] + first["choices"][0]["delta"]["content"]
+    )
+    return [events[0], json.dumps(first), *events[3:]]
+
+
+def buffered(events: Events) -> Events:
+    """All the text in the last chunk that has any."""
+    parsed = [json.loads(data) for data in events if data != DONE]
+    said = [each for each in parsed if each["choices"]]
+    said[-1]["choices"][0]["delta"]["content"] = "".join(each["choices"][0]["delta"]["content"] for each in said)
+    return [json.dumps(each) for each in (said[0], said[-1], *(each for each in parsed if not each["choices"]))] + [
+        DONE
+    ]
+
+
+def usage_first(events: Events) -> Events:
+    usage = next(data for data in events if '"usage"' in data)
+    return [usage, *(data for data in events if data != usage)]
+
+
+def truncated_as_success(events: Events) -> Events:
+    last = json.loads(events[2])
+    last["choices"][0]["finish_reason"] = "stop"
+    return [*events[:2], json.dumps(last), DONE]
+
+
+def content_after_finish(events: Events) -> Events:
+    late = json.loads(events[1])
+    return [*events[:-2], json.dumps(late), *events[-2:]]
+
+
+LIES = {
+    # a plain answer
+    "a letter more": Told(Lie(body=add_to("choices.0.message.content", "!")), PLAIN, CONTENT),
+    "text left out": Told(Lie(body=put("choices.0.message.content", "")), PLAIN, CONTENT),
+    "text is null": Told(Lie(body=put("choices.0.message.content", None)), PLAIN, CONTENT),
+    "text is a list": Told(Lie(body=put("choices.0.message.content", ["a"])), PLAIN, CONTENT),
+    "text dropped": Told(Lie(body=drop("choices.0.message.content")), PLAIN, CONTENT),
+    "text renamed": Told(Lie(body=rename("choices.0.message.content", "text")), PLAIN, CONTENT),
+    "role dropped": Told(Lie(body=drop("choices.0.message.role")), PLAIN, "body.choices[].message.role"),
+    "role changed": Told(Lie(body=put("choices.0.message.role", "user")), PLAIN, "body.choices[].message.role"),
+    "finish_reason swapped": Told(Lie(body=put("choices.0.finish_reason", "content_filter")), PLAIN, FINISH),
+    "finish_reason is null": Told(Lie(body=put("choices.0.finish_reason", None)), PLAIN, FINISH),
+    "finish_reason dropped": Told(Lie(body=drop("choices.0.finish_reason")), PLAIN, FINISH),
+    "finish_reason unknown": Told(
+        Lie(body=put("choices.0.finish_reason", "abort")), PLAIN, "schema.$.choices[].finish_reason"
+    ),
+    "another digit of usage": Told(Lie(body=add_to("usage.prompt_tokens", 1)), PLAIN, "body.usage.prompt_tokens"),
+    "another total": Told(Lie(body=add_to("usage.total_tokens", -1)), PLAIN, "body.usage.total_tokens"),
+    "usage as text": Told(Lie(body=put("usage.completion_tokens", "8")), PLAIN, "body.usage.completion_tokens"),
+    "usage dropped": Told(Lie(body=drop("usage")), PLAIN, "body.usage"),
+    "id dropped": Told(Lie(body=drop("id")), PLAIN, "body.id"),
+    "id empty": Told(Lie(body=put("id", "")), PLAIN, "body.id"),
+    "id a number": Told(Lie(body=put("id", 7)), PLAIN, "body.id"),
+    "another object": Told(Lie(body=put("object", "text_completion")), PLAIN, "body.object"),
+    "created as text": Told(Lie(body=put("created", "now")), PLAIN, "body.created"),
+    "created dropped": Told(Lie(body=drop("created")), PLAIN, "body.created"),
+    "another model": Told(Lie(body=put("model", "gpt-4")), PLAIN, "body.model"),
+    "no choices": Told(Lie(body=drop("choices")), PLAIN, "body.choices"),
+    "choices empty": Told(Lie(body=put("choices", [])), PLAIN, "body.choices[]"),
+    "a choice twice": Told(Lie(body=lambda body: body["choices"].append(body["choices"][0])), PLAIN, "body.choices[]"),
+    "another index": Told(Lie(body=put("choices.0.index", 1)), PLAIN, "body.choices[].index"),
+    "a tool call invented": Told(
+        Lie(body=put("choices.0.message.tool_calls", [{"id": "x", "type": "function", "function": {"name": "rm"}}])),
+        PLAIN,
+        "body.choices[].message.tool_calls",
+    ),
+    "another status": Told(Lie(status=201), PLAIN, "status"),
+    "an error instead": Told(Lie(status=500), PLAIN, "client.outcome"),
+    "another content type": Told(Lie(headers={"Content-Type": "text/plain"}), PLAIN, "headers.content-type"),
+    "a page instead": Told(Lie(raw=lambda text: "<html></html>"), PLAIN, "body"),
+    "half a body": Told(Lie(raw=lambda text: text[: len(text) // 2]), PLAIN, "complete"),
+    "broken off": Told(Lie(cuts=True), PLAIN, "complete"),
+    # what other classes are for
+    "a null left out": Told(
+        Lie(body=drop("choices.0.message.annotations")), PLAIN, "body.choices[].message.annotations", NORMALISED
+    ),
+    "a field of its own": Told(Lie(body=put("gateway", "me")), PLAIN, "body.gateway", NORMALISED),
+    "an extension lost": Told(Lie(body=drop("data.0.max_model_len")), MODELS, "body.data[].max_model_len", RELOCATED),
+    "an extension moved": Told(
+        Lie(body=rename("data.0.max_model_len", "context")), MODELS, "body.data[].max_model_len", RELOCATED
+    ),
+    "a model renamed": Told(Lie(body=put("data.0.id", "other")), MODELS, "body.data[].id"),
+    # the request
+    "a parameter dropped": Told(Lie(request=drop("temperature")), PLAIN, "request.body.temperature"),
+    "a parameter renamed": Told(Lie(request=rename("seed", "random_seed")), PLAIN, "request.body.seed"),
+    "a parameter added": Told(Lie(request=put("top_k", 1)), PLAIN, "request.body.top_k"),
+    "a parameter changed": Told(Lie(request=put("max_tokens", 11)), PLAIN, "request.body.max_tokens"),
+    "a parameter retyped": Told(Lie(request=put("seed", "7")), PLAIN, "request.body.seed"),
+    "a message edited": Told(
+        Lie(request=put("messages.0.content", "Name a bird")), PLAIN, "request.body.messages[].content"
+    ),
+    "asked twice": Told(Lie(calls=2), PLAIN, "request.calls"),
+    "the client's key": Told(Lie(leaks_key=True), PLAIN, "request.headers.authorization"),
+    # an error
+    "another error status": Told(Lie(status=400), ERROR, "status"),
+    "an error as success": Told(Lie(status=200), ERROR, "status"),
+    "another message": Told(Lie(body=put("error.message", "no")), ERROR, "body.error.message"),
+    "type lost": Told(Lie(body=drop("error.type")), ERROR, "body.error.type"),
+    "type null": Told(Lie(body=put("error.type", None)), ERROR, "schema.$.error.type"),
+    "code changed": Told(Lie(body=put("error.code", 500)), ERROR, "body.error.code"),
+    "an error as text": Told(Lie(body=put("error", "not found")), ERROR, "body.error"),
+    # a stream
+    "a letter more, streamed": Told(Lie(events=chunk(1, add_to("choices.0.delta.content", "!"))), STREAMED, CONTENT),
+    "a chunk twice": Told(Lie(events=lambda events: [*events[:2], *events[1:]]), STREAMED, CONTENT),
+    "a chunk lost": Told(Lie(events=lambda events: [events[0], *events[2:]]), STREAMED, CONTENT),
+    "two chunks swapped": Told(Lie(events=swapped), STREAMED, CONTENT),
+    "two chunks merged wrongly": Told(Lie(events=merged_wrongly), STREAMED, CONTENT),
+    "all in one chunk": Told(Lie(events=buffered), STREAMED, "stream.buffered"),
+    "no [DONE]": Told(Lie(events=lambda events: events[:-1]), STREAMED, "complete"),
+    "[DONE] twice": Told(Lie(events=lambda events: [*events, DONE]), STREAMED, "schema.$[]"),
+    "finish_reason swapped, streamed": Told(
+        Lie(events=chunk(-3, put("choices.0.finish_reason", "content_filter"))), STREAMED, FINISH
+    ),
+    "no finish_reason": Told(Lie(events=chunk(-3, put("choices.0.finish_reason", None))), STREAMED, "complete"),
+    "finish_reason left out": Told(
+        Lie(events=chunk(1, drop("choices.0.finish_reason"))), STREAMED, "chunks[].choices[].finish_reason"
+    ),
+    "text after the end": Told(Lie(events=content_after_finish), STREAMED, "schema.$[].choices[]"),
+    "truncated": Told(Lie(events=lambda events: events[:3]), STREAMED, "complete"),
+    "truncated as success": Told(Lie(events=truncated_as_success), STREAMED, CONTENT),
+    "usage lost": Told(Lie(events=lambda events: [*events[:-2], DONE]), STREAMED, "body.usage"),
+    "another digit, streamed": Told(
+        Lie(events=chunk(-2, add_to("usage.completion_tokens", 1))), STREAMED, "body.usage.completion_tokens"
+    ),
+    "usage first": Told(Lie(events=usage_first), STREAMED, "schema.$[]"),
+    "the id changes": Told(Lie(events=chunk(2, put("id", "chatcmpl-x"))), STREAMED, "schema.$[].id"),
+    "the model changes": Told(Lie(events=chunk(2, put("model", "other"))), STREAMED, "chunks[].model"),
+    "another object, streamed": Told(
+        Lie(events=each_chunk(put("object", "chat.completion"))), STREAMED, "chunks[].object"
+    ),
+    "no role": Told(Lie(events=chunk(0, drop("choices.0.delta.role"))), STREAMED, "body.choices[].message.role"),
+    "half a chunk": Told(Lie(events=lambda events: [events[0], events[1][:40], *events[2:]]), STREAMED, CONTENT),
+    "an error in mid-stream": Told(
+        Lie(events=lambda events: [*events[:2], '{"error": {"message": "gone"}}', DONE]), STREAMED, "complete"
+    ),
+    "created left out of a chunk": Told(Lie(events=chunk(1, drop("created"))), STREAMED, "chunks[].created"),
+    "another index, streamed": Told(
+        Lie(events=each_chunk(put("choices.0.index", 1))), STREAMED, "body.choices[].index"
+    ),
+    "not streamed": Told(Lie(headers={"Content-Type": "application/json"}), STREAMED, "headers.content-type"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_is_caught(bench: Bench, name: str) -> None:
+    told = LIES[name]
+    (result,) = bench.ask(told.run, lie=told.lie)
+    classes = {
+        each.verdict for each in result.differences if matches(each.difference.path, [told.path.replace("[]", "[]")])
+    }
+    assert classes == {told.verdict}, [each.to_record() for each in result.differences]
+    assert result.verdict is told.verdict, result.reason
+
+
+def test_there_are_forty_lies_and_more() -> None:
+    assert len(LIES) >= 40
+
+
+@pytest.mark.parametrize("_", range(10))
+def test_honesty_is_no_defect(bench: Bench, _: int) -> None:
+    results = bench.ask(PLAIN, STREAMED, ERROR, MODELS, "chat.dies/*")
+    assert {result.observation.run.id: result.verdict for result in results if result.differences} == {}
+    assert {result.verdict for result in results} == {Class.EQUAL}
