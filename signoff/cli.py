@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Hold the story's deployment for another program until that closes our standard input.
 
-    A kept cluster is used and left as it is, else one is started that ends with this. Writes one line of JSON to standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the
-    cluster's folder.
+    A kept cluster is used and left running, else one is started that ends with this. Writes one line of JSON to
+    standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the cluster's kubeconfig.
     """
     manifests = StoryManifests.read(options.manifests)
     closed = _interrupt_when_stdin_closes()

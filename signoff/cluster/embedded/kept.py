@@ -68,7 +68,7 @@ class Running:
     @property
     def age_seconds(self) -> float:
         """Since it was ready."""
-        return max(0.0, time.time() - self.facts["ready_at"])
+        return max(0.0, time.time() - float(self.facts["ready_at"]))
 
     @property
     def age(self) -> str:
