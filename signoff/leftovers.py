@@ -7,6 +7,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
+from kubernetes.dynamic.resource import ResourceList
 
 from signoff import limits
 from signoff.kube import FIELD_MANAGER, Kube
@@ -50,10 +51,10 @@ def _uncordon(kube: Kube) -> list[str]:
 def _kinds(kube: Kube) -> list[Any]:
     """Every kind of object in namespaces that can be deleted, each once."""
     found = {}
-    for resource in kube.dynamic.resources:
-        verbs = set(getattr(resource, "verbs", None) or ())
-        plain = resource.namespaced and "/" not in resource.name and not resource.kind.endswith("List")
-        if plain and resource.preferred and {"list", "delete"} <= verbs and resource.kind not in _LATER:
+    for resource in (each for same_kind in kube.dynamic.resources for each in same_kind):
+        if isinstance(resource, ResourceList) or not (resource.namespaced and resource.preferred):
+            continue
+        if {"list", "delete"} <= set(resource.verbs) and resource.kind not in _LATER:
             found[resource.kind] = resource
     return list(found.values())
 
