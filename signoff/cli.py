@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff import report, story
+from signoff.cluster.embedded import command
 from signoff.cluster.embedded.binaries import find_binaries
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import NAMES, open_cluster
@@ -39,8 +40,8 @@ def main(argv: list[str] | None = None) -> int:
 def serve(options: argparse.Namespace) -> int:
     """Hold the story's deployment for another program until that closes our standard input.
 
-    Writes one line of JSON to standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the
-    cluster's folder.
+    A kept cluster is used and left running, else one is started that ends with this. Writes one line of JSON to
+    standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the cluster's kubeconfig.
     """
     manifests = StoryManifests.read(options.manifests)
     closed = _interrupt_when_stdin_closes()
@@ -115,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
         "serve", help="hold the deployment until standard input closes", description=serve.__doc__
     )
     serving.add_argument("--cluster", choices=NAMES, default="embedded", help="where to deploy (default: embedded)")
-    serving.add_argument("--attach", type=Path, metavar="DIR", help="use the running embedded cluster of this folder")
+    serving.add_argument(
+        "--attach", type=Path, metavar="NAME", help="use this running embedded cluster (its name or its folder)"
+    )
     serving.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
     serving.set_defaults(run=serve)
     preparing = commands.add_parser(
@@ -127,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
     drawing.set_defaults(run=draw_report)
     parity.add_to(commands)
+    command.add_to(commands)
     return parser
 
 

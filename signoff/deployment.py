@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from signoff import limits, prober, story
+from signoff import leftovers, limits, prober, story
 from signoff.cluster.base import Cluster
 from signoff.console import progress
 from signoff.kube import Kube, is_ready
@@ -50,7 +50,15 @@ class Deployment:
                 self.kube.wait_for_namespace(manifest.body["metadata"]["name"])
 
     def start_both(self) -> None:
-        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for."""
+        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for.
+
+        On a cluster that was there before, what earlier runs left is cleared away first, LiteLLM itself included.
+        """
+        if self.cluster.reused:
+            done = leftovers.clear(self.kube, story.NAMESPACE, stays=self.manifests.backend)
+            self.record("leftovers", done=done)
+            if done:
+                progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
         self.apply(self.manifests.backend)
         self.apply(self.manifests.gateway)

@@ -9,6 +9,7 @@ from typing import Any
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.discovery import LazyDiscoverer
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
 
 from signoff import limits
@@ -26,6 +27,17 @@ HOPELESS_REASONS = {
     "CreateContainerError",
     "CreateContainerConfigError",
 }
+
+
+class _Discoverer(LazyDiscoverer):  # type: ignore[misc]
+    """Reads the API's kinds anew each time.
+
+    The library keeps them in a file of the temporary folder, named after the server's address: it would outlive the
+    cluster, and be believed by the next one that happens to have the address.
+    """
+
+    def _write_cache(self) -> None:
+        return
 
 
 class Kube:
@@ -84,7 +96,7 @@ class Kube:
     def dynamic(self) -> DynamicClient:
         """The dynamic client; made on first use, since it reads the API's whole discovery."""
         if self._dynamic is None:
-            self._dynamic = DynamicClient(self._client)
+            self._dynamic = DynamicClient(self._client, cache_file="/dev/null/none", discoverer=_Discoverer)
         return self._dynamic
 
     def _resource(self, api_version: str, kind: str) -> Any:

@@ -78,11 +78,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=env("SIGNOFF_CLUSTER", "embedded"),
         help="where to run: embedded (needs no preparation), kind, or existing (default: SIGNOFF_CLUSTER or embedded)",
     )
-    group.addoption("--attach", metavar="DIR", help="use the running cluster, embedded or kind, whose folder this is")
+    group.addoption(
+        "--attach", metavar="DIR", help="use the running cluster, embedded (or its name) or kind, whose folder this is"
+    )
     group.addoption(
         "--keep-cluster",
         action="store_true",
         help="leave the cluster running at the end and say how to use and remove it",
+    )
+    group.addoption(
+        "--fresh-cluster", action="store_true", help="start a new cluster even where a kept one could be used"
     )
     group.addoption(
         "--manifests", metavar="DIR", default=str(MANIFESTS), help="folder with litellm/ and vllm/ (default: manifests)"

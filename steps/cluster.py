@@ -31,7 +31,8 @@ def cluster(request: pytest.FixtureRequest, manifests: StoryManifests, evidence:
     """The cluster of this run; what the run started ends with it."""
     option = request.config.getoption
     attach = Path(option("--attach")) if option("--attach") else None
-    opened = open_cluster(option("--cluster"), attach, manifests.images, keep=option("--keep-cluster"))
+    keep, fresh = option("--keep-cluster"), option("--fresh-cluster")
+    opened = open_cluster(option("--cluster"), attach, manifests.images, keep=keep, fresh=fresh)
     try:
         evidence.record("cluster", **asdict(opened.facts()))
         yield opened

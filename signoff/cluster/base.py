@@ -25,6 +25,8 @@ class Cluster(Protocol):
     """What `--attach` names."""
     tunnelled: bool
     """Whether `service_url` leads through a tunnel that adds to latency, which is then timed inside the cluster."""
+    reused: bool
+    """Whether earlier runs may have left something on it that this one must clear away; never so on a person's own."""
 
     def facts(self) -> ClusterFacts:
         """Versions and sizes for the report."""

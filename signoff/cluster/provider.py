@@ -11,12 +11,18 @@ NAMES = ("embedded", "kind", "existing")
 
 
 def open_cluster(
-    name: str, attach: Path | None = None, images: Mapping[str, Collection[str]] | None = None, *, keep: bool = False
+    name: str,
+    attach: Path | None = None,
+    images: Mapping[str, Collection[str]] | None = None,
+    *,
+    keep: bool = False,
+    fresh: bool = False,
 ) -> Cluster:
-    """Start the cluster of this name, or attach to the running one whose folder is `attach`.
+    """Open the cluster of this name: one that is kept for reuse unless it has to be `fresh`, else one started now.
 
-    `images` are those that pods will ask for, with the nodes that these may run on: a cluster that can starts with
-    them at once. One that is to be kept is left running by its `close()`.
+    `attach` is the folder of the running one to use instead (or the name of an embedded one). `images` are those that
+    pods will ask for, with the nodes that these may run on: a cluster that can starts with them at once. One that is
+    to be kept is left running by its `close()`.
 
     Raises:
         SignoffError: it cannot be started, or there is no such provider yet.
@@ -32,4 +38,6 @@ def open_cluster(
             where=f"--cluster {name}",
             hint="leave --cluster out: the embedded cluster needs no preparation",
         )
-    return EmbeddedCluster.attach(attach) if attach else EmbeddedCluster.start(images=list(images))
+    if attach:
+        return EmbeddedCluster.attach(attach)
+    return (None if fresh else EmbeddedCluster.reuse()) or EmbeddedCluster.start(images=list(images), keep=keep)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from signoff.cluster.embedded import clusters_dir
+from signoff.cluster.embedded.kept import clusters_dir
 from signoff.paths import MANIFESTS, ROOT
 from tests.embedded.conftest import processes_of, wait_for
 from tests.processes import start
@@ -18,7 +18,7 @@ FEATURE = "features/deploy.feature"
 
 
 def run_features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "pytest", FEATURE, "--reports", str(reports), *arguments]
+    command = [sys.executable, "-m", "pytest", FEATURE, "--fresh-cluster", "--reports", str(reports), *arguments]
     return start(command, ROOT)
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.cluster.embedded.processes import start_time
+from signoff.cluster.embedded.processes import descendants, start_time
 from signoff.cluster.embedded.sweep import short_path
 from signoff.errors import SignoffError
 from signoff.kube import Kube
@@ -88,10 +88,16 @@ def test_a_cluster_ends_with_its_owner(number: signal.Signals) -> None:
     assert not short_path(folder).is_symlink()
 
 
+def guardians(supervisor: int, folder: Path) -> list[int]:
+    """The only child of a supervisor that does not carry the cluster's mark."""
+    return [pid for pid in descendants(supervisor) if pid not in processes_of(folder)]
+
+
 def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: EmbeddedCluster) -> None:
     owner, folder, supervisor = started_owner()
     os.kill(owner.pid, signal.SIGSTOP)
-    os.kill(supervisor, signal.SIGKILL)
+    for each in (*guardians(supervisor, folder), supervisor):
+        os.kill(each, signal.SIGKILL)
     wait_for("its end", lambda: start_time(supervisor) is None)
     said: list[str] = []
     EmbeddedCluster.start(lambda subject, text: said.append(text)).close()

@@ -4,7 +4,9 @@ Imported by every process of the cluster, so it imports little itself.
 """
 
 import json
+import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -15,76 +17,123 @@ from typing import IO, Any
 
 from signoff import console
 from signoff.cluster.base import ClusterFacts
+from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.errors import SignoffError
 from signoff.limits import PROCESS_EXIT
-from signoff.paths import cache_dir
 
 _SUBJECT = "cluster"
 Progress = Callable[[str, str], None]
 
 
-def clusters_dir() -> Path:
-    """The folder that holds one folder for each running cluster."""
-    return cache_dir() / "clusters"
-
-
 class EmbeddedCluster:
-    """A running embedded cluster, from `start` or `attach`; `close()` ends it only if this object started it."""
+    """A running embedded cluster; `close()` ends it only if this object started it and did not `keep()` it."""
 
     capabilities = frozenset({"cordon", "scale-backend", "own-nodes"})
     tunnelled = False
 
-    def __init__(self, started: dict[str, Any], supervisor: subprocess.Popen[str] | None) -> None:
+    def __init__(
+        self, started: dict[str, Any], supervisor: subprocess.Popen[str] | None = None, lease: IO[str] | None = None
+    ) -> None:
         self.dir = Path(started["dir"])
         self.kubeconfig = Path(started["kubeconfig"])
         self.supervisor_pid: int = started["supervisor_pid"]
+        self.reused = supervisor is None
         self._started = started
         self._supervisor = supervisor
+        self._lease = lease
+        self._to_keep = False
 
     @classmethod
     def start(
         cls,
         progress: Progress = console.progress,
         *,
+        name: str | None = None,
         images: Sequence[str] = (),
         keep_logs: Path | None = None,
-        detached: bool = False,
+        keep: bool = False,
     ) -> "EmbeddedCluster":
         """Start a cluster and return once its nodes are Ready.
 
-        It ends with `close()`, and by itself when this process dies; one that is `detached` only by SIGTERM to its
-        supervisor. `keep_logs` names a folder for its logs; `images` are prepared side by side with it.
+        It ends with `close()`, unless it is to be kept, and by itself when this process dies before. `name` takes the
+        place of a random one. `keep_logs` names a folder for its logs; `images` are prepared side by side with it.
 
         Raises:
-            SignoffError: a program is missing or died, or it took too long.
+            SignoffError: a program is missing or died, it took too long, or there is a cluster of this name.
         """
         arguments = [argument for image in images for argument in ("--image", image)]
-        arguments += [*(["--detached"] if detached else []), *(["--keep-logs", str(keep_logs)] if keep_logs else [])]
-        return cls(*_start(arguments, progress, detached=detached))
+        arguments += ["--keep-logs", str(keep_logs)] if keep_logs else []
+        started = cls(*_start(clusters_dir() / (name or secrets.token_hex(4)), arguments, progress))
+        started._to_keep = keep
+        return started
 
     @classmethod
     def attach(cls, cluster: Path) -> "EmbeddedCluster":
-        """Use a cluster that is already running; `close()` leaves it so.
+        """Use the running cluster of this folder or, as `signoff cluster status` shows it, name; `close()` leaves it.
 
         Raises:
             SignoffError: no cluster runs there, or it is still starting.
         """
-        facts = cluster / "cluster.json"
-        if supervisor_of(cluster) is None or not facts.exists():
-            raise SignoffError("no embedded cluster runs there", where=str(cluster), hint="start one, or name another")
-        return cls(json.loads(facts.read_text()), None)
+        folder = cluster if cluster.is_dir() else clusters_dir() / cluster
+        facts = folder / FACTS_FILE
+        if supervisor_of(folder) is None or not facts.exists():
+            hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
+            raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
+        return cls(json.loads(facts.read_text()))
+
+    @classmethod
+    def reuse(cls, progress: Progress = console.progress) -> "EmbeddedCluster | None":
+        """Take the newest kept cluster that this code started and nobody uses, until `close()`, which leaves it."""
+        for kept in (each for each in running() if each.kept):
+            if not kept.fits:
+                progress(_SUBJECT, f"the kept cluster {kept.name} is left alone: other code or settings started it")
+            elif lease := kept.lease():
+                progress(_SUBJECT, f"using the kept cluster {kept.name}, up for {kept.age} ({kept.dir})")
+                return cls(kept.facts, lease=lease)
+            else:
+                progress(_SUBJECT, f"the kept cluster {kept.name} is in use by {kept.user}")
+        return None
+
+    def keep(self) -> None:
+        """Leave the cluster running for others until `signoff cluster down`, and say how to use and remove it.
+
+        Raises:
+            SignoffError: it has ended meanwhile.
+        """
+        supervisor = self._supervisor
+        if supervisor is None:
+            return  # whoever started it decides
+        assert supervisor.stdin is not None
+        assert supervisor.stdout is not None
+        try:
+            supervisor.stdin.write(KEEP)
+            supervisor.stdin.flush()
+            kept = any("kept" in json.loads(line) for line in supervisor.stdout)
+        except OSError:
+            kept = False
+        if not kept:
+            raise SignoffError("the embedded cluster has ended by itself, so it cannot be kept", where=str(self.dir))
+        supervisor.stdin.close()
+        supervisor.stdout.close()
+        supervisor.returncode = 0  # it is on its own now: Python need not warn that it still runs
+        self._supervisor = None
+
+        from signoff.cluster.embedded.guide import how_to_use
+
+        name = self.dir.name
+        console.progress(_SUBJECT, f"left running as {name}\n{how_to_use(name, self.kubeconfig)}")
 
     def facts(self) -> ClusterFacts:
         """Versions, phases of the start in seconds, and where it is."""
-        kept = ("dir", "server", "etcd_version", "slot", "supervisor_pid")
+        told = ("dir", "server", "etcd_version", "slot", "supervisor_pid")
         return ClusterFacts(
             provider="embedded",
             kubernetes_version=self._started["kubernetes_version"],
             nodes=tuple(self._started["nodes"]),
-            start_seconds=dict(self._started["start_seconds"]),
-            details={name: self._started[name] for name in kept},
+            start_seconds={} if self.reused else dict(self._started["start_seconds"]),
+            details={"reused": self.reused, **{name: self._started[name] for name in told}},
         )
 
     def service_url(self, namespace: str, name: str, port: int) -> str:
@@ -118,22 +167,47 @@ class EmbeddedCluster:
         return SignoffError("the embedded cluster has ended by itself", where=str(self.dir))
 
     def close(self) -> None:
-        """End the cluster if this object started it (at most 2 s), and remove all of it."""
+        """End the cluster if this object started it (at most 2 s), and remove all of it; or leave one to be kept."""
+        if self._to_keep:
+            self.keep()
         if self._supervisor is not None:
             _end(self._supervisor, self.dir)
             self._supervisor = None
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
 
 
-def _start(
-    arguments: list[str], progress: Progress, *, detached: bool
-) -> tuple[dict[str, Any], subprocess.Popen[str] | None]:
+def end(cluster: Running) -> None:
+    """End a kept cluster that another process has started (at most 2 s), and remove all of it.
+
+    Raises:
+        SignoffError: something in its folder cannot be removed.
+    """
+    pid = cluster.facts["supervisor_pid"]
+    try:
+        supervisor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if supervisor_of(cluster.dir) == pid:  # the number was not given to another process meanwhile
+            signal.pidfd_send_signal(supervisor, signal.SIGTERM)
+            if not select.select([supervisor], [], [], PROCESS_EXIT.seconds)[0]:
+                signal.pidfd_send_signal(supervisor, signal.SIGKILL)
+                select.select([supervisor], [], [])
+    finally:
+        os.close(supervisor)
+    if cluster.dir.exists():
+        sweep(cluster.dir.parent)
+
+
+def _start(cluster: Path, arguments: list[str], progress: Progress) -> tuple[dict[str, Any], subprocess.Popen[str]]:
     """Run a supervisor until it says that the cluster is ready."""
     for swept in sweep(clusters_dir()):
         progress(_SUBJECT, f"cleared away {swept.name}, which a killed run had left")
-    cluster = clusters_dir() / secrets.token_hex(4)
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "signoff.cluster.embedded.supervisor", "--dir", cluster, *arguments],
-        stdin=subprocess.DEVNULL if detached else subprocess.PIPE,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a Ctrl-C is for this process; the supervisor notices the end of its stdin
@@ -144,7 +218,7 @@ def _start(
     except BaseException:
         _end(supervisor, cluster)
         raise
-    return facts, None if detached else supervisor
+    return facts, supervisor
 
 
 def _follow(lines: IO[str], progress: Progress) -> dict[str, Any]:

@@ -154,3 +154,17 @@ def marked() -> Iterator[tuple[int, Path]]:
         for entry in environment.split(b"\0"):
             if entry.startswith(prefix):
                 yield pid, Path(os.fsdecode(entry[len(prefix) :]))
+
+
+def memory_of(root: int) -> float:
+    """Megabytes of a process and all below it: the sum of PSS, so that pages which several share count once."""
+    return sum(_pss_kilobytes(pid) for pid in (root, *descendants(root))) * 1024 / 1e6
+
+
+def _pss_kilobytes(pid: int) -> int:
+    """Proportional set size (proc_pid_smaps(5)); 0 for a process that has ended meanwhile."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

@@ -1,9 +1,10 @@
 """The process that owns a cluster: `python -m signoff.cluster.embedded.supervisor --dir DIR`.
 
 It starts the control plane, the node agent and the service proxy, and ends them all, within `limits.CLUSTER_DOWN`, when
-its owner dies (end of file on stdin), on SIGTERM, or when one of them dies. On stdout it writes one JSON object a line:
-{"progress": text, "subject": optional}, {"phase": name, "seconds": duration}, then {"ready": facts} or
-{"error": {what, where, hint}}.
+its owner dies (end of file on stdin), on SIGTERM, or when one of them dies. The line "keep" on stdin has it live on
+without its owner. On stdout it writes one JSON object a line: {"progress": text, "subject": optional},
+{"phase": name, "seconds": duration}, then {"ready": facts} or {"error": {what, where, hint}}; {"kept": true} answers
+"keep". Should it be killed itself, its guardian clears away the cluster.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import select
 import shutil
 import signal
 import sys
@@ -24,6 +26,7 @@ from typing import Any
 from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
 from signoff.cluster.embedded.images import Images
+from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, KEPT_FILE, fingerprint
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import write_private
 from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
@@ -34,7 +37,6 @@ from signoff.limits import NODES_READY
 from signoff.paths import cache_dir
 from signoff.story import GPU_NODE, NODES
 
-FACTS_FILE = "cluster.json"
 _REAP_EVERY_SECONDS = 5
 
 
@@ -72,6 +74,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     """
     phases = Phases()
     start = time.monotonic()
+    print_of_code = fingerprint()
     # The node agent asks for each image again, and waits for the one being prepared; it also reports what fails.
     preparing = [asyncio.create_task(asyncio.to_thread(_prepare, image)) for image in images]
     binaries = await asyncio.to_thread(find_binaries, lambda text: tell(progress=text))
@@ -97,6 +100,9 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "nodes": list(nodes),
         "start_seconds": phases.seconds,
         "supervisor_pid": os.getpid(),
+        "owner_pid": os.getppid(),
+        "ready_at": time.time(),
+        "fingerprint": print_of_code,
         "pids": children.pids,
     }
     write_private(cluster / FACTS_FILE, json.dumps(facts, indent=2).encode())
@@ -168,16 +174,13 @@ async def _are_ready(api: KubeApi, nodes: tuple[str, ...]) -> bool:
     return ready >= set(nodes)
 
 
-async def _supervise(
-    cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str], detached: bool
-) -> SignoffError | None:
+async def _supervise(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str]) -> SignoffError | None:
     """Run the cluster until it fails (the error) or is told to end (None)."""
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, told_to_end.set)
     loop.add_signal_handler(signal.SIGINT, told_to_end.set)
-    if not detached:
-        loop.add_reader(sys.stdin.fileno(), _on_stdin, told_to_end)
+    loop.add_reader(sys.stdin.fileno(), _on_stdin, cluster, told_to_end)
     running, ending = (
         asyncio.create_task(run(cluster, nodes=nodes, images=images)),
         asyncio.create_task(told_to_end.wait()),
@@ -192,9 +195,22 @@ async def _supervise(
     return SignoffError(f"the embedded cluster failed: {type(error).__name__}: {error}")
 
 
-def _on_stdin(told_to_end: asyncio.Event) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
+def _on_stdin(cluster: Path, told_to_end: asyncio.Event) -> None:
+    said = os.read(sys.stdin.fileno(), 4096).decode()
+    if said == KEEP:
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        (cluster / KEPT_FILE).touch()
+        tell(kept=True)
+        _let_go_of_the_terminal()
+    elif not said:
         told_to_end.set()
+
+
+def _let_go_of_the_terminal() -> None:
+    """Close what was inherited: who reads the owner's output from a pipe would else wait for this process too."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
 
 
 async def _reap_adopted() -> None:
@@ -215,11 +231,11 @@ def main() -> None:
     """Supervise one cluster; exit code 0 when it was told to end, 1 when it failed."""
     parser = argparse.ArgumentParser(description="Supervise one embedded cluster.")
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's folder, which must not exist")
-    parser.add_argument("--detached", action="store_true", help="live on when stdin ends; SIGTERM ends the cluster")
     parser.add_argument("--keep-logs", type=Path, help="copy the logs to this folder at the end")
     parser.add_argument("--control-plane-only", action="store_true", help="start no nodes")
     parser.add_argument("--image", action="append", default=[], help="prepare this image meanwhile")
     options = parser.parse_args()
+    start_guardian(options.dir.parent)
     become_subreaper()
     # At the end all children are reaped here, which asyncio's watcher of children would warn of.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
@@ -227,17 +243,43 @@ def main() -> None:
     try:
         sweep(options.dir.parent)
         make_cluster_dir(options.dir)
+    except SignoffError as early:
+        _tell_error(early)
+        kill_descendants(os.getpid())
+        os._exit(1)
+    try:
         nodes = () if options.control_plane_only else NODES
         # Not asyncio.run, which would wait for the thread that builds.
-        error = asyncio.new_event_loop().run_until_complete(
-            _supervise(options.dir, nodes=nodes, images=options.image, detached=options.detached)
-        )
+        error = asyncio.new_event_loop().run_until_complete(_supervise(options.dir, nodes=nodes, images=options.image))
     except SignoffError as early:
         error = early
     if error:
-        tell(error={"what": error.what, "where": error.where, "hint": error.hint})
+        _tell_error(error)
     _take_down(options.dir, options.keep_logs)
     os._exit(1 if error else 0)  # not sys.exit, which would wait for a thread that still builds
+
+
+def _tell_error(error: SignoffError) -> None:
+    tell(error={"what": error.what, "where": error.where, "hint": error.hint})
+
+
+def start_guardian(clusters: Path) -> None:
+    """Fork a process that outlives this one just long enough to sweep, should it be killed.
+
+    The parent-death signal ends this process's children by itself, but not the children of theirs. The fork shares
+    its memory with this process, and dies with all other descendants where this one ends in order.
+    """
+    me = os.pidfd_open(os.getpid())
+    if os.fork():
+        os.close(me)
+        return
+    try:
+        os.setsid()
+        _let_go_of_the_terminal()
+        select.select([me], [], [])
+        sweep(clusters)
+    finally:
+        os._exit(0)
 
 
 def _take_down(cluster: Path, keep_logs: Path | None) -> None:

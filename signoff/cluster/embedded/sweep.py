@@ -1,5 +1,6 @@
 """Clear away what clusters left behind whose supervisor was killed."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -15,19 +16,30 @@ def make_cluster_dir(cluster: Path) -> None:
     """Make the folder of a cluster that this process supervises.
 
     It appears under its name together with its PID file: a sweep never meets one without.
+
+    Raises:
+        SignoffError: there is a cluster of this name already.
     """
     me = f"{os.getpid()} {start_time(os.getpid())}"
     unborn = cluster.with_name(f"{_UNBORN}{cluster.name}-{me.replace(' ', '-')}")
     cluster.parent.mkdir(parents=True, exist_ok=True)
     unborn.mkdir(mode=0o700)
     (unborn / PID_FILE).write_text(me)
-    unborn.rename(cluster)
+    try:
+        unborn.rename(cluster)
+    except OSError as error:
+        shutil.rmtree(unborn)
+        raise SignoffError(
+            f"there is a cluster called {cluster.name} already",
+            where=str(cluster),
+            hint=f"choose another name, or end that one: signoff cluster down {cluster.name}",
+        ) from error
     short_path(cluster).symlink_to(cluster)
 
 
 def short_path(cluster: Path) -> Path:
     """A short name of the cluster's folder, since a socket's path has at most 107 bytes (unix(7))."""
-    return Path("/tmp") / f"signoff-{cluster.name}"
+    return Path("/tmp") / f"signoff-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:8]}"
 
 
 def supervisor_of(cluster: Path) -> int | None:

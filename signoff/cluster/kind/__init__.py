@@ -46,7 +46,7 @@ class KindCluster:
     def __init__(self, kind: Path, folder: Path, *, owned: bool) -> None:
         self.dir, self.name = folder, folder.name
         self.kubeconfig = folder / "kubeconfig"
-        self._kind, self._owned = kind, owned
+        self._kind, self._owned, self.reused = kind, owned, not owned
         self._start_seconds: dict[str, float] = {}
         self._forwards: dict[tuple[str, str, int], ServiceForward] = {}
 

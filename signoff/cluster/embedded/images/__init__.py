@@ -6,6 +6,7 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
 
     images = ["ghcr.io/berriai/litellm"]   names without tag
     tag = '^v?(?P<version>[0-9.]+)$'       how a tag gives the version
+    moving = ["latest"]                    tags that stand for the newest version that the package index has
     version = "1.80.16"                    the one that requirements.lock is for
     requirements = ["litellm[proxy]=={version}"]
     entrypoint = ["litellm"]               `{recipe}` stands for the recipe's folder
@@ -21,19 +22,17 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uv
-
 from signoff import console
-from signoff.cluster.embedded.processes import dying_with
+from signoff.cluster.embedded.images import versions
 from signoff.errors import SignoffError
 
 BUILTIN = Path(__file__).parent
@@ -53,6 +52,7 @@ class Recipe:
     tag: str
     version: str
     entrypoint: tuple[str, ...]
+    moving: tuple[str, ...] = ("latest",)
     requirements: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
@@ -110,17 +110,19 @@ class Image:
 
 
 def split_reference(image: str) -> tuple[str, str]:
-    """Name and tag of an image reference; a digest is dropped.
+    """Name and tag of an image reference; beside a tag a digest is dropped, alone it takes the tag's place.
 
     >>> split_reference("localhost:5000/a/b:v1@sha256:00")
     ('localhost:5000/a/b', 'v1')
+    >>> split_reference("a/b@sha256:00")
+    ('a/b', 'sha256:00')
     >>> split_reference("docker.io/vllm/vllm-openai-cpu")
     ('vllm/vllm-openai-cpu', 'latest')
     """
-    image = image.split("@", 1)[0].removeprefix("docker.io/")
+    image, _, digest = image.removeprefix("docker.io/").partition("@")
     folder, _, last = image.rpartition("/")
     last, _, tag = last.partition(":")
-    return (f"{folder}/{last}" if folder else last), tag or "latest"
+    return (f"{folder}/{last}" if folder else last), tag or digest or "latest"
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -143,6 +145,7 @@ class Images:
     def __init__(self, cache: Path, progress: Callable[[str, str], None] = console.progress) -> None:
         self._root = cache / "images"
         self._progress = progress
+        self._newest_versions: dict[str, str] = {}
 
     def recipes(self) -> list[Recipe]:
         """The recipes of the folders that `SIGNOFF_RECIPES` names, then the suite's own."""
@@ -150,27 +153,43 @@ class Images:
         return [read_recipe(found.parent) for root in (*extra, BUILTIN) for found in sorted(root.glob("*/recipe.toml"))]
 
     def find(self, image: str) -> tuple[Recipe, str]:
-        """The recipe and version for an image reference.
+        """The recipe and version for an image reference; a moving tag is looked up in the package index.
 
         Raises:
             ImageError: no recipe has that name, or its tag names no version.
         """
         name, tag = split_reference(image)
         recipes = self.recipes()
-        for recipe in recipes:
-            if name in recipe.images:
-                if version := recipe.version_of(tag):
-                    return recipe, version
-                raise ImageError(
-                    f'the tag "{tag}" of {name} names no version',
-                    where=str(recipe.folder / "recipe.toml"),
-                    hint=f"name one whose form is {recipe.tag}, for version {recipe.version} say",
-                )
-        known = ", ".join(each for recipe in recipes for each in recipe.images)
+        recipe = next((each for each in recipes if name in each.images), None)
+        if recipe is None:
+            known = ", ".join(each for recipe in recipes for each in recipe.images)
+            raise ImageError(
+                f"no recipe for image {image}: the embedded cluster pulls nothing and knows {known}",
+                hint=f"add a folder with a recipe.toml to {BUILTIN}, or to a folder that {EXTRA} names",
+            )
+        if version := recipe.version_of(tag):
+            return recipe, version
+        if tag in recipe.moving:
+            return recipe, self._newest(recipe, tag)
         raise ImageError(
-            f"no recipe for image {image}: the embedded cluster pulls nothing and knows {known}",
-            hint=f"add a folder with a recipe.toml to {BUILTIN}, or to a folder that {EXTRA} names",
+            f'the tag "{tag}" of {name} names no version',
+            where=str(recipe.folder / "recipe.toml"),
+            hint=f"name one whose form is {recipe.tag}, for version {recipe.version} say",
         )
+
+    def _newest(self, recipe: Recipe, tag: str) -> str:
+        if not recipe.requirements:
+            return recipe.version
+        if recipe.name not in self._newest_versions:
+            found = versions.near(recipe.requirements, recipe.overrides, "")
+            if not found.version:
+                raise ImageError(
+                    f'the package index does not say which version of {recipe.name} the tag "{tag}" is: {found.said}',
+                    hint=f"name a version: {recipe.version} is the one that the suite is tested with",
+                )
+            self._newest_versions[recipe.name] = found.version
+            self._progress("images", f'the tag "{tag}" of {recipe.images[0]} is version {found.version} today')
+        return self._newest_versions[recipe.name]
 
     def prepare(self, reference: str) -> Image:
         """The image, built now if it is not in the cache. Blocks; another process building it is waited for.
@@ -233,12 +252,27 @@ class Images:
         wanted, overrides, lock = folder / "requirements.in", folder / "overrides.txt", folder / "requirements.lock"
         wanted.write_text("\n".join(recipe.requirements).format(version=image.version))
         overrides.write_text("\n".join(recipe.overrides))
-        _uv(
-            *("pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url", "--python", sys.executable),
-            *("--override", overrides, wanted, "-o", lock),
-            image=image,
-        )
+        try:
+            _uv(
+                *("pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url", "--python", sys.executable),
+                *("--override", overrides, wanted, "-o", lock),
+                image=image,
+            )
+        except ImageError as error:
+            raise ImageError(error.what, where=error.where, hint=_hint_near(image)) from error
         return lock
+
+
+def _hint_near(image: Image) -> str:
+    """The versions next to one that cannot be installed which can."""
+    recipe = image.recipe
+    with ThreadPoolExecutor() as pool:
+        either = pool.map(
+            lambda which: versions.near(recipe.requirements, recipe.overrides, which + image.version).version, "<>"
+        )
+    near = " and ".join(found for found in either if found)
+    tested = f"the suite is tested with {recipe.version}"
+    return f"the nearest versions that can be installed: {near}; {tested}" if near else tested
 
 
 def _check_disk(recipe: Recipe, folder: Path) -> None:
@@ -257,16 +291,12 @@ def _uv(*arguments: str | Path, image: Image) -> None:
     Raises:
         ImageError: it failed; with what uv said.
     """
-    command = [uv.find_uv_bin(), "--no-progress", "--no-config", *map(str, arguments)]
-    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=False, preexec_fn=dying_with(os.getpid())
-    )
+    done = versions.run_uv(*arguments)
     if done.returncode:
         raise ImageError(
             f"{image.recipe.name} {image.version} cannot be installed: {done.stderr.strip()[-1500:]}",
-            where=" ".join(command[3:6]),
-            hint=f"check that this version exists; the suite is tested with {image.recipe.version}",
+            where=f"uv {arguments[0]} {arguments[1]}",
+            hint=f"the suite is tested with {image.recipe.version}",
         )
 
 

@@ -1,0 +1,47 @@
+"""What a person needs to know to use a kept cluster, and to be rid of it."""
+
+import shlex
+from pathlib import Path
+
+from kubernetes.client.exceptions import ApiException
+
+from signoff.cluster.embedded.slot import to_loopback
+from signoff.kube import Kube
+
+
+def how_to_use(name: str, kubeconfig: Path) -> str:
+    """The lines to paste into a shell, and the URL of each Service on this machine."""
+    kube = Kube(kubeconfig)
+    return "\n".join(
+        [
+            f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}",
+            *(f"  {service}  {url}" for service, url in service_urls(kube)),
+            f"  pytest features/ and locust -f bench/ use it by themselves; signoff cluster down {name} ends it",
+        ]
+    )
+
+
+def service_urls(kube: Kube) -> list[tuple[str, str]]:
+    """Namespace/name and URL of each port of each Service that has an address of its own."""
+    found = []
+    for service in kube.core.list_service_for_all_namespaces().items:
+        address, name = service.spec.cluster_ip, f"{service.metadata.namespace}/{service.metadata.name}"
+        if address and address != "None" and name != "default/kubernetes":
+            found += [(name, f"http://{to_loopback(address)}:{port.port}") for port in service.spec.ports or []]
+    return found
+
+
+def nodes_and_pods(kubeconfig: Path) -> tuple[str, str]:
+    """How many nodes and how many pods are Ready of how many, such as ("3/3", "2/2"); "?" where nobody answers."""
+    try:
+        kube = Kube(kubeconfig)
+        nodes, pods = kube.core.list_node().items, kube.core.list_pod_for_all_namespaces().items
+    except (ApiException, OSError):
+        return "?", "?"
+    return _ready(nodes), _ready([pod for pod in pods if pod.status.phase not in ("Succeeded", "Failed")])
+
+
+def _ready(objects: list[object]) -> str:
+    conditions = [getattr(each, "status").conditions or [] for each in objects]  # noqa: B009
+    ready = [each for each in conditions if any(c.type == "Ready" and c.status == "True" for c in each)]
+    return f"{len(ready)}/{len(objects)}"

@@ -1,0 +1,51 @@
+"""Which versions there are, asked of the package index through uv: only those that can be installed count."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from signoff.cluster.embedded.processes import dying_with
+
+_PIN = "=={version}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """The version that the resolver chose; empty when there is none, and why."""
+
+    version: str
+    said: str
+
+
+def near(requirements: Sequence[str], overrides: Sequence[str], bound: str) -> Found:
+    """The version of the recipe's main package within `bound` ("<1.2", ">1.2", or "" for all) that is nearest to it.
+
+    It is the nearest one whose own requirements can be met as well, by Python's rules no pre-release.
+    """
+    main = requirements[0]
+    name = re.split(r"[\[=<>~! ]", main)[0]
+    asked = "\n".join([main.replace(_PIN, bound), *requirements[1:]])
+    with tempfile.TemporaryDirectory(prefix="signoff-") as folder:
+        wanted, overriding = Path(folder, "requirements.in"), Path(folder, "overrides.txt")
+        wanted.write_text(asked)
+        overriding.write_text("\n".join(overrides))
+        order = "lowest-direct" if bound.startswith(">") else "highest"
+        quiet = ("--quiet", "--no-header", "--no-annotate")
+        done = run_uv("pip", "compile", *quiet, "--resolution", order, "--override", overriding, wanted)
+    found = re.search(rf"^{re.escape(name)}==(\S+)", done.stdout, re.MULTILINE)
+    return Found(found[1] if found else "", done.stderr.strip()[-500:])
+
+
+def run_uv(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run uv without progress bars; it dies with this thread."""
+    environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    command = [uv.find_uv_bin(), "--no-progress", "--no-config", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, preexec_fn=dying_with(os.getpid())
+    )

@@ -1,0 +1,131 @@
+"""Which embedded clusters run, and which of them were kept to be used again.
+
+A cluster is kept when its folder holds `KEPT_FILE`: it then outlives whoever started it, until `signoff cluster down`.
+A run takes one only if the code and settings that started it are the run's own, and holds its lease meanwhile: two
+runs that scale and cordon the same cluster would judge each other's doings.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from signoff.cluster.embedded.processes import memory_of
+from signoff.cluster.embedded.sweep import supervisor_of
+from signoff.paths import ROOT, cache_dir
+
+FACTS_FILE = "cluster.json"
+KEPT_FILE = "kept"
+KEEP = "keep\n"
+"""What an owner tells its supervisor to have the cluster kept."""
+_LEASE_FILE = "lease"
+_SETTINGS = ("SIGNOFF_RECIPES", "SIGNOFF_KUBERNETES_BIN")
+
+
+def clusters_dir() -> Path:
+    """The folder that holds one folder for each running cluster."""
+    return cache_dir() / "clusters"
+
+
+def fingerprint() -> str:
+    """Changes with whatever a running cluster has taken from this checkout, Python and environment for good."""
+    facts = hashlib.sha256(f"{ROOT} {sys.executable} {sys.version}".encode())
+    for name in _SETTINGS:
+        facts.update(f"{name}={os.environ.get(name, '')}\0".encode())
+    code = [*Path(__file__).parent.rglob("*.py"), ROOT / "signoff" / "limits.py", ROOT / "signoff" / "story.py"]
+    for path in sorted(code):
+        facts.update(path.read_bytes())
+    return facts.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A cluster that is up; `facts` is what its supervisor wrote of it."""
+
+    dir: Path
+    facts: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.dir.name
+
+    @property
+    def kept(self) -> bool:
+        """Whether it outlives whoever started it."""
+        return (self.dir / KEPT_FILE).exists()
+
+    @property
+    def fits(self) -> bool:
+        """Whether this code, with these settings, started it."""
+        return bool(self.facts["fingerprint"] == fingerprint())
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was ready."""
+        return max(0.0, time.time() - float(self.facts["ready_at"]))
+
+    @property
+    def age(self) -> str:
+        """`age_seconds` in its two largest units, such as 3h2m."""
+        minutes, seconds = divmod(int(self.age_seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        if hours:
+            return f"{hours}h{minutes}m"
+        return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+
+    @property
+    def memory_mb(self) -> float:
+        """Megabytes that its processes hold, pods included (the sum of PSS)."""
+        return memory_of(self.facts["supervisor_pid"])
+
+    @property
+    def user(self) -> str:
+        """The program that uses it just now, such as "pid 12 (pytest features/)"; empty when there is none."""
+        if not self.kept:
+            return _describe(self.facts["owner_pid"])
+        lease = self.lease()
+        if lease:
+            lease.close()
+            return ""
+        return _describe(int((self.dir / _LEASE_FILE).read_text() or 0))
+
+    def lease(self) -> IO[str] | None:
+        """The right to use it alone, until this is closed or this process ends; None while another has it."""
+        file = (self.dir / _LEASE_FILE).open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        return file
+
+
+def running() -> list[Running]:
+    """The clusters of this user's cache that are up, the newest first."""
+    found = []
+    for folder in clusters_dir().glob("*/"):
+        try:
+            facts = json.loads((folder / FACTS_FILE).read_text())
+        except (OSError, ValueError):
+            continue  # it is still starting, or ends just now
+        if supervisor_of(folder) is not None and "fingerprint" in facts:  # an older version wrote less
+            found.append(Running(folder, facts))
+    return sorted(found, key=lambda each: each.age_seconds)
+
+
+def _describe(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return f"pid {pid}"
+    words = [Path(word).name if "/" in word and index < 2 else word for index, word in enumerate(command) if word]
+    return f"pid {pid} ({' '.join(words)[:60]})"

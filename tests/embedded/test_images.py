@@ -1,0 +1,88 @@
+"""An image's tag becomes a version; one that cannot be had is answered with the nearest that can."""
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from signoff.cluster.embedded.images import EXTRA, ImageError, Images
+
+RECIPE = """
+images = ["signoff.test/toy"]
+tag = '^v(?P<version>[0-9.]+)$'
+version = "1.0.0"
+requirements = ["toy=={version}"]
+entrypoint = ["toy"]
+"""
+
+
+@pytest.fixture
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+    """Images with a recipe `toy` whose package index is a folder: 2.0.0 is there, but wants what nobody has."""
+    monkeypatch.setenv(EXTRA, str(tmp_path / "recipes"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    (tmp_path / "recipes" / "toy").mkdir(parents=True)
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(RECIPE)
+    wheel(tmp_path, "1.0.0")
+    wheel(tmp_path, "1.1.0")
+    wheel(tmp_path, "2.0.0", requires="toy-extras==9")
+    wheel(tmp_path, "2.1.0")
+    wheel(tmp_path, "3.0.0", requires="toy-extras==9")
+    return Images(tmp_path / "cache", lambda *_: None)
+
+
+def wheel(folder: Path, version: str, requires: str = "") -> None:
+    info = f"toy-{version}.dist-info"
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
+    with zipfile.ZipFile(folder / f"toy-{version}-py3-none-any.whl", "w") as file:
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: toy\nVersion: {version}\n{needs}")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("ghcr.io/berriai/litellm:main-v1.80.16-stable", "1.80.16"),
+        ("ghcr.io/berriai/litellm:main-v1.80.8-stable.1", "1.80.8"),
+        ("ghcr.io/berriai/litellm:main-v1.80.11", "1.80.11"),
+        ("ghcr.io/berriai/litellm:v1.80.0-stable", "1.80.0"),
+        ("ghcr.io/berriai/litellm:main-v1.83.10-stable", "1.83.10"),
+        ("ghcr.io/berriai/litellm:1.84.0", "1.84.0"),
+        ("ghcr.io/berriai/litellm:1.84.0@sha256:00", "1.84.0"),
+        ("docker.io/vllm/vllm-openai-cpu:v0.32.0", "0.32.0"),
+        ("locustio/locust:2.43.1", "2.43.1"),
+    ],
+)
+def test_each_form_of_tag_names_its_version(image: str, version: str, tmp_path: Path) -> None:
+    assert Images(tmp_path).find(image)[1] == version
+
+
+@pytest.mark.parametrize("image", ["ghcr.io/berriai/litellm:nightly", "ghcr.io/berriai/litellm@sha256:00"])
+def test_a_tag_that_names_no_version_says_which_would(image: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"names no version") as caught:
+        Images(tmp_path).find(image)
+    assert "1.80.16" in str(caught.value)
+
+
+def test_a_moving_tag_is_the_newest_version_that_can_be_installed_and_is_said(images: Images, tmp_path: Path) -> None:
+    said: list[str] = []
+    telling = Images(tmp_path / "cache", lambda _, text: said.append(text))
+    assert telling.prepare("signoff.test/toy:latest").version == "2.1.0"
+    assert 'the tag "latest" of signoff.test/toy is version 2.1.0 today' in said
+
+
+def test_a_version_that_cannot_be_had_names_the_nearest_that_can(images: Images) -> None:
+    with pytest.raises(ImageError, match=r"toy 1\.5\.0 cannot be installed") as missing:
+        images.prepare("signoff.test/toy:v1.5.0")
+    assert "the nearest versions that can be installed: 1.1.0 and 2.1.0" in str(missing.value)
+    with pytest.raises(ImageError, match=r"toy-extras") as broken:
+        images.prepare("signoff.test/toy:v3.0.0")
+    assert "the nearest versions that can be installed: 2.1.0;" in str(broken.value)
+
+
+def test_a_moving_tag_without_an_index_is_an_error(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UV_FIND_LINKS")
+    with pytest.raises(ImageError, match="does not say which version of toy"):
+        images.prepare("signoff.test/toy:latest")
