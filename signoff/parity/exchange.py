@@ -66,7 +66,7 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether a client takes it for a whole answer: no break, no error (in mid-stream neither), each choice ended."""
+        """Whether it is a whole answer to a client: no break, no error (in mid-stream neither), every choice ended."""
         if self.broken or not 200 <= self.status < 400:
             return False
         if not self.streamed:
