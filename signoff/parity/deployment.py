@@ -23,6 +23,10 @@ BACKEND_ARGUMENTS = (
     # A model of random weights fills JSON with spaces wherever it may.
     '--structured-outputs-config={"backend": "xgrammar", "disable_any_whitespace": true}',
 )
+BACKEND_ENVIRONMENT = (
+    # Without it the first request for logprobs compiles a kernel, and everybody waits 20 to 60 s for it.
+    {"name": "TORCHDYNAMO_DISABLE", "value": "1"},
+)
 _SPECIAL = '"<|im_end|>"],'
 _MORE_SPECIAL = '"<|im_end|>", "<think>", "</think>", "<tool_call>", "</tool_call>"],'
 
@@ -36,6 +40,7 @@ def backend(manifests: StoryManifests) -> list[Manifest]:
         for container in containers(body):
             if container["name"] == "vllm":
                 container["args"] += BACKEND_ARGUMENTS
+                container["env"] += BACKEND_ENVIRONMENT
 
     return transform(manifests.backend, change)
 

@@ -66,11 +66,11 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether a client takes the answer for a whole one: no break, no error in mid-stream, each choice ended."""
-        if self.broken or not self.status:
+        """Whether it is a whole answer to a client: no break, no error (in mid-stream neither), every choice ended."""
+        if self.broken or not 200 <= self.status < 400:
             return False
         if not self.streamed:
-            return self.status >= 400 or self.parsed != NOT_JSON
+            return bool(self.parsed != NOT_JSON)
         choices = self.assembled.get("choices", [])
         failed = any(isinstance(chunk, dict) and "error" in chunk for chunk in self.chunks)
         return (

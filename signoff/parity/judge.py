@@ -306,9 +306,13 @@ def gate(results: Sequence[Result], knowledge: Knowledge) -> list[GateFailure]:
         if result.observation.run.settings == "story" and matches(result.observation.run.id, rule.runs)
         if result.verdict is not Class.VACUOUS
         for each in result.differences
-        if each.verdict is Class.DEFECT and matches(each.difference.path, rule.paths)
-        if each.known is None or rule.known == "refused"
+        if matches(each.difference.path, rule.paths)
+        if _unexcused(each) or (rule.known == "refused" and each.known is not None)
     ]
+
+
+def _unexcused(each: Judged) -> bool:
+    return each.verdict is Class.DEFECT and each.known is None
 
 
 def fixed(results: Sequence[Result], knowledge: Knowledge, version: str) -> list[Known]:

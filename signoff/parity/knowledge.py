@@ -72,7 +72,7 @@ class Known:
 class Rule:
     """One line of the gate: no difference of these paths may be a defect.
 
-    Where `known` is "tolerated" a defect that known.yaml lists does not fail it; "refused" takes no excuse.
+    Where `known` is "tolerated" what known.yaml lists does not fail it; "refused" takes no excuse, allowances neither.
     """
 
     rule: str

@@ -46,7 +46,16 @@ class Observation:
 
 def lanes_for(runs: Sequence[Run]) -> int:
     """How many lanes LiteLLM has to be set up with for these runs."""
-    return LANES + sum(run.case.leave_after is not None for run in runs)
+    return LANES + sum(_spoils_its_lane(run) for run in runs)
+
+
+def _spoils_its_lane(run: Run) -> bool:
+    """Whether LiteLLM may still act on the lane afterwards, so that no other run can be sent there.
+
+    It comes back for a client that has left, and by default it takes a backend out of service after an error.
+    """
+    fails = run.case.fault is not None or run.case.status >= 400
+    return run.case.leave_after is not None or (fails and run.settings == "defaults")
 
 
 def model_name(prefix: str, lane: int) -> str:
@@ -65,7 +74,7 @@ class Sides:
     model: str = story.MODEL
     _free: "queue.Queue[int]" = field(default_factory=queue.Queue)
     _once: "queue.Queue[int]" = field(default_factory=queue.Queue)
-    """Lanes for clients that leave: LiteLLM may come back on them at any time, so nobody else is sent there."""
+    """Lanes for one run each (`_spoils_its_lane`)."""
 
     def __post_init__(self) -> None:
         for lane in range(self.lanes):
@@ -84,7 +93,7 @@ class Sides:
         return [done[run.id] for run in runs]
 
     def _observe(self, run: Run) -> Observation:
-        lanes = self._once if run.case.leave_after else self._free
+        lanes = self._once if _spoils_its_lane(run) else self._free
         lane = lanes.get()
         started = time.monotonic()
         try:

@@ -70,9 +70,11 @@ def ends_well(events: Events) -> Events:
     return [*events[:2], events[2].replace('"finish_reason": null', '"finish_reason": "stop"'), DONE]
 
 
-def test_the_gate_never_lets_a_truncated_answer_look_complete(bench: Bench) -> None:
-    everything = Known("all", ("*",), "an excuse for everything")
-    known = Knowledge((), (everything,), Knowledge.read().gate)
+@pytest.mark.parametrize("as_allowance", [True, False])
+def test_the_gate_never_lets_a_truncated_answer_look_complete(bench: Bench, *, as_allowance: bool) -> None:
+    everything = (Known("all", ("*",), "an excuse for everything"),)
+    known = Knowledge(everything, (), Knowledge.read().gate) if as_allowance else knowing(*everything)
+    known = replace(known, gate=Knowledge.read().gate)
     honest = bench.ask("chat.dies/*", knowledge=known)
     lying = bench.ask("chat.dies/*", knowledge=known, lie=Lie(events=ends_well))
     rule = replace(known.gate[0], runs=("chat.dies/*",))
