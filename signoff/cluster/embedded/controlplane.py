@@ -1,6 +1,7 @@
 """etcd, kube-apiserver, kube-controller-manager and kube-scheduler as child processes on loopback."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from signoff.errors import SignoffError
 from signoff.limits import CONTROL_PLANE_READY, Limit
 
 _LOG_TAIL_LINES = 15
+_GOGC = "50"
+"""Go's collector lets the heap grow by half where its default is double: 50 to 140 MB less for the four."""
 _CLIENT_RATES = ("--kube-api-qps=500", "--kube-api-burst=1000")
 """Requests per second; the defaults of 20 and 30 hold a start back by 4 s."""
 
@@ -95,10 +98,11 @@ class ControlPlane:
 
     async def start(self, children: Children) -> None:
         """Start all four side by side; each keeps trying until the one it needs is there."""
-        await children.start("etcd", self._etcd())
-        await children.start("kube-apiserver", self._apiserver())
-        await children.start("kube-controller-manager", self._controller_manager())
-        await children.start("kube-scheduler", self._scheduler())
+        env = {"GOGC": _GOGC, **os.environ}
+        await children.start("etcd", self._etcd(), env)
+        await children.start("kube-apiserver", self._apiserver(), env)
+        await children.start("kube-controller-manager", self._controller_manager(), env)
+        await children.start("kube-scheduler", self._scheduler(), env)
 
     async def ready(self, children: Children, done: Callable[[str, float], None]) -> None:
         """Wait until etcd and the API server serve, and tell `done(phase, seconds)` of each.
