@@ -49,9 +49,9 @@ def _document(*, strict: bool) -> dict[str, Any]:
     schemas: dict[str, Any] = yaml.load(raw, yaml.CSafeLoader)["components"]["schemas"]
     _mend(schemas)
     if not strict:
+        _tolerate(schemas)
         for name in SCHEMAS.values():
             schemas[name] = _nullable(schemas[name], schemas)
-        _tolerate(schemas)
     mended: dict[str, Any] = _without_nullable(schemas)
     return mended
 
@@ -71,24 +71,27 @@ def _tolerate(schemas: dict[str, Any]) -> None:
     error["properties"]["code"] = {"type": ["string", "integer", "null"]}
     error["properties"]["type"] = {"type": ["string", "null"]}
     error["required"] = ["message"]
-    # LiteLLM leaves it out until it has one, vLLM never writes the logprobs' list of refusals.
-    choice = schemas["CreateChatCompletionStreamResponse"]["properties"]["choices"]["items"]
-    choice["required"] = ["delta", "index"]
-    for name in ("CreateChatCompletionResponse", "CreateChatCompletionStreamResponse"):
-        _drop_required(schemas[name]["properties"]["choices"]["items"]["properties"]["logprobs"], "refusal")
-        message = schemas["ChatCompletionResponseMessage"]
-        message["required"] = [key for key in message["required"] if key != "refusal"]
+    # LiteLLM leaves out what is null or empty, and finish_reason until it has one.
+    may_be_missing = {"refusal", "bytes", "top_logprobs"}
+    for name, also in (
+        ("CreateChatCompletionResponse", "logprobs"),
+        ("CreateChatCompletionStreamResponse", "finish_reason"),
+    ):
+        schemas[name] = _without_required(schemas[name], may_be_missing | {also})
+    for name in ("ChatCompletionResponseMessage", "ChatCompletionTokenLogprob"):
+        schemas[name] = _without_required(schemas[name], may_be_missing)
 
 
-def _drop_required(schema: Any, key: str) -> None:
-    if isinstance(schema, dict):
-        if isinstance(schema.get("required"), list):
-            schema["required"] = [each for each in schema["required"] if each != key]
-        for value in schema.values():
-            _drop_required(value, key)
-    elif isinstance(schema, list):
-        for value in schema:
-            _drop_required(value, key)
+def _without_required(schema: Any, names: set[str]) -> Any:
+    """The schema, in which these properties may be missing wherever they are required."""
+    if isinstance(schema, list):
+        return [_without_required(each, names) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _without_required(value, names) for key, value in schema.items()}
+    if isinstance(result.get("required"), list):
+        result["required"] = [each for each in result["required"] if each not in names]
+    return result
 
 
 def _nullable(schema: Any, schemas: dict[str, Any], seen: frozenset[str] = frozenset()) -> Any:

@@ -52,3 +52,11 @@ def test_lists_of_models_and_errors_have_their_own_form(pair: Pair) -> None:
 def test_a_violation_says_where() -> None:
     (violation,) = violations({"object": "list", "data": [{"id": 7, "object": "model", "created": 1, "owned_by": "x"}]})
     assert str(violation) == "$.data[0].id: 7 is not of type 'string'"
+
+
+def test_what_litellm_leaves_out_is_tolerated_and_seen_when_strict(pair: Pair) -> None:
+    body = ask(pair.proxied, stream=False).json
+    del body["choices"][0]["logprobs"], body["choices"][0]["message"]["refusal"]
+    assert violations(body) == []
+    strict = {violation.path for violation in violations(body, strict=True)}
+    assert {"$.choices[0]", "$.choices[0].message"} <= strict
