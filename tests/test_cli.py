@@ -22,3 +22,22 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for word in ("serve", "prepare", "report", "pytest features/", "locust -f bench/"):
         assert word in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cluster", "--help"], ("up", "status", "down", 'eval "$(signoff cluster up)"')),
+        (["cluster", "up", "--help"], ("NAME", "KUBECONFIG", "pytest features/", "locust -f bench/")),
+        (["cluster", "status", "--help"], ("kept", "MEMORY")),
+        (["cluster", "down", "--help"], ("--all", "2 seconds")),
+    ],
+)
+def test_help_on_clusters_teaches(
+    arguments: list[str], words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    said = capsys.readouterr().out
+    for word in words:
+        assert word in said
