@@ -12,17 +12,25 @@ from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import TABLE, Mutation
 
 FEATURES = get_features([str(ROOT / "features")])
-# Two processes share them out, each with a cluster of its own.
-SHARED_OUT = [
-    pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(f"mutations-{number % 2}"))
-    for number, each in enumerate(TABLE)
-]
+RunFeatures = Callable[[Mutation], dict[str, dict[str, Any]]]
 
 
-@pytest.mark.parametrize("mutation", SHARED_OUT)
-def test_mutation_turns_exactly_its_scenarios_red(
-    mutation: Mutation, run_features: Callable[[Mutation], dict[str, dict[str, Any]]]
-) -> None:
+# Two classes, which two processes run at the same time, each with a cluster of its own (--dist loadscope).
+
+
+@pytest.mark.parametrize("mutation", TABLE[0::2], ids=lambda mutation: mutation.name)
+class TestOneHalf:
+    def test_mutation_turns_exactly_its_scenarios_red(self, mutation: Mutation, run_features: RunFeatures) -> None:
+        turns_exactly_its_scenarios_red(mutation, run_features)
+
+
+@pytest.mark.parametrize("mutation", TABLE[1::2], ids=lambda mutation: mutation.name)
+class TestOtherHalf:
+    def test_mutation_turns_exactly_its_scenarios_red(self, mutation: Mutation, run_features: RunFeatures) -> None:
+        turns_exactly_its_scenarios_red(mutation, run_features)
+
+
+def turns_exactly_its_scenarios_red(mutation: Mutation, run_features: RunFeatures) -> None:
     scenarios = run_features(mutation)
     seen = {name: (record["outcome"], record["reason"]) for name, record in scenarios.items()}
     # A restless machine leaves the overhead undecided, which says nothing of a mutation of something else.
