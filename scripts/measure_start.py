@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from signoff.cluster.embedded.kept import clusters_dir
 from signoff.cluster.embedded.processes import descendants, marked, memory_of, start_time
 from signoff.kube import Kube, is_ready
 from signoff.limits import Limit
-from signoff.paths import ROOT
+from signoff.paths import ROOT, cache_dir
 from signoff.waiting import NotYet, eventually
 
 KIND_NAME = "signoff-measure"
@@ -48,7 +49,7 @@ def main() -> int:
     if options.kind:
         sides["kind"] = partial(kind_start, options.kind)
     figures: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in sides}
-    before = traces()
+    alone = set_apart()
     for number in range(options.starts):
         print(f"start {number + 1} of {options.starts}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
         for side, start in sides.items():
@@ -56,8 +57,8 @@ def main() -> int:
                 figures[side][name].append(value)
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, medians of {options.starts} starts (lowest to highest)\n")
     print_table(figures)
-    left = traces() - before
-    print(f"\nleft behind after {options.starts} starts and ends: {', '.join(sorted(left)) or 'nothing'}")
+    left = traces(alone)
+    print(f"\nleft behind after {options.starts} starts and ends: {', '.join(left) or 'nothing'}")
     return 1 if left else 0
 
 
@@ -165,15 +166,26 @@ def first_pod(kube: Kube, image: str, **more: Any) -> float:
     return time.monotonic() - begun
 
 
-def traces() -> set[str]:
-    """What clusters leave if they leave anything: folders of theirs, files in /tmp, processes that carry their mark.
+def set_apart() -> Path:
+    """A temporary folder, and in it a cache, that nothing but this program uses; the built parts are the user's."""
+    alone, shared = Path(tempfile.mkdtemp(prefix="signoff-measure-")), cache_dir()
+    (alone / "tmp").mkdir()
+    (alone / "cache").mkdir()
+    for part in ("kubernetes", "images"):
+        (alone / "cache" / part).symlink_to(shared / part)
+    os.environ["SIGNOFF_CACHE"], os.environ["TMPDIR"] = str(alone / "cache"), str(alone / "tmp")
+    tempfile.tempdir = None  # it is looked up anew
+    return alone
 
-    What belongs to a cluster that lives, of another run, does not count.
-    """
-    folders = {str(each) for each in clusters_dir().glob("*") if not (each / "supervisor.pid").exists()}
-    files = {str(each) for pattern in ("osrcp-*", "signoff-????????") for each in Path("/tmp").glob(pattern)}
-    dangling = {each for each in files if not Path(each).exists() or "osrcp" in each}
-    return folders | dangling | {f"pid {pid}" for pid, cluster in marked() if not cluster.exists()}
+
+def traces(alone: Path) -> list[str]:
+    """What the clusters have left: folders, temporary files, their short names in /tmp, processes with their mark."""
+    files = [*(alone / "tmp").iterdir(), *clusters_dir().iterdir()]
+    links = [each for each in Path("/tmp").glob("signoff-*") if each.is_symlink() and alone in each.readlink().parents]
+    processes = [f"pid {pid}" for pid, cluster in marked() if alone in cluster.parents]
+    if not (left := [*map(str, files + links), *processes]):
+        shutil.rmtree(alone)
+    return left
 
 
 if __name__ == "__main__":
