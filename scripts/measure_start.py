@@ -9,6 +9,7 @@ image; it creates and deletes clusters called signoff-measure.
 """
 
 import argparse
+import atexit
 import json
 import os
 import platform
@@ -38,7 +39,7 @@ SOON = Limit(180, every=0.05)
 Figures = dict[str, float]
 
 
-def main() -> int:
+def main() -> None:
     """Start and end clusters one after the other and print the medians; exit status 1 if anything was left."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--starts", type=int, default=5, help="how many clusters to start (default: 5)")
@@ -49,7 +50,7 @@ def main() -> int:
     if options.kind:
         sides["kind"] = partial(kind_start, options.kind)
     figures: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in sides}
-    alone = set_apart()
+    atexit.register(tell_what_is_left, set_apart())  # runs last: Kubernetes' client removes its files at exit as well
     for number in range(options.starts):
         print(f"start {number + 1} of {options.starts}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
         for side, start in sides.items():
@@ -57,9 +58,6 @@ def main() -> int:
                 figures[side][name].append(value)
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, medians of {options.starts} starts (lowest to highest)\n")
     print_table(figures)
-    left = traces(alone)
-    print(f"\nleft behind after {options.starts} starts and ends: {', '.join(left) or 'nothing'}")
-    return 1 if left else 0
 
 
 def print_table(figures: dict[str, dict[str, list[float]]]) -> None:
@@ -178,15 +176,17 @@ def set_apart() -> Path:
     return alone
 
 
-def traces(alone: Path) -> list[str]:
-    """What the clusters have left: folders, temporary files, their short names in /tmp, processes with their mark."""
+def tell_what_is_left(alone: Path) -> None:
+    """Name what the clusters have left: folders, temporary files, short names in /tmp, processes with their mark."""
     files = [*(alone / "tmp").iterdir(), *clusters_dir().iterdir()]
     links = [each for each in Path("/tmp").glob("signoff-*") if each.is_symlink() and alone in each.readlink().parents]
     processes = [f"pid {pid}" for pid, cluster in marked() if alone in cluster.parents]
-    if not (left := [*map(str, files + links), *processes]):
-        shutil.rmtree(alone)
-    return left
+    left = [*map(str, files + links), *processes]
+    print(f"\nleft behind: {', '.join(left) or 'nothing'}", flush=True)
+    if left:
+        os._exit(1)
+    shutil.rmtree(alone)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
