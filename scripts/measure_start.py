@@ -9,9 +9,11 @@ image; it creates and deletes clusters called signoff-measure.
 """
 
 import argparse
+import atexit
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from signoff.cluster.embedded.kept import clusters_dir
 from signoff.cluster.embedded.processes import descendants, marked, memory_of, start_time
 from signoff.kube import Kube, is_ready
 from signoff.limits import Limit
-from signoff.paths import ROOT
+from signoff.paths import ROOT, cache_dir
 from signoff.waiting import NotYet, eventually
 
 KIND_NAME = "signoff-measure"
@@ -37,7 +39,7 @@ SOON = Limit(180, every=0.05)
 Figures = dict[str, float]
 
 
-def main() -> int:
+def main() -> None:
     """Start and end clusters one after the other and print the medians; exit status 1 if anything was left."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--starts", type=int, default=5, help="how many clusters to start (default: 5)")
@@ -48,7 +50,7 @@ def main() -> int:
     if options.kind:
         sides["kind"] = partial(kind_start, options.kind)
     figures: dict[str, dict[str, list[float]]] = {side: defaultdict(list) for side in sides}
-    before = traces()
+    atexit.register(tell_what_is_left, set_apart())  # runs last: Kubernetes' client removes its files at exit as well
     for number in range(options.starts):
         print(f"start {number + 1} of {options.starts}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
         for side, start in sides.items():
@@ -56,9 +58,6 @@ def main() -> int:
                 figures[side][name].append(value)
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, medians of {options.starts} starts (lowest to highest)\n")
     print_table(figures)
-    left = traces() - before
-    print(f"\nleft behind after {options.starts} starts and ends: {', '.join(sorted(left)) or 'nothing'}")
-    return 1 if left else 0
 
 
 def print_table(figures: dict[str, dict[str, list[float]]]) -> None:
@@ -165,16 +164,29 @@ def first_pod(kube: Kube, image: str, **more: Any) -> float:
     return time.monotonic() - begun
 
 
-def traces() -> set[str]:
-    """What clusters leave if they leave anything: folders of theirs, files in /tmp, processes that carry their mark.
+def set_apart() -> Path:
+    """A temporary folder, and in it a cache, that nothing but this program uses; the built parts are the user's."""
+    alone, shared = Path(tempfile.mkdtemp(prefix="signoff-measure-")), cache_dir()
+    (alone / "tmp").mkdir()
+    (alone / "cache").mkdir()
+    for part in ("kubernetes", "images"):
+        (alone / "cache" / part).symlink_to(shared / part)
+    os.environ["SIGNOFF_CACHE"], os.environ["TMPDIR"] = str(alone / "cache"), str(alone / "tmp")
+    tempfile.tempdir = None  # it is looked up anew
+    return alone
 
-    What belongs to a cluster that lives, of another run, does not count.
-    """
-    folders = {str(each) for each in clusters_dir().glob("*") if not (each / "supervisor.pid").exists()}
-    files = {str(each) for pattern in ("osrcp-*", "signoff-????????") for each in Path("/tmp").glob(pattern)}
-    dangling = {each for each in files if not Path(each).exists() or "osrcp" in each}
-    return folders | dangling | {f"pid {pid}" for pid, cluster in marked() if not cluster.exists()}
+
+def tell_what_is_left(alone: Path) -> None:
+    """Name what the clusters have left: folders, temporary files, short names in /tmp, processes with their mark."""
+    files = [*(alone / "tmp").iterdir(), *clusters_dir().iterdir()]
+    links = [each for each in Path("/tmp").glob("signoff-*") if each.is_symlink() and alone in each.readlink().parents]
+    processes = [f"pid {pid}" for pid, cluster in marked() if alone in cluster.parents]
+    left = [*map(str, files + links), *processes]
+    print(f"\nleft behind: {', '.join(left) or 'nothing'}", flush=True)
+    if left:
+        os._exit(1)
+    shutil.rmtree(alone)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
