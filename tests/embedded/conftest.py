@@ -59,7 +59,7 @@ def pod(*containers: Body, **spec: Any) -> Body:
     }
 
 
-def wait_for(what: str, look: Callable[[], Any]) -> Any:
+def wait_for(what: str, look: Callable[[], Any], limit: Limit = SOON) -> Any:
     """Wait until `look` gives something that is true; its last answer is shown when it never does."""
 
     def looked() -> Any:
@@ -68,7 +68,7 @@ def wait_for(what: str, look: Callable[[], Any]) -> Any:
             raise NotYet(repr(seen))
         return seen
 
-    return eventually(what, SOON, looked)
+    return eventually(what, limit, looked)
 
 
 def status(kube: Kube, namespace: str, name: str = "pod") -> Any:

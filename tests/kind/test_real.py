@@ -22,7 +22,7 @@ from signoff.kube import Kube
 from signoff.limits import Limit
 from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
-from signoff.waiting import NotYet, eventually
+from tests.embedded import conftest as embedded
 from tests.processes import start
 
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image
@@ -76,13 +76,7 @@ def on_node(container: str, *command: str) -> None:
 
 
 def wait_for(what: str, look: Callable[[], Any]) -> Any:
-    def looked() -> Any:
-        seen = look()
-        if not seen:
-            raise NotYet(repr(seen))
-        return seen
-
-    return eventually(what, SOON, looked)
+    return embedded.wait_for(what, look, SOON)
 
 
 def first_line(kube: Kube) -> str:
