@@ -28,7 +28,7 @@ _TELL_EVERY = 50
 class Timing:
     """One timed request: `started` in seconds of time.monotonic(), `ms` from sending to the last byte.
 
-    `error` is empty for a whole answer with status 200 and some text; else `ms` says when it was known.
+    `error` is empty for a whole answer with status 200 and some text or tokens; else `ms` says when it was known.
     """
 
     round: int
@@ -75,7 +75,9 @@ def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: rando
 def _fault(answer: Answer) -> str:
     if not answer.ok:
         return f"status {answer.status}: {answer.broken or answer.body[:200]}"
-    return "" if answer.text else f"an answer without text: {answer.body[:200]}"
+    # A model may end at once: an answer without text, whose end is the one token that vLLM counts.
+    said = answer.text or (answer.finish_reason and (answer.usage or {}).get("completion_tokens"))
+    return "" if said else f"an answer without text or tokens: {answer.body[:200]}"
 
 
 def main() -> None:

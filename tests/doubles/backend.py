@@ -28,13 +28,15 @@ DEFAULT_MAX_TOKENS = 16
 class Backend:
     """Its settings and what it has seen. `delay_ms` and `jitter_ms` (exponential) stand for the model's work.
 
-    With `moody` the same question gets another answer each time.
+    With `moody` the same question gets another answer each time, with `speechless` all answers end with their first
+    token, which has no text.
     """
 
     model: str = MODEL
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     moody: bool = False
+    speechless: bool = False
     seen: list[dict[str, Any]] = field(default_factory=list)
     finished: Counter[str] = field(default_factory=Counter)
     _serial: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -94,6 +96,8 @@ class Backend:
         return web.json_response(completion(head, "".join(tokens), reason, usage))
 
     def _reply(self, messages: list[dict[str, Any]], max_tokens: int) -> tuple[list[str], str]:
+        if self.speechless:
+            return [""], "stop"
         question = str(messages[-1]["content"]) if messages else ""
         if question.startswith("echo "):
             words = question.removeprefix("echo ").split(" ")

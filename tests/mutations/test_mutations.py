@@ -39,7 +39,7 @@ def turns_exactly_its_scenarios_red(mutation: Mutation, run_features: RunFeature
     assert set(red) == mutation.red & set(scenarios), red
     assert {outcome for outcome, _ in red.values()} == {mutation.outcome}, red
     failed_at = {scenarios[name]["step"] for name in red}
-    assert mutation.steps <= failed_at, red
+    assert mutation.steps <= failed_at, "\n".join(f"{name}: {scenarios[name]['step']}: {red[name][1]}" for name in red)
 
 
 def test_every_scenario_is_turned_red_by_a_mutation() -> None:

@@ -107,6 +107,12 @@ def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
     assert "without text" in result.reason
 
 
+def test_an_answer_that_ends_at_once_is_an_answer(pair: Pair) -> None:
+    pair.backend.speechless = True
+    measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=5, seed=1)))
+    assert len(measured.rounds()) == 5
+
+
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:
     pair.gateway.lie = "server_error"
     measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=20, seed=1)))
