@@ -1,0 +1,1 @@
+"""Load and soak: what the Locust users record, and what is concluded from it."""

@@ -1,0 +1,79 @@
+"""The raw records of a load: a line of CSV for each request, exact where Locust's own statistics are rounded.
+
+A file that was cut off in the middle of a line, by `kill -9` or a full disk, is read up to its last whole line.
+"""
+
+import csv
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import pandas as pd
+
+from signoff.traffic.pairs import Arm
+
+Role = Literal["load", "probe"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request. Moments are Unix seconds, durations milliseconds; what does not apply is None or empty.
+
+    `intended` is when the schedule of open-loop arrivals wanted it sent; a closed loop intends what it does. `step`
+    names the stage of a sweep ("rate=20", "users=8"). A probe's requests share a `pair`: a number for each round of
+    both arms. `ttft_ms` and `e2e_ms` count from the sending, so that what a client waited is theirs plus
+    (`started` - `intended`). `itl_ms` is the mean time between two tokens. `error` is empty or the kind of failure.
+    """
+
+    worker: str
+    user: str
+    role: Role
+    arm: Arm
+    streamed: bool
+    step: str
+    pair: int | None
+    intended: float
+    started: float
+    e2e_ms: float
+    ttft_ms: float | None
+    itl_ms: float | None
+    tokens: int | None
+    prompt_chars: int
+    status: int | None
+    error: str
+
+
+COLUMNS = [field.name for field in fields(Record)]
+
+
+class RecordsFile:
+    """Appends records to a file of its own; each line is with the operating system when `write` returns."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("w", newline="", buffering=1)
+        self._lines = csv.DictWriter(self._file, COLUMNS)
+        self._lines.writeheader()
+
+    def write(self, record: Record) -> None:
+        """Append one record."""
+        self._lines.writerow(asdict(record))
+
+    def close(self) -> None:
+        """End the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_records(folder: Path) -> pd.DataFrame:
+    """All records of a run, from the files `records-*.csv` of this folder, in the order of their sending."""
+    tables = [pd.read_csv(path) for path in sorted(folder.glob("records-*.csv"))]
+    return pd.concat(tables, ignore_index=True).sort_values("started", ignore_index=True)
