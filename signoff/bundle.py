@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from kubernetes.client.exceptions import ApiException
 
+from signoff.errors import SignoffError
 from signoff.kube import Kube
 from signoff.redact import redacted, redacted_log
 
@@ -43,8 +44,13 @@ class Snapshot:
     unread: list[str] = field(default_factory=list)
 
 
-def collect(kube: Kube, namespace: str, error: BaseException | None = None) -> str:
-    """The bundle as text without secrets; its first line is the likely cause. `error` failed the scenario."""
+def collect(kube: Kube, namespace: str, error: BaseException | None = None, ended: SignoffError | None = None) -> str:
+    """The bundle as text without secrets; its first line is the likely cause.
+
+    `error` failed the scenario; `ended` says why the cluster itself is no more, and then is the cause.
+    """
+    if ended:
+        return f"{_one_line(ended.what)}\n\n== What failed\n{error}\n\n== The cluster's end\n{ended}\n"
     return render(take(kube, namespace), error)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,15 +172,27 @@ class Kube:
 
     @contextmanager
     def cordoned(self, nodes: tuple[str, ...]) -> Iterator[None]:
-        """The nodes take no new pods inside this block; afterwards they are as they were."""
+        """The nodes take no new pods inside this block; afterwards they are as they were.
+
+        Raises:
+            WaitFailed: the control plane does not take notice of it.
+        """
         were = {node: bool(self.core.read_node(node).spec.unschedulable) for node in nodes}
         try:
             for node in nodes:
                 self.core.patch_node(node, {"spec": {"unschedulable": True}})
+            for node in nodes:
+                eventually(f"the taint of the cordoned {node}", limits.POD_SCHEDULED, partial(self._shunned, node))
             yield
         finally:
             for node, unschedulable in were.items():
                 self.core.patch_node(node, {"spec": {"unschedulable": unschedulable}})
+
+    def _shunned(self, node: str) -> None:
+        """The taint shows that the control plane has heard of a cordon; a scheduler that has not still places pods."""
+        taints = self.core.read_node(node).spec.taints or []
+        if not any(taint.key == "node.kubernetes.io/unschedulable" for taint in taints):
+            raise NotYet(f"tainted with {sorted(taint.key for taint in taints)}")
 
 
 def condition(pod: Any, name: str) -> Any:

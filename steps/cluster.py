@@ -57,7 +57,9 @@ def deployment(
 ) -> Deployment:
     """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
     made = Deployment(cluster, manifests, evidence.record)
-    set_failure_bundle(request.config, lambda error: bundle.collect(made.kube, story.NAMESPACE, error))
+    set_failure_bundle(
+        request.config, lambda error: bundle.collect(made.kube, story.NAMESPACE, error, cluster.failure())
+    )
     with evidence.phase("apply the manifests"):
         made.start_both()
     return made

@@ -1,10 +1,12 @@
 """The likely cause is named in one sentence; the states here are those that take long to come about for real."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from signoff.bundle import Snapshot, likely_cause, render
+from signoff.bundle import Snapshot, collect, likely_cause, render
+from signoff.errors import SignoffError
+from signoff.kube import Kube
 from signoff.limits import Limit
 from signoff.waiting import NotYet, WaitFailed, eventually
 
@@ -150,3 +152,11 @@ def test_secrets_are_in_no_part_of_it() -> None:
     assert "hush" not in text, text
     assert "postgres://llm:[redacted]@db/llm" in text
     assert "/tmp" in text
+
+
+def test_a_cluster_that_ended_is_the_cause() -> None:
+    ended = SignoffError("the embedded cluster has ended: kube-scheduler was killed by signal 9", where="its log")
+    text = collect(cast("Kube", None), "ml", AssertionError("connection refused"), ended)
+    assert text.splitlines()[0] == ended.what
+    assert "its log" in text
+    assert "connection refused" in text

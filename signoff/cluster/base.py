@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from signoff.errors import SignoffError
+
 
 @dataclass(frozen=True)
 class ClusterFacts:
@@ -42,6 +44,10 @@ class Cluster(Protocol):
 
     def export_logs(self, folder: Path) -> None:
         """Write the logs of the cluster's own parts below `folder`, for a run that failed."""
+        ...
+
+    def failure(self) -> SignoffError | None:
+        """Why the cluster itself has ended, or None while it lives, as far as this machine can tell."""
         ...
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """A cluster belongs to who started it: nobody else can use it, and it ends with its owner, however that ends."""
 
+import asyncio
+import json
 import os
 import signal
 import ssl
@@ -12,6 +14,8 @@ import pytest
 import yaml
 
 from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.embedded.controlplane import Children
+from signoff.cluster.embedded.kept import FACTS_FILE
 from signoff.cluster.embedded.processes import descendants, start_time
 from signoff.cluster.embedded.sweep import short_path
 from signoff.errors import SignoffError
@@ -107,3 +111,45 @@ def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: Embed
     assert processes_of(folder) == []
     assert not folder.exists()
     assert cluster.failure() is None
+
+
+def test_why_a_cluster_ended_is_told_later(tmp_path: Path) -> None:
+    own = EmbeddedCluster.start()
+    os.kill(json.loads((own.dir / FACTS_FILE).read_text())["pids"]["kube-scheduler"], signal.SIGKILL)
+    wait_for("its end", lambda: not own.dir.exists())
+    failure = own.failure()
+    assert failure is not None
+    assert "kube-scheduler was killed by signal 9" in failure.what
+    own.export_logs(tmp_path)
+    assert (tmp_path / "kube-apiserver.log").exists()
+    with pytest.raises(SignoffError, match="kube-scheduler was killed"):
+        EmbeddedCluster.attach(own.dir)
+    own.close()
+
+
+WAITS_IN_VAIN = "import os, sys, time; there = os.path.exists('{0}'); open('{0}', 'w'); time.sleep(9 if there else 2.2)"
+
+
+def test_a_program_that_waited_in_vain_is_started_again_while_the_cluster_starts(tmp_path: Path) -> None:
+    async def run() -> None:
+        children = Children(tmp_path)
+        await children.start("patient", [sys.executable, "-c", WAITS_IN_VAIN.format(tmp_path / "seen")])
+        first = children.pids["patient"]
+        while children.pids["patient"] == first:  # noqa: ASYNC110 - a task of Children writes it
+            await asyncio.sleep(0.05)
+        children.all_started()
+        os.kill(children.pids["patient"], signal.SIGKILL)
+        assert "patient was killed by signal 9" in (await children.first_end()).what
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_program_that_ends_at_once_is_not_started_again(tmp_path: Path) -> None:
+    async def run() -> SignoffError:
+        children = Children(tmp_path)
+        await children.start("broken", [sys.executable, "-c", "raise SystemExit('bad flag')"])
+        return await children.first_end()
+
+    error = asyncio.run(asyncio.wait_for(run(), 20))
+    assert error.what == "broken ended with exit code 1"
+    assert "bad flag" in error.where

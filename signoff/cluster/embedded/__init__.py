@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from signoff import console
 from signoff.cluster.base import ClusterFacts
+from signoff.cluster.embedded.ended import logs_of, reason_of_end
 from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
@@ -52,19 +53,17 @@ class EmbeddedCluster:
         *,
         name: str | None = None,
         images: Sequence[str] = (),
-        keep_logs: Path | None = None,
         keep: bool = False,
     ) -> "EmbeddedCluster":
         """Start a cluster and return once its nodes are Ready.
 
         It ends with `close()`, unless it is to be kept, and by itself when this process dies before. `name` takes the
-        place of a random one. `keep_logs` names a folder for its logs; `images` are prepared side by side with it.
+        place of a random one. `images` are prepared side by side with it.
 
         Raises:
             SignoffError: a program is missing or died, it took too long, or there is a cluster of this name.
         """
         arguments = [argument for image in images for argument in ("--image", image)]
-        arguments += ["--keep-logs", str(keep_logs)] if keep_logs else []
         started = cls(*_start(clusters_dir() / (name or secrets.token_hex(4)), arguments, progress))
         started._to_keep = keep
         return started
@@ -74,11 +73,13 @@ class EmbeddedCluster:
         """Use the running cluster of this folder or, as `signoff cluster status` shows it, name; `close()` leaves it.
 
         Raises:
-            SignoffError: no cluster runs there, or it is still starting.
+            SignoffError: no cluster runs there (any more: then why it ended), or it is still starting.
         """
         folder = cluster if cluster.is_dir() else clusters_dir() / cluster
         facts = folder / FACTS_FILE
         if supervisor_of(folder) is None or not facts.exists():
+            if ended := reason_of_end(folder):
+                raise ended
             hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
             raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
         return cls(json.loads(facts.read_text()))
@@ -158,13 +159,13 @@ class EmbeddedCluster:
 
     def export_logs(self, folder: Path) -> None:
         """Copy the logs of the control plane and of the node agent."""
-        shutil.copytree(self.dir / "logs", folder, dirs_exist_ok=True)
+        shutil.copytree(logs_of(self.dir), folder, dirs_exist_ok=True)
 
     def failure(self) -> SignoffError | None:
-        """Why the cluster has ended by itself, or None while it lives."""
+        """Why the cluster has ended, or None while it lives."""
         if supervisor_of(self.dir) is not None:
             return None
-        return SignoffError("the embedded cluster has ended by itself", where=str(self.dir))
+        return reason_of_end(self.dir) or SignoffError("the embedded cluster has ended", where=str(self.dir))
 
     def close(self) -> None:
         """End the cluster if this object started it (at most 2 s), and remove all of it; or leave one to be kept."""

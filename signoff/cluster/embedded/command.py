@@ -6,8 +6,9 @@ import sys
 from typing import Any
 
 from signoff.cluster.embedded import EmbeddedCluster, end
+from signoff.cluster.embedded.ended import reason_of_end
 from signoff.cluster.embedded.guide import how_to_use, nodes_and_pods
-from signoff.cluster.embedded.kept import Running, running
+from signoff.cluster.embedded.kept import Running, clusters_dir, running
 from signoff.errors import SignoffError
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
@@ -87,6 +88,8 @@ def _named(name: str) -> Running:
     for cluster in every:
         if cluster.name == name:
             return cluster
+    if ended := reason_of_end(clusters_dir() / name):
+        raise ended
     names = ", ".join(each.name for each in every) or "none"
     raise SignoffError(f"no cluster is called {name}", hint=f"those that run: {names}")
 

@@ -7,9 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
-from signoff.cluster.embedded.kubeapi import ApiError, KubeApi
+from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
 from signoff.cluster.embedded.slot import Slot, free_port
@@ -19,18 +17,24 @@ from signoff.limits import CONTROL_PLANE_READY, Limit
 _LOG_TAIL_LINES = 15
 _GOGC = "50"
 """Go's collector lets the heap grow by half where its default is double: 50 to 140 MB less for the four."""
+_PATIENCE_SECONDS = 2
+"""kube-controller-manager and kube-scheduler give up after 10 s without an API server; what ends sooner is broken."""
 _CLIENT_RATES = ("--kube-api-qps=500", "--kube-api-burst=1000")
 """Requests per second; the defaults of 20 and 30 hold a start back by 4 s."""
 
 
 class Children:
-    """The child processes of one cluster, each with a log of its own; the first that ends is an error."""
+    """The child processes of one cluster, each with a log of its own; the first that ends is an error.
+
+    Until `all_started()`, one that waited in vain for another is started again: a busy machine starts slowly.
+    """
 
     def __init__(self, cluster: Path) -> None:
         self._cluster = cluster
         self.logs.mkdir(mode=0o700, exist_ok=True)
         self._watches: set[asyncio.Task[None]] = set()
         self._ended: asyncio.Future[SignoffError] = asyncio.get_running_loop().create_future()
+        self._starting = True
         self.pids: dict[str, int] = {}
 
     async def start(self, name: str, argv: list[str | Path], env: Mapping[str, str] | None = None) -> None:
@@ -39,15 +43,27 @@ class Children:
         Raises:
             SignoffError: its program cannot be started.
         """
-        log = self.log(name)
+        began = time.monotonic()
         try:
-            process = await spawn(argv, cluster=self._cluster, log=log, env=env)
+            process = await spawn(argv, cluster=self._cluster, log=self.log(name), env=env)
         except OSError as error:
             raise SignoffError(f"{name} cannot be started: {error.strerror}", where=str(argv[0])) from error
         self.pids[name] = process.pid
-        watch = asyncio.create_task(self._watch(name, process))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
+
+        async def watch() -> None:
+            code = await process.wait()
+            if self._starting and time.monotonic() - began > _PATIENCE_SECONDS:
+                await self.start(name, argv, env)
+            else:
+                self._tell_end(name, code)
+
+        watching = asyncio.create_task(watch())
+        self._watches.add(watching)
+        watching.add_done_callback(self._watches.discard)
+
+    def all_started(self) -> None:
+        """From now on nobody has a reason to wait in vain."""
+        self._starting = False
 
     @property
     def logs(self) -> Path:
@@ -62,8 +78,7 @@ class Children:
         """Wait until any child has ended, and return the error that tells of it."""
         return await asyncio.shield(self._ended)
 
-    async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
-        code = await process.wait()
+    def _tell_end(self, name: str, code: int) -> None:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         lines = self.log(name).read_text(errors="replace").splitlines()
         tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
@@ -118,7 +133,7 @@ class ControlPlane:
         done("etcd", time.monotonic() - start)
         start = time.monotonic()
         async with self.api() as api:
-            await until(lambda: _serves(api), CONTROL_PLANE_READY)
+            await api.until_ready()
         done("kube-apiserver", time.monotonic() - start)
 
     async def _etcd_accepts(self) -> bool:
@@ -211,14 +226,6 @@ class ControlPlane:
 def _not_loopback(slot: Slot) -> str:
     """The API server must advertise an address outside of loopback; without an endpoint reconciler nobody uses it."""
     return "10." + slot.control_plane.split(".", 1)[1]
-
-
-async def _serves(api: KubeApi) -> bool:
-    try:
-        await api.request("GET", "/readyz")
-    except (ApiError, aiohttp.ClientError, TimeoutError):
-        return False
-    return True
 
 
 async def until(look: Callable[[], Awaitable[bool]], limit: Limit) -> None:

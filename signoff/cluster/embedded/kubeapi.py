@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from signoff.limits import API_REQUEST
+from signoff.limits import API_REQUEST, CONTROL_PLANE_READY
 
 Json = dict[str, Any]
 
@@ -62,6 +62,18 @@ class KubeApi:
         if self._session is None:
             raise RuntimeError("KubeApi is used outside its `async with`")
         return self._session
+
+    async def until_ready(self) -> None:
+        """Return once the server serves; who waits keeps the deadline."""
+        while not await self._is_ready():  # noqa: ASYNC110 - the other side is another process
+            await asyncio.sleep(CONTROL_PLANE_READY.every)
+
+    async def _is_ready(self) -> bool:
+        try:
+            await self.request("GET", "/readyz")
+        except (ApiError, aiohttp.ClientError, TimeoutError):
+            return False
+        return True
 
     async def request(
         self,

@@ -391,6 +391,7 @@ async def serve(config: Mapping[str, Any]) -> None:
     """Serve the cluster that the configuration names (agent.json, written by the supervisor)."""
     async with KubeApi(config["server"], config["ca"], config["cert"], config["key"]) as api:
         pod_ranges = {node["pod_prefix"].rpartition(".")[0] for node in config["nodes"]}
+        await api.until_ready()
         await ServiceProxy(api, pod_ranges.pop() if pod_ranges else "").run()
 
 

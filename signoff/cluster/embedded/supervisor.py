@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import select
-import shutil
 import signal
 import sys
 import threading
@@ -25,6 +24,7 @@ from typing import Any
 
 from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
+from signoff.cluster.embedded.ended import note_end
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, KEPT_FILE, fingerprint
 from signoff.cluster.embedded.kubeapi import KubeApi
@@ -84,12 +84,14 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     plane = ControlPlane(cluster, slot, binaries, nodes)
     config = _write_agent_config(cluster, slot, plane, nodes)
     await plane.start(children)
-    await plane.ready(children, phases.done)
     await children.start("serviceproxy", _module("serviceproxy", config))
     if nodes:
         await children.start("agent", _module("agent", config))
+    await plane.ready(children, phases.done)
+    if nodes:
         await _nodes_ready(plane, children, nodes, phases)
     phases.total()
+    children.all_started()
     facts = {
         "dir": str(cluster),
         "kubeconfig": str(plane.kubeconfig),
@@ -231,7 +233,6 @@ def main() -> None:
     """Supervise one cluster; exit code 0 when it was told to end, 1 when it failed."""
     parser = argparse.ArgumentParser(description="Supervise one embedded cluster.")
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's folder, which must not exist")
-    parser.add_argument("--keep-logs", type=Path, help="copy the logs to this folder at the end")
     parser.add_argument("--control-plane-only", action="store_true", help="start no nodes")
     parser.add_argument("--image", action="append", default=[], help="prepare this image meanwhile")
     options = parser.parse_args()
@@ -254,8 +255,10 @@ def main() -> None:
     except SignoffError as early:
         error = early
     if error:
+        with suppress(OSError):  # a full disk must not keep the cluster from being taken down
+            error = note_end(options.dir, error)
         _tell_error(error)
-    _take_down(options.dir, options.keep_logs)
+    _take_down(options.dir)
     os._exit(1 if error else 0)  # not sys.exit, which would wait for a thread that still builds
 
 
@@ -282,10 +285,8 @@ def start_guardian(clusters: Path) -> None:
         os._exit(0)
 
 
-def _take_down(cluster: Path, keep_logs: Path | None) -> None:
+def _take_down(cluster: Path) -> None:
     kill_descendants(os.getpid())
-    if keep_logs and (cluster / "logs").is_dir():
-        shutil.copytree(cluster / "logs", keep_logs, dirs_exist_ok=True)
     remove(cluster)
 
 

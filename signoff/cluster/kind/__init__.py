@@ -128,6 +128,10 @@ class KindCluster:
         """Write the nodes' journals and the logs of all containers, as kind exports them."""
         tools.run_kind(self._kind, "export", "logs", str(folder), "--name", self.name)
 
+    def failure(self) -> SignoffError | None:
+        """Nothing here watches the engine; a control plane that is gone shows in what can't be read."""
+        return None
+
     def close(self) -> None:
         """Delete the cluster if this object started it and it is not to be kept."""
         for forward in self._forwards.values():

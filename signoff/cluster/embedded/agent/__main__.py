@@ -111,6 +111,7 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         port = free_port(node.address)
         await web.TCPSite(runner, node.address, port, ssl_context=tls(config)).start()
         sources = (pods.follow_sources(kind) for kind in ("configmap", "secret"))
+        await api.until_ready()
         async with asyncio.TaskGroup() as forever:
             for follower in (Node(api, node, port).run(), events.run(), services.run(), pods.follow(), *sources):
                 forever.create_task(follower)

@@ -1,0 +1,50 @@
+"""Why clusters ended by themselves, and their logs: kept for who asks later, since their folders go with them."""
+
+import json
+import shutil
+from pathlib import Path
+
+from signoff.errors import SignoffError
+from signoff.paths import cache_dir
+
+KEPT_AT_MOST = 5
+_REASON = "reason.json"
+
+
+def note_end(cluster: Path, error: SignoffError) -> SignoffError:
+    """Keep the logs and the error of a cluster that ends by itself, in place of the oldest that are kept.
+
+    Returns the error, which now points to the kept logs.
+    """
+    grave = _grave(cluster)
+    shutil.rmtree(grave, ignore_errors=True)
+    grave.mkdir(parents=True, mode=0o700)
+    if _logs(cluster).is_dir():
+        shutil.copytree(_logs(cluster), _logs(grave))
+    where = error.where.replace(str(_logs(cluster)), str(_logs(grave)))
+    (grave / _REASON).write_text(json.dumps({"what": error.what, "where": where, "hint": error.hint}))
+    for old in sorted(grave.parent.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT_AT_MOST]:
+        shutil.rmtree(old, ignore_errors=True)
+    return SignoffError(error.what, where=where, hint=error.hint)
+
+
+def reason_of_end(cluster: Path) -> SignoffError | None:
+    """What `note_end` was told of the cluster, or None if it did not end by itself."""
+    try:
+        told = json.loads((_grave(cluster) / _REASON).read_text())
+    except (OSError, ValueError):
+        return None
+    return SignoffError(f"the embedded cluster has ended: {told['what']}", where=told["where"], hint=told["hint"])
+
+
+def logs_of(cluster: Path) -> Path:
+    """The folder of the cluster's logs: its own while it lives, then the one that was kept."""
+    return _logs(cluster) if _logs(cluster).is_dir() else _logs(_grave(cluster))
+
+
+def _logs(folder: Path) -> Path:
+    return folder / "logs"
+
+
+def _grave(cluster: Path) -> Path:
+    return cache_dir() / "ended" / cluster.name
