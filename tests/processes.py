@@ -7,10 +7,14 @@ from pathlib import Path
 
 
 def start(command: Sequence[str], cwd: Path) -> "subprocess.Popen[str]":
-    """Start it with both outputs in one pipe. It hears Ctrl-C even where the tests themselves do not (nohup, CI)."""
+    """Start it with pipes for its input and for both outputs together.
+
+    It hears Ctrl-C even where the tests themselves do not (nohup, CI).
+    """
     return subprocess.Popen(
         command,
         cwd=cwd,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +153,32 @@ def test_a_killed_supervisor_takes_even_the_children_of_pods_with_it() -> None:
         assert processes_of(cluster.dir) == []
     finally:
         cluster.close()
+
+
+def said_until(process: "subprocess.Popen[str]", word: str) -> str:
+    """What the process says up to the first line with this word."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if word in line:
+            return seen
+    raise AssertionError(f"it never said {word!r}:\n{seen}")
+
+
+def test_a_run_keeps_its_cluster_though_it_is_interrupted_and_others_use_it(tmp_path: Path) -> None:
+    features = [sys.executable, "-m", "pytest", "features/deploy.feature", "--reports", str(tmp_path)]
+    first = start([*features, "--keep-cluster"], ROOT)
+    said_until(first, "deploy:")
+    first.send_signal(signal.SIGINT)
+    output, _ = first.communicate(timeout=60)
+    (left,) = running()
+    assert left.kept
+    assert f"signoff cluster down {left.name}" in output
+    for command in (features, [sys.executable, "-m", "signoff.cli", "serve"]):  # Locust starts the latter
+        other = start(command, ROOT)
+        assert f"using the kept cluster {left.name}" in said_until(other, "deploy:")
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=60)
+    assert [each.name for each in running()] == [left.name]
+    assert main(["cluster", "down"]) == 0
