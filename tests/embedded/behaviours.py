@@ -766,6 +766,14 @@ def logs(at: Place) -> str:
     return f"previous: {at.log(previous=True, tail_lines=1).strip()}; tail: {at.log(tail_lines=1).strip()}"
 
 
+@behaviour("Logs: follow", "first, second, last words")
+def follow_logs(at: Place) -> str:
+    code = "import time; print('first'); time.sleep(1.5); print('second'); time.sleep(0.5); print('last words')"
+    at.run(at.container(code), restartPolicy="Never")
+    at.said("first")
+    return ", ".join(at.log(follow=True).splitlines())
+
+
 @behaviour("A Service without endpoints", "ConnectionRefusedError")
 def no_endpoints(at: Place) -> str:
     at.service()

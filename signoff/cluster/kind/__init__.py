@@ -40,7 +40,7 @@ Progress = Callable[[str], None]
 class KindCluster:
     """A kind cluster, from `start` or `attach`; `close()` deletes it only if this object started it."""
 
-    capabilities = frozenset({"cordon", "scale-backend", "own-nodes"})
+    capabilities = frozenset({"cordon", "scale-backend"})
     tunnelled = True
 
     def __init__(self, kind: Path, folder: Path, *, owned: bool) -> None:

@@ -63,8 +63,9 @@ async def _logs(request: web.Request, find: Find) -> web.StreamResponse:
     await answer.prepare(request)
     await answer.write(part)
     if query.get("follow") == "true" and not previous:
-        restart, end = container.state.restarts, len(log)
-        while container.state.running_since and container.state.restarts == restart:
+        restart, end, running = container.state.restarts, len(log), True
+        while running:  # its last words are read once it has ended
+            running = bool(container.state.running_since) and container.state.restarts == restart
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
             with path.open("rb") as file:
                 file.seek(end)
