@@ -1,11 +1,11 @@
 """Whether the embedded cluster behaves as a real one does, as a Markdown table.
 
-    python -m scripts.compare_behaviours --kubeconfig PATH      # a kind cluster whose nodes have the LiteLLM image
-    python -m scripts.compare_behaviours --kubeconfig PATH --only "Crash loop"
+    python -m scripts.compare_behaviours
+    python -m scripts.compare_behaviours --attach DIR --only "Crash loop"
 
-The behaviours are those of tests/embedded/behaviours.py. The embedded cluster is started for them unless
-`--embedded-kubeconfig` names one. On both, the namespaces made here are removed again; kind's nodes are lost by
-`docker pause`. Exits 1 when anything differs.
+The behaviours are those of tests/embedded/behaviours.py. A cluster of each kind is started for them, and removed again;
+a kind cluster that was kept is used with `--attach`. An embedded node is lost by SIGSTOP, a kind one by `docker pause`.
+Exits 1 when anything differs.
 """
 
 import argparse
@@ -15,12 +15,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
+from signoff import story
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.agent.node import AGENT_PID
+from signoff.cluster.kind import KindCluster
 from signoff.console import progress
 from signoff.kube import Kube
 from signoff.manifests import StoryManifests
@@ -38,20 +41,16 @@ Pause = Callable[[Kube, str], Callable[[], object]]
 def main() -> None:
     """Observe every behaviour on both clusters, one cluster after the other, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="of the kind cluster")
-    parser.add_argument("--embedded-kubeconfig", type=Path, help="of an embedded cluster that runs already")
+    parser.add_argument("--attach", type=Path, metavar="DIR", help="the folder of a kind cluster that runs already")
     parser.add_argument("--only", action="append", default=[], help="a behaviour's name, or part of it; repeatable")
     options = parser.parse_args()
     chosen = [each for each in BEHAVIOURS if not options.only or any(part in each.name for part in options.only)]
     if not chosen:
         parser.error(f"no behaviour has a name with {' or '.join(options.only)} in it")
-    with ExitStack() as stack:
-        if not (embedded := options.embedded_kubeconfig):
-            started = EmbeddedCluster.start(images=[IMAGE])
-            stack.callback(started.close)
-            embedded = started.kubeconfig
-        here = observed("embedded", embedded, pause_agent, chosen)
-    there = observed("kind", options.kubeconfig, pause_container, chosen)
+    with closing(EmbeddedCluster.start(images=[IMAGE])) as embedded:
+        here = observed("embedded", embedded.kubeconfig, pause_agent, chosen)
+    with closing(open_kind(options.attach)) as kind:
+        there = observed("kind", kind.kubeconfig, partial(pause_container, kind), chosen)
     print("| behaviour | embedded | kind | same? |\n| --- | --- | --- | --- |")
     for each, ours, theirs in zip(chosen, here, there, strict=True):
         print(
@@ -59,6 +58,12 @@ def main() -> None:
         )
     print(f"\n{sum(map(str.__eq__, here, there))} of {len(chosen)} are the same.")
     sys.exit(here != there)
+
+
+def open_kind(attach: Path | None) -> KindCluster:
+    """The kind cluster to compare with; each of its workers has the image."""
+    images = {IMAGE: story.NODES}
+    return KindCluster.attach(attach, images=images) if attach else KindCluster.start(images=images)
 
 
 def observed(name: str, kubeconfig: Path, pause: Pause, chosen: Sequence[Behaviour]) -> list[str]:
@@ -95,11 +100,12 @@ def pause_agent(kube: Kube, node: str) -> Callable[[], object]:
     return lambda: os.kill(pid, signal.SIGCONT)
 
 
-def pause_container(kube: Kube, node: str) -> Callable[[], object]:
+def pause_container(kind: KindCluster, kube: Kube, node: str) -> Callable[[], object]:
     """Stop the container that is a node of kind."""
-    del kube  # the container has the node's name
-    subprocess.run(["docker", "pause", node], check=True, capture_output=True)
-    return lambda: subprocess.run(["docker", "unpause", node], check=True, capture_output=True)
+    del kube  # Docker knows the node
+    container = kind.container_of(node)
+    subprocess.run(["docker", "pause", container], check=True, capture_output=True)
+    return lambda: subprocess.run(["docker", "unpause", container], check=True, capture_output=True)
 
 
 if __name__ == "__main__":

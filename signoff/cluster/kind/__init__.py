@@ -192,16 +192,16 @@ class KindCluster:
             eventually("the nodes to be Ready", limits.KIND_NODES_READY, look)
 
     def _load(self, image: str, nodes: Collection[str]) -> None:
-        wanted = [container for container, node in self._containers.items() if node in nodes]
+        wanted = [self.container_of(node) for node in nodes]
         _tell(f"loading {image} onto {', '.join(nodes)}")
         with self._phase(f"load {image}"):
             arguments = ("--name", self.name, "--nodes", ",".join(wanted))
             tools.run_kind(self._kind, "load", "docker-image", image, *arguments)
 
-    @property
-    def _containers(self) -> dict[str, str]:
-        """The workers' containers, as kind names them, and the nodes that they are."""
-        return {f"{self.name}-worker{number if number > 1 else ''}": n for number, n in enumerate(story.NODES, start=1)}
+    def container_of(self, node: str) -> str:
+        """The container, as kind names it, that is this worker."""
+        number = story.NODES.index(node) + 1
+        return f"{self.name}-worker{number if number > 1 else ''}"
 
     @property
     def _log(self) -> Path:
