@@ -93,12 +93,20 @@ class Answer:
         return found[-1] if found else None
 
     @property
+    def tokens(self) -> int | None:
+        """How many tokens the model made, as the server counted; None if it did not say."""
+        count = (self.usage or {}).get("completion_tokens")
+        return count if isinstance(count, int) else None
+
+    @cached_property
+    def token_times(self) -> tuple[float, ...]:
+        """When each event with content arrived."""
+        return tuple(at for at, chunk in _timed_chunks(self.events) if _content(_first_choice(chunk).get("delta")))
+
+    @property
     def first_token_at(self) -> float | None:
         """When the first event with content arrived; None if nothing was streamed."""
-        for at, chunk in _timed_chunks(self.events):
-            if _content(_first_choice(chunk).get("delta")):
-                return at
-        return None
+        return self.token_times[0] if self.token_times else None
 
     @property
     def e2e_ms(self) -> float:
@@ -109,6 +117,16 @@ class Answer:
     def ttft_ms(self) -> float | None:
         """Milliseconds from sending the request to the first token; None if nothing was streamed."""
         return None if self.first_token_at is None else (self.first_token_at - self.started) * 1000
+
+    @property
+    def itl_ms(self) -> float | None:
+        """Mean milliseconds between two tokens of a stream; None below two of them.
+
+        The time between the first and the last event with content, shared among the tokens that the server counted
+        after the first (else those events): a gateway that passes on several tokens at once does not make them slower.
+        """
+        times, tokens = self.token_times, self.tokens or len(self.token_times)
+        return (times[-1] - times[0]) * 1000 / (tokens - 1) if len(times) > 1 and tokens > 1 else None
 
     def to_record(self) -> dict[str, Any]:
         """Everything of the exchange in JSON types; event times are milliseconds since the request was sent."""
