@@ -205,9 +205,9 @@ def _median(values: Numbers) -> Figure:
         count = rows.shape[1] - np.isnan(ordered).sum(axis=1)
         line = np.arange(len(rows))
         # A draw that holds nothing of the kind says nothing; its NaN is left out of the interval.
-        return (
-            ordered[line, np.maximum(count - 1, 0) // 2] + ordered[line, np.minimum(count // 2, rows.shape[1] - 1)]
-        ) / 2
+        low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, rows.shape[1] - 1)
+        middle: Numbers = (ordered[line, low] + ordered[line, high]) / 2
+        return middle
 
     return of_the_rest
 
