@@ -170,8 +170,10 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     )
 
 
-Figure = Callable[[npt.NDArray[np.intp]], Numbers]
-"""The value of a figure for each row of round numbers."""
+Counts = npt.NDArray[np.int32]
+"""How often each round (column) is in each draw (row)."""
+Figure = Callable[[Counts], Numbers]
+"""The value of a figure for each draw."""
 
 
 def figures_of(rounds: Rounds) -> dict[str, Figure]:
@@ -182,58 +184,69 @@ def figures_of(rounds: Rounds) -> dict[str, Figure]:
     "itl", the medians of the paired differences of streams.
     """
     added, again = rounds.ms[:, 1] - rounds.ms[:, 0], rounds.ms[:, 2] - rounds.ms[:, 0]
-    found = {"median": _median(added), "control": _median(again)}
+    found = {"median": _quantile(added, 0.5), "control": _quantile(again, 0.5)}
     if 0 < rounds.streamed.sum() < len(rounds):
-        found["median_plain"] = _median(np.where(rounds.streamed, np.nan, added))
-        found["median_streamed"] = _median(np.where(rounds.streamed, added, np.nan))
+        found["median_plain"] = _quantile(np.where(rounds.streamed, np.nan, added), 0.5)
+        found["median_streamed"] = _quantile(np.where(rounds.streamed, added, np.nan), 0.5)
     for name, needed, quantile in (("p95_shift", PAIRS_FOR_P95, 0.95), ("p99_shift", PAIRS_FOR_P99, 0.99)):
         if len(rounds) >= needed:
             found[name] = _shift(rounds.ms, quantile)
     for name, table in (("ttft", rounds.ttft_ms), ("itl", rounds.itl_ms)):
         if not np.isnan(difference := table[:, 1] - table[:, 0]).all():
-            found[name] = _median(difference)
+            found[name] = _quantile(difference, 0.5)
     return found
 
 
-def _median(values: Numbers) -> Figure:
-    """The median of what is no NaN: those sort to the end, so that the middle of the rest is found by counting."""
-    if not np.isnan(values).any():
-        return lambda rows: np.median(values[rows], axis=1)
+def _quantile(values: Numbers, quantile: float) -> Figure:
+    """The quantile, interpolated as numpy does, of what is no NaN; NaN for a draw that holds nothing else.
 
-    def of_the_rest(rows: npt.NDArray[np.intp]) -> Numbers:
-        ordered = np.sort(values[rows], axis=1)
-        count = rows.shape[1] - np.isnan(ordered).sum(axis=1)
-        line = np.arange(len(rows))
-        # A draw that holds nothing of the kind says nothing; its NaN is left out of the interval.
-        low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, rows.shape[1] - 1)
-        middle: Numbers = (ordered[line, low] + ordered[line, high]) / 2
-        return middle
+    The values are sorted once: a draw's order statistics are then found by counting along them.
+    """
+    present = np.flatnonzero(~np.isnan(values))
+    order = present[np.argsort(values[present])]
+    ascending = np.append(values[order], np.nan)
 
-    return of_the_rest
+    def of(counts: Counts) -> Numbers:
+        reached = np.cumsum(counts[:, order], axis=1, dtype=np.int32)
+        rank = np.maximum(reached[:, -1] - 1, 0) * quantile
+        low = np.floor(rank)
+        below, above = (ascending[np.count_nonzero(reached <= each[:, None], axis=1)] for each in (low, np.ceil(rank)))
+        found: Numbers = below + (above - below) * (rank - low)
+        return found
+
+    return of
 
 
 def _shift(ms: Numbers, quantile: float) -> Figure:
-    direct, proxied = ms[:, 0], ms[:, 1]
-    return lambda rows: np.quantile(proxied[rows], quantile, axis=1) - np.quantile(direct[rows], quantile, axis=1)
+    direct, proxied = _quantile(ms[:, 0], quantile), _quantile(ms[:, 1], quantile)
+    return lambda counts: proxied(counts) - direct(counts)
 
 
 def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
     """Each figure with its interval, all from the same draws."""
-    rows, tail = _draws(len(rounds), np.random.default_rng(seed)), (1 - CONFIDENCE) / 2
-    once = np.arange(len(rounds))[None, :]
+    draws, tail = _draws(len(rounds), np.random.default_rng(seed)), (1 - CONFIDENCE) / 2
+    once = np.ones((1, len(rounds)), dtype=np.int32)
     found = {}
     for name, figure in figures_of(rounds).items():
-        low, high = np.nanquantile(figure(rows), [tail, 1 - tail])
+        low, high = np.nanquantile(figure(draws), [tail, 1 - tail])
         found[name] = Estimate(float(figure(once)[0]), float(low), float(high))
     return found
 
 
-def _draws(count: int, chance: np.random.Generator) -> npt.NDArray[np.intp]:
-    """`DRAWS` rows of as many round numbers, each put together from blocks; the last round is followed by the first."""
+def _draws(count: int, chance: np.random.Generator) -> Counts:
+    """`DRAWS` samples of as many rounds, each put together from blocks; the last round is followed by the first."""
     length = max(1, round(count ** (1 / 3)))
-    starts = chance.integers(count, size=(DRAWS, -(-count // length)))
-    rows = (starts[:, :, None] + np.arange(length)) % count
-    return rows.reshape(DRAWS, -1)[:, :count]
+    whole, rest = divmod(count, length)
+    lengths = np.array([length] * whole + [rest] * bool(rest))
+    starts = chance.integers(count, size=(DRAWS, len(lengths)))
+    # A block adds one from its start on and takes it away behind its end, which may be past the last round.
+    width = count + length + 1
+    line = np.arange(DRAWS)[:, None] * width
+    begun, ended = (np.bincount((line + at).ravel(), minlength=DRAWS * width) for at in (starts, starts + lengths))
+    unfolded = np.cumsum((begun - ended).reshape(DRAWS, width), axis=1, dtype=np.int32)
+    counts: Counts = unfolded[:, :count].copy()
+    counts[:, :length] += unfolded[:, count : count + length]
+    return counts
 
 
 def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Verdict, str]:
