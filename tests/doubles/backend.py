@@ -202,8 +202,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--delay-ms", type=float, default=0.0)
+    parser.add_argument("--jitter-ms", type=float, default=0.0)
     args = parser.parse_args()
-    serve(Backend(delay_ms=args.delay_ms).app(), args.host, args.port)
+    serve(Backend(delay_ms=args.delay_ms, jitter_ms=args.jitter_ms).app(), args.host, args.port)
 
 
 if __name__ == "__main__":
