@@ -159,8 +159,9 @@ def write(folder: Path) -> Sequence[Record]:
 
 
 def _milliseconds(value: float) -> str:
-    """One decimal, and no minus before a zero."""
-    return f"{round(value, 1) + 0.0:.1f}"
+    """One decimal, below 1 ms two, and no minus before a zero."""
+    digits = 2 if abs(value) < 1 else 1
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _markdown_cell(text: Any) -> str:
