@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -43,20 +43,27 @@ CHUNK = 100
 
 @dataclass(frozen=True)
 class Case:
-    """What is simulated: `noise` times the recorded scatter, and the arm whose scatter the proxied one has."""
+    """What is simulated: `noise` times the recorded scatter, and the arm whose scatter the proxied one has.
+
+    With `plain_ms` plain answers have this overhead, so that the streams alone decide.
+    """
 
     name: str
     pairs: int
     noise: float = 1.0
     proxied_column: int = 2
+    plain_ms: float | None = None
 
 
 CASES = (
     Case("400 pairs, vLLM's scatter on both arms", 400),
     Case("400 pairs, five times the scatter", 400, noise=5.0),
     Case("400 pairs, LiteLLM's own scatter", 400, proxied_column=1),
+    Case("400 pairs, only streams so slow, plain 20 ms", 400, plain_ms=20.0),
     Case("100 pairs (p95 not judged)", 100),
+    Case("100 pairs, only streams so slow, plain 20 ms", 100, plain_ms=20.0),
     Case("20 pairs, the fewest", 20),
+    Case("20 pairs, only streams so slow, plain 20 ms", 20, plain_ms=20.0),
 )
 OVERHEADS_MS = (100.0, 80.0)
 
@@ -68,12 +75,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=4000, help="simulated runs of each case (default: 4000)")
     parser.add_argument("--requests", type=int, default=2000, help="requests of each client (default: 2000)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that simulate (default: all CPUs)")
+    parser.add_argument("--case", help="only the cases whose name contains this")
     parser.add_argument("--only", choices=("simulate", "client"))
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}\n")
     if options.only != "client":
         rounds = read(options.csv) if options.csv else record()
-        show_simulated(rounds, options.runs, options.jobs)
+        show_simulated(
+            rounds, [case for case in CASES if (options.case or "") in case.name], options.runs, options.jobs
+        )
     if options.only != "simulate":
         with double() as url:
             show_client(url, options.requests)
@@ -100,14 +110,14 @@ def record() -> Rounds:
         return Samples(tuple(timed)).rounds()
 
 
-def show_simulated(rounds: Rounds, runs: int, jobs: int) -> None:
+def show_simulated(rounds: Rounds, cases: Sequence[Case], runs: int, jobs: int) -> None:
     """Print how often each case passes, fails, or is inconclusive."""
     spread = np.subtract(*np.quantile(rounds.ms[:, 2] - rounds.ms[:, 0], [0.75, 0.25]))
     print(f"{runs} simulated runs of each case, from {len(rounds)} recorded rounds; ", end="")
     print(f"direct against direct scatters by {spread:.2f} ms between its quartiles\n")
     print("| case | true overhead | passed | inconclusive | failed |\n| --- | ---: | ---: | ---: | ---: |")
     with ProcessPoolExecutor(jobs) as pool:
-        for case in CASES:
+        for case in cases:
             for overhead_ms in OVERHEADS_MS:
                 simulate = partial(verdicts, rounds, case, overhead_ms)
                 seeds = [(seed, min(CHUNK, runs - seed)) for seed in range(0, runs, CHUNK)]
@@ -143,7 +153,8 @@ def with_overhead(recorded: Rounds, case: Case, overhead_ms: float) -> Numbers:
         base = np.median(direct[mine])
         direct[mine], control[mine] = (base + case.noise * (each[mine] - base) for each in (direct, control))
         proxied[mine] = base + case.noise * (proxied[mine] - base)
-        proxied[mine] += overhead_ms - np.median(proxied[mine] - direct[mine])
+        wanted = overhead_ms if kind or case.plain_ms is None else case.plain_ms
+        proxied[mine] += wanted - np.median(proxied[mine] - direct[mine])
     return np.stack([direct, proxied, control], axis=1)
 
 
