@@ -23,7 +23,7 @@ TOKENS = 8
 """Of each answer, streamed or not: seven gaps between tokens, and answers of one length on both arms."""
 
 WINDOW_ROUNDS = 10
-WARM_UP_WINDOWS = 10
+WARM_UP_WINDOWS = 5
 STABLE_WITHIN = 0.2
 """Warm: the median duration of a round, streamed and not, is within this part of that of the window before."""
 
