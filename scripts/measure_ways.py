@@ -8,7 +8,7 @@ Blocks of both ways alternate on one deployment, so that both meet the same mach
 import argparse
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,8 @@ def main() -> None:
         around: list[float] = []
         for block in range(options.blocks):
             begun = time.monotonic()
-            timed, node = prober.time_pairs(deployment.kube, manifests.gateway_image, pairs=options.pairs, seed=block)
+            samples, node = prober.time_pairs(deployment.kube, manifests.gateway_image, pairs=options.pairs, seed=block)
+            timed = samples.timings
             around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)
             inside += _renumbered(timed, block * options.pairs)
             outside += _renumbered(measure(direct, proxied, pairs=options.pairs, seed=block), block * options.pairs)
@@ -57,23 +58,26 @@ def main() -> None:
     for (title, one), other in zip(figures(inside).items(), figures(outside).values(), strict=True):
         print(f"| {title} | {one:.2f} | {other:.2f} | {other - one:+.2f} |")
     print(f"\nnew connection through the forward: {fresh:.1f} ms for GET /v1/models, kept alive {kept:.1f} ms")
-    print(f"around the timing, a prober takes {np.median(around):.1f} s (its warm-up rounds included)")
+    print(f"around the timing, a prober takes {np.median(around):.1f} s (its blocks of one arm included)")
 
 
 def figures(timed: list[Timing]) -> dict[str, float]:
     """The rows of the table for one way."""
-    found = asdict(judge(Samples(tuple(timed)), limit_ms=OVERHEAD_LIMIT_MS, seed=1))
+    found = judge(Samples(tuple(timed)), limit_ms=OVERHEAD_LIMIT_MS, seed=1)
+    median, control = found.figures["median"], found.figures["control"]
+    assert found.direct_median_ms is not None
+    assert found.proxied_median_ms is not None
     return {
-        "direct, median": found["direct_median_ms"],
-        "proxied, median": found["proxied_median_ms"],
-        "overhead, median of the paired differences": found["median_ms"],
-        "overhead, width of its 95 % interval": found["median_high_ms"] - found["median_low_ms"],
-        "control, width of its 95 % interval": found["control_high_ms"] - found["control_low_ms"],
+        "direct, median": found.direct_median_ms,
+        "proxied, median": found.proxied_median_ms,
+        "overhead, median of the paired differences": median.ms,
+        "overhead, width of its 95 % interval": median.high - median.low,
+        "control, width of its 95 % interval": control.high - control.low,
     }
 
 
 def _renumbered(timed: Iterable[Timing], by: int) -> list[Timing]:
-    return [replace(each, round=each.round + by) for each in timed]
+    return [replace(each, round=each.round + by) for each in timed if each.round >= 0]
 
 
 def connection_ms(url: str) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from signoff import report, story
+from signoff import calibration, report, story
 from signoff.cluster.embedded import command
 from signoff.cluster.embedded.binaries import find_binaries
 from signoff.cluster.embedded.images import Images
@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
     drawing.set_defaults(run=draw_report)
     parity.add_to(commands)
+    calibration.add_to(commands)
     command.add_to(commands)
     return parser
 

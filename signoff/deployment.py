@@ -10,8 +10,9 @@ from signoff.console import progress
 from signoff.kube import Kube, is_ready
 from signoff.manifests import Manifest, StoryManifests, containers
 from signoff.overhead import Samples
-from signoff.traffic import pairs as paired
+from signoff.traffic.blocks import Block, time_blocks
 from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.pairs import Timing, measure
 from signoff.waiting import NotYet, eventually
 
 Record = Callable[..., Any]
@@ -95,20 +96,31 @@ class Deployment:
         """
         if self.cluster.tunnelled:
             image = self.manifests.gateway_image
-            timed, node = prober.time_pairs(self.kube, image, pairs=pairs, seed=seed)
-            for timing in timed:
+            samples, node = prober.time_pairs(self.kube, image, pairs=pairs, seed=seed)
+            for timing in samples.timings:
                 self.record("timing", **asdict(timing))
-            return Samples(timed), f"inside the cluster, by a Job of {image} on {node}"
+            for block in samples.blocks:
+                self.record("block", **asdict(block))
+            return samples, f"inside the cluster, by a Job of {image} on {node}"
+        return self._time_pairs_from_here(pairs, seed), "from this machine"
+
+    def _time_pairs_from_here(self, pairs: int, seed: int) -> Samples:
         direct, proxied = self.backend_url, self.answering_gateway()
 
         def tell(text: str) -> None:
             progress("overhead", text)
 
-        taken = []
-        for timing in paired.measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
+        timings: list[Timing] = []
+        for timing in measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
             self.record("timing", **asdict(timing))
-            taken.append(timing)
-        return Samples(tuple(taken)), "from this machine"
+            timings.append(timing)
+        blocks: list[Block] = []
+        if not timings[-1].error:
+            tell("blocks of one arm at a time, to see where the time goes")
+            for block in time_blocks(direct, proxied, pairs=pairs, seed=seed):
+                self.record("block", **asdict(block))
+                blocks.append(block)
+        return Samples(tuple(timings), tuple(blocks))
 
     def _record_placements(self, app: str) -> None:
         for pod in self.kube.pods(story.NAMESPACE, app):

@@ -7,44 +7,68 @@ stationary data, 1992), with blocks of n^(1/3) rounds (Hall, Horowitz and Jing, 
 with dependent data, Biometrika 82, 1995), percentile intervals.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from signoff.traffic.pairs import ARMS, Arm, Timing
+from signoff.traffic.blocks import Block
+from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Arm, Timing
 from signoff.verdicts import Verdict
 
 Numbers = npt.NDArray[np.float64]
 
-PAIRS_FOR_P95 = 400
-"""With fewer, the 95th percentile rests on less than twenty requests."""
+PAIRS_FOR_P99 = 2000
 CONTROL_LIMIT_MS = 20.0
 """Where direct and direct differ by more, the machine was too restless to sign anything off."""
+CPU_BOUND = 0.5
+"""The generator's own work, as a part of the time that its requests took; above, it timed itself."""
+WAIT_BOUND = 0.25
+"""The part of that time in which the generator could run and had no processor."""
 DRAWS = 2000
 CONFIDENCE = 0.95
+
+JUDGED = ("median", "median_plain", "median_streamed", "p95_shift")
+"""The figures that must lie below the limit."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """All requests of a measurement in the order in which they were sent."""
+    """All requests of a measurement in the order in which they were sent, and its blocks of a single arm."""
 
     timings: tuple[Timing, ...]
+    blocks: tuple[Block, ...] = ()
 
     def errors(self, *arms: Arm) -> list[str]:
         """What went wrong on these arms."""
         return [timing.error for timing in self.timings if timing.error and timing.arm in arms]
 
-    def rounds(self) -> Numbers:
-        """Milliseconds, one row for each whole round, with the columns of `ARMS`."""
-        whole: dict[int, dict[str, float]] = {}
+    def rounds(self) -> "Rounds":
+        """The whole rounds, without those of the warm-up."""
+        whole: dict[int, dict[str, Timing]] = {}
         for timing in self.timings:
-            if not timing.error:
-                whole.setdefault(timing.round, {})[timing.arm] = timing.ms
+            if not timing.error and timing.round >= 0:
+                whole.setdefault(timing.round, {})[timing.arm] = timing
         rows = [[row[arm] for arm in ARMS] for row in whole.values() if len(row) == len(ARMS)]
-        return np.array(rows, dtype=np.float64).reshape(-1, len(ARMS))
+
+        def table(values: list[list[float | None]]) -> Numbers:
+            return np.array(values, dtype=np.float64).reshape(-1, len(ARMS))
+
+        return Rounds(
+            ms=table([[each.ms for each in row] for row in rows]),
+            ttft_ms=table([[each.ttft_ms for each in row] for row in rows]),
+            itl_ms=table([[each.itl_ms for each in row] for row in rows]),
+            streamed=np.array([row[0].streamed for row in rows], dtype=bool),
+        )
+
+    def generator(self) -> "Generator":
+        """How busy the generator itself was while it timed."""
+        timed = [timing for timing in self.timings if timing.round >= 0]
+        wall = sum(timing.ms for timing in timed) or 1.0
+        return Generator(sum(each.cpu_ms for each in timed) / wall, sum(each.waited_ms for each in timed) / wall)
 
     def to_csv(self, path: Path) -> None:
         """Write each request as a line."""
@@ -52,10 +76,49 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Overhead:
-    """The figures in milliseconds, each with the ends of its 95 % interval, and the verdict against `limit_ms`.
+class Rounds:
+    """Milliseconds, one row for each round, with the columns of `ARMS`; NaN where there is no such figure."""
 
-    All figures are None when a request failed, and those of p95 below `PAIRS_FOR_P95` pairs.
+    ms: Numbers
+    ttft_ms: Numbers
+    itl_ms: Numbers
+    streamed: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.ms)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The generator's own work and its waiting for a processor, as parts of the time that its requests took."""
+
+    cpu: float
+    waited: float
+
+    @property
+    def limit(self) -> str:
+        """What of it makes the run void; empty if nothing does."""
+        if self.cpu > CPU_BOUND:
+            return f"it worked for {self.cpu:.0%} of the time that its requests took (bound: {CPU_BOUND:.0%})"
+        if self.waited > WAIT_BOUND:
+            return f"it had to wait for a processor for {self.waited:.0%} of that time (bound: {WAIT_BOUND:.0%})"
+        return ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure in milliseconds, with the ends of its 95 % interval."""
+
+    ms: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """The verdict against `limit_ms`, and the figures that it rests on, by the names of `figures_of`.
+
+    There are none when a request failed or nothing was timed.
     """
 
     verdict: Verdict
@@ -63,25 +126,19 @@ class Overhead:
     limit_ms: float
     pairs: int
     seed: int
-    median_ms: float | None = None
-    median_low_ms: float | None = None
-    median_high_ms: float | None = None
-    control_ms: float | None = None
-    control_low_ms: float | None = None
-    control_high_ms: float | None = None
-    p95_shift_ms: float | None = None
-    p95_shift_low_ms: float | None = None
-    p95_shift_high_ms: float | None = None
+    figures: Mapping[str, Estimate] = field(default_factory=dict)
     direct_median_ms: float | None = None
     proxied_median_ms: float | None = None
+    generator_cpu: float | None = None
+    generator_waited: float | None = None
 
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     """Judge a measurement.
 
-    Passed: the upper ends of the median overhead and, from `PAIRS_FOR_P95` pairs on, of the shift of the 95th
-    percentile lie below the limit, and the control within `CONTROL_LIMIT_MS` of nothing. Failed: a lower end lies
-    above the limit, whatever the control says, or a proxied request failed. Else inconclusive.
+    Failed: a proxied request failed, or the lower end of a `JUDGED` figure lies above the limit, whatever the control
+    says. Passed: the upper ends of all of them lie below it, and the control's interval within `CONTROL_LIMIT_MS` of
+    nothing. Else inconclusive; void, and so inconclusive, when the generator itself was the limit.
     """
     rounds = samples.rounds()
     pairs = len(rounds)
@@ -94,57 +151,119 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     if not pairs:
         return Overhead(Verdict.INCONCLUSIVE, "nothing was timed", limit_ms, pairs, seed)
 
-    figures = figures_of(rounds)
-    draws = np.array([figures_of(drawn) for drawn in _drawn(rounds, np.random.default_rng(seed))])
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], axis=0)
-    has_p95 = pairs >= PAIRS_FOR_P95
-    verdict, reason = _verdict(low, high, limit_ms, has_p95=has_p95)
+    figures = estimates(rounds, seed=seed)
+    generator = samples.generator()
+    verdict, reason = verdict_of(figures, limit_ms)
+    if generator.limit:
+        verdict, reason = Verdict.INCONCLUSIVE, f"void: the generator itself was the limit: {generator.limit}"
     return Overhead(
         verdict=verdict,
         reason=reason,
         limit_ms=limit_ms,
         pairs=pairs,
         seed=seed,
-        direct_median_ms=float(np.median(rounds[:, 0])),
-        proxied_median_ms=float(np.median(rounds[:, 1])),
-        **_named("median", figures[0], low[0], high[0]),
-        **_named("control", figures[1], low[1], high[1]),
-        **(_named("p95_shift", figures[2], low[2], high[2]) if has_p95 else {}),
+        figures=figures,
+        direct_median_ms=float(np.median(rounds.ms[:, 0])),
+        proxied_median_ms=float(np.median(rounds.ms[:, 1])),
+        generator_cpu=generator.cpu,
+        generator_waited=generator.waited,
     )
 
 
-def _named(name: str, figure: float, low: float, high: float) -> dict[str, float]:
-    return {f"{name}_ms": float(figure), f"{name}_low_ms": float(low), f"{name}_high_ms": float(high)}
+Counts = npt.NDArray[np.int32]
+"""How often each round (column) is in each draw (row)."""
+Figure = Callable[[Counts], Numbers]
+"""The value of a figure for each draw."""
 
 
-def figures_of(rounds: Numbers) -> tuple[float, float, float]:
-    """Median of the paired differences, the same of the control, and p95 of proxied minus p95 of direct."""
-    direct, proxied, control = rounds.T
-    shift = np.quantile(proxied, 0.95) - np.quantile(direct, 0.95)
-    return float(np.median(proxied - direct)), float(np.median(control - direct)), float(shift)
+def figures_of(rounds: Rounds) -> dict[str, Figure]:
+    """The figures that so many rounds allow.
+
+    "median" of the paired differences, over all rounds, the plain and the streamed; "control" likewise of direct
+    against direct; "p95_shift" and "p99_shift", that percentile of the proxied arm minus that of the direct; "ttft" and
+    "itl", the medians of the paired differences of streams.
+    """
+    added, again = rounds.ms[:, 1] - rounds.ms[:, 0], rounds.ms[:, 2] - rounds.ms[:, 0]
+    found = {"median": _quantile(added, 0.5), "control": _quantile(again, 0.5)}
+    if 0 < rounds.streamed.sum() < len(rounds):
+        found["median_plain"] = _quantile(np.where(rounds.streamed, np.nan, added), 0.5)
+        found["median_streamed"] = _quantile(np.where(rounds.streamed, added, np.nan), 0.5)
+    for name, needed, quantile in (("p95_shift", PAIRS_FOR_P95, 0.95), ("p99_shift", PAIRS_FOR_P99, 0.99)):
+        if len(rounds) >= needed:
+            found[name] = _shift(rounds.ms, quantile)
+    for name, table in (("ttft", rounds.ttft_ms), ("itl", rounds.itl_ms)):
+        if not np.isnan(difference := table[:, 1] - table[:, 0]).all():
+            found[name] = _quantile(difference, 0.5)
+    return found
 
 
-def _drawn(rounds: Numbers, chance: np.random.Generator) -> list[Numbers]:
+def _quantile(values: Numbers, quantile: float) -> Figure:
+    """The quantile, interpolated as numpy does, of what is no NaN; NaN for a draw that holds nothing else.
+
+    The values are sorted once: a draw's order statistics are then found by counting along them.
+    """
+    present = np.flatnonzero(~np.isnan(values))
+    order = present[np.argsort(values[present])]
+    ascending = np.append(values[order], np.nan)
+
+    def of(counts: Counts) -> Numbers:
+        reached = np.cumsum(counts[:, order], axis=1, dtype=np.int32)
+        rank = np.maximum(reached[:, -1] - 1, 0) * quantile
+        low = np.floor(rank)
+        below, above = (ascending[np.count_nonzero(reached <= each[:, None], axis=1)] for each in (low, np.ceil(rank)))
+        found: Numbers = below + (above - below) * (rank - low)
+        return found
+
+    return of
+
+
+def _shift(ms: Numbers, quantile: float) -> Figure:
+    direct, proxied = _quantile(ms[:, 0], quantile), _quantile(ms[:, 1], quantile)
+    return lambda counts: proxied(counts) - direct(counts)
+
+
+def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
+    """Each figure with its interval, all from the same draws."""
+    draws, tail = _draws(len(rounds), np.random.default_rng(seed)), (1 - CONFIDENCE) / 2
+    once = np.ones((1, len(rounds)), dtype=np.int32)
+    found = {}
+    for name, figure in figures_of(rounds).items():
+        low, high = np.nanquantile(figure(draws), [tail, 1 - tail])
+        found[name] = Estimate(float(figure(once)[0]), float(low), float(high))
+    return found
+
+
+def _draws(count: int, chance: np.random.Generator) -> Counts:
     """`DRAWS` samples of as many rounds, each put together from blocks; the last round is followed by the first."""
-    count = len(rounds)
     length = max(1, round(count ** (1 / 3)))
-    starts = chance.integers(count, size=(DRAWS, -(-count // length)))
-    indices = (starts[:, :, None] + np.arange(length)) % count
-    return [rounds[row[:count]] for row in indices.reshape(DRAWS, -1)]
+    whole, rest = divmod(count, length)
+    lengths = np.array([length] * whole + [rest] * bool(rest))
+    starts = chance.integers(count, size=(DRAWS, len(lengths)))
+    # A block adds one from its start on and takes it away behind its end, which may be past the last round.
+    width = count + length + 1
+    line = np.arange(DRAWS)[:, None] * width
+    begun, ended = (np.bincount((line + at).ravel(), minlength=DRAWS * width) for at in (starts, starts + lengths))
+    unfolded = np.cumsum((begun - ended).reshape(DRAWS, width), axis=1, dtype=np.int32)
+    counts: Counts = unfolded[:, :count].copy()
+    counts[:, :length] += unfolded[:, count : count + length]
+    return counts
 
 
-def _verdict(low: Numbers, high: Numbers, limit_ms: float, *, has_p95: bool) -> tuple[Verdict, str]:
-    judged = {"median": 0, **({"p95 shift": 2} if has_p95 else {})}
-    above = [name for name, index in judged.items() if low[index] > limit_ms]
-    if above:
-        return Verdict.FAILED, f"{' and '.join(above)} above {limit_ms:g} ms with 95 % confidence"
-    if low[1] < -CONTROL_LIMIT_MS or high[1] > CONTROL_LIMIT_MS:
+def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Verdict, str]:
+    """The verdict of the figures alone, and its reason."""
+    judged = {name.replace("_", " "): figures[name] for name in JUDGED if name in figures}
+    if above := [name for name, figure in judged.items() if figure.low > limit_ms]:
+        return Verdict.FAILED, f"{_listed(above)} above {limit_ms:g} ms with 95 % confidence"
+    control = figures["control"]
+    if control.low < -CONTROL_LIMIT_MS or control.high > CONTROL_LIMIT_MS:
         return Verdict.INCONCLUSIVE, (
-            f"direct against direct is {low[1]:.1f} to {high[1]:.1f} ms apart, more than {CONTROL_LIMIT_MS:g} ms: "
-            "the machine was too restless"
+            f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "
+            f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless"
         )
-    unsure = [name for name, index in judged.items() if high[index] >= limit_ms]
-    if unsure:
-        return Verdict.INCONCLUSIVE, f"the interval of {' and '.join(unsure)} includes {limit_ms:g} ms"
-    return Verdict.PASSED, f"{' and '.join(judged)} below {limit_ms:g} ms with 95 % confidence"
+    if unsure := [name for name, figure in judged.items() if figure.high >= limit_ms]:
+        return Verdict.INCONCLUSIVE, f"the interval of {_listed(unsure)} includes {limit_ms:g} ms"
+    return Verdict.PASSED, f"{_listed(list(judged))} below {limit_ms:g} ms with 95 % confidence"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(", ".join(names).rsplit(", ", 1))

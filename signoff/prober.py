@@ -1,6 +1,6 @@
 """Times the pairs from inside the cluster, where this process reaches Services only through a tunnel.
 
-A Job runs `signoff.traffic.pairs` from LiteLLM's own image, with the code in a ConfigMap; its log brings the timings
+A Job runs `signoff.traffic` from LiteLLM's own image, with the code in a ConfigMap; its log brings the timings
 back. It runs on a worker without a GPU, so that it takes nothing from vLLM, and if it can not on LiteLLM's: there it
 would compete with it for the processor, and the callers of a gateway are elsewhere as well. So the way through LiteLLM
 has one hop between nodes more than the direct one, which counts against LiteLLM.
@@ -14,7 +14,9 @@ from kubernetes.client.exceptions import ApiException
 
 from signoff import limits, story
 from signoff.kube import Kube, describe_pod, is_hopeless
+from signoff.overhead import Samples
 from signoff.paths import ROOT
+from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import Timing
 from signoff.waiting import Hopeless, NotYet, eventually
 
@@ -25,18 +27,21 @@ MODULES = (
     "signoff/limits.py",
     "signoff/story.py",
     "signoff/traffic/__init__.py",
+    "signoff/traffic/__main__.py",
+    "signoff/traffic/blocks.py",
     "signoff/traffic/client.py",
+    "signoff/traffic/metrics.py",
     "signoff/traffic/pairs.py",
     "signoff/traffic/wire.py",
 )
-"""What `signoff.traffic.pairs` imports of this package."""
+"""What `python3 -m signoff.traffic` needs of this package."""
 
 _CODE = "/prober"
 _HOSTNAME = "kubernetes.io/hostname"
 
 
-def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[tuple[Timing, ...], str]:
-    """Run the Job, and remove it; gives the timings and the name of the node that they were taken on.
+def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Samples, str]:
+    """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
@@ -48,14 +53,16 @@ def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[tuple[
     try:
         pod = eventually(f"the pairs to be timed by Job {NAME}", limits.PAIRS_TIMED, lambda: _finished(kube))
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
-        return timings(log), str(pod.spec.node_name)
+        return samples(log), str(pod.spec.node_name)
     finally:
         remove(kube)
 
 
-def timings(log: str) -> tuple[Timing, ...]:
-    """The timings among the lines of the Job's log; its other lines tell of its progress."""
-    return tuple(Timing(**json.loads(line)) for line in log.splitlines() if line.startswith("{"))
+def samples(log: str) -> Samples:
+    """The timings and blocks among the lines of the Job's log; its other lines tell of its progress."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    timings = tuple(Timing(**line["timing"]) for line in lines if "timing" in line)
+    return Samples(timings, tuple(Block(**line["block"]) for line in lines if "block" in line))
 
 
 def _finished(kube: Kube) -> Any:
@@ -107,7 +114,7 @@ def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
     container = {
         "name": "prober",
         "image": image,
-        "command": ["python3", "-u", "-m", "signoff.traffic.pairs"],
+        "command": ["python3", "-u", "-m", "signoff.traffic"],
         "args": [
             f"--direct=http://{story.BACKEND}.{here}:{story.BACKEND_PORT}",
             f"--proxied=http://{story.GATEWAY}.{here}:{story.GATEWAY_PORT}",

@@ -7,6 +7,7 @@ import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff import overhead, parity, story
+from signoff.attribution import attribute
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
@@ -82,7 +83,7 @@ def time_pairs(
 ) -> Timed:
     pairs, seed = request.config.getoption("--overhead-pairs"), secrets.randbelow(2**31)
     evidence.record("overhead-plan", pairs=pairs, seed=seed)
-    progress("overhead", f"{pairs} interleaved pairs, and as many direct against direct")
+    progress("overhead", f"at most {pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
         samples, place = deployment.time_pairs(pairs, seed)
     samples.to_csv(evidence.dir / "overhead.csv")
@@ -96,6 +97,8 @@ def overhead_is_below(timed: Timed, evidence: Evidence, limit_ms: int) -> None:
     result = overhead.judge(timed.samples, limit_ms=limit_ms, seed=timed.seed)
     summary = {**asdict(result), "verdict": result.verdict.value}
     evidence.record("overhead", summary=summary, csv="overhead.csv", limit_ms=limit_ms)
+    if split := attribute(timed.samples.blocks):
+        evidence.record("attribution", **asdict(split), parts=split.parts())
     if result.verdict is Verdict.INCONCLUSIVE:
         raise Inconclusive(result.reason)
     assert result.verdict is Verdict.PASSED, result.reason

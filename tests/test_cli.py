@@ -20,7 +20,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     said = capsys.readouterr().out
-    for word in ("serve", "prepare", "report", "pytest features/", "locust -f bench/"):
+    for word in ("serve", "prepare", "report", "calibrate", "pytest features/", "locust -f bench/"):
         assert word in said
 
 

@@ -13,6 +13,18 @@ from signoff.verdicts import Judgement, Verdict, judge, signed_off
 
 PAGES = ("signoff.html", "signoff.md")
 
+FIGURES = {
+    "median": "median of the paired differences",
+    "median_plain": "... of plain answers",
+    "median_streamed": "... of streams",
+    "p95_shift": "p95 proxied minus p95 direct",
+    "p99_shift": "p99 proxied minus p99 direct (not judged)",
+    "ttft": "time to the first token (not judged)",
+    "itl": "time between two tokens (not judged)",
+    "control": "control: direct against direct",
+}
+"""What each of an overhead's figures is, in the order in which they are shown."""
+
 _TEMPLATES = Path(__file__).parent
 _COLOURS = {"passed": {"green": True}, "failed": {"red": True}}
 
@@ -47,7 +59,29 @@ class Summary:
     def overhead(self) -> Record | None:
         """The summary of the last timed overhead; None without figures: nothing was timed, or a request failed."""
         timed = [record["summary"] for record in self.of("overhead")]
-        return timed[-1] if timed and timed[-1]["median_ms"] is not None else None
+        return timed[-1] if timed and timed[-1].get("figures") else None
+
+    @property
+    def figures(self) -> list[tuple[str, Record]]:
+        """The timed overhead's figures, each with what it is, in the order of `FIGURES`."""
+        found = self.overhead["figures"] if self.overhead else {}
+        return [(text, found[name]) for name, text in FIGURES.items() if name in found]
+
+    @property
+    def attribution(self) -> Record | None:
+        """Where a proxied request's time goes; None if it was not measured."""
+        found = self.of("attribution")
+        return found[-1] if found else None
+
+    @property
+    def bar(self) -> list[tuple[str, float, float]]:
+        """The parts of a proxied request: what, milliseconds, and its share of the drawn length in percent.
+
+        A part below nothing (the error of a difference) is shown as none.
+        """
+        parts = self.attribution["parts"] if self.attribution else []
+        length = sum(max(ms, 0.0) for _, ms in parts) or 1.0
+        return [(name, ms, 100 * max(ms, 0.0) / length) for name, ms in parts]
 
     @property
     def timing_place(self) -> str:
@@ -112,7 +146,12 @@ def write(folder: Path) -> Sequence[Record]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": _markdown_cell, "ms": _milliseconds, "seconds": "{:.1f}".format}
+    environment.filters |= {
+        "cell": _markdown_cell,
+        "ms": _milliseconds,
+        "seconds": "{:.1f}".format,
+        "split": attribution_sentence,
+    }
     for page in PAGES:
         text = environment.get_template(f"{page}.j2").render(run=summary, name=folder.name)
         (folder / page).write_text(text, encoding="utf-8")
@@ -120,8 +159,9 @@ def write(folder: Path) -> Sequence[Record]:
 
 
 def _milliseconds(value: float) -> str:
-    """One decimal, and no minus before a zero."""
-    return f"{round(value, 1) + 0.0:.1f}"
+    """One decimal, below 1 ms two, and no minus before a zero."""
+    digits = 2 if abs(value) < 1 else 1
+    return f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _markdown_cell(text: Any) -> str:
@@ -140,6 +180,8 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
     if overhead := summary.overhead:
         yield "", {}
         yield f"overhead {overhead_sentence(overhead)}", {"bold": True}
+    if attribution := summary.attribution:
+        yield attribution_sentence(attribution), {}
     if summary.phases:
         yield "", {}
         yield "where the time went", {}
@@ -154,13 +196,21 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
 
 def overhead_sentence(overhead: Record) -> str:
     """The overhead in a sentence with its interval."""
-    text = (
-        f"{overhead['median_ms']:.1f} ms at the median "
-        f"(95 % interval {overhead['median_low_ms']:.1f} to {overhead['median_high_ms']:.1f})"
-    )
-    if overhead.get("p95_shift_ms") is not None:
-        text += (
-            f", p95 shift {overhead['p95_shift_ms']:.1f} ms "
-            f"({overhead['p95_shift_low_ms']:.1f} to {overhead['p95_shift_high_ms']:.1f})"
-        )
+    figures = overhead["figures"]
+    median = figures["median"]
+    text = f"{_milliseconds(median['ms'])} ms at the median (95 % interval {_interval(median)})"
+    for name, title in (("p95_shift", "p95 shift"), ("ttft", "TTFT"), ("itl", "between tokens")):
+        if name in figures:
+            text += f", {title} {_milliseconds(figures[name]['ms'])} ms ({_interval(figures[name])})"
     return f"{text}, limit {overhead['limit_ms']:g} ms, {overhead['pairs']} pairs"
+
+
+def attribution_sentence(attribution: Record) -> str:
+    """Where a proxied request's time goes, in a sentence."""
+    parts = " + ".join(f"{name} {_milliseconds(ms)}" for name, ms in attribution["parts"])
+    note = f" ({attribution['note']})" if attribution["note"] else ""
+    return f"{attribution['proxied_ms']:.1f} ms of a proxied request on average = {parts}{note}"
+
+
+def _interval(figure: Record) -> str:
+    return f"{_milliseconds(figure['low'])} to {_milliseconds(figure['high'])}"

@@ -93,12 +93,20 @@ class Answer:
         return found[-1] if found else None
 
     @property
+    def tokens(self) -> int | None:
+        """How many tokens the model made, as the server counted; None if it did not say."""
+        count = (self.usage or {}).get("completion_tokens")
+        return count if isinstance(count, int) else None
+
+    @cached_property
+    def token_times(self) -> tuple[float, ...]:
+        """When each event with content arrived."""
+        return tuple(at for at, chunk in _timed_chunks(self.events) if _content(_first_choice(chunk).get("delta")))
+
+    @property
     def first_token_at(self) -> float | None:
         """When the first event with content arrived; None if nothing was streamed."""
-        for at, chunk in _timed_chunks(self.events):
-            if _content(_first_choice(chunk).get("delta")):
-                return at
-        return None
+        return self.token_times[0] if self.token_times else None
 
     @property
     def e2e_ms(self) -> float:
@@ -109,6 +117,16 @@ class Answer:
     def ttft_ms(self) -> float | None:
         """Milliseconds from sending the request to the first token; None if nothing was streamed."""
         return None if self.first_token_at is None else (self.first_token_at - self.started) * 1000
+
+    @property
+    def itl_ms(self) -> float | None:
+        """Mean milliseconds between two tokens of a stream; None below two of them.
+
+        The time between the first and the last event with content, shared among the tokens that the server counted
+        after the first (else those events): a gateway that passes on several tokens at once does not make them slower.
+        """
+        times, tokens = self.token_times, self.tokens or len(self.token_times)
+        return (times[-1] - times[0]) * 1000 / (tokens - 1) if len(times) > 1 and tokens > 1 else None
 
     def to_record(self) -> dict[str, Any]:
         """Everything of the exchange in JSON types; event times are milliseconds since the request was sent."""
@@ -136,12 +154,14 @@ class OpenAIClient:
 
     def __init__(self, base_url: str, api_key: str = "sk-none", timeout: float = REQUEST.seconds) -> None:
         self.base_url = base_url.rstrip("/")
+        # Requests are built by httpx's client and sent by its transport alone: what lies between them (redirects,
+        # cookies, authentication, hooks) has nothing to do here, and takes 0.2 ms of each request.
+        self._transport = httpx.HTTPTransport(trust_env=False, limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS))
         self._http = httpx.Client(
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {api_key}"},
             timeout=timeout,
-            trust_env=False,
-            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
+            transport=self._transport,
         )
 
     def models(self) -> Answer:
@@ -223,13 +243,14 @@ class OpenAIClient:
             request.extensions["timeout"] = {**request.extensions["timeout"], "read": leave_after}
         leave_at = None if leave_after is None else started + leave_after
         try:
-            response = self._http.send(request, stream=True)
+            response = self._transport.handle_request(request)
         except httpx.ReadTimeout as error:
             if leave_at is None:
                 raise _no_answer(method, path, error, self.base_url) from error
             return Answer(0, {}, "", (), started, time.monotonic(), broken=LEFT, request=asked)
         except httpx.TransportError as error:
             raise _no_answer(method, path, error, self.base_url) from error
+        response.request = request
         try:
             return _read(response, started, asked, leave_at)
         finally:
@@ -245,28 +266,31 @@ def _no_answer(method: str, path: str, error: Exception, where: str) -> NoAnswer
 
 
 def _read(response: httpx.Response, started: float, request: Mapping[str, Any], leave_at: float | None) -> Answer:
-    pieces: list[bytes] = []
-    events: list[Event] = []
-    splitter = EventSplitter()
+    pieces: list[tuple[bytes, float]] = []
     broken = ""
-    is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+    assert isinstance(response.stream, httpx.SyncByteStream)
+    body = response.iter_bytes() if "content-encoding" in response.headers else response.stream
     try:
-        for piece in response.iter_bytes():
-            pieces.append(piece)
-            if is_stream:
-                events.extend(splitter.feed(piece, time.monotonic()))
-            if leave_at is not None and time.monotonic() >= leave_at:
+        # Nothing else while it comes: what this loop does is timed with the answer.
+        for piece in body:
+            now = time.monotonic()
+            pieces.append((piece, now))
+            if leave_at is not None and now >= leave_at:
                 broken = LEFT
                 break
     except (httpx.TransportError, httpx.DecodingError) as error:
         left = leave_at is not None and isinstance(error, httpx.ReadTimeout)
         broken = LEFT if left else _describe(error)
     ended = time.monotonic()
-    events.extend(splitter.close(ended))
+    events: list[Event] = []
+    if response.headers.get("content-type", "").startswith("text/event-stream"):
+        splitter = EventSplitter()
+        events = [event for piece, at in pieces for event in splitter.feed(piece, at)]
+        events.extend(splitter.close(ended))
     return Answer(
         status=response.status_code,
         headers=dict(response.headers),
-        body=as_text(b"".join(pieces)),
+        body=as_text(b"".join(piece for piece, _ in pieces)),
         events=tuple(events),
         started=started,
         ended=ended,

@@ -1,27 +1,44 @@
-"""Rounds of interleaved requests: each asks vLLM, LiteLLM and vLLM again, in random order.
+"""Rounds of interleaved requests: each asks vLLM, LiteLLM and vLLM again, in random order, all streamed or none.
 
-Imports nothing beyond httpx, so that a pod of the LiteLLM image can run it too: `python3 -m signoff.traffic.pairs`.
+Imports nothing beyond httpx, so that a pod of the LiteLLM image can run it too: `python3 -m signoff.traffic`.
 """
 
-import argparse
-import json
+import math
 import random
 import string
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
 
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
 
 Arm = Literal["direct", "proxied", "control"]
 ARMS: tuple[Arm, ...] = ("direct", "proxied", "control")
 
-TOKENS = 4
-WARM_UP_ROUNDS = 10
+TOKENS = 8
+"""Of each answer, streamed or not: seven gaps between tokens, and answers of one length on both arms."""
+
+WINDOW_ROUNDS = 10
+WARM_UP_WINDOWS = 5
+STABLE_WITHIN = 0.2
+"""Warm: the median duration of a round, streamed and not, is within this part of that of the window before."""
+
+PAIRS_FOR_P95 = 400
+"""With fewer, the 95th percentile rests on less than twenty requests; so many are taken if the budget allows."""
+MEDIAN_WIDTH_MS = 2.0
+P95_WIDTH_MS = 10.0
+"""Narrow enough: the 95 % intervals of the median difference and of the p95 shift are no wider."""
+LOOK_EVERY = 100
+
+OVERHEAD_HEADER = "x-litellm-overhead-duration-ms"
 
 _PROMPT_LETTERS = 48
 _TELL_EVERY = 50
+_Z = 1.96
 
 
 @dataclass(frozen=True)
@@ -29,6 +46,9 @@ class Timing:
     """One timed request: `started` in seconds of time.monotonic(), `ms` from sending to the last byte.
 
     `error` is empty for a whole answer with status 200 and some text or tokens; else `ms` says when it was known.
+    Rounds below 0 only warmed up. `ttft_ms` and `itl_ms` (mean time between two tokens) are those of streams, and None
+    where no text came. `header_ms` is what LiteLLM says of itself. `cpu_ms` is this process's own work meanwhile,
+    `waited_ms` how long it was ready to run and had no processor.
     """
 
     round: int
@@ -37,61 +57,172 @@ class Timing:
     started: float
     ms: float
     error: str = ""
+    streamed: bool = False
+    ttft_ms: float | None = None
+    itl_ms: float | None = None
+    tokens: int | None = None
+    header_ms: float | None = None
+    cpu_ms: float = 0.0
+    waited_ms: float = 0.0
+
+
+Round = list[Timing]
+"""The three requests of a round, in the order in which they were sent."""
 
 
 def measure(
     direct_url: str, proxied_url: str, *, pairs: int, seed: int, progress: Callable[[str], None] = lambda _: None
 ) -> Iterator[Timing]:
-    """Time this many rounds, after some that only warm connections and caches up; a failed request ends it.
+    """Time at most this many rounds, after some that only warm connections and caches up; a failed request ends it.
+
+    From `PAIRS_FOR_P95` rounds on, it ends when the intervals are narrow enough. That rule looks at their width and
+    never at where they lie, which keeps them valid (Chow and Robbins, On the asymptotic theory of fixed-width
+    sequential confidence intervals for the mean, Annals of Mathematical Statistics 36, 1965).
 
     Gives the requests in the order in which they were sent. Prompts are random letters of one length, so that no arm
-    finds in a prefix cache what another one left there.
+    finds in a prefix cache what another one left there; each arm has one kept-alive connection, used once a round.
     """
     chance = random.Random(seed)
-    with OpenAIClient(direct_url) as direct, OpenAIClient(proxied_url) as proxied:
-        clients: dict[Arm, OpenAIClient] = {"direct": direct, "proxied": proxied, "control": direct}
-        for number in range(-WARM_UP_ROUNDS, pairs):
+    kinds = _kinds(chance)
+    with ExitStack() as stack:
+        urls = {"direct": direct_url, "proxied": proxied_url, "control": direct_url}
+        clients = {arm: stack.enter_context(OpenAIClient(urls[arm])) for arm in ARMS}
+
+        def ask(number: int) -> Round:
+            stream = next(kinds)
             order = chance.sample(ARMS, len(ARMS))
-            asked = [_time(clients[arm], arm, number, place, chance) for place, arm in enumerate(order)]
-            failed = any(timing.error for timing in asked)
-            if number >= 0 or failed:
-                yield from asked
-            if failed:
+            return [_time(clients[arm], arm, number, place, chance, stream=stream) for place, arm in enumerate(order)]
+
+        for asked in _warm_up(ask):
+            yield from asked
+            if failed(asked):
                 return
-            if number > 0 and number % _TELL_EVERY == 0:
-                progress(f"{number} of {pairs} pairs")
+        taken: list[Round] = []
+        while len(taken) < pairs:
+            asked = ask(len(taken))
+            yield from asked
+            if failed(asked):
+                return
+            taken.append(asked)
+            if len(taken) % _TELL_EVERY == 0:
+                progress(f"{len(taken)} of at most {pairs} pairs")
+            if len(taken) >= PAIRS_FOR_P95 and len(taken) % LOOK_EVERY == 0 and is_narrow(taken):
+                return
 
 
-def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: random.Random) -> Timing:
-    prompt = "".join(chance.choices(string.ascii_lowercase, k=_PROMPT_LETTERS))
+def _kinds(chance: random.Random) -> Iterator[bool]:
+    """Whether each round is streamed: one of every two, in random order."""
+    while True:
+        yield from chance.sample((False, True), 2)
+
+
+def _warm_up(ask: Callable[[int], Round]) -> Iterator[Round]:
+    """Rounds, numbered up to -1 at most, until two successive windows agree, or the windows are used up."""
+    before: list[Round] = []
+    for window in range(-WARM_UP_WINDOWS, 0):
+        now: list[Round] = []
+        for number in range(window * WINDOW_ROUNDS, (window + 1) * WINDOW_ROUNDS):
+            now.append(ask(number))
+            yield now[-1]
+        if before and is_stable(before, now):
+            return
+        before = now
+
+
+def is_stable(before: Sequence[Round], now: Sequence[Round]) -> bool:
+    """Whether rounds took about as long in one window as in the window before."""
+    return all(
+        abs(_duration(now, streamed) - _duration(before, streamed)) <= STABLE_WITHIN * _duration(before, streamed)
+        for streamed in (False, True)
+    )
+
+
+def _duration(rounds: Sequence[Round], streamed: bool) -> float:
+    return median(sum(each.ms for each in asked) for asked in rounds if asked[0].streamed == streamed)
+
+
+def is_narrow(rounds: Sequence[Round]) -> bool:
+    """Whether the 95 % intervals of the median difference and of the p95 shift are narrow enough.
+
+    The intervals here are those between order statistics (Conover, Practical Nonparametric Statistics, 3rd edition,
+    3.2), with the normal approximation of the ranks; they need no resampling, which pays while requests wait.
+    """
+    by_arm = [{each.arm: each.ms for each in asked} for asked in rounds]
+    differences = [row["proxied"] - row["direct"] for row in by_arm]
+    tails = [_width([row[arm] for row in by_arm], 0.95) for arm in ("direct", "proxied")]
+    return _width(differences, 0.5) <= MEDIAN_WIDTH_MS and math.hypot(*tails) <= P95_WIDTH_MS
+
+
+def _width(values: list[float], quantile: float) -> float:
+    count, ordered = len(values), sorted(values)
+    reach = _Z * math.sqrt(count * quantile * (1 - quantile))
+    low, high = math.floor(count * quantile - reach), math.ceil(count * quantile + reach)
+    return ordered[min(high, count - 1)] - ordered[max(low, 0)]
+
+
+def failed(asked: Sequence[Timing]) -> bool:
+    """Whether a request of these failed."""
+    return any(timing.error for timing in asked)
+
+
+def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: random.Random, *, stream: bool) -> Timing:
+    prompt = random_prompt(chance)
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+    cpu, waited = time.process_time(), _waited_seconds()
     started = time.monotonic()
     try:
-        answer = client.chat(prompt, temperature=0, max_tokens=TOKENS)
+        answer = client.chat(prompt, stream=stream, temperature=0, max_tokens=TOKENS, **options)
     except NoAnswer as error:
-        return Timing(number, place, arm, started, (time.monotonic() - started) * 1000, error.what)
-    return Timing(number, place, arm, answer.started, answer.e2e_ms, _fault(answer))
+        taken = (time.monotonic() - started) * 1000
+        return Timing(number, place, arm, started, taken, error.what, streamed=stream)
+    cpu, waited = time.process_time() - cpu, _waited_seconds() - waited
+    return Timing(
+        number,
+        place,
+        arm,
+        answer.started,
+        answer.e2e_ms,
+        fault(answer, stream=stream),
+        streamed=stream,
+        ttft_ms=answer.ttft_ms,
+        itl_ms=answer.itl_ms,
+        tokens=answer.tokens,
+        header_ms=header_ms(answer),
+        cpu_ms=cpu * 1000,
+        waited_ms=waited * 1000,
+    )
 
 
-def _fault(answer: Answer) -> str:
+def random_prompt(chance: random.Random) -> str:
+    """A prompt that nobody has sent before, as long as all others."""
+    return "".join(chance.choices(string.ascii_lowercase, k=_PROMPT_LETTERS))
+
+
+def header_ms(answer: Answer) -> float | None:
+    """What LiteLLM says that it added; it says nothing on streams."""
+    try:
+        return float(answer.headers[OVERHEAD_HEADER])
+    except (KeyError, ValueError):
+        return None
+
+
+def fault(answer: Answer, *, stream: bool) -> str:
+    """What is wrong with an answer to a timed request; empty if nothing is."""
     if not answer.ok:
         return f"status {answer.status}: {answer.broken or answer.body[:200]}"
+    if answer.streamed != stream:
+        return f"{'no stream' if stream else 'a stream'} came: {answer.body[:200]}"
     # A model may end at once: an answer without text, whose end is the one token that vLLM counts.
-    said = answer.text or (answer.finish_reason and (answer.usage or {}).get("completion_tokens"))
+    said = answer.text or (answer.finish_reason and answer.tokens)
     return "" if said else f"an answer without text or tokens: {answer.body[:200]}"
 
 
-def main() -> None:
-    """Measure, and write a line of JSON for each request: to standard output, which a pod's log keeps."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--direct", required=True, help="vLLM's base URL")
-    parser.add_argument("--proxied", required=True, help="LiteLLM's base URL")
-    parser.add_argument("--pairs", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    options = parser.parse_args()
-    timed = measure(options.direct, options.proxied, pairs=options.pairs, seed=options.seed, progress=print)
-    for timing in list(timed):  # written when all are taken
-        print(json.dumps(asdict(timing)))
+def _waited_seconds() -> float:
+    """How long this thread has waited for a processor while it could run; 0.0 where Linux does not tell.
 
-
-if __name__ == "__main__":
-    main()
+    The second number of https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat, in nanoseconds.
+    """
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

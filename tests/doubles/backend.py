@@ -26,7 +26,10 @@ DEFAULT_MAX_TOKENS = 16
 
 @dataclass
 class Backend:
-    """Its settings and what it has seen. `delay_ms` and `jitter_ms` (exponential) stand for the model's work.
+    """Its settings and what it has seen.
+
+    `delay_ms` and `jitter_ms` (exponential) stand for the model's work, `token_delay_ms` for that on each later token
+    of a stream.
 
     With `moody` the same question gets another answer each time, with `speechless` all answers end with their first
     token, which has no text.
@@ -35,16 +38,19 @@ class Backend:
     model: str = MODEL
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
+    token_delay_ms: float = 0.0
     moody: bool = False
     speechless: bool = False
     seen: list[dict[str, Any]] = field(default_factory=list)
     finished: Counter[str] = field(default_factory=Counter)
+    worked_seconds: float = 0.0
     _serial: "itertools.count[int]" = field(default_factory=itertools.count)
     _random: random.Random = field(default_factory=lambda: random.Random(14))
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/health", self.health)
+        app.router.add_get("/health/liveliness", self.health)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/v1/chat/completions", self.chat)
@@ -61,6 +67,10 @@ class Backend:
         for reason in ("stop", "length", "abort", "error"):
             labels = f'engine="0",finished_reason="{reason}",model_name="{self.model}"'
             lines.append(f"vllm:request_success_total{{{labels}}} {float(self.finished[reason])}")
+        engine = f'engine="0",model_name="{self.model}"'
+        lines.append("# TYPE vllm:e2e_request_latency_seconds histogram")
+        lines.append(f"vllm:e2e_request_latency_seconds_sum{{{engine}}} {self.worked_seconds}")
+        lines.append(f"vllm:e2e_request_latency_seconds_count{{{engine}}} {float(self.finished.total())}")
         return web.Response(text="\n".join(lines) + "\n")
 
     async def models(self, request: web.Request) -> web.Response:
@@ -85,14 +95,16 @@ class Backend:
         self.seen.append(body)
         if body.get("model", self.model) != self.model:
             return refusal(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
-        await asyncio.sleep((self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000)
+        work = (self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000
+        await asyncio.sleep(work)
+        self.worked_seconds += work
         tokens, reason = self._reply(messages, body.get("max_tokens") or DEFAULT_MAX_TOKENS)
         usage = usage_of(messages, tokens)
         self.finished[reason] += 1
         head = {"id": f"chatcmpl-{next(self._serial):08x}", "created": int(time.time()), "model": self.model}
         if body.get("stream"):
             with_usage = (body.get("stream_options") or {}).get("include_usage", False)
-            return await stream(request, head, tokens, reason, usage if with_usage else None)
+            return await stream(request, head, tokens, reason, usage if with_usage else None, self.token_delay_ms)
         return web.json_response(completion(head, "".join(tokens), reason, usage))
 
     def _reply(self, messages: list[dict[str, Any]], max_tokens: int) -> tuple[list[str], str]:
@@ -151,7 +163,12 @@ def completion(head: dict[str, Any], text: str, reason: str, usage: dict[str, An
 
 
 async def stream(
-    request: web.Request, head: dict[str, Any], tokens: list[str], reason: str, usage: dict[str, Any] | None
+    request: web.Request,
+    head: dict[str, Any],
+    tokens: list[str],
+    reason: str,
+    usage: dict[str, Any] | None,
+    token_delay_ms: float = 0.0,
 ) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
     await response.prepare(request)
@@ -166,6 +183,8 @@ async def stream(
 
     await send(choice({"role": "assistant", "content": ""}), prompt_token_ids=None)
     for i, token in enumerate(tokens):
+        if i and token_delay_ms:
+            await asyncio.sleep(token_delay_ms / 1000)
         await send(choice({"content": token}, reason if i == len(tokens) - 1 else None))
     if usage is not None:
         await send([], usage=usage)
@@ -183,8 +202,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--delay-ms", type=float, default=0.0)
+    parser.add_argument("--jitter-ms", type=float, default=0.0)
     args = parser.parse_args()
-    serve(Backend(delay_ms=args.delay_ms).app(), args.host, args.port)
+    serve(Backend(delay_ms=args.delay_ms, jitter_ms=args.jitter_ms).app(), args.host, args.port)
 
 
 if __name__ == "__main__":

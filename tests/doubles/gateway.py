@@ -224,6 +224,8 @@ class Gateway:
             raise ValueError(f"no lie named {lie}; there are {', '.join(LIES)}")
         self.upstream, self.lie = upstream.rstrip("/"), lie
         self.delay_ms, self.jitter_ms, self.aside = delay_ms, jitter_ms, aside.rstrip("/")
+        self.headers: dict[str, str] = {}
+        """What it adds to each answer, as LiteLLM does."""
         self._random = random.Random(14)
 
     def app(self) -> web.Application:
@@ -272,6 +274,7 @@ class Gateway:
         headers = [(key, value) for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP]
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
         response.headers.extend(headers)
+        response.headers.update(self.headers)
         is_stream = answer.content_type == "text/event-stream"
         told = None
         if is_stream and lie in STREAM_LIES:

@@ -10,7 +10,7 @@ import pytest
 from signoff import prober, story
 from signoff.kube import Kube, is_ready
 from signoff.manifests import StoryManifests
-from signoff.overhead import Samples, judge
+from signoff.overhead import judge
 from signoff.paths import MANIFESTS, ROOT
 from signoff.traffic.pairs import ARMS
 from signoff.verdicts import Verdict
@@ -25,9 +25,12 @@ import http.server, json
 class Server(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        body = json.dumps({{"choices": [{{"index": 0, "message": {{"content": "well"}}}}]}}).encode()
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        part, kind = ("delta", "text/event-stream") if asked.get("stream") else ("message", "application/json")
+        body = json.dumps({{"choices": [{{"index": 0, part: {{"content": "well"}}}}]}})
+        body = (f"data: {{body}}\\n\\ndata: [DONE]\\n\\n" if asked.get("stream") else body).encode()
         self.send_response(200)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -62,8 +65,9 @@ def left_over(kube: Kube) -> list[str]:
 
 
 def test_timings_come_back_and_the_job_goes(kube: Kube) -> None:
-    timed, node = prober.time_pairs(kube, IMAGE, pairs=PAIRS, seed=1)
-    assert Samples(timed).rounds().shape == (PAIRS, len(ARMS))
+    samples, node = prober.time_pairs(kube, IMAGE, pairs=PAIRS, seed=1)
+    assert samples.rounds().ms.shape == (PAIRS, len(ARMS))
+    assert {block.arm for block in samples.blocks} == {"direct", "proxied"}
     assert node in story.ALLOWED_NODES
     assert left_over(kube) == []
 
@@ -71,10 +75,10 @@ def test_timings_come_back_and_the_job_goes(kube: Kube) -> None:
 def test_what_fails_inside_is_heard_of_outside(kube: Kube) -> None:
     service = kube.core.read_namespaced_service(story.GATEWAY, story.NAMESPACE)
     kube.core.patch_namespaced_service(story.GATEWAY, story.NAMESPACE, {"spec": {"selector": {"app": "nobody"}}})
-    timed, _ = prober.time_pairs(kube, IMAGE, pairs=PAIRS, seed=1)
+    samples, _ = prober.time_pairs(kube, IMAGE, pairs=PAIRS, seed=1)
     kube.core.patch_namespaced_service(story.GATEWAY, story.NAMESPACE, {"spec": {"selector": service.spec.selector}})
-    assert "no answer to POST" in Samples(timed).errors("proxied")[0]
-    assert judge(Samples(timed), limit_ms=story.OVERHEAD_LIMIT_MS, seed=1).verdict is Verdict.FAILED
+    assert "no answer to POST" in samples.errors("proxied")[0]
+    assert judge(samples, limit_ms=story.OVERHEAD_LIMIT_MS, seed=1).verdict is Verdict.FAILED
 
 
 def test_a_prober_that_cannot_run_says_why_and_is_removed(kube: Kube) -> None:
@@ -89,6 +93,6 @@ def test_the_modules_that_it_takes_along_are_all_it_needs(tmp_path: Path) -> Non
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text((ROOT / module).read_text())
     blocked = "import sys; sys.modules.update(dict.fromkeys(['numpy', 'pandas', 'kubernetes'])); "
-    code = f"{blocked} import signoff.traffic.pairs as pairs; print(pairs.__file__)"
+    code = f"{blocked} import signoff.traffic.__main__ as prober; print(prober.__file__)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(str(tmp_path))

@@ -21,15 +21,22 @@ OVERHEAD = {
     "limit_ms": 100.0,
     "pairs": 400,
     "seed": 1,
-    "median_ms": 12.34,
-    "median_low_ms": 11.9,
-    "median_high_ms": 12.8,
-    "control_ms": 0.1,
-    "control_low_ms": -0.2,
-    "control_high_ms": 0.4,
-    "p95_shift_ms": 15.0,
-    "p95_shift_low_ms": 13.0,
-    "p95_shift_high_ms": 18.0,
+    "figures": {
+        "median": {"ms": 12.34, "low": 11.9, "high": 12.8},
+        "median_streamed": {"ms": 14.1, "low": 13.9, "high": 14.4},
+        "p95_shift": {"ms": 15.0, "low": 13.0, "high": 18.0},
+        "control": {"ms": 0.1, "low": -0.2, "high": 0.4},
+        "ttft": {"ms": 9.1, "low": 8.8, "high": 9.5},
+    },
+    "generator_cpu": 0.113,
+}
+ATTRIBUTION = {
+    "direct_ms": 10.0,
+    "proxied_ms": 22.0,
+    "backend_difference_ms": 0.3,
+    "requests": 100,
+    "note": "",
+    "parts": [["vLLM's own time", 8.5], ["the rest of the direct way", 1.5], ["LiteLLM's header", 2.0], ["hop", 4.4]],
 }
 
 
@@ -75,6 +82,7 @@ def test_without_any_evidence_nothing_is_signed_off(tmp_path: Path) -> None:
 def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) -> None:
     more: list[dict[str, Any]] = [
         {"kind": "overhead", "summary": OVERHEAD},
+        {"kind": "attribution", **ATTRIBUTION},
         {"kind": "placement", "pod": "litellm-1", "node": "k3s-worker-02"},
         {
             "kind": "manifest",
@@ -104,6 +112,11 @@ def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) ->
             "1 failed, 3 passed",
             "12.3",
             "11.9",
+            "of streams",
+            "time to the first token",
+            "8.8 to 9.5",
+            "hop",
+            "4.4",
             "k3s-worker-02",
             "abababababab",
             "cdcdcdcdcdcd",
@@ -113,15 +126,13 @@ def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) ->
             "1.80.16",
         ):
             assert part in text, (page, part)
-    assert "12.3 ms at the median (95 % interval 11.9 to 12.8)" in "\n".join(
-        line for line, _ in report.terminal_lines(tmp_path)
-    )
+    terminal = "\n".join(line for line, _ in report.terminal_lines(tmp_path))
+    assert "12.3 ms at the median (95 % interval 11.9 to 12.8), p95 shift 15.0 ms (13.0 to 18.0), TTFT 9.1" in terminal
+    assert "LiteLLM's header 2.0 + hop 4.4" in terminal
 
 
 def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path) -> None:
-    unjudged = {
-        name: None if name.endswith("_ms") and name != "limit_ms" else value for name, value in OVERHEAD.items()
-    }
+    unjudged = {**OVERHEAD, "figures": {}, "generator_cpu": None}
     failed = scenario(2, "failed", "3 requests to LiteLLM failed")
     report.write(write(tmp_path, records()[0], failed, {"kind": "overhead", "summary": unjudged}))
     for page in report.PAGES:

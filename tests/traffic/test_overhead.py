@@ -1,44 +1,68 @@
 """The overhead that was put in is found again, and the verdict follows from the figures alone."""
 
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from signoff.overhead import Samples, judge
-from signoff.traffic.pairs import ARMS, Timing, measure
+from signoff.attribution import Attribution, attribute
+from signoff.overhead import PAIRS_FOR_P99, Estimate, Overhead, Samples, judge
+from signoff.traffic import pairs as paired
+from signoff.traffic.blocks import BLOCKS, Block, time_blocks
+from signoff.traffic.client import OpenAIClient
+from signoff.traffic.pairs import ARMS, Round, Timing, is_narrow, is_stable, measure
 from signoff.verdicts import Verdict
 from tests.traffic.conftest import Pair
 
 LIMIT_MS = 100.0
 
 
-def samples(pairs: int, shift_ms: float, *, noise_ms: float = 2.0, control_ms: float = 0.0, error: str = "") -> Samples:
+def samples(
+    pairs: int,
+    shift_ms: float,
+    *,
+    streamed_ms: float | None = None,
+    noise_ms: float = 2.0,
+    control_ms: float = 0.0,
+    error: str = "",
+) -> Samples:
     chance = np.random.default_rng(7)
-    added = {"direct": 0.0, "proxied": shift_ms, "control": control_ms}
-    timings = [
-        Timing(number, place, arm, float(number), 20 + added[arm] + chance.exponential(noise_ms))
-        for number in range(pairs)
-        for place, arm in enumerate(ARMS)
-    ]
+    timings = []
+    for number in range(pairs):
+        stream = number % 2 == 1
+        added = {"direct": 0.0, "proxied": shift_ms, "control": control_ms}
+        if stream and streamed_ms is not None:
+            added["proxied"] = streamed_ms
+        for place, arm in enumerate(ARMS):
+            ms = 20 + added[arm] + chance.exponential(noise_ms)
+            ttft, itl = (ms - 7, 1.0) if stream else (None, None)
+            timings.append(Timing(number, place, arm, number, ms, streamed=stream, ttft_ms=ttft, itl_ms=itl, cpu_ms=1))
     if error:
         timings.append(Timing(pairs, 0, "direct" if error == "direct" else "proxied", 0.0, 0.0, "status 500"))
     return Samples(tuple(timings))
 
 
-def number(figure: float | None) -> float:
-    assert figure is not None
-    return figure
+def taken(pair: Pair, pairs: int = 20, gateway: str = "") -> Samples:
+    return Samples(tuple(measure(pair.direct, gateway or pair.proxied, pairs=pairs, seed=1)))
+
+
+def figure(result: Overhead, name: str) -> Estimate:
+    assert name in result.figures, result.reason
+    return result.figures[name]
 
 
 @pytest.mark.parametrize("shift_ms", [0.0, 18.0, 95.0])
 def test_a_shift_below_the_limit_passes_and_is_found_again(shift_ms: float) -> None:
     result = judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.PASSED, result.reason
-    assert number(result.median_low_ms) <= shift_ms <= number(result.median_high_ms)
-    assert result.p95_shift_ms == pytest.approx(shift_ms, abs=3)
-    assert number(result.control_low_ms) <= 0 <= number(result.control_high_ms)
+    for name in ("median", "median_plain", "median_streamed", "ttft"):
+        assert figure(result, name).low <= shift_ms <= figure(result, name).high, name
+    assert figure(result, "p95_shift").ms == pytest.approx(shift_ms, abs=3)
+    assert figure(result, "control").low <= 0 <= figure(result, "control").high
+    assert figure(result, "itl").ms == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("shift_ms", [105.0, 150.0])
@@ -60,16 +84,53 @@ def test_a_restless_control_takes_a_pass_away_but_not_a_failure() -> None:
 def test_a_slow_tail_fails_though_the_median_is_fine() -> None:
     quick = samples(400, 10)
     slow = tuple(
-        Timing(t.round, t.position, t.arm, t.started, t.ms + (300 if t.arm == "proxied" and t.round % 8 == 0 else 0))
-        for t in quick.timings
+        replace(each, ms=each.ms + (300 if each.arm == "proxied" and each.round % 8 == 0 else 0))
+        for each in quick.timings
     )
     result = judge(Samples(slow), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.FAILED
     assert "p95" in result.reason
 
 
-def test_few_pairs_say_nothing_of_the_tail() -> None:
-    assert judge(samples(100, 10), limit_ms=LIMIT_MS, seed=1).p95_shift_ms is None
+@pytest.mark.parametrize(("plain_ms", "streamed_ms", "slow"), [(10.0, 150.0, "streamed"), (150.0, 10.0, "plain")])
+def test_one_slow_kind_of_answer_fails_though_the_other_is_quick(
+    plain_ms: float, streamed_ms: float, slow: str
+) -> None:
+    result = judge(samples(100, plain_ms, streamed_ms=streamed_ms), limit_ms=LIMIT_MS, seed=1)
+    assert result.verdict is Verdict.FAILED
+    assert f"median {slow}" in result.reason
+
+
+def test_percentiles_are_told_from_so_many_pairs_on() -> None:
+    for pairs, named in ((100, set()), (400, {"p95_shift"}), (PAIRS_FOR_P99, {"p95_shift", "p99_shift"})):
+        result = judge(samples(pairs, 10), limit_ms=LIMIT_MS, seed=1)
+        assert {name for name in result.figures if name.endswith("_shift")} == named
+
+
+@pytest.mark.parametrize(("worked", "waited"), [(0.7, 0.0), (0.1, 0.5)])
+@pytest.mark.parametrize("shift_ms", [10.0, 150.0])
+def test_a_run_in_which_the_generator_was_the_limit_is_void(worked: float, waited: float, shift_ms: float) -> None:
+    timed = samples(100, shift_ms)
+    busy = (replace(each, cpu_ms=worked * each.ms, waited_ms=waited * each.ms) for each in timed.timings)
+    result = judge(Samples(tuple(busy)), limit_ms=LIMIT_MS, seed=1)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "void: the generator itself was the limit" in result.reason
+
+
+def test_a_generator_that_really_has_no_time_is_seen(pair: Pair) -> None:
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            pass
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        result = judge(taken(pair, 6), limit_ms=LIMIT_MS, seed=1)
+    finally:
+        over.set()
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "void" in result.reason
 
 
 def test_failed_requests_are_never_left_out_of_the_verdict() -> None:
@@ -78,23 +139,84 @@ def test_failed_requests_are_never_left_out_of_the_verdict() -> None:
     assert judge(Samples(()), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.INCONCLUSIVE
 
 
+def test_the_warm_up_is_not_judged() -> None:
+    cold = tuple(Timing(-1 - number, 0, arm, 0.0, 5000.0) for number in range(50) for arm in ARMS)
+    timed = samples(100, 10)
+    assert judge(Samples(cold + timed.timings), limit_ms=LIMIT_MS, seed=1) == judge(timed, limit_ms=LIMIT_MS, seed=1)
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
-    taken = samples(100, 10)
-    assert judge(taken, limit_ms=LIMIT_MS, seed=3) == judge(taken, limit_ms=LIMIT_MS, seed=3)
+    timed = samples(100, 10)
+    assert judge(timed, limit_ms=LIMIT_MS, seed=3) == judge(timed, limit_ms=LIMIT_MS, seed=3)
+
+
+def rounds_of(timed: Samples) -> list[Round]:
+    return [list(timed.timings[first : first + len(ARMS)]) for first in range(0, len(timed.timings), len(ARMS))]
+
+
+def test_windows_that_differ_are_not_warm() -> None:
+    cold, warm, too = (rounds_of(samples(10, shift)) for shift in (300.0, 10.0, 10.5))
+    assert not is_stable(cold, warm)
+    assert is_stable(warm, too)
+
+
+def test_sampling_ends_by_the_width_whatever_the_verdict() -> None:
+    for shift_ms in (10.0, 99.9, 150.0):
+        assert is_narrow(rounds_of(samples(400, shift_ms, noise_ms=1.0)))
+        assert not is_narrow(rounds_of(samples(400, shift_ms, noise_ms=60.0)))
+
+
+def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "PAIRS_FOR_P95", 20)
+    monkeypatch.setattr(paired, "LOOK_EVERY", 10)
+    monkeypatch.setattr(paired, "MEDIAN_WIDTH_MS", 1000.0)
+    monkeypatch.setattr(paired, "P95_WIDTH_MS", 1000.0)
+    assert len(taken(pair, 60).rounds()) == 20
+    monkeypatch.setattr(paired, "P95_WIDTH_MS", 0.0)
+    assert len(taken(pair, 60).rounds()) == 60
 
 
 def test_a_delay_in_the_gateway_is_measured(pair: Pair, tmp_path: Path) -> None:
     pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
-    measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=25, seed=1)))
+    measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)
     assert result.verdict is Verdict.FAILED
-    assert number(result.median_ms) > 39.0
+    for name in ("median", "median_plain", "median_streamed", "ttft"):
+        assert figure(result, name).ms > 39.0
     measured.to_csv(tmp_path / "overhead.csv")
-    assert len(pd.read_csv(tmp_path / "overhead.csv")) == 25 * len(ARMS)
+    assert (pd.read_csv(tmp_path / "overhead.csv")["round"] >= 0).sum() == 20 * len(ARMS)
+
+
+def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pair) -> None:
+    timed = [timing for timing in taken(pair).timings if timing.round >= 0]
+    kinds = {number: {timing.streamed for timing in timed if timing.round == number} for number in range(20)}
+    assert sorted(map(tuple, kinds.values())) == [(False,)] * 10 + [(True,)] * 10
+    for timing in timed:
+        assert (timing.ttft_ms is not None) == timing.streamed
+        assert (timing.itl_ms is not None) == timing.streamed
+        assert timing.tokens == paired.TOKENS
+
+
+def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(pair: Pair) -> None:
+    pair.backend.token_delay_ms, pair.gateway.lie = 5.0, "same_text"  # it reads all, and passes it on at once
+    found = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
+    assert figure(found, "ttft").ms > 25
+    assert abs(figure(found, "median_streamed").ms) < 15
+
+
+def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
+    pair.backend.token_delay_ms = 5.0
+    with OpenAIClient(pair.direct) as client:
+        answer = client.chat("hi", stream=True, max_tokens=8, stream_options={"include_usage": True})
+    assert answer.itl_ms == pytest.approx(5, abs=2)
+    assert answer.ttft_ms is not None
+    assert answer.ttft_ms < answer.e2e_ms - 30
 
 
 def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
-    assert len(list(measure(pair.direct, pair.proxied, pairs=20, seed=1))) == 20 * len(ARMS)
+    assert len(taken(pair).rounds()) == 20
     prompts = [request["messages"][0]["content"] for request in pair.backend.seen]
     assert len(set(prompts)) == len(prompts)
     assert len({len(prompt) for prompt in prompts}) == 1
@@ -102,20 +224,73 @@ def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
 
 def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
     pair.gateway.lie = "no_choices"
-    result = judge(Samples(tuple(measure(pair.direct, pair.proxied, pairs=20, seed=1))), limit_ms=LIMIT_MS, seed=1)
+    result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.FAILED
     assert "without text" in result.reason
 
 
+def test_an_answer_that_is_not_streamed_though_asked_is_a_fault(pair: Pair) -> None:
+    with OpenAIClient(pair.direct) as client:
+        assert "no stream came" in paired.fault(client.chat("hi"), stream=True)
+
+
 def test_an_answer_that_ends_at_once_is_an_answer(pair: Pair) -> None:
     pair.backend.speechless = True
-    measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=5, seed=1)))
+    measured = taken(pair, 5)
     assert len(measured.rounds()) == 5
+    assert "ttft" not in judge(measured, limit_ms=LIMIT_MS, seed=1).figures
 
 
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:
     pair.gateway.lie = "server_error"
-    measured = Samples(tuple(measure(pair.direct, pair.proxied, pairs=20, seed=1)))
-    result = judge(measured, limit_ms=LIMIT_MS, seed=1)
+    result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.FAILED
     assert "status 500" in result.reason
+
+
+def split(blocks: list[Block]) -> Attribution:
+    found = attribute(blocks)
+    assert found is not None
+    return found
+
+
+def test_the_difference_is_split_and_adds_up() -> None:
+    found = split([Block("direct", 20, 10.0, 8.0), Block("proxied", 20, 25.0, 9.0, 2.5), Block("hop", 20, 5.0)])
+    assert (found.difference_ms, found.header_ms, found.hop_ms, found.unexplained_ms) == (15.0, 2.5, 5.0, 7.5)
+    assert found.backend_difference_ms == 1.0
+    assert sum(ms for _, ms in found.parts()) == pytest.approx(found.proxied_ms)
+    assert found.note == ""
+
+
+def test_what_nobody_told_is_said() -> None:
+    found = split([Block("direct", 20, 10.0, None, note="no metric"), Block("proxied", 20, 25.0, 9.0)])
+    assert found.backend_ms is None
+    assert found.unexplained_ms == found.difference_ms
+    for word in ("no metric", "header is missing", "hop was not measured"):
+        assert word in found.note
+    assert sum(ms for _, ms in found.parts()) == pytest.approx(found.proxied_ms)
+    assert attribute([Block("direct", 20, 10.0)]) is None
+
+
+def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
+    pair.backend.delay_ms = 20.0
+    pair.gateway.lie, pair.gateway.delay_ms, pair.gateway.headers = "delay", 30.0, {paired.OVERHEAD_HEADER: "12.5"}
+    found = split(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1)))
+    assert found.requests == 5 * BLOCKS
+    assert found.backend_ms == pytest.approx(20, abs=1)
+    assert found.direct_ms > 20
+    assert found.hop_ms is not None
+    assert found.difference_ms == pytest.approx(30, abs=15)
+    assert found.header_ms == pytest.approx(12.5)
+
+
+def test_a_backend_that_others_use_too_is_noticed(pair: Pair) -> None:
+    pair.gateway.lie, pair.gateway.aside = "asks_aside", pair.direct
+    found = split(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1)))
+    assert found.backend_ms is None
+    assert "somebody else uses it too" in found.note
+
+
+def test_a_gateway_that_fails_has_nothing_to_split(pair: Pair) -> None:
+    pair.gateway.lie = "server_error"
+    assert attribute(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1))) is None

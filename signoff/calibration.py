@@ -1,0 +1,215 @@
+"""`signoff calibrate`: known delays are put in and have to be found again, by the code that judges LiteLLM.
+
+Both arms ask the same server through a relay on loopback; that of the proxied arm waits before each request. So the
+true difference is the delay itself, and what is found beyond it is the bias of the measurement.
+"""
+
+import argparse
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from signoff import story
+from signoff.cluster.provider import open_cluster
+from signoff.console import progress
+from signoff.deployment import Deployment
+from signoff.errors import SignoffError
+from signoff.evidence import Evidence
+from signoff.manifests import StoryManifests
+from signoff.overhead import Overhead, Samples, judge
+from signoff.paths import MANIFESTS, ROOT
+from signoff.traffic import relay
+from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.pairs import failed, measure
+from signoff.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Injection:
+    """A delay to put in: `ms`, or evenly between `ms` minus and plus `jitter_ms`."""
+
+    ms: float
+    jitter_ms: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Injection":
+        """Read "18" or "40+-10".
+
+        Raises:
+            ValueError: it is neither, or below nothing.
+        """
+        ms, _, jitter = text.partition("+-")
+        made = cls(float(ms), float(jitter or 0))
+        if not 0 <= made.jitter_ms <= made.ms:
+            raise ValueError(text)
+        return made
+
+    def __str__(self) -> str:
+        return f"{self.ms:g}+-{self.jitter_ms:g}" if self.jitter_ms else f"{self.ms:g}"
+
+
+INJECTIONS = (
+    Injection(0),
+    Injection(5),
+    Injection(18),
+    Injection(95),
+    Injection(105),
+    Injection(40, jitter_ms=10),
+)
+PAIRS = 200
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What the measurement made of a delay that was put in."""
+
+    injection: Injection
+    result: Overhead
+
+    @property
+    def tolerance_ms(self) -> float:
+        """How far off it may be."""
+        return 0.3 + 0.01 * self.injection.ms
+
+    @property
+    def bias_ms(self) -> float | None:
+        """Found minus put in."""
+        found = self.result.figures.get("median")
+        return None if found is None else found.ms - self.injection.ms
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it; empty if nothing is."""
+        right, verdict = self.injection.ms < self.result.limit_ms, self.result.verdict
+        if self.bias_ms is None or self.result.reason.startswith("void"):
+            return self.result.reason
+        if verdict is (Verdict.FAILED if right else Verdict.PASSED):
+            return f"wrongly {verdict.value}"
+        if abs(self.bias_ms) > self.tolerance_ms:
+            return f"off by more than {self.tolerance_ms:.2f} ms"
+        return ""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="put known delays in, and see whether the overhead's measurement finds them",
+        description="""Time pairs of one and the same server, with a known delay before each request of one arm, by the
+        code that judges LiteLLM. Shows for each delay what was found, its 95 % interval, the bias, and the verdict
+        against the limit of 100 ms. Exits 1 if a bias is beyond 0.3 ms + 1 % of the delay, or a verdict is wrong.""",
+        epilog="""Without --url it asks the vLLM of a kept cluster (`signoff cluster up`), or of one that it starts for
+        the purpose. A restless machine gives wide intervals and so a bias: take more --pairs, or wait.""",
+    )
+    parser.add_argument("--url", help="a running server to ask, such as http://127.0.0.1:8000")
+    parser.add_argument(
+        "--delay",
+        action="append",
+        metavar="MS",
+        help="a delay in milliseconds, such as 18 or 40+-10 (evenly spread); again for more (default: "
+        + ", ".join(map(str, INJECTIONS))
+        + ")",
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, help=f"pairs for each delay (default: {PAIRS}; p95 is judged from 400)"
+    )
+    parser.add_argument("--seed", type=int, help="of prompts and intervals (default: a new one)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: reports/calibration-<time>)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Calibrate, and print a line for each delay; returns 1 if one was not found again."""
+    injections = _injections(options.delay)
+    if options.pairs < 1:
+        raise SignoffError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
+    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    evidence = Evidence(folder.absolute())
+    try:
+        with _server(options.url, evidence) as url:
+            evidence.record(
+                "calibration-plan", url=url, seed=seed, pairs=options.pairs, delays=list(map(str, injections))
+            )
+            recoveries = [recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence) for each in injections]
+    finally:
+        evidence.close()
+    print("\n".join(lines(recoveries)))
+    print(f"evidence: {evidence.dir}")
+    return 1 if any(each.fault for each in recoveries) else 0
+
+
+def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence) -> Recovery:
+    """Put one delay in, and judge what is timed."""
+    progress("calibrate", f"{injection} ms, {pairs} pairs")
+    with relay.running(url) as direct, relay.running(url, injection.ms, injection.jitter_ms) as delayed:
+        timings = []
+        for timing in measure(
+            direct, delayed, pairs=pairs, seed=seed, progress=lambda text: progress("calibrate", text)
+        ):
+            evidence.record("timing", delay=str(injection), **asdict(timing))
+            timings.append(timing)
+    if failed(timings):
+        raise SignoffError(
+            f"a request failed: {next(each.error for each in timings if each.error)}",
+            where=url,
+            hint=f"does it serve {story.MODEL} in OpenAI's format?",
+        )
+    found = Recovery(injection, judge(Samples(tuple(timings)), limit_ms=story.OVERHEAD_LIMIT_MS, seed=seed))
+    summary = {**asdict(found.result), "verdict": found.result.verdict.value}
+    evidence.record("recovery", delay=str(injection), bias_ms=found.bias_ms, fault=found.fault, summary=summary)
+    return found
+
+
+def lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
+    """The table for the terminal, in milliseconds."""
+    yield f"{'put in':>8} {'found':>8} {'95 % interval':>18} {'bias':>7} {'allowed':>8} {'control':>16}  verdict"
+    for each in recoveries:
+        median, control = each.result.figures["median"], each.result.figures["control"]
+        yield (
+            f"{each.injection!s:>8} {median.ms:8.2f} {f'{median.low:.2f} to {median.high:.2f}':>18} "
+            f"{each.bias_ms:+7.2f} {each.tolerance_ms:8.2f} {f'{control.low:.2f} to {control.high:.2f}':>16}  "
+            f"{each.result.verdict.value}{f'  <- {each.fault}' if each.fault else ''}"
+        )
+    wrong = sum(bool(each.fault) for each in recoveries)
+    yield ""
+    yield f"{len(recoveries) - wrong} of {len(recoveries)} delays were found again" + (
+        "; on a restless machine take more --pairs" if wrong else ""
+    )
+
+
+def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:
+    try:
+        return [Injection.parse(text) for text in asked] if asked else INJECTIONS
+    except ValueError as error:
+        raise SignoffError(
+            f"--delay takes milliseconds, not {error}", hint="write 18, or 40+-10 for 30 to 50"
+        ) from error
+
+
+@contextmanager
+def _server(url: str | None, evidence: Evidence) -> Iterator[str]:
+    """The server to ask: the one that was named, else the story's vLLM."""
+    if url:
+        if not url.startswith("http://"):
+            raise SignoffError(f"--url {url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
+        try:
+            with OpenAIClient(url) as client:
+                client.models()
+        except NoAnswer as error:
+            raise SignoffError(error.what, where=url, hint="is the server up, and the URL its base?") from error
+        yield url
+        return
+    manifests = StoryManifests.read(MANIFESTS)
+    cluster = open_cluster("embedded", None, manifests.images)
+    try:
+        evidence.record("cluster", **asdict(cluster.facts()))
+        deployment = Deployment(cluster, manifests, evidence.record)
+        deployment.apply(manifests.backend)
+        yield deployment.wait_for_backend()
+    finally:
+        cluster.close()

@@ -1,0 +1,103 @@
+"""Blocks of requests to a single arm, with vLLM's own clock read around each: where a request's time goes.
+
+vLLM's counters do not tell one caller from another, so that each block has the backend for itself. Requests are not
+streamed, since LiteLLM tells its own part only there. Imports nothing beyond httpx, as `signoff.traffic.pairs` does.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Literal
+
+from signoff.errors import SignoffError
+from signoff.limits import COUNTER_GROWS
+from signoff.traffic import metrics
+from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
+from signoff.traffic.pairs import TOKENS, fault, header_ms, random_prompt
+
+LATENCY = "vllm:e2e_request_latency_seconds"
+"""vLLM's histogram of whole requests, from their arrival at its engine to their last token: `_sum` and `_count`."""
+DOES_NOTHING = "/health/liveliness"
+"""LiteLLM answers this one by itself, from no database and no model: the way to it and back."""
+
+BLOCKS = 5
+"""Of each arm, in turn."""
+MOST_REQUESTS = 20
+FEWEST_REQUESTS = 5
+
+BlockArm = Literal["direct", "proxied", "hop"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Means over the requests of a block, in milliseconds.
+
+    `client_ms` is from sending to the last byte, `backend_ms` the same requests by vLLM's own clock, `header_ms` what
+    LiteLLM says that it added. What nobody told is None, and `note` says why. The arm "hop" asks LiteLLM for nothing.
+    """
+
+    arm: BlockArm
+    requests: int
+    client_ms: float
+    backend_ms: float | None = None
+    header_ms: float | None = None
+    note: str = ""
+
+
+def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> Iterator[Block]:
+    """Time `BLOCKS` blocks of each arm in turn, of a size that goes with the number of pairs; a failure ends it."""
+    requests = max(FEWEST_REQUESTS, min(MOST_REQUESTS, pairs // MOST_REQUESTS))
+    chance = random.Random(seed)
+    with OpenAIClient(direct_url) as direct, OpenAIClient(proxied_url) as proxied:
+        for _ in range(BLOCKS):
+            try:
+                yield _chats(direct, "direct", direct_url, requests, chance)
+                yield _chats(proxied, "proxied", direct_url, requests, chance)
+                hop = [proxied.get(DOES_NOTHING) for _ in range(requests)]
+            except NoAnswer:
+                return
+            if all(answer.status == 200 for answer in hop):
+                yield Block("hop", requests, _mean_ms(hop))
+
+
+def _chats(client: OpenAIClient, arm: BlockArm, backend: str, requests: int, chance: random.Random) -> Block:
+    before, note = _latency(backend)
+    answers = [client.chat(random_prompt(chance), temperature=0, max_tokens=TOKENS) for _ in range(requests)]
+    if faults := [found for answer in answers if (found := fault(answer, stream=False))]:
+        raise NoAnswer(faults[0])
+    told = [ms for answer in answers if (ms := header_ms(answer)) is not None]
+    backend_ms = None
+    if before is not None:
+        backend_ms, note = _backend_ms(backend, before, requests)
+    header = fmean(told) if len(told) == requests else None
+    return Block(arm, requests, _mean_ms(answers), backend_ms, header, note)
+
+
+def _backend_ms(backend: str, before: tuple[float, float], requests: int) -> tuple[float | None, str]:
+    """The mean by vLLM's clock, once it has counted the last request; None if others were counted too."""
+    until = time.monotonic() + COUNTER_GROWS.seconds
+    while True:
+        after, note = _latency(backend)
+        if after is None:
+            return None, note
+        seconds, count = after[0] - before[0], after[1] - before[1]
+        if count == requests:
+            return seconds / count * 1000, ""
+        if count > requests or time.monotonic() > until:
+            return None, f"vLLM counted {count:g} requests where {requests} were sent: somebody else uses it too"
+        time.sleep(COUNTER_GROWS.every)
+
+
+def _latency(backend: str) -> tuple[tuple[float, float] | None, str]:
+    try:
+        # The count first: vLLM adds to the sum before it counts.
+        count = metrics.counter(backend, f"{LATENCY}_count")
+        return (metrics.counter(backend, f"{LATENCY}_sum"), count), ""
+    except SignoffError as error:
+        return None, error.what
+
+
+def _mean_ms(answers: list[Answer]) -> float:
+    return fmean(answer.e2e_ms for answer in answers)

@@ -1,0 +1,94 @@
+"""A known delay is found again, and a measurement that is off, or a verdict that is wrong, is heard of."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from signoff.cli import main
+from signoff.traffic import relay
+from signoff.traffic.client import OpenAIClient
+from tests.traffic.conftest import Pair
+
+HONEST = relay.running
+
+
+def calibrate(pair: Pair, folder: Path, *arguments: str) -> int:
+    return main(["calibrate", "--url", pair.direct, "--pairs", "20", "--seed", "1", "--out", str(folder), *arguments])
+
+
+def late_by(extra_ms: float) -> object:
+    """A relay that waits longer than it is told, if it is told to wait at all."""
+
+    @contextlib.contextmanager
+    def running(url: str, delay_ms: float = 0.0, jitter_ms: float = 0.0) -> Iterator[str]:
+        with HONEST(url, delay_ms + extra_ms if delay_ms else 0.0, jitter_ms) as found:
+            yield found
+
+    return running
+
+
+def test_a_known_delay_is_found_again(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.backend.delay_ms = 20.0
+    calibrate(pair, tmp_path / "run", "--delay", "0", "--delay", "60+-5")
+    said = capsys.readouterr().out
+    records = [json.loads(line) for line in (tmp_path / "run" / "evidence.jsonl").read_text().splitlines()]
+    found = {record["delay"]: record for record in records if record["kind"] == "recovery"}
+    assert found.keys() == {"0", "60+-5"}
+    for record in found.values():
+        assert abs(record["bias_ms"]) < 15  # on a restless machine; the command itself measures it properly
+        assert record["summary"]["verdict"] != "failed"
+    assert "60+-5" in said
+    assert "95 % interval" in said
+
+
+def test_a_measurement_that_is_off_fails(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.backend.delay_ms = 20.0
+    monkeypatch.setattr(relay, "running", late_by(15))
+    assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
+    assert "off by more than 0.35 ms" in capsys.readouterr().out
+
+
+def test_a_wrong_verdict_fails(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair.backend.delay_ms = 20.0
+    monkeypatch.setattr(relay, "running", late_by(60))
+    assert calibrate(pair, tmp_path / "run", "--delay", "95") == 1
+    assert "wrongly failed" in capsys.readouterr().out
+
+
+def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:
+    pair.backend.token_delay_ms = 20.0
+    with relay.running(pair.direct, 40.0) as url, OpenAIClient(url) as client:
+        answer = client.chat("hi", stream=True, max_tokens=4, stream_options={"include_usage": True})
+    assert answer.ttft_ms is not None
+    assert answer.ttft_ms >= 40
+    assert answer.e2e_ms >= answer.ttft_ms + 50
+    assert answer.itl_ms == pytest.approx(20, abs=6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--url", "http://127.0.0.1:9", "--delay", "5"], "no answer to GET /v1/models"),
+        (["--url", "127.0.0.1:8000"], "is no http:// URL"),
+        (["--url", "http://127.0.0.1:9", "--delay", "much"], "--delay takes milliseconds"),
+        (["--url", "http://127.0.0.1:9", "--pairs", "0"], "--pairs 0 times nothing"),
+    ],
+)
+def test_bad_input_is_said(arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "--out", str(tmp_path / "run"), *arguments]) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "next:" in error
+
+
+def test_a_server_that_fails_is_said(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair.backend.model = "another"
+    assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
+    assert "a request failed: status 404" in capsys.readouterr().err
