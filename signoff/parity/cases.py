@@ -58,6 +58,11 @@ class Case:
     """What is added to the body of the streamed run, beside `stream: true`."""
 
     @property
+    def needs_recorder(self) -> bool:
+        """Whether the case is nothing without a recorder, which plays its fault or sees its client leave."""
+        return self.fault is not None or self.leave_after is not None
+
+    @property
     def name(self) -> str:
         """Family and id: `chat.plain`."""
         return f"{self.family}.{self.id}"

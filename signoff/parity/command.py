@@ -1,10 +1,9 @@
 """`signoff parity`: run the matrix, and compare two."""
 
 import argparse
-import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +19,10 @@ from signoff.parity.judge import Class, judge
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import Matrix, changes, matrix, read
 from signoff.parity.recorder import Recorder
-from signoff.parity.runner import Observation, Sides, lanes_for
+from signoff.parity.runner import Sides, lanes_for, version_of
 from signoff.paths import MANIFESTS, ROOT
 from signoff.report import parity as page
 
-FILE = "parity.json"
 _WORST_SHOWN = 12
 
 
@@ -71,15 +69,16 @@ def run(options: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SignoffError(f"the folder cannot be written: {error.strerror}", where=str(out)) from None
-    found = _observe_and_judge(chosen, manifests, knowledge)
-    (out / FILE).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
-    page.write(found, out / page.PAGE)
+    found = _observe_and_judge(chosen, manifests, knowledge, whole=not options.only)
+    page.save(found, out)
     print("\n".join(lines(found)))
     print(f"report: {out / page.PAGE}")
     return 0 if found["gate"]["passed"] else 1
 
 
-def _observe_and_judge(chosen: list[cases.Run], manifests: StoryManifests, knowledge: Knowledge) -> Matrix:
+def _observe_and_judge(
+    chosen: list[cases.Run], manifests: StoryManifests, knowledge: Knowledge, *, whole: bool
+) -> Matrix:
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
         deployed = Deployment(cluster, manifests, _forget)
@@ -101,20 +100,14 @@ def _observe_and_judge(chosen: list[cases.Run], manifests: StoryManifests, knowl
         started = time.monotonic()
         observed = Sides(backend, gateways, recorder, lanes).observe(chosen, _tell)
         seconds = time.monotonic() - started
-    version = _version(observed)
+    version = version_of(observed)
     results = judge(observed, knowledge, version)
     image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
-    return matrix(results, knowledge, version=version, image=image, seconds=seconds)
+    return matrix(results, knowledge, version=version, image=image, seconds=seconds, whole=whole)
 
 
 def _forget(kind: str, **data: Any) -> None:
     """The matrix is its own record."""
-
-
-def _version(observed: Sequence[Observation]) -> str:
-    """What LiteLLM says of itself, since a tag may move."""
-    versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
-    return next(filter(None, versions), "unknown")
 
 
 def _tell(done: int, every: int) -> None:

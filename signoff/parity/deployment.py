@@ -12,6 +12,8 @@ from signoff.parity.runner import KEY, model_name
 
 BARE = "litellm-defaults"
 """LiteLLM beside the story's, without the settings that avoid its known faults, and with a master key."""
+RECORDED = "litellm-recorded"
+"""LiteLLM beside the story's and set as it is, with the recorder between it and vLLM."""
 AVOIDING = ("DISABLE_AIOHTTP_TRANSPORT", "DEFER_PYDANTIC_BUILD")
 """What the story's manifest sets in LiteLLM's environment to avoid known faults."""
 
@@ -71,6 +73,30 @@ def bare_gateway(manifests: StoryManifests, url: Callable[[str], str], lanes: in
             container["env"] = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
 
     return transform(with_gateway_config(manifests.gateway, BARE, edit), without_settings)
+
+
+def recorded_gateway(manifests: StoryManifests, url: Callable[[str], str], lanes: int) -> list[Manifest]:
+    """A second LiteLLM as the story has it, each model of which speaks through a lane of the recorder."""
+
+    def edit(config: dict[str, Any]) -> None:
+        (story_model, *_) = config["model_list"]
+        config["model_list"] = [
+            {
+                **story_model,
+                "model_name": model_name(story_prefix(manifests), lane),
+                "litellm_params": {**story_model["litellm_params"], "api_base": f"{url(f'lane{lane}')}/v1"},
+            }
+            for lane in range(lanes)
+        ]
+
+    return with_gateway_config(manifests.gateway, RECORDED, edit)
+
+
+def story_prefix(manifests: StoryManifests) -> str:
+    """How the story's LiteLLM speaks to vLLM: what stands before the model's name."""
+    config = next(m.body["data"] for m in manifests.gateway if m.body["kind"] == "ConfigMap")
+    model: str = yaml.safe_load(config["config.yaml"])["model_list"][0]["litellm_params"]["model"]
+    return model.partition("/")[0]
 
 
 def _models(url: Callable[[str], str], lanes: int) -> list[dict[str, Any]]:

@@ -4,16 +4,17 @@ import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from signoff import limits, story
+from signoff.errors import SignoffError
 from signoff.parity import rates
-from signoff.parity.cases import Run
+from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
-from signoff.parity.recorder import Received, Recorder
+from signoff.parity.recorder import Fault, Received, Records, Seen
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
 LANES = 16
@@ -34,7 +35,8 @@ class Observation:
     direct: Exchange
     again: Exchange
     proxied: Exchange
-    received: list[Received]
+    received: Sequence[Received] | None
+    """What reached the backend; None where no recorder stood before it."""
     clients: tuple[dict[str, Any], ...] = ()
     stopped: tuple[bool, bool] | None = None
     """Whether the backend of each side noticed that its client left."""
@@ -42,6 +44,23 @@ class Observation:
     mismatch: rates.Rates | None = None
     seconds: float = 0.0
     lane: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """What was exchanged, in JSON types."""
+        return {
+            "exchanges": {
+                "direct": self.direct.to_record(),
+                "direct_again": self.again.to_record(),
+                "proxied": self.proxied.to_record(),
+            },
+            "upstream": [received.to_record() for received in self.received or ()],
+        }
+
+
+def version_of(observed: Sequence[Observation]) -> str:
+    """What LiteLLM says of itself, since a tag may move."""
+    versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
+    return next(filter(None, versions), "unknown")
 
 
 def lanes_for(runs: Sequence[Run]) -> int:
@@ -65,13 +84,18 @@ def model_name(prefix: str, lane: int) -> str:
 
 @dataclass
 class Sides:
-    """Where to ask: vLLM, LiteLLM by its settings, and the recorder between them."""
+    """Where to ask: vLLM, LiteLLM by its settings, and the recorder between them, if there is one.
+
+    Without it nothing is known of what reached the backend, and cases with a fault or a client that leaves cannot be
+    run. `named` is LiteLLM's name for the model that speaks through a prefix and a lane.
+    """
 
     direct: str
     gateways: Mapping[str, str]
-    recorder: Recorder
-    lanes: int
+    recorder: Records | None
+    lanes: int = LANES
     model: str = story.MODEL
+    named: Callable[[str, int], str] = model_name
     _free: "queue.Queue[int]" = field(default_factory=queue.Queue)
     _once: "queue.Queue[int]" = field(default_factory=queue.Queue)
     """Lanes for one run each (`_spoils_its_lane`)."""
@@ -106,24 +130,23 @@ class Sides:
 
     def _ask_both(self, run: Run, lane: int) -> Observation:
         case = run.case
+        name = self.named(run.prefix, lane)
         through, beside = f"lane{lane}", f"direct{lane}"
-        name = model_name(run.prefix, lane)
-        by_recorder = case.fault is not None or case.leave_after is not None
-        direct_url = self.recorder.url(beside) if by_recorder else self.direct
         with ExitStack() as stack:
-            direct = stack.enter_context(OpenAIClient(direct_url, KEY))
+            direct = stack.enter_context(OpenAIClient(self._direct_url(case, beside), KEY))
             proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], KEY))
             sent = run.body(self.model)
             answers: list[Exchange] = []
             left: list[bool] = []
             for _ in range(2):
-                with self.recorder.recording(beside, case.fault) as seen:
+                with self._recording(beside, case.fault) as seen:
                     answers.append(_ask(direct, run, sent))
                     left.append(_was_left(seen) if case.leave_after else False)
-            with self.recorder.recording(through, case.fault) as received:
+            with self._recording(through, case.fault) as seen:
                 answers.append(_ask(proxied, run, run.body(name)))
-                left.append(_was_left(received) if case.leave_after else False)
-            observation = Observation(run, sent, answers[0], answers[1], answers[2], list(received), lane=name)
+                left.append(_was_left(seen) if case.leave_after else False)
+                received = seen() if self.recorder else None
+            observation = Observation(run, sent, answers[0], answers[1], answers[2], received, lane=name)
             if case.leave_after:
                 observation.stopped = (left[0] and left[1], left[2])
             if case.follow_up:
@@ -135,6 +158,16 @@ class Sides:
             stream = run.mode == "streamed"
             observation.clients = tuple(consumer.consume(each, case.kind, stream=stream) for each in answers)
         return observation
+
+    def _direct_url(self, case: Case, lane: str) -> str:
+        if not case.needs_recorder:
+            return self.direct
+        if self.recorder is None:
+            raise SignoffError(f"{case.name} cannot be run without a recorder before vLLM", hint="choose another case")
+        return self.recorder.url(lane)
+
+    def _recording(self, lane: str, fault: Fault | None) -> AbstractContextManager[Seen]:
+        return self.recorder.recording(lane, fault) if self.recorder else nullcontext(list)
 
     def _rates(self, run: Run, direct: OpenAIClient, proxied: OpenAIClient, name: str) -> rates.Rates:
         def texts(client: OpenAIClient, model: str) -> list[str]:
@@ -165,10 +198,11 @@ def _innocent(client: OpenAIClient, model: str) -> Exchange:
         return Exchange({"body": INNOCENT}, status=0, broken=error.what)
 
 
-def _was_left(received: Sequence[Received]) -> bool:
+def _was_left(seen: Seen) -> bool:
     """Whether the side that asked the backend closes its connection soon."""
     deadline = time.monotonic() + NOTICED_SECONDS
     while time.monotonic() < deadline:
+        received = seen()
         if received and received[-1].left:
             return True
         time.sleep(limits.COUNTER_GROWS.every)

@@ -50,6 +50,11 @@ class Summary:
         return timed[-1] if timed and timed[-1]["median_ms"] is not None else None
 
     @property
+    def parity(self) -> Record | None:
+        """The parity matrix in short; the last one, which holds the calls of those before it."""
+        return next(reversed(self.of("parity-matrix")), None)
+
+    @property
     def timing_place(self) -> str:
         """Where the clock was that timed the overhead."""
         return str(self.first("timing-place").get("place", "from this machine"))
@@ -112,6 +117,7 @@ def write(folder: Path) -> Sequence[Record]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["parity_sentence"] = parity_sentence
     environment.filters |= {"cell": _markdown_cell, "ms": _milliseconds, "seconds": "{:.1f}".format}
     for page in PAGES:
         text = environment.get_template(f"{page}.j2").render(run=summary, name=folder.name)
@@ -140,6 +146,9 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
     if overhead := summary.overhead:
         yield "", {}
         yield f"overhead {overhead_sentence(overhead)}", {"bold": True}
+    if parity := summary.parity:
+        yield "", {}
+        yield f"parity {parity_sentence(parity)}", {"bold": True}
     if summary.phases:
         yield "", {}
         yield "where the time went", {}
@@ -150,6 +159,14 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
     yield "", {}
     yield summary.headline, {"bold": True, **_COLOURS.get("passed" if signed_off(summary.judgements) else "failed", {})}
     yield f"report: {folder / PAGES[0]}", {}
+
+
+def parity_sentence(parity: Record) -> str:
+    """How the calls compared, in a sentence."""
+    counted = ", ".join(f"{count} {name}" for name, count in parity["summary"].items() if count)
+    failures = parity["gate"]["failures"]
+    gate = "passed" if parity["gate"]["passed"] else f"failed at {len({each['run'] for each in failures})} calls"
+    return f"{len(parity['runs'])} calls, of which {counted}; gate {gate}"
 
 
 def overhead_sentence(overhead: Record) -> str:
