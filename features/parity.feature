@@ -17,7 +17,6 @@ Feature: Answer in the form that vLLM answers in
       | chat.max-tokens         | plain    |
       | chat.unicode            | plain    |
       | chat.line-separators    | streamed |
-      | chat.structured-choice  | plain    |
       | chat.no-usage           | streamed |
       | completions.text        | plain    |
       | completions.stop        | plain    |

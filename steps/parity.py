@@ -46,7 +46,7 @@ def judged() -> Judged:
 @pytest.fixture
 def sides(backend: str, gateway: str) -> Sides:
     """vLLM and the LiteLLM under test."""
-    return Sides(backend, {"story": gateway}, recorder=None, named=lambda prefix, lane: story.MODEL)
+    return Sides(backend, {"story": gateway}, recorder=None, named=lambda *_: story.MODEL)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def undo_recorder(deployment: Deployment) -> Iterator[ExitStack]:
 def with_recorder(
     deployment: Deployment, backend: str, manifests: StoryManifests, undo_recorder: ExitStack, evidence: Evidence
 ) -> Sides:
-    lanes = lanes_for(EVERY)
+    lanes = lanes_for([run for run in EVERY if run.settings == "story"])
     made = [
         *recorder_pod.manifests(manifests.gateway_image),
         *parity_deployment.recorded_gateway(manifests, recorder_pod.lane_url, lanes),

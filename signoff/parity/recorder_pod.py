@@ -5,6 +5,7 @@ It runs from LiteLLM's own image, which has what it needs, with its code in a Co
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -132,7 +133,7 @@ class RemoteRecorder:
     def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
         """What the lane receives inside this block; it plays `fault` meanwhile."""
         path = CONTROL + lane
-        self._http.put(path, json=asdict(fault) if fault else None).raise_for_status()
+        self._http.put(path, content=json.dumps(asdict(fault) if fault else None)).raise_for_status()
         try:
             yield _Remote(self._http, path)
         finally:
