@@ -35,7 +35,6 @@ Feature: Answer in the form that vLLM answers in
       | completions.seed                | plain    |
       | faults.die-in-stream            | streamed |
       | faults.die-in-completion-stream | streamed |
-      | faults.die-in-body              | plain    |
       | faults.status-404               | plain    |
     Then no difference fails the parity gate
     And vLLM exercised every call

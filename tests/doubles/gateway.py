@@ -52,12 +52,6 @@ def _change_text(body: Json, number: int = 1) -> None:
         part["content"] += "!"
 
 
-def _change_completion(body: Json, number: int = 1) -> None:
-    for choice in body.get("choices") or []:
-        if choice.get("text") and number == 1:
-            choice["text"] += "!"
-
-
 def _swap_finish_reason(body: Json, number: int = 0) -> None:
     for choice in body.get("choices") or []:
         if choice.get("finish_reason"):
@@ -158,7 +152,6 @@ def _error_event(events: Events) -> Events:
 
 STREAM_LIES: dict[str, Callable[[Events], Events]] = {
     "changed_text": _each_chunk(_change_text),
-    "changed_completion": _each_chunk(_change_completion),
     "swapped_finish_reason": _each_chunk(_swap_finish_reason),
     "unknown_finish_reason": _each_chunk(_unknown_finish_reason),
     "same_text": _each_chunk(_same_text),
@@ -192,7 +185,6 @@ STREAM_LIES: dict[str, Callable[[Events], Events]] = {
 
 BODY_LIES: dict[str, Callable[..., None]] = {
     "changed_text": _change_text,
-    "changed_completion": _change_completion,
     "swapped_finish_reason": _swap_finish_reason,
     "unknown_finish_reason": _unknown_finish_reason,
     "same_text": _same_text,
