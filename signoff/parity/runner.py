@@ -96,8 +96,8 @@ class Sides:
     lanes: int = LANES
     model: str = story.MODEL
     named: Callable[[str, int], str] = model_name
-    _free: "queue.Queue[int]" = field(default_factory=queue.Queue)
-    _once: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    _free: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
+    _once: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     """Lanes for one run each (`_spoils_its_lane`)."""
 
     def __post_init__(self) -> None:

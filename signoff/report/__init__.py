@@ -164,8 +164,8 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
 def parity_sentence(parity: Record) -> str:
     """How the calls compared, in a sentence."""
     counted = ", ".join(f"{count} {name}" for name, count in parity["summary"].items() if count)
-    failures = parity["gate"]["failures"]
-    gate = "passed" if parity["gate"]["passed"] else f"failed at {len({each['run'] for each in failures})} calls"
+    failed = len({failure["run"] for failure in parity["gate"]["failures"]})
+    gate = f"failed at {failed} call{'s' if failed > 1 else ''}" if failed else "passed"
     return f"{len(parity['runs'])} calls, of which {counted}; gate {gate}"
 
 
