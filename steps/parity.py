@@ -20,7 +20,7 @@ from signoff.parity.judge import Class, Result, gate, judge
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import Matrix, matrix
 from signoff.parity.recorder_pod import RemoteRecorder
-from signoff.parity.runner import Sides, lanes_for, version_of
+from signoff.parity.runner import Backend, Sides, lanes_for, version_of
 from signoff.report import parity as page
 from signoff.verdicts import Inconclusive
 from steps.tables import Rows, rows
@@ -46,7 +46,8 @@ def judged() -> Judged:
 @pytest.fixture
 def sides(backend: str, gateway: str) -> Sides:
     """vLLM and the LiteLLM under test."""
-    return Sides(backend, {"story": gateway}, recorder=None, named=lambda *_: story.MODEL)
+    chat = Backend(backend, recorder=None, named=lambda *_: story.MODEL)
+    return Sides({"chat": chat}, {"story": gateway})
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def with_recorder(
         for name in (recorder_pod.NAME, parity_deployment.RECORDED):
             deployment.wait_for_gateway(name)
     recorder = undo_recorder.enter_context(RemoteRecorder(deployment.answering_gateway(recorder_pod.NAME)))
-    return Sides(backend, {"story": deployment.answering_gateway(parity_deployment.RECORDED)}, recorder, lanes)
+    recorded = deployment.answering_gateway(parity_deployment.RECORDED)
+    return Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, lanes)
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from signoff import limits, story
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
@@ -19,7 +20,7 @@ from signoff.parity.judge import Class, judge
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import Matrix, changes, matrix, read
 from signoff.parity.recorder import Recorder
-from signoff.parity.runner import Sides, lanes_for, version_of
+from signoff.parity.runner import Backend, Sides, lanes_for, version_of
 from signoff.paths import MANIFESTS, ROOT
 from signoff.report import parity as page
 
@@ -83,22 +84,29 @@ def _observe_and_judge(
         cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
         deployed = Deployment(cluster, manifests, _forget)
         deployed.apply(deployment.backend(manifests))
-        backend = deployed.backend_url  # known before anybody answers there
-        recorder = stack.enter_context(Recorder(backend))
+        urls = {"chat": deployed.backend_url}  # known before anybody answers there
+        if any(run.case.backend == "embeddings" for run in chosen):
+            deployed.apply(deployment.embeddings_backend(manifests))
+            urls["embeddings"] = cluster.service_url(story.NAMESPACE, deployment.EMBEDDINGS, story.BACKEND_PORT)
+        recorders = {name: stack.enter_context(Recorder(url)) for name, url in urls.items()}
         lanes = lanes_for(chosen)
         progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
-        deployed.apply(deployment.gateway(manifests, recorder.url, lanes))
-        deployed.apply(deployment.bare_gateway(manifests, recorder.url, lanes))
+        lane_urls = {name: recorder.url for name, recorder in recorders.items()}
+        deployed.apply(deployment.gateway(manifests, lane_urls, lanes))
+        deployed.apply(deployment.bare_gateway(manifests, lane_urls, lanes))
         deployed.wait_for_gateway()
         deployed.wait_for_gateway(deployment.BARE)
         deployed.wait_for_backend()
+        if "embeddings" in urls:
+            deployed.kube.wait_until_available(story.NAMESPACE, deployment.EMBEDDINGS, limits.BACKEND_READY)
+        backends = {name: Backend(url, recorders[name], deployment.NAMED[name]) for name, url in urls.items()}
         gateways = {
             "story": deployed.answering_gateway(),
             "defaults": deployed.answering_gateway(deployment.BARE),
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
-        observed = Sides(backend, gateways, recorder, lanes).observe(chosen, _tell)
+        observed = Sides(backends, gateways, lanes).observe(chosen, _tell)
         seconds = time.monotonic() - started
     version = version_of(observed)
     results = judge(observed, knowledge, version)

@@ -9,6 +9,7 @@ from typing import Any
 from signoff.parity.differ import MISSING, Difference, differences, own_violations
 from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.knowledge import Knowledge, Known, matches, shape
+from signoff.parity.recorder import Received
 from signoff.parity.runner import KEY, Observation
 from signoff.verdicts import Verdict
 
@@ -25,7 +26,7 @@ class Class(Enum):
 
 
 _GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
-CONTENT = ("body.choices[].message.content", "body.choices[].text", "body.choices[].finish_reason", "body.choices*")
+CONTENT = ("body.choices*", "body.data[].embedding*")
 """Where vLLM must repeat itself for a run to prove anything."""
 _MANY = 6
 """Events of a stream that a proxy which does not hold them back cannot have made one of."""
@@ -126,7 +127,8 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
         noticed, proxied = seen.stopped
         found = [] if noticed == proxied else [Difference("backend.stopped", "changed", noticed, proxied)]
         return [*found, *_request(seen)], []
-    compared, noise = differences(seen.direct, seen.again, seen.proxied, case.kind, seen.clients)
+    sides = (seen.direct, seen.again, seen.proxied)
+    compared, noise = differences(sides, case.kind, seen.clients, all_headers=case.all_headers)
     found = [*compared, *_request(seen)]
     if seen.follow_up and seen.follow_up[0].status != seen.follow_up[1].status:
         found.append(Difference("next.status", "changed", seen.follow_up[0].status, seen.follow_up[1].status))
@@ -165,10 +167,21 @@ def _request(seen: Observation) -> Iterator[Difference]:
         asked = {"method": seen.run.case.method, "path": seen.run.case.path, "body": seen.sent}
         got = {"method": received.method, "path": received.path, "body": received.body}
         yield from _parameters(asked, got, "request")
+        if seen.run.case.all_headers:
+            yield from _own_headers(seen, received)
     if seen.received and seen.received[0].events >= _MANY and content_deltas(seen.proxied.chunks) == 1:
         yield Difference("stream.buffered", "changed", False, True)
     if any(KEY in value for received in seen.received for value in received.headers.values()):
         yield Difference("request.headers.authorization", "changed", "(the backend's key)", "(the client's key)")
+
+
+def _own_headers(seen: Observation, received: Received) -> Iterator[Difference]:
+    """What became of the headers that the case itself sends."""
+    arrived = {name.lower(): value for name, value in received.headers.items()}
+    for name, value in seen.run.headers(KEY).items():
+        if value is not None and arrived.get(name.lower()) != value:
+            got = arrived.get(name.lower(), MISSING)
+            yield Difference(f"request.headers.{name.lower()}", "dropped" if got == MISSING else "changed", value, got)
 
 
 def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
@@ -241,7 +254,8 @@ def _vacuous(seen: Observation, shared: set[str]) -> str:
     if case.status == 200 and case.fault is None and direct.broken:
         return f"vLLM's answer broke off: {direct.broken}"
     for path in case.exercised:
-        if _at(direct.said, path) in (None, "", [], {}):
+        name = path.removeprefix("headers.")
+        if (_at(direct.said, path) if name == path else direct.headers.get(name)) in (None, "", [], {}):
             return f"vLLM's answer holds no {path}"
     if case.status == 200 and case.kind == "chat" and case.fault is None and not _text(direct):
         return "vLLM's answer says nothing"
@@ -261,7 +275,7 @@ def _at(body: Any, path: str) -> Any:
 
 
 def _text(exchange: Exchange) -> str:
-    """Everything that the model said, tool calls and reasoning included."""
+    """Everything that the model said, tool calls, reasoning and vectors included."""
     said = exchange.said
     if not isinstance(said, dict):
         return ""
@@ -271,6 +285,8 @@ def _text(exchange: Exchange) -> str:
         calls = message.get("tool_calls") or []
         parts += [choice.get("text"), message.get("content"), message.get("reasoning")]
         parts += [call["function"].get("arguments") for call in calls if isinstance(call.get("function"), dict)]
+    vectors = [each.get("embedding") for each in said.get("data") or [] if isinstance(each, dict)]
+    parts += [str(vector) for vector in vectors if vector]
     return "".join(part for part in parts if isinstance(part, str))
 
 
@@ -280,7 +296,7 @@ def _shared_texts(observations: Sequence[Observation]) -> set[str]:
     for seen in observations:
         guided = isinstance(seen.sent, dict) and seen.sent.keys() & GUIDED
         if isinstance(seen.sent, dict) and not guided and seen.direct.status == 200 and (text := _text(seen.direct)):
-            prompts.setdefault(text, set()).add(str(seen.sent.get("messages", seen.sent.get("prompt"))))
+            prompts.setdefault(text, set()).add(str([seen.sent.get(name) for name in ("messages", "prompt", "input")]))
     return {text for text, asked in prompts.items() if len(asked) > 1}
 
 

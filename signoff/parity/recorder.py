@@ -37,9 +37,9 @@ CONTROL = "/-/lanes/"
 class Fault:
     """What a lane does instead of passing the answer on, for its first `times` requests (0: for all).
 
-    `status` answers with an error of its own. `die_after` breaks the connection off once so many events (of a stream)
-    or bytes (of another answer) have been passed. `delay` waits so many seconds before the first byte, `pause` between
-    two events.
+    `status` answers with an error of its own; `headers` are added to whatever is answered. `die_after` breaks the
+    connection off once so many events (of a stream) or bytes (of another answer) have been passed. `delay` waits so
+    many seconds before the first byte, `pause` between two events.
     """
 
     status: int = 0
@@ -47,6 +47,7 @@ class Fault:
     delay: float = 0.0
     pause: float = 0.0
     times: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -174,7 +175,7 @@ class Proxy:
         await asyncio.sleep(fault.delay)
         if fault.status:
             received.status = fault.status
-            return _refusal(fault.status)
+            return _refusal(fault)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
         url = f"{self.upstream}{path}" + (f"?{request.query_string}" if request.query_string else "")
         async with self._http.request(
@@ -188,6 +189,7 @@ class Proxy:
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
         response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
+        response.headers.extend(fault.headers)
         await response.prepare(request)
         is_stream = answer.content_type == "text/event-stream"
         left = fault.die_after
@@ -255,14 +257,14 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _refusal(status: int) -> web.Response:
+def _refusal(fault: Fault) -> web.Response:
     """An error in the words that vLLM and OpenAI use."""
+    status = fault.status
     kind = {404: "NotFoundError", 422: "UnprocessableEntityError", 429: "RateLimitError"}.get(
         status, "InternalServerError" if status >= 500 else "BadRequestError"
     )
     error = {"message": f"fault on demand: {status}", "type": kind, "param": None, "code": status}
-    headers = {"Retry-After": "1"} if status in (429, 503) else {}
-    return web.json_response({"error": error}, status=status, headers=headers)
+    return web.json_response({"error": error}, status=status, headers=fault.headers)
 
 
 def _parsed(raw: bytes) -> Any:

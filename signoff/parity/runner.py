@@ -82,20 +82,48 @@ def model_name(prefix: str, lane: int) -> str:
     return f"{prefix}-{lane}"
 
 
-@dataclass
-class Sides:
-    """Where to ask: vLLM, LiteLLM by its settings, and the recorder between them, if there is one.
+def embeddings_name(prefix: str, lane: int) -> str:
+    """The same of the model that embeds."""
+    return f"embeddings-{prefix}-{lane}"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One vLLM, and the recorder between LiteLLM and it, if there is one.
 
     Without it nothing is known of what reached the backend, and cases with a fault or a client that leaves cannot be
-    run. `named` is LiteLLM's name for the model that speaks through a prefix and a lane.
+    run. `named` is LiteLLM's name for the model that speaks to it through a prefix and a lane.
     """
 
-    direct: str
-    gateways: Mapping[str, str]
+    url: str
     recorder: Records | None
+    named: Callable[[str, int], str] = model_name
+
+    def url_for(self, case: Case, lane: str) -> str:
+        """Where the case is asked directly.
+
+        Raises:
+            SignoffError: it needs a recorder, and there is none.
+        """
+        if not case.needs_recorder:
+            return self.url
+        if self.recorder is None:
+            raise SignoffError(f"{case.name} cannot be run without a recorder before vLLM", hint="choose another case")
+        return self.recorder.url(lane)
+
+    def recording(self, lane: str, fault: Fault | None) -> AbstractContextManager[Seen]:
+        """What the lane receives inside this block; nothing without a recorder."""
+        return self.recorder.recording(lane, fault) if self.recorder else nullcontext(list)
+
+
+@dataclass
+class Sides:
+    """Where to ask: each vLLM by its name in `cases.BACKENDS`, and LiteLLM by its settings."""
+
+    backends: Mapping[str, Backend]
+    gateways: Mapping[str, str]
     lanes: int = LANES
     model: str = story.MODEL
-    named: Callable[[str, int], str] = model_name
     _free: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     _once: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     """Lanes for one run each (`_spoils_its_lane`)."""
@@ -130,22 +158,23 @@ class Sides:
 
     def _ask_both(self, run: Run, lane: int) -> Observation:
         case = run.case
-        name = self.named(run.prefix, lane)
+        backend = self.backends[case.backend]
+        name = backend.named(run.prefix, lane)
         through, beside = f"lane{lane}", f"direct{lane}"
         with ExitStack() as stack:
-            direct = stack.enter_context(OpenAIClient(self._direct_url(case, beside), KEY))
+            direct = stack.enter_context(OpenAIClient(backend.url_for(case, beside), KEY))
             proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], KEY))
             sent = run.body(self.model)
             answers: list[Exchange] = []
             left: list[bool] = []
             for _ in range(2):
-                with self._recording(beside, case.fault) as seen:
+                with backend.recording(beside, case.fault) as seen:
                     answers.append(_ask(direct, run, sent))
                     left.append(_was_left(seen) if case.leave_after else False)
-            with self._recording(through, case.fault) as seen:
+            with backend.recording(through, case.fault) as seen:
                 answers.append(_ask(proxied, run, run.body(name)))
                 left.append(_was_left(seen) if case.leave_after else False)
-                received = seen() if self.recorder else None
+                received = seen() if backend.recorder else None
             observation = Observation(run, sent, answers[0], answers[1], answers[2], received, lane=name)
             if case.leave_after:
                 observation.stopped = (left[0] and left[1], left[2])
@@ -158,16 +187,6 @@ class Sides:
             stream = run.mode == "streamed"
             observation.clients = tuple(consumer.consume(each, case.kind, stream=stream) for each in answers)
         return observation
-
-    def _direct_url(self, case: Case, lane: str) -> str:
-        if not case.needs_recorder:
-            return self.direct
-        if self.recorder is None:
-            raise SignoffError(f"{case.name} cannot be run without a recorder before vLLM", hint="choose another case")
-        return self.recorder.url(lane)
-
-    def _recording(self, lane: str, fault: Fault | None) -> AbstractContextManager[Seen]:
-        return self.recorder.recording(lane, fault) if self.recorder else nullcontext(list)
 
     def _rates(self, run: Run, direct: OpenAIClient, proxied: OpenAIClient, name: str) -> rates.Rates:
         def texts(client: OpenAIClient, model: str) -> list[str]:
@@ -184,7 +203,7 @@ def _is_slow(run: Run) -> bool:
 def _ask(client: OpenAIClient, run: Run, body: Any) -> Exchange:
     case = run.case
     try:
-        answer = client.send(case.method, case.path, body, headers=case.headers, leave_after=case.leave_after)
+        answer = client.send(case.method, case.path, body, headers=run.headers(KEY), leave_after=case.leave_after)
     except NoAnswer as error:
         request = {"method": case.method, "url": client.base_url + case.path, "body": body}
         return Exchange(request, status=0, broken=error.what)

@@ -9,6 +9,7 @@ from signoff.parity import cases, recorder_pod
 from signoff.parity.judge import Class, judge
 from signoff.parity.recorder import Recorder
 from signoff.parity.recorder_pod import RemoteRecorder
+from signoff.parity.runner import Backend, Sides
 from signoff.paths import ROOT
 from tests.doubles.liar import Liar, Lie, drop
 from tests.doubles.serving import running
@@ -18,10 +19,11 @@ RUNS = cases.runs(CASES, ["chat.plain/*", "chat.dies/*"])
 
 
 def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
-    with Recorder(bench.sides.direct) as process, RemoteRecorder(process.url("")) as remote:
+    direct = bench.sides.backends["chat"].url
+    with Recorder(direct) as process, RemoteRecorder(process.url("")) as remote:
         liar = Liar(remote.url, Lie(request=drop("temperature")))
         with running(liar.app()) as proxied:
-            sides = replace(bench.sides, recorder=remote, gateways={"story": proxied})
+            sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, lanes=1)
             observed = sides.observe(RUNS)
     results = {each.observation.run.id: each for each in judge(observed, NOTHING_KNOWN, "1")}
     plain, dies = results["chat.plain/plain/hosted_vllm"], results["chat.dies/streamed/hosted_vllm"]
@@ -32,7 +34,7 @@ def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
 
 def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Bench) -> None:
     bench.liar.lie = Lie(request=drop("temperature"))
-    sides = replace(bench.sides, recorder=None, named=lambda prefix, lane: f"{prefix}-{lane}")
+    sides = replace(bench.sides, backends={"chat": replace(bench.sides.backends["chat"], recorder=None)})
     (result,) = judge(sides.observe(RUNS[:1]), NOTHING_KNOWN, "1")
     assert result.verdict is Class.EQUAL
     with pytest.raises(SignoffError, match="without a recorder"):
