@@ -20,6 +20,7 @@ from signoff.traffic.wire import Event
 VOLATILE = {
     "body.id",
     "body.created",
+    "body.created_at",
     "body.choices[].message.tool_calls[].id",
     "body.data[].created",
     "body.data[].permission",
@@ -28,7 +29,16 @@ VOLATILE = {
 }
 """Of these only presence and type are compared, as of everything that vLLM does not repeat."""
 
-OF_A_CONNECTION = {"date", "server", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive"}
+OF_A_CONNECTION = {
+    "date",
+    "server",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "vary",
+}
 """Response headers that each server writes for itself; the content type is compared without its parameters."""
 
 MISSING = "(missing)"

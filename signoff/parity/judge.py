@@ -227,8 +227,11 @@ def _unexplained(difference: Difference) -> Class:
     """The class of what known.yaml does not name.
 
     A field that OpenAI does not require may be left out where it is null or empty, and be there in some chunks only; a
-    field that OpenAI does not have is an extension. Fields may be added where OpenAI has none of that name.
+    field that OpenAI does not have is an extension. Fields may be added where OpenAI has none of that name. Of a
+    request every difference is a defect: vLLM may refuse what is null.
     """
+    if difference.path.startswith("request."):
+        return Class.DEFECT
     empty = difference.direct in (None, "(something)") or difference.direct == [] or difference.direct == {}
     optional = difference.standing in ("optional", "unknown")
     if difference.kind == "lost" and optional:
