@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff import limits, story
+from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
@@ -21,7 +22,7 @@ from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import Matrix, changes, matrix, read
 from signoff.parity.recorder import Recorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
-from signoff.paths import MANIFESTS, ROOT
+from signoff.paths import MANIFESTS, ROOT, cache_dir
 from signoff.report import parity as page
 
 _WORST_SHOWN = 12
@@ -65,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     knowledge = Knowledge.read()
     manifests = StoryManifests.read(options.manifests, options.image)
+    Images(cache_dir()).find(manifests.gateway_image)  # one that cannot be had costs nobody a cluster
     out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -26,12 +26,14 @@ class Bench:
     liar: Liar
     sides: runner.Sides
 
-    def ask(self, *patterns: str, lie: Lie | None = None, knowledge: Knowledge = NOTHING_KNOWN) -> list[Result]:
+    def ask(
+        self, *patterns: str, lie: Lie | None = None, knowledge: Knowledge = NOTHING_KNOWN, version: str = "1.80.16"
+    ) -> list[Result]:
         """Observe and judge the runs of these patterns while the gateway tells this lie."""
         self.liar.lie = lie or Lie()
         self.backend.moody = False
         observed = self.sides.observe(cases.runs(CASES, patterns))
-        return judge(observed, knowledge, "1.80.16")
+        return judge(observed, knowledge, version)
 
 
 @pytest.fixture(scope="package")
