@@ -24,6 +24,9 @@ NAMED = {"chat": model_name, "embeddings": embeddings_name}
 AVOIDING = ("DISABLE_AIOHTTP_TRANSPORT", "DEFER_PYDANTIC_BUILD")
 """What the story's manifest sets in LiteLLM's environment to avoid known faults."""
 
+STARTS_WITHOUT_KEY = {"name": "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "value": "true"}
+"""Newer LiteLLMs (1.108.7 is one) refuse to start without a master key, which the story's has not; others ignore it."""
+
 BACKEND_ARGUMENTS = (
     # Tool calls in the form that vLLM's parser reads, and reasoning where the request's chat template asks for it.
     "--enable-auto-tool-choice",
@@ -80,6 +83,8 @@ def gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int) -> l
             config = yaml.safe_load(body["data"]["config.yaml"])
             config["model_list"] = _models(urls, lanes)
             body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+        for container in containers(body):
+            container["env"] = [*container.get("env", []), STARTS_WITHOUT_KEY]
 
     wanted = [m for m in manifests.gateway if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
     return transform(wanted, change)
@@ -95,7 +100,8 @@ def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int)
 
     def without_settings(body: dict[str, Any]) -> None:
         for container in containers(body):
-            container["env"] = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
+            kept = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
+            container["env"] = [*kept, STARTS_WITHOUT_KEY]
 
     return transform(with_gateway_config(manifests.gateway, BARE, edit), without_settings)
 
