@@ -19,7 +19,7 @@ from signoff.manifests import StoryManifests, containers
 from signoff.parity import cases, deployment
 from signoff.parity.judge import Class, judge
 from signoff.parity.knowledge import Knowledge
-from signoff.parity.matrix import Matrix, changes, matrix, read
+from signoff.parity.matrix import Change, Matrix, changes, matrix, read
 from signoff.parity.recorder import Recorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
 from signoff.paths import MANIFESTS, ROOT, cache_dir
@@ -135,9 +135,17 @@ def diff(options: argparse.Namespace) -> int:
         print(
             "\n".join(f"  {sign} {path}" for sign, paths in (("+", change.came), ("-", change.went)) for path in paths)
         )
+    print("\n".join(_causes(found)))
     words = Counter(change.word for change in found)
     print(", ".join(f"{count} {word}" for word, count in words.items()) or "nothing changed")
     return 1 if words["newly broken"] else 0
+
+
+def _causes(found: list[Change]) -> Iterator[str]:
+    """What the changes have in common: the paths that came and went in most runs."""
+    for sign, paths in (("+", [p for c in found for p in c.came]), ("-", [p for c in found for p in c.went])):
+        for path, count in Counter(paths).most_common(_WORST_SHOWN):
+            yield f"{sign} {path} in {count} run{'s' if count > 1 else ''}"
 
 
 def lines(found: Matrix) -> Iterator[str]:
