@@ -12,9 +12,9 @@ Feature: Answer in the form that vLLM answers in
       | chat.plain              | plain    |
       | chat.plain              | streamed |
       | chat.multi-turn         | plain    |
-      | chat.n                  | plain    |
       | chat.stop               | streamed |
       | chat.max-tokens         | plain    |
+      | chat.logit-bias         | plain    |
       | chat.unicode            | plain    |
       | chat.line-separators    | streamed |
       | chat.no-usage           | streamed |
@@ -30,9 +30,9 @@ Feature: Answer in the form that vLLM answers in
     Given a second LiteLLM with a recorder between it and vLLM
     When I send these calls to vLLM twice and to LiteLLM
       | call                            | mode     |
-      | chat.sampling                   | plain    |
+      | chat.sampling-vllm              | plain    |
       | chat.system                     | streamed |
-      | completions.seed                | plain    |
+      | completions.several-prompts     | plain    |
       | faults.die-in-stream            | streamed |
       | faults.die-in-completion-stream | streamed |
       | faults.status-404               | plain    |
