@@ -6,6 +6,7 @@ pytest_plugins = [
     "steps.placement",
     "steps.chat",
     "steps.completion",
+    "steps.parity",
     "steps.gaming_mode",
     "steps.findings",
 ]

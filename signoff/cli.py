@@ -23,6 +23,7 @@ from signoff.errors import SignoffError
 from signoff.manifests import StoryManifests
 from signoff.parity import command as parity
 from signoff.paths import MANIFESTS, cache_dir
+from signoff.waiting import WaitFailed
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))
-    except SignoffError as error:
+    except (SignoffError, WaitFailed) as error:
         print(f"signoff: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

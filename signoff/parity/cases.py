@@ -21,6 +21,8 @@ from signoff.parity.recorder import Fault
 FOLDER = Path(__file__).parent / "cases"
 MODES = ("plain", "streamed")
 PREFIXES = ("hosted_vllm", "openai")
+BACKENDS = ("chat", "embeddings")
+"""A vLLM that generates, and one that embeds: one server does not do both."""
 SETTINGS = ("story", "defaults")
 """LiteLLM as the story's manifests set it, and without the settings that avoid its known faults."""
 
@@ -34,6 +36,9 @@ class Case:
     `leave_after` has the client close the connection after so many seconds. `follow_up` asks an innocent question
     afterwards. `expect` replaces vLLM's answer where vLLM has none to compare with (keys of its own, say).
     `repeats` asks that many times on each side and compares how often answers differ, for what does not repeat itself.
+    `headers` are sent, None keeps one back; `{run}` in them becomes the run's id, `{key}` the client's key.
+    `all_headers` compares those of the answer, and what became of `headers` on their way to vLLM. `backend` says which
+    vLLM is asked.
     """
 
     family: str
@@ -44,6 +49,8 @@ class Case:
     kind: str = "chat"
     body: Any = None
     headers: dict[str, str | None] = field(default_factory=dict)
+    all_headers: bool = False
+    backend: str = "chat"
     modes: tuple[str, ...] = MODES
     prefixes: tuple[str, ...] = PREFIXES
     settings: tuple[str, ...] = ("story",)
@@ -56,6 +63,11 @@ class Case:
     repeats: int = 0
     streamed: dict[str, Any] = field(default_factory=dict)
     """What is added to the body of the streamed run, beside `stream: true`."""
+
+    @property
+    def needs_recorder(self) -> bool:
+        """Whether the case is nothing without a recorder, which plays its fault or sees its client leave."""
+        return self.fault is not None or self.leave_after is not None
 
     @property
     def name(self) -> str:
@@ -77,6 +89,13 @@ class Run:
         """`chat.plain/streamed/openai`, with the settings behind it if they are not the story's."""
         own = "" if self.settings == "story" else f"/{self.settings}"
         return f"{self.case.name}/{self.mode}/{self.prefix}{own}"
+
+    def headers(self, key: str) -> dict[str, str | None]:
+        """The headers of the case's own; `key` is the client's."""
+        return {
+            name: value and value.replace("{run}", self.id.replace("/", ".")).replace("{key}", key)
+            for name, value in self.case.headers.items()
+        }
 
     def body(self, model: str) -> Any:
         """What is sent when the model is called `model`; a case that names one itself keeps it."""
@@ -152,8 +171,9 @@ def _case(file: Path, shared: dict[str, Any], entry: Any) -> Case:
     fields = {each.name for each in dataclasses.fields(Case)}
     if unknown := sorted(merged.keys() - fields):
         raise _wrong(file, f"{entry['id']}: no case has {', '.join(unknown)}; it may have {', '.join(sorted(fields))}")
-    for name, allowed in (("modes", MODES), ("prefixes", PREFIXES), ("settings", SETTINGS)):
-        if wrong := set(merged.get(name, ())) - set(allowed):
+    for name, allowed in (("modes", MODES), ("prefixes", PREFIXES), ("settings", SETTINGS), ("backend", BACKENDS)):
+        given = merged.get(name, ())
+        if wrong := ({given} if isinstance(given, str) else set(given)) - set(allowed):
             raise _wrong(file, f"{entry['id']}: {name} may be {', '.join(allowed)}, not {', '.join(sorted(wrong))}")
     try:
         if "fault" in merged:

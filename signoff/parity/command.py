@@ -1,15 +1,16 @@
 """`signoff parity`: run the matrix, and compare two."""
 
 import argparse
-import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from signoff import limits, story
+from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
@@ -18,13 +19,12 @@ from signoff.manifests import StoryManifests, containers
 from signoff.parity import cases, deployment
 from signoff.parity.judge import Class, judge
 from signoff.parity.knowledge import Knowledge
-from signoff.parity.matrix import Matrix, changes, matrix, read
+from signoff.parity.matrix import Change, Matrix, changes, matrix, read
 from signoff.parity.recorder import Recorder
-from signoff.parity.runner import Observation, Sides, lanes_for
-from signoff.paths import MANIFESTS, ROOT
+from signoff.parity.runner import Backend, Sides, lanes_for, version_of
+from signoff.paths import MANIFESTS, ROOT, cache_dir
 from signoff.report import parity as page
 
-FILE = "parity.json"
 _WORST_SHOWN = 12
 
 
@@ -66,55 +66,58 @@ def run(options: argparse.Namespace) -> int:
         return 0
     knowledge = Knowledge.read()
     manifests = StoryManifests.read(options.manifests, options.image)
+    Images(cache_dir()).find(manifests.gateway_image)  # one that cannot be had costs nobody a cluster
     out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SignoffError(f"the folder cannot be written: {error.strerror}", where=str(out)) from None
-    found = _observe_and_judge(chosen, manifests, knowledge)
-    (out / FILE).write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
-    page.write(found, out / page.PAGE)
+    found = _observe_and_judge(chosen, manifests, knowledge, whole=not options.only)
+    page.save(found, out)
     print("\n".join(lines(found)))
     print(f"report: {out / page.PAGE}")
     return 0 if found["gate"]["passed"] else 1
 
 
-def _observe_and_judge(chosen: list[cases.Run], manifests: StoryManifests, knowledge: Knowledge) -> Matrix:
+def _observe_and_judge(
+    chosen: list[cases.Run], manifests: StoryManifests, knowledge: Knowledge, *, whole: bool
+) -> Matrix:
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
         deployed = Deployment(cluster, manifests, _forget)
         deployed.apply(deployment.backend(manifests))
-        backend = deployed.backend_url  # known before anybody answers there
-        recorder = stack.enter_context(Recorder(backend))
+        urls = {"chat": deployed.backend_url}  # known before anybody answers there
+        if any(run.case.backend == "embeddings" for run in chosen):
+            deployed.apply(deployment.embeddings_backend(manifests))
+            urls["embeddings"] = cluster.service_url(story.NAMESPACE, deployment.EMBEDDINGS, story.BACKEND_PORT)
+        recorders = {name: stack.enter_context(Recorder(url)) for name, url in urls.items()}
         lanes = lanes_for(chosen)
         progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
-        deployed.apply(deployment.gateway(manifests, recorder.url, lanes))
-        deployed.apply(deployment.bare_gateway(manifests, recorder.url, lanes))
+        lane_urls = {name: recorder.url for name, recorder in recorders.items()}
+        deployed.apply(deployment.gateway(manifests, lane_urls, lanes))
+        deployed.apply(deployment.bare_gateway(manifests, lane_urls, lanes))
         deployed.wait_for_gateway()
         deployed.wait_for_gateway(deployment.BARE)
         deployed.wait_for_backend()
+        if "embeddings" in urls:
+            deployed.kube.wait_until_available(story.NAMESPACE, deployment.EMBEDDINGS, limits.BACKEND_READY)
+        backends = {name: Backend(url, recorders[name], deployment.NAMED[name]) for name, url in urls.items()}
         gateways = {
             "story": deployed.answering_gateway(),
             "defaults": deployed.answering_gateway(deployment.BARE),
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
-        observed = Sides(backend, gateways, recorder, lanes).observe(chosen, _tell)
+        observed = Sides(backends, gateways, lanes).observe(chosen, _tell)
         seconds = time.monotonic() - started
-    version = _version(observed)
+    version = version_of(observed)
     results = judge(observed, knowledge, version)
     image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
-    return matrix(results, knowledge, version=version, image=image, seconds=seconds)
+    return matrix(results, knowledge, version=version, image=image, seconds=seconds, whole=whole)
 
 
 def _forget(kind: str, **data: Any) -> None:
     """The matrix is its own record."""
-
-
-def _version(observed: Sequence[Observation]) -> str:
-    """What LiteLLM says of itself, since a tag may move."""
-    versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
-    return next(filter(None, versions), "unknown")
 
 
 def _tell(done: int, every: int) -> None:
@@ -132,9 +135,17 @@ def diff(options: argparse.Namespace) -> int:
         print(
             "\n".join(f"  {sign} {path}" for sign, paths in (("+", change.came), ("-", change.went)) for path in paths)
         )
+    print("\n".join(_causes(found)))
     words = Counter(change.word for change in found)
     print(", ".join(f"{count} {word}" for word, count in words.items()) or "nothing changed")
     return 1 if words["newly broken"] else 0
+
+
+def _causes(found: list[Change]) -> Iterator[str]:
+    """What the changes have in common: the paths that came and went in most runs."""
+    for sign, paths in (("+", [p for c in found for p in c.came]), ("-", [p for c in found for p in c.went])):
+        for path, count in Counter(paths).most_common(_WORST_SHOWN):
+            yield f"{sign} {path} in {count} run{'s' if count > 1 else ''}"
 
 
 def lines(found: Matrix) -> Iterator[str]:

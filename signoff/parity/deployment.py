@@ -1,6 +1,7 @@
 """The deployment that the matrix asks: the story's manifests, with the recorder between LiteLLM and vLLM."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
@@ -8,18 +9,31 @@ import yaml
 from signoff import story
 from signoff.manifests import Manifest, StoryManifests, containers, transform, with_gateway_config
 from signoff.parity.cases import PREFIXES
-from signoff.parity.runner import KEY, model_name
+from signoff.parity.runner import KEY, embeddings_name, model_name
+
+Url = Callable[[str], str]
 
 BARE = "litellm-defaults"
 """LiteLLM beside the story's, without the settings that avoid its known faults, and with a master key."""
+RECORDED = "litellm-recorded"
+"""LiteLLM beside the story's and set as it is, with the recorder between it and vLLM."""
+EMBEDDINGS = "vllm-embeddings"
+"""The Deployment and Service of the second vLLM."""
+NAMED = {"chat": model_name, "embeddings": embeddings_name}
+"""How the models of each backend are called."""
 AVOIDING = ("DISABLE_AIOHTTP_TRANSPORT", "DEFER_PYDANTIC_BUILD")
 """What the story's manifest sets in LiteLLM's environment to avoid known faults."""
+
+STARTS_WITHOUT_KEY = {"name": "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "value": "true"}
+"""Newer LiteLLMs (1.108.7 is one) refuse to start without a master key, which the story's has not; others ignore it."""
 
 BACKEND_ARGUMENTS = (
     # Tool calls in the form that vLLM's parser reads, and reasoning where the request's chat template asks for it.
     "--enable-auto-tool-choice",
     "--tool-call-parser=hermes",
     "--reasoning-parser=deepseek_v3",
+    # Answers name their request, as OpenAI's do.
+    "--enable-request-id-headers",
     # A model of random weights fills JSON with spaces wherever it may.
     '--structured-outputs-config={"backend": "xgrammar", "disable_any_whitespace": true}',
 )
@@ -45,45 +59,89 @@ def backend(manifests: StoryManifests) -> list[Manifest]:
     return transform(manifests.backend, change)
 
 
-def gateway(manifests: StoryManifests, url: Callable[[str], str], lanes: int) -> list[Manifest]:
-    """LiteLLM as the story sets it, but for its list of models; `url` gives a lane's base URL in the recorder."""
+def embeddings_backend(manifests: StoryManifests) -> list[Manifest]:
+    """A second vLLM from the same weights, which embeds instead of generating."""
+
+    def change(body: dict[str, Any]) -> None:
+        # Names, labels and selectors alike.
+        body.update(json.loads(json.dumps(body).replace('name": "vllm"', f'name": "{EMBEDDINGS}"')))
+        body["metadata"]["name"] = EMBEDDINGS
+        for container in containers(body):
+            if container["name"] == EMBEDDINGS:
+                container["args"] += ["--runner=pooling", "--convert=embed"]
+                container["env"] += BACKEND_ENVIRONMENT
+                container["resources"]["requests"]["memory"] = "1Gi"
+
+    return transform([m for m in manifests.backend if m.body["kind"] in {"Deployment", "Service"}], change)
+
+
+def gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int) -> list[Manifest]:
+    """LiteLLM as the story sets it, but for its models; `urls` gives a lane's base URL in each backend's recorder."""
 
     def change(body: dict[str, Any]) -> None:
         if body["kind"] == "ConfigMap":
             config = yaml.safe_load(body["data"]["config.yaml"])
-            config["model_list"] = _models(url, lanes)
+            config["model_list"] = _models(urls, lanes)
             body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+        for container in containers(body):
+            container["env"] = [*container.get("env", []), STARTS_WITHOUT_KEY]
 
     wanted = [m for m in manifests.gateway if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
     return transform(wanted, change)
 
 
-def bare_gateway(manifests: StoryManifests, url: Callable[[str], str], lanes: int) -> list[Manifest]:
+def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int) -> list[Manifest]:
     """A second LiteLLM without the settings that avoid known faults."""
 
     def edit(config: dict[str, Any]) -> None:
-        config["model_list"] = _models(url, lanes)
+        config["model_list"] = _models(urls, lanes)
         config.get("router_settings", {}).pop("disable_cooldowns", None)
         config.setdefault("general_settings", {})["master_key"] = KEY
 
     def without_settings(body: dict[str, Any]) -> None:
         for container in containers(body):
-            container["env"] = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
+            kept = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
+            container["env"] = [*kept, STARTS_WITHOUT_KEY]
 
     return transform(with_gateway_config(manifests.gateway, BARE, edit), without_settings)
 
 
-def _models(url: Callable[[str], str], lanes: int) -> list[dict[str, Any]]:
+def recorded_gateway(manifests: StoryManifests, url: Url, lanes: int) -> list[Manifest]:
+    """A second LiteLLM as the story has it, each model of which speaks through a lane of the recorder."""
+
+    def edit(config: dict[str, Any]) -> None:
+        (story_model, *_) = config["model_list"]
+        config["model_list"] = [
+            {
+                **story_model,
+                "model_name": model_name(story_prefix(manifests), lane),
+                "litellm_params": {**story_model["litellm_params"], "api_base": f"{url(f'lane{lane}')}/v1"},
+            }
+            for lane in range(lanes)
+        ]
+
+    return with_gateway_config(manifests.gateway, RECORDED, edit)
+
+
+def story_prefix(manifests: StoryManifests) -> str:
+    """How the story's LiteLLM speaks to vLLM: what stands before the model's name."""
+    config = next(m.body["data"] for m in manifests.gateway if m.body["kind"] == "ConfigMap")
+    model: str = yaml.safe_load(config["config.yaml"])["model_list"][0]["litellm_params"]["model"]
+    return model.partition("/")[0]
+
+
+def _models(urls: Mapping[str, Url], lanes: int) -> list[dict[str, Any]]:
     return [
         {
-            "model_name": model_name(prefix, lane),
+            "model_name": NAMED[backend](prefix, lane),
             "litellm_params": {
                 "model": f"{prefix}/{story.MODEL}",
                 "api_base": f"{url(f'lane{lane}')}/v1",
                 "api_key": "none",
             },
-            "model_info": {"mode": "chat"},
+            "model_info": {"mode": {"chat": "chat", "embeddings": "embedding"}[backend]},
         }
+        for backend, url in urls.items()
         for prefix in PREFIXES
         for lane in range(lanes)
     ]

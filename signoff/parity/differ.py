@@ -2,7 +2,8 @@
 
 Normalised away, and documented here alone: ids and times (`VOLATILE`), numbers beyond three digits after the point
 (a batch of other size adds up in another order), where one event of a stream ends and the next begins as long as the
-same pieces come in the same order, headers other than the content type, and the fields that `known.yaml` allows.
+same pieces come in the same order, headers other than the content type (of cases about headers: those of the one
+connection, `OF_A_CONNECTION`), and the fields that `known.yaml` allows.
 """
 
 import math
@@ -19,6 +20,7 @@ from signoff.traffic.wire import Event
 VOLATILE = {
     "body.id",
     "body.created",
+    "body.created_at",
     "body.choices[].message.tool_calls[].id",
     "body.data[].created",
     "body.data[].permission",
@@ -26,6 +28,18 @@ VOLATILE = {
     "chunks[].created",
 }
 """Of these only presence and type are compared, as of everything that vLLM does not repeat."""
+
+OF_A_CONNECTION = {
+    "date",
+    "server",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "vary",
+}
+"""Response headers that each server writes for itself; the content type is compared without its parameters."""
 
 MISSING = "(missing)"
 _TOLERANCE = 1e-3
@@ -57,11 +71,16 @@ class Noise:
 
 
 def differences(
-    direct: Exchange, again: Exchange, proxied: Exchange, kind: str, clients: tuple[dict[str, Any], ...]
+    sides: tuple[Exchange, Exchange, Exchange], kind: str, clients: tuple[dict[str, Any], ...], *, all_headers: bool
 ) -> tuple[list[Difference], Noise]:
-    """Every difference between an answer and the two that vLLM gave; `clients` is what the official client saw."""
+    """Every difference between an answer, the last of the three, and the two that vLLM gave.
+
+    `clients` is what the official client saw of each. The headers are compared only if all of them are asked for.
+    """
+    direct, again, proxied = sides
     noise = Noise()
-    found = list(_diff(_facts(direct), _facts(again), _facts(proxied), "", kind, noise))
+    once, twice, through = (_facts(each, all_headers=all_headers) for each in sides)
+    found = list(_diff(once, twice, through, "", kind, noise))
     if direct.streamed and proxied.streamed:
         found += _profiles(profile(direct.chunks), profile(again.chunks), profile(proxied.chunks), kind, noise)
     found += _violations(direct, proxied, kind)
@@ -70,11 +89,12 @@ def differences(
     return found, noise
 
 
-def _facts(exchange: Exchange) -> dict[str, Any]:
+def _facts(exchange: Exchange, *, all_headers: bool) -> dict[str, Any]:
+    own = {name: value for name, value in exchange.headers.items() if all_headers and name not in OF_A_CONNECTION}
     facts: dict[str, Any] = {
         "status": exchange.status,
         "complete": exchange.complete,
-        "headers": {"content-type": exchange.media_type},
+        "headers": {"content-type": exchange.media_type, **own},
         "body": exchange.said,
     }
     if exchange.streamed:

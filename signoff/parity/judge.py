@@ -9,6 +9,7 @@ from typing import Any
 from signoff.parity.differ import MISSING, Difference, differences, own_violations
 from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.knowledge import Knowledge, Known, matches, shape
+from signoff.parity.recorder import Received
 from signoff.parity.runner import KEY, Observation
 from signoff.verdicts import Verdict
 
@@ -25,7 +26,7 @@ class Class(Enum):
 
 
 _GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
-CONTENT = ("body.choices[].message.content", "body.choices[].text", "body.choices[].finish_reason", "body.choices*")
+CONTENT = ("body.choices*", "body.data[].embedding*")
 """Where vLLM must repeat itself for a run to prove anything."""
 _MANY = 6
 """Events of a stream that a proxy which does not hold them back cannot have made one of."""
@@ -80,12 +81,7 @@ class Result:
             "noise": list(self.noise),
             "vllm_violations": self.vllm,
             "seconds": seen.seconds,
-            "exchanges": {
-                "direct": seen.direct.to_record(),
-                "direct_again": seen.again.to_record(),
-                "proxied": seen.proxied.to_record(),
-            },
-            "upstream": [received.to_record() for received in seen.received],
+            **seen.to_record(),
             "client": dict(zip(("direct", "direct_again", "proxied"), seen.clients, strict=False)),
             "rates": seen.mismatch.to_record() if seen.mismatch else None,
         }
@@ -131,8 +127,9 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
         noticed, proxied = seen.stopped
         found = [] if noticed == proxied else [Difference("backend.stopped", "changed", noticed, proxied)]
         return [*found, *_request(seen)], []
-    compared, noise = differences(seen.direct, seen.again, seen.proxied, case.kind, seen.clients)
-    found = [*compared, *_request(seen)]
+    sides = (seen.direct, seen.again, seen.proxied)
+    compared, noise = differences(sides, case.kind, seen.clients, all_headers=case.all_headers)
+    found = [*(each for each in compared if not _names_the_lane(each, seen)), *_request(seen)]
     if seen.follow_up and seen.follow_up[0].status != seen.follow_up[1].status:
         found.append(Difference("next.status", "changed", seen.follow_up[0].status, seen.follow_up[1].status))
     noisy = sorted(noise.paths)
@@ -142,6 +139,11 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
         if seen.mismatch.verdict is Verdict.FAILED:
             found.append(Difference("rates.mismatch", "changed", seen.mismatch.control, seen.mismatch.proxied))
     return found, noisy
+
+
+def _names_the_lane(difference: Difference, seen: Observation) -> bool:
+    """Whether the answer names the model as it was asked for, which vLLM does as well: by the lane's own name."""
+    return difference.path in ("body.model", "chunks[].model") and difference.proxied == seen.lane
 
 
 def _expected(seen: Observation) -> Iterator[Difference]:
@@ -156,22 +158,35 @@ def _expected(seen: Observation) -> Iterator[Difference]:
         code = body["error"].get("code") if isinstance(body, dict) and isinstance(body.get("error"), dict) else MISSING
         if "code" in expected and code != expected["code"]:
             yield Difference("body.error.code", "changed", expected["code"], code)
-    if "calls" in expected and len(seen.received) != expected["calls"]:
+    if "calls" in expected and seen.received is not None and len(seen.received) != expected["calls"]:
         yield Difference("request.calls", "changed", expected["calls"], len(seen.received))
 
 
 def _request(seen: Observation) -> Iterator[Difference]:
-    """What LiteLLM made of the request on its way to the backend."""
+    """What LiteLLM made of the request on its way to the backend, where a recorder saw it."""
+    if seen.received is None:
+        return
     if len(seen.received) != 1:
         yield Difference("request.calls", "changed", 1, len(seen.received))
     for received in seen.received[:1]:
         asked = {"method": seen.run.case.method, "path": seen.run.case.path, "body": seen.sent}
         got = {"method": received.method, "path": received.path, "body": received.body}
         yield from _parameters(asked, got, "request")
+        if seen.run.case.all_headers:
+            yield from _own_headers(seen, received)
     if seen.received and seen.received[0].events >= _MANY and content_deltas(seen.proxied.chunks) == 1:
         yield Difference("stream.buffered", "changed", False, True)
     if any(KEY in value for received in seen.received for value in received.headers.values()):
         yield Difference("request.headers.authorization", "changed", "(the backend's key)", "(the client's key)")
+
+
+def _own_headers(seen: Observation, received: Received) -> Iterator[Difference]:
+    """What became of the headers that the case itself sends."""
+    arrived = {name.lower(): value for name, value in received.headers.items()}
+    for name, value in seen.run.headers(KEY).items():
+        if value is not None and arrived.get(name.lower()) != value:
+            got = arrived.get(name.lower(), MISSING)
+            yield Difference(f"request.headers.{name.lower()}", "dropped" if got == MISSING else "changed", value, got)
 
 
 def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
@@ -217,8 +232,11 @@ def _unexplained(difference: Difference) -> Class:
     """The class of what known.yaml does not name.
 
     A field that OpenAI does not require may be left out where it is null or empty, and be there in some chunks only; a
-    field that OpenAI does not have is an extension. Fields may be added where OpenAI has none of that name.
+    field that OpenAI does not have is an extension. Fields may be added where OpenAI has none of that name. Of a
+    request every difference is a defect: vLLM may refuse what is null.
     """
+    if difference.path.startswith("request."):
+        return Class.DEFECT
     empty = difference.direct in (None, "(something)") or difference.direct == [] or difference.direct == {}
     optional = difference.standing in ("optional", "unknown")
     if difference.kind == "lost" and optional:
@@ -244,7 +262,8 @@ def _vacuous(seen: Observation, shared: set[str]) -> str:
     if case.status == 200 and case.fault is None and direct.broken:
         return f"vLLM's answer broke off: {direct.broken}"
     for path in case.exercised:
-        if _at(direct.said, path) in (None, "", [], {}):
+        name = path.removeprefix("headers.")
+        if (_at(direct.said, path) if name == path else direct.headers.get(name)) in (None, "", [], {}):
             return f"vLLM's answer holds no {path}"
     if case.status == 200 and case.kind == "chat" and case.fault is None and not _text(direct):
         return "vLLM's answer says nothing"
@@ -264,7 +283,7 @@ def _at(body: Any, path: str) -> Any:
 
 
 def _text(exchange: Exchange) -> str:
-    """Everything that the model said, tool calls and reasoning included."""
+    """Everything that the model said, tool calls, reasoning and vectors included."""
     said = exchange.said
     if not isinstance(said, dict):
         return ""
@@ -274,6 +293,8 @@ def _text(exchange: Exchange) -> str:
         calls = message.get("tool_calls") or []
         parts += [choice.get("text"), message.get("content"), message.get("reasoning")]
         parts += [call["function"].get("arguments") for call in calls if isinstance(call.get("function"), dict)]
+    vectors = [each.get("embedding") for each in said.get("data") or [] if isinstance(each, dict)]
+    parts += [str(vector) for vector in vectors if vector]
     return "".join(part for part in parts if isinstance(part, str))
 
 
@@ -283,7 +304,7 @@ def _shared_texts(observations: Sequence[Observation]) -> set[str]:
     for seen in observations:
         guided = isinstance(seen.sent, dict) and seen.sent.keys() & GUIDED
         if isinstance(seen.sent, dict) and not guided and seen.direct.status == 200 and (text := _text(seen.direct)):
-            prompts.setdefault(text, set()).add(str(seen.sent.get("messages", seen.sent.get("prompt"))))
+            prompts.setdefault(text, set()).add(str([seen.sent.get(name) for name in ("messages", "prompt", "input")]))
     return {text for text, asked in prompts.items() if len(asked) > 1}
 
 

@@ -21,6 +21,12 @@ HERE = Path(__file__).parent
 UPSTREAM = "https://github.com/BerriAI/litellm/issues/"
 
 
+KINDS = (
+    "lost", "added", "changed", "retyped", "sometimes", "always", "violation", "dropped", "renamed",
+)  # fmt: skip
+"""How a path may differ; `differ.Difference` says what each means."""
+
+
 def shape(path: str) -> str:
     """A path for every index: `choices[3].text` becomes `choices[].text`."""
     return re.sub(r"\[\d+\]", "[]", path)
@@ -97,9 +103,10 @@ class Knowledge:
             SignoffError: one of them says something that cannot be understood.
         """
         table = _table(known)
+        versions = table.get("versions", "")
         return cls(
-            tuple(_entry(known, each) for each in table.get("allowances", [])),
-            tuple(_entry(known, each) for each in table.get("defects", [])),
+            tuple(_entry(known, each, versions) for each in table.get("allowances", [])),
+            tuple(_entry(known, each, versions) for each in table.get("defects", [])),
             tuple(_rule(gate, each) for each in _table(gate).get("gate", [])),
         )
 
@@ -121,15 +128,24 @@ def _table(file: Path) -> dict[str, Any]:
     return table
 
 
-def _entry(file: Path, table: dict[str, Any]) -> Known:
+def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
+    """One entry; without versions of its own it is of those that the file names."""
     try:
         values: dict[str, Any] = {
             key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in table.items()
         }
-        values["versions"] = SpecifierSet(table.get("versions", ""))
-        return Known(**values)
+        values["versions"] = SpecifierSet(table.get("versions", versions))
+        entry = Known(**values)
     except (TypeError, InvalidSpecifier) as error:
         raise SignoffError(f"{table}: {error}", where=str(file), hint="mend the entry") from None
+    for wrong, what in (
+        (not entry.versions, "names no versions of LiteLLM, and neither does the file"),
+        (not entry.paths or "*" in entry.paths, "excuses everything; name the paths that differ"),
+        (not set(entry.kinds) <= set(KINDS), f"kinds may be {', '.join(KINDS)}"),
+    ):
+        if wrong:
+            raise SignoffError(f"{entry.id}: {what}", where=str(file), hint="mend the entry")
+    return entry
 
 
 def _rule(file: Path, table: dict[str, Any]) -> Rule:

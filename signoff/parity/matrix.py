@@ -32,8 +32,10 @@ SCHEMA = "signoff.parity/1"
 Matrix = dict[str, Any]
 
 
-def matrix(results: Sequence[Result], knowledge: Knowledge, *, version: str, image: str, seconds: float) -> Matrix:
-    """Everything of one matrix in JSON types."""
+def matrix(
+    results: Sequence[Result], knowledge: Knowledge, *, version: str, image: str, seconds: float, whole: bool = True
+) -> Matrix:
+    """Everything of one matrix in JSON types; only a whole one can tell that a known defect shows nowhere."""
     failures = gate(results, knowledge)
     shown: dict[str, list[str]] = {}
     for result in results:
@@ -48,7 +50,7 @@ def matrix(results: Sequence[Result], knowledge: Knowledge, *, version: str, ima
         "litellm": {"version": version, "image": image},
         "summary": counts(results),
         "gate": {"passed": not failures, "failures": [asdict(failure) for failure in failures]},
-        "fixed": [entry.id for entry in fixed(results, knowledge, version)],
+        "fixed": [entry.id for entry in fixed(results, knowledge, version)] if whole else [],
         "known": {
             entry.id: {
                 "reason": entry.reason,
@@ -105,6 +107,11 @@ def changes(before: Matrix, after: Matrix) -> list[Change]:
     return sorted((each for each in found if each), key=lambda each: (order.index(each.word), each.run))
 
 
+def _broken(run: Matrix) -> set[str]:
+    """The shapes of the paths with a defect, however they differ there."""
+    return {shape(each["path"]) for each in run["differences"] if each["class"] == Class.DEFECT.value}
+
+
 def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
     if before is None or after is None:
         there = before or after or {}
@@ -122,8 +129,8 @@ def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
         word = "no longer judged" if was in _GRAVITY else "changed"
     elif was not in _GRAVITY:
         word = "judged now"
-    elif any(new[path] == Class.DEFECT.value for path in came):
+    elif _broken(after) - _broken(before):
         word = "newly broken"
-    elif any(old[path] == Class.DEFECT.value for path in went):
+    elif _broken(before) - _broken(after):
         word = "fixed"
     return Change(before["id"], word, was, now, came, went)

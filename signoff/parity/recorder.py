@@ -4,17 +4,23 @@ Each *lane* is a path prefix, `http://host:port/<lane>/v1`, and so a backend of 
 cases that run side by side are told apart without a mark in them, and LiteLLM's own memory of one backend's faults
 does not reach another case. Everything is passed on byte by byte, except where a case asks a lane for a fault that the
 real vLLM does not produce on demand. The recorder is never in the way when latency is measured.
+
+It runs in a thread of this process (`Recorder`), or as a program of its own where LiteLLM cannot reach this process; it
+is then told what to do, and asked what it saw, under `/-/lanes/<lane>` (`RemoteRecorder` in `recorder_pod`).
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 from aiohttp import web
@@ -24,15 +30,16 @@ from signoff.redact import redacted
 
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"}
 _DRAIN_SECONDS = 0.1
+CONTROL = "/-/lanes/"
 
 
 @dataclass(frozen=True)
 class Fault:
     """What a lane does instead of passing the answer on, for its first `times` requests (0: for all).
 
-    `status` answers with an error of its own. `die_after` breaks the connection off once so many events (of a stream)
-    or bytes (of another answer) have been passed. `delay` waits so many seconds before the first byte, `pause` between
-    two events.
+    `status` answers with an error of its own; `headers` are added to whatever is answered. `die_after` breaks the
+    connection off once so many events (of a stream) or bytes (of another answer) have been passed. `delay` waits so
+    many seconds before the first byte, `pause` between two events.
     """
 
     status: int = 0
@@ -40,6 +47,7 @@ class Fault:
     delay: float = 0.0
     pause: float = 0.0
     times: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,56 +90,57 @@ class Lane:
     received: list[Received] = field(default_factory=list)
 
 
-class Recorder:
-    """Runs in a thread of this process, as a context manager; `url(lane)` is a base URL without `/v1`."""
+Seen = Callable[[], Sequence[Received]]
+"""Gives what a lane has received so far."""
 
-    def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.upstream = upstream.rstrip("/")
-        self._host, self._port = host, port
-        self._lanes: dict[str, Lane] = {}
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
-        self._base = ""
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._base = self._call(self._start())
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._call(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+class Records(Protocol):
+    """A recorder, wherever it runs."""
 
     def url(self, lane: str) -> str:
-        """The base URL of a lane."""
-        return f"{self._base}/{lane}"
+        """The base URL of a lane, for this process."""
+        ...
 
-    @contextlib.contextmanager
-    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[list[Received]]:
+    def recording(self, lane: str, fault: Fault | None = None) -> AbstractContextManager[Seen]:
         """What the lane receives inside this block; it plays `fault` meanwhile."""
-        self._lanes[lane] = Lane(fault)
-        try:
-            yield self._lanes[lane].received
-        finally:
-            self._lanes[lane].fault = None
+        ...
 
-    def _call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(REQUEST.seconds)
 
-    async def _start(self) -> str:
+class Proxy:
+    """The recorder itself, as an aiohttp application."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream.rstrip("/")
+        self._lanes: dict[str, Lane] = {}
+
+    async def serve(self, host: str, port: int) -> web.AppRunner:
+        """Listen; port 0 takes a free one."""
         app = web.Application(client_max_size=64 * 2**20)
         app.cleanup_ctx.append(self._session)
+        app.router.add_route("*", CONTROL + "{lane}", self._control)
         app.router.add_route("*", "/{lane}/{path:.*}", self._handle)
         # handler_cancellation: the answer to a caller who has left is no longer fetched, as vLLM itself would see it.
-        self._runner = web.AppRunner(
+        runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS, auto_decompress=False
         )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        return runner
+
+    def begin(self, lane: str, fault: Fault | None) -> Lane:
+        """Forget what the lane has received, and play `fault` from now on."""
+        self._lanes[lane] = Lane(fault)
+        return self._lanes[lane]
+
+    async def _control(self, request: web.Request) -> web.Response:
+        """PUT begins a recording with the fault in its body, GET gives what was received, DELETE ends the fault."""
+        name = request.match_info["lane"]
+        if request.method == "PUT":
+            told = await request.json()
+            self.begin(name, Fault(**told) if told else None)
+        elif request.method == "DELETE":
+            self._lanes[name].fault = None
+        return web.json_response([asdict(each) for each in self._lanes[name].received])
 
     async def _session(self, _app: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=None)
@@ -166,7 +175,7 @@ class Recorder:
         await asyncio.sleep(fault.delay)
         if fault.status:
             received.status = fault.status
-            return _refusal(fault.status)
+            return _refusal(fault)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
         url = f"{self.upstream}{path}" + (f"?{request.query_string}" if request.query_string else "")
         async with self._http.request(
@@ -180,6 +189,7 @@ class Recorder:
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
         response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
+        response.headers.extend(fault.headers)
         await response.prepare(request)
         is_stream = answer.content_type == "text/event-stream"
         left = fault.die_after
@@ -199,6 +209,43 @@ class Recorder:
         return response
 
 
+class Recorder:
+    """Runs the recorder in a thread of this process, as a context manager; `url(lane)` is a base URL without `/v1`."""
+
+    def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._proxy, self._host, self._port = Proxy(upstream), host, port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._runner: web.AppRunner = self._call(self._proxy.serve(self._host, self._port))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._call(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def url(self, lane: str) -> str:
+        """The base URL of a lane."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}/{lane}"
+
+    @contextlib.contextmanager
+    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
+        """What the lane receives inside this block; it plays `fault` meanwhile."""
+        begun = self._proxy.begin(lane, fault)
+        try:
+            yield lambda: list(begun.received)
+        finally:
+            begun.fault = None
+
+    def _call(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(REQUEST.seconds)
+
+
 async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """The stream's events one by one, each with its blank line."""
     rest = b""
@@ -210,14 +257,14 @@ async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _refusal(status: int) -> web.Response:
+def _refusal(fault: Fault) -> web.Response:
     """An error in the words that vLLM and OpenAI use."""
+    status = fault.status
     kind = {404: "NotFoundError", 422: "UnprocessableEntityError", 429: "RateLimitError"}.get(
         status, "InternalServerError" if status >= 500 else "BadRequestError"
     )
     error = {"message": f"fault on demand: {status}", "type": kind, "param": None, "code": status}
-    headers = {"Retry-After": "1"} if status in (429, 503) else {}
-    return web.json_response({"error": error}, status=status, headers=headers)
+    return web.json_response({"error": error}, status=status, headers=fault.headers)
 
 
 def _parsed(raw: bytes) -> Any:
@@ -225,3 +272,26 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw) if raw else None
     except ValueError:
         return raw.decode("utf-8", errors="backslashreplace")
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", required=True, help="vLLM's base URL, without /v1")
+    options = parser.parse_args()
+
+    async def serve() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        runner = await Proxy(options.upstream).serve(options.host, options.port)
+        await stopped.wait()
+        await runner.cleanup()
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

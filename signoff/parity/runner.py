@@ -4,16 +4,17 @@ import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from signoff import limits, story
+from signoff.errors import SignoffError
 from signoff.parity import rates
-from signoff.parity.cases import Run
+from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
-from signoff.parity.recorder import Received, Recorder
+from signoff.parity.recorder import Fault, Received, Records, Seen
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
 LANES = 16
@@ -34,7 +35,8 @@ class Observation:
     direct: Exchange
     again: Exchange
     proxied: Exchange
-    received: list[Received]
+    received: Sequence[Received] | None
+    """What reached the backend; None where no recorder stood before it."""
     clients: tuple[dict[str, Any], ...] = ()
     stopped: tuple[bool, bool] | None = None
     """Whether the backend of each side noticed that its client left."""
@@ -42,6 +44,23 @@ class Observation:
     mismatch: rates.Rates | None = None
     seconds: float = 0.0
     lane: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """What was exchanged, in JSON types."""
+        return {
+            "exchanges": {
+                "direct": self.direct.to_record(),
+                "direct_again": self.again.to_record(),
+                "proxied": self.proxied.to_record(),
+            },
+            "upstream": [received.to_record() for received in self.received or ()],
+        }
+
+
+def version_of(observed: Sequence[Observation]) -> str:
+    """What LiteLLM says of itself, since a tag may move."""
+    versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
+    return next(filter(None, versions), "unknown")
 
 
 def lanes_for(runs: Sequence[Run]) -> int:
@@ -63,17 +82,50 @@ def model_name(prefix: str, lane: int) -> str:
     return f"{prefix}-{lane}"
 
 
+def embeddings_name(prefix: str, lane: int) -> str:
+    """The same of the model that embeds."""
+    return f"embeddings-{prefix}-{lane}"
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One vLLM, and the recorder between LiteLLM and it, if there is one.
+
+    Without it nothing is known of what reached the backend, and cases with a fault or a client that leaves cannot be
+    run. `named` is LiteLLM's name for the model that speaks to it through a prefix and a lane.
+    """
+
+    url: str
+    recorder: Records | None
+    named: Callable[[str, int], str] = model_name
+
+    def url_for(self, case: Case, lane: str) -> str:
+        """Where the case is asked directly.
+
+        Raises:
+            SignoffError: it needs a recorder, and there is none.
+        """
+        if not case.needs_recorder:
+            return self.url
+        if self.recorder is None:
+            raise SignoffError(f"{case.name} cannot be run without a recorder before vLLM", hint="choose another case")
+        return self.recorder.url(lane)
+
+    def recording(self, lane: str, fault: Fault | None) -> AbstractContextManager[Seen]:
+        """What the lane receives inside this block; nothing without a recorder."""
+        return self.recorder.recording(lane, fault) if self.recorder else nullcontext(list)
+
+
 @dataclass
 class Sides:
-    """Where to ask: vLLM, LiteLLM by its settings, and the recorder between them."""
+    """Where to ask: each vLLM by its name in `cases.BACKENDS`, and LiteLLM by its settings."""
 
-    direct: str
+    backends: Mapping[str, Backend]
     gateways: Mapping[str, str]
-    recorder: Recorder
-    lanes: int
+    lanes: int = LANES
     model: str = story.MODEL
-    _free: "queue.Queue[int]" = field(default_factory=queue.Queue)
-    _once: "queue.Queue[int]" = field(default_factory=queue.Queue)
+    _free: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
+    _once: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     """Lanes for one run each (`_spoils_its_lane`)."""
 
     def __post_init__(self) -> None:
@@ -106,24 +158,24 @@ class Sides:
 
     def _ask_both(self, run: Run, lane: int) -> Observation:
         case = run.case
+        backend = self.backends[case.backend]
+        name = backend.named(run.prefix, lane)
         through, beside = f"lane{lane}", f"direct{lane}"
-        name = model_name(run.prefix, lane)
-        by_recorder = case.fault is not None or case.leave_after is not None
-        direct_url = self.recorder.url(beside) if by_recorder else self.direct
         with ExitStack() as stack:
-            direct = stack.enter_context(OpenAIClient(direct_url, KEY))
+            direct = stack.enter_context(OpenAIClient(backend.url_for(case, beside), KEY))
             proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], KEY))
             sent = run.body(self.model)
             answers: list[Exchange] = []
             left: list[bool] = []
             for _ in range(2):
-                with self.recorder.recording(beside, case.fault) as seen:
+                with backend.recording(beside, case.fault) as seen:
                     answers.append(_ask(direct, run, sent))
                     left.append(_was_left(seen) if case.leave_after else False)
-            with self.recorder.recording(through, case.fault) as received:
+            with backend.recording(through, case.fault) as seen:
                 answers.append(_ask(proxied, run, run.body(name)))
-                left.append(_was_left(received) if case.leave_after else False)
-            observation = Observation(run, sent, answers[0], answers[1], answers[2], list(received), lane=name)
+                left.append(_was_left(seen) if case.leave_after else False)
+                received = seen() if backend.recorder else None
+            observation = Observation(run, sent, answers[0], answers[1], answers[2], received, lane=name)
             if case.leave_after:
                 observation.stopped = (left[0] and left[1], left[2])
             if case.follow_up:
@@ -151,7 +203,7 @@ def _is_slow(run: Run) -> bool:
 def _ask(client: OpenAIClient, run: Run, body: Any) -> Exchange:
     case = run.case
     try:
-        answer = client.send(case.method, case.path, body, headers=case.headers, leave_after=case.leave_after)
+        answer = client.send(case.method, case.path, body, headers=run.headers(KEY), leave_after=case.leave_after)
     except NoAnswer as error:
         request = {"method": case.method, "url": client.base_url + case.path, "body": body}
         return Exchange(request, status=0, broken=error.what)
@@ -165,10 +217,11 @@ def _innocent(client: OpenAIClient, model: str) -> Exchange:
         return Exchange({"body": INNOCENT}, status=0, broken=error.what)
 
 
-def _was_left(received: Sequence[Received]) -> bool:
+def _was_left(seen: Seen) -> bool:
     """Whether the side that asked the backend closes its connection soon."""
     deadline = time.monotonic() + NOTICED_SECONDS
     while time.monotonic() < deadline:
+        received = seen()
         if received and received[-1].left:
             return True
         time.sleep(limits.COUNTER_GROWS.every)

@@ -84,6 +84,11 @@ class Summary:
         return [(name, ms, 100 * max(ms, 0.0) / length) for name, ms in parts]
 
     @property
+    def parity(self) -> Record | None:
+        """The parity matrix in short; the last one, which holds the calls of those before it."""
+        return next(reversed(self.of("parity-matrix")), None)
+
+    @property
     def timing_place(self) -> str:
         """Where the clock was that timed the overhead."""
         return str(self.first("timing-place").get("place", "from this machine"))
@@ -146,6 +151,7 @@ def write(folder: Path) -> Sequence[Record]:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["parity_sentence"] = parity_sentence
     environment.filters |= {
         "cell": _markdown_cell,
         "ms": _milliseconds,
@@ -182,6 +188,9 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
         yield f"overhead {overhead_sentence(overhead)}", {"bold": True}
     if attribution := summary.attribution:
         yield attribution_sentence(attribution), {}
+    if parity := summary.parity:
+        yield "", {}
+        yield f"parity {parity_sentence(parity)}", {"bold": True}
     if summary.phases:
         yield "", {}
         yield "where the time went", {}
@@ -192,6 +201,14 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
     yield "", {}
     yield summary.headline, {"bold": True, **_COLOURS.get("passed" if signed_off(summary.judgements) else "failed", {})}
     yield f"report: {folder / PAGES[0]}", {}
+
+
+def parity_sentence(parity: Record) -> str:
+    """How the calls compared, in a sentence."""
+    counted = ", ".join(f"{count} {name}" for name, count in parity["summary"].items() if count)
+    failed = len({failure["run"] for failure in parity["gate"]["failures"]})
+    gate = f"failed at {failed} call{'s' if failed > 1 else ''}" if failed else "passed"
+    return f"{len(parity['runs'])} calls, of which {counted}; gate {gate}"
 
 
 def overhead_sentence(overhead: Record) -> str:

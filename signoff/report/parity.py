@@ -7,6 +7,13 @@ from typing import Any
 import jinja2
 
 PAGE = "parity.html"
+FILE = "parity.json"
+
+
+def save(matrix: dict[str, Any], folder: Path) -> None:
+    """Write the matrix, as JSON and as a page, into a folder."""
+    (folder / FILE).write_text(json.dumps(matrix, ensure_ascii=False), encoding="utf-8")
+    write(matrix, folder / PAGE)
 
 
 def write(matrix: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,7 @@
 """A double of vLLM: predictable answers in its wire format, and its request counter.
 
-The answer is a function of the messages: words drawn from their hash, or the text behind "echo " word for word.
+The answer is a function of the messages: words drawn from their hash, or the text behind "echo " word for word. With
+`tool_choice` it calls the function named there, with `logprobs` it tells probabilities, and it names each request.
 `python -m tests.doubles.backend --host 127.0.0.1 --port 8000`
 """
 
@@ -49,11 +50,14 @@ class Backend:
 
     def app(self) -> web.Application:
         app = web.Application()
+        app.on_response_prepare.append(name_the_request)
         app.router.add_get("/health", self.health)
         app.router.add_get("/health/liveliness", self.health)
         app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_post("/v1/completions", self.completions)
+        app.router.add_post("/v1/embeddings", self.embeddings)
         return app
 
     async def health(self, request: web.Request) -> web.Response:
@@ -102,10 +106,52 @@ class Backend:
         usage = usage_of(messages, tokens)
         self.finished[reason] += 1
         head = {"id": f"chatcmpl-{next(self._serial):08x}", "created": int(time.time()), "model": self.model}
+        call = called(body, tokens)
+        told = logprobs_of(tokens, body.get("top_logprobs") or 0) if body.get("logprobs") else None
         if body.get("stream"):
             with_usage = (body.get("stream_options") or {}).get("include_usage", False)
-            return await stream(request, head, tokens, reason, usage if with_usage else None, self.token_delay_ms)
-        return web.json_response(completion(head, "".join(tokens), reason, usage))
+            chunks = call_chunks(call) if call else chat_chunks(tokens, reason, told)
+            return await stream(request, head, chunks, usage if with_usage else None, self.token_delay_ms)
+        return web.json_response(completion(head, "".join(tokens), reason, usage, call, told))
+
+    async def completions(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        asked = [{"role": "user", "content": body["prompt"]}]
+        tokens, reason = self._reply(asked, body.get("max_tokens") or DEFAULT_MAX_TOKENS)
+        self.finished[reason] += 1
+        head = {
+            "id": f"cmpl-{next(self._serial):08x}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": self.model,
+        }
+
+        def choice(text: str, end: str | None, said: list[str]) -> dict[str, Any]:
+            told = None
+            if body.get("logprobs"):
+                told = {
+                    "text_offset": [0] * len(said),
+                    "token_logprobs": [logprob(token) for token in said],
+                    "tokens": said,
+                    "top_logprobs": [{token: logprob(token)} for token in said],
+                }
+            return {"index": 0, "text": text, "logprobs": told, "finish_reason": end, "stop_reason": None}
+
+        if not body.get("stream"):
+            usage = usage_of(asked, tokens)
+            return web.json_response({**head, "choices": [choice("".join(tokens), reason, tokens)], "usage": usage})
+        ends = [None] * (len(tokens) - 1) + [reason]
+        chunks = [{"choices": [choice(token, end, [token])]} for token, end in zip(tokens, ends, strict=True)]
+        return await stream(request, head, chunks, usage_of(asked, tokens))
+
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        vectors = [[byte / 256 for byte in hashlib.sha256(text.encode()).digest()[:4]] for text in texts]
+        data = [{"index": i, "object": "embedding", "embedding": vector} for i, vector in enumerate(vectors)]
+        counted = sum(len(text.split()) for text in texts)
+        usage = {"prompt_tokens": counted, "total_tokens": counted, "completion_tokens": 0}
+        return web.json_response({"object": "list", "model": self.model, "data": data, "usage": usage})
 
     def _reply(self, messages: list[dict[str, Any]], max_tokens: int) -> tuple[list[str], str]:
         if self.speechless:
@@ -131,21 +177,69 @@ def usage_of(messages: list[dict[str, Any]], tokens: list[str]) -> dict[str, Any
     }
 
 
-def completion(head: dict[str, Any], text: str, reason: str, usage: dict[str, Any]) -> dict[str, Any]:
+async def name_the_request(request: web.Request, response: web.StreamResponse) -> None:
+    if "X-Request-Id" in request.headers:
+        response.headers["X-Request-Id"] = request.headers["X-Request-Id"]
+
+
+def called(body: dict[str, Any], tokens: list[str]) -> dict[str, Any] | None:
+    """The call of the function that `tool_choice` names; its argument depends on the messages."""
+    choice = body.get("tool_choice")
+    if not isinstance(choice, dict):
+        return None
+    arguments = json.dumps({"city": tokens[0], "day": tokens[-1].strip()})
+    return {
+        "id": "call-1",
+        "type": "function",
+        "function": {"name": choice["function"]["name"], "arguments": arguments},
+    }
+
+
+def call_chunks(call: dict[str, Any]) -> list[dict[str, Any]]:
+    """The call in a stream: its name first, then its arguments in pieces."""
+    name, arguments = call["function"]["name"], call["function"]["arguments"]
+    first = {"index": 0, "id": call["id"], "type": "function", "function": {"name": name, "arguments": ""}}
+    pieces = [arguments[start : start + 8] for start in range(0, len(arguments), 8)]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}, {"tool_calls": [first]}]
+    deltas += [{"tool_calls": [{"index": 0, "function": {"arguments": piece}}]} for piece in pieces]
+    return [*(chat_chunk(delta) for delta in deltas), chat_chunk({}, finish="tool_calls")]
+
+
+def logprob(token: str) -> float:
+    return -(hashlib.sha256(token.encode()).digest()[0] + 1) / 64
+
+
+def logprobs_of(tokens: list[str], top: int) -> list[dict[str, Any]]:
+    def told(token: str) -> dict[str, Any]:
+        return {"token": token, "logprob": logprob(token), "bytes": list(token.encode())}
+
+    others = [[told(token), *(told(word) for word in WORDS[: top - 1])][:top] for token in tokens]
+    return [{**told(token), "top_logprobs": other} for token, other in zip(tokens, others, strict=True)]
+
+
+def completion(
+    head: dict[str, Any],
+    text: str,
+    reason: str,
+    usage: dict[str, Any],
+    call: dict[str, Any] | None = None,
+    logprobs: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     message = {
         "role": "assistant",
-        "content": text,
+        "content": None if call else text,
         "refusal": None,
         "annotations": None,
         "audio": None,
         "function_call": None,
         "reasoning": None,
+        **({"tool_calls": [call]} if call else {}),
     }
     choice = {
         "index": 0,
         "message": message,
-        "logprobs": None,
-        "finish_reason": reason,
+        "logprobs": {"content": logprobs} if logprobs else None,
+        "finish_reason": "tool_calls" if call else reason,
         "stop_reason": None,
         "token_ids": None,
     }
@@ -162,32 +256,46 @@ def completion(head: dict[str, Any], text: str, reason: str, usage: dict[str, An
     }
 
 
+def chat_chunk(
+    delta: dict[str, Any], finish: str | None = None, logprobs: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    extra = {"stop_reason": None, "token_ids": None} if "role" not in delta else {}
+    told = {"content": logprobs} if logprobs else None
+    choice = {"index": 0, "delta": delta, "logprobs": told, "finish_reason": finish, **extra}
+    return {"object": "chat.completion.chunk", "choices": [choice]}
+
+
+def chat_chunks(tokens: list[str], reason: str, logprobs: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """The role, then the tokens; the last one ends the choice."""
+    first = {**chat_chunk({"role": "assistant", "content": ""}), "prompt_token_ids": None}
+    last = len(tokens) - 1
+    said = [
+        chat_chunk({"content": token}, reason if i == last else None, logprobs[i : i + 1] if logprobs else None)
+        for i, token in enumerate(tokens)
+    ]
+    return [first, *said]
+
+
 async def stream(
     request: web.Request,
     head: dict[str, Any],
-    tokens: list[str],
-    reason: str,
+    chunks: list[dict[str, Any]],
     usage: dict[str, Any] | None,
     token_delay_ms: float = 0.0,
 ) -> web.StreamResponse:
+    """The chunks, each with the head, then the usage if there is one; the delay is before each token but the first."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
     await response.prepare(request)
 
-    async def send(choices: list[dict[str, Any]], **more: Any) -> None:
-        chunk = {**head, "object": "chat.completion.chunk", "choices": choices, **more}
-        await response.write(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode())
-
-    def choice(delta: dict[str, Any], finish: str | None = None) -> list[dict[str, Any]]:
-        extra = {"stop_reason": None, "token_ids": None} if "role" not in delta else {}
-        return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish, **extra}]
-
-    await send(choice({"role": "assistant", "content": ""}), prompt_token_ids=None)
-    for i, token in enumerate(tokens):
-        if i and token_delay_ms:
-            await asyncio.sleep(token_delay_ms / 1000)
-        await send(choice({"content": token}, reason if i == len(tokens) - 1 else None))
     if usage is not None:
-        await send([], usage=usage)
+        chunks = [
+            *chunks,
+            {**({"object": chunks[0]["object"]} if "object" in chunks[0] else {}), "choices": [], "usage": usage},
+        ]
+    for i, chunk in enumerate(chunks):
+        if i > 1 and chunk["choices"] and token_delay_ms:
+            await asyncio.sleep(token_delay_ms / 1000)
+        await response.write(f"data: {json.dumps({**head, **chunk}, ensure_ascii=False)}\n\n".encode())
     await response.write(b"data: [DONE]\n\n")
     return response
 

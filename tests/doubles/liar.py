@@ -17,6 +17,8 @@ from tests.doubles.backend import MODEL
 Json = dict[str, Any]
 Events = list[str]
 DONE = "[DONE]"
+PASSED_ON = {"x-request-id", "traceparent", "retry-after"}
+"""Headers that an honest gateway passes on, in both directions."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ class Lie:
     events: Callable[[Events], Events] | None = None
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    """Of the answer; an empty one is left out."""
+    sends: dict[str, str] = field(default_factory=dict)
+    """Headers of the request."""
     calls: int = 1
     leaks_key: bool = False
     cuts: bool = False
@@ -61,16 +66,21 @@ class Liar:
                 lane, sent["model"] = f"lane{number}", MODEL
             if self.lie.request:
                 self.lie.request(sent)
-        headers = {"Authorization": request.headers["Authorization"] if self.lie.leaks_key else "Bearer none"}
+        headers = {name: value for name, value in request.headers.items() if name.lower() in PASSED_ON}
+        headers |= self.lie.sends
+        headers["Authorization"] = request.headers["Authorization"] if self.lie.leaks_key else "Bearer none"
         for _ in range(self.lie.calls):
             url = self.lane_url(lane) + request.path
             async with self._http.request(request.method, url, json=sent, headers=headers) as answer:
                 kind, status = answer.content_type, answer.status
+                passed = {name.lower(): value for name, value in answer.headers.items() if name.lower() in PASSED_ON}
                 text, broken = await _read(answer)
-        return await self._answer(request, status, kind, text, cut=broken or self.lie.cuts)
+        headers = {"content-type": kind, **passed, **{name.lower(): text for name, text in self.lie.headers.items()}}
+        sent_back = {name: text for name, text in headers.items() if text}
+        return await self._answer(request, status, kind, sent_back, text, cut=broken or self.lie.cuts)
 
     async def _answer(
-        self, request: web.Request, status: int, kind: str, text: str, *, cut: bool
+        self, request: web.Request, status: int, kind: str, headers: Json, text: str, *, cut: bool
     ) -> web.StreamResponse:
         lie = self.lie
         if kind == "text/event-stream" and lie.events:
@@ -83,7 +93,7 @@ class Liar:
             text = json.dumps(body)
         if lie.raw:
             text = lie.raw(text)
-        response = web.StreamResponse(status=lie.status or status, headers={"Content-Type": kind, **lie.headers})
+        response = web.StreamResponse(status=lie.status or status, headers=headers)
         response.enable_chunked_encoding()
         await response.prepare(request)
         await response.write((text if not lie.cuts else text[: len(text) // 2]).encode())

@@ -13,11 +13,13 @@ FORMAT_STREAMED = "proxying: Answers are in OpenAI API format [streamed]"
 EQUAL = "completion: The answer matches the model output from vLLM [plain]"
 EQUAL_STREAMED = "completion: The answer matches the model output from vLLM [streamed]"
 OVERHEAD = "completion: The latency overhead is below 100 ms (NFR66)"
+PARITY = "parity: The response format matches vLLM's"
+RECORDED = "parity: Requests arrive as they were sent, and a broken answer never looks whole"
 GAMING_MODE = "gaming_mode: LiteLLM outlives its backend"
 WRONG_MODEL = "findings: A model name that vLLM does not serve"
 NO_KEY = "findings: A missing api_key"
 
-ASKING = {COUNTER, FORMAT, FORMAT_STREAMED, EQUAL, EQUAL_STREAMED, OVERHEAD, CHAT}
+ASKING = {COUNTER, FORMAT, FORMAT_STREAMED, EQUAL, EQUAL_STREAMED, OVERHEAD, CHAT, PARITY}
 """Those that need a completion from the LiteLLM under test."""
 
 POD_READY = "the LiteLLM pod is Running and Ready in the ml namespace"
@@ -35,6 +37,8 @@ SAYS_THE_SAME = "LiteLLM's text, finish_reason and usage equal vLLM's"
 DIFFER = "the answers of vLLM differ from prompt to prompt"
 BOTH_REASONS = "vLLM itself ended answers for each of these reasons"
 BELOW_LIMIT = "the overhead is below 100 ms with 95 % confidence"
+GATE_PASSES = "no difference fails the parity gate"
+EXERCISED = "vLLM exercised every call"
 STAYS_READY = "LiteLLM stays Ready for 20 seconds"
 ERROR_IN_TIME = "LiteLLM answers a chat completion with an OpenAI error within 30 seconds"
 SERVES_AGAIN = "LiteLLM serves chat completions again"

@@ -24,9 +24,11 @@ from tests.mutations.scenarios import (
     EQUAL,
     EQUAL_STREAMED,
     ERROR_IN_TIME,
+    EXERCISED,
     FORMAT,
     FORMAT_STREAMED,
     GAMING_MODE,
+    GATE_PASSES,
     IN_FORMAT,
     LABELLED,
     LABELS,
@@ -38,8 +40,10 @@ from tests.mutations.scenarios import (
     NOT_ON_GPU,
     ON_WORKERS,
     OVERHEAD,
+    PARITY,
     POD,
     POD_READY,
+    RECORDED,
     SAYS_THE_SAME,
     SERVES_AGAIN,
     SERVICE,
@@ -170,6 +174,12 @@ def inherited_key(objects: Objects) -> None:
     litellm(objects)["env"].append({"name": "OPENAI_API_KEY", "value": "sk-inherited"})
 
 
+def no_end_of_broken_streams(objects: Objects) -> None:
+    """Take out the setting with which LiteLLM tells a client that its stream broke off."""
+    container = litellm(objects)
+    container["env"] = [each for each in container["env"] if each["name"] != "DISABLE_AIOHTTP_TRANSPORT"]
+
+
 def liar(lie: str, **options: str) -> Callable[[Objects], None]:
     """Put a gateway that tells this lie between the Service and LiteLLM, as a second container of the pod.
 
@@ -273,7 +283,8 @@ def service_type(objects: Objects) -> None:
 
 
 EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
-NO_COMPLETION = frozenset({*ASKING, GAMING_MODE})
+FORM = frozenset({PARITY, RECORDED})
+NO_COMPLETION = frozenset({*ASKING, RECORDED, GAMING_MODE})
 
 TABLE = (
     Mutation("affinity removed", no_affinity, frozenset({CORDON}), frozenset({STAYS_PENDING})),
@@ -290,7 +301,7 @@ TABLE = (
     Mutation(
         "readiness probes /health",
         readiness_asks_the_model,
-        frozenset({GAMING_MODE, COUNTER, NO_KEY}),
+        frozenset({GAMING_MODE, COUNTER, NO_KEY, RECORDED}),
         frozenset({STAYS_READY}),
         ("gaming_mode",),
     ),
@@ -314,7 +325,7 @@ TABLE = (
     Mutation(
         "model_name",
         config(model_name),
-        frozenset({MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset({MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}) - {RECORDED},
         frozenset({MODEL_LIST, SOME_TEXT, NAMES_MODEL, NAMES_KEY}),
         ("deploy", "findings"),
     ),
@@ -336,16 +347,30 @@ TABLE = (
     Mutation(
         "150 ms in front of LiteLLM", liar("delay", delay_ms="150"), frozenset({OVERHEAD}), frozenset({BELOW_LIMIT})
     ),
-    Mutation("changed text", liar("changed_text"), EQUALITY, frozenset({SAYS_THE_SAME})),
-    Mutation("changed usage", liar("changed_usage"), EQUALITY, frozenset({SAYS_THE_SAME})),
-    Mutation("swapped finish_reason", liar("swapped_finish_reason"), EQUALITY, frozenset({SAYS_THE_SAME})),
+    Mutation("changed text", liar("changed_text"), EQUALITY | FORM, frozenset({SAYS_THE_SAME}), ("completion",)),
+    Mutation("changed usage", liar("changed_usage"), EQUALITY | FORM, frozenset({GATE_PASSES}), ("parity",)),
+    Mutation(
+        "swapped finish_reason",
+        liar("swapped_finish_reason"),
+        EQUALITY | FORM,
+        frozenset({SAYS_THE_SAME}),
+        ("completion",),
+    ),
+    Mutation("a broken answer looks whole", no_end_of_broken_streams, frozenset({RECORDED}), frozenset({GATE_PASSES})),
     Mutation(
         "malformed stream chunk",
         liar("malformed_chunk"),
-        frozenset({FORMAT_STREAMED, EQUAL_STREAMED}),
+        frozenset({FORMAT_STREAMED, EQUAL_STREAMED, *FORM}),
         frozenset({IN_FORMAT, SAYS_THE_SAME}),
+        ("proxying", "completion"),
     ),
-    Mutation("no object field", liar("no_object"), frozenset({FORMAT, FORMAT_STREAMED}), frozenset({IN_FORMAT})),
+    Mutation(
+        "no object field",
+        liar("no_object"),
+        frozenset({FORMAT, FORMAT_STREAMED, *FORM}),
+        frozenset({IN_FORMAT}),
+        ("proxying",),
+    ),
     Mutation(
         "vLLM is asked beside LiteLLM",
         liar("asks_aside", aside=f"http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"),
@@ -355,8 +380,8 @@ TABLE = (
     Mutation(
         "vLLM says the same to everything",
         liar_before_vllm("same_text"),
-        EQUALITY,
-        frozenset({DIFFER}),
+        EQUALITY | FORM,
+        frozenset({DIFFER, EXERCISED}),
         outcome="inconclusive",
     ),
     Mutation(

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from signoff.parity import cases
+from signoff.parity import cases, runner
 from signoff.parity.judge import Result, judge
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.recorder import Recorder
-from signoff.parity.runner import Sides
 from tests.doubles.backend import Backend
 from tests.doubles.liar import Liar, Lie
 from tests.doubles.serving import running
@@ -25,14 +24,16 @@ class Bench:
 
     backend: Backend
     liar: Liar
-    sides: Sides
+    sides: runner.Sides
 
-    def ask(self, *patterns: str, lie: Lie | None = None, knowledge: Knowledge = NOTHING_KNOWN) -> list[Result]:
+    def ask(
+        self, *patterns: str, lie: Lie | None = None, knowledge: Knowledge = NOTHING_KNOWN, version: str = "1.80.16"
+    ) -> list[Result]:
         """Observe and judge the runs of these patterns while the gateway tells this lie."""
         self.liar.lie = lie or Lie()
         self.backend.moody = False
         observed = self.sides.observe(cases.runs(CASES, patterns))
-        return judge(observed, knowledge, "1.80.16")
+        return judge(observed, knowledge, version)
 
 
 @pytest.fixture(scope="package")
@@ -42,4 +43,4 @@ def bench() -> Iterator[Bench]:
         liar = Liar(recorder.url)
         with running(liar.app()) as proxied:
             gateways = {"story": proxied, "defaults": proxied}
-            yield Bench(backend, liar, Sides(direct, gateways, recorder, lanes=1))
+            yield Bench(backend, liar, runner.Sides({"chat": runner.Backend(direct, recorder)}, gateways, lanes=1))

@@ -39,6 +39,48 @@ def test_a_known_defect_that_no_run_shows_is_fixed(bench: Bench) -> None:
     assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.91.0") == [], "the entry is not of this version"
 
 
+def test_an_entry_speaks_only_of_the_versions_that_it_names(bench: Bench) -> None:
+    rules = (Rule("usage is there", ("body.usage",)),)
+    knowledge = knowing(LOST_USAGE, rules=rules)
+    for version, known in (("1.80.16", LOST_USAGE), ("1.80.0", LOST_USAGE), ("1.90.0", None), ("1.79.9", None)):
+        (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge, version=version)
+        assert {each.known for each in result.differences if each.difference.path == "body.usage"} == {known}, version
+        assert (gate([result], knowledge) == []) is (known is not None), version
+
+
+KNOWN_FILE = """
+versions: ">=1.80"
+defects:
+  - {id: a, paths: [body.usage], reason: lost}
+  - {id: b, paths: [body.usage], reason: lost, versions: ">=1.80,<1.84"}
+"""
+
+
+def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Path) -> None:
+    (tmp_path / "known.yaml").write_text(KNOWN_FILE)
+    first, second = Knowledge.read(tmp_path / "known.yaml").defects
+    assert [entry.covers("any/run", "1.84.0") for entry in (first, second)] == [True, False]
+    assert [entry.covers("any/run", "1.79.0") for entry in (first, second)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (KNOWN_FILE.replace('versions: ">=1.80"', ""), "a: names no versions of LiteLLM"),
+        (KNOWN_FILE.replace("[body.usage]", '["*"]'), "a: excuses everything"),
+        (KNOWN_FILE.replace("[body.usage]", "[]"), "a: excuses everything"),
+        (KNOWN_FILE.replace("<1.84", "someday"), "someday"),
+        (KNOWN_FILE.replace("reason: lost}", "reason: lost, kinds: [odd]}"), "a: kinds may be"),
+        (KNOWN_FILE.replace("reason: lost}", "colour: red}"), "colour"),
+    ],
+)
+def test_an_entry_that_is_wrong_says_where(tmp_path: Path, text: str, match: str) -> None:
+    (tmp_path / "known.yaml").write_text(text)
+    with pytest.raises(SignoffError, match=match) as raised:
+        Knowledge.read(tmp_path / "known.yaml")
+    assert "known.yaml" in str(raised.value)
+
+
 def test_an_allowance_makes_a_difference_harmless(bench: Bench) -> None:
     allowed = Knowledge((replace(LOST_USAGE, id="allowed"), replace(LOST_USAGE, id="s", paths=("schema.*",))), (), ())
     (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=allowed)
@@ -89,6 +131,11 @@ def test_a_rule_says_whether_it_takes_excuses(bench: Bench, known: str, passes: 
     rules = (Rule("usage is there", ("body.usage",), known=known),)
     knowledge = knowing(LOST_USAGE, rules=rules)
     assert (gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge) == []) is passes
+
+
+def test_the_model_by_the_name_that_was_asked_for_is_no_difference(bench: Bench) -> None:
+    (result,) = bench.ask(PLAIN, lie=Lie(body=put("model", "hosted_vllm-0")))
+    assert result.verdict is Class.EQUAL
 
 
 def test_a_difference_that_nobody_knows_fails_the_gate(bench: Bench) -> None:
@@ -149,6 +196,7 @@ def test_the_suites_own_data_is_well_formed() -> None:
     assert len({run.id for run in chosen}) == len(chosen)
     known = Knowledge.read()
     for entry in (*known.allowances, *known.defects):
-        assert any(entry.covers(run.id, "1.80.16") for run in chosen), f"{entry.id} speaks of no run"
+        spoken_of = [run for run in chosen for version in ("1.80.16", "1.108.7") if entry.covers(run.id, version)]
+        assert spoken_of, f"{entry.id} speaks of no run"
     with pytest.raises(SignoffError, match="no case run is called"):
         cases.runs(cases.load(), ["nothing.*"])

@@ -75,6 +75,27 @@ def test_one_failure_outweighs_what_was_not_run() -> None:
     assert judge([*plan, scenario(0, "passed")])[0].verdict is None
 
 
+def test_the_parity_of_calls_stands_in_the_report_with_its_known_defects(tmp_path: Path) -> None:
+    issue = "https://example.com/issues/4711"
+    known = {"reason": "usage is lost", "issues": [issue], "avoid": "a setting", "class": "defect", "runs": ["chat.a"]}
+    failure = {"rule": "Usage is vLLM's", "run": "chat.b", "path": "body.usage", "known": None}
+    matrix = {
+        "kind": "parity-matrix",
+        "summary": {"equal": 1, "defect": 2, "vacuous": 0},
+        "runs": [{"id": name} for name in ("chat.a", "chat.b", "chat.c")],
+        "gate": {"passed": False, "failures": [failure]},
+        "known": {"lost-usage": known},
+    }
+    folder = write(tmp_path, *records("passed"), {**matrix, "runs": []}, matrix)
+    report.write(folder)
+    sentence = "3 calls, of which 1 equal, 2 defect; gate failed at 1 call"
+    for page in report.PAGES:
+        text = (folder / page).read_text()
+        for expected in (sentence, "usage is lost", issue, "#4711", "a setting", "chat.b", "body.usage", "parity.html"):
+            assert expected in text, (page, expected)
+    assert f"parity {sentence}" in [line for line, _ in report.terminal_lines(folder)]
+
+
 def test_without_any_evidence_nothing_is_signed_off(tmp_path: Path) -> None:
     assert report.summarise(write(tmp_path)).headline == "Not signed off: 4 not judged"
 

@@ -174,7 +174,8 @@ class Images:
         raise ImageError(
             f'the tag "{tag}" of {name} names no version',
             where=str(recipe.folder / "recipe.toml"),
-            hint=f"name one whose form is {recipe.tag}, for version {recipe.version} say",
+            hint=f"name a release, {recipe.version} say (the form is {recipe.tag}); "
+            "a build that is on no package index, such as a nightly one, can be run on kind",
         )
 
     def _newest(self, recipe: Recipe, tag: str) -> str:

@@ -1,0 +1,140 @@
+"""The recorder as a pod, where LiteLLM cannot reach this process (on kind), and how it is spoken to from here.
+
+It runs from LiteLLM's own image, which has what it needs, with its code in a ConfigMap.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from signoff import story
+from signoff.limits import REQUEST
+from signoff.manifests import Manifest
+from signoff.parity import recorder
+from signoff.parity.recorder import CONTROL, Fault, Received, Seen
+from signoff.paths import ROOT
+
+NAME = "litellm-recorder"
+"""It begins as everything of LiteLLM's does, and is cleared away with it."""
+PORT = story.GATEWAY_PORT
+MODULES = ("signoff/__init__.py", "signoff/limits.py", "signoff/redact.py", "signoff/parity/recorder.py")
+"""The program, which is the last of them, and what it imports of this package."""
+
+_CODE = "/recorder"
+_LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}
+
+
+def lane_url(lane: str) -> str:
+    """The base URL of a lane inside the cluster."""
+    return f"http://{NAME}.{story.NAMESPACE}.svc.cluster.local:{PORT}/{lane}"
+
+
+def manifests(image: str) -> list[Manifest]:
+    """Its objects, as unprivileged as LiteLLM itself."""
+    container = {
+        "name": "recorder",
+        "image": image,
+        "command": ["python3", f"{_CODE}/{MODULES[-1]}"],
+        "args": [
+            "--host=0.0.0.0",
+            f"--port={PORT}",
+            f"--upstream=http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}",
+        ],
+        "env": [{"name": "PYTHONPATH", "value": _CODE}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
+    }
+    worker = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
+    terms = [{"matchExpressions": [worker]}]
+    items = [{"key": _key(module), "path": module} for module in MODULES]
+    pod = {
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": 2,
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": items}}],
+    }
+    workload = {
+        "replicas": 1,
+        "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
+        "template": {"metadata": {"labels": _LABELS}, "spec": pod},
+    }
+    ports = [{"name": "http", "port": PORT, "targetPort": "http"}]
+    service = {"selector": {"app.kubernetes.io/name": NAME}, "ports": ports}
+    code = {_key(module): (ROOT / module).read_text(encoding="utf-8") for module in MODULES}
+    return [
+        _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": code}),
+        _manifest({"apiVersion": "apps/v1", "kind": "Deployment", "spec": workload}),
+        _manifest({"apiVersion": "v1", "kind": "Service", "spec": service}),
+    ]
+
+
+def _manifest(body: dict[str, Any]) -> Manifest:
+    file = Path(recorder.__file__)
+    metadata = {"name": NAME, "namespace": story.NAMESPACE, "labels": _LABELS}
+    return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), {**body, "metadata": metadata})
+
+
+def _key(module: str) -> str:
+    """A key of a ConfigMap may hold no slash."""
+    return module.replace("/", ".")
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """What a lane has received, asked anew each time."""
+
+    http: httpx.Client
+    path: str
+
+    def __call__(self) -> Sequence[Received]:
+        return [Received(**each) for each in self.http.get(self.path).raise_for_status().json()]
+
+
+class RemoteRecorder:
+    """A recorder that runs elsewhere and answers at `base_url`; a context manager, for its connections."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base = base_url.rstrip("/")
+        self._http = httpx.Client(base_url=self._base, timeout=REQUEST.seconds, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._http.close()
+
+    def url(self, lane: str) -> str:
+        """The base URL of a lane, for this process."""
+        return f"{self._base}/{lane}"
+
+    @contextlib.contextmanager
+    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
+        """What the lane receives inside this block; it plays `fault` meanwhile."""
+        path = CONTROL + lane
+        self._http.put(path, content=json.dumps(asdict(fault) if fault else None)).raise_for_status()
+        try:
+            yield _Remote(self._http, path)
+        finally:
+            self._http.delete(path).raise_for_status()
