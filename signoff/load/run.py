@@ -32,6 +32,8 @@ Shape = Literal["steady", "ramp", "spike", "sweep-users", "sweep-rate", "page"]
 class Step:
     """One stage of the load, named as its records name it ("rate=20", "users=8"; a second one of a name "rate=20 #2").
 
+    Records without a step were sent while the first users were still being started.
+
     In an open loop `planned_rate` is the arrivals per second on LiteLLM, in a closed loop `planned_users` the number of
     requests that are kept in flight at most; the other is None. `ended` is None while it lasts. Probes are not counted.
     """
@@ -122,6 +124,7 @@ def fingerprint_of(run: Run) -> dict[str, Any]:
     return {
         "shape": run.shape,
         "arrivals": run.arrivals,
+        "steps": [step.name for step in run.steps],
         "model": run.model,
         "mix": run.mix,
         "probe_every_seconds": run.probe_every_seconds,
