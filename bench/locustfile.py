@@ -21,7 +21,7 @@ from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
 from signoff.errors import SignoffError
-from signoff.load import options
+from signoff.load import files, options
 from signoff.load.session import Load, Sender
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def declare(parser: LocustArgumentParser) -> None:
 
 
 @events.init.add_listener
-def begin(environment: Any, **_: Any) -> None:
+def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
     if not isinstance(environment.runner, WorkerRunner):
         try:
@@ -81,7 +81,11 @@ def begin(environment: Any, **_: Any) -> None:
         except SignoffError as error:
             DEPLOYMENT.close()
             sys.exit(f"signoff: {error}")
-    LOADS.append(Load(environment, Probe.__name__))
+    load = Load(environment, Probe.__name__)
+    LOADS.append(load)
+    if web_ui and load.keeper:
+        keeper = load.keeper
+        files.serve(web_ui.app, lambda: keeper.folder)
 
 
 @events.quitting.add_listener
@@ -97,6 +101,7 @@ def _prepare(environment: Any) -> None:
         found = DEPLOYMENT.find_or_start()
         environment.host, chosen.kubeconfig = found["proxied"], found["kubeconfig"]
         chosen.direct, chosen.model = chosen.direct or found["direct"], found["model"]
+    chosen.host = environment.host
     if not chosen.direct:
         logging.getLogger(__name__).warning("no direct arm, so no probes: --direct names vLLM's own URL")
         for without in (Probe, DirectStreamed, DirectWhole):

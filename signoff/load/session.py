@@ -334,14 +334,15 @@ class Keeper:
         self._files: dict[str, RecordsFile] = {}
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
+        self._watching: gevent.Greenlet | None = None
         self.run: Run | None = None
-        self.folder = Path()
+        self.folder: Path | None = None
 
     def begin(self) -> None:
         """Make the folder of a new test."""
         self.close()
         options = self._environment.parsed_options
-        self.folder = _new_folder(Path(options.reports))
+        folder = self.folder = _new_folder(Path(options.reports))
         self._files, self._counts = {}, Counter()
         shape = self._environment.shape_class
         self.run = Run(
@@ -363,9 +364,10 @@ class Keeper:
             versions=own_versions(),
             machine=machine(),
         )
-        self._samples = self._open.enter_context(samples_file(self.folder))
+        self._samples = self._open.enter_context(samples_file(folder))
+        self._watching = gevent.spawn(self._watch_pods)
         self._write()
-        print(f"raw records go to {self.folder}", file=sys.stderr)
+        print(f"raw records go to {folder}", file=sys.stderr)
 
     def next_step(self) -> str:
         """Begin a step at the load that there is now, unless it is the last one still; gives its name."""
@@ -391,14 +393,14 @@ class Keeper:
 
     def keep(self, kept: list[Record | Sample | Void]) -> None:
         """Write what a sender has kept; void marks at once, so that they outlive a kill."""
-        run = self.run
-        if run is None:
+        run, folder = self.run, self.folder
+        if run is None or folder is None:
             return
         changed = False
         for each in kept:
             if isinstance(each, Record):
                 if each.worker not in self._files:
-                    path = self.folder / f"records-{each.worker}.csv"
+                    path = folder / f"records-{each.worker}.csv"
                     self._files[each.worker] = self._open.enter_context(RecordsFile(path))
                     run.workers.append(each.worker)
                     changed = True
@@ -424,6 +426,8 @@ class Keeper:
         if run is None or run.ended:
             return
         run.ended = time.time()
+        if self._watching:
+            self._watching.kill()
         if run.steps:
             run.steps[-1].ended = run.ended
         self._write()
@@ -437,8 +441,22 @@ class Keeper:
         self._open.close()
         self.run = None
 
+    def _watch_pods(self) -> None:
+        try:
+            from signoff.load import pods
+        except ImportError:
+            return  # in a pod of Locust's image: who deployed it watches
+        watch = pods.watch(self._environment.parsed_options, self.note)
+        if self.run:
+            self.run.versions |= watch.versions()
+            self._write()
+        while True:
+            gevent.sleep(pods.EVERY_SECONDS)
+            self.keep(list(watch.look()))
+
     def _write(self) -> None:
         assert self.run is not None
+        assert self.folder is not None
         self.run.fingerprint = fingerprint_of(self.run)
         self.run.write(self.folder)
 
