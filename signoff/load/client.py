@@ -29,8 +29,8 @@ class Asked:
     """What came of one request. `started` is Unix seconds, durations are milliseconds from sending.
 
     `error` is empty or the kind of failure: "connect", "timeout", "broken off", "not HTTP", "status 503" (any but 200),
-    "not a stream", "error event", "no [DONE]", "no text". `itl_ms` is the mean time between two tokens: from the first
-    to the last, divided by the server's own count of tokens less one.
+    "malformed", "not a stream", "error event", "no [DONE]", "no text". `itl_ms` is the mean time between two tokens:
+    from the first to the last, divided by the server's own count of tokens less one.
     """
 
     started: float
@@ -123,7 +123,8 @@ class _Reading:
             self._tokens = answer["usage"]["completion_tokens"]
             said = answer["choices"][0]["message"]["content"]
         except (ValueError, LookupError, TypeError):
-            said = ""
+            self.error = "malformed"
+            return
         # A model may end at once: an answer without text, whose end is the one token that vLLM counts.
         if not (said or self._tokens):
             self.error = "no text"

@@ -52,6 +52,7 @@ MODULES = (
     "signoff/load/run.py",
     "signoff/load/session.py",
     "signoff/load/shapes.py",
+    "signoff/load/stages.py",
     "signoff/load/watch.py",
 )
 """What bench/locustfile.py imports of this repository in a pod; Locust's image has no httpx and no pandas."""

@@ -8,14 +8,12 @@ from locust.argument_parser import LocustArgumentParser
 
 from signoff import story
 from signoff.errors import SignoffError
-from signoff.load import mix, shapes
+from signoff.load import mix, shapes, stages
 from signoff.load.mix import Mix
 
 USERS = 4
 THINK_SECONDS = 0.1
 STOP_SECONDS = 10.0
-MOST_SPAWNED_PER_SECOND = 100
-"""Locust warns above."""
 
 Arrivals = Literal["closed", "poisson", "constant"]
 
@@ -44,7 +42,7 @@ def declare(parser: LocustArgumentParser) -> None:
     _add(
         when,
         "--shape",
-        choices=["steady", "ramp", "spike", "sweep-users", "sweep-rate"],
+        choices=["steady", *stages.NAMES],
         default="steady",
         help="steady: until -t. ramp: ten stages up to --users or --rate. spike: three stages, the second five times "
         "the others. sweep-users, sweep-rate: the --stages, to find where the proxy no longer keeps up",
@@ -122,16 +120,14 @@ def settle(environment: Any, probes: int) -> None:
     if options.arrivals == "closed" and (options.rate or options.shape == "sweep-rate"):
         options.arrivals = "poisson"
     target = options.rate or float(options.num_users or USERS)
-    options.rate_per_user = shapes.rate_per_user([options.rate], workers) if options.rate else 1.0
-    made = {
-        name: _shape(name, options, target, workers, probes) for name in ("ramp", "spike", "sweep-users", "sweep-rate")
-    }
+    options.rate_per_user = stages.rate_per_user([options.rate], workers) if options.rate else 1.0
+    made = {name: _shape(name, options, target, workers, probes) for name in stages.NAMES}
     environment.available_shape_classes = {type(each).__name__: each for each in made.values()}
     environment.shape_class = made.get(options.shape)
     if environment.shape_class is not None:
         environment.shape_class.runner = environment.runner
     options.num_users = round(target / options.rate_per_user if options.rate else target) + probes
-    options.spawn_rate = options.spawn_rate or min(MOST_SPAWNED_PER_SECOND, options.num_users)
+    options.spawn_rate = options.spawn_rate or min(shapes.MOST_STARTED_PER_SECOND, options.num_users)
 
 
 def settle_start(environment: Any) -> None:
@@ -149,11 +145,11 @@ def settle_start(environment: Any) -> None:
         options.think_seconds = options.think
 
 
-def _shape(name: Any, options: Any, target: float, workers: int, probes: int) -> shapes.Stages:
-    stages = shapes.stages_of(name, target, shapes.parse_stages(options.stages))
+def _shape(name: stages.ShapeName, options: Any, target: float, workers: int, probes: int) -> shapes.Stages:
+    wanted = stages.stages_of(name, target, stages.parse_stages(options.stages))
     on_schedule = name == "sweep-rate" or (name != "sweep-users" and options.arrivals != "closed")
-    per_user = shapes.rate_per_user(stages, workers) if on_schedule else None
-    users = [max(1, round(stage / (per_user or 1.0))) for stage in stages]
+    per_user = stages.rate_per_user(wanted, workers) if on_schedule else None
+    users = [max(1, round(stage / (per_user or 1.0))) for stage in wanted]
     return shapes.shape(name, users, options.stage_seconds, probes, per_user)
 
 

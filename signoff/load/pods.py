@@ -88,7 +88,14 @@ class PodWatch:
     def _used(self, node: str) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
         """CPU seconds and MiB of each pod on the node."""
         try:
-            answer = self._kube.core.connect_get_node_proxy_with_path(node, "stats/summary", _preload_content=False)
+            # The client's own method for it would escape the slash.
+            answer = self._kube.core.api_client.call_api(
+                f"/api/v1/nodes/{node}/proxy/stats/summary",
+                "GET",
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _preload_content=False,
+            )
             told = json.loads(answer.data)
         except (ApiException, HTTPError, OSError, ValueError) as error:
             self._tell(f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
