@@ -50,9 +50,9 @@ def test_the_first_token_counts_and_not_the_role(slow: str) -> None:
     assert asked.tokens == SLOW_TOKENS
     assert asked.ttft_ms is not None
     assert asked.itl_ms is not None
-    assert asked.ttft_ms == pytest.approx(GAP_SECONDS * 1000, abs=40)
-    assert asked.itl_ms == pytest.approx(GAP_SECONDS * 1000, abs=20)
-    assert asked.e2e_ms >= SLOW_TOKENS * GAP_SECONDS * 1000
+    gap = GAP_SECONDS * 1000
+    assert gap <= asked.ttft_ms <= asked.e2e_ms - (SLOW_TOKENS - 1.5) * gap
+    assert 0.9 * gap <= asked.itl_ms <= (asked.e2e_ms - asked.ttft_ms) / (SLOW_TOKENS - 1)
     assert abs(asked.started + asked.e2e_ms / 1000 - time.time()) < 1
 
 
