@@ -204,7 +204,7 @@ def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> Path:
                 collector.until_ended()
             except KeyboardInterrupt:
                 progress("load", "stopping; what was recorded is collected")
-                page.get("/stop")
+                page.post("/stop")
                 collector.until_ended()
         (collector.folder / "locust.html").write_bytes(page.get("/stats/report").content)
     _complete(collector.folder, samples, watch.versions())

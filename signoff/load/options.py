@@ -120,7 +120,8 @@ def settle(environment: Any, probes: int) -> None:
     if options.arrivals == "closed" and (options.rate or options.shape == "sweep-rate"):
         options.arrivals = "poisson"
     target = options.rate or float(options.num_users or USERS)
-    options.rate_per_user = stages.rate_per_user([options.rate], workers) if options.rate else 1.0
+    options.steady_rate_per_user = stages.rate_per_user([options.rate], workers) if options.rate else 1.0
+    options.rate_per_user = options.steady_rate_per_user
     made = {name: _shape(name, options, target, workers, probes) for name in stages.NAMES}
     environment.available_shape_classes = {type(each).__name__: each for each in made.values()}
     environment.shape_class = made.get(options.shape)
@@ -133,6 +134,7 @@ def settle(environment: Any, probes: int) -> None:
 def settle_start(environment: Any) -> None:
     """Bring the options in line with the shape that was chosen, be it in the page, as a test starts."""
     options, shape = environment.parsed_options, environment.shape_class
+    options.rate_per_user = options.steady_rate_per_user
     if shape is not None:
         options.rate_per_user = shape.rate_per_user or 1.0
         if shape.name == "sweep-rate" and options.arrivals == "closed":

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import httpx
 from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 
 from signoff import story
@@ -88,16 +89,11 @@ class PodWatch:
     def _used(self, node: str) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
         """CPU seconds and MiB of each pod on the node."""
         try:
-            # The client's own method for it would escape the slash.
-            answer = self._kube.core.api_client.call_api(
-                f"/api/v1/nodes/{node}/proxy/stats/summary",
-                "GET",
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _preload_content=False,
-            )
+            # The typed client's method for it would escape the slash.
+            path = f"/api/v1/nodes/{node}/proxy/stats/summary"
+            answer = self._kube.dynamic.request("get", path, serialize=False)
             told = json.loads(answer.data)
-        except (ApiException, HTTPError, OSError, ValueError) as error:
+        except (ApiException, DynamicApiError, HTTPError, OSError, ValueError) as error:
             self._tell(f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
             return
         for pod in told["pods"]:
@@ -152,6 +148,6 @@ class PageWatch:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, ApiException):
+    if isinstance(error, ApiException | DynamicApiError):
         return f"{error.status} {error.reason}"
     return f"{type(error).__name__}: {error}"
