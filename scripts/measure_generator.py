@@ -119,7 +119,9 @@ def _own(url: str, folder: Path, seconds: int) -> Used:
 
 def _locust(url: str, path: Path, seconds: int) -> Used:
     arguments = ["-f", str(path), "--host", url, "-u", str(IN_FLIGHT), "-r", "100", "-t", f"{seconds}s"]
-    return _timed([sys.executable, "-m", "locust", "--headless", *arguments], r"POST +/v1/chat/completions +(\d+) +\d+\(")
+    return _timed(
+        [sys.executable, "-m", "locust", "--headless", *arguments], r"POST +/v1/chat/completions +(\d+) +\d+\("
+    )
 
 
 def _vllm(url: str, folder: Path) -> Callable[[int], Used]:
