@@ -1,9 +1,9 @@
 """What the pods of the deployment use and suffer meanwhile, for samples.csv.
 
-Memory and processor time come from each node's kubelet through the API server (its Summary API), which every cluster
-has; that needs the right to `get nodes/proxy`. Without a kubeconfig a server's own /metrics page
-(`process_resident_memory_bytes`, `process_cpu_seconds_total`) stands in where it has one, which vLLM has and LiteLLM
-has only with its Prometheus callback.
+Memory and processor time come from each node's kubelet through the API server (its Summary API), which real clusters
+have; that needs the right to `get nodes/proxy`. The embedded cluster's pods are processes of this machine. Without a
+kubeconfig a server's own /metrics page (`process_resident_memory_bytes`, `process_cpu_seconds_total`) stands in where
+it has one: vLLM has, LiteLLM has only with its Prometheus callback.
 """
 
 import json
@@ -19,6 +19,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 
 from signoff import story
+from signoff.cluster.embedded.agent.usage import SCHEME, Usage
 from signoff.errors import SignoffError
 from signoff.kube import Kube
 from signoff.limits import REQUEST
@@ -57,6 +58,7 @@ class PodWatch:
     def __init__(self, kube: Kube, namespace: str, note: Note) -> None:
         self._kube, self._namespace, self._note = kube, namespace, note
         self._began = time.time()
+        self._local = Usage()
         self._seen: set[tuple[str, int]] = set()
         self._blind: set[str] = set()
 
@@ -78,13 +80,23 @@ class PodWatch:
 
     def _pods(self) -> Iterator[Sample]:
         pods = self._kube.core.list_namespaced_pod(self._namespace).items
-        used = {name: each for node in {pod.spec.node_name for pod in pods} - {None} for name, each in self._used(node)}
+        local = [pod for pod in pods if _ids(pod) and all(each.startswith(SCHEME) for each in _ids(pod))]
+        used = {pod.metadata.name: self._used_here(pod) for pod in local}
+        nodes = {pod.spec.node_name for pod in pods if pod not in local and _ids(pod)}
+        used |= {name: each for node in nodes for name, each in self._used(node)}
         now = time.time()
         for pod in pods:
             name = pod.metadata.name
             statuses = pod.status.container_statuses or []
             cpu, memory = used.get(name, (None, None))
             yield Sample(now, name, cpu, memory, restarts=sum(each.restart_count for each in statuses))
+
+    def _used_here(self, pod: Any) -> tuple[float | None, float | None]:
+        """CPU seconds and MiB of a pod whose containers are processes of this machine."""
+        found = [used for used in map(self._local.of, _ids(pod)) if used is not None]
+        if not found:
+            return None, None
+        return sum(seconds for seconds, _ in found), sum(held for _, held in found) / _MIB
 
     def _used(self, node: str) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
         """CPU seconds and MiB of each pod on the node."""
@@ -145,6 +157,11 @@ class PageWatch:
             answer = httpx.get(f"{self._urls['vllm']}/version", timeout=REQUEST.seconds, trust_env=False)
             return {"vllm": str(answer.json()["version"])}
         return {}
+
+
+def _ids(pod: Any) -> list[str]:
+    """The ids of the containers that run or have run."""
+    return [each.container_id for each in pod.status.container_statuses or [] if each.container_id]
 
 
 def _why(error: Exception) -> str:

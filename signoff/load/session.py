@@ -8,7 +8,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, astuple
 from datetime import datetime
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS = 64, 16
 """A probe asks for little, so that it shows the state of the arms and adds nothing to it."""
 
+POD_LOOK_SECONDS = 5.0
 _SEND_EVERY_SECONDS = 2.0
 _FINISH_GRACE_SECONDS = 5.0
 _UNFINISHED = "unfinished"
@@ -329,14 +330,19 @@ class Keeper:
     """Writes a folder for each test: run.json, samples.csv and a file of records for each worker."""
 
     def __init__(self, environment: Any, probe_class: str) -> None:
+        self.run: Run | None = None
+        self.folder: Path | None = None
         self._environment, self._probe_class = environment, probe_class
         self._open = ExitStack()
         self._files: dict[str, RecordsFile] = {}
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
+        self._notes: list[str] = []
+        self._pods = _pod_watch(environment.parsed_options, self.note)
+        self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
+        if self._pods:
+            self._pods.look()  # the first look costs most, so it comes before any clock runs
         self._watching: gevent.Greenlet | None = None
-        self.run: Run | None = None
-        self.folder: Path | None = None
 
     def begin(self) -> None:
         """Make the folder of a new test."""
@@ -361,11 +367,13 @@ class Keeper:
             probe_every_seconds=options.probe_every,
             command=redacted({"command": sys.argv})["command"],
             started=time.time(),
-            versions=own_versions(),
+            versions={**own_versions(), **self._versions},
             machine=machine(),
+            notes=self._notes,
         )
         self._samples = self._open.enter_context(samples_file(folder))
-        self._watching = gevent.spawn(self._watch_pods)
+        if self._pods:
+            self._watching = gevent.spawn(self._look_at_pods, self._pods)
         self._write()
         print(f"raw records go to {folder}", file=sys.stderr)
 
@@ -416,8 +424,8 @@ class Keeper:
 
     def note(self, text: str) -> None:
         """Say in run.json what could not be observed."""
-        if self.run and text not in self.run.notes:
-            self.run.notes.append(text)
+        self._notes.append(text)
+        if self.run:
             self._write()
 
     def end(self) -> None:
@@ -441,17 +449,9 @@ class Keeper:
         self._open.close()
         self.run = None
 
-    def _watch_pods(self) -> None:
-        try:
-            from signoff.load import pods
-        except ImportError:
-            return  # in a pod of Locust's image: who deployed it watches
-        watch = pods.watch(self._environment.parsed_options, self.note)
-        if self.run:
-            self.run.versions |= watch.versions()
-            self._write()
+    def _look_at_pods(self, watch: Any) -> None:
         while True:
-            gevent.sleep(pods.EVERY_SECONDS)
+            gevent.sleep(POD_LOOK_SECONDS)
             self.keep(list(watch.look()))
 
     def _write(self) -> None:
@@ -473,6 +473,15 @@ class Keeper:
             for (worker, kind), found in marks.items():
                 yield f"  {worker}, {kind}, {len(found)} times; first: {found[0].reason}"
             yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
+
+
+def _pod_watch(options: Any, note: Callable[[str], None]) -> Any:
+    """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
+    try:
+        from signoff.load import pods
+    except ImportError:
+        return None
+    return pods.watch(options, note)
 
 
 def _new_folder(reports: Path) -> Path:

@@ -25,7 +25,6 @@ from signoff.cluster.embedded.agent.pod import Pod
 from signoff.cluster.embedded.agent.pulls import Pulls
 from signoff.cluster.embedded.agent.services import Services
 from signoff.cluster.embedded.agent.sources import Reference
-from signoff.cluster.embedded.agent.summary import summary
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
 from signoff.cluster.embedded.processes import dying_with
@@ -95,10 +94,6 @@ class Pods:
                 return pod.container(name)
         return None
 
-    def summary(self) -> Json:
-        """What the pods use, as a kubelet's Summary API tells it."""
-        return summary(self._node.name, [(pod.pod["metadata"], pod.pids) for pod in list(self._pods.values())])
-
 
 async def play(config: AgentConfig, node: NodeConfig) -> None:
     """Play one node for ever."""
@@ -110,7 +105,7 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         events, services = Events(api), Services(api, node.pod_range)
         runtime = Runtime(api, events, Pulls(Images(config.cache)), services, http, config.dir)
         pods = Pods(node, runtime)
-        runner = web.AppRunner(application(pods.container, pods.summary), access_log=None)
+        runner = web.AppRunner(application(pods.container), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         port = free_port(node.address)

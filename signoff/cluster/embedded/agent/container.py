@@ -136,11 +136,6 @@ class Container:
             return
         await self._end(process, f"Stopping container {self.state.name}", seconds_left)
 
-    @property
-    def pid(self) -> int | None:
-        """Of the main process while it runs."""
-        return self._process.pid if self._process is not None else None
-
     async def _end(self, process: Process, why: str, seconds_left: Callable[[], float]) -> None:
         self._event("Normal", "Killing", why)
         if (handler := self._handler("preStop")) and seconds_left() > 0:

@@ -1,11 +1,8 @@
-"""What a kubelet serves to the API server: containers' logs and what pods use, over TLS and only to holders of the
-cluster's keys.
-"""
+"""What a kubelet serves to the API server: containers' logs, over TLS and only to holders of the cluster's keys."""
 
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -15,7 +12,6 @@ from signoff.cluster.embedded.agent.logs import excerpt
 
 Find = Callable[[str, str, str], Container | None]
 """A container by namespace, pod and name."""
-Summarize = Callable[[], dict[str, Any]]
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_TIMES = {"timestamps", "sinceSeconds", "sinceTime"}
@@ -29,17 +25,13 @@ def tls(config: AgentConfig) -> ssl.SSLContext:
     return context
 
 
-def application(find: Find, summarize: Summarize) -> web.Application:
+def application(find: Find) -> web.Application:
     """The routes; what is not there answers 501 and says so."""
 
     async def logs(request: web.Request) -> web.StreamResponse:
         return await _logs(request, find)
 
-    async def summary(_: web.Request) -> web.Response:
-        return web.json_response(await asyncio.to_thread(summarize))
-
     app = web.Application()
-    app.router.add_get("/stats/summary", summary)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
     app.router.add_route("*", "/{rest:.*}", _not_there)
     return app

@@ -60,11 +60,6 @@ class Pod:
         """The container of this name, init containers included."""
         return next((each for each in (*self._inits, *self._mains) if each.state.name == name), None)
 
-    @property
-    def pids(self) -> list[int]:
-        """The main processes of the containers that run."""
-        return [pid for each in (*self._inits, *self._mains) if (pid := each.pid) is not None]
-
     def update(self, pod: Json) -> None:
         """The API server has a newer version of the pod."""
         self.pod = self._facts.pod = pod
