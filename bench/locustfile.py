@@ -22,7 +22,8 @@ from locust.runners import WorkerRunner
 
 from signoff.errors import SignoffError
 from signoff.load import files, options
-from signoff.load.session import Load, Sender
+from signoff.load.sender import Sender
+from signoff.load.session import Load
 
 if TYPE_CHECKING:
     from signoff.traffic.pairs import Arm

@@ -28,6 +28,8 @@ SOURCE = "Azure LLM inference trace 2023, conversations (Splitwise, ISCA 2024), 
 SCALE = 0.25
 MOST_PROMPT, MOST_ANSWER = 512, 384
 """Tokens; with the chat template below 1024 together."""
+PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS = 64, 16
+"""A probe asks for little, so that it shows the state of the arms and adds nothing to it."""
 CHARACTERS_PER_TOKEN = 1.5
 """Of random syllables such as "kab luf": 1.45 in the tiny model's tokenizer, around 2 in those of large models."""
 
