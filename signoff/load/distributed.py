@@ -87,7 +87,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the command line asks; exit status 1 if requests failed or the load is void."""
+    """Do what the command line asks; exit status 1 if the load is void."""
     if options.workers < 1:
         raise SignoffError(f"--workers {options.workers}: at least one has to send requests")
     wanted = manifests(options)
