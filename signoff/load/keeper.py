@@ -16,7 +16,7 @@ from signoff.load.mix import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 from signoff.load.options import mix_of
 from signoff.load.records import Record, RecordsFile
 from signoff.load.run import Run, Sample, Step, Void, fingerprint_of, machine, own_versions, samples_file
-from signoff.redact import redacted
+from signoff.redact import HIDDEN, redacted_log
 
 Kept = Record | Sample | Void
 
@@ -62,7 +62,7 @@ class Keeper:
                 "users": sorted(each.__name__ for each in self._environment.user_classes),
             },
             probe_every_seconds=options.probe_every,
-            command=redacted({"command": sys.argv})["command"],
+            command=_without_key(sys.argv),
             started=time.time(),
             versions={**own_versions(), **self._versions},
             machine=machine(),
@@ -170,6 +170,15 @@ class Keeper:
             for (worker, kind), found in marks.items():
                 yield f"  {worker}, {kind}, {len(found)} times; first: {found[0].reason}"
             yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
+
+
+def _without_key(command: list[str]) -> list[str]:
+    """The command line as run.json may hold it."""
+    after_option = ["", *command]
+    return [
+        HIDDEN if before == "--api-key" else redacted_log(each)
+        for before, each in zip(after_option, command, strict=False)
+    ]
 
 
 def _pod_watch(options: Any, note: Callable[[str], None]) -> Any:

@@ -196,11 +196,11 @@ def test_wrong_options_are_told_before_anything_starts(tmp_path: Path, arguments
 
 
 def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:
-    told = load(pair, tmp_path, "-t", "2s", "--api-key", "sk-very-secret-key", "DirectStreamed", "Probe")
+    told = load(pair, tmp_path, "-t", "2s", "--api-key", "hush-hush", "DirectStreamed", "Probe")
     assert set(told.load.arm) == {"direct"}
     assert list(told.records.columns) == COLUMNS
     written = json.loads((run_folder(tmp_path) / "run.json").read_text())
-    assert "sk-very-secret-key" not in json.dumps(written)
+    assert "hush-hush" not in json.dumps(written)
     assert written["fingerprint"]["mix"]["users"] == ["DirectStreamed", "Probe"]
     assert written["machine"]["cores"] == os.cpu_count()
     assert written["ended"] > written["started"]
