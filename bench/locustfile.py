@@ -1,45 +1,46 @@
-"""Load on LiteLLM with a direct probe of vLLM beside it.
+"""Load on LiteLLM, with sparse pairs of probes of both arms beside it.
 
-    locust -f bench/ --headless -t 30s --html reports/load.html
+    locust -f bench/                                                    Locust's page, at http://localhost:8089
+    locust -f bench/ --headless -t 1m --rate 10                         10 requests per second, on a schedule
+    locust -f bench/ --headless --shape sweep-rate --stages 2,5,10,20   up to where LiteLLM no longer keeps up
+    locust -f bench/ --headless -t 1m --processes 2 DirectStreamed      vLLM alone, from two processes
 
-starts the story's deployment on an embedded cluster first. SIGNOFF_PROXIED (or --host) and SIGNOFF_DIRECT point it at
-one that is there already. Each request shows under its arm; TTFT is the time to the first token of a stream.
+A kept cluster is found, or the story's deployment started; --host and --direct point at one that is there already. Raw
+records, run.json and samples.csv go to a folder of their own under reports/.
 """
 
 import json
 import logging
-import os
-import random
-import string
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from locust import User, between, constant_pacing, events, task
+from locust import User, events, task
 from locust.argument_parser import LocustArgumentParser
-from locust.env import Environment
+from locust.exception import StopTest
+from locust.runners import WorkerRunner
 
-from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
+from signoff.errors import SignoffError
+from signoff.load import files, options
+from signoff.load.sender import Sender
+from signoff.load.session import Load
 
-TOKENS = 32
-PROMPT_LETTERS = 120
-PROBE_EVERY_SECONDS = 0.5
-USERS = 4
+if TYPE_CHECKING:
+    from signoff.traffic.pairs import Arm
+
+FOREVER = 1e9
+ONLY_IF_CHOSEN = 1e-6
+"""A weight: such users are there when no other class was chosen."""
 
 
 class Deployment:
     """Where both arms are; a deployment that was started for the load ends with it."""
 
     def __init__(self) -> None:
-        self.proxied = os.environ.get("SIGNOFF_PROXIED", "")
-        self.direct = os.environ.get("SIGNOFF_DIRECT", "")
         self._serving: subprocess.Popen[str] | None = None
 
-    def find_or_start(self, host: str | None) -> None:
-        """Take what was named, else start the story's deployment and wait until both arms answer."""
-        self.proxied = host or self.proxied
-        if self.proxied:
-            return
+    def find_or_start(self) -> dict[str, str]:
+        """Start the story's deployment and wait until both arms answer; gives their URLs and the kubeconfig."""
         self._serving = subprocess.Popen(
             [sys.executable, "-m", "signoff.cli", "serve"],
             stdin=subprocess.PIPE,
@@ -51,8 +52,7 @@ class Deployment:
         line = self._serving.stdout.readline()
         if not line:
             sys.exit("the deployment could not be started; the reason is above")
-        urls = json.loads(line)
-        self.proxied, self.direct = urls["proxied"], urls["direct"]
+        return dict(json.loads(line))
 
     def close(self) -> None:
         """End what was started."""
@@ -63,23 +63,30 @@ class Deployment:
 
 
 DEPLOYMENT = Deployment()
-logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
+LOADS: list[Load] = []
+"""The one load of this process, once Locust has started."""
 
 
 @events.init_command_line_parser.add_listener
-def defaults(parser: LocustArgumentParser) -> None:
-    """Enough users for load and probe; the probe is one of them."""
-    parser.set_defaults(num_users=USERS, spawn_rate=USERS)
+def declare(parser: LocustArgumentParser) -> None:
+    """What can be set."""
+    options.declare(parser)
 
 
 @events.init.add_listener
-def begin(environment: Environment, **_: Any) -> None:
+def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
-    DEPLOYMENT.find_or_start(environment.host)
-    DirectProbe.fixed_count = 1 if DEPLOYMENT.direct else 0
-    if not DEPLOYMENT.direct:
-        environment.user_classes = [ChatUser]
-        print("no direct arm: SIGNOFF_DIRECT names vLLM's own URL", file=sys.stderr)
+    if not isinstance(environment.runner, WorkerRunner):
+        try:
+            _prepare(environment)
+        except SignoffError as error:
+            DEPLOYMENT.close()
+            sys.exit(f"signoff: {error}")
+    load = Load(environment, Probe.__name__)
+    LOADS.append(load)
+    if web_ui and load.keeper:
+        keeper = load.keeper
+        files.serve(web_ui.app, lambda: keeper.folder)
 
 
 @events.quitting.add_listener
@@ -88,80 +95,93 @@ def end(**_: Any) -> None:
     DEPLOYMENT.close()
 
 
-class Asking(User):
-    """Sends chat completions to one arm and reports them under its name."""
+def _prepare(environment: Any) -> None:
+    chosen = environment.parsed_options
+    environment.host = environment.host or chosen.proxied
+    if not environment.host:
+        found = DEPLOYMENT.find_or_start()
+        environment.host, chosen.kubeconfig = found["proxied"], found["kubeconfig"]
+        chosen.direct, chosen.model = chosen.direct or found["direct"], found["model"]
+    chosen.host = environment.host
+    if not chosen.direct:
+        logging.getLogger(__name__).warning("no direct arm, so no probes: --direct names vLLM's own URL")
+        for without in (Probe, DirectStreamed, DirectWhole):
+            environment.available_user_classes.pop(without.__name__, None)
+            if without in environment.user_classes:
+                environment.user_classes.remove(without)
+    options.settle(environment, Probe.fixed_count if Probe in environment.user_classes else 0)
+
+
+def _sender() -> Sender:
+    sender = LOADS[0].sender
+    if sender is None:
+        raise StopTest
+    return sender
+
+
+class ChatUser(User):
+    """Asks one arm for chat completions: again and again, or on the schedule that all of them share."""
 
     abstract = True
-    arm = ""
+    arm: "Arm"
+    stream: bool
 
     def on_start(self) -> None:
-        """Connect."""
-        self.client = OpenAIClient(getattr(DEPLOYMENT, self.arm))
+        """Take part."""
+        _sender().joined(self)
 
     def on_stop(self) -> None:
-        """Disconnect."""
-        self.client.close()
+        """Take part no longer."""
+        if LOADS[0].sender is not None:
+            LOADS[0].sender.left(self)
 
-    def chat(self, *, stream: bool) -> None:
-        """Ask for a completion of a prompt that nobody has sent before."""
-        name = "chat streamed" if stream else "chat"
-        prompt = "".join(random.choices(string.ascii_lowercase + " ", k=PROMPT_LETTERS))
-        options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-        try:
-            answer = self.client.chat(prompt, stream=stream, max_tokens=TOKENS, temperature=0, **options)
-        except NoAnswer as error:
-            self._report(name, 0.0, 0, error)
-            return
-        self._report(name, answer.e2e_ms, len(answer.body), _fault(answer, stream=stream))
-        if answer.ttft_ms is not None:
-            self._report("TTFT", answer.ttft_ms, 0, None)
-
-    def _report(self, name: str, milliseconds: float, length: int, fault: Exception | None) -> None:
-        self.environment.events.request.fire(
-            request_type=self.arm,
-            name=name,
-            response_time=milliseconds,
-            response_length=length,
-            exception=fault,
-            context={},
-        )
-
-
-def _fault(answer: Answer, *, stream: bool) -> Exception | None:
-    if answer.status != 200:
-        return RuntimeError(f"status {answer.status}")
-    if answer.broken:
-        return RuntimeError(f"the answer broke off: {answer.broken}")
-    if answer.streamed != stream or not answer.text:
-        return RuntimeError("no text came")
-    return None
-
-
-class ChatUser(Asking):
-    """Loads LiteLLM with chat completions, streamed and not."""
-
-    arm = "proxied"
-    wait_time = between(0.05, 0.15)
+    def wait_time(self) -> float:
+        """The pause after an answer; for ever where a schedule says when to ask."""
+        return FOREVER if _sender().open_loop else _sender().pause()
 
     @task
-    def plain(self) -> None:
-        """One completion."""
-        self.chat(stream=False)
+    def chat(self) -> None:
+        """One completion, unless the schedule asks."""
+        if not _sender().open_loop:
+            _sender().ask(self)
+
+
+class Streamed(ChatUser):
+    """Streamed, through LiteLLM."""
+
+    arm, stream = "proxied", True
+
+
+class Whole(ChatUser):
+    """Not streamed, through LiteLLM."""
+
+    arm, stream = "proxied", False
+
+
+class DirectStreamed(ChatUser):
+    """Streamed, from vLLM itself; only if no other class is chosen."""
+
+    arm, stream = "direct", True
+    weight = ONLY_IF_CHOSEN
+
+
+class DirectWhole(ChatUser):
+    """Not streamed, from vLLM itself; only if no other class is chosen."""
+
+    arm, stream = "direct", False
+    weight = ONLY_IF_CHOSEN
+
+
+class Probe(User):
+    """Asks both arms the like, in random order, now and then: what the overhead is under this load."""
+
+    fixed_count = 1
+
+    def wait_time(self) -> float:
+        """Random, so that probes do not fall into step with the load."""
+        return _sender().pause_between_pairs()
 
     @task
-    def streamed(self) -> None:
-        """One streamed completion."""
-        self.chat(stream=True)
-
-
-class DirectProbe(Asking):
-    """Asks vLLM itself now and then, so that the report shows what the backend had to offer meanwhile."""
-
-    arm = "direct"
-    wait_time = constant_pacing(PROBE_EVERY_SECONDS)
-
-    @task
-    def both(self) -> None:
-        """One completion of each kind."""
-        self.chat(stream=False)
-        self.chat(stream=True)
+    def pair(self) -> None:
+        """One request to each arm."""
+        _sender().probe(self)

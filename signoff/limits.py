@@ -45,3 +45,7 @@ PAIRS_TIMED = Limit(3600, every=1)
 
 COUNTER_GROWS = Limit(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""
+
+LOCUST_READY = Limit(300)
+LOCUST_ANSWERS = Limit(30, every=1)
+"""Its master answers while it makes its own report, if late; for longer it is gone."""

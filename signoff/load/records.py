@@ -7,11 +7,12 @@ import csv
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-import pandas as pd
+if TYPE_CHECKING:  # Locust's image has neither of the two
+    import pandas as pd
 
-from signoff.traffic.pairs import Arm
+    from signoff.traffic.pairs import Arm
 
 Role = Literal["load", "probe"]
 
@@ -29,7 +30,7 @@ class Record:
     worker: str
     user: str
     role: Role
-    arm: Arm
+    arm: "Arm"
     streamed: bool
     step: str
     pair: int | None
@@ -73,7 +74,9 @@ class RecordsFile:
         self.close()
 
 
-def read_records(folder: Path) -> pd.DataFrame:
+def read_records(folder: Path) -> "pd.DataFrame":
     """All records of a run, from the files `records-*.csv` of this folder, in the order of their sending."""
+    import pandas as pd
+
     tables = [pd.read_csv(path) for path in sorted(folder.glob("records-*.csv"))]
     return pd.concat(tables, ignore_index=True).sort_values("started", ignore_index=True)

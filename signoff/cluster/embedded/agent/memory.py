@@ -4,6 +4,7 @@ Counted is what a cgroup cannot give back: anonymous and shared memory, of the m
 that grows beyond its limit and shrinks again within a second is not noticed.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 _COUNTED = ("RssAnon:", "RssShmem:")
@@ -11,7 +12,14 @@ _COUNTED = ("RssAnon:", "RssShmem:")
 
 def held_by(pid: int) -> int:
     """Bytes that the process and all below it hold; 0 when it has gone."""
-    return _own(pid) + sum(held_by(child) for child in _children(pid))
+    return sum(_own(each) for each in (pid, *below(pid)))
+
+
+def below(pid: int) -> Iterator[int]:
+    """The processes that it has started, those that these have started, and so on."""
+    for child in _children(pid):
+        yield child
+        yield from below(child)
 
 
 def _own(pid: int) -> int:

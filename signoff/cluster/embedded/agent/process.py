@@ -87,7 +87,7 @@ class Process:
             for pid in await asyncio.to_thread(descendants, self._process.pid):
                 kill(pid)
         self._signal_group(signal.SIGKILL)
-        while left := await asyncio.to_thread(_marked, self.id):
+        while left := await asyncio.to_thread(marked, self.id):
             for pid in left:
                 kill(pid)
             await asyncio.sleep(_LOOK_EVERY_SECONDS / 10)
@@ -99,7 +99,7 @@ class Process:
             return
 
 
-def _marked(container: str) -> list[int]:
+def marked(container: str) -> list[int]:
     """The living processes that carry the container's mark; a zombie has no environment any more."""
     entry = f"{_CONTAINER_MARK}={container}".encode()
     return [pid for pid in pids() if entry in _environment(pid)]

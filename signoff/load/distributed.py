@@ -1,0 +1,307 @@
+"""`signoff load`: Locust's distributed mode in the cluster itself, master and workers as pods of Locust's own image.
+
+The pods run bench/locustfile.py from a ConfigMap. Workers hand their records to the master, which keeps the run's
+folder and serves it at its page; this process collects it from there while the load runs, so that what was collected
+outlives a kill, and watches the pods meanwhile.
+"""
+
+import argparse
+import csv
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from signoff import limits, story
+from signoff.cluster.base import Cluster
+from signoff.cluster.provider import NAMES, open_cluster
+from signoff.console import progress
+from signoff.deployment import Deployment
+from signoff.errors import SignoffError
+from signoff.kube import Kube
+from signoff.load import files
+from signoff.load.pods import EVERY_SECONDS, PodWatch
+from signoff.load.run import FILE, SAMPLE_COLUMNS, SAMPLES, Sample, fingerprint_of, read_run
+from signoff.manifests import Manifest, StoryManifests, load, transform
+from signoff.paths import MANIFESTS, ROOT
+from signoff.waiting import NotYet, eventually
+
+MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
+PAGE_PORT = 8089
+IMAGE_NAME = "locustio/locust"
+DEFAULT_TIME = "60s"
+MODULES = (
+    "bench/locustfile.py",
+    "signoff/__init__.py",
+    "signoff/errors.py",
+    "signoff/redact.py",
+    "signoff/story.py",
+    "signoff/load/__init__.py",
+    "signoff/load/arrivals.py",
+    "signoff/load/client.py",
+    "signoff/load/files.py",
+    "signoff/load/keeper.py",
+    "signoff/load/mix.py",
+    "signoff/load/options.py",
+    "signoff/load/records.py",
+    "signoff/load/run.py",
+    "signoff/load/sender.py",
+    "signoff/load/session.py",
+    "signoff/load/shapes.py",
+    "signoff/load/stages.py",
+    "signoff/load/watch.py",
+)
+"""What bench/locustfile.py imports of this repository in a pod; Locust's image has no httpx and no pandas."""
+
+_LENGTHS = "lengths.csv"
+_COLLECT_EVERY_SECONDS = 2.0
+_TELL_EVERY_SECONDS = 10.0
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "load",
+        help="run Locust's master and workers as pods, and collect the raw records",
+        description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
+        mode, and collect run.json, samples.csv, the raw records and Locust's own report into a folder under reports/.
+        What stands behind -- goes to Locust: `locust -f bench/ --help` lists it.""",
+        epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
+    )
+    parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
+    parser.add_argument("--cluster", choices=NAMES, default="embedded", help="where (default: embedded)")
+    parser.add_argument("--attach", type=Path, metavar="NAME", help="use this running cluster (its name or folder)")
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/, vllm/ and locust/")
+    parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
+    parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
+    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where the folder goes")
+    parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
+    parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the command line asks; exit status 1 if the load is void."""
+    if options.workers < 1:
+        raise SignoffError(f"--workers {options.workers}: at least one has to send requests")
+    wanted = manifests(options)
+    if options.print:
+        print(yaml.safe_dump_all([each.body for each in wanted], sort_keys=False), end="")
+        return 0
+    story_manifests = StoryManifests.read(options.manifests)
+    image = next(c["image"] for m in wanted if m.body["kind"] == "Deployment" for c in _containers(m))
+    cluster = open_cluster(options.cluster, options.attach, {**story_manifests.images, image: story.ALLOWED_NODES})
+    try:
+        deployment = Deployment(cluster, story_manifests, _forget)
+        deployment.start_both()
+        deployment.wait_for_gateway()
+        deployment.wait_for_backend()
+        deployment.answering_gateway()
+        with _applied(deployment.kube, wanted):
+            folder = _follow(cluster, deployment.kube, options)
+    finally:
+        cluster.close()
+    told = read_run(folder)
+    for void in told.voids[:3]:
+        progress("load", f"VOID ({void.worker}, {void.kind}): {void.reason}")
+    progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
+    return 1 if told.voids else 0
+
+
+def _forget(kind: str, **data: Any) -> None:
+    """A load judges nothing, so it keeps no evidence."""
+
+
+def manifests(options: argparse.Namespace) -> list[Manifest]:
+    """What is applied: the code, master and workers, with this number of workers and these options for Locust."""
+    arguments = list(options.locust)
+    if not any(each.startswith(("-t", "--run-time", "--shape")) for each in arguments):
+        arguments += ["-t", DEFAULT_TIME]
+    arguments += ["--autostart", "--class-picker", f"--expect-workers={options.workers}"]
+    if options.lengths:
+        arguments.append(f"--lengths=/code/{_LENGTHS}")
+    code = _code(options.lengths)
+
+    def change(body: dict[str, Any]) -> None:
+        if body["kind"] != "Deployment":
+            return
+        spec = body["spec"]["template"]["spec"]
+        for container in spec["containers"]:
+            container["image"] = options.image or container["image"]
+            if body["metadata"]["name"] == MASTER:
+                container["args"] += arguments
+        for volume in spec["volumes"]:
+            if "configMap" in volume:
+                volume["configMap"]["items"] = [{"key": key, "path": _path(key)} for key in code["data"]]
+        if body["metadata"]["name"] == WORKER:
+            body["spec"]["replicas"] = options.workers
+
+    found = transform(load(options.manifests / "locust"), change)
+    return [Manifest(Path(__file__), "", code), *found]
+
+
+def _code(lengths: Path | None) -> dict[str, Any]:
+    """The ConfigMap that holds the modules; a key may hold no slash."""
+    data = {_key(module): (ROOT / module).read_text() for module in MODULES}
+    if lengths:
+        try:
+            data[_LENGTHS] = lengths.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths)) from None
+    metadata = {"name": CODE, "namespace": story.NAMESPACE, "labels": {"app.kubernetes.io/part-of": "signoff"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _key(module: str) -> str:
+    return module.replace("/", "..")
+
+
+def _path(key: str) -> str:
+    return key.replace("..", "/")
+
+
+def _containers(manifest: Manifest) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = manifest.body["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+@contextmanager
+def _applied(kube: Kube, wanted: list[Manifest]) -> Iterator[None]:
+    """Master and workers are there inside this block."""
+    _remove(kube, wanted)  # also those that a killed run has left
+    progress("load", "Locust's master and workers start")
+    try:
+        for manifest in wanted:
+            kube.apply(manifest, story.NAMESPACE)
+        for name in (MASTER, WORKER):
+            kube.wait_until_available(story.NAMESPACE, name, limits.LOCUST_READY)
+        yield
+    finally:
+        _remove(kube, wanted)
+
+
+def _remove(kube: Kube, wanted: list[Manifest]) -> None:
+    for manifest in reversed(wanted):
+        kube.delete(manifest, story.NAMESPACE)
+    for name in (MASTER, WORKER):
+        kube.delete_pods(story.NAMESPACE, name)
+        kube.wait_until_gone(story.NAMESPACE, name)
+
+
+def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> Path:
+    """Collect the load's files until it has ended; gives their folder here. Ctrl-C ends the load, and then this."""
+    url = cluster.service_url(story.NAMESPACE, MASTER, PAGE_PORT)
+    progress("load", f"Locust's page is at {url}")
+    with httpx.Client(base_url=url, timeout=limits.REQUEST.seconds, trust_env=False) as page:
+        collector = Collector(page, options.reports)
+        watch = PodWatch(kube, story.NAMESPACE, lambda text: progress("load", text))
+        with _watched(watch) as samples:
+            try:
+                collector.until_ended()
+            except KeyboardInterrupt:
+                progress("load", "stopping; what was recorded is collected")
+                page.post("/stop")
+                collector.until_ended()
+        (collector.folder / "locust.html").write_bytes(page.get("/stats/report").content)
+    _complete(collector.folder, samples, watch.versions())
+    return collector.folder
+
+
+class Collector:
+    """Copies the master's growing files into a folder of the same name here."""
+
+    def __init__(self, page: httpx.Client, reports: Path) -> None:
+        self._page, self._reports = page, reports
+        self.folder = Path()
+
+    def until_ended(self) -> None:
+        """Copy until run.json says that the load has ended, then once more.
+
+        Raises:
+            WaitFailed: the master does not answer any more.
+        """
+        told = 0.0
+        while True:
+            ended = self._ended()
+            self.copy()
+            if ended:
+                return
+            if time.monotonic() - told >= _TELL_EVERY_SECONDS:
+                told = time.monotonic()
+                self._tell()
+            time.sleep(_COLLECT_EVERY_SECONDS)
+
+    def copy(self) -> None:
+        """Fetch what is new: of tables the lines that were added, run.json anew."""
+        listed = self._get(files.PATH).json()
+        if not listed["run"]:
+            return
+        if self.folder.name != listed["run"]:
+            self.folder = self._reports / listed["run"]
+            self.folder.mkdir(parents=True, exist_ok=True)
+        for name, size in listed["files"].items():
+            here = self.folder / Path(name).name
+            if name == FILE:
+                here.write_bytes(self._get(f"{files.PATH}/{name}").content)
+                continue
+            have = here.stat().st_size if here.exists() else 0
+            if have < size:
+                with here.open("ab") as file:
+                    file.write(self._get(f"{files.PATH}/{name}?from={have}").content)
+
+    def _ended(self) -> bool:
+        listed = self._get(files.PATH).json()
+        return FILE in listed["files"] and bool(self._get(f"{files.PATH}/{FILE}").json()["ended"])
+
+    def _get(self, path: str) -> httpx.Response:
+        def look() -> httpx.Response:
+            try:
+                return self._page.get(path).raise_for_status()
+            except httpx.HTTPError as error:
+                raise NotYet(str(error)) from None
+
+        return eventually("Locust's master to answer", limits.LOCUST_ANSWERS, look)
+
+    def _tell(self) -> None:
+        stats = self._get("/stats/requests").json()
+        requests = sum(each["num_requests"] for each in stats["stats"] if each["name"] == "Aggregated")
+        progress(
+            "load",
+            f"{stats['state']}: {stats['user_count']} users, {requests} requests, "
+            f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed",
+        )
+
+
+@contextmanager
+def _watched(watch: PodWatch) -> Iterator[list[Sample]]:
+    """Sample the pods from a thread inside this block."""
+    samples: list[Sample] = []
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(EVERY_SECONDS):
+            samples.extend(watch.look())
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
+
+
+def _complete(folder: Path, samples: list[Sample], images: dict[str, str]) -> None:
+    """Put the pods' samples beside the generators', and the images into run.json."""
+    with (folder / SAMPLES).open("a", newline="") as file:
+        csv.DictWriter(file, SAMPLE_COLUMNS).writerows(asdict(sample) for sample in samples)
+    told = read_run(folder)
+    told.versions |= images
+    told.fingerprint = fingerprint_of(told)
+    told.write(folder)

@@ -1,0 +1,198 @@
+"""The part of a load that keeps what came of it: a folder for each test."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import gevent
+
+from signoff.load.mix import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
+from signoff.load.options import mix_of
+from signoff.load.records import Record, RecordsFile
+from signoff.load.run import Run, Sample, Step, Void, fingerprint_of, machine, own_versions, samples_file
+from signoff.redact import HIDDEN, redacted_log
+
+Kept = Record | Sample | Void
+
+_LOOK_AT_PODS_SECONDS = 5.0
+
+
+class Keeper:
+    """Writes a folder for each test: run.json, samples.csv and a file of records for each worker."""
+
+    def __init__(self, environment: Any, probe_class: str) -> None:
+        self.run: Run | None = None
+        self.folder: Path | None = None
+        self._environment, self._probe_class = environment, probe_class
+        self._open = ExitStack()
+        self._files: dict[str, RecordsFile] = {}
+        self._samples: Any = None
+        self._counts: Counter[str] = Counter()
+        self._notes: list[str] = []
+        self._pods = _pod_watch(environment.parsed_options, self.note)
+        self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
+        if self._pods:
+            self._pods.look()  # the first look costs most, so it comes before any clock runs
+        self._watching: gevent.Greenlet | None = None
+
+    def begin(self) -> None:
+        """Make the folder of a new test."""
+        self.close()
+        options = self._environment.parsed_options
+        folder = self.folder = _new_folder(Path(options.reports))
+        self._files, self._counts = {}, Counter()
+        shape = self._environment.shape_class
+        self.run = Run(
+            seed=options.seed,
+            shape=shape.name if shape else "steady" if options.headless or options.autostart else "page",
+            arrivals=options.arrivals,
+            proxied=self._environment.host,
+            direct=options.direct,
+            model=options.model,
+            mix={
+                **mix_of(options).describe(),
+                "think_seconds": options.think_seconds,
+                "probe_tokens": [PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS],
+                "users": sorted(each.__name__ for each in self._environment.user_classes),
+            },
+            probe_every_seconds=options.probe_every,
+            command=_without_key(sys.argv),
+            started=time.time(),
+            versions={**own_versions(), **self._versions},
+            machine=machine(),
+            notes=self._notes,
+        )
+        self._samples = self._open.enter_context(samples_file(folder))
+        if self._pods:
+            self._watching = gevent.spawn(self._look_at_pods, self._pods)
+        self._write()
+        print(f"raw records go to {folder}", file=sys.stderr)
+
+    def next_step(self) -> str:
+        """Begin a step at the load that there is now, unless it is the last one still; gives its name."""
+        run = self.run
+        assert run is not None
+        counts = self._environment.runner.target_user_classes_count
+        users = sum(count for name, count in counts.items() if name != self._probe_class)
+        options = self._environment.parsed_options
+        open_loop = options.arrivals != "closed"
+        rate = round(users * options.rate_per_user, 6) if open_loop else None
+        label = f"rate={rate:g}" if rate is not None else f"users={users}"
+        last = run.steps[-1] if run.steps else None
+        if last and last.name.partition(" #")[0] == label:
+            return last.name
+        now = time.time()
+        if last:
+            last.ended = now
+        times = 1 + sum(step.name.partition(" #")[0] == label for step in run.steps)
+        step = Step(label if times == 1 else f"{label} #{times}", rate, None if open_loop else users, now)
+        run.steps.append(step)
+        self._write()
+        return step.name
+
+    def keep(self, kept: list[Kept]) -> None:
+        """Write what a sender has kept; void marks at once, so that they outlive a kill."""
+        run, folder = self.run, self.folder
+        if run is None or folder is None:
+            return
+        changed = False
+        for each in kept:
+            if isinstance(each, Record):
+                if each.worker not in self._files:
+                    path = folder / f"records-{each.worker}.csv"
+                    self._files[each.worker] = self._open.enter_context(RecordsFile(path))
+                    run.workers.append(each.worker)
+                    changed = True
+                self._files[each.worker].write(each)
+                self._counts[each.error] += 1
+            elif isinstance(each, Sample):
+                self._samples.writerow(asdict(each))
+            else:
+                run.voids.append(each)
+                changed = True
+        if changed:
+            self._write()
+
+    def note(self, text: str) -> None:
+        """Say in run.json what could not be observed."""
+        self._notes.append(text)
+        if self.run:
+            self._write()
+
+    def end(self) -> None:
+        """Say that the test has ended; what workers still send is kept nevertheless."""
+        run = self.run
+        if run is None or run.ended:
+            return
+        run.ended = time.time()
+        if self._watching:
+            self._watching.kill()
+        if run.steps:
+            run.steps[-1].ended = run.ended
+        self._write()
+        for line in self._summary():
+            print(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the files of the last test."""
+        if self.run and not self.run.ended:
+            self.end()
+        self._open.close()
+        self.run = None
+
+    def _look_at_pods(self, watch: Any) -> None:
+        while True:
+            gevent.sleep(_LOOK_AT_PODS_SECONDS)
+            self.keep(list(watch.look()))
+
+    def _write(self) -> None:
+        assert self.run is not None
+        assert self.folder is not None
+        self.run.fingerprint = fingerprint_of(self.run)
+        self.run.write(self.folder)
+
+    def _summary(self) -> Iterator[str]:
+        assert self.run is not None
+        failed = {kind: count for kind, count in self._counts.items() if kind}
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(failed.items(), key=lambda each: -each[1]))
+        yield f"{sum(self._counts.values())} requests in {self.folder}{f'; failed: {told}' if told else ''}"
+        marks: dict[tuple[str, str], list[Void]] = {}
+        for void in self.run.voids:
+            marks.setdefault((void.worker, void.kind), []).append(void)
+        if marks:
+            yield "VOID: the load generator was the limit, so that these figures say nothing of what it asked"
+            for (worker, kind), found in marks.items():
+                yield f"  {worker}, {kind}, {len(found)} times; first: {found[0].reason}"
+            yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
+
+
+def _without_key(command: list[str]) -> list[str]:
+    """The command line as run.json may hold it."""
+    after_option = ["", *command]
+    return [
+        HIDDEN if before == "--api-key" else redacted_log(each)
+        for before, each in zip(after_option, command, strict=False)
+    ]
+
+
+def _pod_watch(options: Any, note: Callable[[str], None]) -> Any:
+    """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
+    try:
+        from signoff.load import pods
+    except ImportError:
+        return None
+    return pods.watch(options, note)
+
+
+def _new_folder(reports: Path) -> Path:
+    stamp = datetime.now().strftime("load-%Y-%m-%dT%H-%M-%S")
+    names = (f"{stamp}{f'-{number}' if number else ''}" for number in range(1000))
+    folder = next(reports / name for name in names if not (reports / name).exists())
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,170 @@
+"""What the pods of the deployment use and suffer meanwhile, for samples.csv.
+
+Memory and processor time come from each node's kubelet through the API server (its Summary API), which real clusters
+have; that needs the right to `get nodes/proxy`. The embedded cluster's pods are processes of this machine. Without a
+kubeconfig a server's own /metrics page (`process_resident_memory_bytes`, `process_cpu_seconds_total`) stands in where
+it has one: vLLM has, LiteLLM has only with its Prometheus callback.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
+from urllib3.exceptions import HTTPError
+
+from signoff import story
+from signoff.cluster.embedded.agent.usage import SCHEME, Usage
+from signoff.errors import SignoffError
+from signoff.kube import Kube
+from signoff.limits import REQUEST
+from signoff.load.run import Sample
+from signoff.traffic.metrics import counter
+
+EVERY_SECONDS = 5.0
+_MIB = 2**20
+Note = Callable[[str], None]
+"""Is told, once, of what cannot be observed."""
+
+
+class Watch(Protocol):
+    """Looks at what is under load."""
+
+    def look(self) -> list[Sample]:
+        """What it uses now, and what has happened since the last look."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Images or versions, for run.json."""
+        ...
+
+
+def watch(options: Any, note: Note) -> Watch:
+    """Watch the pods, if a kubeconfig says how, else both arms' own pages."""
+    if options.kubeconfig:
+        return PodWatch(Kube(Path(options.kubeconfig)), story.NAMESPACE, note)
+    arms = {"litellm": options.host or options.proxied, "vllm": options.direct}
+    return PageWatch({name: url for name, url in arms.items() if url}, note)
+
+
+class PodWatch:
+    """Looks at the pods of a namespace."""
+
+    def __init__(self, kube: Kube, namespace: str, note: Note) -> None:
+        self._kube, self._namespace, self._note = kube, namespace, note
+        self._began = time.time()
+        self._local = Usage()
+        self._seen: set[tuple[str, int]] = set()
+        self._blind: set[str] = set()
+
+    def look(self) -> list[Sample]:
+        """A sample of each pod, and the events since the last look; what cannot be read just now is left out."""
+        try:
+            return [*self._pods(), *self._events()]
+        except (ApiException, HTTPError, OSError) as error:
+            self._tell(f"the cluster's API did not answer a look at the pods: {_why(error)}")
+            return []
+
+    def versions(self) -> dict[str, str]:
+        """The images of LiteLLM and vLLM as they run."""
+        found: dict[str, str] = {}
+        for app in ("litellm", "vllm"):
+            for pod in self._kube.pods(self._namespace, app)[:1]:
+                found[f"{app}_image"] = pod.spec.containers[0].image
+        return found
+
+    def _pods(self) -> Iterator[Sample]:
+        pods = self._kube.core.list_namespaced_pod(self._namespace).items
+        local = [pod for pod in pods if _ids(pod) and all(each.startswith(SCHEME) for each in _ids(pod))]
+        used = {pod.metadata.name: self._used_here(pod) for pod in local}
+        nodes = {pod.spec.node_name for pod in pods if pod not in local and _ids(pod)}
+        used |= {name: each for node in nodes for name, each in self._used(node)}
+        now = time.time()
+        for pod in pods:
+            name = pod.metadata.name
+            statuses = pod.status.container_statuses or []
+            cpu, memory = used.get(name, (None, None))
+            yield Sample(now, name, cpu, memory, restarts=sum(each.restart_count for each in statuses))
+
+    def _used_here(self, pod: Any) -> tuple[float | None, float | None]:
+        """CPU seconds and MiB of a pod whose containers are processes of this machine."""
+        found = [used for used in map(self._local.of, _ids(pod)) if used is not None]
+        if not found:
+            return None, None
+        return sum(seconds for seconds, _ in found), sum(held for _, held in found) / _MIB
+
+    def _used(self, node: str) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
+        """CPU seconds and MiB of each pod on the node."""
+        try:
+            # The typed client's method for it would escape the slash.
+            path = f"/api/v1/nodes/{node}/proxy/stats/summary"
+            answer = self._kube.dynamic.request("get", path, serialize=False)
+            told = json.loads(answer.data)
+        except (ApiException, DynamicApiError, HTTPError, OSError, ValueError) as error:
+            self._tell(f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
+            return
+        for pod in told["pods"]:
+            if pod["podRef"]["namespace"] == self._namespace:
+                nanoseconds = pod.get("cpu", {}).get("usageCoreNanoSeconds")
+                held = pod.get("memory", {}).get("workingSetBytes")
+                cpu = None if nanoseconds is None else nanoseconds / 1e9
+                yield pod["podRef"]["name"], (cpu, None if held is None else held / _MIB)
+
+    def _events(self) -> Iterator[Sample]:
+        for event in self._kube.core.list_namespaced_event(self._namespace).items:
+            at = event.last_timestamp or event.event_time or event.metadata.creation_timestamp
+            happening = (event.metadata.uid, event.count or 1)
+            if event.involved_object.kind != "Pod" or happening in self._seen:
+                continue
+            self._seen.add(happening)
+            if at.timestamp() >= self._began:
+                yield Sample(at.timestamp(), event.involved_object.name, event=f"{event.reason}: {event.message}")
+
+    def _tell(self, text: str) -> None:
+        if text not in self._blind:
+            self._blind.add(text)
+            self._note(text)
+
+
+class PageWatch:
+    """Looks at servers' own /metrics pages, where there is no cluster to ask; `urls` maps names to base URLs."""
+
+    def __init__(self, urls: Mapping[str, str], note: Note) -> None:
+        self._urls, self._note = dict(urls), note
+
+    def look(self) -> list[Sample]:
+        """A sample of each server; one without such a page is told of once and not asked again."""
+        samples = []
+        for name, url in list(self._urls.items()):
+            try:
+                memory = counter(url, "process_resident_memory_bytes") / _MIB
+                samples.append(Sample(time.time(), name, counter(url, "process_cpu_seconds_total"), memory))
+            except SignoffError as error:
+                del self._urls[name]
+                self._note(
+                    f"memory and processor time of {name} cannot be read ({error.what}): --kubeconfig would help"
+                )
+        return samples
+
+    def versions(self) -> dict[str, str]:
+        """vLLM's own, if it says it."""
+        with suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
+            answer = httpx.get(f"{self._urls['vllm']}/version", timeout=REQUEST.seconds, trust_env=False)
+            return {"vllm": str(answer.json()["version"])}
+        return {}
+
+
+def _ids(pod: Any) -> list[str]:
+    """The ids of the containers that run or have run."""
+    return [each.container_id for each in pod.status.container_statuses or [] if each.container_id]
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ApiException | DynamicApiError):
+        return f"{error.status} {error.reason}"
+    return f"{type(error).__name__}: {error}"

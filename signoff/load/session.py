@@ -1,0 +1,109 @@
+"""A load under Locust: what its events mean, and how master and workers share the work.
+
+One process plays both parts, or Locust's master keeps what its workers send it: records, samples and void marks. So a
+run's folder is always on the machine of the one who started it.
+"""
+
+import time
+from dataclasses import astuple
+from typing import Any
+
+from gevent.event import Event
+from locust.runners import MasterRunner, WorkerRunner
+
+from signoff.load.keeper import Keeper, Kept
+from signoff.load.options import settle_start
+from signoff.load.records import Record
+from signoff.load.run import Sample, Void
+from signoff.load.sender import Sender
+
+_FINISH_GRACE_SECONDS = 5.0
+_KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "Void": Void}
+
+
+class Load:
+    """What the user classes of this process share. `probe_class` is the one whose users are no load."""
+
+    def __init__(self, environment: Any, probe_class: str) -> None:
+        self.environment = environment
+        self.keeper = None if isinstance(environment.runner, WorkerRunner) else Keeper(environment, probe_class)
+        self.sender: Sender | None = None
+        self._finished: dict[str, Event] = {}
+        events, runner = environment.events, environment.runner
+        events.test_start.add_listener(self._started)
+        events.spawning_complete.add_listener(self._spawned)
+        events.test_stopping.add_listener(self._stopping)
+        events.test_stop.add_listener(self._stopped)
+        events.quit.add_listener(self._quit)
+        for name in ("kept", "step", "finish", "finished"):
+            runner.register_message(name, getattr(self, f"_on_{name}"), concurrent=name == "finish")
+
+    # Locust's events
+
+    def _started(self, **_: Any) -> None:
+        if self.keeper:
+            settle_start(self.environment)
+            self.keeper.begin()
+        if not isinstance(self.environment.runner, MasterRunner):
+            self.sender = Sender(self.environment, self._keep)
+
+    def _spawned(self, **_: Any) -> None:
+        if self.keeper:
+            step = self.keeper.next_step()
+            if self.sender:
+                self.sender.step = step
+            else:
+                self.environment.runner.send_message("step", {"name": step})
+
+    def _stopping(self, **_: Any) -> None:
+        if self.sender:
+            self.sender.stop_arrivals()
+        elif self.keeper:
+            self._have_workers_finish()
+
+    def _stopped(self, **_: Any) -> None:
+        if self.sender:
+            self.sender.close()
+            self.sender = None
+        if self.keeper:
+            self.keeper.end()
+
+    def _quit(self, **_: Any) -> None:
+        if self.keeper:
+            self.keeper.close()
+
+    # Between master and workers
+
+    def _keep(self, kept: list[Kept]) -> None:
+        if self.keeper:
+            self.keeper.keep(kept)
+        else:
+            rows = [(type(each).__name__, astuple(each)) for each in kept]
+            self.environment.runner.send_message("kept", {"rows": rows})
+
+    def _on_kept(self, msg: Any, **_: Any) -> None:
+        if self.keeper:
+            self.keeper.keep([_KINDS[kind](*values) for kind, values in msg.data["rows"]])
+
+    def _on_step(self, msg: Any, **_: Any) -> None:
+        if self.sender:
+            self.sender.step = msg.data["name"]
+
+    def _have_workers_finish(self) -> None:
+        """Wait until each worker has ended its requests and sent what it kept: Locust gives them half a second."""
+        runner = self.environment.runner
+        self._finished = {worker.id: Event() for worker in (*runner.clients.running, *runner.clients.spawning)}
+        runner.send_message("finish")
+        # First what was sent on the schedule may end, then what the users themselves have asked.
+        deadline = time.monotonic() + 2 * self.environment.stop_timeout + _FINISH_GRACE_SECONDS
+        for name, finished in self._finished.items():
+            if not finished.wait(max(0.0, deadline - time.monotonic())) and self.keeper:
+                self.keeper.note(f"worker {name} did not say that it had finished: its last records may be missing")
+
+    def _on_finish(self, **_: Any) -> None:
+        self.environment.runner.stop()
+        self.environment.runner.send_message("finished")
+
+    def _on_finished(self, msg: Any, **_: Any) -> None:
+        if finished := self._finished.get(msg.node_id):
+            finished.set()

@@ -1,0 +1,104 @@
+"""What `signoff load` puts into a cluster, and how it collects a load's files from Locust's page."""
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from signoff import cli
+from signoff.errors import SignoffError
+from signoff.load import files
+from signoff.load.distributed import CODE, MASTER, MODULES, WORKER, Collector, manifests
+from signoff.load.records import read_records
+from signoff.load.run import read_run
+from signoff.paths import MANIFESTS, ROOT
+from tests.traffic.conftest import Pair
+
+_IMPORT = """
+import importlib.util, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"httpx", "pandas", "numpy", "kubernetes", "yaml", "aiohttp"}:
+            raise ModuleNotFoundError(f"Locust's image has no {name}", name=name)
+sys.meta_path.insert(0, Refuse())
+sys.path.insert(0, sys.argv[1])
+spec = importlib.util.spec_from_file_location("locustfile", sys.argv[1] + "/bench/locustfile.py")
+spec.loader.exec_module(importlib.util.module_from_spec(spec))
+print(*sorted(name for name in sys.modules if name.partition(".")[0] == "signoff"))
+"""
+
+
+def options(**more: object) -> argparse.Namespace:
+    default = {"workers": 3, "locust": [], "lengths": None, "image": None, "manifests": MANIFESTS}
+    return argparse.Namespace(**{**default, **more})
+
+
+def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
+    for module in MODULES:
+        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / module, tmp_path / module)
+    done = subprocess.run([sys.executable, "-c", _IMPORT, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shipped = {module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES}
+    assert set(done.stdout.split()) == {name for name in shipped if name.startswith("signoff")}
+
+
+def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
+    lengths = tmp_path / "mine.csv"
+    lengths.write_text("prompt_tokens,answer_tokens\n10,3\n")
+    found = manifests(options(workers=5, locust=["--rate", "20", "-t", "9s"], lengths=lengths, image="my/locust:1"))
+    bodies = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] != "Service"}
+    assert bodies[WORKER]["spec"]["replicas"] == 5
+    containers = {name: bodies[name]["spec"]["template"]["spec"]["containers"][0] for name in (MASTER, WORKER)}
+    assert {each["image"] for each in containers.values()} == {"my/locust:1"}
+    arguments = containers[MASTER]["args"]
+    assert arguments[arguments.index("--rate") : arguments.index("--rate") + 4] == ["--rate", "20", "-t", "9s"]
+    assert {"--autostart", "--expect-workers=5", "--lengths=/code/lengths.csv"} <= set(arguments)
+    assert bodies[CODE]["data"]["lengths.csv"] == lengths.read_text()
+    for name in (MASTER, WORKER):
+        items = bodies[name]["spec"]["template"]["spec"]["volumes"][0]["configMap"]["items"]
+        assert {each["key"] for each in items} == set(bodies[CODE]["data"])
+        assert {each["path"] for each in items} == {*MODULES, "lengths.csv"}
+
+
+def test_a_load_without_an_end_gets_one() -> None:
+    master = next(each.body for each in manifests(options()) if each.body["metadata"]["name"] == MASTER)
+    assert "-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["load", "--workers", "0"]) == 1
+    assert "--workers 0" in capsys.readouterr().err
+    with pytest.raises(SignoffError):
+        manifests(options(lengths=Path("/no/such/file.csv")))
+
+
+def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(there)]
+    page = ["--web-host", "127.0.0.1", "--web-port", str(port), "--autostart", "-t", "4s"]
+    locust = subprocess.Popen(
+        [sys.executable, "-m", "locust", "-f", "bench/", *where, *page], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            collector = Collector(client, here)
+            collector.until_ended()
+            for outside in (f"{files.PATH}/..%2F..%2Fsecret", f"{files.PATH}/.run.json", f"{files.PATH}/none"):
+                assert client.get(outside).status_code == 404
+    finally:
+        locust.terminate()
+        locust.wait()
+    (original,) = there.iterdir()
+    assert collector.folder == here / original.name
+    assert read_run(collector.folder).ended
+    for name in ("run.json", "records-local.csv"):
+        assert (collector.folder / name).read_bytes() == (original / name).read_bytes()
+    assert len(read_records(collector.folder)) > 0

@@ -1,0 +1,206 @@
+"""`locust -f bench/` against doubles: what its table shows, what is recorded, and when it says that it is void."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from signoff.load.records import COLUMNS, read_records
+from signoff.load.run import Run, read_run
+from signoff.paths import ROOT
+from tests.traffic.conftest import Pair
+
+Stats = dict[tuple[str, str], dict[str, float]]
+"""Figures by (arm, name)."""
+
+
+@dataclass
+class Loaded:
+    """What a load left behind."""
+
+    code: int
+    output: str
+    stats: Stats
+    run: Run
+    records: pd.DataFrame
+
+    @property
+    def aggregated(self) -> int:
+        """What Locust counted at the end; its CSV files are up to a second older."""
+        found = re.findall(r"^ +Aggregated +(\d+) +\d+\(", self.output, re.MULTILINE)
+        return int(found[-1])
+
+    @property
+    def load(self) -> pd.DataFrame:
+        return self.records[self.records.role == "load"]
+
+    @property
+    def probes(self) -> pd.DataFrame:
+        return self.records[self.records.role == "probe"]
+
+
+def command(pair: Pair, folder: Path, *arguments: str) -> list[str]:
+    where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(folder)]
+    shown = ["--html", str(folder / "load.html"), "--csv", str(folder / "load")]
+    return [sys.executable, "-m", "locust", "-f", "bench/", "--headless", *where, *shown, *arguments]
+
+
+def load(pair: Pair, folder: Path, *arguments: str) -> Loaded:
+    done = subprocess.run(
+        command(pair, folder, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    output = done.stdout + done.stderr
+    assert (folder / "load_stats.csv").exists(), output
+    with (folder / "load_stats.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    figures = ("Request Count", "Failure Count", "Min Response Time")
+    stats = {(row["Type"], row["Name"]): {figure: float(row[figure]) for figure in figures} for row in rows}
+    kept = run_folder(folder)
+    return Loaded(done.returncode, output, stats, read_run(kept), read_records(kept))
+
+
+def run_folder(folder: Path) -> Path:
+    (found,) = folder.glob("load-*")
+    return found
+
+
+def test_a_closed_loop_through_the_proxy_with_pairs_beside_it(pair: Pair, tmp_path: Path) -> None:
+    pair.gateway.lie, pair.gateway.delay_ms = "delay", 60.0
+    told = load(pair, tmp_path, "-t", "5s", "--probe-every", "0.1")
+    assert told.code == 0, told.output
+
+    # The load goes through the proxy alone, streamed and not.
+    assert set(told.load.arm) == {"proxied"}
+    assert set(told.load.streamed) == {True, False}
+    assert [(step.name, step.planned_users) for step in told.run.steps] == [("users=4", 4)]
+    assert told.load.prompt_chars.nunique() > 10
+
+    # Each pair asked both arms, with prompts of one length, now this one first, now that one.
+    whole = told.probes.groupby("pair").filter(lambda each: len(each) == 2)
+    assert len(whole) >= len(told.probes) - 1
+    for _, both in whole.groupby("pair"):
+        assert set(both.arm) == {"direct", "proxied"}
+        assert both.prompt_chars.nunique() == both.streamed.nunique() == 1
+    assert set(whole.groupby("pair").arm.first()) == {"direct", "proxied"}
+
+    # Times are exact, where Locust's own are rounded.
+    streamed = told.load[told.load.streamed & (told.load.error.isna())]
+    assert (streamed.ttft_ms >= 60).all()
+    assert (streamed.ttft_ms <= streamed.e2e_ms).all()
+    assert told.probes[(told.probes.arm == "direct") & told.probes.streamed].ttft_ms.min() < 60
+
+    # Locust counts requests as requests, and the other figures beside them.
+    assert told.aggregated == len(told.records)
+    assert told.stats["proxied", "TTFT"]["Min Response Time"] >= 60
+    for name in ("inter-token", "tokens/s (a rate, not ms)", "probe TTFT"):
+        assert told.stats["proxied", name]["Request Count"] > 0
+    assert "TTFT" in (tmp_path / "load.html").read_text()
+
+
+def test_a_schedule_does_not_wait_for_a_slow_proxy(pair: Pair, tmp_path: Path) -> None:
+    pair.gateway.lie, pair.gateway.delay_ms = "delay", 1000.0
+    told = load(pair, tmp_path, "-t", "4s", "--rate", "20", "--arrivals", "constant")
+    assert told.run.arrivals == "constant"
+    (step,) = told.run.steps
+    assert (step.name, step.planned_rate) == ("rate=20", 20.0)
+    # A closed loop of as few users would have asked twice.
+    intended = told.load[told.load.step == step.name].intended.sort_values()
+    assert len(intended) >= 40
+    assert intended.diff().median() == pytest.approx(0.05, abs=0.002)
+    assert (told.load.started >= told.load.intended).all()
+    # What was in flight at the end had time to end.
+    assert told.load.error.isna().all()
+
+
+def test_errors_are_counted_by_kind_and_never_as_0_ms(pair: Pair, tmp_path: Path) -> None:
+    pair.gateway.lie = "cut"
+    told = load(pair, tmp_path, "-t", "2s")
+    assert told.code != 0
+    proxied, direct = (told.records[told.records.arm == arm] for arm in ("proxied", "direct"))
+    assert set(proxied.error) == {"broken off"}
+    assert direct.error.isna().all()
+    assert (told.records.e2e_ms > 0).all()
+    for (arm, name), figures in told.stats.items():
+        if "chat" in name:
+            assert figures["Failure Count"] == (figures["Request Count"] if arm == "proxied" else 0)
+    assert re.search(r"failed: \d+ broken off", told.output)
+
+
+def test_a_sweep_from_two_processes_keeps_the_records_of_both(pair: Pair, tmp_path: Path) -> None:
+    sweep = ["--shape", "sweep-rate", "--arrivals", "constant", "--stages", "10,40", "--stage-seconds", "2"]
+    told = load(pair, tmp_path, *sweep, "--processes", "2")
+    assert [step.name for step in told.run.steps] == ["rate=10", "rate=40"]
+    assert told.run.shape == "sweep-rate"
+    assert sorted(told.run.workers) == ["worker-0", "worker-1"]
+    assert told.aggregated == len(told.records)
+    # Both send half of the rate each; the schedule shows it however slow the machine is.
+    for (step, worker), sent in told.load[told.load.step.notna()].groupby(["step", "worker"]):
+        rate = next(each.planned_rate for each in told.run.steps if each.name == step)
+        assert rate is not None
+        if len(sent) > 3:
+            assert sent.intended.sort_values().diff().median() == pytest.approx(2 / rate, rel=0.1), (step, worker)
+    assert set(told.load[told.load.step == "rate=40"].worker) == {"worker-0", "worker-1"}
+    assert set(told.probes.worker.value_counts().index) <= set(told.run.workers)
+
+
+def test_a_generator_that_cannot_keep_up_says_that_the_run_is_void(pair: Pair, tmp_path: Path) -> None:
+    told = load(pair, tmp_path, "-t", "6s", "--rate", "5000", "-s", "1")
+    assert {"cpu", "loop lag", "schedule lag", "backlog"} & {void.kind for void in told.run.voids}
+    assert "VOID" in told.output
+
+
+def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
+    killed = subprocess.Popen(command(pair, tmp_path, "-t", "60s"), cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not list(tmp_path.glob("load-*/records-local.csv")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    kept = run_folder(tmp_path)
+    assert read_run(kept).ended is None
+    assert len(read_records(kept)) > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--stages", "1,x", "--shape", "sweep-rate"], "--stages 1,x"),
+        (["--lengths", "/no/such/file.csv"], "/no/such/file.csv"),
+        (["--rate", "-1"], "--rate -1"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
+    where = ["--proxied", "http://127.0.0.1:9", "--reports", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", "bench/", "--headless", *where, *arguments],
+        cwd=ROOT,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:
+    told = load(pair, tmp_path, "-t", "2s", "--api-key", "hush-hush", "DirectStreamed", "Probe")
+    assert set(told.load.arm) == {"direct"}
+    assert list(told.records.columns) == COLUMNS
+    written = json.loads((run_folder(tmp_path) / "run.json").read_text())
+    assert "hush-hush" not in json.dumps(written)
+    assert written["fingerprint"]["mix"]["users"] == ["DirectStreamed", "Probe"]
+    assert written["machine"]["cores"] == os.cpu_count()
+    assert written["ended"] > written["started"]
