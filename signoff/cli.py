@@ -9,27 +9,34 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from signoff import calibration, report, story
-from signoff.cluster.embedded import command
+from signoff import report, story
 from signoff.cluster.embedded.binaries import find_binaries
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
-from signoff.load import distributed
 from signoff.manifests import StoryManifests
-from signoff.parity import command as parity
 from signoff.paths import MANIFESTS, cache_dir
 from signoff.waiting import WaitFailed
+
+ELSEWHERE = {
+    "parity": "signoff.parity.command",
+    "calibrate": "signoff.calibration",
+    "load": "signoff.load.distributed",
+    "cluster": "signoff.cluster.embedded.command",
+}
+"""The commands that have a module of their own; all of them take seconds to import, so only the one asked for is."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
-    options = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    options = _parser(argv[0] if argv else "").parse_args(argv)
     try:
         return int(options.run(options))
     except (SignoffError, WaitFailed) as error:
@@ -107,7 +114,7 @@ def _forget(kind: str, **data: Any) -> None:
     """Serving judges nothing, so it keeps no evidence."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="signoff",
         description="Is this LLM gateway, on this cluster, faithful, fast and safe enough to sign off?",
@@ -131,10 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     drawing = commands.add_parser("report", help="draw a run's report again", description=draw_report.__doc__)
     drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
     drawing.set_defaults(run=draw_report)
-    parity.add_to(commands)
-    calibration.add_to(commands)
-    distributed.add_to(commands)
-    command.add_to(commands)
+    if asked not in commands.choices:
+        for module in [ELSEWHERE[asked]] if asked in ELSEWHERE else ELSEWHERE.values():
+            import_module(module).add_to(commands)
     return parser
 
 

@@ -7,13 +7,13 @@ stationary data, 1992), with blocks of n^(1/3) rounds (Hall, Horowitz and Jing, 
 with dependent data, Biometrika 82, 1995), percentile intervals.
 """
 
+import csv
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Arm, Timing
@@ -72,7 +72,10 @@ class Samples:
 
     def to_csv(self, path: Path) -> None:
         """Write each request as a line."""
-        pd.DataFrame([asdict(timing) for timing in self.timings]).to_csv(path, index=False)
+        with path.open("w", newline="") as file:
+            lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
+            lines.writeheader()
+            lines.writerows(asdict(timing) for timing in self.timings)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
-import openai
 
 from signoff.parity.exchange import Exchange
 
@@ -31,6 +30,8 @@ class Consumer:
     """One client for any number of replays. Not for several threads at once."""
 
     def __init__(self) -> None:
+        import openai  # takes a second, which only those who consume should wait for
+
         self._exchange: Exchange | None = None
         http = httpx.Client(transport=httpx.MockTransport(self._answer), trust_env=False)
         self._client = openai.OpenAI(api_key="none", base_url="http://replay/v1", http_client=http, max_retries=0)
