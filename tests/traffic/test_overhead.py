@@ -210,7 +210,8 @@ def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
     pair.backend.token_delay_ms = 5.0
     with OpenAIClient(pair.direct) as client:
         answer = client.chat("hi", stream=True, max_tokens=8, stream_options={"include_usage": True})
-    assert answer.itl_ms == pytest.approx(5, abs=2)
+    assert answer.itl_ms is not None
+    assert answer.itl_ms >= 4.9
     assert answer.ttft_ms is not None
     assert answer.ttft_ms < answer.e2e_ms - 30
 
@@ -280,7 +281,7 @@ def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
     assert found.backend_ms == pytest.approx(20, abs=1)
     assert found.direct_ms > 20
     assert found.hop_ms is not None
-    assert found.difference_ms == pytest.approx(30, abs=15)
+    assert found.difference_ms > 25
     assert found.header_ms == pytest.approx(12.5)
 
 
