@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from signoff.traffic.blocks import Block
-from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Arm, Timing
+from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
 from signoff.verdicts import Verdict
 
 Numbers = npt.NDArray[np.float64]
@@ -63,6 +63,15 @@ class Samples:
             itl_ms=table([[each.itl_ms for each in row] for row in rows]),
             streamed=np.array([row[0].streamed for row in rows], dtype=bool),
         )
+
+    def is_warm(self) -> bool:
+        """Whether the last two windows of the warm-up agreed; also when there was none."""
+        cold: dict[int, Round] = {}
+        for timing in self.timings:
+            if timing.round < 0:
+                cold.setdefault(timing.round, []).append(timing)
+        last = list(cold.values())[-2 * WINDOW_ROUNDS :]
+        return not last or is_stable(last[:WINDOW_ROUNDS], last[WINDOW_ROUNDS:])
 
     def generator(self) -> "Generator":
         """How busy the generator itself was while it timed."""
@@ -134,6 +143,8 @@ class Overhead:
     proxied_median_ms: float | None = None
     generator_cpu: float | None = None
     generator_waited: float | None = None
+    warm: bool | None = None
+    """Whether the warm-up settled; one that did not makes a run no worse than its intervals and control say."""
 
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
@@ -170,6 +181,7 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
         proxied_median_ms=float(np.median(rounds.ms[:, 1])),
         generator_cpu=generator.cpu,
         generator_waited=generator.waited,
+        warm=samples.is_warm(),
     )
 
 

@@ -139,10 +139,21 @@ def test_failed_requests_are_never_left_out_of_the_verdict() -> None:
     assert judge(Samples(()), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.INCONCLUSIVE
 
 
-def test_the_warm_up_is_not_judged() -> None:
-    cold = tuple(Timing(-1 - number, 0, arm, 0.0, 5000.0) for number in range(50) for arm in ARMS)
+def warming(*round_ms: float) -> tuple[Timing, ...]:
+    """A warm-up of windows in which a request takes so long."""
+    return tuple(
+        Timing(number, 0, arm, 0.0, ms, streamed=number % 2 == 1)
+        for window, ms in enumerate(round_ms, start=-len(round_ms))
+        for number in range(window * paired.WINDOW_ROUNDS, (window + 1) * paired.WINDOW_ROUNDS)
+        for arm in ARMS
+    )
+
+
+@pytest.mark.parametrize(("windows", "warm"), [((500.0, 30.0, 31.0), True), ((30.0, 500.0), False)])
+def test_the_warm_up_is_not_judged_and_one_that_never_settled_is_said(windows: tuple[float, ...], warm: bool) -> None:
     timed = samples(100, 10)
-    assert judge(Samples(cold + timed.timings), limit_ms=LIMIT_MS, seed=1) == judge(timed, limit_ms=LIMIT_MS, seed=1)
+    result = judge(Samples(warming(*windows) + timed.timings), limit_ms=LIMIT_MS, seed=1)
+    assert result == replace(judge(timed, limit_ms=LIMIT_MS, seed=1), warm=warm)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
