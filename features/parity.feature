@@ -15,8 +15,8 @@ Feature: Answer in the form that vLLM answers in
       | chat.stop               | streamed |
       | chat.max-tokens         | plain    |
       | chat.logit-bias         | plain    |
-      | chat.unicode            | plain    |
-      | chat.line-separators    | streamed |
+      | chat.content-parts      | plain    |
+      | chat.n                  | plain    |
       | chat.no-usage           | streamed |
       | completions.text        | plain    |
       | completions.stop        | plain    |
