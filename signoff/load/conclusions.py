@@ -1,0 +1,118 @@
+"""What is concluded from a load as a whole: the sentence, the verdict on NFR66, the knee, and the trends of a soak."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from signoff import story
+from signoff.load import analysis, knee, soak
+from signoff.load.analysis import Loaded, StepResult
+from signoff.load.intervals import Figure
+from signoff.load.knee import Knee
+from signoff.load.soak import Trend
+from signoff.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """A load, judged."""
+
+    loaded: Loaded
+    steps: list[StepResult]
+    knee: Knee
+    trends: list[Trend]
+
+    @property
+    def ordered(self) -> list[StepResult]:
+        """The steps from the lightest to the heaviest."""
+        return sorted(self.steps, key=lambda step: step.load)
+
+    @property
+    def lightest(self) -> StepResult:
+        """The step that asked least."""
+        return self.ordered[0]
+
+    @cached_property
+    def nfr66(self) -> tuple[Verdict, str]:
+        """The verdict on NFR66 with the load at which it holds.
+
+        Passed: the overhead is below the limit at the lightest load, and at each up to the one that is named. Failed or
+        inconclusive: it is not, or could not be judged, at the lightest.
+        """
+        limit = f"{story.OVERHEAD_LIMIT_MS:g} ms"
+        held: StepResult | None = None
+        for step in self.ordered:
+            if step.verdict is Verdict.PASSED:
+                held = step
+                continue
+            if held is None:
+                return step.verdict, f"NFR66 (overhead below {limit}) {step.verdict.value} at {step.at()}: {step.reason}"
+            return Verdict.PASSED, (
+                f"NFR66 (overhead below {limit}) holds up to {held.at()}; "
+                f"{step.verdict.value} at {step.at()}: {step.reason}"
+            )
+        assert held is not None
+        return Verdict.PASSED, f"NFR66 (overhead below {limit}) holds at all loads that were asked, up to {held.at()}"
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence."""
+        parts = ["; ".join(self._overheads())]
+        parts[0] += f"{', and ' if parts[0] else 'LiteLLM '}{self.knee.text}"
+        first = self.lightest.overhead
+        parts += [f"{name} {figure.value:+.1f} ms" for name, figure in
+                  (("TTFT", first.ttft), ("inter-token", first.itl)) if figure]  # fmt: skip
+        if growth := self.memory:
+            parts.append(growth_words(growth))
+        return "; ".join(parts) + "."
+
+    def _overheads(self) -> Iterator[str]:
+        first, last = self.lightest, self.knee.last
+        if first.overhead.e2e is None:
+            return
+        text = f"LiteLLM adds {with_interval(first.overhead.e2e)} at {first.at()}"
+        if last and last is not first and last.overhead.e2e:
+            text += f", {with_interval(last.overhead.e2e)} at {last.at()}"
+        yield text
+
+    @property
+    def memory(self) -> Figure | None:
+        """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest."""
+        slopes = [trend.slope for trend in self.trends if trend.verdict and trend.slope]
+        return max(slopes, key=lambda each: each.high or each.value, default=None)
+
+    @property
+    def void(self) -> str:
+        """Why the load generator was the limit; empty where it was not."""
+        voids = self.loaded.run.voids
+        if not voids:
+            return ""
+        steps = [step.at() for step in self.ordered if step.voids]
+        return f"{voids[0].reason} ({len(voids)} marks, at {', '.join(steps) or 'no step'})"
+
+
+def growth_words(growth: Figure) -> str:
+    """Memory's growth as its upper bound: that there is no leak cannot be shown."""
+    if growth.high is None:
+        return f"memory changes by {growth.value:.2g} MiB per hour"
+    return f"memory grows by less than {growth.high:.2g} MiB per hour"
+
+
+def with_interval(figure: Figure, unit: str = "ms", decimals: int = 1) -> str:
+    """A figure in words, with its interval if it has one."""
+    text = f"{figure.value:.{decimals}f} {unit}"
+    if figure.low is None:
+        return text
+    return f"{text} (95 % interval {figure.low:.{decimals}f} to {figure.high:.{decimals}f})"
+
+
+def conclude(folder: Path, memory_limit: float = soak.MEMORY_LIMIT_MIB_PER_HOUR) -> Conclusions:
+    """Read a run and judge it.
+
+    Raises:
+        SignoffError: there is no run, it is damaged, or holds no request in any of its steps.
+    """
+    loaded = analysis.load(folder)
+    steps = knee.with_states(analysis.steps_of(loaded))
+    return Conclusions(loaded, steps, knee.find(steps), soak.trends(loaded, memory_limit))

@@ -1,0 +1,135 @@
+"""Whether something grows over hours: the slope of a series with an interval that allows for its autocorrelation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from signoff import story
+from signoff.load.analysis import NOT_ITS_DOING, Loaded
+from signoff.load.intervals import Figure, Numbers
+from signoff.verdicts import Verdict
+
+WARM_UP = 0.1
+"""Share of the run, from its beginning, that is left out, but at most `MOST_WARM_UP_SECONDS`: caches and pools fill."""
+MOST_WARM_UP_SECONDS = 600.0
+MEMORY_LIMIT_MIB_PER_HOUR = 4.0
+FEWEST_POINTS = 30
+_MOST_BINS = 720
+_FINEST_BIN_SECONDS = 5.0
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly.
+
+    `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "".
+    """
+
+    name: str
+    unit: str
+    moments: Numbers
+    values: Numbers
+    slope: Figure | None
+    verdict: Verdict | None = None
+    reason: str = ""
+
+
+def slope(moments: Numbers, values: Numbers) -> Figure | None:
+    """The least-squares slope of equally spaced values per hour; `moments` in seconds.
+
+    Heteroskedasticity and autocorrelation robust: W. K. Newey and K. D. West, Econometrica 55 (1987) 703-708, with
+    Bartlett's kernel; its bandwidth 1.3 n^(1/2) and fixed-b critical values as E. Lazarus, D. J. Lewis, J. H. Stock and
+    M. W. Watson advise ("HAR Inference: Recommendations for Practice", JBES 36 (2018) 541-559), since the usual short
+    bandwidth with normal values makes intervals of memory's slow waves too narrow. The critical value is the 97.5 %
+    polynomial of N. M. Kiefer and T. J. Vogelsang, Econometric Theory 21 (2005) 1130-1164, table 1.
+    """
+    count = len(values)
+    if count < FEWEST_POINTS:
+        return None
+    time = (moments - moments.mean()) / _HOUR
+    spread = float(time @ time)
+    steepness = float(time @ values) / spread
+    scores = time * (values - values.mean() - steepness * time)
+    bandwidth = min(count, int(np.ceil(1.3 * np.sqrt(count))))
+    variance = float(scores @ scores)
+    for lag in range(1, bandwidth):
+        variance += 2 * (1 - lag / bandwidth) * float(scores[lag:] @ scores[:-lag])
+    error = np.sqrt(max(variance, 0.0) * count / (count - 2)) / spread
+    b = bandwidth / count
+    reach = (1.9600 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3) * error
+    return Figure(steepness, steepness - reach, steepness + reach)
+
+
+def trends(loaded: Loaded, memory_limit: float = MEMORY_LIMIT_MIB_PER_HOUR) -> list[Trend]:
+    """Memory of each of LiteLLM's pods, latency and error rate over a steady load; empty for any other shape."""
+    run = loaded.run
+    if run.shape != "steady" or not len(run.steps):
+        return []
+    began, ended = min(step.started for step in run.steps), loaded.ended
+    start = began + min(WARM_UP * (ended - began), MOST_WARM_UP_SECONDS)
+    return [*_memory(loaded, start, ended, memory_limit), *_of_requests(loaded, start, ended)]
+
+
+def _edges(start: float, ended: float) -> Numbers:
+    bins = int(min(_MOST_BINS, (ended - start) // _FINEST_BIN_SECONDS))
+    return np.linspace(start, ended, max(1, bins) + 1)
+
+
+def _binned(moments: Numbers, values: Numbers, edges: Numbers) -> tuple[Numbers, Numbers]:
+    """The mean of the values in each bin that has any; moments are the bins' middles."""
+    place = np.searchsorted(edges, moments, side="right") - 1
+    inside = (place >= 0) & (place < len(edges) - 1) & ~np.isnan(values)
+    counts = np.bincount(place[inside], minlength=len(edges) - 1)
+    sums = np.bincount(place[inside], values[inside], minlength=len(edges) - 1)
+    seen = counts > 0
+    return ((edges[:-1] + edges[1:]) / 2)[seen], sums[seen] / counts[seen]
+
+
+def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterator[Trend]:
+    samples = loaded.samples
+    of_gateway = samples[samples["pod"].str.startswith(story.GATEWAY) & samples["rss_mib"].notna()]
+    for pod, own in of_gateway.groupby("pod", sort=True):
+        moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
+        steepness = slope(moments, values)
+        verdict, reason = _judge_memory(steepness, _restarts(own), limit)
+        yield Trend(f"memory of {pod}", "MiB", moments, values, steepness, verdict, reason)
+
+
+def _restarts(own: pd.DataFrame) -> int:
+    """How often the container began anew; told by its count, or by a processor time that fell."""
+    counted = own["restarts"].dropna()
+    told = int(counted.iloc[-1] - counted.iloc[0]) if len(counted) else 0
+    fell = int((own["cpu_seconds"].dropna().diff() < 0).sum())
+    return max(told, fell)
+
+
+def _judge_memory(steepness: Figure | None, restarts: int, limit: float) -> tuple[Verdict, str]:
+    if restarts:
+        times = "once" if restarts == 1 else f"{restarts} times"
+        return Verdict.INCONCLUSIVE, f"the container restarted {times}, so that its memory began anew"
+    if steepness is None or steepness.low is None or steepness.high is None:
+        return Verdict.INCONCLUSIVE, f"fewer than {FEWEST_POINTS} points in time"
+    if steepness.high < limit:
+        return Verdict.PASSED, f"the slope's upper bound, {steepness.high:.2g} MiB per hour, is below {limit:g}"
+    if steepness.low > limit:
+        return Verdict.FAILED, f"the slope's lower bound, {steepness.low:.2g} MiB per hour, is above {limit:g}"
+    return Verdict.INCONCLUSIVE, (
+        f"the slope's interval, {steepness.low:.2g} to {steepness.high:.2g} MiB per hour, includes {limit:g}: "
+        "a longer soak narrows it"
+    )
+
+
+def _of_requests(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
+    records = loaded.records
+    own = records[(records["role"] == "load") & (records["arm"] == "proxied") & ~records["error"].isin(NOT_ITS_DOING)]
+    edges = _edges(start, ended)
+    intended = own["intended"].to_numpy()
+    failed = (own["error"] != "").to_numpy()
+    waited = (own["started"].to_numpy() - intended) * 1000 + own["e2e_ms"].to_numpy()
+    moments, values = _binned(intended, np.where(failed, np.nan, waited), edges)
+    yield Trend("mean latency", "ms", moments, values, slope(moments, values))
+    moments, values = _binned(intended, failed * 100.0, edges)
+    yield Trend("error rate", "%", moments, values, slope(moments, values))
