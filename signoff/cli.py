@@ -20,6 +20,7 @@ from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
+from signoff.load import command as load_report
 from signoff.load import distributed
 from signoff.manifests import StoryManifests
 from signoff.parity import command as parity
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     drawing.set_defaults(run=draw_report)
     parity.add_to(commands)
     distributed.add_to(commands)
+    load_report.add_to(commands)
     command.add_to(commands)
     return parser
 

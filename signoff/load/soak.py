@@ -40,11 +40,12 @@ class Trend:
 def slope(moments: Numbers, values: Numbers) -> Figure | None:
     """The least-squares slope of equally spaced values per hour; `moments` in seconds.
 
-    Heteroskedasticity and autocorrelation robust: W. K. Newey and K. D. West, Econometrica 55 (1987) 703-708, with
-    Bartlett's kernel; its bandwidth 1.3 n^(1/2) and fixed-b critical values as E. Lazarus, D. J. Lewis, J. H. Stock and
-    M. W. Watson advise ("HAR Inference: Recommendations for Practice", JBES 36 (2018) 541-559), since the usual short
-    bandwidth with normal values makes intervals of memory's slow waves too narrow. The critical value is the 97.5 %
-    polynomial of N. M. Kiefer and T. J. Vogelsang, Econometric Theory 21 (2005) 1130-1164, table 1.
+    Its interval is robust to autocorrelation: W. K. Newey and K. D. West, Econometrica 55 (1987) 703-708, with Bartlett's
+    kernel, after prewhitening with the residuals' first autocorrelation (D. W. K. Andrews and J. C. Monahan, Econometrica
+    60 (1992) 953-966; its bias beside a trend is taken out, M. G. Kendall, Biometrika 41 (1954) 403-404). Bandwidth
+    1.3 n^(1/2) and fixed-b critical values: E. Lazarus, D. J. Lewis, J. H. Stock and M. W. Watson, "HAR Inference:
+    Recommendations for Practice", JBES 36 (2018) 541-559; the values' polynomial is N. M. Kiefer's and T. J.
+    Vogelsang's, Econometric Theory 21 (2005) 1130-1164, table 1.
     """
     count = len(values)
     if count < FEWEST_POINTS:
@@ -52,15 +53,26 @@ def slope(moments: Numbers, values: Numbers) -> Figure | None:
     time = (moments - moments.mean()) / _HOUR
     spread = float(time @ time)
     steepness = float(time @ values) / spread
-    scores = time * (values - values.mean() - steepness * time)
-    bandwidth = min(count, int(np.ceil(1.3 * np.sqrt(count))))
+    residuals = values - values.mean() - steepness * time
+    carry = _carried_over(residuals)
+    scores = time[1:] * (residuals[1:] - carry * residuals[:-1])
+    bandwidth = int(np.ceil(1.3 * np.sqrt(count)))
     variance = float(scores @ scores)
     for lag in range(1, bandwidth):
         variance += 2 * (1 - lag / bandwidth) * float(scores[lag:] @ scores[:-lag])
-    error = np.sqrt(max(variance, 0.0) * count / (count - 2)) / spread
+    error = float(np.sqrt(max(variance, 0.0) * count / (count - 2))) / spread / (1 - carry)
     b = bandwidth / count
     reach = (1.9600 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3) * error
     return Figure(steepness, steepness - reach, steepness + reach)
+
+
+def _carried_over(residuals: Numbers) -> float:
+    """The first autocorrelation, without its bias and within the bounds that Andrews and Monahan set."""
+    whole = float(residuals @ residuals)
+    if whole == 0:
+        return 0.0
+    found = float(residuals[1:] @ residuals[:-1]) / whole
+    return min(0.97, max(0.0, found + (2 + 4 * found) / len(residuals)))
 
 
 def trends(loaded: Loaded, memory_limit: float = MEMORY_LIMIT_MIB_PER_HOUR) -> list[Trend]:
