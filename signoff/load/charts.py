@@ -28,10 +28,9 @@ class Axis:
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
     def labels(self, room: float) -> list[tuple[float, str]]:
-        """At most `room` ticks with their texts."""
+        """The given ticks, or at most `room` that are found, with their texts."""
         if self.ticks is not None:
-            every = max(1, ceil(len(self.ticks) / max(1, room)))
-            return [tick for at, tick in enumerate(self.ticks) if at % every == 0]
+            return list(self.ticks)
         return [(value, f"{value:g}") for value in self._found(room)]
 
     def _found(self, room: float) -> list[float]:
@@ -82,12 +81,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line, with a short text at its top."""
+    """A vertical line, with a short text above it, or beside it inside the chart; left out where there is no room."""
 
     x: float
     text: str
     style: str = "mark"
     title: str = ""
+    inside: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,14 @@ class _Drawing:
             y = self.y(value)
             yield f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
             yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
+        free = 0.0
         for value, text in chart.x.labels((self.right - _LEFT) / _PIXELS_PER_LABEL["x"]):
-            x = self.x(value)
+            x, half = self.x(value), len(text) * _LETTER / 2
             anchor = "end" if x > self.right - 14 else "middle"
             yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{self.bottom}" y2="{self.bottom + 4}"/>'
+            if x - half < free:
+                continue
+            free = x + half + _LETTER
             yield f'<text x="{x:.1f}" y="{self.bottom + 16}" text-anchor="{anchor}">{escape(text)}</text>'
         yield f'<line class="axis" x1="{_LEFT}" x2="{self.right}" y1="{self.bottom}" y2="{self.bottom}"/>'
         middle = (_LEFT + self.right) / 2
@@ -187,18 +191,22 @@ class _Drawing:
         yield f'<text x="4" y="11">{escape(chart.y.label)}</text>'
 
     def _marks(self) -> Iterator[str]:
-        taken = _LEFT + len(self.chart.y.label) * _LETTER
+        above, inside = _LEFT + len(self.chart.y.label) * _LETTER, 0.0
         for mark in sorted(self.chart.marks, key=lambda each: each.x):
-            x = self.x(mark.x)
+            x, length = self.x(mark.x), len(mark.text) * _LETTER
             yield (
                 f'<line class="{mark.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{self.bottom}">'
                 f"<title>{escape(mark.title or mark.text)}</title></line>"
             )
-            half = len(mark.text) * _LETTER / 2
-            anchor, begins = ("middle", x - half) if x + half < self.width else ("end", x - 2 * half)
-            if mark.text and begins > taken:
+            if mark.inside:
+                if x + 4 > inside and x + length < self.right:
+                    yield f'<text class="{mark.style}" x="{x + 4:.1f}" y="{_TOP + 10}">{escape(mark.text)}</text>'
+                    inside = x + 4 + length + _LETTER
+                continue
+            anchor, begins = ("middle", x - length / 2) if x + length / 2 < self.width else ("end", x - length)
+            if mark.text and begins > above:
                 yield f'<text class="{mark.style}" x="{x:.1f}" y="11" text-anchor="{anchor}">{escape(mark.text)}</text>'
-                taken = begins + 2 * half + _LETTER
+                above = begins + length + _LETTER
 
     def _line(self, line: Line) -> Iterator[str]:
         places = [(self.x(x), self.y(y)) if isfinite(y) else None for x, y in zip(line.xs, line.ys, strict=True)]

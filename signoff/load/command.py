@@ -63,7 +63,7 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
         if trend.verdict:
             yield f"{trend.name} {trend.verdict.value}: {trend.reason}"
     if found.void:
-        yield f"VOID: the load generator was the limit: {found.void}"
+        yield f"VOID {found.void}: the generator was the limit there, and nothing is judged"
     if found.loaded.run.ended is None:
         yield "the run did not end by itself: this is its report up to then"
     yield ""

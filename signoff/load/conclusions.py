@@ -84,12 +84,13 @@ class Conclusions:
 
     @property
     def void(self) -> str:
-        """Why the load generator was the limit; empty where it was not."""
+        """Where and why the load generator was the limit; empty where it was not."""
         voids = self.loaded.run.voids
         if not voids:
             return ""
-        steps = [step.at() for step in self.ordered if step.voids]
-        return f"{voids[0].reason} ({len(voids)} marks, at {', '.join(steps) or 'no step'})"
+        steps = ", ".join(step.at() for step in self.ordered if step.voids)
+        more = f", and {len(voids) - 1} marks more" if len(voids) > 1 else ""
+        return f"at {steps or 'no step'}: {voids[0].reason}{more}"
 
 
 def growth_words(growth: Figure) -> str:

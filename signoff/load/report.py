@@ -7,6 +7,7 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
 import signoff.report
 from signoff import story
@@ -33,7 +34,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "interval": _interval, "percent": _percent, "utc": _utc}
+    environment.filters |= {"number": _number, "interval": _interval_cell, "percent": _percent, "utc": _utc}
     page = environment.get_template("report.html.j2").render(
         found=found,
         run=found.loaded.run,
@@ -143,9 +144,8 @@ def timeline(found: Conclusions) -> Iterator[Chart]:
     x = Axis(f"{name} since the start", 0.0, (edges[-1] - began) / unit)
     middles = list(((edges[:-1] + edges[1:]) / 2 - began) / unit)
     spans = _void_spans(found, unit)
-    marks = [
-        *(Mark((step.started - began) / unit, step.name, "step") for step in run.steps if len(run.steps) > 1),
-    ]
+    several = run.steps if len(run.steps) > 1 else []
+    marks = [Mark((step.started - began) / unit, step.name, "step", inside=True) for step in several]
     numbered = [
         Mark((event["at"] - began) / unit, str(event["number"]), "event", f"{event['pod']}: {event['event']}")
         for event in events(found)
@@ -160,15 +160,18 @@ def timeline(found: Conclusions) -> Iterator[Chart]:
         )  # fmt: skip
 
     latency = _latency_lines(found, edges, middles)
-    values = [y for line in latency for y in line.ys if np.isfinite(y)]
-    log = bool(values) and max(values) > 20 * max(1e-9, min(values))
+    values = [y for line in latency for y in line.ys if np.isfinite(y) and y > 0]
+    log = bool(values) and max(values) > 20 * min(values)
     yield chart("Latency over time", "ms until the whole answer", latency, log=log, first=True)
-    failures = _failures(found, edges, unit)
-    bars_name = "failed" if failures else ""
-    yield chart("Requests over time", "per second", _rates(found, edges, middles), bars=failures, bars_name=bars_name)
-    for column, title, label in (("rss_mib", "Memory over time", "MiB"), ("cores", "Processor over time", "cores")):
-        if lines := _pod_lines(found, column, edges, middles):
-            yield chart(title, label, lines)
+    yield chart("Requests over time", "per second", _rates(found, edges, middles))
+    if failures := _failures(found, edges, unit):
+        yield chart("Failed requests over time", "per second", [], bars=failures, bars_name="failed")
+    for column, what, label in (("rss_mib", "Memory", "MiB"), ("cores", "Processor", "cores")):
+        of_gateway, of_others = _pod_lines(found, column, edges, unit)
+        if of_gateway:
+            yield chart(f"{what} of LiteLLM", label, of_gateway)
+        if of_others:
+            yield chart(f"{what} of vLLM and the generator", label, of_others)
 
 
 def _time_unit(seconds: float) -> tuple[float, str]:
@@ -192,7 +195,7 @@ def _latency_lines(found: Conclusions, edges: Numbers, middles: Sequence[float])
     direct = answered[(answered["role"] == "probe") & (answered["arm"] == "direct")]
     waits = (of_load["started"] - of_load["intended"]) * 1000 + of_load["e2e_ms"]
     lines = [
-        ("load through LiteLLM, p95", "ttft", of_load, waits, 0.95),
+        ("load through LiteLLM, p95", "tail", of_load, waits, 0.95),
         ("load through LiteLLM, median", "proxied", of_load, waits, 0.5),
         ("probe of vLLM, median", "direct", direct, direct["e2e_ms"], 0.5),
     ]
@@ -239,27 +242,31 @@ def _failures(found: Conclusions, edges: Numbers, unit: float) -> list[tuple[flo
     return bars
 
 
-def _pod_lines(found: Conclusions, column: str, edges: Numbers, middles: Sequence[float]) -> list[Line]:
-    samples = found.loaded.samples
-    lines = []
-    others = iter(("other", "ttft", "soft1", "soft2"))
-    for pod, own in samples.groupby("pod", sort=True):
-        style = _style(str(pod)) or next(others, "other")
+def _pod_lines(found: Conclusions, column: str, edges: Numbers, unit: float) -> tuple[list[Line], list[Line]]:
+    """Those of LiteLLM's pods, and the others: vLLM holds so much that LiteLLM's changes would not show beside it."""
+    lines: tuple[list[Line], list[Line]] = [], []
+    for pod, own in found.loaded.samples.groupby("pod", sort=True):
+        name = str(pod)
         if column == "cores":
+            own = own[own["cpu_seconds"].notna()]
             own = own.assign(cores=own["cpu_seconds"].diff() / own["at"].diff())
             own.loc[own["cores"] < 0, "cores"] = np.nan
         seen = own.dropna(subset=[column])
-        if len(seen):
-            lines.append(
-                Line(str(pod), style, middles, _over_time(seen["at"].to_numpy(), seen[column].to_numpy(), edges, 0.5))
-            )
+        if not len(seen):
+            continue
+        # No more bins than samples, so that a line without gaps is one.
+        places = np.linspace(edges[0], edges[-1], max(2, min(len(edges), len(seen) // 2 + 1)))
+        middles = list(((places[:-1] + places[1:]) / 2 - edges[0]) / unit)
+        values = _over_time(seen["at"].to_numpy(), seen[column].to_numpy(), places, 0.5)
+        group = lines[0 if name.startswith(story.GATEWAY) else 1]
+        group.append(Line(name, _pod_style(name, len(group)), middles, values))
     return lines
 
 
-def _style(pod: str) -> str:
+def _pod_style(pod: str, number: int) -> str:
     if pod.startswith(story.GATEWAY):
-        return "proxied"
-    return "direct" if pod.startswith(story.BACKEND.partition("-")[0]) else "other"
+        return ("proxied", "soft1", "soft2", "ttft")[number % 4]
+    return "other" if pod.startswith("generator") else "direct"
 
 
 def trend_chart(trend: Trend, began: float) -> Chart:
@@ -300,6 +307,12 @@ def _interval(figure: Figure | None, decimals: int = 1) -> str:
     if figure.low is None or figure.high is None:
         return _number(figure.value, decimals)
     return f"{_number(figure.value, decimals)} ({_number(figure.low, decimals)} to {_number(figure.high, decimals)})"
+
+
+def _interval_cell(figure: Figure | None, decimals: int = 1) -> Markup:
+    """The figure, and its interval in smaller letters on a line of its own."""
+    value, _, ends = _interval(figure, decimals).partition(" ")
+    return Markup("{}<br><i>{}</i>").format(value, ends.strip("()")) if ends else Markup(value)
 
 
 def _percent(figure: Figure) -> str:
