@@ -1,15 +1,13 @@
 """What a load's raw records say: figures for each step and arm, and the overhead of the paired probes.
 
-Durations are milliseconds. What a user of the load waited counts from the intended sending, so that a schedule that fell
-behind shows ("coordinated omission", https://github.com/giltene/wrk2); a probe counts from its sending, in both arms.
+Durations are milliseconds. What a user of the load waited counts from the intended sending, so that a schedule that
+fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a probe counts from its sending.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from signoff import story
@@ -166,7 +164,7 @@ def _read_samples(path: Path) -> pd.DataFrame:
     table = table.reindex(columns=SAMPLE_COLUMNS)
     numbers = [name for name in SAMPLE_COLUMNS if name not in ("pod", "event")]
     table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
-    table["event"] = table["event"].fillna("")
+    table["event"] = table["event"].astype(object).fillna("")
     whole = table.dropna(subset=["at", "pod"])
     return whole.sort_values("at", kind="stable", ignore_index=True)
 
@@ -204,9 +202,7 @@ def _flows(records: pd.DataFrame) -> tuple[Numbers, Numbers]:
     return np.sort(of_load["intended"].to_numpy()), np.sort(moments)
 
 
-def _step(
-    run: Run, step: Step, ended: float, own: pd.DataFrame, arrivals: Numbers, answers: Numbers
-) -> StepResult:
+def _step(run: Run, step: Step, ended: float, own: pd.DataFrame, arrivals: Numbers, answers: Numbers) -> StepResult:
     seconds = max(ended - step.started, 1e-3)
     groups = {
         name: _group(label, own[rows], seconds, run.seed, intended=name == "load")
@@ -242,7 +238,7 @@ def _step(
 
 
 def _with_missing(came: Numbers, planned: float) -> Numbers:
-    """The arrivals, evened up to the plan where far fewer were recorded than chance explains (Poisson, 3 deviations)."""
+    """The arrivals, evened up to the plan where fewer were recorded than chance explains (Poisson, 3 deviations)."""
     missing = planned - came.sum()
     return came + missing / len(came) if missing > 3 * np.sqrt(planned) else came
 
@@ -297,7 +293,14 @@ def _overhead(own: pd.DataFrame, seed: int) -> Overhead:
     arms = {str(arm): rows.set_index(key) for arm, rows in probes.groupby("arm", observed=True)}
     if not {"direct", "proxied"} <= set(arms):
         return Overhead(0, probes.groupby(key, observed=True).ngroups)
-    table = arms["direct"].join(arms["proxied"], how="outer", lsuffix="_direct", rsuffix="_proxied")
+    table = pd.merge(
+        arms["direct"],
+        arms["proxied"],
+        how="outer",
+        left_index=True,
+        right_index=True,
+        suffixes=("_direct", "_proxied"),
+    )
     ended = ~table["error_direct"].isin(NOT_ITS_DOING) & ~table["error_proxied"].isin(NOT_ITS_DOING)
     table = table[ended & table["error_direct"].notna() & table["error_proxied"].notna()]
     whole = table[(table["error_direct"] == "") & (table["error_proxied"] == "")].sort_values("started_direct")
@@ -340,8 +343,8 @@ def _control(arms: dict[str, pd.DataFrame], whole: pd.DataFrame, seed: int) -> F
 def _nfr66(step: StepResult) -> tuple[Verdict, str]:
     """The verdict on the overhead in a step, by the same rule as signoff.overhead's.
 
-    Passed: the upper ends of the median difference and, from 400 pairs on, of the p95 shift lie below the limit; failed:
-    a lower end lies above it; else inconclusive, as is a step that is void, or that has lost too many pairs.
+    Passed: the upper ends of the median difference and, from 400 pairs on, of the p95 shift lie below the limit;
+    failed: a lower end lies above it; else inconclusive, as is a step that is void, or that has lost too many pairs.
     """
     limit, overhead = story.OVERHEAD_LIMIT_MS, step.overhead
     if step.voids:
@@ -355,7 +358,12 @@ def _nfr66(step: StepResult) -> tuple[Verdict, str]:
     if overhead.lost > MOST_PAIRS_LOST * (overhead.pairs + overhead.lost):
         return Verdict.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
     control = overhead.control
-    if control and control.low is not None and control.high is not None and max(-control.low, control.high) > CONTROL_LIMIT_MS:
+    if (
+        control
+        and control.low is not None
+        and control.high is not None
+        and max(-control.low, control.high) > CONTROL_LIMIT_MS
+    ):
         return Verdict.INCONCLUSIVE, f"direct against direct differ by more than {CONTROL_LIMIT_MS:g} ms"
     if unsure := [name for name, figure in judged.items() if figure.high is None or figure.high >= limit]:
         return Verdict.INCONCLUSIVE, f"the interval of {' and '.join(unsure)} includes {limit:g} ms"

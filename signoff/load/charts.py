@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Each is drawn twice, for a wide and for a narrow window, since text in an SVG shrinks with it."""
+"""Charts as inline SVG. Each is drawn twice, for a wide and for a narrow window, as text in an SVG shrinks with it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -149,15 +149,17 @@ class _Drawing:
     def parts(self) -> Iterator[str]:
         chart = self.chart
         for low, high, text in chart.spans:
+            width = max(2.0, self.x(high) - self.x(low))
             yield (
-                f'<rect class="span" x="{self.x(low):.1f}" y="{_TOP}" width="{max(2.0, self.x(high) - self.x(low)):.1f}" '
+                f'<rect class="span" x="{self.x(low):.1f}" y="{_TOP}" width="{width:.1f}" '
                 f'height="{self.bottom - _TOP}"><title>{escape(text)}</title></rect>'
             )
         yield from self._axes()
         for low, high, height, text in chart.bars:
             top = min(self.y(height), self.bottom - 1.5)
+            width = max(1.5, self.x(high) - self.x(low))
             yield (
-                f'<rect class="bar" x="{self.x(low):.1f}" y="{top:.1f}" width="{max(1.5, self.x(high) - self.x(low)):.1f}" '
+                f'<rect class="bar" x="{self.x(low):.1f}" y="{top:.1f}" width="{width:.1f}" '
                 f'height="{self.bottom - top:.1f}"><title>{escape(text)}</title></rect>'
             )
         yield from self._marks()
@@ -215,12 +217,13 @@ class _Drawing:
             yield f'<path class="{line.style}" d="{_path(places)}"{dash}/>'
         for low_high, place in zip(line.ends or (), places, strict=False):
             if low_high and place:
-                low, high = (self.y(end) for end in low_high)
-                yield f'<line class="{line.style}" x1="{place[0]:.1f}" x2="{place[0]:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
+                x, low, high = place[0], *(self.y(end) for end in low_high)
+                yield f'<line class="{line.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
         for at, title in enumerate(line.titles or ()):
             if place := places[at]:
                 style = f"{line.style} hollow" if line.hollow and line.hollow[at] else line.style
-                yield f'<circle class="{style}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3.5"><title>{escape(title)}</title></circle>'
+                circle = f'<circle class="{style}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3.5">'
+                yield f"{circle}<title>{escape(title)}</title></circle>"
 
 
 def _path(places: Sequence[tuple[float, float] | None]) -> str:

@@ -22,7 +22,8 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             f"Draw {report.PAGE} into a load's folder from its raw records, and judge it by the thresholds.\n"
-            "Also of a run that was killed. Exits 0 only if every rule passed, 1 if one failed or could not be judged."
+            "Also of a run that was killed. Exits 0 only if every rule passed and memory did not grow too fast,\n"
+            "1 if a rule failed or could not be judged."
         ),
         epilog=f"{gate.__doc__}\nFigures:\n"
         + "\n".join(f"  {name:22} {text}" for name, text in FIGURES.items())
@@ -30,29 +31,28 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("run_dir", type=Path, metavar="RUN", help="the load's folder, such as reports/load-2026-...")
     parser.add_argument(
-        "--thresholds", type=Path, default=gate.THRESHOLDS, metavar="FILE", help="rules (default: NFR66 and 1 %% errors)"
+        "--thresholds",
+        type=Path,
+        default=gate.THRESHOLDS,
+        metavar="FILE",
+        help="rules (default: NFR66 and 1 %% errors)",
     )
     parser.add_argument("--baseline", type=Path, metavar="RUN", help="a load of the same kind to compare with")
-    parser.add_argument(
-        "--memory-limit",
-        type=float,
-        default=soak.MEMORY_LIMIT_MIB_PER_HOUR,
-        metavar="MIB",
-        help="what a soak's upper bound of memory's growth per hour is judged by (default: %(default)g)",
-    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Draw and judge; returns 1 unless every rule passed."""
     thresholds = gate.read_thresholds(options.thresholds)
-    found = conclude(options.run_dir, options.memory_limit)
-    baseline = conclude(options.baseline, options.memory_limit) if options.baseline else None
+    memory_limit = thresholds.most("memory_mib_per_hour") or soak.MEMORY_LIMIT_MIB_PER_HOUR
+    found = conclude(options.run_dir, memory_limit)
+    baseline = conclude(options.baseline, memory_limit) if options.baseline else None
     rulings = gate.judge(found, thresholds, baseline)
     report.write(found, rulings, options.baseline)
     print("\n".join(lines(found, rulings)))
     print(f"report: {options.run_dir / report.PAGE}")
-    return 0 if all(ruling.verdict is Verdict.PASSED for ruling in rulings) else 1
+    grows = any(trend.verdict is Verdict.FAILED for trend in found.trends)
+    return 0 if not grows and all(ruling.verdict is Verdict.PASSED for ruling in rulings) else 1
 
 
 def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
@@ -77,7 +77,8 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
         p95 = f"{load.e2e['p95'].value:.1f}" if load and load.e2e else "-"
         failed = f"{load.error_rate.value:.1%}" if load else "-"
         yield (
-            f"{step.name:16} {step.offered:10.1f} {step.achieved.value:10.1f} {told:>22} {p95:>12} {failed:>7}  {step.state}"
+            f"{step.name:16} {step.offered:10.1f} {step.achieved.value:10.1f} {told:>22} {p95:>12} {failed:>7}"
+            f"  {step.state}"
         )
     yield ""
     for ruling in sorted(rulings, key=lambda each: each.verdict is Verdict.PASSED)[:_SHOWN]:

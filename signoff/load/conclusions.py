@@ -8,7 +8,7 @@ from pathlib import Path
 from signoff import story
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult
-from signoff.load.intervals import Figure
+from signoff.load.intervals import Figure, rate_figure
 from signoff.load.knee import Knee
 from signoff.load.soak import Trend
 from signoff.verdicts import Verdict
@@ -47,7 +47,10 @@ class Conclusions:
                 held = step
                 continue
             if held is None:
-                return step.verdict, f"NFR66 (overhead below {limit}) {step.verdict.value} at {step.at()}: {step.reason}"
+                return (
+                    step.verdict,
+                    f"NFR66 (overhead below {limit}) {step.verdict.value} at {step.at()}: {step.reason}",
+                )
             return Verdict.PASSED, (
                 f"NFR66 (overhead below {limit}) holds up to {held.at()}; "
                 f"{step.verdict.value} at {step.at()}: {step.reason}"
@@ -81,6 +84,15 @@ class Conclusions:
         """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest."""
         slopes = [trend.slope for trend in self.trends if trend.verdict and trend.slope]
         return max(slopes, key=lambda each: each.high or each.value, default=None)
+
+    @property
+    def error_rate(self) -> Figure | None:
+        """The share of the load's requests that failed, over all steps that LiteLLM kept up with."""
+        records = self.loaded.records
+        kept = [step.name for step in self.steps if step.state == knee.KEPT_UP]
+        mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
+        own = records.loc[mine & ~records["error"].isin(analysis.NOT_ITS_DOING), "error"]
+        return rate_figure((own != "").to_numpy()) if len(own) else None
 
     @property
     def void(self) -> str:

@@ -42,6 +42,7 @@ STEP_FIGURES = {
        (("e2e", "whole answers"), ("ttft", "time to the first token"), ("itl", "inter-token latency"))},
 }  # fmt: skip
 RUN_FIGURES = {
+    "run_error_rate": "the same share over all steps that LiteLLM kept up with",
     "kept_up_with": "the heaviest load that LiteLLM kept up with (requests per second, or in flight)",
     "memory_mib_per_hour": "slope of LiteLLM's memory in a soak",
     "latency_ms_per_hour": "slope of the load's mean latency in a soak",
@@ -77,6 +78,10 @@ class Thresholds:
     limits: Sequence[Limit]
     compares: Sequence[Compare]
     path: Path
+
+    def most(self, figure: str) -> float | None:
+        """The upper limit on this figure, if there is one."""
+        return next((limit.most for limit in self.limits if limit.figure == figure), None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,9 @@ def read_thresholds(path: Path) -> Thresholds:
 def _numbered(told: dict[str, Any], name: str, path: Path) -> "enumerate[Any]":
     rules = told.get(name, [])
     if not isinstance(rules, list):
-        raise SignoffError(f"{name} is not a list of rules", where=str(path), hint=f"write [[{name}]], with two brackets")
+        raise SignoffError(
+            f"{name} is not a list of rules", where=str(path), hint=f"write [[{name}]], with two brackets"
+        )
     return enumerate(rules, 1)
 
 
@@ -142,7 +149,9 @@ def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
             f"{where} names the figure {told.get('figure')!r}", where=str(path), hint=f"one of {', '.join(FIGURES)}"
         )
     if told["figure"] in RUN_FIGURES and "at" in told:
-        raise SignoffError(f"{where}: {told['figure']} is of the whole run, not of a step", where=str(path), hint="leave `at` out")
+        raise SignoffError(
+            f"{where}: {told['figure']} is of the whole run, not of a step", where=str(path), hint="leave `at` out"
+        )
     for name in numbers:
         if name in told and (isinstance(told[name], bool) or not isinstance(told[name], int | float)):
             raise SignoffError(f"{where}: {name} is not a number", where=str(path))
@@ -204,7 +213,9 @@ def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
 
 def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterator[Ruling]:
     text = f"{rule.figure}, worse than the baseline's by at most {rule.worse:g}"
-    before = {step.name if step else "": (step, figure) for step, figure in _figures(baseline, rule.figure, rule.at or "*")}
+    before = {
+        step.name if step else "": (step, figure) for step, figure in _figures(baseline, rule.figure, rule.at or "*")
+    }
     judged = list(_figures(found, rule.figure, rule.at))
     for step, figure in judged:
         name = step.name if step else ""
@@ -243,6 +254,8 @@ def _of_run(found: Conclusions, name: str) -> Figure | None:
         return Figure(last.load, last.load, last.load) if last else Figure(0.0, 0.0, 0.0)
     if name == "memory_mib_per_hour":
         return found.memory
+    if name == "run_error_rate":
+        return found.error_rate
     trend = "mean latency" if name == "latency_ms_per_hour" else "error rate"
     return next((each.slope for each in found.trends if each.name == trend), None)
 

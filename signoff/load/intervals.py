@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import hypot, sqrt
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating[Any]]
 
 DRAWS = 2000
 CONFIDENCE = 0.95
@@ -17,8 +18,8 @@ FEWEST = 20
 
 _Z = 1.959964
 """The standard normal's 97.5 % quantile."""
-_MOST_BLOCKS = 512
-_EDGES = 512
+_MOST_BLOCKS = 200
+_EDGES = 256
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class Figure:
 class BlockBootstrap:
     """Draws a series anew from its blocks; seeded, and the same draws for each statistic of one series.
 
-    The series is cut into about n^(2/3) blocks of neighbours, n^(1/3) long (at most 512, then longer), which are drawn
-    whole and with replacement: E. Carlstein, "The use of subseries values for estimating the variance of a general
-    statistic from a stationary sequence", Annals of Statistics 14 (1986) 1171-1179; the length's order from P. Hall,
-    J. L. Horowitz and B.-Y. Jing, Biometrika 82 (1995) 561-574. The intervals are the draws' own 2.5 % and 97.5 %
+    The series is cut into about n^(2/3) blocks of neighbours, but at most 200, which are drawn whole and with
+    replacement: E. Carlstein, "The use of subseries values for estimating the variance of a general statistic from a
+    stationary sequence", Annals of Statistics 14 (1986) 1171-1179; the length's order from P. Hall, J. L. Horowitz and
+    B.-Y. Jing, Biometrika 82 (1995) 561-574. The intervals are the draws' own 2.5 % and 97.5 %
     quantiles. A draw is the number of times that each block was taken, so that a statistic of all draws at once is a
     product of two matrices, whatever the length of the series.
     """
@@ -67,32 +68,30 @@ class BlockBootstrap:
         self.enough = count >= FEWEST
         blocks = max(1, min(_MOST_BLOCKS, round(count / max(1, round(count ** (1 / 3))))))
         self._block = np.arange(count) * blocks // max(1, count)
-        chance = np.random.default_rng(seed)
-        self._taken = chance.multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS).astype(np.float32)
+        self._taken = _taken(blocks, seed)
 
     def quantiles(self, values: Numbers, probabilities: Sequence[float]) -> Numbers:
         """The quantiles of each draw: an array of `DRAWS` rows and a column for each probability.
 
-        A draw's quantile is one of at most about 1000 of the values, dense in the upper tail: all of them where there
-        are no more.
+        Of a long series, the draws are counted between about 500 of its values, dense in the upper tail, and a quantile
+        is interpolated between two of them.
         """
-        ranks = np.concatenate((np.linspace(0, 1, _EDGES), 1 - np.geomspace(1, 1 / self.count, _EDGES)))
         ordered = np.sort(values)
-        places = np.arange(self.count) if self.count <= 2 * _EDGES else np.unique((ranks * (self.count - 1)).astype(int))
-        edges = np.unique(ordered[places])
+        thinned = self.count > 2 * _EDGES
+        ranks = np.concatenate((np.linspace(0, 1, _EDGES), 1 - np.geomspace(1, 1 / self.count, _EDGES)))
+        edges = np.unique(ordered[(ranks * (self.count - 1)).astype(int)] if thinned else ordered)
         columns, rows = len(edges), self._taken.shape[1]
         cell = self._block * columns + np.searchsorted(edges, values)
         counts = np.bincount(cell, minlength=rows * columns).reshape(rows, columns)
         reached = self._taken @ counts.cumsum(axis=1).astype(np.float32)
-        wanted = np.outer(reached[:, -1], probabilities)
-        found = [(reached < wanted[:, [each]] - 1e-3).sum(axis=1) for each in range(len(probabilities))]
-        return edges[np.stack(found, axis=1)]
+        found = [_where(reached, reached[:, -1] * each, edges, between=thinned) for each in probabilities]
+        return np.stack(found, axis=1)
 
     def ratios(self, above: Numbers, below: Numbers) -> Numbers:
         """Sum of `above` divided by sum of `below` in each draw; NaN where the latter is zero."""
         rows = self._taken.shape[1]
         upper, lower = (self._taken @ np.bincount(self._block, each, minlength=rows) for each in (above, below))
-        return np.divide(upper, lower, out=np.full(DRAWS, np.nan), where=lower != 0)
+        return np.asarray(np.divide(upper, lower, out=np.full(DRAWS, np.nan), where=lower != 0))
 
     def figure(self, value: float, draws: Numbers) -> Figure:
         """The figure with the interval of its draws, if there are observations enough."""
@@ -102,6 +101,23 @@ class BlockBootstrap:
         tail = (1 - CONFIDENCE) / 2
         low, high = np.quantile(draws, [tail, 1 - tail])
         return Figure(float(value), float(low), float(high))
+
+
+@lru_cache(maxsize=256)
+def _taken(blocks: int, seed: int) -> npt.NDArray[np.float32]:
+    chance = np.random.default_rng(seed)
+    return chance.multinomial(blocks, np.full(blocks, 1 / blocks), size=DRAWS).astype(np.float32)
+
+
+def _where(reached: npt.NDArray[np.float32], wanted: Numbers, edges: Numbers, *, between: bool) -> Numbers:
+    """The edge at which each row of cumulated counts reaches what is wanted, or a place before it."""
+    after = (reached < wanted[:, None] - 1e-3).sum(axis=1)
+    if not between:
+        return np.asarray(edges[after])
+    before, row = np.maximum(after - 1, 0), np.arange(len(reached))
+    low, high = reached[row, before], reached[row, after]
+    share = np.divide(wanted - low, high - low, out=np.ones(len(reached)), where=high > low)
+    return np.asarray(edges[before] + np.clip(share, 0, 1) * (edges[after] - edges[before]))
 
 
 def quantile_figures(values: Numbers, probabilities: Sequence[float], seed: int) -> list[Figure]:

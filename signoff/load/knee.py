@@ -1,9 +1,9 @@
 """From which load on the gateway stops keeping up, and whether that is its own doing.
 
 Open loop: a step is kept up with when requests are answered at the rate at which they arrive. If answers fall behind,
-the queue grows as long as the load lasts (R. M. Loynes, "The stability of a queue with non-independent inter-arrival and
-service times", 1962), whatever the latencies in a short step look like. Judged is the share of arrivals that was not
-answered in the same time; it must be above `MOST_SHORTFALL`, and its interval above zero.
+the queue grows as long as the load lasts (R. M. Loynes, "The stability of a queue with non-independent inter-arrival
+and service times", 1962), whatever the latencies in a short step look like. Judged is the share of arrivals that was
+not answered in the same time; it must be above `MOST_SHORTFALL`, and its interval above zero.
 
 Closed loop: the number in flight is fixed, so that nothing falls behind. The knee is the step of the greatest power,
 answers per second over the time that one takes: L. Kleinrock, "Power and deterministic rules of thumb for probabilistic

@@ -1,6 +1,7 @@
-"""The page of a load: what was concluded, drawn; a pure function of the run's folder, the thresholds and the baseline."""
+"""The page of a load: what was concluded, drawn; a pure function of the run's folder, thresholds and baseline."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,9 @@ def timeline(found: Conclusions) -> Iterator[Chart]:
     ]
     extra = {"span": "the generator was the limit"} if spans else {}
 
-    def chart(title: str, label: str, lines: Sequence[Line], *, log: bool = False, first: bool = False, **more: Any) -> Chart:
+    def chart(
+        title: str, label: str, lines: Sequence[Line], *, log: bool = False, first: bool = False, **more: Any
+    ) -> Chart:
         values = [y for line in lines for y in line.ys] + [height for _, _, height, _ in more.get("bars", ())]
         return Chart(
             title, x, axis(label, values, log=log), lines, [*(marks if first else ()), *numbered], spans,
@@ -210,10 +213,7 @@ def _over_time(moments: Numbers, values: Numbers, edges: Numbers, share: float) 
     order = np.argsort(moments, kind="stable")
     values = values[order]
     cuts = np.searchsorted(moments[order], edges)
-    return [
-        float(np.quantile(values[low:high], share)) if high > low else float("nan")
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True)
-    ]
+    return [float(np.quantile(values[low:high], share)) if high > low else float("nan") for low, high in pairwise(cuts)]
 
 
 def _rates(found: Conclusions, edges: Numbers, middles: Sequence[float]) -> list[Line]:
@@ -235,8 +235,8 @@ def _failures(found: Conclusions, edges: Numbers, unit: float) -> list[tuple[flo
     failed = records[records["error"] != ""]
     stretch = np.clip(np.searchsorted(edges, failed["intended"].to_numpy(), side="right") - 1, 0, len(edges) - 2)
     bars = []
-    for place, own in failed.groupby(stretch):
-        low, high = edges[int(place)], edges[int(place) + 1]
+    for place in np.unique(stretch):
+        own, low, high = failed[stretch == place], float(edges[place]), float(edges[place + 1])
         kinds = ", ".join(f"{count} {kind}" for kind, count in own["error"].value_counts().items() if count)
         bars.append(((low - began) / unit, (high - began) / unit, len(own) / (high - low), kinds))
     return bars
@@ -291,9 +291,10 @@ def events(found: Conclusions) -> list[dict[str, Any]]:
     """The pods' events in the order of time, numbered as in the timeline."""
     samples = found.loaded.samples
     happened = samples[samples["event"] != ""]
+    columns = (happened["at"].to_numpy(float), happened["pod"], happened["event"])
     return [
-        {"number": number, "at": row.at, "pod": row.pod, "event": row.event, "after": row.at - found.loaded.run.started}
-        for number, row in enumerate(happened.itertuples(), 1)
+        {"number": number, "at": at, "pod": pod, "event": event, "after": at - found.loaded.run.started}
+        for number, (at, pod, event) in enumerate(zip(*columns, strict=True), 1)
     ]
 
 

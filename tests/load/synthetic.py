@@ -32,7 +32,7 @@ class Behaviour:
 
 @dataclass
 class Synthetic:
-    """A run that can be written into a folder. `loads` are rates of an open loop, or numbers of users of a closed one."""
+    """A run that can be written into a folder. `loads` are rates of an open loop, or users of a closed one."""
 
     loads: Sequence[float] = (20.0,)
     behaviours: Sequence[Behaviour] = (Behaviour(),)
@@ -93,9 +93,7 @@ class Synthetic:
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
-    def _table(
-        self, number: int, intended: Any, e2e: Any, chance: np.random.Generator, **fixed: Any
-    ) -> pd.DataFrame:
+    def _table(self, number: int, intended: Any, e2e: Any, chance: np.random.Generator, **fixed: Any) -> pd.DataFrame:
         count = len(e2e)
         return pd.DataFrame(
             {
@@ -169,7 +167,13 @@ def _queued(arrivals: Any, capacity: float) -> Any:
 
 
 def pod_memory(
-    slope_mib_per_hour: float, *, hours: float, noise_mib: float = 0.5, every: float = 10.0, seed: int = 3, pod: str = "litellm-0"
+    slope_mib_per_hour: float,
+    *,
+    hours: float,
+    noise_mib: float = 0.5,
+    every: float = 10.0,
+    seed: int = 3,
+    pod: str = "litellm-0",
 ) -> list[Sample]:
     """Samples of a pod whose memory wanders (autocorrelated) about a line."""
     chance = np.random.default_rng(seed)
