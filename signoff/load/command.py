@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from signoff.console import progress
 from signoff.load import gate, report, soak
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.gate import FIGURES, Ruling
@@ -44,6 +45,7 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Draw and judge; returns 1 unless every rule passed."""
     thresholds = gate.read_thresholds(options.thresholds)
+    progress("load", f"reading and judging {options.run_dir}")
     memory_limit = thresholds.most("memory_mib_per_hour") or soak.MEMORY_LIMIT_MIB_PER_HOUR
     found = conclude(options.run_dir, memory_limit)
     baseline = conclude(options.baseline, memory_limit) if options.baseline else None

@@ -33,6 +33,11 @@ class Conclusions:
         """The step that asked least."""
         return self.ordered[0]
 
+    @property
+    def _first(self) -> StepResult:
+        """The lightest step whose figures stand."""
+        return next((step for step in self.ordered if not step.voids), self.lightest)
+
     @cached_property
     def nfr66(self) -> tuple[Verdict, str]:
         """The verdict on NFR66 with the load at which it holds.
@@ -60,10 +65,17 @@ class Conclusions:
 
     @property
     def sentence(self) -> str:
-        """The run in one sentence."""
+        """The run in one sentence; void steps say nothing in it."""
+        if (
+            self.lightest.voids
+            and self.lightest.state == knee.VOID
+            and self.knee.step is None
+            and self.knee.last is None
+        ):
+            return "Nothing can be said of LiteLLM: the load generator was the limit."
         parts = ["; ".join(self._overheads())]
         parts[0] += f"{', and ' if parts[0] else 'LiteLLM '}{self.knee.text}"
-        first = self.lightest.overhead
+        first = self._first.overhead
         parts += [f"{name} {figure.value:+.1f} ms" for name, figure in
                   (("TTFT", first.ttft), ("inter-token", first.itl)) if figure]  # fmt: skip
         if growth := self.memory:
@@ -71,7 +83,7 @@ class Conclusions:
         return "; ".join(parts) + "."
 
     def _overheads(self) -> Iterator[str]:
-        first, last = self.lightest, self.knee.last
+        first, last = self._first, self.knee.last
         if first.overhead.e2e is None:
             return
         text = f"LiteLLM adds {with_interval(first.overhead.e2e)} at {first.at()}"

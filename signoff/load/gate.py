@@ -25,7 +25,7 @@ from signoff.errors import SignoffError
 from signoff.load.analysis import PERCENTILES, StepResult
 from signoff.load.conclusions import Conclusions
 from signoff.load.intervals import Figure
-from signoff.load.knee import KEPT_UP, VOID
+from signoff.load.knee import KEPT_UP, UNCLEAR, VOID
 from signoff.verdicts import Verdict
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")
@@ -244,7 +244,7 @@ def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResul
         yield None, _of_run(found, name)
         return
     for step in found.ordered:
-        if fnmatchcase(step.name, at) if at else step.state in (KEPT_UP, VOID):
+        if fnmatchcase(step.name, at) if at else step.state in (KEPT_UP, UNCLEAR, VOID):
             yield step, step.figures().get(name)
 
 

@@ -3,7 +3,8 @@
 Open loop: a step is kept up with when requests are answered at the rate at which they arrive. If answers fall behind,
 the queue grows as long as the load lasts (R. M. Loynes, "The stability of a queue with non-independent inter-arrival
 and service times", 1962), whatever the latencies in a short step look like. Judged is the share of arrivals that was
-not answered in the same time; it must be above `MOST_SHORTFALL`, and its interval above zero.
+not answered in the same time: above `MOST_SHORTFALL` it has fallen behind, unless its interval includes zero, when the
+step was too short to tell.
 
 Closed loop: the number in flight is fixed, so that nothing falls behind. The knee is the step of the greatest power,
 answers per second over the time that one takes: L. Kleinrock, "Power and deterministic rules of thumb for probabilistic
@@ -23,7 +24,8 @@ LESS_POWER = 0.9
 """A step is past the knee when its power is below this share of the greatest: less is noise."""
 DEGRADED = 2.0
 
-KEPT_UP, FELL_BEHIND, SATURATED, VOID = "kept up", "not kept up", "backend or machine saturated", "void"
+KEPT_UP, FELL_BEHIND, SATURATED = "kept up", "not kept up", "backend or machine saturated"
+VOID, UNCLEAR = "void", "too short to tell"
 OPEN_RULE = f"at least {1 - MOST_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
 CLOSED_RULE = f"answers per second over the time of one stay above {LESS_POWER:.0%} of their greatest"
 
@@ -55,19 +57,16 @@ def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult 
     if lightest and _degraded(step, lightest):
         return SATURATED
     past_knee = step.planned_users is not None and strongest is not None and _is_past(step, strongest)
-    if _falls_behind(step) or past_knee:
+    if past_knee:
         return FELL_BEHIND
-    return KEPT_UP
+    if step.planned_rate is None or step.shortfall.value <= MOST_SHORTFALL:
+        return KEPT_UP
+    return FELL_BEHIND if step.shortfall.low is not None and step.shortfall.low > 0 else UNCLEAR
 
 
 def _hidden(step: StepResult) -> bool:
     """Whether the generator hides what LiteLLM did. A backlog does not: it is LiteLLM that lets it grow."""
     return any(void.kind != "backlog" for void in step.voids)
-
-
-def _falls_behind(step: StepResult) -> bool:
-    low = step.shortfall.low
-    return step.planned_rate is not None and step.shortfall.value > MOST_SHORTFALL and low is not None and low > 0
 
 
 def _is_past(step: StepResult, strongest: StepResult) -> bool:
@@ -104,7 +103,7 @@ def find(steps: Sequence[StepResult]) -> Knee:
         elif step.state == SATURATED:
             return Knee(step, kept, f"meets a backend or machine that is saturated at {step.at()}", own=False)
     if kept is None:
-        return Knee(None, None, "was not seen at a load that the generator could make", own=False)
+        return Knee(None, None, "was not seen long enough, at a load that the generator could make", own=False)
     return Knee(None, kept, f"keeps up at {kept.at()}, the most that was asked of it", own=False)
 
 
@@ -112,5 +111,5 @@ def _stops(step: StepResult, ordered: Sequence[StepResult]) -> str:
     if step.planned_users is not None:
         return f"is past its knee at {step.at()}"
     text = f"stops keeping up at {step.at()}"
-    hidden = [each.at() for each in ordered if each.state == VOID and each.load < step.load]
-    return f"{text} (or already at {hidden[0]}, where the generator was the limit)" if hidden else text
+    hidden = [each for each in ordered if each.state in (VOID, UNCLEAR) and each.load < step.load]
+    return f"{text} (or already at {hidden[0].at()}, which was {hidden[0].state})" if hidden else text

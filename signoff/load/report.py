@@ -17,7 +17,7 @@ from signoff.load.charts import Axis, Chart, Line, Mark, axis
 from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
 from signoff.load.intervals import Figure, Numbers
-from signoff.load.knee import CLOSED_RULE, FELL_BEHIND, KEPT_UP, OPEN_RULE, VOID
+from signoff.load.knee import CLOSED_RULE, KEPT_UP, OPEN_RULE
 from signoff.load.soak import Trend
 
 PAGE = "load-report.html"
@@ -49,7 +49,6 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         trends=[(trend, trend_chart(trend, found.loaded.run.started)) for trend in found.trends if len(trend.values)],
         events=events(found),
         rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
-        kept_up=KEPT_UP,
         limit_ms=story.OVERHEAD_LIMIT_MS,
     )
     path = found.loaded.folder / PAGE
@@ -102,7 +101,7 @@ def _against_load(name: str, style: str, of: str, steps: Sequence[StepResult]) -
         [figure.value for _, figure in seen],
         ends=[(figure.low, figure.high) if figure.low is not None else None for _, figure in seen],
         titles=[f"{step.at()}: {_interval(figure)} ms; {step.state}" for step, figure in seen],
-        hollow=[step.state in (VOID, FELL_BEHIND) or bool(step.voids) for step, _ in seen],
+        hollow=[step.state != KEPT_UP or bool(step.voids) for step, _ in seen],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from signoff.errors import SignoffError
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.intervals import Figure
-from signoff.load.knee import FELL_BEHIND, KEPT_UP, SATURATED
+from signoff.load.knee import FELL_BEHIND, KEPT_UP, SATURATED, UNCLEAR
 from signoff.load.knee import VOID as VOID_STATE
 from signoff.load.records import read_records
 from signoff.load.run import Void
@@ -105,6 +105,17 @@ def test_requests_that_were_never_recorded_count_as_not_answered(tmp_path: Path)
     assert conclude(folder).ordered[-1].state == FELL_BEHIND
 
 
+def test_a_step_that_is_too_short_is_neither_kept_up_with_nor_the_knee(tmp_path: Path) -> None:
+    folder = Synthetic(loads=(5, 20), seconds=4).write(tmp_path)
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    last = table.index[(table["role"] == "load") & (table["step"] == "rate=20")][-6:]
+    table.loc[last, "e2e_ms"] += 5000
+    table.to_csv(folder / "records-local.csv", index=False)
+    found = conclude(folder)
+    assert found.ordered[-1].state == UNCLEAR
+    assert found.knee.step is None and found.knee.last and found.knee.last.name == "rate=5"
+
+
 def test_knee_of_a_closed_loop_is_where_more_in_flight_buys_only_waiting(tmp_path: Path) -> None:
     behaviours = [Behaviour(), Behaviour(), Behaviour(added_ms=16), Behaviour(added_ms=16, capacity=90)]
     run = Synthetic(loads=(1, 2, 4, 16), arrivals="closed", shape="sweep-users", behaviours=behaviours, seconds=30)
@@ -130,14 +141,14 @@ def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
     found = conclude(Synthetic(voids=[void]).write(tmp_path))
     assert found.lightest.state == VOID_STATE
     assert found.nfr66[0] is Verdict.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
+    assert found.sentence == "Nothing can be said of LiteLLM: the load generator was the limit."
     assert found.void
 
 
 def test_a_void_step_below_the_knee_is_told(tmp_path: Path) -> None:
     void = Void(BEGAN + 90, "local", "loop lag", "late")
     run = Synthetic(loads=(2, 10, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
-    found = conclude(run.write(tmp_path))
-    assert found.knee.step is None or found.knee.step.name == "rate=40"
+    assert conclude(run.write(tmp_path)).ordered[-1].state == VOID_STATE
     run.voids = [Void(BEGAN + 60, "local", "loop lag", "late")]
     found = conclude(run.write(tmp_path))
     assert "stops keeping up at 40 requests per second (or already at 10 requests per second" in found.sentence
