@@ -6,12 +6,14 @@ fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a p
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from signoff import story
 from signoff.errors import SignoffError
+from signoff.load import folding
 from signoff.load.intervals import BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.records import read_records
 from signoff.load.run import SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
@@ -138,6 +140,13 @@ class Loaded:
     run: Run
     records: pd.DataFrame
     samples: pd.DataFrame
+    folded: pd.DataFrame
+    """Minutes of the load whose records are gone, as signoff.load.folding describes; empty but for a long soak."""
+
+    @property
+    def raw_from(self) -> float:
+        """From when on there are records of each request of the load; 0 where there always are."""
+        return float(self.folded["minute"].max() + 60) if len(self.folded) else 0.0
 
     @property
     def ended(self) -> float:
@@ -154,7 +163,17 @@ def load(folder: Path) -> Loaded:
     Raises:
         SignoffError: there is none, or it is damaged.
     """
-    return Loaded(folder, read_run(folder), read_records(folder), _read_samples(folder / SAMPLES))
+    run = read_run(folder)
+    return Loaded(folder, run, read_records(folder), _read_samples(folder / SAMPLES), _read_minutes(folder))
+
+
+def _read_minutes(folder: Path) -> pd.DataFrame:
+    paths = list(folding.whole(folder, "minutes"))
+    if not paths:
+        return pd.DataFrame(columns=folding.MINUTE_COLUMNS)
+    tables = [pd.read_csv(path, keep_default_na=False) for path in paths]
+    whole = pd.concat(tables, ignore_index=True)
+    return whole[whole["arm"] == "proxied"].sort_values("minute", kind="stable", ignore_index=True)
 
 
 def _read_samples(path: Path) -> pd.DataFrame:
@@ -177,14 +196,14 @@ def steps_of(loaded: Loaded) -> list[StepResult]:
     """
     records = loaded.records
     by_step = records.groupby("step", observed=True, sort=False).indices
-    arrivals, answers = _flows(records)
+    flows = _Flows.of(loaded)
     found = []
     for step in loaded.run.steps:
         if step.name not in by_step:
             continue
         ended = step.ended or loaded.ended
         own = records.iloc[np.sort(by_step[step.name])]
-        found.append(_step(loaded.run, step, ended, own, arrivals, answers))
+        found.append(_step(loaded, step, ended, own, flows))
     if not found:
         raise SignoffError(
             "no request was recorded in any step",
@@ -194,24 +213,45 @@ def steps_of(loaded: Loaded) -> list[StepResult]:
     return found
 
 
-def _flows(records: pd.DataFrame) -> tuple[Numbers, Numbers]:
-    """The sorted moments at which the load's requests arrived, and at which they were answered without error."""
-    of_load = records[(records["role"] == "load") & (records["arm"] == "proxied")]
-    answered = of_load[of_load["error"] == ""]
-    moments = answered["started"].to_numpy() + answered["e2e_ms"].to_numpy() / 1000
-    return np.sort(of_load["intended"].to_numpy()), np.sort(moments)
+@dataclass(frozen=True)
+class _Flows:
+    """The moments at which the load's requests arrived, and at which they were answered without error."""
+
+    arrivals: Numbers
+    answers: Numbers
+    folded: pd.DataFrame
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Self:
+        records = loaded.records
+        of_load = records[(records["role"] == "load") & (records["arm"] == "proxied")]
+        answered = of_load[of_load["error"] == ""]
+        moments = answered["started"].to_numpy() + answered["e2e_ms"].to_numpy() / 1000
+        return cls(of_load["intended"].to_numpy(), moments, loaded.folded)
+
+    def within(self, edges: Numbers) -> tuple[Numbers, Numbers]:
+        """How many arrived, and how many were answered, between the edges."""
+        answered = self.folded[self.folded["error"] == ""]
+        return self._counted(self.arrivals, self.folded, edges), self._counted(self.answers, answered, edges)
+
+    @staticmethod
+    def _counted(moments: Numbers, folded: pd.DataFrame, edges: Numbers) -> Numbers:
+        counts = np.histogram(moments, edges)[0].astype(float)
+        if len(folded):
+            counts += np.histogram(folded["minute"] + 30, edges, weights=folded["count"])[0]
+        return counts
 
 
-def _step(run: Run, step: Step, ended: float, own: pd.DataFrame, arrivals: Numbers, answers: Numbers) -> StepResult:
-    seconds = max(ended - step.started, 1e-3)
+def _step(loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows) -> StepResult:
+    run, seconds = loaded.run, max(ended - max(step.started, loaded.raw_from), 1e-3)
     groups = {
         name: _group(label, own[rows], seconds, run.seed, intended=name == "load")
         for name, (label, rows) in _kinds(own).items()
         if rows.any()
     }
-    start = step.started + SETTLING * seconds
+    start = step.started + SETTLING * (ended - step.started)
     edges = np.linspace(start, ended, _FLOW_BINS + 1)
-    came, went = (np.histogram(moments, edges)[0].astype(float) for moments in (arrivals, answers))
+    came, went = flows.within(edges)
     if step.planned_rate:
         came = _with_missing(came, step.planned_rate * (ended - start))
     bootstrap = BlockBootstrap(_FLOW_BINS, run.seed)

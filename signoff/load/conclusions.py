@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from signoff import story
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult
@@ -104,7 +106,11 @@ class Conclusions:
         kept = [step.name for step in self.steps if step.state == knee.KEPT_UP]
         mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
         own = records.loc[mine & ~records["error"].isin(analysis.NOT_ITS_DOING), "error"]
-        return rate_figure((own != "").to_numpy()) if len(own) else None
+        folded = self.loaded.folded
+        folded = folded[folded["step"].isin(kept) & ~folded["error"].isin(analysis.NOT_ITS_DOING)]
+        earlier = np.repeat((folded["error"] != "").to_numpy(bool), folded["count"].to_numpy(int))
+        happened = np.concatenate((earlier, (own != "").to_numpy(bool)))
+        return rate_figure(happened) if len(happened) else None
 
     @property
     def void(self) -> str:

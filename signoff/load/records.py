@@ -86,6 +86,8 @@ _WORDS = ["worker", "user", "role", "arm", "step", "error"]
 def read_records(folder: Path) -> "pd.DataFrame":
     """All records of a run, from the files `records-*.csv` of this folder, in the order of their sending.
 
+    Of files that were folded (signoff.load.folding), the probes' records.
+
     What does not apply is NaN in the columns of numbers; words are categories, and "" where there is none.
 
     Raises:
@@ -93,7 +95,10 @@ def read_records(folder: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    tables = [table for path in sorted(folder.glob("records-*.csv")) if len(table := _read(path))]
+    from signoff.load import folding
+
+    paths = [*sorted(folder.glob("records-*.csv")), *folding.whole(folder, "probes")]
+    tables = [table for path in paths if len(table := _read(path))]
     if not tables:
         raise SignoffError(
             "there are no records of requests", where=str(folder), hint="name the folder of a load: reports/load-..."

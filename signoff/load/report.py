@@ -220,11 +220,14 @@ def _rates(found: Conclusions, edges: Numbers, middles: Sequence[float]) -> list
     of_load = records[(records["role"] == "load") & (records["arm"] == "proxied")]
     answered = of_load[of_load["error"] == ""]
     per_second = 1 / np.diff(edges)
-    came = np.histogram(of_load["intended"], edges)[0] * per_second
-    went = np.histogram(answered["started"] + answered["e2e_ms"] / 1000, edges)[0] * per_second
+    folded = found.loaded.folded
+    minutes, finished = folded["minute"] + 30, folded["error"] == ""
+    came = np.histogram(of_load["intended"], edges)[0] + np.histogram(minutes, edges, weights=folded["count"])[0]
+    went = np.histogram(answered["started"] + answered["e2e_ms"] / 1000, edges)[0]
+    went = went + np.histogram(minutes[finished], edges, weights=folded["count"][finished])[0]
     return [
-        Line("arrived", "other", middles, list(came), dashed=True),
-        Line("answered by LiteLLM", "proxied", middles, list(went)),
+        Line("arrived", "other", middles, list(came * per_second), dashed=True),
+        Line("answered by LiteLLM", "proxied", middles, list(went * per_second)),
     ]
 
 

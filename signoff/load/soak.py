@@ -88,17 +88,20 @@ def trends(loaded: Loaded, memory_limit: float = MEMORY_LIMIT_MIB_PER_HOUR) -> l
     return [*_memory(loaded, start, ended, memory_limit), *_of_requests(loaded, start, ended)]
 
 
-def _edges(start: float, ended: float) -> Numbers:
-    bins = int(min(_MOST_BINS, (ended - start) // _FINEST_BIN_SECONDS))
+def _edges(start: float, ended: float, finest_seconds: float = _FINEST_BIN_SECONDS) -> Numbers:
+    bins = int(min(_MOST_BINS, (ended - start) // finest_seconds))
     return np.linspace(start, ended, max(1, bins) + 1)
 
 
-def _binned(moments: Numbers, values: Numbers, edges: Numbers) -> tuple[Numbers, Numbers]:
-    """The mean of the values in each bin that has any; moments are the bins' middles."""
+def _binned(
+    moments: Numbers, values: Numbers, edges: Numbers, weights: Numbers | None = None
+) -> tuple[Numbers, Numbers]:
+    """The mean of the values in each bin that has any; moments are the bins' middles. NaN counts as no value."""
+    weights = np.ones(len(moments)) if weights is None else weights
     place = np.searchsorted(edges, moments, side="right") - 1
     inside = (place >= 0) & (place < len(edges) - 1) & ~np.isnan(values)
-    counts = np.bincount(place[inside], minlength=len(edges) - 1)
-    sums = np.bincount(place[inside], values[inside], minlength=len(edges) - 1)
+    counts = np.bincount(place[inside], weights[inside], minlength=len(edges) - 1)
+    sums = np.bincount(place[inside], (values * weights)[inside], minlength=len(edges) - 1)
     seen = counts > 0
     return ((edges[:-1] + edges[1:]) / 2)[seen], sums[seen] / counts[seen]
 
@@ -140,11 +143,14 @@ def _judge_memory(steepness: Figure | None, restarts: int, limit: float) -> tupl
 def _of_requests(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
     records = loaded.records
     own = records[(records["role"] == "load") & (records["arm"] == "proxied") & ~records["error"].isin(NOT_ITS_DOING)]
-    edges = _edges(start, ended)
-    intended = own["intended"].to_numpy()
-    failed = (own["error"] != "").to_numpy()
-    waited = (own["started"].to_numpy() - intended) * 1000 + own["e2e_ms"].to_numpy()
-    moments, values = _binned(intended, np.where(failed, np.nan, waited), edges)
+    folded = loaded.folded[~loaded.folded["error"].isin(NOT_ITS_DOING)]
+    edges = _edges(start, ended, 60.0 if len(folded) else _FINEST_BIN_SECONDS)
+    counts = np.concatenate((folded["count"].to_numpy(float), np.ones(len(own))))
+    intended = np.concatenate((folded["minute"].to_numpy(float) + 30, own["intended"].to_numpy()))
+    failed = np.concatenate((folded["error"] != "", own["error"] != "")).astype(bool)
+    waits = (own["started"] - own["intended"]).to_numpy() * 1000 + own["e2e_ms"].to_numpy()
+    waited = np.concatenate((folded["waited_ms"].to_numpy(float) / folded["count"].to_numpy(float), waits))
+    moments, values = _binned(intended, np.where(failed, np.nan, waited), edges, counts)
     yield Trend("mean latency", "ms", moments, values, slope(moments, values))
-    moments, values = _binned(intended, failed * 100.0, edges)
+    moments, values = _binned(intended, failed * 100.0, edges, counts)
     yield Trend("error rate", "%", moments, values, slope(moments, values))
