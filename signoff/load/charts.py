@@ -200,15 +200,19 @@ class _Drawing:
                 f'<line class="{mark.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{self.bottom}">'
                 f"<title>{escape(mark.title or mark.text)}</title></line>"
             )
+            begins = min(x - length / 2, self.width - length)
             if mark.inside:
                 if x + 4 > inside and x + length < self.right:
-                    yield f'<text class="{mark.style}" x="{x + 4:.1f}" y="{_TOP + 10}">{escape(mark.text)}</text>'
+                    yield self._word(mark, x + 4, _TOP + 10, "start")
                     inside = x + 4 + length + _LETTER
-                continue
-            anchor, begins = ("middle", x - length / 2) if x + length / 2 < self.width else ("end", x - length)
-            if mark.text and begins > above:
-                yield f'<text class="{mark.style}" x="{x:.1f}" y="11" text-anchor="{anchor}">{escape(mark.text)}</text>'
+            elif begins > above:
+                yield self._word(mark, begins, 11, "start")
                 above = begins + length + _LETTER
+            elif mark.style == "knee":  # never without its word
+                yield self._word(mark, x - 5, _TOP + 10, "end")
+
+    def _word(self, mark: Mark, x: float, y: float, anchor: str) -> str:
+        return f'<text class="{mark.style}" x="{x:.1f}" y="{y:.0f}" text-anchor="{anchor}">{escape(mark.text)}</text>'
 
     def _line(self, line: Line) -> Iterator[str]:
         places = [(self.x(x), self.y(y)) if isfinite(y) else None for x, y in zip(line.xs, line.ys, strict=True)]

@@ -42,7 +42,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         name=found.loaded.folder.resolve().name,
         rulings=rulings,
         baseline=baseline,
-        overhead=overhead_chart(found) if any(step.overhead.e2e for step in found.steps) else None,
+        overhead=overhead_chart(found) if sum(step.overhead.e2e is not None for step in found.steps) > 1 else None,
         curves=[(step, percentile_chart(step)) for step in found.ordered if step.groups],
         shown=found.knee.last or found.lightest,
         timeline=list(timeline(found)),
@@ -111,7 +111,7 @@ def percentile_chart(step: StepResult) -> Chart:
     lines = []
     for name, group in step.groups.items():
         if len(group.waits):
-            lines.append(_curve(group.label, styles[name], group.waits, dashed=name in ("proxied", "direct")))
+            lines.append(_curve(group.label, styles[name], group.waits, dashed=name == "proxied"))
         if name == "load" and len(group.waits) and np.quantile(group.waits - group.served, 0.99) > 0.5:
             lines.append(_curve("load, from the sending (not corrected)", "other", group.served, dashed=True))
     values = [y for line in lines for y in line.ys]
