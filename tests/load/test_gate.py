@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from signoff.cli import main
+from signoff.load.conclusions import conclude
 from signoff.load.run import Void, read_run
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
@@ -41,7 +42,11 @@ def test_default_thresholds_pass_a_good_load_and_fail_a_slow_or_a_failing_one(
 
 
 def test_a_limit_inside_the_interval_is_inconclusive_and_does_not_pass(good: Path, tmp_path: Path, capsys: Out) -> None:
-    for most, word, expected in ((20, "passed", 0), (12.0, "inconclusive", 1), (10, "failed", 1)):
+    overhead = conclude(good).lightest.overhead.e2e
+    assert overhead and overhead.low is not None and overhead.high is not None
+    inside = [((overhead.value + end) / 2, "inconclusive", 1) for end in (overhead.low, overhead.high)]
+    cases = [(20.0, "passed", 0), (10.0, "failed", 1), *inside]
+    for most, word, expected in cases:
         rules = thresholds(tmp_path, f'[[limit]]\nfigure = "overhead_ms"\nat = "rate=20"\nmost = {most}\n')
         status, text = gated(capsys, good, "--thresholds", rules)
         assert (status, f"gate {word}" in text) == (expected, True), text
@@ -91,6 +96,16 @@ def test_a_baseline_is_compared_by_the_interval_of_the_difference(good: Path, tm
     assert status == 1 and "gate failed        overhead_ms, worse than the baseline's by at most 5 [rate=20]" in text
     status, _ = gated(capsys, good, "--baseline", worse)
     assert status == 0, "better is not worse"
+
+
+def test_a_knee_that_comes_earlier_than_the_baselines_fails(tmp_path: Path, capsys: Out) -> None:
+    early = [Behaviour(), Behaviour(), Behaviour(capacity=30)]
+    before = Synthetic(loads=(5, 20, 40), seconds=40).write(tmp_path / "before")
+    now = Synthetic(loads=(5, 20, 40), seconds=40, behaviours=early).write(tmp_path / "now")
+    rules = thresholds(tmp_path, '[[compare]]\nfigure = "kept_up_with"\nworse = 0\n')
+    status, text = gated(capsys, now, "--baseline", before, "--thresholds", rules)
+    assert status == 1 and "20, was 40; worse by 20" in text
+    assert gated(capsys, before, "--baseline", now, "--thresholds", rules)[0] == 0
 
 
 def test_a_baseline_of_another_kind_is_refused_with_what_differs(good: Path, tmp_path: Path, capsys: Out) -> None:

@@ -39,6 +39,14 @@ def test_memory_is_judged_by_the_bounds_of_its_slope(tmp_path: Path, slope: floa
     assert f"memory grows by less than {trend.slope.high:.2g} MiB per hour" in found.sentence
 
 
+def test_a_limit_inside_the_slopes_interval_is_inconclusive(tmp_path: Path) -> None:
+    slope = memory(soak(tmp_path, pod_memory(4.0, hours=HOURS, noise_mib=0.2))).slope
+    assert slope and slope.low is not None and slope.high is not None
+    for end in (slope.low, slope.high):
+        trend = memory(conclude(tmp_path, memory_limit=(slope.value + end) / 2))
+        assert trend.verdict is Verdict.INCONCLUSIVE and "a longer soak narrows it" in trend.reason
+
+
 def test_a_short_soak_is_inconclusive(tmp_path: Path) -> None:
     found = soak(tmp_path, pod_memory(0.0, hours=HOURS)[:20])
     assert memory(found).verdict is Verdict.INCONCLUSIVE and "fewer than 30 points" in memory(found).reason
