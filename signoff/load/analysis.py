@@ -14,7 +14,7 @@ import pandas as pd
 from signoff import story
 from signoff.errors import SignoffError
 from signoff.load import folding
-from signoff.load.intervals import BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
+from signoff.load.intervals import FEWEST, BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.records import read_records
 from signoff.load.run import SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
 from signoff.overhead import CONTROL_LIMIT_MS, PAIRS_FOR_P95
@@ -391,7 +391,7 @@ def _nfr66(step: StepResult) -> tuple[Verdict, str]:
         return Verdict.INCONCLUSIVE, f"void: {step.voids[0].reason}"
     median = overhead.e2e
     if median is None or median.low is None:
-        return Verdict.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes"
+        return Verdict.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
     judged = {"median": median, **({"p95 shift": overhead.p95_shift} if overhead.p95_shift else {})}
     if above := [name for name, figure in judged.items() if (figure.low or 0.0) > limit]:
         return Verdict.FAILED, f"{' and '.join(above)} above {limit:g} ms with 95 % confidence"
