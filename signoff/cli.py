@@ -28,6 +28,7 @@ ELSEWHERE = {
     "parity": "signoff.parity.command",
     "calibrate": "signoff.calibration",
     "load": "signoff.load.distributed",
+    "load-report": "signoff.load.command",
     "cluster": "signoff.cluster.embedded.command",
 }
 """The commands that have a module of their own; all of them take seconds to import, so only the one asked for is."""

@@ -46,6 +46,7 @@ MODULES = (
     "signoff/load/arrivals.py",
     "signoff/load/client.py",
     "signoff/load/files.py",
+    "signoff/load/folding.py",
     "signoff/load/keeper.py",
     "signoff/load/mix.py",
     "signoff/load/options.py",

@@ -12,9 +12,10 @@ from typing import Any
 
 import gevent
 
+from signoff.load.folding import RotatingRecords
 from signoff.load.mix import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 from signoff.load.options import mix_of
-from signoff.load.records import Record, RecordsFile
+from signoff.load.records import Record
 from signoff.load.run import Run, Sample, Step, Void, fingerprint_of, machine, own_versions, samples_file
 from signoff.redact import HIDDEN, redacted_log
 
@@ -31,7 +32,7 @@ class Keeper:
         self.folder: Path | None = None
         self._environment, self._probe_class = environment, probe_class
         self._open = ExitStack()
-        self._files: dict[str, RecordsFile] = {}
+        self._files: dict[str, RotatingRecords] = {}
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
         self._notes: list[str] = []
@@ -105,8 +106,7 @@ class Keeper:
         for each in kept:
             if isinstance(each, Record):
                 if each.worker not in self._files:
-                    path = folder / f"records-{each.worker}.csv"
-                    self._files[each.worker] = self._open.enter_context(RecordsFile(path))
+                    self._files[each.worker] = self._open.enter_context(RotatingRecords(folder, each.worker))
                     run.workers.append(each.worker)
                     changed = True
                 self._files[each.worker].write(each)

@@ -1,0 +1,411 @@
+"""What a load's raw records say: figures for each step and arm, and the overhead of the paired probes.
+
+Durations are milliseconds. What a user of the load waited counts from the intended sending, so that a schedule that
+fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a probe counts from its sending.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+
+from signoff import story
+from signoff.errors import SignoffError
+from signoff.load import folding
+from signoff.load.intervals import FEWEST, BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
+from signoff.load.records import read_records
+from signoff.load.run import SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
+from signoff.overhead import CONTROL_LIMIT_MS
+from signoff.traffic.pairs import PAIRS_FOR_P95
+from signoff.verdicts import Verdict
+
+NOT_ITS_DOING = ("unfinished", "not sent")
+"""Kinds of error that the end of the test or the generator made; counted, and not in the error rate."""
+PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+SETTLING = 0.2
+"""Share of a step, from its beginning, that is left out where flows are compared: queues of the step before drain."""
+MOST_PAIRS_LOST = 0.02
+"""Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
+
+_WATCH_SECONDS = 5.0
+"""A void mark speaks of the time before it (signoff/load/watch.py)."""
+_FLOW_BINS = 60
+
+
+@dataclass(frozen=True)
+class Group:
+    """The requests of one kind in one step. Percentiles are of answers without error; the rate is of those per second.
+
+    `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
+    """
+
+    label: str
+    requests: int
+    answered: int
+    errors: dict[str, int]
+    error_rate: Figure
+    e2e: dict[str, Figure]
+    ttft: dict[str, Figure]
+    itl: dict[str, Figure]
+    tokens_per_second: float
+    """All tokens of the group over the step's length."""
+    stream_tokens_per_second: float | None
+    """The median stream's own: 1000 over its inter-token latency."""
+    waits: Numbers = field(repr=False)
+    served: Numbers = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """The probes' paired differences, proxied minus direct; each None where no pair tells it."""
+
+    pairs: int
+    lost: int
+    """Pairs of which an arm has no answer."""
+    e2e: Figure | None = None
+    ttft: Figure | None = None
+    itl: Figure | None = None
+    p95_shift: Figure | None = None
+    control: Figure | None = None
+    direct: Figure | None = None
+    proxied: Figure | None = None
+    """The medians of the two arms."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One step. `offered` and `achieved` are requests per second to LiteLLM, the probes not counted.
+
+    `shortfall` is the share of the requests that arrived after the settling which was not answered in the same time:
+    zero where the queue keeps its length. `state` is set by signoff.load.knee.
+    """
+
+    name: str
+    planned_rate: float | None
+    planned_users: int | None
+    started: float
+    ended: float
+    offered: float
+    achieved: Figure
+    in_flight: float
+    shortfall: Figure
+    groups: dict[str, Group]
+    overhead: Overhead
+    voids: tuple[Void, ...]
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    reason: str = ""
+    state: str = "kept up"
+
+    @property
+    def load(self) -> float:
+        """What the step asks for: requests per second, or requests in flight."""
+        return float(self.planned_rate if self.planned_rate is not None else self.planned_users or 0)
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.ended - self.started
+
+    def at(self) -> str:
+        """The load in words."""
+        if self.planned_rate is not None:
+            return f"{self.planned_rate:g} {'request' if self.planned_rate == 1 else 'requests'} per second"
+        return f"{self.planned_users} {'request' if self.planned_users == 1 else 'requests'} in flight"
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures with intervals by the names that thresholds use; those that could not be had are left out."""
+        load, o = self.groups.get("load"), self.overhead
+        found: dict[str, Figure | None] = {
+            "overhead_ms": o.e2e,
+            "overhead_p95_ms": o.p95_shift,
+            "overhead_ttft_ms": o.ttft,
+            "overhead_itl_ms": o.itl,
+            "achieved_per_second": self.achieved,
+            "shortfall": self.shortfall,
+        }
+        if load:
+            found |= {f"e2e_{name}_ms": figure for name, figure in load.e2e.items()}
+            found |= {f"ttft_{name}_ms": figure for name, figure in load.ttft.items()}
+            found |= {f"itl_{name}_ms": figure for name, figure in load.itl.items()}
+            found["error_rate"] = load.error_rate
+        return {name: figure for name, figure in found.items() if figure}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A run as it was read: what it says of itself, its records and the samples of pods and generator."""
+
+    folder: Path
+    run: Run
+    records: pd.DataFrame
+    samples: pd.DataFrame
+    folded: pd.DataFrame
+    """Minutes of the load whose records are gone, as signoff.load.folding describes; empty but for a long soak."""
+
+    @property
+    def raw_from(self) -> float:
+        """From when on there are records of each request of the load; 0 where there always are."""
+        return float(self.folded["minute"].max() + 60) if len(self.folded) else 0.0
+
+    @property
+    def ended(self) -> float:
+        """Its end, or the last moment that a killed run tells of."""
+        last = [self.records["started"].max()] if len(self.records) else []
+        if len(self.samples):
+            last.append(self.samples["at"].max())
+        return self.run.ended or float(max([self.run.started, *last]))
+
+
+def load(folder: Path) -> Loaded:
+    """Read a run, also one that was killed.
+
+    Raises:
+        SignoffError: there is none, or it is damaged.
+    """
+    run = read_run(folder)
+    return Loaded(folder, run, read_records(folder), _read_samples(folder / SAMPLES), _read_minutes(folder))
+
+
+def _read_minutes(folder: Path) -> pd.DataFrame:
+    paths = list(folding.whole(folder, "minutes"))
+    if not paths:
+        return pd.DataFrame(columns=folding.MINUTE_COLUMNS)
+    tables = [pd.read_csv(path, keep_default_na=False) for path in paths]
+    whole = pd.concat(tables, ignore_index=True)
+    return whole[whole["arm"] == "proxied"].sort_values("minute", kind="stable", ignore_index=True)
+
+
+def _read_samples(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return pd.DataFrame(columns=SAMPLE_COLUMNS)
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""], on_bad_lines="skip", encoding_errors="replace")
+    table = table.reindex(columns=SAMPLE_COLUMNS)
+    numbers = [name for name in SAMPLE_COLUMNS if name not in ("pod", "event")]
+    table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
+    table["event"] = table["event"].astype(object).fillna("")
+    whole = table.dropna(subset=["at", "pod"])
+    return whole.sort_values("at", kind="stable", ignore_index=True)
+
+
+def steps_of(loaded: Loaded) -> list[StepResult]:
+    """Each step's figures, in the order of the run; steps without a request are left out.
+
+    Raises:
+        SignoffError: there is no step with a request.
+    """
+    records = loaded.records
+    by_step = records.groupby("step", observed=True, sort=False).indices
+    flows = _Flows.of(loaded)
+    found = []
+    for step in loaded.run.steps:
+        if step.name not in by_step:
+            continue
+        ended = step.ended or loaded.ended
+        own = records.iloc[np.sort(by_step[step.name])]
+        found.append(_step(loaded, step, ended, own, flows))
+    if not found:
+        raise SignoffError(
+            "no request was recorded in any step",
+            where=str(loaded.folder),
+            hint="let the load run longer; Locust's output tells if users could not start",
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class _Flows:
+    """The moments at which the load's requests arrived, and at which they were answered without error."""
+
+    arrivals: Numbers
+    answers: Numbers
+    folded: pd.DataFrame
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> Self:
+        records = loaded.records
+        of_load = records[(records["role"] == "load") & (records["arm"] == "proxied")]
+        answered = of_load[of_load["error"] == ""]
+        moments = answered["started"].to_numpy() + answered["e2e_ms"].to_numpy() / 1000
+        return cls(of_load["intended"].to_numpy(), moments, loaded.folded)
+
+    def within(self, edges: Numbers) -> tuple[Numbers, Numbers]:
+        """How many arrived, and how many were answered, between the edges."""
+        answered = self.folded[self.folded["error"] == ""]
+        return self._counted(self.arrivals, self.folded, edges), self._counted(self.answers, answered, edges)
+
+    @staticmethod
+    def _counted(moments: Numbers, folded: pd.DataFrame, edges: Numbers) -> Numbers:
+        counts = np.histogram(moments, edges)[0].astype(float)
+        if len(folded):
+            counts += np.histogram(folded["minute"] + 30, edges, weights=folded["count"])[0]
+        return counts
+
+
+def _step(loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows) -> StepResult:
+    run, seconds = loaded.run, max(ended - max(step.started, loaded.raw_from), 1e-3)
+    groups = {
+        name: _group(label, own[rows], seconds, run.seed, intended=name == "load")
+        for name, (label, rows) in _kinds(own).items()
+        if rows.any()
+    }
+    start = step.started + SETTLING * (ended - step.started)
+    edges = np.linspace(start, ended, _FLOW_BINS + 1)
+    came, went = flows.within(edges)
+    if step.planned_rate:
+        came = _with_missing(came, step.planned_rate * (ended - start))
+    bootstrap = BlockBootstrap(_FLOW_BINS, run.seed)
+    bins = np.full(_FLOW_BINS, (ended - start) / _FLOW_BINS)
+    lacking = bootstrap.ratios(came - went, came) if came.sum() else np.full(1, np.nan)
+    achieved = bootstrap.figure(went.sum() / bins.sum(), bootstrap.ratios(went, bins))
+    in_load = groups.get("load")
+    result = StepResult(
+        name=step.name,
+        planned_rate=step.planned_rate,
+        planned_users=step.planned_users,
+        started=step.started,
+        ended=ended,
+        offered=float(came.sum() / bins.sum()),
+        achieved=achieved,
+        in_flight=float(in_load.served.sum() / 1000 / seconds) if in_load else 0.0,
+        shortfall=bootstrap.figure(1 - went.sum() / came.sum() if came.sum() else 0.0, lacking),
+        groups=groups,
+        overhead=_overhead(own, run.seed),
+        voids=tuple(void for void in run.voids if step.started < void.at and void.at - _WATCH_SECONDS < ended),
+    )
+    verdict, reason = _nfr66(result)
+    return replace(result, verdict=verdict, reason=reason)
+
+
+def _with_missing(came: Numbers, planned: float) -> Numbers:
+    """The arrivals, evened up to the plan where fewer were recorded than chance explains (Poisson, 3 deviations)."""
+    missing = planned - came.sum()
+    return came + missing / len(came) if missing > 3 * np.sqrt(planned) else came
+
+
+def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
+    probe, direct = own["role"] == "probe", own["arm"] == "direct"
+    return {
+        "load": ("load through LiteLLM", ~probe & (own["arm"] == "proxied")),
+        "load_direct": ("load on vLLM", ~probe & direct),
+        "proxied": ("probe through LiteLLM", probe & (own["arm"] == "proxied")),
+        "direct": ("probe of vLLM", probe & direct),
+    }
+
+
+def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
+    failed = own["error"] != ""
+    answered = own[~failed]
+    late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
+    served = answered["e2e_ms"].to_numpy()
+    waits = served + late
+    ttft = answered["ttft_ms"].to_numpy() + late
+    itl = answered["itl_ms"].to_numpy()
+    itl = itl[~np.isnan(itl)]
+    counted = own["error"].isin(NOT_ITS_DOING)
+    kinds = own.loc[failed, "error"].value_counts()
+    return Group(
+        label=label,
+        requests=len(own),
+        answered=len(answered),
+        errors={str(kind): int(count) for kind, count in kinds.items() if count},
+        error_rate=rate_figure(failed[~counted].to_numpy()),
+        e2e=_percentiles(waits, seed),
+        ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
+        itl=_percentiles(itl, seed),
+        tokens_per_second=float(answered["tokens"].sum() / seconds),
+        stream_tokens_per_second=float(1000 / np.median(itl)) if len(itl) and np.median(itl) > 0 else None,
+        waits=np.sort(waits),
+        served=np.sort(served),
+    )
+
+
+def _percentiles(values: Numbers, seed: int) -> dict[str, Figure]:
+    return dict(zip(PERCENTILES, quantile_figures(values, list(PERCENTILES.values()), seed), strict=False))
+
+
+def _overhead(own: pd.DataFrame, seed: int) -> Overhead:
+    """The paired differences in this step, each pair a unit of the bootstrap."""
+    probes = own[own["pair"].notna() & (own["role"] == "probe")]
+    if not len(probes):
+        return Overhead(0, 0)
+    key = ["worker", "pair", "streamed"]
+    arms = {str(arm): rows.set_index(key) for arm, rows in probes.groupby("arm", observed=True)}
+    if not {"direct", "proxied"} <= set(arms):
+        return Overhead(0, probes.groupby(key, observed=True).ngroups)
+    table = pd.merge(
+        arms["direct"],
+        arms["proxied"],
+        how="outer",
+        left_index=True,
+        right_index=True,
+        suffixes=("_direct", "_proxied"),
+    )
+    ended = ~table["error_direct"].isin(NOT_ITS_DOING) & ~table["error_proxied"].isin(NOT_ITS_DOING)
+    table = table[ended & table["error_direct"].notna() & table["error_proxied"].notna()]
+    whole = table[(table["error_direct"] == "") & (table["error_proxied"] == "")].sort_values("started_direct")
+    direct, proxied = whole["e2e_ms_direct"].to_numpy(), whole["e2e_ms_proxied"].to_numpy()
+    if not len(whole):
+        return Overhead(0, len(table))
+    return Overhead(
+        pairs=len(whole),
+        lost=len(table) - len(whole),
+        e2e=_median(proxied - direct, seed),
+        ttft=_median((whole["ttft_ms_proxied"] - whole["ttft_ms_direct"]).to_numpy(), seed),
+        itl=_median((whole["itl_ms_proxied"] - whole["itl_ms_direct"]).to_numpy(), seed),
+        p95_shift=_p95_shift(direct, proxied, seed) if len(whole) >= PAIRS_FOR_P95 else None,
+        control=_control(arms, whole, seed),
+        direct=_median(direct, seed),
+        proxied=_median(proxied, seed),
+    )
+
+
+def _median(values: Numbers, seed: int) -> Figure | None:
+    found = quantile_figures(values[~np.isnan(values)], [0.5], seed)
+    return found[0] if found else None
+
+
+def _p95_shift(direct: Numbers, proxied: Numbers, seed: int) -> Figure:
+    bootstrap = BlockBootstrap(len(direct), seed)
+    draws = bootstrap.quantiles(proxied, [0.95]) - bootstrap.quantiles(direct, [0.95])
+    return bootstrap.figure(float(np.quantile(proxied, 0.95) - np.quantile(direct, 0.95)), draws[:, 0])
+
+
+def _control(arms: dict[str, pd.DataFrame], whole: pd.DataFrame, seed: int) -> Figure | None:
+    """Direct against direct, where the probes ask that too."""
+    if "control" not in arms:
+        return None
+    control = arms["control"]
+    again = control[control["error"] == ""]["e2e_ms"].reindex(whole.index)
+    return _median((again - whole["e2e_ms_direct"]).to_numpy(), seed)
+
+
+def _nfr66(step: StepResult) -> tuple[Verdict, str]:
+    """The verdict on the overhead in a step, by the same rule as signoff.overhead's.
+
+    Passed: the upper ends of the median difference and, from 400 pairs on, of the p95 shift lie below the limit;
+    failed: a lower end lies above it; else inconclusive, as is a step that is void, or that has lost too many pairs.
+    """
+    limit, overhead = story.OVERHEAD_LIMIT_MS, step.overhead
+    if step.voids:
+        return Verdict.INCONCLUSIVE, f"void: {step.voids[0].reason}"
+    median = overhead.e2e
+    if median is None or median.low is None:
+        return Verdict.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
+    judged = {"median": median, **({"p95 shift": overhead.p95_shift} if overhead.p95_shift else {})}
+    if above := [name for name, figure in judged.items() if (figure.low or 0.0) > limit]:
+        return Verdict.FAILED, f"{' and '.join(above)} above {limit:g} ms with 95 % confidence"
+    if overhead.lost > MOST_PAIRS_LOST * (overhead.pairs + overhead.lost):
+        return Verdict.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
+    control = overhead.control
+    if (
+        control
+        and control.low is not None
+        and control.high is not None
+        and max(-control.low, control.high) > CONTROL_LIMIT_MS
+    ):
+        return Verdict.INCONCLUSIVE, f"direct against direct differ by more than {CONTROL_LIMIT_MS:g} ms"
+    if unsure := [name for name, figure in judged.items() if figure.high is None or figure.high >= limit]:
+        return Verdict.INCONCLUSIVE, f"the interval of {' and '.join(unsure)} includes {limit:g} ms"
+    return Verdict.PASSED, f"{' and '.join(judged)} below {limit:g} ms with 95 % confidence"

@@ -1,0 +1,149 @@
+"""What is concluded from a load as a whole: the sentence, the verdict on NFR66, the knee, and the trends of a soak."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from signoff import story
+from signoff.load import analysis, knee, soak
+from signoff.load.analysis import Loaded, StepResult
+from signoff.load.intervals import Figure, rate_figure
+from signoff.load.knee import Knee
+from signoff.load.soak import Trend
+from signoff.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Conclusions:
+    """A load, judged."""
+
+    loaded: Loaded
+    steps: list[StepResult]
+    knee: Knee
+    trends: list[Trend]
+
+    @property
+    def ordered(self) -> list[StepResult]:
+        """The steps from the lightest to the heaviest."""
+        return sorted(self.steps, key=lambda step: step.load)
+
+    @property
+    def lightest(self) -> StepResult:
+        """The step that asked least."""
+        return self.ordered[0]
+
+    @property
+    def _first(self) -> StepResult:
+        """The lightest step whose figures stand."""
+        return next((step for step in self.ordered if not step.voids), self.lightest)
+
+    @cached_property
+    def nfr66(self) -> tuple[Verdict, str]:
+        """The verdict on NFR66 with the load at which it holds.
+
+        Passed: the overhead is below the limit at the lightest load, and at each up to the one that is named. Failed or
+        inconclusive: it is not, or could not be judged, at the lightest.
+        """
+        limit = f"{story.OVERHEAD_LIMIT_MS:g} ms"
+        held: StepResult | None = None
+        for step in self.ordered:
+            if step.verdict is Verdict.PASSED:
+                held = step
+                continue
+            if held is None:
+                return (
+                    step.verdict,
+                    f"NFR66 (overhead below {limit}) {step.verdict.value} at {step.at()}: {step.reason}",
+                )
+            return Verdict.PASSED, (
+                f"NFR66 (overhead below {limit}) holds up to {held.at()}; "
+                f"{step.verdict.value} at {step.at()}: {step.reason}"
+            )
+        assert held is not None
+        return Verdict.PASSED, f"NFR66 (overhead below {limit}) holds at all loads that were asked, up to {held.at()}"
+
+    @property
+    def sentence(self) -> str:
+        """The run in one sentence; void steps say nothing in it."""
+        if (
+            self.lightest.voids
+            and self.lightest.state == knee.VOID
+            and self.knee.step is None
+            and self.knee.last is None
+        ):
+            return "Nothing can be said of LiteLLM: the load generator was the limit."
+        parts = ["; ".join(self._overheads())]
+        parts[0] += f"{', and ' if parts[0] else 'LiteLLM '}{self.knee.text}"
+        first = self._first.overhead
+        parts += [f"{name} {figure.value:+.1f} ms" for name, figure in
+                  (("TTFT", first.ttft), ("inter-token", first.itl)) if figure]  # fmt: skip
+        if growth := self.memory:
+            parts.append(growth_words(growth))
+        return "; ".join(parts) + "."
+
+    def _overheads(self) -> Iterator[str]:
+        first, last = self._first, self.knee.last
+        if first.overhead.e2e is None:
+            return
+        text = f"LiteLLM adds {with_interval(first.overhead.e2e)} at {first.at()}"
+        if last and last is not first and last.overhead.e2e:
+            text += f", {with_interval(last.overhead.e2e)} at {last.at()}"
+        yield text
+
+    @property
+    def memory(self) -> Figure | None:
+        """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest."""
+        slopes = [trend.slope for trend in self.trends if trend.verdict and trend.slope]
+        return max(slopes, key=lambda each: each.high or each.value, default=None)
+
+    @property
+    def error_rate(self) -> Figure | None:
+        """The share of the load's requests that failed, over all steps that LiteLLM kept up with."""
+        records = self.loaded.records
+        kept = [step.name for step in self.steps if step.state == knee.KEPT_UP]
+        mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
+        own = records.loc[mine & ~records["error"].isin(analysis.NOT_ITS_DOING), "error"]
+        folded = self.loaded.folded
+        folded = folded[folded["step"].isin(kept) & ~folded["error"].isin(analysis.NOT_ITS_DOING)]
+        earlier = np.repeat((folded["error"] != "").to_numpy(bool), folded["count"].to_numpy(int))
+        happened = np.concatenate((earlier, (own != "").to_numpy(bool)))
+        return rate_figure(happened) if len(happened) else None
+
+    @property
+    def void(self) -> str:
+        """Where and why the load generator was the limit; empty where it was not."""
+        voids = self.loaded.run.voids
+        if not voids:
+            return ""
+        steps = ", ".join(step.at() for step in self.ordered if step.voids)
+        more = f", and {len(voids) - 1} marks more" if len(voids) > 1 else ""
+        return f"at {steps or 'no step'}: {voids[0].reason}{more}"
+
+
+def growth_words(growth: Figure) -> str:
+    """Memory's growth as its upper bound: that there is no leak cannot be shown."""
+    if growth.high is None:
+        return f"memory changes by {growth.value:.2g} MiB per hour"
+    return f"memory grows by less than {growth.high:.2g} MiB per hour"
+
+
+def with_interval(figure: Figure, unit: str = "ms", decimals: int = 1) -> str:
+    """A figure in words, with its interval if it has one."""
+    text = f"{figure.value:.{decimals}f} {unit}"
+    if figure.low is None:
+        return text
+    return f"{text} (95 % interval {figure.low:.{decimals}f} to {figure.high:.{decimals}f})"
+
+
+def conclude(folder: Path, memory_limit: float = soak.MEMORY_LIMIT_MIB_PER_HOUR) -> Conclusions:
+    """Read a run and judge it.
+
+    Raises:
+        SignoffError: there is no run, it is damaged, or holds no request in any of its steps.
+    """
+    loaded = analysis.load(folder)
+    steps = knee.with_states(analysis.steps_of(loaded))
+    return Conclusions(loaded, steps, knee.find(steps), soak.trends(loaded, memory_limit))

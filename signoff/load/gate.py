@@ -1,0 +1,281 @@
+"""The gate of a load: limits on its figures, and on how much worse than a baseline they may be.
+
+A thresholds file is TOML (signoff/load/thresholds.toml is the default and explains itself):
+
+    [[limit]]                      # one rule
+    figure = "overhead_ms"         # see FIGURES
+    at = "rate=20"                 # steps, by name or pattern; without it: all that LiteLLM kept up with
+    most = 100                     # or least = ...
+
+    [[compare]]                    # used with --baseline
+    figure = "overhead_ms"
+    worse = 5                      # by how much it may be worse than the baseline's, in the figure's own unit
+
+A rule is judged on the whole 95 % interval: passed or failed when it lies on one side, else inconclusive.
+"""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from signoff.errors import SignoffError
+from signoff.load.analysis import PERCENTILES, StepResult
+from signoff.load.conclusions import Conclusions
+from signoff.load.intervals import Figure
+from signoff.load.knee import KEPT_UP, UNCLEAR, VOID
+from signoff.verdicts import Verdict
+
+THRESHOLDS = Path(__file__).with_name("thresholds.toml")
+
+STEP_FIGURES = {
+    "overhead_ms": "median of the probes' paired differences",
+    "overhead_p95_ms": "p95 through LiteLLM minus p95 of vLLM; from 400 pairs on",
+    "overhead_ttft_ms": "the same median of the time to the first token",
+    "overhead_itl_ms": "the same median of the inter-token latency",
+    "error_rate": "share of the load's requests that failed (0 to 1)",
+    "achieved_per_second": "answers per second",
+    "shortfall": "share of arrivals that was not answered in the same time (0 to 1)",
+    **{f"{what}_{p}_ms": f"{p} of the load's {words}" for p in PERCENTILES for what, words in
+       (("e2e", "whole answers"), ("ttft", "time to the first token"), ("itl", "inter-token latency"))},
+}  # fmt: skip
+RUN_FIGURES = {
+    "run_error_rate": "the same share over all steps that LiteLLM kept up with",
+    "kept_up_with": "the heaviest load that LiteLLM kept up with (requests per second, or in flight)",
+    "memory_mib_per_hour": "slope of LiteLLM's memory in a soak",
+    "latency_ms_per_hour": "slope of the load's mean latency in a soak",
+    "error_percent_per_hour": "slope of the error rate in a soak, in percentage points",
+}
+FIGURES = STEP_FIGURES | RUN_FIGURES
+_MORE_IS_BETTER = {"achieved_per_second", "kept_up_with"}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A figure and the most or the least that it may be."""
+
+    figure: str
+    at: str = ""
+    most: float | None = None
+    least: float | None = None
+
+
+@dataclass(frozen=True)
+class Compare:
+    """A figure and by how much it may be worse than the baseline's."""
+
+    figure: str
+    worse: float
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """A gate's rules."""
+
+    limits: Sequence[Limit]
+    compares: Sequence[Compare]
+    path: Path
+
+    def most(self, figure: str) -> float | None:
+        """The upper limit on this figure, if there is one."""
+        return next((limit.most for limit in self.limits if limit.figure == figure), None)
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """One rule judged at one step; `step` is empty for a figure of the whole run."""
+
+    rule: str
+    step: str
+    verdict: Verdict
+    reason: str
+
+
+def read_thresholds(path: Path) -> Thresholds:
+    """Read a thresholds file.
+
+    Raises:
+        SignoffError: it is not there, not TOML, or has a rule that is none.
+    """
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SignoffError(f"the thresholds cannot be read: {error.strerror}", where=str(path)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SignoffError(f"the thresholds are not TOML: {error}", where=str(path)) from error
+    if unknown := set(told) - {"limit", "compare"}:
+        raise SignoffError(
+            f"unknown in thresholds: {', '.join(sorted(unknown))}",
+            where=str(path),
+            hint="rules begin with [[limit]] or [[compare]]",
+        )
+    limits = [_rule(Limit, each, f"[[limit]] number {number}", path) for number, each in _numbered(told, "limit", path)]
+    compares = [
+        _rule(Compare, each, f"[[compare]] number {number}", path) for number, each in _numbered(told, "compare", path)
+    ]
+    for number, limit in enumerate(limits, 1):
+        if (limit.most is None) == (limit.least is None):
+            raise SignoffError(
+                f"[[limit]] number {number} needs either `most` or `least`", where=str(path), hint=f"for {limit.figure}"
+            )
+    if not limits and not compares:
+        raise SignoffError("the thresholds hold no rule", where=str(path), hint="add a [[limit]] or a [[compare]]")
+    return Thresholds(limits, compares, path)
+
+
+def _numbered(told: dict[str, Any], name: str, path: Path) -> "enumerate[Any]":
+    rules = told.get(name, [])
+    if not isinstance(rules, list):
+        raise SignoffError(
+            f"{name} is not a list of rules", where=str(path), hint=f"write [[{name}]], with two brackets"
+        )
+    return enumerate(rules, 1)
+
+
+def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
+    names = [each.name for each in fields(kind)]
+    numbers = [name for name in names if name not in ("figure", "at")]
+    if not isinstance(told, dict):
+        raise SignoffError(f"{where} is not a rule", where=str(path))
+    if unknown := set(told) - set(names):
+        raise SignoffError(
+            f"{where} has {', '.join(sorted(unknown))}", where=str(path), hint=f"it may have {', '.join(names)}"
+        )
+    if told.get("figure") not in FIGURES:
+        raise SignoffError(
+            f"{where} names the figure {told.get('figure')!r}", where=str(path), hint=f"one of {', '.join(FIGURES)}"
+        )
+    if told["figure"] in RUN_FIGURES and "at" in told:
+        raise SignoffError(
+            f"{where}: {told['figure']} is of the whole run, not of a step", where=str(path), hint="leave `at` out"
+        )
+    for name in numbers:
+        if name in told and (isinstance(told[name], bool) or not isinstance(told[name], int | float)):
+            raise SignoffError(f"{where}: {name} is not a number", where=str(path))
+    if kind is Compare and "worse" not in told:
+        raise SignoffError(f"{where} lacks `worse`", where=str(path), hint="by how much the figure may be worse")
+    return kind(**told)
+
+
+def judge(found: Conclusions, thresholds: Thresholds, baseline: Conclusions | None = None) -> list[Ruling]:
+    """Each rule at each of its steps.
+
+    Raises:
+        SignoffError: the baseline was another load, or ran on other software or another kind of machine.
+    """
+    rulings = [ruling for limit in thresholds.limits for ruling in _limit(found, limit)]
+    if baseline:
+        refuse_unlike(found, baseline)
+        rulings += [ruling for rule in thresholds.compares for ruling in _compare(found, baseline, rule)]
+    return rulings
+
+
+def refuse_unlike(found: Conclusions, baseline: Conclusions) -> None:
+    """Compare fingerprints; a difference between unlike runs means nothing.
+
+    Raises:
+        SignoffError: they differ, with what differs.
+    """
+    now, then = found.loaded.run.fingerprint, baseline.loaded.run.fingerprint
+    if not now or not then:
+        raise SignoffError("a run without a fingerprint cannot be compared", where=str(baseline.loaded.folder))
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if names:
+        told = "; ".join(f"{name}: {then.get(name)} there, {now.get(name)} here" for name in names)
+        raise SignoffError(
+            f"the baseline is another kind of run ({told})",
+            where=str(baseline.loaded.folder),
+            hint="take a baseline with the same load on the same kind of machine",
+        )
+
+
+def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
+    bound = f"most {limit.most:g}" if limit.most is not None else f"least {limit.least:g}"
+    rule = f"{limit.figure}, at {bound}"
+    for step, figure in _figures(found, limit.figure, limit.at):
+        name = step.name if step else ""
+        if void := _void(step, found):
+            yield Ruling(rule, name, Verdict.INCONCLUSIVE, void)
+        elif figure is None:
+            yield Ruling(rule, name, Verdict.INCONCLUSIVE, "there is no such figure in this run")
+        elif limit.most is not None:
+            yield Ruling(rule, name, *_below(figure, limit.most))
+        else:
+            assert limit.least is not None
+            verdict, reason = _below(_turned(figure), -limit.least)
+            yield Ruling(rule, name, verdict, _words(figure) if verdict is not Verdict.INCONCLUSIVE else reason)
+    if not list(_figures(found, limit.figure, limit.at)):
+        yield Ruling(rule, limit.at, Verdict.INCONCLUSIVE, "no step to judge it at")
+
+
+def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterator[Ruling]:
+    text = f"{rule.figure}, worse than the baseline's by at most {rule.worse:g}"
+    before = {
+        step.name if step else "": (step, figure) for step, figure in _figures(baseline, rule.figure, rule.at or "*")
+    }
+    judged = list(_figures(found, rule.figure, rule.at))
+    for step, figure in judged:
+        name = step.name if step else ""
+        then_step, then = before.get(name, (None, None))
+        if void := _void(step, found) or _void(then_step, baseline):
+            yield Ruling(text, name, Verdict.INCONCLUSIVE, void)
+        elif figure is None or then is None:
+            yield Ruling(text, name, Verdict.INCONCLUSIVE, "one of the two runs has no such figure")
+        else:
+            change = then - figure if rule.figure in _MORE_IS_BETTER else figure - then
+            verdict, reason = _below(change, rule.worse)
+            yield Ruling(text, name, verdict, f"{_words(figure)}, was {_words(then)}; worse by {reason}")
+    if not judged:
+        yield Ruling(text, rule.at, Verdict.INCONCLUSIVE, "no step to judge it at")
+
+
+def _void(step: StepResult | None, found: Conclusions) -> str:
+    # A backlog is what LiteLLM made of the load, no fault of the generator, where not latencies are judged.
+    voids = step.voids if step else [void for void in found.loaded.run.voids if void.kind != "backlog"]
+    return f"void: {voids[0].reason}" if voids else ""
+
+
+def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResult | None, Figure | None]]:
+    """The figure at each step that is meant, or the run's own."""
+    if name in RUN_FIGURES:
+        yield None, _of_run(found, name)
+        return
+    for step in found.ordered:
+        if fnmatchcase(step.name, at) if at else step.state in (KEPT_UP, UNCLEAR, VOID):
+            yield step, step.figures().get(name)
+
+
+def _of_run(found: Conclusions, name: str) -> Figure | None:
+    if name == "kept_up_with":
+        last = found.knee.last
+        return Figure(last.load, last.load, last.load) if last else Figure(0.0, 0.0, 0.0)
+    if name == "memory_mib_per_hour":
+        return found.memory
+    if name == "run_error_rate":
+        return found.error_rate
+    trend = "mean latency" if name == "latency_ms_per_hour" else "error rate"
+    return next((each.slope for each in found.trends if each.name == trend), None)
+
+
+def _turned(figure: Figure) -> Figure:
+    low, high = (None if end is None else -end for end in (figure.high, figure.low))
+    return Figure(-figure.value, low, high)
+
+
+def _below(figure: Figure, limit: float) -> tuple[Verdict, str]:
+    if figure.low is None or figure.high is None:
+        return Verdict.INCONCLUSIVE, f"{_words(figure)} has no interval: too few observations"
+    if figure.high <= limit:
+        return Verdict.PASSED, _words(figure)
+    if figure.low > limit:
+        return Verdict.FAILED, _words(figure)
+    return Verdict.INCONCLUSIVE, f"the interval of {_words(figure)} includes the limit"
+
+
+def _words(figure: Figure) -> str:
+    if figure.low is None or figure.low == figure.high:
+        return f"{figure.value:.4g}"
+    return f"{figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"

@@ -1,0 +1,115 @@
+"""From which load on the gateway stops keeping up, and whether that is its own doing.
+
+Open loop: a step is kept up with when requests are answered at the rate at which they arrive. If answers fall behind,
+the queue grows as long as the load lasts (R. M. Loynes, "The stability of a queue with non-independent inter-arrival
+and service times", 1962), whatever the latencies in a short step look like. Judged is the share of arrivals that was
+not answered in the same time: above `MOST_SHORTFALL` it has fallen behind, unless its interval includes zero, when the
+step was too short to tell.
+
+Closed loop: the number in flight is fixed, so that nothing falls behind. The knee is the step of the greatest power,
+answers per second over the time that one takes: L. Kleinrock, "Power and deterministic rules of thumb for probabilistic
+problems in computer communications" (ICC 1979). Beyond it, more in flight buys mostly waiting.
+
+A step at which the direct probes of vLLM take twice as long as at the lightest one tells of the backend or the machine,
+not of LiteLLM. Twice is what a half-used queue of random arrivals takes (M/M/1, where the same paper's power peaks).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from signoff.load.analysis import StepResult
+
+MOST_SHORTFALL = 0.05
+LESS_POWER = 0.9
+"""A step is past the knee when its power is below this share of the greatest: less is noise."""
+DEGRADED = 2.0
+
+KEPT_UP, FELL_BEHIND, SATURATED = "kept up", "not kept up", "backend or machine saturated"
+VOID, UNCLEAR = "void", "too short to tell"
+OPEN_RULE = f"at least {1 - MOST_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
+CLOSED_RULE = f"answers per second over the time of one stay above {LESS_POWER:.0%} of their greatest"
+
+
+@dataclass(frozen=True)
+class Knee:
+    """`step` is the lightest that LiteLLM did not keep up with, `last` the heaviest before it; either may be None.
+
+    `text` says it in words, as the end of a sentence about LiteLLM.
+    """
+
+    step: StepResult | None
+    last: StepResult | None
+    text: str
+    own: bool
+    """Whether `step` is LiteLLM's own knee: the direct probes had not degraded."""
+
+
+def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
+    """The steps, each with its state."""
+    lightest = min(steps, key=lambda step: step.load, default=None)
+    strongest = max((step for step in steps if not _hidden(step)), key=_power, default=None)
+    return [replace(step, state=_state(step, lightest, strongest)) for step in steps]
+
+
+def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult | None) -> str:
+    if _hidden(step):
+        return VOID
+    if lightest and _degraded(step, lightest):
+        return SATURATED
+    past_knee = step.planned_users is not None and strongest is not None and _is_past(step, strongest)
+    if past_knee:
+        return FELL_BEHIND
+    if step.planned_rate is None or step.shortfall.value <= MOST_SHORTFALL:
+        return KEPT_UP
+    return FELL_BEHIND if step.shortfall.low is not None and step.shortfall.low > 0 else UNCLEAR
+
+
+def _hidden(step: StepResult) -> bool:
+    """Whether the generator hides what LiteLLM did. A backlog does not: it is LiteLLM that lets it grow."""
+    return any(void.kind != "backlog" for void in step.voids)
+
+
+def _is_past(step: StepResult, strongest: StepResult) -> bool:
+    return step.load > strongest.load and _power(step) < LESS_POWER * _power(strongest)
+
+
+def _power(step: StepResult) -> float:
+    load = step.groups.get("load")
+    median = load.e2e["p50"].value if load and load.e2e else 0.0
+    return step.achieved.value / median if median else 0.0
+
+
+def _degraded(step: StepResult, lightest: StepResult) -> bool:
+    """Whether the direct probes take twice as long as at the lightest step, with 95 % confidence, or mostly fail."""
+    probe = step.groups.get("direct")
+    if probe and probe.error_rate.low is not None and probe.error_rate.low > 0.5:
+        return True
+    now, then = step.overhead.direct, lightest.overhead.direct
+    if step is lightest or now is None or then is None:
+        return False
+    beyond = now - then.scaled(DEGRADED)
+    return beyond.low is not None and beyond.low > 0
+
+
+def find(steps: Sequence[StepResult]) -> Knee:
+    """The knee of steps that have their states."""
+    ordered = sorted(steps, key=lambda step: step.load)
+    kept: StepResult | None = None
+    for step in ordered:
+        if step.state == KEPT_UP:
+            kept = step
+        elif step.state == FELL_BEHIND:
+            return Knee(step, kept, _stops(step, ordered), own=True)
+        elif step.state == SATURATED:
+            return Knee(step, kept, f"meets a backend or machine that is saturated at {step.at()}", own=False)
+    if kept is None:
+        return Knee(None, None, "was not seen long enough, at a load that the generator could make", own=False)
+    return Knee(None, kept, f"keeps up at {kept.at()}, the most that was asked of it", own=False)
+
+
+def _stops(step: StepResult, ordered: Sequence[StepResult]) -> str:
+    if step.planned_users is not None:
+        return f"is past its knee at {step.at()}"
+    text = f"stops keeping up at {step.at()}"
+    hidden = [each for each in ordered if each.state in (VOID, UNCLEAR) and each.load < step.load]
+    return f"{text} (or already at {hidden[0].at()}, which was {hidden[0].state})" if hidden else text

@@ -1,0 +1,224 @@
+"""What is concluded from records whose truth is known, and that each conclusion turns with them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from signoff.errors import SignoffError
+from signoff.load.conclusions import Conclusions, conclude
+from signoff.load.intervals import Figure
+from signoff.load.knee import FELL_BEHIND, KEPT_UP, SATURATED, UNCLEAR
+from signoff.load.knee import VOID as VOID_STATE
+from signoff.load.records import read_records
+from signoff.load.run import Void
+from signoff.verdicts import Verdict
+from tests.load.synthetic import BEGAN, Behaviour, Synthetic
+
+LIGHT, SLOWER, BEHIND = Behaviour(), Behaviour(added_ms=31), Behaviour(added_ms=140, capacity=33)
+SWEEP = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, SLOWER, BEHIND], seconds=40)
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Conclusions:
+    return conclude(SWEEP.write(tmp_path_factory.mktemp("sweep")))
+
+
+def about(figure: Figure | None, truth: float, within: float) -> bool:
+    assert figure is not None and figure.low is not None and figure.high is not None
+    return abs(figure.value - truth) < within and figure.low - within < truth < figure.high + within
+
+
+def test_sentence_tells_overhead_knee_ttft_and_tokens(sweep: Conclusions) -> None:
+    assert sweep.sentence.startswith("LiteLLM adds 1")
+    assert "at 2 requests per second, 3" in sweep.sentence
+    assert "at 20 requests per second, and stops keeping up at 40 requests per second; TTFT +7." in sweep.sentence
+    assert "inter-token +0.3 ms." in sweep.sentence
+
+
+def test_overheads_are_those_of_the_gateway(sweep: Conclusions) -> None:
+    for step, truth in zip(sweep.ordered, (12, 12, 31, 140), strict=True):
+        assert about(step.overhead.e2e, truth, 1.0), step.name
+        assert about(step.overhead.ttft, 0.6 * truth, 1.0), step.name
+    assert sweep.lightest.overhead.pairs == 120
+
+
+def test_nfr66_says_up_to_which_load_it_holds(sweep: Conclusions) -> None:
+    verdict, text = sweep.nfr66
+    assert verdict is Verdict.PASSED
+    assert "holds up to 20 requests per second; failed at 40 requests per second" in text
+
+
+def test_nfr66_fails_with_the_lightest_load_and_is_inconclusive_on_its_edge(tmp_path: Path) -> None:
+    for added, verdict in ((140.0, Verdict.FAILED), (100.0, Verdict.INCONCLUSIVE), (95.0, Verdict.PASSED)):
+        found = conclude(Synthetic(behaviours=[Behaviour(added_ms=added)]).write(tmp_path / f"{added}"))
+        assert found.nfr66[0] is verdict, added
+
+
+def test_p95_shift_is_judged_from_400_pairs_on(tmp_path: Path) -> None:
+    folder = Synthetic(behaviours=[Behaviour(pairs=500)]).write(tmp_path)
+    assert conclude(folder).nfr66[0] is Verdict.PASSED
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    table["e2e_ms"] = table["e2e_ms"].astype(float)
+    slow = (table["role"] == "probe") & (table["arm"] == "proxied") & (table.index % 10 == 0)
+    table.loc[slow, "e2e_ms"] += 400
+    table.to_csv(folder / "records-local.csv", index=False)
+    verdict, text = conclude(folder).nfr66
+    assert verdict is Verdict.FAILED and "p95 shift above 100 ms" in text
+
+
+def test_knee_is_the_first_step_that_falls_behind(sweep: Conclusions) -> None:
+    assert [step.state for step in sweep.ordered] == [KEPT_UP, KEPT_UP, KEPT_UP, FELL_BEHIND]
+    assert sweep.knee.own and sweep.knee.step and sweep.knee.step.name == "rate=40"
+    assert sweep.ordered[-1].achieved.value == pytest.approx(33, abs=1)
+
+
+def test_a_step_where_the_direct_probes_degrade_too_is_not_the_knee(tmp_path: Path) -> None:
+    behaviours = [LIGHT, LIGHT, SLOWER, Behaviour(direct_ms=300, added_ms=140, capacity=33)]
+    found = conclude(Synthetic(loads=SWEEP.loads, behaviours=behaviours, seconds=40).write(tmp_path))
+    assert found.ordered[-1].state == SATURATED
+    assert not found.knee.own
+    assert "meets a backend or machine that is saturated at 40 requests per second" in found.sentence
+
+
+def test_a_gateway_that_is_never_behind_has_no_knee(tmp_path: Path) -> None:
+    found = conclude(Synthetic(loads=(2, 10, 40), behaviours=[LIGHT], seconds=40).write(tmp_path))
+    assert found.knee.step is None
+    assert "keeps up at 40 requests per second, the most that was asked of it" in found.sentence
+
+
+def test_errors_are_not_kept_up_with(tmp_path: Path) -> None:
+    behaviours = [LIGHT, Behaviour(error_share=0.2)]
+    found = conclude(Synthetic(loads=(5, 20), behaviours=behaviours).write(tmp_path))
+    step = found.ordered[-1]
+    assert step.state == FELL_BEHIND
+    assert step.groups["load"].errors.keys() == {"status 503"}
+    assert about(step.groups["load"].error_rate, 0.2, 0.03)
+
+
+def test_requests_that_were_never_recorded_count_as_not_answered(tmp_path: Path) -> None:
+    folder = Synthetic(loads=(5, 20)).write(tmp_path)
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    lost = (table["step"] == "rate=20") & (table["role"] == "load") & (table.index % 3 == 0)
+    table[~lost].to_csv(folder / "records-local.csv", index=False)
+    assert conclude(folder).ordered[-1].state == FELL_BEHIND
+
+
+def test_a_step_that_is_too_short_is_neither_kept_up_with_nor_the_knee(tmp_path: Path) -> None:
+    folder = Synthetic(loads=(5, 20), seconds=4).write(tmp_path)
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    last = table.index[(table["role"] == "load") & (table["step"] == "rate=20")][-6:]
+    table.loc[last, "e2e_ms"] += 5000
+    table.to_csv(folder / "records-local.csv", index=False)
+    found = conclude(folder)
+    assert found.ordered[-1].state == UNCLEAR
+    assert found.knee.step is None and found.knee.last and found.knee.last.name == "rate=5"
+
+
+def test_knee_of_a_closed_loop_is_where_more_in_flight_buys_only_waiting(tmp_path: Path) -> None:
+    behaviours = [Behaviour(), Behaviour(), Behaviour(added_ms=16), Behaviour(added_ms=16, capacity=90)]
+    run = Synthetic(loads=(1, 2, 4, 16), arrivals="closed", shape="sweep-users", behaviours=behaviours, seconds=30)
+    found = conclude(run.write(tmp_path))
+    assert [step.state for step in found.ordered] == [KEPT_UP, KEPT_UP, KEPT_UP, FELL_BEHIND]
+    assert "at 1 request in flight" in found.sentence and "past its knee at 16 requests in flight" in found.sentence
+
+
+def test_late_sendings_count_into_what_a_user_waits(tmp_path: Path) -> None:
+    folder = Synthetic().write(tmp_path)
+    before = conclude(folder).lightest.groups["load"]
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    table.loc[table["role"] == "load", "started"] += 0.25
+    table.to_csv(folder / "records-local.csv", index=False)
+    after = conclude(folder).lightest.groups["load"]
+    assert after.e2e["p50"].value - before.e2e["p50"].value == pytest.approx(250, abs=1)
+    assert after.ttft["p95"].value - before.ttft["p95"].value == pytest.approx(250, abs=1)
+    assert np.median(after.served) == pytest.approx(np.median(before.served))
+
+
+def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
+    void = Void(BEGAN + 30, "local", "cpu", "the generator used 97% of a core")
+    found = conclude(Synthetic(voids=[void]).write(tmp_path))
+    assert found.lightest.state == VOID_STATE
+    assert found.nfr66[0] is Verdict.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
+    assert found.sentence == "Nothing can be said of LiteLLM: the load generator was the limit."
+    assert found.void
+
+
+def test_a_void_step_below_the_knee_is_told(tmp_path: Path) -> None:
+    void = Void(BEGAN + 90, "local", "loop lag", "late")
+    run = Synthetic(loads=(2, 10, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
+    assert conclude(run.write(tmp_path)).ordered[-1].state == VOID_STATE
+    run.voids = [Void(BEGAN + 60, "local", "loop lag", "late")]
+    found = conclude(run.write(tmp_path))
+    assert "stops keeping up at 40 requests per second (or already at 10 requests per second" in found.sentence
+
+
+def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
+    void = Void(BEGAN + 150, "local", "backlog", "12 requests were not sent")
+    run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
+    found = conclude(run.write(tmp_path))
+    assert found.knee.own and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
+
+
+def test_pairs_without_an_answer_make_the_step_inconclusive(tmp_path: Path) -> None:
+    found = conclude(Synthetic(behaviours=[Behaviour(probe_errors=6)]).write(tmp_path))
+    assert found.nfr66[0] is Verdict.INCONCLUSIVE
+    assert "6 of 120 pairs lack an answer" in found.nfr66[1]
+
+
+def test_a_restless_control_makes_the_step_inconclusive(tmp_path: Path) -> None:
+    folder = Synthetic().write(tmp_path)
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    again = table[(table["role"] == "probe") & (table["arm"] == "direct")].assign(arm="control")
+    for late, verdict in ((1.0, Verdict.PASSED), (25.0, Verdict.INCONCLUSIVE)):
+        control = again.assign(e2e_ms=again["e2e_ms"].astype(float) + late)
+        pd.concat([table, control]).to_csv(folder / "records-local.csv", index=False)
+        assert conclude(folder).nfr66[0] is verdict
+
+
+def test_a_killed_run_is_judged_up_to_its_last_whole_line(tmp_path: Path) -> None:
+    folder = Synthetic(ended=False).write(tmp_path)
+    whole = (folder / "records-local.csv").read_bytes()
+    (folder / "records-local.csv").write_bytes(whole[:-7])
+    (folder / "samples.csv").write_text("at,pod,cpu_seconds\n1800000001.0,litellm-0,1.5\n18000")
+    found = conclude(folder)
+    assert len(found.loaded.records) == whole.count(b"\n") - 2
+    assert found.nfr66[0] is Verdict.PASSED
+    assert found.lightest.seconds == pytest.approx(60, abs=2)
+
+
+def test_a_file_that_is_cut_off_in_its_heading_holds_nothing(tmp_path: Path) -> None:
+    folder = Synthetic().write(tmp_path)
+    (folder / "records-worker-1.csv").write_text("worker,us")
+    assert len(read_records(folder)) > 100
+    (folder / "records-local.csv").unlink()
+    with pytest.raises(SignoffError, match="no records of requests"):
+        read_records(folder)
+
+
+def test_a_damaged_line_is_told_with_its_file(tmp_path: Path) -> None:
+    folder = Synthetic().write(tmp_path)
+    with (folder / "records-local.csv").open("a") as file:
+        file.write("local,Probe,probe,direct,maybe,rate=20,x,,,,,,,,,\n")
+    with pytest.raises(SignoffError, match=r"(?s)damaged.*records-local\.csv"):
+        conclude(folder)
+
+
+def test_records_of_several_workers_are_one_run(tmp_path: Path) -> None:
+    folder = Synthetic().write(tmp_path)
+    before = conclude(folder)
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    for number in range(2):
+        own = table[(table.index % 2 == number) | (table["role"] == "probe")]
+        own = own[(own["role"] == "load") | (number == 0)].assign(worker=f"worker-{number}")
+        own.to_csv(folder / f"records-worker-{number}.csv", index=False)
+    (folder / "records-local.csv").unlink()
+    assert conclude(folder).sentence == before.sentence
+
+
+def test_unfinished_requests_at_the_end_are_no_errors_of_the_gateway(tmp_path: Path) -> None:
+    behaviour = Behaviour(error_share=0.02, error="unfinished")
+    load = conclude(Synthetic(behaviours=[behaviour]).write(tmp_path)).lightest.groups["load"]
+    assert load.errors["unfinished"] > 0
+    assert load.error_rate.value == 0

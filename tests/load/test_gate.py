@@ -1,0 +1,149 @@
+"""The gate through its command: what passes, what fails, what is refused, and what is told of bad input."""
+
+from pathlib import Path
+
+import pytest
+
+from signoff.cli import main
+from signoff.load.conclusions import conclude
+from signoff.load.run import Void, read_run
+from tests.load.synthetic import BEGAN, Behaviour, Synthetic
+
+Out = pytest.CaptureFixture[str]
+
+
+def gated(capsys: Out, *arguments: object) -> tuple[int, str]:
+    """The exit status of `signoff load-report`, and all that it printed."""
+    status = main(["load-report", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
+
+
+def thresholds(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "thresholds.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Synthetic().write(tmp_path_factory.mktemp("good"))
+
+
+def test_default_thresholds_pass_a_good_load_and_fail_a_slow_or_a_failing_one(
+    good: Path, tmp_path: Path, capsys: Out
+) -> None:
+    status, text = gated(capsys, good)
+    assert status == 0 and "gate: 2 passed" in text
+    status, text = gated(capsys, Synthetic(behaviours=[Behaviour(added_ms=140)]).write(tmp_path / "slow"))
+    assert status == 1 and "gate failed        overhead_ms, at most 100 [rate=20]: 1" in text
+    status, text = gated(capsys, Synthetic(behaviours=[Behaviour(error_share=0.03)]).write(tmp_path / "failing"))
+    assert status == 1 and "gate failed        run_error_rate" in text
+
+
+def test_a_limit_inside_the_interval_is_inconclusive_and_does_not_pass(good: Path, tmp_path: Path, capsys: Out) -> None:
+    overhead = conclude(good).lightest.overhead.e2e
+    assert overhead and overhead.low is not None and overhead.high is not None
+    inside = [((overhead.value + end) / 2, "inconclusive", 1) for end in (overhead.low, overhead.high)]
+    cases = [(20.0, "passed", 0), (10.0, "failed", 1), *inside]
+    for most, word, expected in cases:
+        rules = thresholds(tmp_path, f'[[limit]]\nfigure = "overhead_ms"\nat = "rate=20"\nmost = {most}\n')
+        status, text = gated(capsys, good, "--thresholds", rules)
+        assert (status, f"gate {word}" in text) == (expected, True), text
+
+
+def test_a_least_is_judged_the_other_way(good: Path, tmp_path: Path, capsys: Out) -> None:
+    for figure, least, expected in (
+        ("achieved_per_second", 10, 0),
+        ("achieved_per_second", 30, 1),
+        ("kept_up_with", 20, 0),
+    ):
+        rules = thresholds(tmp_path, f'[[limit]]\nfigure = "{figure}"\nleast = {least}\n')
+        assert gated(capsys, good, "--thresholds", rules)[0] == expected, (figure, least)
+
+
+def test_a_knee_that_comes_too_early_fails(tmp_path: Path, capsys: Out) -> None:
+    run = Synthetic(loads=(5, 20, 40), behaviours=[Behaviour(), Behaviour(), Behaviour(capacity=30)], seconds=40)
+    rules = thresholds(tmp_path, '[[limit]]\nfigure = "kept_up_with"\nleast = 40\n')
+    status, text = gated(capsys, run.write(tmp_path / "run"), "--thresholds", rules)
+    assert status == 1 and "gate failed        kept_up_with, at least 40: 20" in text
+
+
+def test_a_rule_for_a_step_that_was_not_run_or_a_figure_that_is_not_there_does_not_pass(
+    good: Path, tmp_path: Path, capsys: Out
+) -> None:
+    for rule in (
+        'figure = "overhead_ms"\nat = "rate=99"',
+        'figure = "overhead_p95_ms"',
+        'figure = "memory_mib_per_hour"',
+    ):
+        status, text = gated(capsys, good, "--thresholds", thresholds(tmp_path, f"[[limit]]\n{rule}\nmost = 1000\n"))
+        assert status == 1 and "gate inconclusive" in text, rule
+
+
+def test_a_void_step_does_not_pass(tmp_path: Path, capsys: Out) -> None:
+    run = Synthetic(voids=[Void(BEGAN + 20, "local", "loop lag", "the event loop woke up late")])
+    status, text = gated(capsys, run.write(tmp_path))
+    assert status == 1 and "VOID" in text and "void: the event loop woke up late" in text
+
+
+def test_a_baseline_is_compared_by_the_interval_of_the_difference(good: Path, tmp_path: Path, capsys: Out) -> None:
+    same = Synthetic(seed=2).write(tmp_path / "same")
+    worse = Synthetic(seed=3, behaviours=[Behaviour(added_ms=20)]).write(tmp_path / "worse")
+    status, text = gated(capsys, same, "--baseline", good)
+    assert status == 0 and "was 1" in text
+    status, text = gated(capsys, worse, "--baseline", good)
+    assert status == 1 and "gate failed        overhead_ms, worse than the baseline's by at most 5 [rate=20]" in text
+    status, _ = gated(capsys, good, "--baseline", worse)
+    assert status == 0, "better is not worse"
+
+
+def test_a_knee_that_comes_earlier_than_the_baselines_fails(tmp_path: Path, capsys: Out) -> None:
+    early = [Behaviour(), Behaviour(), Behaviour(capacity=30)]
+    before = Synthetic(loads=(5, 20, 40), seconds=40).write(tmp_path / "before")
+    now = Synthetic(loads=(5, 20, 40), seconds=40, behaviours=early).write(tmp_path / "now")
+    rules = thresholds(tmp_path, '[[compare]]\nfigure = "kept_up_with"\nworse = 0\n')
+    status, text = gated(capsys, now, "--baseline", before, "--thresholds", rules)
+    assert status == 1 and "20, was 40; worse by 20" in text
+    assert gated(capsys, before, "--baseline", now, "--thresholds", rules)[0] == 0
+
+
+def test_a_baseline_of_another_kind_is_refused_with_what_differs(good: Path, tmp_path: Path, capsys: Out) -> None:
+    other = Synthetic(arrivals="constant").write(tmp_path / "other")
+    status, text = gated(capsys, good, "--baseline", other)
+    assert status == 1 and "arrivals: constant there, poisson here" in text and "next:" in text
+    run = read_run(Synthetic().write(tmp_path / "vllm"))
+    run.fingerprint["vllm"] = "0.33.0"
+    run.write(tmp_path / "vllm")
+    status, text = gated(capsys, good, "--baseline", tmp_path / "vllm")
+    assert status == 1 and "vllm: 0.33.0 there, 0.32.0 here" in text
+    newer = Synthetic(versions={"litellm": "1.81.0", "vllm": "0.32.0", "locust": "2.40"}).write(tmp_path / "newer")
+    assert gated(capsys, newer, "--baseline", good)[0] == 0, "another LiteLLM is what one compares"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[limit", "not TOML"),
+        ("", "hold no rule"),
+        ("[overhead]\nmost = 1\n", "unknown in thresholds: overhead"),
+        ('[limit]\nfigure = "overhead_ms"\n', "write [[limit]], with two brackets"),
+        ('[[limit]]\nfigure = "overheads"\nmost = 1\n', "names the figure 'overheads'"),
+        ('[[limit]]\nfigure = "overhead_ms"\n', "needs either `most` or `least`"),
+        ('[[limit]]\nfigure = "overhead_ms"\nmost = "much"\n', "most is not a number"),
+        ('[[limit]]\nfigure = "overhead_ms"\nmaximum = 1\n', "it may have figure, at, most, least"),
+        ('[[limit]]\nfigure = "kept_up_with"\nat = "rate=1"\nleast = 1\n', "is of the whole run"),
+        ('[[compare]]\nfigure = "overhead_ms"\n', "lacks `worse`"),
+    ],
+)
+def test_bad_thresholds_are_told_before_anything_is_judged(
+    good: Path, tmp_path: Path, capsys: Out, text: str, told: str
+) -> None:
+    status, out = gated(capsys, good, "--thresholds", thresholds(tmp_path, text))
+    assert status == 1 and told in out and "thresholds.toml" in out
+
+
+def test_a_folder_without_a_load_is_told(tmp_path: Path, capsys: Out) -> None:
+    status, out = gated(capsys, tmp_path)
+    assert status == 1 and "there is no run.json" in out and "reports/load-" in out
+    assert gated(capsys, tmp_path, "--thresholds", tmp_path / "none.toml")[0] == 1

@@ -1,0 +1,101 @@
+"""The page of a load: whole, readable by itself, and safe from what a run says."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from signoff.cli import main
+from signoff.load.charts import Axis, Chart, Line, axis
+from signoff.load.run import Sample, Void
+from tests.load.synthetic import BEGAN, Behaviour, Synthetic
+
+HOSTILE = '<script>alert(1)</script> & "quotes"'
+SAMPLES = [
+    Sample(BEGAN + at * 5, pod, cpu_seconds=at * 2.0, rss_mib=300 + at, restarts=0)
+    for pod in ("litellm-0", "vllm-api-0", "generator local")
+    for at in range(20)
+]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    run = Synthetic(
+        loads=(2, 20, 40),
+        behaviours=[Behaviour(), Behaviour(error_share=0.05, error=HOSTILE), Behaviour(added_ms=140, capacity=33)],
+        seconds=40,
+        samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event=f"Unhealthy: {HOSTILE}")],
+        voids=[Void(BEGAN + 100, "local", "backlog", HOSTILE)],
+    )
+    folder = run.write(tmp_path_factory.mktemp("page") / "load-2026")
+    main(["load-report", str(folder)])
+    return (folder / "load-report.html").read_text()
+
+
+def test_the_page_has_all_its_parts(page: str) -> None:
+    for heading in (
+        "Overhead against load",
+        "Steps",
+        "Percentiles by arm",
+        "Over time",
+        "Events of pods",
+        "Void marks",
+        "Gate",
+    ):
+        assert f">{heading}</h" in page, heading
+    for chart in ("Latency", "Requests", "Failed requests"):
+        assert f'aria-label="{chart} over time"' in page, chart
+    for chart in ("Memory of LiteLLM", "Memory of vLLM and the generator", "Processor of LiteLLM"):
+        assert f'aria-label="{chart}"' in page, chart
+    assert page.count('aria-label="Percentiles at') == 2 * 3
+    assert ">99.9</text>" in page and ">knee</text>" in page
+
+
+def test_the_page_needs_nothing_else_and_nothing_in_a_run_can_break_it(page: str) -> None:
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert not re.findall(r"""(?:src|href)=["']""", page)
+    assert "prefers-color-scheme: dark" in page and "max-width: 40rem" in page
+
+
+def test_every_drawing_is_well_formed_and_without_numbers_that_are_none(page: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(drawings) > 20
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+        assert not re.search(r'[="( ]nan|[="( ]inf', drawing)
+
+
+def test_the_page_is_the_same_each_time(tmp_path: Path) -> None:
+    folder = Synthetic(samples=SAMPLES).write(tmp_path)
+    pages = []
+    for _ in range(2):
+        main(["load-report", str(folder)])
+        pages.append((folder / "load-report.html").read_text())
+    assert pages[0] == pages[1]
+
+
+def test_a_run_without_probes_says_that_it_cannot_judge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Synthetic().write(tmp_path)
+    lines = (folder / "records-local.csv").read_text().splitlines(keepends=True)
+    (folder / "records-local.csv").write_text("".join(line for line in lines if ",probe," not in line))
+    assert main(["load-report", str(folder)]) == 1
+    assert "inconclusive at 20 requests per second: only 0 pairs of probes" in capsys.readouterr().out
+
+
+def test_axes_hold_their_values_and_have_ticks_to_read() -> None:
+    assert axis("ms", [3.0, 97.0]).low == 0
+    linear = axis("ms", [3.0, 97.0]).labels(6)
+    assert [text for _, text in linear] == ["0", "20", "40", "60", "80", "100"]
+    log = axis("ms", [3.0, 9000.0], log=True).labels(8)
+    assert 3 <= len(log) <= 8
+    assert axis("ms", []).low < axis("ms", []).high
+    flat = axis("MiB", [300.0, 300.0], zero=False)
+    assert flat.low < 300 < flat.high
+
+
+def test_a_gap_in_a_line_is_drawn_as_one() -> None:
+    line = Line("a", "direct", [0, 1, 2, 3], [1.0, 1.0, float("nan"), 1.0])
+    svg = str(Chart("c", Axis("x", 0, 3), Axis("y", 0, 2), [line]).svg())
+    path = re.search(r'<path class="direct" d="([^"]+)"', svg)
+    assert path and path.group(1).count("M") == 2

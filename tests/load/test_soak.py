@@ -1,0 +1,115 @@
+"""Verdicts on what grows: on memory whose slope is known, however it wanders about it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from signoff.cli import main
+from signoff.load.conclusions import Conclusions, conclude
+from signoff.load.run import Sample
+from signoff.load.soak import Trend
+from signoff.verdicts import Verdict
+from tests.load.synthetic import BEGAN, Behaviour, Synthetic, pod_memory
+
+HOURS = 1.0
+
+
+def soak(folder: Path, samples: list[Sample], **more: object) -> Conclusions:
+    run = Synthetic(
+        loads=(1,), shape="steady", seconds=HOURS * 3600, behaviours=[Behaviour(pairs=100)], samples=samples
+    )
+    return conclude(replace(run, **more).write(folder))  # type: ignore[arg-type]
+
+
+def memory(found: Conclusions) -> Trend:
+    return next(trend for trend in found.trends if trend.name.startswith("memory"))
+
+
+@pytest.mark.parametrize(
+    ("slope", "verdict"), [(0.0, Verdict.PASSED), (4.0, Verdict.INCONCLUSIVE), (9.0, Verdict.FAILED)]
+)
+def test_memory_is_judged_by_the_bounds_of_its_slope(tmp_path: Path, slope: float, verdict: Verdict) -> None:
+    found = soak(tmp_path, pod_memory(slope, hours=HOURS, noise_mib=0.2))
+    trend = memory(found)
+    assert trend.verdict is verdict, trend.reason
+    assert trend.slope and trend.slope.low is not None and trend.slope.high is not None
+    assert trend.slope.low < slope < trend.slope.high
+    assert "leak" not in trend.reason
+    assert f"memory grows by less than {trend.slope.high:.2g} MiB per hour" in found.sentence
+
+
+def test_a_limit_inside_the_slopes_interval_is_inconclusive(tmp_path: Path) -> None:
+    slope = memory(soak(tmp_path, pod_memory(4.0, hours=HOURS, noise_mib=0.2))).slope
+    assert slope and slope.low is not None and slope.high is not None
+    for end in (slope.low, slope.high):
+        trend = memory(conclude(tmp_path, memory_limit=(slope.value + end) / 2))
+        assert trend.verdict is Verdict.INCONCLUSIVE and "a longer soak narrows it" in trend.reason
+
+
+def test_a_short_soak_is_inconclusive(tmp_path: Path) -> None:
+    found = soak(tmp_path, pod_memory(0.0, hours=HOURS)[:20])
+    assert memory(found).verdict is Verdict.INCONCLUSIVE and "fewer than 30 points" in memory(found).reason
+
+
+def test_memory_that_began_anew_is_not_judged(tmp_path: Path) -> None:
+    samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
+    half = len(samples) // 2
+    counted = samples[:half] + [replace(sample, restarts=1) for sample in samples[half:]]
+    fell = samples[:half] + [replace(each, cpu_seconds=1.0 + at) for at, each in enumerate(samples[half:])]
+    for number, these in enumerate((counted, fell)):
+        trend = memory(soak(tmp_path / str(number), these))
+        assert trend.verdict is Verdict.INCONCLUSIVE and "restarted once" in trend.reason
+
+
+def test_the_warm_up_is_left_out(tmp_path: Path) -> None:
+    warm = [
+        replace(each, rss_mib=(each.rss_mib or 0) - max(0.0, 200 - (each.at - BEGAN)) * 0.5)
+        for each in pod_memory(0.0, hours=HOURS, noise_mib=0.2)
+    ]
+    assert memory(soak(tmp_path, warm)).verdict is Verdict.PASSED
+
+
+def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
+    found = soak(tmp_path / "even", [])
+    latency, errors = found.trends
+    assert latency.slope and latency.slope.low is not None and latency.slope.high is not None
+    assert latency.slope.low < 0 < latency.slope.high
+    assert errors.slope and errors.slope.value == 0
+
+    folder = tmp_path / "growing"
+    soak(folder, [])
+    import pandas as pd
+
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    hours = (table["intended"] - BEGAN) / 3600
+    table["e2e_ms"] += 20 * hours
+    table.loc[(table["role"] == "load") & (table.index % 10 < 4 * hours), "error"] = "timeout"
+    table.to_csv(folder / "records-local.csv", index=False)
+    latency, errors = conclude(folder).trends
+    assert latency.slope and latency.slope.low is not None and latency.slope.low > 15
+    assert errors.slope and errors.slope.low is not None and errors.slope.low > 20
+
+
+def test_a_killed_soak_is_reported_up_to_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
+    soak(tmp_path, samples, ended=False)
+    with (tmp_path / "samples.csv").open("r+b") as file:
+        file.truncate((tmp_path / "samples.csv").stat().st_size - 9)
+    with (tmp_path / "records-local.csv").open("r+b") as file:
+        file.truncate((tmp_path / "records-local.csv").stat().st_size - 9)
+    assert main(["load-report", str(tmp_path)]) == 0
+    assert "this is its report up to then" in capsys.readouterr().out
+    assert "did not end by itself" in (tmp_path / "load-report.html").read_text()
+
+
+def test_memory_that_grows_too_fast_fails_the_command(tmp_path: Path) -> None:
+    soak(tmp_path, pod_memory(9.0, hours=HOURS, noise_mib=0.2))
+    assert main(["load-report", str(tmp_path)]) == 1
+    rules = tmp_path / "more.toml"
+    rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 50\n')
+    assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == 0
+
+
+def test_a_sweep_has_no_trends(tmp_path: Path) -> None:
+    assert conclude(Synthetic(samples=pod_memory(9.0, hours=0.1)).write(tmp_path)).trends == []
