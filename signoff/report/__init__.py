@@ -205,8 +205,9 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
 
 def parity_sentence(parity: Record) -> str:
     """How the calls compared, in a sentence."""
-    counted = ", ".join(f"{count} {name}" for name, count in parity["summary"].items() if count)
     failed = len({failure["run"] for failure in parity["gate"]["failures"]})
+    named = {"defect": "with defects" if failed else "with known defects"}
+    counted = ", ".join(f"{count} {named.get(name, name)}" for name, count in parity["summary"].items() if count)
     gate = f"failed at {failed} call{'s' if failed > 1 else ''}" if failed else "passed"
     return f"{len(parity['runs'])} calls, of which {counted}; gate {gate}"
 
