@@ -11,7 +11,7 @@ acceptance: $(VENV)/.ready
 
 test: lint
 	$(BIN)/signoff prepare
-	$(BIN)/pytest tests/ -n 3 --dist loadscope --no-loadscope-reorder  # the mutations keep two processes busy, most of it waiting
+	$(BIN)/pytest tests/ -n 3 --dist loadscope --no-loadscope-reorder --durations 15  # the mutations keep two processes busy, most of it waiting
 
 # Every mutation against every feature: half an hour. `make test` runs the features that each is about.
 mutations: $(VENV)/.ready
