@@ -99,9 +99,8 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=_GRAVITY.index, default=Class.EQUAL)
     reason = ""
-    silent = [each for each in (seen.direct, seen.again) if not each.status and case.leave_after is None]
-    if silent:
-        worst, reason = Class.INCONCLUSIVE, f"vLLM did not answer: {silent[0].broken}"
+    if silence := _silence(seen):
+        worst, reason = Class.INCONCLUSIVE, silence
     elif why := _vacuous(seen, shared):
         worst, reason = Class.VACUOUS, why
     elif seen.mismatch is not None:
@@ -112,6 +111,14 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
         worst, reason = Class.INCONCLUSIVE, f"vLLM does not repeat itself at {noisy[0]}"
     own = own_violations(seen.direct, case.kind) if case.expect is None else {}
     return Result(seen, worst, reason, judged, tuple(noise), own)
+
+
+def _silence(seen: Observation) -> str:
+    """Why vLLM itself did not answer, if so; a client that leaves wants no answer."""
+    if seen.run.case.leave_after is not None:
+        return ""
+    silent = (f"vLLM did not answer: {each.broken}" for each in (seen.direct, seen.again) if not each.status)
+    return next(silent, "")
 
 
 def _order(judged: Judged) -> tuple[int, str]:
@@ -319,13 +326,16 @@ class GateFailure:
 
 
 def gate(results: Sequence[Result], knowledge: Knowledge) -> list[GateFailure]:
-    """What keeps LiteLLM from being signed off. Judged are the story's settings; others show what these avoid."""
+    """What keeps LiteLLM from being signed off. Judged are the story's settings; others show what these avoid.
+
+    A run proves nothing against LiteLLM if it is vacuous, or if vLLM itself did not answer.
+    """
     return [
         GateFailure(rule.rule, result.observation.run.id, each.difference.path, each.known.id if each.known else None)
         for rule in knowledge.gate
         for result in results
         if result.observation.run.settings == "story" and matches(result.observation.run.id, rule.runs)
-        if result.verdict is not Class.VACUOUS
+        if result.verdict is not Class.VACUOUS and not _silence(result.observation)
         for each in result.differences
         if matches(each.difference.path, rule.paths)
         if _unexcused(each) or (rule.known == "refused" and each.known is not None)

@@ -8,7 +8,9 @@ from packaging.specifiers import SpecifierSet
 
 from signoff.errors import SignoffError
 from signoff.parity import cases, rates
-from signoff.parity.judge import Class, fixed, gate
+from signoff.parity.differ import Difference
+from signoff.parity.exchange import Exchange
+from signoff.parity.judge import Class, Judged, fixed, gate, judge
 from signoff.parity.knowledge import Knowledge, Known, Rule
 from signoff.parity.matrix import changes, matrix, read
 from signoff.verdicts import Verdict
@@ -200,3 +202,23 @@ def test_the_suites_own_data_is_well_formed() -> None:
         assert spoken_of, f"{entry.id} speaks of no run"
     with pytest.raises(SignoffError, match="no case run is called"):
         cases.runs(cases.load(), ["nothing.*"])
+
+
+@pytest.mark.parametrize("path", ["body", "body.data[0].embedding[1]", "body.error.param", "backend.stopped", "new"])
+def test_no_unknown_defect_passes_the_gate_wherever_it_is(bench: Bench, path: str) -> None:
+    (honest,) = bench.ask(PLAIN)
+    judged = Judged(Difference(path, "changed", 1, 2), Class.DEFECT, None)
+    assert gate([replace(honest, verdict=Class.DEFECT, differences=(judged,))], Knowledge.read())
+
+
+def test_the_silence_of_vllm_is_not_charged_to_litellm(bench: Bench) -> None:
+    knowledge = Knowledge.read()
+    (honest,) = bench.ask(PLAIN, knowledge=knowledge)
+    silent = Exchange({}, 0, broken="connection refused")
+    seen = replace(honest.observation, direct=silent, again=silent)
+    (result,) = judge([seen], knowledge, "1.80.16")
+    assert result.verdict is Class.INCONCLUSIVE
+    assert result.differences
+    assert gate([result], knowledge) == []
+    (result,) = judge([replace(honest.observation, proxied=silent)], knowledge, "1.80.16")
+    assert gate([result], knowledge)
