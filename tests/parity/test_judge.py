@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -161,6 +162,25 @@ def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(SignoffError, match="no parity matrix"):
         read(tmp_path / "nothing.json")
+
+
+def test_a_defect_beside_another_and_another_wrong_value_are_changes(bench: Bench) -> None:
+    def made(lie: Lie, *, allowed: bool = False) -> dict[str, object]:
+        allowances = (Known("id", ("body.id",), "harmless"),) if allowed else ()
+        knowledge = Knowledge(allowances, (), ())
+        results = bench.ask(PLAIN, lie=lie, knowledge=knowledge)
+        return matrix(results, knowledge, version="1", image="i", seconds=1)
+
+    def loses_both(body: dict[str, Any]) -> None:
+        del body["usage"], body["id"]
+
+    lie = Lie(body=loses_both)
+    (change,) = changes(made(lie, allowed=True), made(lie))
+    assert (change.word, change.came) == ("newly broken", ("lost body.id: defect",))
+    (change,) = changes(made(Lie(status=404)), made(Lie(status=500)))
+    assert change.word == "changed"
+    assert "changed status: defect (500)" in change.came
+    assert "changed status: defect (404)" in change.went
 
 
 def test_rates_tell_a_changed_model_from_chance() -> None:
