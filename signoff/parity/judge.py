@@ -1,5 +1,6 @@
 """What an observation means: each difference gets its class, the run the gravest of them."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
     if isinstance(sent, dict) and isinstance(got, dict):
         gone, new = [key for key in sent if key not in got], [key for key in got if key not in sent]
         for key in gone:
-            renamed = next((other for other in new if got[other] == sent[key] and sent[key] is not None), None)
+            renamed = next((other for other in new if _equal(got[other], sent[key])), None)
             if renamed:
                 new.remove(renamed)
                 yield Difference(f"{path}.{key}", "renamed", sent[key], {renamed: got[renamed]})
@@ -218,6 +219,11 @@ def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
         yield Difference(path, "retyped", sent, got)
     elif sent != got:
         yield Difference(path, "changed", sent, got)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values that are there are one and the same in JSON, in which 1 is not true."""
+    return one is not None and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _classed(difference: Difference, seen: Observation, knowledge: Knowledge, version: str) -> Judged:
@@ -263,9 +269,14 @@ def _vacuous(seen: Observation, shared: set[str]) -> str:
     if case.expect is not None:
         return ""
     if case.leave_after is not None:
+        if seen.too_late:
+            return "LiteLLM had its whole answer before the client left"
         return "" if seen.stopped and seen.stopped[0] else "vLLM had answered before its client left"
     if direct.status != case.status:
         return f"vLLM answered {direct.status} where {case.status} was to be exercised"
+    dies = case.fault is not None and case.fault.die_after is not None
+    if dies and not (direct.broken and seen.again.broken):
+        return "vLLM's answer was whole before the fault came"
     if case.status == 200 and case.fault is None and direct.broken:
         return f"vLLM's answer broke off: {direct.broken}"
     for path in case.exercised:

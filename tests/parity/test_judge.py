@@ -242,3 +242,14 @@ def test_the_silence_of_vllm_is_not_charged_to_litellm(bench: Bench) -> None:
     assert gate([result], knowledge) == []
     (result,) = judge([replace(honest.observation, proxied=silent)], knowledge, "1.80.16")
     assert gate([result], knowledge)
+
+
+def test_a_truth_is_no_number_under_another_name(bench: Bench) -> None:
+    (honest,) = bench.ask(PLAIN)
+    seen = honest.observation
+    (received,) = seen.received or ()
+    for value, kinds in ((1, ["renamed"]), (True, ["added", "dropped"])):
+        sent, got = {**seen.sent, "n": 1}, {**received.body, "best_of": value}
+        arrived = replace(seen, sent=sent, received=[replace(received, body=got)])
+        (result,) = judge([arrived], Knowledge((), (), ()), "1")
+        assert sorted(each.difference.kind for each in result.differences) == kinds
