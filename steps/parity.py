@@ -89,7 +89,7 @@ def send_calls(
         observed = sides.observe(chosen)
     for each in observed:
         evidence.record("parity-call", id=each.run.id, **each.to_record())
-    version = version_of(observed)
+    version = version_of(observed, manifests.gateway_image)
     results = judge(observed, judged.knowledge, version)
     judged.results += results
     judged.seconds += time.monotonic() - started

@@ -113,9 +113,9 @@ def _observe_and_judge(
         started = time.monotonic()
         observed = Sides(backends, gateways, lanes).observe(chosen, _tell)
         seconds = time.monotonic() - started
-    version = version_of(observed)
-    results = judge(observed, knowledge, version)
     image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
+    version = version_of(observed, image)
+    results = judge(observed, knowledge, version)
     return matrix(results, knowledge, version=version, image=image, seconds=seconds, whole=whole)
 
 

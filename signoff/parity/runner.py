@@ -1,6 +1,7 @@
 """Runs the cases: vLLM twice, LiteLLM once, and the recorder's word on what reached the backend."""
 
 import queue
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,10 +60,13 @@ class Observation:
         }
 
 
-def version_of(observed: Sequence[Observation]) -> str:
-    """What LiteLLM says of itself, since a tag may move."""
+def version_of(observed: Sequence[Observation], image: str) -> str:
+    """What LiteLLM says of itself, since a tag may move; else the version that its image's tag names, if one."""
     versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
-    return next(filter(None, versions), "unknown")
+    if version := next(filter(None, versions), ""):
+        return version
+    named = re.search(r"(?:^|v|-)(\d+\.\d+\.\d+(?:[.-]?rc\.?\d+)?)", image.partition("@")[0].rpartition(":")[2])
+    return named[1] if named else "unknown"
 
 
 def lanes_for(runs: Sequence[Run]) -> int:

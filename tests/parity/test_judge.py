@@ -14,6 +14,7 @@ from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Judged, fixed, gate, judge
 from signoff.parity.knowledge import Knowledge, Known, Rule
 from signoff.parity.matrix import changes, matrix, read
+from signoff.parity.runner import version_of
 from signoff.verdicts import Verdict
 from tests.doubles.liar import DONE, Events, Lie, drop, put
 from tests.parity.conftest import Bench
@@ -64,6 +65,27 @@ def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Pat
     first, second = Knowledge.read(tmp_path / "known.yaml").defects
     assert [entry.covers("any/run", "1.84.0") for entry in (first, second)] == [True, False]
     assert [entry.covers("any/run", "1.79.0") for entry in (first, second)] == [False, False]
+    assert [entry.covers("any/run", "unknown") for entry in (first, second)] == [False, False]
+    assert LOST_USAGE.covers("any/run", "unknown") is False
+    assert replace(LOST_USAGE, versions=SpecifierSet()).covers("any/run", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("ghcr.io/berriai/litellm:main-v1.80.16-stable", "1.80.16"),
+        ("localhost:5000/litellm:1.108.7", "1.108.7"),
+        ("litellm:v1.80.5.rc.2", "1.80.5.rc.2"),
+        ("litellm:main-v1.80.16@sha256:0123", "1.80.16"),
+        ("litellm:main-stable", "unknown"),
+        ("litellm", "unknown"),
+    ],
+)
+def test_a_version_that_litellm_does_not_tell_is_its_images(bench: Bench, image: str, version: str) -> None:
+    (result,) = bench.ask(PLAIN)
+    assert version_of([result.observation], image) == version
+    told = replace(result.observation.proxied, headers={"x-litellm-version": "1.2.3"})
+    assert version_of([replace(result.observation, proxied=told)], image) == "1.2.3"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +93,8 @@ def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Pat
     [
         (KNOWN_FILE.replace('versions: ">=1.80"', ""), "a: names no versions of LiteLLM"),
         (KNOWN_FILE.replace("[body.usage]", '["*"]'), "a: excuses everything"),
+        (KNOWN_FILE.replace("[body.usage]", '["**"]'), "a: excuses everything"),
+        (KNOWN_FILE.replace("[body.usage]", '["*[]*"]'), "a: excuses everything"),
         (KNOWN_FILE.replace("[body.usage]", "[]"), "a: excuses everything"),
         (KNOWN_FILE.replace("<1.84", "someday"), "someday"),
         (KNOWN_FILE.replace("reason: lost}", "reason: lost, kinds: [odd]}"), "a: kinds may be"),
