@@ -161,6 +161,16 @@ def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
     return Change(before["id"], word, was, now, came, went)
 
 
+def with_unknown_defects(found: Matrix) -> list[str]:
+    """The runs with a defect that no entry of known.yaml explains."""
+    return [
+        run["id"]
+        for run in found["runs"]
+        if run["class"] == Class.DEFECT.value
+        and any(each["class"] == Class.DEFECT.value and not each["known"] for each in run["differences"])
+    ]
+
+
 MOST_UNPROVEN = 0.05
 """The share of runs with the story's settings that may prove nothing; the matrix of 1.80.16 had 5 of 329."""
 

@@ -13,7 +13,7 @@ from signoff.parity.differ import Difference
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Judged, fixed, gate, judge
 from signoff.parity.knowledge import Knowledge, Known, Rule
-from signoff.parity.matrix import changes, matrix, read
+from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
 from signoff.parity.runner import version_of
 from signoff.verdicts import Verdict
 from tests.doubles.liar import DONE, Events, Lie, drop, put
@@ -168,6 +168,15 @@ def test_the_model_by_the_name_that_was_asked_for_is_no_difference(bench: Bench)
 def test_a_difference_that_nobody_knows_fails_the_gate(bench: Bench) -> None:
     knowledge = knowing(rules=(Rule("usage is there", ("body.usage",)),))
     assert gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge)
+
+
+def test_runs_with_unknown_defects_are_told_apart(bench: Bench) -> None:
+    for known, expected in ((knowing(LOST_USAGE), []), (knowing(), ["chat.plain/plain/hosted_vllm"])):
+        schema = (replace(LOST_USAGE, id="schema", paths=("schema.*", "client.*")),)
+        known = replace(known, allowances=schema)
+        results = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=known)
+        found = matrix(results, known, version="1.80.16", image="i", seconds=1)
+        assert with_unknown_defects(found) == expected
 
 
 def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
