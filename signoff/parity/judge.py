@@ -275,7 +275,8 @@ def _vacuous(seen: Observation, shared: set[str]) -> str:
     if direct.status != case.status:
         return f"vLLM answered {direct.status} where {case.status} was to be exercised"
     dies = case.fault is not None and case.fault.die_after is not None
-    if dies and not (direct.broken and seen.again.broken):
+    whole = any(received.whole for received in seen.received or ())
+    if dies and (whole or not (direct.broken and seen.again.broken)):
         return "vLLM's answer was whole before the fault came"
     if case.status == 200 and case.fault is None and direct.broken:
         return f"vLLM's answer broke off: {direct.broken}"

@@ -92,6 +92,12 @@ def test_a_fault_that_comes_too_late_proves_nothing(bench: Bench) -> None:
     (result,) = judge(bench.sides.observe([late]), NOTHING_KNOWN, "1")
     assert result.verdict is Class.VACUOUS
     assert "before the fault" in result.reason
+    (seen,) = bench.sides.observe([replace(late, case=dies)])
+    (result,) = judge([seen], NOTHING_KNOWN, "1")
+    assert result.verdict is Class.EQUAL
+    (received,) = seen.received or ()
+    (result,) = judge([replace(seen, received=[replace(received, whole=True)])], NOTHING_KNOWN, "1")
+    assert result.verdict is Class.VACUOUS
 
 
 def test_a_run_that_needs_a_lane_of_its_own_does_not_wait_for_one_for_ever(bench: Bench) -> None:
