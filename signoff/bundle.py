@@ -50,7 +50,7 @@ def collect(kube: Kube, namespace: str, error: BaseException | None = None, ende
     `error` failed the scenario; `ended` says why the cluster itself is no more, and then is the cause.
     """
     if ended:
-        return f"{_one_line(ended.what)}\n\n== What failed\n{error}\n\n== The cluster's end\n{ended}\n"
+        return redacted_log(f"{_one_line(ended.what)}\n\n== What failed\n{error}\n\n== The cluster's end\n{ended}\n")
     return render(take(kube, namespace), error)
 
 

@@ -18,7 +18,7 @@ from signoff.parity import cases, recorder_pod
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.judge import Class, Result, gate, judge
 from signoff.parity.knowledge import Knowledge
-from signoff.parity.matrix import Matrix, matrix
+from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
 from signoff.report import parity as page
@@ -89,7 +89,7 @@ def send_calls(
         observed = sides.observe(chosen)
     for each in observed:
         evidence.record("parity-call", id=each.run.id, **each.to_record())
-    version = version_of(observed)
+    version = version_of(observed, manifests.gateway_image)
     results = judge(observed, judged.knowledge, version)
     judged.results += results
     judged.seconds += time.monotonic() - started
@@ -114,9 +114,13 @@ def _run(call: str, mode: str, prefix: str) -> cases.Run:
 
 
 def _in_short(found: Matrix) -> dict[str, Any]:
-    """The matrix without what was exchanged, which stands in the evidence already."""
+    """The matrix without what was exchanged, which stands in the evidence already, and how many defects are new."""
     short = {key: found[key] for key in ("litellm", "summary", "gate", "known", "seconds")}
-    return {**short, "runs": [{key: run[key] for key in ("id", "about", "class", "reason")} for run in found["runs"]]}
+    return {
+        **short,
+        "unknown": len(with_unknown_defects(found)),
+        "runs": [{key: run[key] for key in ("id", "about", "class", "reason")} for run in found["runs"]],
+    }
 
 
 @then("no difference fails the parity gate")

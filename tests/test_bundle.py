@@ -160,3 +160,9 @@ def test_a_cluster_that_ended_is_the_cause() -> None:
     assert text.splitlines()[0] == ended.what
     assert "its log" in text
     assert "connection refused" in text
+
+
+def test_what_is_told_of_a_cluster_that_ended_holds_no_secret() -> None:
+    token = "sk-1234567890abcdefghij"
+    ended = SignoffError("the cluster has ended", where=f"its log, which ends\n    Authorization: Bearer {token}")
+    assert token not in collect(cast("Kube", None), "ml", AssertionError(f"Authorization: Bearer {token}"), ended)

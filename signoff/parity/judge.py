@@ -1,5 +1,6 @@
 """What an observation means: each difference gets its class, the run the gravest of them."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -99,9 +100,8 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=_GRAVITY.index, default=Class.EQUAL)
     reason = ""
-    silent = [each for each in (seen.direct, seen.again) if not each.status and case.leave_after is None]
-    if silent:
-        worst, reason = Class.INCONCLUSIVE, f"vLLM did not answer: {silent[0].broken}"
+    if silence := _silence(seen):
+        worst, reason = Class.INCONCLUSIVE, silence
     elif why := _vacuous(seen, shared):
         worst, reason = Class.VACUOUS, why
     elif seen.mismatch is not None:
@@ -112,6 +112,14 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
         worst, reason = Class.INCONCLUSIVE, f"vLLM does not repeat itself at {noisy[0]}"
     own = own_violations(seen.direct, case.kind) if case.expect is None else {}
     return Result(seen, worst, reason, judged, tuple(noise), own)
+
+
+def _silence(seen: Observation) -> str:
+    """Why vLLM itself did not answer, if so; a client that leaves wants no answer."""
+    if seen.run.case.leave_after is not None:
+        return ""
+    silent = (f"vLLM did not answer: {each.broken}" for each in (seen.direct, seen.again) if not each.status)
+    return next(silent, "")
 
 
 def _order(judged: Judged) -> tuple[int, str]:
@@ -193,7 +201,7 @@ def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
     if isinstance(sent, dict) and isinstance(got, dict):
         gone, new = [key for key in sent if key not in got], [key for key in got if key not in sent]
         for key in gone:
-            renamed = next((other for other in new if got[other] == sent[key] and sent[key] is not None), None)
+            renamed = next((other for other in new if _equal(got[other], sent[key])), None)
             if renamed:
                 new.remove(renamed)
                 yield Difference(f"{path}.{key}", "renamed", sent[key], {renamed: got[renamed]})
@@ -211,6 +219,11 @@ def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
         yield Difference(path, "retyped", sent, got)
     elif sent != got:
         yield Difference(path, "changed", sent, got)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two values that are there are one and the same in JSON, in which 1 is not true."""
+    return one is not None and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def _classed(difference: Difference, seen: Observation, knowledge: Knowledge, version: str) -> Judged:
@@ -256,9 +269,15 @@ def _vacuous(seen: Observation, shared: set[str]) -> str:
     if case.expect is not None:
         return ""
     if case.leave_after is not None:
+        if seen.too_late:
+            return "LiteLLM had its whole answer before the client left"
         return "" if seen.stopped and seen.stopped[0] else "vLLM had answered before its client left"
     if direct.status != case.status:
         return f"vLLM answered {direct.status} where {case.status} was to be exercised"
+    dies = case.fault is not None and case.fault.die_after is not None
+    whole = any(received.whole for received in seen.received or ())
+    if dies and (whole or not (direct.broken and seen.again.broken)):
+        return "vLLM's answer was whole before the fault came"
     if case.status == 200 and case.fault is None and direct.broken:
         return f"vLLM's answer broke off: {direct.broken}"
     for path in case.exercised:
@@ -319,13 +338,16 @@ class GateFailure:
 
 
 def gate(results: Sequence[Result], knowledge: Knowledge) -> list[GateFailure]:
-    """What keeps LiteLLM from being signed off. Judged are the story's settings; others show what these avoid."""
+    """What keeps LiteLLM from being signed off. Judged are the story's settings; others show what these avoid.
+
+    A run proves nothing against LiteLLM if it is vacuous, or if vLLM itself did not answer.
+    """
     return [
         GateFailure(rule.rule, result.observation.run.id, each.difference.path, each.known.id if each.known else None)
         for rule in knowledge.gate
         for result in results
         if result.observation.run.settings == "story" and matches(result.observation.run.id, rule.runs)
-        if result.verdict is not Class.VACUOUS
+        if result.verdict is not Class.VACUOUS and not _silence(result.observation)
         for each in result.differences
         if matches(each.difference.path, rule.paths)
         if _unexcused(each) or (rule.known == "refused" and each.known is not None)

@@ -61,7 +61,7 @@ class Known:
     relocated: bool = False
 
     def covers(self, run_id: str, version: str) -> bool:
-        """Whether the entry speaks of this run with this version of LiteLLM; an unknown version is covered."""
+        """Whether the entry speaks of this run with this version of LiteLLM; of an unknown one those of all do."""
         return any(fnmatchcase(run_id, pattern) for pattern in self.runs) and _within(version, self.versions)
 
     def fits(self, path: str, kind: str) -> bool:
@@ -115,7 +115,7 @@ def _within(version: str, versions: SpecifierSet) -> bool:
     try:
         return versions.contains(Version(version), prereleases=True)
     except InvalidVersion:
-        return True
+        return not versions
 
 
 def _table(file: Path) -> dict[str, Any]:
@@ -140,12 +140,17 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
         raise SignoffError(f"{table}: {error}", where=str(file), hint="mend the entry") from None
     for wrong, what in (
         (not entry.versions, "names no versions of LiteLLM, and neither does the file"),
-        (not entry.paths or "*" in entry.paths, "excuses everything; name the paths that differ"),
+        (not all(map(_names_something, entry.paths or ("",))), "excuses everything; name the paths that differ"),
         (not set(entry.kinds) <= set(KINDS), f"kinds may be {', '.join(KINDS)}"),
     ):
         if wrong:
             raise SignoffError(f"{entry.id}: {what}", where=str(file), hint="mend the entry")
     return entry
+
+
+def _names_something(pattern: str) -> bool:
+    """Whether the pattern names any part of a path, beyond what fits everything."""
+    return any(letter.isalpha() for letter in pattern)
 
 
 def _rule(file: Path, table: dict[str, Any]) -> Rule:

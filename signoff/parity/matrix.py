@@ -13,7 +13,7 @@ The schema, version 1 (`schema: signoff.parity/1`; fields may be added, none cha
                              vllm_violations: {path: message}, rates, client,
                              exchanges: {direct, direct_again, proxied: {request, status, headers, body, events, broken,
                                          seconds}},
-                             upstream: [{method, path, headers, body, status, left, bytes, events}]}]
+                             upstream: [{method, path, headers, body, status, left, whole, bytes, events}]}]
 """
 
 import json
@@ -25,7 +25,7 @@ from typing import Any
 
 from signoff.errors import SignoffError
 from signoff.parity.judge import Class, Result, counts, fixed, gate
-from signoff.parity.knowledge import Knowledge, shape
+from signoff.parity.knowledge import Knowledge, matches, shape
 
 SCHEMA = "signoff.parity/1"
 
@@ -107,9 +107,37 @@ def changes(before: Matrix, after: Matrix) -> list[Change]:
     return sorted((each for each in found if each), key=lambda each: (order.index(each.word), each.run))
 
 
+_TELLING = ("status", "next.status", "client.outcome", "body.error.type", "body.error.code", "*.finish_reason")
+"""Paths whose few values say by themselves how a run is broken; elsewhere values differ from time to time."""
+
+
 def _broken(run: Matrix) -> set[str]:
     """The shapes of the paths with a defect, however they differ there."""
     return {shape(each["path"]) for each in run["differences"] if each["class"] == Class.DEFECT.value}
+
+
+def _facts(run: Matrix) -> list[tuple[str, str, str]]:
+    """Each difference once: what it is (kind and path), its class and, at a telling path, its value."""
+    found = (
+        (
+            f"{each['kind']} {shape(each['path'])}",
+            each["class"],
+            f" ({each['proxied']})" if matches(each["path"], _TELLING) else "",
+        )
+        for each in run["differences"]
+    )
+    return list(dict.fromkeys(found))
+
+
+def _new(one: Matrix, other: Matrix) -> tuple[str, ...]:
+    """What `one` has and `other` has not; of what both have, how it is classed and valued now."""
+    there = _facts(other)
+    shared = {what for what, _, _ in there}
+    return tuple(
+        f"{what}: {verdict}{value}" if what in shared else what
+        for what, verdict, value in _facts(one)
+        if (what, verdict, value) not in there
+    )
 
 
 def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
@@ -117,10 +145,7 @@ def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
         there = before or after or {}
         word = "gone" if after is None else "new"
         return Change(there["id"], word, before["class"] if before else "", after["class"] if after else "", (), ())
-    old, new = (
-        {f"{d['kind']} {shape(d['path'])}": d["class"] for d in each["differences"]} for each in (before, after)
-    )
-    came, went = (tuple(path for path in one if path not in other) for one, other in ((new, old), (old, new)))
+    came, went = _new(after, before), _new(before, after)
     was, now = before["class"], after["class"]
     if was == now and not came and not went:
         return None
@@ -134,3 +159,29 @@ def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
     elif _broken(before) - _broken(after):
         word = "fixed"
     return Change(before["id"], word, was, now, came, went)
+
+
+def with_unknown_defects(found: Matrix) -> list[str]:
+    """The runs with a defect that no entry of known.yaml explains."""
+    return [
+        run["id"]
+        for run in found["runs"]
+        if run["class"] == Class.DEFECT.value
+        and any(each["class"] == Class.DEFECT.value and not each["known"] for each in run["differences"])
+    ]
+
+
+MOST_UNPROVEN = 0.05
+"""The share of runs with the story's settings that may prove nothing; the matrix of 1.80.16 had 5 of 329."""
+
+
+def unproven(found: Matrix) -> str:
+    """Why a matrix says too little of the story's settings to pass, if so."""
+    own = [run for run in found["runs"] if run["settings"] == "story"]
+    idle = [run for run in own if run["class"] not in _GRAVITY]
+    if len(idle) == len(own):
+        return "no run with the story's settings was judged, so nothing is proved"
+    if len(idle) > MOST_UNPROVEN * len(own):
+        share = f"{len(idle)} of {len(own)} runs with the story's settings proved nothing (at most {MOST_UNPROVEN:.0%})"
+        return f"{share}: {idle[0]['id']}: {idle[0]['reason']}"
+    return ""

@@ -39,13 +39,15 @@ class Fault:
 
     `status` answers with an error of its own; `headers` are added to whatever is answered. `die_after` breaks the
     connection off once so many events (of a stream) or bytes (of another answer) have been passed. `delay` waits so
-    many seconds before the first byte, `pause` between two events.
+    many seconds before vLLM is asked, `pause` between two events, and `hold` before an answer that is no stream is
+    passed on.
     """
 
     status: int = 0
     die_after: int | None = None
     delay: float = 0.0
     pause: float = 0.0
+    hold: float = 0.0
     times: int = 0
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -55,6 +57,7 @@ class Received:
     """One request as the backend got it, and what became of its answer.
 
     `left` says that the asking side closed the connection before the answer was whole; `bytes` were passed on by then.
+    `whole` says that all of it was passed on.
     """
 
     method: str
@@ -64,6 +67,7 @@ class Received:
     at: float
     status: int = 0
     left: bool = False
+    whole: bool = False
     bytes: int = 0
     events: int = 0
     """Of a stream, how many events were passed on."""
@@ -77,6 +81,7 @@ class Received:
             "body": self.body,
             "status": self.status,
             "left": self.left,
+            "whole": self.whole,
             "bytes": self.bytes,
             "events": self.events,
         }
@@ -190,8 +195,9 @@ class Proxy:
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
         response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
         response.headers.extend(fault.headers)
-        await response.prepare(request)
         is_stream = answer.content_type == "text/event-stream"
+        await asyncio.sleep(0 if is_stream else fault.hold)
+        await response.prepare(request)
         left = fault.die_after
         async for piece in _events(answer) if is_stream and fault != Fault() else answer.content.iter_any():
             if left is not None and left < (1 if is_stream else len(piece)):
@@ -206,6 +212,7 @@ class Proxy:
             if left is not None:
                 left -= 1 if is_stream else len(piece)
             await asyncio.sleep(fault.pause)
+        received.whole = True
         return response
 
 

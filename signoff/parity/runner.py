@@ -1,6 +1,7 @@
 """Runs the cases: vLLM twice, LiteLLM once, and the recorder's word on what reached the backend."""
 
 import queue
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ class Observation:
     clients: tuple[dict[str, Any], ...] = ()
     stopped: tuple[bool, bool] | None = None
     """Whether the backend of each side noticed that its client left."""
+    too_late: bool = False
+    """Whether the answer to LiteLLM was whole before the client left."""
     follow_up: tuple[Exchange, Exchange] | None = None
     mismatch: rates.Rates | None = None
     seconds: float = 0.0
@@ -57,10 +60,13 @@ class Observation:
         }
 
 
-def version_of(observed: Sequence[Observation]) -> str:
-    """What LiteLLM says of itself, since a tag may move."""
+def version_of(observed: Sequence[Observation], image: str) -> str:
+    """What LiteLLM says of itself, since a tag may move; else the version that its image's tag names, if one."""
     versions = (each.proxied.headers.get("x-litellm-version") for each in observed)
-    return next(filter(None, versions), "unknown")
+    if version := next(filter(None, versions), ""):
+        return version
+    named = re.search(r"(?:^|v|-)(\d+\.\d+\.\d+(?:[.-]?rc\.?\d+)?)", image.partition("@")[0].rpartition(":")[2])
+    return named[1] if named else "unknown"
 
 
 def lanes_for(runs: Sequence[Run]) -> int:
@@ -145,8 +151,13 @@ class Sides:
         return [done[run.id] for run in runs]
 
     def _observe(self, run: Run) -> Observation:
+        self.backends[run.case.backend].url_for(run.case, "")  # raises before anybody waits for a lane
         lanes = self._once if _spoils_its_lane(run) else self._free
-        lane = lanes.get()
+        try:
+            lane = lanes.get(block=lanes is self._free)
+        except queue.Empty:
+            hint = "set LiteLLM up with as many as `lanes_for` says"
+            raise SignoffError(f"{run.id} needs a lane to itself, and none is left", hint=hint) from None
         started = time.monotonic()
         try:
             observation = self._ask_both(run, lane)
@@ -170,19 +181,20 @@ class Sides:
             for _ in range(2):
                 with backend.recording(beside, case.fault) as seen:
                     answers.append(_ask(direct, run, sent))
-                    left.append(_was_left(seen) if case.leave_after else False)
+                    left.append(_was_left(seen) if case.leave_after is not None else False)
             with backend.recording(through, case.fault) as seen:
                 answers.append(_ask(proxied, run, run.body(name)))
-                left.append(_was_left(seen) if case.leave_after else False)
+                too_late = case.leave_after is not None and any(received.whole for received in seen())
+                left.append(_was_left(seen) if case.leave_after is not None else False)
                 received = seen() if backend.recorder else None
             observation = Observation(run, sent, answers[0], answers[1], answers[2], received, lane=name)
-            if case.leave_after:
-                observation.stopped = (left[0] and left[1], left[2])
+            if case.leave_after is not None:
+                observation.stopped, observation.too_late = (left[0] and left[1], left[2]), too_late
             if case.follow_up:
                 observation.follow_up = _innocent(direct, self.model), _innocent(proxied, name)
             if case.repeats:
                 observation.mismatch = self._rates(run, direct, proxied, name)
-        if case.kind in KINDS and not case.leave_after and case.expect is None:
+        if case.kind in KINDS and case.leave_after is None and case.expect is None:
             consumer = Consumer()
             stream = run.mode == "streamed"
             observation.clients = tuple(consumer.consume(each, case.kind, stream=stream) for each in answers)
@@ -197,7 +209,8 @@ class Sides:
 
 def _is_slow(run: Run) -> bool:
     """Whether LiteLLM will retry, or the fault itself waits."""
-    return run.case.fault is not None or run.case.status >= 400 or bool(run.case.leave_after or run.case.repeats)
+    case = run.case
+    return case.fault is not None or case.status >= 400 or case.leave_after is not None or case.repeats > 0
 
 
 def _ask(client: OpenAIClient, run: Run, body: Any) -> Exchange:

@@ -204,10 +204,12 @@ def terminal_lines(folder: Path) -> Iterator[tuple[str, dict[str, bool]]]:
 
 
 def parity_sentence(parity: Record) -> str:
-    """How the calls compared, in a sentence."""
+    """How the calls compared, in a sentence; a call with any defect that is not known is not one with known defects."""
     failed = len({failure["run"] for failure in parity["gate"]["failures"]})
-    named = {"defect": "with defects" if failed else "with known defects"}
-    counted = ", ".join(f"{count} {named.get(name, name)}" for name, count in parity["summary"].items() if count)
+    unknown = parity.get("unknown", 0)
+    told = {"with unknown defects": unknown, "with known defects": parity["summary"].get("defect", 0) - unknown}
+    parts = (told if name == "defect" else {name: count} for name, count in parity["summary"].items())
+    counted = ", ".join(f"{count} {name}" for part in parts for name, count in part.items() if count)
     gate = f"failed at {failed} call{'s' if failed > 1 else ''}" if failed else "passed"
     return f"{len(parity['runs'])} calls, of which {counted}; gate {gate}"
 

@@ -23,10 +23,17 @@ def running(app: web.Application) -> Iterator[str]:
         host, port = runner.addresses[0][:2]
         return f"http://{host}:{port}"
 
+    async def end() -> None:
+        await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # answers to clients who have gone
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
     try:
         yield asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -8,12 +8,14 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 import yaml
 
-from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster import embedded
+from signoff.cluster.embedded import EmbeddedCluster, ended
 from signoff.cluster.embedded.controlplane import Children
 from signoff.cluster.embedded.kept import FACTS_FILE
 from signoff.cluster.embedded.processes import descendants, start_time
@@ -133,7 +135,7 @@ WAITS_IN_VAIN = "import os, sys, time; there = os.path.exists('{0}'); open('{0}'
 def test_a_program_that_waited_in_vain_is_started_again_while_the_cluster_starts(tmp_path: Path) -> None:
     async def run() -> None:
         children = Children(tmp_path)
-        await children.start("patient", [sys.executable, "-c", WAITS_IN_VAIN.format(tmp_path / "seen")])
+        await children.start("patient", [sys.executable, "-c", WAITS_IN_VAIN.format(tmp_path / "seen")], patient=True)
         first = children.pids["patient"]
         while children.pids["patient"] == first:  # noqa: ASYNC110 - a task of Children writes it
             await asyncio.sleep(0.05)
@@ -142,6 +144,32 @@ def test_a_program_that_waited_in_vain_is_started_again_while_the_cluster_starts
         assert "patient was killed by signal 9" in (await children.first_end()).what
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_program_that_waits_for_nobody_is_not_started_again(tmp_path: Path) -> None:
+    async def run() -> SignoffError:
+        children = Children(tmp_path)
+        await children.start("etcd", [sys.executable, "-c", WAITS_IN_VAIN.format(tmp_path / "seen")])
+        return await children.first_end()
+
+    assert asyncio.run(asyncio.wait_for(run(), 20)).what.startswith("etcd ended")
+
+
+def test_a_new_cluster_has_not_ended_because_one_of_its_name_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ended, "cache_dir", lambda: tmp_path)
+    folder = tmp_path / "clusters" / "mine"
+    ended.note_end(folder, SignoffError("etcd was killed"))
+    assert ended.reason_of_end(folder)
+    # Stands for the start of a supervisor, which is not needed to see whose end is told.
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: SimpleNamespace(stdout=[]))
+    monkeypatch.setattr(embedded, "_end", lambda *_: None)
+    monkeypatch.setattr(embedded, "clusters_dir", lambda: tmp_path / "clusters")
+    monkeypatch.setattr(embedded, "sweep", lambda _: [])
+    with pytest.raises(SignoffError, match="the supervisor of the embedded cluster died"):
+        EmbeddedCluster.start(name="mine")
+    assert ended.reason_of_end(folder) is None
 
 
 def test_a_program_that_ends_at_once_is_not_started_again(tmp_path: Path) -> None:

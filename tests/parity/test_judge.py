@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
 
 from signoff.errors import SignoffError
 from signoff.parity import cases, rates
-from signoff.parity.judge import Class, fixed, gate
+from signoff.parity.differ import Difference
+from signoff.parity.exchange import Exchange
+from signoff.parity.judge import Class, Judged, fixed, gate, judge
 from signoff.parity.knowledge import Knowledge, Known, Rule
-from signoff.parity.matrix import changes, matrix, read
+from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
+from signoff.parity.runner import version_of
 from signoff.verdicts import Verdict
 from tests.doubles.liar import DONE, Events, Lie, drop, put
 from tests.parity.conftest import Bench
@@ -61,6 +65,27 @@ def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Pat
     first, second = Knowledge.read(tmp_path / "known.yaml").defects
     assert [entry.covers("any/run", "1.84.0") for entry in (first, second)] == [True, False]
     assert [entry.covers("any/run", "1.79.0") for entry in (first, second)] == [False, False]
+    assert [entry.covers("any/run", "unknown") for entry in (first, second)] == [False, False]
+    assert LOST_USAGE.covers("any/run", "unknown") is False
+    assert replace(LOST_USAGE, versions=SpecifierSet()).covers("any/run", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("ghcr.io/berriai/litellm:main-v1.80.16-stable", "1.80.16"),
+        ("localhost:5000/litellm:1.108.7", "1.108.7"),
+        ("litellm:v1.80.5.rc.2", "1.80.5.rc.2"),
+        ("litellm:main-v1.80.16@sha256:0123", "1.80.16"),
+        ("litellm:main-stable", "unknown"),
+        ("litellm", "unknown"),
+    ],
+)
+def test_a_version_that_litellm_does_not_tell_is_its_images(bench: Bench, image: str, version: str) -> None:
+    (result,) = bench.ask(PLAIN)
+    assert version_of([result.observation], image) == version
+    told = replace(result.observation.proxied, headers={"x-litellm-version": "1.2.3"})
+    assert version_of([replace(result.observation, proxied=told)], image) == "1.2.3"
 
 
 @pytest.mark.parametrize(
@@ -68,6 +93,8 @@ def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Pat
     [
         (KNOWN_FILE.replace('versions: ">=1.80"', ""), "a: names no versions of LiteLLM"),
         (KNOWN_FILE.replace("[body.usage]", '["*"]'), "a: excuses everything"),
+        (KNOWN_FILE.replace("[body.usage]", '["**"]'), "a: excuses everything"),
+        (KNOWN_FILE.replace("[body.usage]", '["*[]*"]'), "a: excuses everything"),
         (KNOWN_FILE.replace("[body.usage]", "[]"), "a: excuses everything"),
         (KNOWN_FILE.replace("<1.84", "someday"), "someday"),
         (KNOWN_FILE.replace("reason: lost}", "reason: lost, kinds: [odd]}"), "a: kinds may be"),
@@ -143,6 +170,15 @@ def test_a_difference_that_nobody_knows_fails_the_gate(bench: Bench) -> None:
     assert gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge)
 
 
+def test_runs_with_unknown_defects_are_told_apart(bench: Bench) -> None:
+    for known, expected in ((knowing(LOST_USAGE), []), (knowing(), ["chat.plain/plain/hosted_vllm"])):
+        schema = (replace(LOST_USAGE, id="schema", paths=("schema.*", "client.*")),)
+        known = replace(known, allowances=schema)
+        results = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=known)
+        found = matrix(results, known, version="1.80.16", image="i", seconds=1)
+        assert with_unknown_defects(found) == expected
+
+
 def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
     def made(lie: Lie) -> dict[str, object]:
         results = bench.ask(PLAIN, STREAMED, lie=lie, knowledge=knowing())
@@ -159,6 +195,25 @@ def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(SignoffError, match="no parity matrix"):
         read(tmp_path / "nothing.json")
+
+
+def test_a_defect_beside_another_and_another_wrong_value_are_changes(bench: Bench) -> None:
+    def made(lie: Lie, *, allowed: bool = False) -> dict[str, object]:
+        allowances = (Known("id", ("body.id",), "harmless"),) if allowed else ()
+        knowledge = Knowledge(allowances, (), ())
+        results = bench.ask(PLAIN, lie=lie, knowledge=knowledge)
+        return matrix(results, knowledge, version="1", image="i", seconds=1)
+
+    def loses_both(body: dict[str, Any]) -> None:
+        del body["usage"], body["id"]
+
+    lie = Lie(body=loses_both)
+    (change,) = changes(made(lie, allowed=True), made(lie))
+    assert (change.word, change.came) == ("newly broken", ("lost body.id: defect",))
+    (change,) = changes(made(Lie(status=404)), made(Lie(status=500)))
+    assert change.word == "changed"
+    assert "changed status: defect (500)" in change.came
+    assert "changed status: defect (404)" in change.went
 
 
 def test_rates_tell_a_changed_model_from_chance() -> None:
@@ -200,3 +255,34 @@ def test_the_suites_own_data_is_well_formed() -> None:
         assert spoken_of, f"{entry.id} speaks of no run"
     with pytest.raises(SignoffError, match="no case run is called"):
         cases.runs(cases.load(), ["nothing.*"])
+
+
+@pytest.mark.parametrize("path", ["body", "body.data[0].embedding[1]", "body.error.param", "backend.stopped", "new"])
+def test_no_unknown_defect_passes_the_gate_wherever_it_is(bench: Bench, path: str) -> None:
+    (honest,) = bench.ask(PLAIN)
+    judged = Judged(Difference(path, "changed", 1, 2), Class.DEFECT, None)
+    assert gate([replace(honest, verdict=Class.DEFECT, differences=(judged,))], Knowledge.read())
+
+
+def test_the_silence_of_vllm_is_not_charged_to_litellm(bench: Bench) -> None:
+    knowledge = Knowledge.read()
+    (honest,) = bench.ask(PLAIN, knowledge=knowledge)
+    silent = Exchange({}, 0, broken="connection refused")
+    seen = replace(honest.observation, direct=silent, again=silent)
+    (result,) = judge([seen], knowledge, "1.80.16")
+    assert result.verdict is Class.INCONCLUSIVE
+    assert result.differences
+    assert gate([result], knowledge) == []
+    (result,) = judge([replace(honest.observation, proxied=silent)], knowledge, "1.80.16")
+    assert gate([result], knowledge)
+
+
+def test_a_truth_is_no_number_under_another_name(bench: Bench) -> None:
+    (honest,) = bench.ask(PLAIN)
+    seen = honest.observation
+    (received,) = seen.received or ()
+    for value, kinds in ((1, ["renamed"]), (True, ["added", "dropped"])):
+        sent, got = {**seen.sent, "n": 1}, {**received.body, "best_of": value}
+        arrived = replace(seen, sent=sent, received=[replace(received, body=got)])
+        (result,) = judge([arrived], Knowledge((), (), ()), "1")
+        assert sorted(each.difference.kind for each in result.differences) == kinds

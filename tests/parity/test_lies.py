@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pytest
 
-from signoff.parity.judge import Class
-from signoff.parity.knowledge import matches
+from signoff.parity.judge import Class, gate
+from signoff.parity.knowledge import Knowledge, matches
 from tests.doubles.liar import DONE, Events, Lie, add_to, chunk, drop, each_chunk, put, rename
 from tests.parity.conftest import Bench
 
@@ -292,3 +292,35 @@ def test_honesty_is_no_defect(bench: Bench, _: int) -> None:
     results = bench.ask(PLAIN, STREAMED, ERROR, MODELS, "chat.dies/*", *families)
     assert {result.observation.run.id: result.verdict for result in results if result.differences} == {}
     assert {result.verdict for result in results} == {Class.EQUAL}
+
+
+UNDER_REAL_KNOWLEDGE = {
+    "nothing": (Lie(), PLAIN, None),
+    "a letter more": (Lie(body=add_to("choices.0.message.content", "!")), PLAIN, "The text of a plain answer"),
+    "half a body": (Lie(raw=lambda text: text[: len(text) // 2]), PLAIN, "Errors keep their status"),
+    "no JSON": (Lie(raw=lambda _text: "<html></html>"), PLAIN, "Nothing else differs"),
+    "usage lost": (Lie(body=drop("usage")), PLAIN, "Usage is vLLM's"),
+    "another object": (Lie(body=put("object", "text")), PLAIN, "Nothing else differs"),
+    "no id": (Lie(body=drop("id")), PLAIN, "Nothing else differs"),
+    "no time": (Lie(body=put("created", "today")), PLAIN, "Nothing else differs"),
+    "another digit in a vector": (Lie(body=add_to("data.0.embedding.2", 0.01)), EMBEDDINGS, "Vectors are vLLM's"),
+    "a number lost": (Lie(body=lambda body: body["data"][1]["embedding"].pop()), EMBEDDINGS, "Vectors are vLLM's"),
+    "another error code": (Lie(body=put("error.code", 500)), ERROR, "Nothing else differs"),
+    "an error as success": (Lie(status=200), ERROR, "Errors keep their status"),
+    "the client's key": (Lie(leaks_key=True), PLAIN, "A client's key never reaches the backend"),
+    "a parameter dropped": (Lie(request=drop("temperature")), PLAIN, "Requests arrive as they were sent"),
+    "text after the end": (Lie(events=content_after_finish), STREAMED, "The text of a plain answer"),
+    "the id changes": (Lie(events=chunk(2, put("id", "x"))), STREAMED, "Streams keep their order"),
+    "truncated as success": (Lie(events=truncated_as_success), STREAMED, "The text of a plain answer"),
+    "the call lost": (Lie(body=drop("choices.0.message.tool_calls")), TOOL, "Text, tool calls and finish_reason"),
+    "another request's id": (Lie(headers={"X-Request-Id": "other"}), REQUEST_ID, "An answer names its request"),
+}
+
+
+@pytest.mark.parametrize("name", UNDER_REAL_KNOWLEDGE)
+def test_the_suites_own_gate_refuses_a_lie(bench: Bench, name: str) -> None:
+    lie, runs, rule = UNDER_REAL_KNOWLEDGE[name]
+    knowledge = Knowledge.read()
+    failures = gate(bench.ask(runs, lie=lie, knowledge=knowledge), knowledge)
+    refused_by = {failure.rule for failure in failures}
+    assert any(each.startswith(rule) for each in refused_by) if rule else not refused_by, refused_by

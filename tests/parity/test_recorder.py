@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from signoff.errors import SignoffError
-from signoff.parity import cases, recorder_pod
+from signoff.parity import cases, recorder_pod, runner
 from signoff.parity.judge import Class, judge
-from signoff.parity.recorder import Recorder
+from signoff.parity.recorder import Fault, Recorder
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.parity.runner import Backend, Sides
 from signoff.paths import ROOT
@@ -53,3 +53,57 @@ def test_the_pods_code_is_all_that_the_program_imports() -> None:
     ]
     assert set(imported) <= set(recorder_pod.MODULES)
     assert workload.body["spec"]["template"]["spec"]["containers"][0]["command"][1].endswith("recorder.py")
+
+
+LEAVES = replace(CASES[0], family="disconnect", id="leaves", leave_after=0.3, fault=Fault(pause=0.2, hold=2))
+
+
+@pytest.mark.parametrize("mode", cases.MODES)
+@pytest.mark.parametrize("leave_after", [0.3, 0])
+def test_a_client_that_leaves_is_missed_by_a_gateway_that_does_not_care(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, mode: str, leave_after: float
+) -> None:
+    monkeypatch.setattr(runner, "NOTICED_SECONDS", 0.7)
+    bench.liar.lie = Lie()
+    run = cases.Run(replace(LEAVES, leave_after=leave_after), mode, "hosted_vllm", "story")
+    (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
+    (result,) = judge([seen], NOTHING_KNOWN, "1")
+    assert result.verdict is Class.DEFECT, result.reason
+    assert "backend.stopped" in [each.difference.path for each in result.differences]
+    (late,) = judge([replace(seen, too_late=True)], NOTHING_KNOWN, "1")
+    assert late.verdict is Class.VACUOUS
+
+
+def test_a_client_that_leaves_once_everything_was_said_proves_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "NOTICED_SECONDS", 0.2)
+    run = cases.Run(replace(LEAVES, fault=None), "streamed", "hosted_vllm", "story")
+    (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
+    assert seen.too_late
+    (result,) = judge([seen], NOTHING_KNOWN, "1")
+    assert result.verdict is Class.VACUOUS
+
+
+def test_a_fault_that_comes_too_late_proves_nothing(bench: Bench) -> None:
+    dies = next(case for case in CASES if case.id == "dies")
+    late = cases.Run(replace(dies, fault=Fault(die_after=1000)), "streamed", "hosted_vllm", "story")
+    bench.liar.lie = Lie()
+    (result,) = judge(bench.sides.observe([late]), NOTHING_KNOWN, "1")
+    assert result.verdict is Class.VACUOUS
+    assert "before the fault" in result.reason
+    (seen,) = bench.sides.observe([replace(late, case=dies)])
+    (result,) = judge([seen], NOTHING_KNOWN, "1")
+    assert result.verdict is Class.EQUAL
+    (received,) = seen.received or ()
+    (result,) = judge([replace(seen, received=[replace(received, whole=True)])], NOTHING_KNOWN, "1")
+    assert result.verdict is Class.VACUOUS
+
+
+def test_a_run_that_needs_a_lane_of_its_own_does_not_wait_for_one_for_ever(bench: Bench) -> None:
+    run = cases.Run(LEAVES, "streamed", "hosted_vllm", "story")
+    with pytest.raises(SignoffError, match="a lane to itself, and none is left"):
+        bench.sides.observe([run])
+    bare = {"chat": replace(bench.sides.backends["chat"], recorder=None)}
+    with pytest.raises(SignoffError, match="without a recorder"):
+        replace(bench.sides, backends=bare).observe([run])

@@ -82,13 +82,14 @@ def test_the_parity_of_calls_stands_in_the_report_with_its_known_defects(tmp_pat
     matrix = {
         "kind": "parity-matrix",
         "summary": {"equal": 1, "defect": 2, "vacuous": 0},
+        "unknown": 1,
         "runs": [{"id": name} for name in ("chat.a", "chat.b", "chat.c")],
         "gate": {"passed": False, "failures": [failure]},
         "known": {"lost-usage": known},
     }
     folder = write(tmp_path, *records("passed"), {**matrix, "runs": []}, matrix)
     report.write(folder)
-    sentence = "3 calls, of which 1 equal, 2 with defects; gate failed at 1 call"
+    sentence = "3 calls, of which 1 equal, 1 with unknown defects, 1 with known defects; gate failed at 1 call"
     for page in report.PAGES:
         text = (folder / page).read_text()
         for expected in (sentence, "usage is lost", issue, "#4711", "a setting", "chat.b", "body.usage", "parity.html"):

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from signoff import console
 from signoff.cluster.base import ClusterFacts
-from signoff.cluster.embedded.ended import logs_of, reason_of_end
+from signoff.cluster.embedded.ended import forget_end, logs_of, reason_of_end
 from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
@@ -206,6 +206,7 @@ def _start(cluster: Path, arguments: list[str], progress: Progress) -> tuple[dic
     """Run a supervisor until it says that the cluster is ready."""
     for swept in sweep(clusters_dir()):
         progress(_SUBJECT, f"cleared away {swept.name}, which a killed run had left")
+    forget_end(cluster)
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "signoff.cluster.embedded.supervisor", "--dir", cluster, *arguments],
         stdin=subprocess.PIPE,

@@ -26,7 +26,7 @@ _CLIENT_RATES = ("--kube-api-qps=500", "--kube-api-burst=1000")
 class Children:
     """The child processes of one cluster, each with a log of its own; the first that ends is an error.
 
-    Until `all_started()`, one that waited in vain for another is started again: a busy machine starts slowly.
+    Until `all_started()`, a patient one that waited in vain for another is started again: a busy machine starts slowly.
     """
 
     def __init__(self, cluster: Path) -> None:
@@ -37,8 +37,10 @@ class Children:
         self._starting = True
         self.pids: dict[str, int] = {}
 
-    async def start(self, name: str, argv: list[str | Path], env: Mapping[str, str] | None = None) -> None:
-        """Start the child `name`, logging to logs/<name>.log.
+    async def start(
+        self, name: str, argv: list[str | Path], env: Mapping[str, str] | None = None, *, patient: bool = False
+    ) -> None:
+        """Start the child `name`, logging to logs/<name>.log; a patient one may wait in vain for another.
 
         Raises:
             SignoffError: its program cannot be started.
@@ -52,8 +54,8 @@ class Children:
 
         async def watch() -> None:
             code = await process.wait()
-            if self._starting and time.monotonic() - began > _PATIENCE_SECONDS:
-                await self.start(name, argv, env)
+            if patient and self._starting and time.monotonic() - began > _PATIENCE_SECONDS:
+                await self.start(name, argv, env, patient=True)
             else:
                 self._tell_end(name, code)
 
@@ -116,8 +118,8 @@ class ControlPlane:
         env = {"GOGC": _GOGC, **os.environ}
         await children.start("etcd", self._etcd(), env)
         await children.start("kube-apiserver", self._apiserver(), env)
-        await children.start("kube-controller-manager", self._controller_manager(), env)
-        await children.start("kube-scheduler", self._scheduler(), env)
+        await children.start("kube-controller-manager", self._controller_manager(), env, patient=True)
+        await children.start("kube-scheduler", self._scheduler(), env, patient=True)
 
     async def ready(self, children: Children, done: Callable[[str, float], None]) -> None:
         """Wait until etcd and the API server serve, and tell `done(phase, seconds)` of each.

@@ -28,6 +28,11 @@ def note_end(cluster: Path, error: SignoffError) -> SignoffError:
     return SignoffError(error.what, where=where, hint=error.hint)
 
 
+def forget_end(cluster: Path) -> None:
+    """A new cluster takes the name of one that has ended: what was kept of that is not the new one's."""
+    shutil.rmtree(_grave(cluster), ignore_errors=True)
+
+
 def reason_of_end(cluster: Path) -> SignoffError | None:
     """What `note_end` was told of the cluster, or None if it did not end by itself."""
     try:
