@@ -95,9 +95,15 @@ class Conclusions:
 
     @property
     def memory(self) -> Figure | None:
-        """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest."""
-        slopes = [trend.slope for trend in self.trends if trend.verdict and trend.slope]
-        return max(slopes, key=lambda each: each.high or each.value, default=None)
+        """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest.
+
+        None where a pod has no slope, as after a restart: the others' would speak for it.
+        """
+        slopes = [trend.slope for trend in self.trends if trend.verdict]
+        known = [slope for slope in slopes if slope]
+        if len(known) < len(slopes):
+            return None
+        return max(known, key=lambda each: each.value if each.high is None else each.high, default=None)
 
     @property
     def error_rate(self) -> Figure | None:
