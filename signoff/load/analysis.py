@@ -4,11 +4,13 @@ Durations are milliseconds. What a user of the load waited counts from the inten
 fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a probe counts from its sending.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from signoff import story
@@ -36,7 +38,9 @@ _FLOW_BINS = 60
 
 @dataclass(frozen=True)
 class Group:
-    """The requests of one kind in one step. Percentiles are of answers without error; the rate is of those per second.
+    """The requests of one kind in one step; percentiles are of answers without error.
+
+    Counts and the error rate hold those too whose records are folded; times and tokens are of the records left.
 
     `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
     """
@@ -245,10 +249,12 @@ class _Flows:
 
 def _step(loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows) -> StepResult:
     run, seconds = loaded.run, max(ended - max(step.started, loaded.raw_from), 1e-3)
+    of_step = loaded.folded[loaded.folded["step"] == step.name]
     groups = {
-        name: _group(label, own[rows], seconds, run.seed, intended=name == "load")
+        name: _group(label, own[rows], earlier, seconds, run.seed, intended=name == "load")
         for name, (label, rows) in _kinds(own).items()
-        if rows.any()
+        for earlier in [of_step if name == "load" else of_step.iloc[:0]]
+        if rows.any() or len(earlier)
     }
     start = step.started + SETTLING * (ended - step.started)
     edges = np.linspace(start, ended, _FLOW_BINS + 1)
@@ -294,7 +300,7 @@ def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
     }
 
 
-def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
+def _group(label: str, own: pd.DataFrame, folded: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
     failed = own["error"] != ""
     answered = own[~failed]
     late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
@@ -303,14 +309,15 @@ def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended
     ttft = answered["ttft_ms"].to_numpy() + late
     itl = answered["itl_ms"].to_numpy()
     itl = itl[~np.isnan(itl)]
-    counted = own["error"].isin(NOT_ITS_DOING)
-    kinds = own.loc[failed, "error"].value_counts()
+    kinds = Counter({str(kind): int(count) for kind, count in own["error"].value_counts().items()})
+    for kind, count in zip(folded["error"], folded["count"], strict=True):
+        kinds[str(kind)] += int(count)
     return Group(
         label=label,
-        requests=len(own),
-        answered=len(answered),
-        errors={str(kind): int(count) for kind, count in kinds.items() if count},
-        error_rate=rate_figure(failed[~counted].to_numpy()),
+        requests=kinds.total(),
+        answered=kinds[""],
+        errors={kind: count for kind, count in kinds.most_common() if kind and count},
+        error_rate=rate_figure(failures(own, folded)),
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
@@ -319,6 +326,17 @@ def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended
         waits=np.sort(waits),
         served=np.sort(served),
     )
+
+
+def failures(own: pd.DataFrame, folded: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """For each request, in the order of time, whether it failed; those that the end or the generator cut are left out.
+
+    `folded` are minutes whose records are gone, so that they come before `own`.
+    """
+    minutes = folded[~folded["error"].isin(NOT_ITS_DOING)]
+    earlier = np.repeat((minutes["error"] != "").to_numpy(bool), minutes["count"].to_numpy(int))
+    ended = own.loc[~own["error"].isin(NOT_ITS_DOING), "error"]
+    return np.concatenate((earlier, (ended != "").to_numpy(bool)))
 
 
 def _percentiles(values: Numbers, seed: int) -> dict[str, Figure]:
