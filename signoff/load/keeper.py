@@ -65,6 +65,7 @@ class Keeper:
             probe_every_seconds=options.probe_every,
             command=_without_key(sys.argv),
             started=time.time(),
+            step_seconds=options.stage_seconds if shape else options.run_time,
             versions={**own_versions(), **self._versions},
             machine=machine(),
             notes=self._notes,

@@ -86,6 +86,8 @@ class Run:
     workers: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    step_seconds: float | None = None
+    """How long each step was planned to take: a stage of a shape, or the whole of a steady load; None for no limit."""
     fingerprint: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
@@ -125,12 +127,13 @@ def fingerprint_of(run: Run) -> dict[str, Any]:
         "shape": run.shape,
         "arrivals": run.arrivals,
         "steps": [step.name for step in run.steps],
+        "step_seconds": run.step_seconds,
         "model": run.model,
         "mix": run.mix,
         "probe_every_seconds": run.probe_every_seconds,
         "cores": run.machine.get("cores"),
         "cpu": run.machine.get("cpu"),
-        "vllm": run.versions.get("vllm", ""),
+        "vllm": run.versions.get("vllm") or run.versions.get("vllm_image", ""),
         "locust": run.versions.get("locust", ""),
     }
 
