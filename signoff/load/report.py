@@ -78,13 +78,13 @@ def overhead_chart(found: Conclusions) -> Chart:
     x = axis("requests per second" if open_loop else "requests in flight", loads, log=x_log, zero=not x_log)
     x = Axis(x.label, x.low, x.high, x.log, [(load, f"{load:g}") for load in sorted(set(loads))])
     knee = found.knee.step
-    words = {True: "knee", False: "backend or machine saturated"}
+    word = "knee" if found.knee.own else knee.state if knee else ""
     return Chart(
         title="Overhead of LiteLLM against load",
         x=x,
         y=axis("added ms, median of the pairs, 95 % interval", values),
         lines=lines,
-        marks=[Mark(knee.load, words[found.knee.own], "knee", f"LiteLLM {found.knee.text}")] if knee else [],
+        marks=[Mark(knee.load, word, "knee", f"LiteLLM {found.knee.text}")] if knee else [],
         level=(limit, f"NFR66: {limit:g} ms"),
         height=300,
     )
