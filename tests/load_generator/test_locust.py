@@ -117,8 +117,12 @@ def test_a_schedule_does_not_wait_for_a_slow_proxy(pair: Pair, tmp_path: Path) -
     assert len(intended) >= 40
     assert intended.diff().median() == pytest.approx(0.05, abs=0.002)
     assert (told.load.started >= told.load.intended).all()
-    # What was in flight at the end had time to end.
+    # What was in flight at the end had time to end, which is no time of the step.
     assert (told.load.error == "").all()
+    assert step.ended is not None and told.run.ended is not None
+    assert told.run.ended - step.ended > 0.8
+    assert step.ended - told.load.intended.max() < 0.2
+    assert told.run.step_seconds == 4
 
 
 def test_errors_are_counted_by_kind_and_never_as_0_ms(pair: Pair, tmp_path: Path) -> None:
