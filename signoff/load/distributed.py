@@ -9,7 +9,7 @@ import argparse
 import csv
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -122,7 +122,7 @@ def _forget(kind: str, **data: Any) -> None:
 def manifests(options: argparse.Namespace) -> list[Manifest]:
     """What is applied: the code, master and workers, with this number of workers and these options for Locust."""
     arguments = list(options.locust)
-    if not any(each.startswith(("-t", "--run-time", "--shape")) for each in arguments):
+    if not _ends(arguments):
         arguments += ["-t", DEFAULT_TIME]
     arguments += ["--autostart", "--class-picker", f"--expect-workers={options.workers}"]
     if options.lengths:
@@ -145,6 +145,13 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
 
     found = transform(load(options.manifests / "locust"), change)
     return [Manifest(Path(__file__), "", code), *found]
+
+
+def _ends(arguments: Sequence[str]) -> bool:
+    """Whether a load with these options for Locust ends by itself: after a time, or with the stages of a shape."""
+    told = " ".join(arguments).replace("--shape=", "--shape ").split()
+    shape = told[told.index("--shape") + 1 :][:1] if "--shape" in told else []
+    return any(each.startswith(("-t", "--run-time")) for each in arguments) or shape not in ([], ["steady"])
 
 
 def _code(lengths: Path | None) -> dict[str, Any]:

@@ -66,9 +66,21 @@ def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
         assert {each["path"] for each in items} == {*MODULES, "lengths.csv"}
 
 
-def test_a_load_without_an_end_gets_one() -> None:
-    master = next(each.body for each in manifests(options()) if each.body["metadata"]["name"] == MASTER)
-    assert "-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]
+@pytest.mark.parametrize(
+    ("locust", "gets"),
+    [
+        ([], True),
+        (["--shape", "steady"], True),
+        (["--shape=steady"], True),
+        (["--shape", "sweep-rate"], False),
+        (["--shape=ramp"], False),
+        (["--shape", "steady", "-t9s"], False),
+    ],
+)
+def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
+    found = manifests(options(locust=locust))
+    master = next(each.body for each in found if each.body["metadata"]["name"] == MASTER)
+    assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 
 
 def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
