@@ -18,7 +18,7 @@ from signoff.errors import SignoffError
 from signoff.load import folding
 from signoff.load.intervals import FEWEST, BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.records import read_records
-from signoff.load.run import SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
+from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
 from signoff.traffic.pairs import PAIRS_FOR_P95
 from signoff.verdicts import Verdict
 
@@ -173,7 +173,7 @@ def load(folder: Path) -> Loaded:
         SignoffError: there is none, or it is damaged.
     """
     run = read_run(folder)
-    return Loaded(folder, run, read_records(folder), _read_samples(folder / SAMPLES), _read_minutes(folder))
+    return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder))
 
 
 def _read_minutes(folder: Path) -> pd.DataFrame:
@@ -185,11 +185,15 @@ def _read_minutes(folder: Path) -> pd.DataFrame:
     return whole[whole["arm"] == "proxied"].sort_values("minute", kind="stable", ignore_index=True)
 
 
-def _read_samples(path: Path) -> pd.DataFrame:
-    if not path.exists():
+def _read_samples(folder: Path) -> pd.DataFrame:
+    paths = [path for name in (SAMPLES, POD_SAMPLES) if (path := folder / name).exists() and path.stat().st_size]
+    if not paths:
         return pd.DataFrame(columns=SAMPLE_COLUMNS)
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], on_bad_lines="skip", encoding_errors="replace")
-    table = table.reindex(columns=SAMPLE_COLUMNS)
+    tables = [
+        pd.read_csv(path, keep_default_na=False, na_values=[""], on_bad_lines="skip", encoding_errors="replace")
+        for path in paths
+    ]
+    table = pd.concat([each.reindex(columns=SAMPLE_COLUMNS).astype(object) for each in tables], ignore_index=True)
     numbers = [name for name in SAMPLE_COLUMNS if name not in ("pod", "event")]
     table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
     table["event"] = table["event"].astype(object).fillna("")

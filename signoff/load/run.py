@@ -21,6 +21,8 @@ from signoff.errors import SignoffError
 
 FILE = "run.json"
 SAMPLES = "samples.csv"
+POD_SAMPLES = "samples-pods.csv"
+"""The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
 SCHEMA = 1
 
 Arrivals = Literal["closed", "poisson", "constant"]
@@ -184,9 +186,9 @@ SAMPLE_COLUMNS = [each.name for each in fields(Sample)]
 
 
 @contextmanager
-def samples_file(folder: Path) -> Iterator["csv.DictWriter[str]"]:
+def samples_file(folder: Path, name: str = SAMPLES) -> Iterator["csv.DictWriter[str]"]:
     """Write samples with `writerow(asdict(sample))`; each line is with the operating system at once."""
-    with (folder / SAMPLES).open("w", newline="", buffering=1) as file:
+    with (folder / name).open("w", newline="", buffering=1) as file:
         lines = csv.DictWriter(file, SAMPLE_COLUMNS)
         lines.writeheader()
         yield lines

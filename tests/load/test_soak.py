@@ -146,5 +146,12 @@ def test_memory_that_grows_too_fast_fails_the_command(tmp_path: Path) -> None:
     assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == 0
 
 
+def test_samples_of_the_pods_in_a_file_of_their_own_count(tmp_path: Path) -> None:
+    soak(tmp_path, pod_memory(9.0, hours=HOURS, noise_mib=0.2))
+    (tmp_path / "samples.csv").rename(tmp_path / "samples-pods.csv")
+    soak(tmp_path, [])
+    assert memory(conclude(tmp_path)).verdict is Verdict.FAILED
+
+
 def test_a_sweep_has_no_trends(tmp_path: Path) -> None:
     assert conclude(Synthetic(samples=pod_memory(9.0, hours=0.1)).write(tmp_path)).trends == []
