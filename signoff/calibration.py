@@ -43,7 +43,10 @@ class Injection:
             ValueError: it is neither, or below nothing.
         """
         ms, _, jitter = text.partition("+-")
-        made = cls(float(ms), float(jitter or 0))
+        try:
+            made = cls(float(ms), float(jitter or 0))
+        except ValueError:
+            raise ValueError(text) from None
         if not 0 <= made.jitter_ms <= made.ms:
             raise ValueError(text)
         return made

@@ -4,11 +4,13 @@ Durations are milliseconds. What a user of the load waited counts from the inten
 fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a probe counts from its sending.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from signoff import story
@@ -16,8 +18,7 @@ from signoff.errors import SignoffError
 from signoff.load import folding
 from signoff.load.intervals import FEWEST, BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.records import read_records
-from signoff.load.run import SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
-from signoff.overhead import CONTROL_LIMIT_MS
+from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, read_run
 from signoff.traffic.pairs import PAIRS_FOR_P95
 from signoff.verdicts import Verdict
 
@@ -25,7 +26,11 @@ NOT_ITS_DOING = ("unfinished", "not sent")
 """Kinds of error that the end of the test or the generator made; counted, and not in the error rate."""
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 SETTLING = 0.2
-"""Share of a step, from its beginning, that is left out where flows are compared: queues of the step before drain."""
+"""Share of a step, from its beginning, that is left out where flows are compared: queues of the step before drain.
+
+At least the time of an answer is left out, p95 of the run's quickest step: that in which nothing has queued yet."""
+FEWEST_ANSWER_TIMES = 2.0
+"""A step of which fewer times of an answer are left is too short to tell."""
 MOST_PAIRS_LOST = 0.02
 """Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
 
@@ -36,7 +41,9 @@ _FLOW_BINS = 60
 
 @dataclass(frozen=True)
 class Group:
-    """The requests of one kind in one step. Percentiles are of answers without error; the rate is of those per second.
+    """The requests of one kind in one step; percentiles are of answers without error.
+
+    Counts and the error rate hold those too whose records are folded; times and tokens are of the records left.
 
     `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
     """
@@ -68,7 +75,6 @@ class Overhead:
     ttft: Figure | None = None
     itl: Figure | None = None
     p95_shift: Figure | None = None
-    control: Figure | None = None
     direct: Figure | None = None
     proxied: Figure | None = None
     """The medians of the two arms."""
@@ -91,6 +97,8 @@ class StepResult:
     achieved: Figure
     in_flight: float
     shortfall: Figure
+    too_short: bool
+    """Whether flows say nothing: what is left after the settling is not twice as long as an answer takes."""
     groups: dict[str, Group]
     overhead: Overhead
     voids: tuple[Void, ...]
@@ -165,7 +173,7 @@ def load(folder: Path) -> Loaded:
         SignoffError: there is none, or it is damaged.
     """
     run = read_run(folder)
-    return Loaded(folder, run, read_records(folder), _read_samples(folder / SAMPLES), _read_minutes(folder))
+    return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder))
 
 
 def _read_minutes(folder: Path) -> pd.DataFrame:
@@ -177,11 +185,15 @@ def _read_minutes(folder: Path) -> pd.DataFrame:
     return whole[whole["arm"] == "proxied"].sort_values("minute", kind="stable", ignore_index=True)
 
 
-def _read_samples(path: Path) -> pd.DataFrame:
-    if not path.exists():
+def _read_samples(folder: Path) -> pd.DataFrame:
+    paths = [path for name in (SAMPLES, POD_SAMPLES) if (path := folder / name).exists() and path.stat().st_size]
+    if not paths:
         return pd.DataFrame(columns=SAMPLE_COLUMNS)
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""], on_bad_lines="skip", encoding_errors="replace")
-    table = table.reindex(columns=SAMPLE_COLUMNS)
+    tables = [
+        pd.read_csv(path, keep_default_na=False, na_values=[""], on_bad_lines="skip", encoding_errors="replace")
+        for path in paths
+    ]
+    table = pd.concat([each.reindex(columns=SAMPLE_COLUMNS).astype(object) for each in tables], ignore_index=True)
     numbers = [name for name in SAMPLE_COLUMNS if name not in ("pod", "event")]
     table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
     table["event"] = table["event"].astype(object).fillna("")
@@ -198,13 +210,14 @@ def steps_of(loaded: Loaded) -> list[StepResult]:
     records = loaded.records
     by_step = records.groupby("step", observed=True, sort=False).indices
     flows = _Flows.of(loaded)
+    answer = _answer_seconds(records)
     found = []
     for step in loaded.run.steps:
         if step.name not in by_step:
             continue
         ended = step.ended or loaded.ended
         own = records.iloc[np.sort(by_step[step.name])]
-        found.append(_step(loaded, step, ended, own, flows))
+        found.append(_step(loaded, step, ended, own, flows, answer))
     if not found:
         raise SignoffError(
             "no request was recorded in any step",
@@ -212,6 +225,13 @@ def steps_of(loaded: Loaded) -> list[StepResult]:
             hint="let the load run longer; Locust's output tells if users could not start",
         )
     return found
+
+
+def _answer_seconds(records: pd.DataFrame) -> float:
+    """What an answer takes at the quickest of the steps, p95; 0 where there is none."""
+    mine = (records["role"] == "load") & (records["arm"] == "proxied") & (records["error"] == "")
+    p95 = records[mine & (records["step"] != "")].groupby("step", observed=True)["e2e_ms"].quantile(0.95)
+    return float(p95.min()) / 1000 if len(p95) else 0.0
 
 
 @dataclass(frozen=True)
@@ -243,17 +263,24 @@ class _Flows:
         return counts
 
 
-def _step(loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows) -> StepResult:
+def _step(
+    loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows, answer_seconds: float
+) -> StepResult:
     run, seconds = loaded.run, max(ended - max(step.started, loaded.raw_from), 1e-3)
+    of_step = loaded.folded[loaded.folded["step"] == step.name]
     groups = {
-        name: _group(label, own[rows], seconds, run.seed, intended=name == "load")
+        name: _group(label, own[rows], earlier, seconds, run.seed, intended=name == "load")
         for name, (label, rows) in _kinds(own).items()
-        if rows.any()
+        for earlier in [of_step if name == "load" else of_step.iloc[:0]]
+        if rows.any() or len(earlier)
     }
-    start = step.started + SETTLING * (ended - step.started)
+    start = step.started + max(SETTLING * (ended - step.started), answer_seconds)
+    too_short = ended - start < FEWEST_ANSWER_TIMES * answer_seconds
+    if too_short:
+        start = step.started + SETTLING * (ended - step.started)
     edges = np.linspace(start, ended, _FLOW_BINS + 1)
     came, went = flows.within(edges)
-    if step.planned_rate:
+    if step.planned_rate and came.any():
         came = _with_missing(came, step.planned_rate * (ended - start))
     bootstrap = BlockBootstrap(_FLOW_BINS, run.seed)
     bins = np.full(_FLOW_BINS, (ended - start) / _FLOW_BINS)
@@ -270,6 +297,7 @@ def _step(loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _F
         achieved=achieved,
         in_flight=float(in_load.served.sum() / 1000 / seconds) if in_load else 0.0,
         shortfall=bootstrap.figure(1 - went.sum() / came.sum() if came.sum() else 0.0, lacking),
+        too_short=too_short,
         groups=groups,
         overhead=_overhead(own, run.seed),
         voids=tuple(void for void in run.voids if step.started < void.at and void.at - _WATCH_SECONDS < ended),
@@ -294,7 +322,7 @@ def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
     }
 
 
-def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
+def _group(label: str, own: pd.DataFrame, folded: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
     failed = own["error"] != ""
     answered = own[~failed]
     late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
@@ -303,14 +331,15 @@ def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended
     ttft = answered["ttft_ms"].to_numpy() + late
     itl = answered["itl_ms"].to_numpy()
     itl = itl[~np.isnan(itl)]
-    counted = own["error"].isin(NOT_ITS_DOING)
-    kinds = own.loc[failed, "error"].value_counts()
+    kinds = Counter({str(kind): int(count) for kind, count in own["error"].value_counts().items()})
+    for kind, count in zip(folded["error"], folded["count"], strict=True):
+        kinds[str(kind)] += int(count)
     return Group(
         label=label,
-        requests=len(own),
-        answered=len(answered),
-        errors={str(kind): int(count) for kind, count in kinds.items() if count},
-        error_rate=rate_figure(failed[~counted].to_numpy()),
+        requests=kinds.total(),
+        answered=kinds[""],
+        errors={kind: count for kind, count in kinds.most_common() if kind and count},
+        error_rate=rate_figure(failures(own, folded)),
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
@@ -319,6 +348,17 @@ def _group(label: str, own: pd.DataFrame, seconds: float, seed: int, *, intended
         waits=np.sort(waits),
         served=np.sort(served),
     )
+
+
+def failures(own: pd.DataFrame, folded: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """For each request, in the order of time, whether it failed; those that the end or the generator cut are left out.
+
+    `folded` are minutes whose records are gone, so that they come before `own`.
+    """
+    minutes = folded[~folded["error"].isin(NOT_ITS_DOING)]
+    earlier = np.repeat((minutes["error"] != "").to_numpy(bool), minutes["count"].to_numpy(int))
+    ended = own.loc[~own["error"].isin(NOT_ITS_DOING), "error"]
+    return np.concatenate((earlier, (ended != "").to_numpy(bool)))
 
 
 def _percentiles(values: Numbers, seed: int) -> dict[str, Figure]:
@@ -355,7 +395,6 @@ def _overhead(own: pd.DataFrame, seed: int) -> Overhead:
         ttft=_median((whole["ttft_ms_proxied"] - whole["ttft_ms_direct"]).to_numpy(), seed),
         itl=_median((whole["itl_ms_proxied"] - whole["itl_ms_direct"]).to_numpy(), seed),
         p95_shift=_p95_shift(direct, proxied, seed) if len(whole) >= PAIRS_FOR_P95 else None,
-        control=_control(arms, whole, seed),
         direct=_median(direct, seed),
         proxied=_median(proxied, seed),
     )
@@ -372,17 +411,8 @@ def _p95_shift(direct: Numbers, proxied: Numbers, seed: int) -> Figure:
     return bootstrap.figure(float(np.quantile(proxied, 0.95) - np.quantile(direct, 0.95)), draws[:, 0])
 
 
-def _control(arms: dict[str, pd.DataFrame], whole: pd.DataFrame, seed: int) -> Figure | None:
-    """Direct against direct, where the probes ask that too."""
-    if "control" not in arms:
-        return None
-    control = arms["control"]
-    again = control[control["error"] == ""]["e2e_ms"].reindex(whole.index)
-    return _median((again - whole["e2e_ms_direct"]).to_numpy(), seed)
-
-
 def _nfr66(step: StepResult) -> tuple[Verdict, str]:
-    """The verdict on the overhead in a step, by the same rule as signoff.overhead's.
+    """The verdict on the overhead in a step, from the pairs alone: unlike in signoff.overhead there is no control arm.
 
     Passed: the upper ends of the median difference and, from 400 pairs on, of the p95 shift lie below the limit;
     failed: a lower end lies above it; else inconclusive, as is a step that is void, or that has lost too many pairs.
@@ -398,14 +428,6 @@ def _nfr66(step: StepResult) -> tuple[Verdict, str]:
         return Verdict.FAILED, f"{' and '.join(above)} above {limit:g} ms with 95 % confidence"
     if overhead.lost > MOST_PAIRS_LOST * (overhead.pairs + overhead.lost):
         return Verdict.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
-    control = overhead.control
-    if (
-        control
-        and control.low is not None
-        and control.high is not None
-        and max(-control.low, control.high) > CONTROL_LIMIT_MS
-    ):
-        return Verdict.INCONCLUSIVE, f"direct against direct differ by more than {CONTROL_LIMIT_MS:g} ms"
     if unsure := [name for name, figure in judged.items() if figure.high is None or figure.high >= limit]:
         return Verdict.INCONCLUSIVE, f"the interval of {' and '.join(unsure)} includes {limit:g} ms"
     return Verdict.PASSED, f"{' and '.join(judged)} below {limit:g} ms with 95 % confidence"

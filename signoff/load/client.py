@@ -143,7 +143,7 @@ class _Reading:
                 done = True
                 continue
             if self._first:
-                if b'"content":"' in event or _CONTENT.search(event):
+                if _CONTENT.search(event):
                     self._last = now
             elif _CONTENT.search(event):
                 self._first = self._last = now

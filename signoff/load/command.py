@@ -23,8 +23,8 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             f"Draw {report.PAGE} into a load's folder from its raw records, and judge it by the thresholds.\n"
-            "Also of a run that was killed. Exits 0 only if every rule passed and memory did not grow too fast,\n"
-            "1 if a rule failed or could not be judged."
+            "Also of a run that was killed. Exits 0 only if every rule passed and a soak's memory does not grow too\n"
+            "fast, 1 if one of them failed or could not be judged."
         ),
         epilog=f"{gate.__doc__}\nFigures:\n"
         + "\n".join(f"  {name:22} {text}" for name, text in FIGURES.items())
@@ -43,18 +43,19 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw and judge; returns 1 unless every rule passed."""
+    """Draw and judge; returns 1 unless every rule passed, and memory where it has a verdict."""
     thresholds = gate.read_thresholds(options.thresholds)
     progress("load", f"reading and judging {options.run_dir}")
-    memory_limit = thresholds.most("memory_mib_per_hour") or soak.MEMORY_LIMIT_MIB_PER_HOUR
+    most = thresholds.most("memory_mib_per_hour")
+    memory_limit = soak.MEMORY_LIMIT_MIB_PER_HOUR if most is None else most
     found = conclude(options.run_dir, memory_limit)
     baseline = conclude(options.baseline, memory_limit) if options.baseline else None
     rulings = gate.judge(found, thresholds, baseline)
+    print("\n".join(lines(found, rulings)), flush=True)
     report.write(found, rulings, options.baseline)
-    print("\n".join(lines(found, rulings)))
     print(f"report: {options.run_dir / report.PAGE}")
-    grows = any(trend.verdict is Verdict.FAILED for trend in found.trends)
-    return 0 if not grows and all(ruling.verdict is Verdict.PASSED for ruling in rulings) else 1
+    verdicts = [trend.verdict for trend in found.trends if trend.verdict] + [ruling.verdict for ruling in rulings]
+    return 0 if all(verdict is Verdict.PASSED for verdict in verdicts) else 1
 
 
 def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from signoff import story
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult
@@ -95,9 +93,15 @@ class Conclusions:
 
     @property
     def memory(self) -> Figure | None:
-        """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest."""
-        slopes = [trend.slope for trend in self.trends if trend.verdict and trend.slope]
-        return max(slopes, key=lambda each: each.high or each.value, default=None)
+        """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest.
+
+        None where a pod has no slope, as after a restart: the others' would speak for it.
+        """
+        slopes = [trend.slope for trend in self.trends if trend.verdict]
+        known = [slope for slope in slopes if slope]
+        if len(known) < len(slopes):
+            return None
+        return max(known, key=lambda each: each.value if each.high is None else each.high, default=None)
 
     @property
     def error_rate(self) -> Figure | None:
@@ -105,11 +109,8 @@ class Conclusions:
         records = self.loaded.records
         kept = [step.name for step in self.steps if step.state == knee.KEPT_UP]
         mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
-        own = records.loc[mine & ~records["error"].isin(analysis.NOT_ITS_DOING), "error"]
         folded = self.loaded.folded
-        folded = folded[folded["step"].isin(kept) & ~folded["error"].isin(analysis.NOT_ITS_DOING)]
-        earlier = np.repeat((folded["error"] != "").to_numpy(bool), folded["count"].to_numpy(int))
-        happened = np.concatenate((earlier, (own != "").to_numpy(bool)))
+        happened = analysis.failures(records[mine], folded[folded["step"].isin(kept)])
         return rate_figure(happened) if len(happened) else None
 
     @property

@@ -6,11 +6,10 @@ outlives a kill, and watches the pods meanwhile.
 """
 
 import argparse
-import csv
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,8 @@ from signoff.deployment import Deployment
 from signoff.errors import SignoffError
 from signoff.kube import Kube
 from signoff.load import files
-from signoff.load.pods import EVERY_SECONDS, PodWatch
-from signoff.load.run import FILE, SAMPLE_COLUMNS, SAMPLES, Sample, fingerprint_of, read_run
+from signoff.load.pods import EVERY_SECONDS, PodWatch, Watch
+from signoff.load.run import FILE, POD_SAMPLES, Sample, fingerprint_of, read_run, samples_file
 from signoff.manifests import Manifest, StoryManifests, load, transform
 from signoff.paths import MANIFESTS, ROOT
 from signoff.waiting import NotYet, eventually
@@ -122,7 +121,7 @@ def _forget(kind: str, **data: Any) -> None:
 def manifests(options: argparse.Namespace) -> list[Manifest]:
     """What is applied: the code, master and workers, with this number of workers and these options for Locust."""
     arguments = list(options.locust)
-    if not any(each.startswith(("-t", "--run-time", "--shape")) for each in arguments):
+    if not _ends(arguments):
         arguments += ["-t", DEFAULT_TIME]
     arguments += ["--autostart", "--class-picker", f"--expect-workers={options.workers}"]
     if options.lengths:
@@ -145,6 +144,13 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
 
     found = transform(load(options.manifests / "locust"), change)
     return [Manifest(Path(__file__), "", code), *found]
+
+
+def _ends(arguments: Sequence[str]) -> bool:
+    """Whether a load with these options for Locust ends by itself: after a time, or with the stages of a shape."""
+    told = " ".join(arguments).replace("--shape=", "--shape ").split()
+    shape = told[told.index("--shape") + 1 :][:1] if "--shape" in told else []
+    return any(each.startswith(("-t", "--run-time")) for each in arguments) or shape not in ([], ["steady"])
 
 
 def _code(lengths: Path | None) -> dict[str, Any]:
@@ -202,7 +208,7 @@ def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> Path:
     with httpx.Client(base_url=url, timeout=limits.REQUEST.seconds, trust_env=False) as page:
         collector = Collector(page, options.reports)
         watch = PodWatch(kube, story.NAMESPACE, lambda text: progress("load", text))
-        with _watched(watch) as samples:
+        with watched(watch, lambda: collector.folder):
             try:
                 collector.until_ended()
             except KeyboardInterrupt:
@@ -210,7 +216,7 @@ def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> Path:
                 page.post("/stop")
                 collector.until_ended()
         (collector.folder / "locust.html").write_bytes(page.get("/stats/report").content)
-    _complete(collector.folder, samples, watch.versions())
+    _complete(collector.folder, watch.versions())
     return collector.folder
 
 
@@ -280,28 +286,33 @@ class Collector:
 
 
 @contextmanager
-def _watched(watch: PodWatch) -> Iterator[list[Sample]]:
-    """Sample the pods from a thread inside this block."""
-    samples: list[Sample] = []
+def watched(watch: Watch, folder: Callable[[], Path]) -> Iterator[None]:
+    """Sample the pods from a thread inside this block, into the run's folder as soon as it has a name."""
     over = threading.Event()
 
     def follow() -> None:
-        while not over.wait(EVERY_SECONDS):
-            samples.extend(watch.look())
+        samples: list[Sample] = []
+        with ExitStack() as opened:
+            lines = None
+            while not over.wait(EVERY_SECONDS):
+                samples += watch.look()
+                if lines is None and folder().name:
+                    lines = opened.enter_context(samples_file(folder(), POD_SAMPLES))
+                if lines:
+                    lines.writerows(map(asdict, samples))
+                    samples = []
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
     try:
-        yield samples
+        yield
     finally:
         over.set()
         thread.join()
 
 
-def _complete(folder: Path, samples: list[Sample], images: dict[str, str]) -> None:
-    """Put the pods' samples beside the generators', and the images into run.json."""
-    with (folder / SAMPLES).open("a", newline="") as file:
-        csv.DictWriter(file, SAMPLE_COLUMNS).writerows(asdict(sample) for sample in samples)
+def _complete(folder: Path, images: dict[str, str]) -> None:
+    """Put the images into run.json."""
     told = read_run(folder)
     told.versions |= images
     told.fingerprint = fingerprint_of(told)

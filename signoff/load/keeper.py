@@ -35,8 +35,8 @@ class Keeper:
         self._files: dict[str, RotatingRecords] = {}
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
-        self._notes: list[str] = []
-        self._pods = _pod_watch(environment.parsed_options, self.note)
+        self._unobserved: list[str] = []
+        self._pods = _pod_watch(environment.parsed_options, self._blind)
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
         if self._pods:
             self._pods.look()  # the first look costs most, so it comes before any clock runs
@@ -65,9 +65,10 @@ class Keeper:
             probe_every_seconds=options.probe_every,
             command=_without_key(sys.argv),
             started=time.time(),
+            step_seconds=options.stage_seconds if shape else options.run_time,
             versions={**own_versions(), **self._versions},
             machine=machine(),
-            notes=self._notes,
+            notes=list(self._unobserved),
         )
         self._samples = self._open.enter_context(samples_file(folder))
         if self._pods:
@@ -120,10 +121,20 @@ class Keeper:
             self._write()
 
     def note(self, text: str) -> None:
-        """Say in run.json what could not be observed."""
-        self._notes.append(text)
+        """Say something in this test's run.json."""
         if self.run:
+            self.run.notes.append(text)
             self._write()
+
+    def _blind(self, text: str) -> None:
+        """Say in each test's run.json what cannot be observed: that is told once."""
+        self._unobserved.append(text)
+        self.note(text)
+
+    def end_step(self) -> None:
+        """End the last step, unless it has ended: what is still in flight has time to end after it."""
+        if self.run and self.run.steps and self.run.steps[-1].ended is None:
+            self.run.steps[-1].ended = time.time()
 
     def end(self) -> None:
         """Say that the test has ended; what workers still send is kept nevertheless."""
@@ -133,8 +144,7 @@ class Keeper:
         run.ended = time.time()
         if self._watching:
             self._watching.kill()
-        if run.steps:
-            run.steps[-1].ended = run.ended
+        self.end_step()
         self._write()
         for line in self._summary():
             print(line, file=sys.stderr)

@@ -8,7 +8,10 @@ step was too short to tell.
 
 Closed loop: the number in flight is fixed, so that nothing falls behind. The knee is the step of the greatest power,
 answers per second over the time that one takes: L. Kleinrock, "Power and deterministic rules of thumb for probabilistic
-problems in computer communications" (ICC 1979). Beyond it, more in flight buys mostly waiting.
+problems in computer communications" (ICC 1979). Beyond it, more in flight buys mostly waiting. A step of which
+more than `MOST_SHORTFALL` fails has fallen behind as well.
+
+A step of which less than twice the time of an answer is left after its settling is too short to tell of either.
 
 A step at which the direct probes of vLLM take twice as long as at the lightest one tells of the backend or the machine,
 not of LiteLLM. Twice is what a half-used queue of random arrivals takes (M/M/1, where the same paper's power peaks).
@@ -18,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from signoff.load.analysis import StepResult
+from signoff.verdicts import Verdict
 
 MOST_SHORTFALL = 0.05
 LESS_POWER = 0.9
@@ -27,7 +31,10 @@ DEGRADED = 2.0
 KEPT_UP, FELL_BEHIND, SATURATED = "kept up", "not kept up", "backend or machine saturated"
 VOID, UNCLEAR = "void", "too short to tell"
 OPEN_RULE = f"at least {1 - MOST_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
-CLOSED_RULE = f"answers per second over the time of one stay above {LESS_POWER:.0%} of their greatest"
+CLOSED_RULE = (
+    f"answers per second over the time of one stay above {LESS_POWER:.0%} of their greatest, and at least "
+    f"{1 - MOST_SHORTFALL:.0%} of the requests are answered"
+)
 
 
 @dataclass(frozen=True)
@@ -41,14 +48,21 @@ class Knee:
     last: StepResult | None
     text: str
     own: bool
-    """Whether `step` is LiteLLM's own knee: the direct probes had not degraded."""
+    """Whether `step` is LiteLLM's own knee: the direct probes had not degraded since a lighter step, which it kept."""
 
 
 def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
-    """The steps, each with its state."""
+    """The steps, each with its state; the verdict of one that was not kept up with is inconclusive.
+
+    There the overhead depends on how long the step took, and on whose queue grew.
+    """
     lightest = min(steps, key=lambda step: step.load, default=None)
     strongest = max((step for step in steps if not _hidden(step)), key=_power, default=None)
-    return [replace(step, state=_state(step, lightest, strongest)) for step in steps]
+    found = [replace(step, state=_state(step, lightest, strongest)) for step in steps]
+    return [
+        step if step.state in (KEPT_UP, VOID) else replace(step, verdict=Verdict.INCONCLUSIVE, reason=step.state)
+        for step in found
+    ]
 
 
 def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult | None) -> str:
@@ -56,12 +70,15 @@ def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult 
         return VOID
     if lightest and _degraded(step, lightest):
         return SATURATED
-    past_knee = step.planned_users is not None and strongest is not None and _is_past(step, strongest)
-    if past_knee:
+    if step.too_short or not step.offered:
+        return UNCLEAR
+    if step.planned_users is not None and strongest is not None and _is_past(step, strongest):
         return FELL_BEHIND
-    if step.planned_rate is None or step.shortfall.value <= MOST_SHORTFALL:
+    load = step.groups.get("load")
+    lacking = step.shortfall if step.planned_users is None or load is None else load.error_rate
+    if lacking.value <= MOST_SHORTFALL:
         return KEPT_UP
-    return FELL_BEHIND if step.shortfall.low is not None and step.shortfall.low > 0 else UNCLEAR
+    return FELL_BEHIND if lacking.low is not None and lacking.low > 0 else UNCLEAR
 
 
 def _hidden(step: StepResult) -> bool:
@@ -99,7 +116,7 @@ def find(steps: Sequence[StepResult]) -> Knee:
         if step.state == KEPT_UP:
             kept = step
         elif step.state == FELL_BEHIND:
-            return Knee(step, kept, _stops(step, ordered), own=True)
+            return Knee(step, kept, _stops(step, kept, ordered), own=kept is not None)
         elif step.state == SATURATED:
             return Knee(step, kept, f"meets a backend or machine that is saturated at {step.at()}", own=False)
     if kept is None:
@@ -107,7 +124,9 @@ def find(steps: Sequence[StepResult]) -> Knee:
     return Knee(None, kept, f"keeps up at {kept.at()}, the most that was asked of it", own=False)
 
 
-def _stops(step: StepResult, ordered: Sequence[StepResult]) -> str:
+def _stops(step: StepResult, kept: StepResult | None, ordered: Sequence[StepResult]) -> str:
+    if kept is None:  # nothing tells how long vLLM takes when it is not asked too much itself
+        return f"does not keep up at {step.at()}; whether by LiteLLM or vLLM needs a lighter step"
     if step.planned_users is not None:
         return f"is past its knee at {step.at()}"
     text = f"stops keeping up at {step.at()}"

@@ -2,7 +2,7 @@
 
 from argparse import _ArgumentGroup
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
@@ -14,8 +14,6 @@ from signoff.load.mix import Mix
 USERS = 4
 THINK_SECONDS = 0.1
 STOP_SECONDS = 10.0
-
-Arrivals = Literal["closed", "poisson", "constant"]
 
 
 def declare(parser: LocustArgumentParser) -> None:

@@ -78,13 +78,13 @@ def overhead_chart(found: Conclusions) -> Chart:
     x = axis("requests per second" if open_loop else "requests in flight", loads, log=x_log, zero=not x_log)
     x = Axis(x.label, x.low, x.high, x.log, [(load, f"{load:g}") for load in sorted(set(loads))])
     knee = found.knee.step
-    words = {True: "knee", False: "backend or machine saturated"}
+    word = "knee" if found.knee.own else knee.state if knee else ""
     return Chart(
         title="Overhead of LiteLLM against load",
         x=x,
         y=axis("added ms, median of the pairs, 95 % interval", values),
         lines=lines,
-        marks=[Mark(knee.load, words[found.knee.own], "knee", f"LiteLLM {found.knee.text}")] if knee else [],
+        marks=[Mark(knee.load, word, "knee", f"LiteLLM {found.knee.text}")] if knee else [],
         level=(limit, f"NFR66: {limit:g} ms"),
         height=300,
     )
@@ -233,14 +233,19 @@ def _rates(found: Conclusions, edges: Numbers, middles: Sequence[float]) -> list
 
 def _failures(found: Conclusions, edges: Numbers, unit: float) -> list[tuple[float, float, float, str]]:
     """A bar for each stretch of time with failed requests, of load and probes, with their kinds."""
-    records, began = found.loaded.records, found.loaded.run.started
-    failed = records[records["error"] != ""]
-    stretch = np.clip(np.searchsorted(edges, failed["intended"].to_numpy(), side="right") - 1, 0, len(edges) - 2)
+    folded, began = found.loaded.folded, found.loaded.run.started
+    minutes = folded[["error", "count"]].assign(at=folded["minute"] + 30)
+    lost = found.loaded.records[found.loaded.records["error"] != ""]
+    failed = pd.DataFrame({"error": lost["error"].astype(object), "at": lost["intended"], "count": 1})
+    failed = pd.concat((minutes[minutes["error"] != ""], failed), ignore_index=True)
+    moments = failed["at"].to_numpy(float)
+    stretch = np.clip(np.searchsorted(edges, moments, side="right") - 1, 0, len(edges) - 2)
     bars = []
     for place in np.unique(stretch):
         own, low, high = failed[stretch == place], float(edges[place]), float(edges[place + 1])
-        kinds = ", ".join(f"{count} {kind}" for kind, count in own["error"].value_counts().items() if count)
-        bars.append(((low - began) / unit, (high - began) / unit, len(own) / (high - low), kinds))
+        counts = own.groupby("error")["count"].sum().sort_values(ascending=False, kind="stable")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        bars.append(((low - began) / unit, (high - began) / unit, float(own["count"].sum()) / (high - low), kinds))
     return bars
 
 

@@ -21,6 +21,8 @@ from signoff.errors import SignoffError
 
 FILE = "run.json"
 SAMPLES = "samples.csv"
+POD_SAMPLES = "samples-pods.csv"
+"""The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
 SCHEMA = 1
 
 Arrivals = Literal["closed", "poisson", "constant"]
@@ -86,6 +88,8 @@ class Run:
     workers: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    step_seconds: float | None = None
+    """How long each step was planned to take: a stage of a shape, or the whole of a steady load; None for no limit."""
     fingerprint: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
@@ -125,12 +129,13 @@ def fingerprint_of(run: Run) -> dict[str, Any]:
         "shape": run.shape,
         "arrivals": run.arrivals,
         "steps": [step.name for step in run.steps],
+        "step_seconds": run.step_seconds,
         "model": run.model,
         "mix": run.mix,
         "probe_every_seconds": run.probe_every_seconds,
         "cores": run.machine.get("cores"),
         "cpu": run.machine.get("cpu"),
-        "vllm": run.versions.get("vllm", ""),
+        "vllm": run.versions.get("vllm") or run.versions.get("vllm_image", ""),
         "locust": run.versions.get("locust", ""),
     }
 
@@ -181,9 +186,9 @@ SAMPLE_COLUMNS = [each.name for each in fields(Sample)]
 
 
 @contextmanager
-def samples_file(folder: Path) -> Iterator["csv.DictWriter[str]"]:
+def samples_file(folder: Path, name: str = SAMPLES) -> Iterator["csv.DictWriter[str]"]:
     """Write samples with `writerow(asdict(sample))`; each line is with the operating system at once."""
-    with (folder / SAMPLES).open("w", newline="", buffering=1) as file:
+    with (folder / name).open("w", newline="", buffering=1) as file:
         lines = csv.DictWriter(file, SAMPLE_COLUMNS)
         lines.writeheader()
         yield lines

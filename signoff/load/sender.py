@@ -129,14 +129,14 @@ class Sender:
         pair: int | None = None,
     ) -> None:
         step, began = self.step, time.time()
+        if intended is not None:
+            self._watch.sent((began - intended) * 1000)
         try:
             answer = self.clients[arm].chat(asked.prompt, max_tokens=asked.max_tokens, stream=stream)
         except gevent.GreenletExit:
             answer = Asked(began, (time.time() - began) * 1000, error=_UNFINISHED)
             raise
         finally:
-            if intended is not None:
-                self._watch.sent((answer.started - intended) * 1000)
             self._report(user, arm, role, asked, answer, intended or answer.started, step, pair, stream=stream)
 
     def _report(

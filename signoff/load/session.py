@@ -56,6 +56,8 @@ class Load:
                 self.environment.runner.send_message("step", {"name": step})
 
     def _stopping(self, **_: Any) -> None:
+        if self.keeper:
+            self.keeper.end_step()
         if self.sender:
             self.sender.stop_arrivals()
         elif self.keeper:

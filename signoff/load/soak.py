@@ -16,6 +16,8 @@ WARM_UP = 0.1
 MOST_WARM_UP_SECONDS = 600.0
 MEMORY_LIMIT_MIB_PER_HOUR = 4.0
 FEWEST_POINTS = 30
+SHORT_SECONDS = 300.0
+"""A load that is shorter, without its warm-up, is no soak: where its memory has too few points, it has no verdict."""
 _MOST_BINS = 720
 _FINEST_BIN_SECONDS = 5.0
 _HOUR = 3600.0
@@ -23,9 +25,10 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Trend:
-    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly.
+    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly or began anew.
 
-    `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "".
+    `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "";
+    `verdict` is None as well where the load was too short to be a soak.
     """
 
     name: str
@@ -111,8 +114,9 @@ def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterato
     of_gateway = samples[samples["pod"].str.startswith(story.GATEWAY) & samples["rss_mib"].notna()]
     for pod, own in of_gateway.groupby("pod", sort=True):
         moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
-        steepness = slope(moments, values)
-        verdict, reason = _judge_memory(steepness, _restarts(own), limit)
+        restarts = _restarts(own)
+        steepness = None if restarts else slope(moments, values)
+        verdict, reason = _judge_memory(steepness, restarts, ended - start, limit)
         yield Trend(f"memory of {pod}", "MiB", moments, values, steepness, verdict, reason)
 
 
@@ -124,12 +128,13 @@ def _restarts(own: pd.DataFrame) -> int:
     return max(told, fell)
 
 
-def _judge_memory(steepness: Figure | None, restarts: int, limit: float) -> tuple[Verdict, str]:
+def _judge_memory(steepness: Figure | None, restarts: int, seconds: float, limit: float) -> tuple[Verdict | None, str]:
     if restarts:
         times = "once" if restarts == 1 else f"{restarts} times"
         return Verdict.INCONCLUSIVE, f"the container restarted {times}, so that its memory began anew"
     if steepness is None or steepness.low is None or steepness.high is None:
-        return Verdict.INCONCLUSIVE, f"fewer than {FEWEST_POINTS} points in time"
+        short = seconds < SHORT_SECONDS
+        return None if short else Verdict.INCONCLUSIVE, f"fewer than {FEWEST_POINTS} points in time"
     if steepness.high < limit:
         return Verdict.PASSED, f"the slope's upper bound, {steepness.high:.2g} MiB per hour, is below {limit:g}"
     if steepness.low > limit:

@@ -14,6 +14,8 @@ from signoff.load.run import Sample, Void
 
 EVERY_SECONDS = 5.0
 """Between two looks; the first starts with the load."""
+SHORTEST_SECONDS = 1.0
+"""The last look's use of the processor is told from so much time on: less is noise."""
 MOST_CPU = 0.85
 """Of one core, since Python uses one: from there on queues form inside the generator."""
 LATE_MS = 20.0
@@ -34,6 +36,8 @@ class Watch:
         self._process = psutil.Process()
         self._sent_late: list[float] = []
         self._overflows = 0
+        self._began, self._used_then = time.monotonic(), self._used()
+        self._woke_late: list[float] = []
         self._greenlet = gevent.spawn(self._run)
 
     def sent(self, late_ms: float) -> None:
@@ -45,25 +49,27 @@ class Watch:
         self._overflows += 1
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Look once more, at the time since the last look, and watch no longer."""
         self._greenlet.kill()
+        self._look()
 
     def _run(self) -> None:
         while True:
-            began, used = time.monotonic(), self._used()
-            woke_late = []
-            while time.monotonic() - began < EVERY_SECONDS:
+            while time.monotonic() - self._began < EVERY_SECONDS:
                 slept = time.perf_counter()
                 gevent.sleep(_WAKE_EVERY_SECONDS)
-                woke_late.append((time.perf_counter() - slept - _WAKE_EVERY_SECONDS) * 1000)
-            share = (self._used() - used) / (time.monotonic() - began)
-            self._look(share, woke_late)
+                self._woke_late.append((time.perf_counter() - slept - _WAKE_EVERY_SECONDS) * 1000)
+            self._look()
 
     def _used(self) -> float:
         times = self._process.cpu_times()
         return float(times.user + times.system)
 
-    def _look(self, share: float, woke_late: Sequence[float]) -> None:
+    def _look(self) -> None:
+        seconds, used = time.monotonic() - self._began, self._used()
+        share = (used - self._used_then) / seconds if seconds >= SHORTEST_SECONDS else 0.0
+        self._began, self._used_then = time.monotonic(), used
+        woke_late, self._woke_late = self._woke_late, []
         sent_late, self._sent_late = self._sent_late, []
         overflows, self._overflows = self._overflows, 0
         now = time.time()
@@ -73,7 +79,7 @@ class Watch:
             Sample(
                 now,
                 f"generator {self._worker}",
-                cpu_seconds=self._used(),
+                cpu_seconds=used,
                 rss_mib=self._process.memory_info().rss / 2**20,
                 cpu_share=round(share, 3),
                 loop_lag_ms=round(max(woke_late, default=0.0), 2),

@@ -11,6 +11,7 @@ from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.folding import RotatingRecords, fold
 from signoff.load.intervals import Figure
 from signoff.load.records import Record, read_records
+from signoff.load.report import timeline
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 SOAK = Synthetic(loads=(2,), shape="steady", seconds=3600, behaviours=[Behaviour(pairs=200, error_share=0.01)])
@@ -51,6 +52,28 @@ def test_folding_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
         assert now.value == pytest.approx(then.value, rel=0.05, abs=0.02) or inside(then.value, now)
     assert after.lightest.state == before.lightest.state
     assert after.error_rate and before.error_rate and after.error_rate.value == before.error_rate.value
+
+
+def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path) -> None:
+    folder = SOAK.write(tmp_path)
+    path = folder / "records-local.csv"
+    table = pd.read_csv(path, keep_default_na=False)
+    early = table["started"] < BEGAN + 1800
+    table.loc[table["role"] == "load", "error"] = ""
+    table.loc[early & (table["role"] == "load") & (table.index % 2 == 0), "error"] = "status 503"
+    table.to_csv(path, index=False)
+    first, _ = split(folder)
+    before = conclude(folder).lightest.groups["load"]
+    fold(first)
+    found = conclude(folder)
+    after = found.lightest.groups["load"]
+    assert after.error_rate.value == before.error_rate.value > 0.2
+    assert after.errors == before.errors and after.requests == before.requests
+    (failed,) = (chart for chart in timeline(found) if chart.title.startswith("Failed"))
+    assert "status 503" in failed.bars[0][3]
+    assert sum((high - low) * 60 * each for low, high, each, _ in failed.bars) == pytest.approx(
+        before.errors["status 503"]
+    )
 
 
 def test_a_kill_while_folding_neither_loses_nor_doubles(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """The gate through its command: what passes, what fails, what is refused, and what is told of bad input."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from signoff.cli import main
 from signoff.load.conclusions import conclude
-from signoff.load.run import Void, read_run
+from signoff.load.run import Void, fingerprint_of, read_run
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 Out = pytest.CaptureFixture[str]
@@ -119,6 +121,26 @@ def test_a_baseline_of_another_kind_is_refused_with_what_differs(good: Path, tmp
     assert status == 1 and "vllm: 0.33.0 there, 0.32.0 here" in text
     newer = Synthetic(versions={"litellm": "1.81.0", "vllm": "0.32.0", "locust": "2.40"}).write(tmp_path / "newer")
     assert gated(capsys, newer, "--baseline", good)[0] == 0, "another LiteLLM is what one compares"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"versions": {"vllm_image": "vllm:2"}}, "vllm: vllm:1 there, vllm:2 here"),
+        ({"step_seconds": 30.0}, "step_seconds: 60.0 there, 30.0 here"),
+    ],
+)
+def test_a_baseline_of_another_image_or_length_is_refused(
+    tmp_path: Path, capsys: Out, changed: dict[str, Any], told: str
+) -> None:
+    before, now = (Synthetic().write(tmp_path / name) for name in ("before", "now"))
+    for folder, more in ((before, {}), (now, changed)):
+        told_of = {"versions": {"vllm_image": "vllm:1"}, "step_seconds": 60.0, **more}
+        run = replace(read_run(folder), **told_of)
+        run.fingerprint = fingerprint_of(run)
+        run.write(folder)
+    status, text = gated(capsys, now, "--baseline", before)
+    assert status == 1 and told in text
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pandas as pd
 import pytest
 
 from signoff.cli import main
@@ -81,6 +82,39 @@ def test_a_run_without_probes_says_that_it_cannot_judge(tmp_path: Path, capsys: 
     (folder / "records-local.csv").write_text("".join(line for line in lines if ",probe," not in line))
     assert main(["load-report", str(folder)]) == 1
     assert "inconclusive at 20 requests per second: only 0 pairs of probes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("column", "kept"), [("role", "probe"), ("arm", "direct"), ("streamed", False), ("error", "all failed")]
+)
+def test_a_run_in_which_a_kind_of_request_lacks_is_reported(
+    tmp_path: Path, column: str, kept: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Synthetic().write(tmp_path)
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    if column == "error":
+        table["error"] = "timeout"
+    elif column == "arm":
+        table = table[table["arm"] == kept]
+        table.loc[table["role"] == "load", "arm"] = "direct"
+    else:
+        table = table[table[column] == kept]
+    if column == "streamed":
+        table["ttft_ms"] = table["itl_ms"] = ""
+    table.to_csv(folder / "records-local.csv", index=False)
+    main(["load-report", str(folder)])
+    assert "Percentiles by arm" in (folder / "load-report.html").read_text()
+    assert "gate: " in capsys.readouterr().out
+
+
+def test_the_verdict_is_told_before_the_page_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Synthetic().write(tmp_path)
+    (folder / "load-report.html").mkdir()
+    with pytest.raises(OSError, match=r"load-report\.html"):
+        main(["load-report", str(folder)])
+    assert "gate: 2 passed" in capsys.readouterr().out
 
 
 def test_axes_hold_their_values_and_have_ticks_to_read() -> None:

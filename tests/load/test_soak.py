@@ -62,6 +62,41 @@ def test_memory_that_began_anew_is_not_judged(tmp_path: Path) -> None:
         assert trend.verdict is Verdict.INCONCLUSIVE and "restarted once" in trend.reason
 
 
+def test_memory_that_began_anew_or_is_unsure_does_not_pass_the_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 50\n')
+    samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
+    half = len(samples) // 2
+    anew = samples[:half] + [replace(sample, restarts=1) for sample in samples[half:]]
+    other = pod_memory(0.0, hours=HOURS, noise_mib=0.2, pod="litellm-1")
+    for number, these in enumerate((anew, [*anew, *other])):
+        found = soak(tmp_path / str(number), these)
+        assert found.memory is None and "memory" not in found.sentence
+        assert main(["load-report", str(tmp_path / str(number)), "--thresholds", str(rules)]) == 1
+        assert "gate inconclusive  memory_mib_per_hour" in capsys.readouterr().out
+    soak(tmp_path / "unsure", pod_memory(4.0, hours=HOURS, noise_mib=0.2))
+    assert main(["load-report", str(tmp_path / "unsure")]) == 1
+    assert "gate: 2 passed" in capsys.readouterr().out
+
+
+def test_a_load_too_short_for_a_slope_is_judged_without_memory(tmp_path: Path) -> None:
+    samples = pod_memory(0.0, hours=60 / 3600, every=5.0)
+    run = Synthetic(shape="steady", seconds=60, samples=samples)
+    assert memory(conclude(run.write(tmp_path))).verdict is None
+    assert main(["load-report", str(tmp_path)]) == 0
+
+
+def test_a_limit_of_zero_is_one(tmp_path: Path) -> None:
+    soak(tmp_path, pod_memory(2.0, hours=HOURS, noise_mib=0.05))
+    assert main(["load-report", str(tmp_path)]) == 0
+    rules = tmp_path / "zero.toml"
+    rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 0\n')
+    assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == 1
+    assert "is above 0" in (tmp_path / "load-report.html").read_text()
+
+
 def test_the_warm_up_is_left_out(tmp_path: Path) -> None:
     warm = [
         replace(each, rss_mib=(each.rss_mib or 0) - max(0.0, 200 - (each.at - BEGAN)) * 0.5)
@@ -109,6 +144,13 @@ def test_memory_that_grows_too_fast_fails_the_command(tmp_path: Path) -> None:
     rules = tmp_path / "more.toml"
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 50\n')
     assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == 0
+
+
+def test_samples_of_the_pods_in_a_file_of_their_own_count(tmp_path: Path) -> None:
+    soak(tmp_path, pod_memory(9.0, hours=HOURS, noise_mib=0.2))
+    (tmp_path / "samples.csv").rename(tmp_path / "samples-pods.csv")
+    soak(tmp_path, [])
+    assert memory(conclude(tmp_path)).verdict is Verdict.FAILED
 
 
 def test_a_sweep_has_no_trends(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -12,10 +13,10 @@ import pytest
 
 from signoff import cli
 from signoff.errors import SignoffError
-from signoff.load import files
+from signoff.load import distributed, files
 from signoff.load.distributed import CODE, MASTER, MODULES, WORKER, Collector, manifests
 from signoff.load.records import read_records
-from signoff.load.run import read_run
+from signoff.load.run import Sample, read_run
 from signoff.paths import MANIFESTS, ROOT
 from tests.traffic.conftest import Pair
 
@@ -66,9 +67,21 @@ def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
         assert {each["path"] for each in items} == {*MODULES, "lengths.csv"}
 
 
-def test_a_load_without_an_end_gets_one() -> None:
-    master = next(each.body for each in manifests(options()) if each.body["metadata"]["name"] == MASTER)
-    assert "-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]
+@pytest.mark.parametrize(
+    ("locust", "gets"),
+    [
+        ([], True),
+        (["--shape", "steady"], True),
+        (["--shape=steady"], True),
+        (["--shape", "sweep-rate"], False),
+        (["--shape=ramp"], False),
+        (["--shape", "steady", "-t9s"], False),
+    ],
+)
+def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
+    found = manifests(options(locust=locust))
+    master = next(each.body for each in found if each.body["metadata"]["name"] == MASTER)
+    assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 
 
 def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +115,22 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
     for name in ("run.json", "records-local.csv"):
         assert (collector.folder / name).read_bytes() == (original / name).read_bytes()
     assert len(read_records(collector.folder)) > 0
+
+
+def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "EVERY_SECONDS", 0.02)
+
+    class Pods:
+        def look(self) -> list[Sample]:
+            return [Sample(1.0, "litellm-0", rss_mib=300.0)]
+
+        def versions(self) -> dict[str, str]:
+            return {}
+
+    folder = Path()
+    with distributed.watched(Pods(), lambda: folder):
+        time.sleep(0.1)
+        folder = tmp_path
+        time.sleep(0.2)
+        lines = (tmp_path / "samples-pods.csv").read_text().splitlines()
+        assert len(lines) > 4 and lines[0].startswith("at,pod,")

@@ -117,8 +117,12 @@ def test_a_schedule_does_not_wait_for_a_slow_proxy(pair: Pair, tmp_path: Path) -
     assert len(intended) >= 40
     assert intended.diff().median() == pytest.approx(0.05, abs=0.002)
     assert (told.load.started >= told.load.intended).all()
-    # What was in flight at the end had time to end.
+    # What was in flight at the end had time to end, which is no time of the step.
     assert (told.load.error == "").all()
+    assert step.ended is not None and told.run.ended is not None
+    assert told.run.ended - step.ended > 0.8
+    assert step.ended - told.load.intended.max() < 0.2
+    assert told.run.step_seconds == 4
 
 
 def test_errors_are_counted_by_kind_and_never_as_0_ms(pair: Pair, tmp_path: Path) -> None:
@@ -193,6 +197,61 @@ def test_wrong_options_are_told_before_anything_starts(tmp_path: Path, arguments
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+_LATE = """
+import socket, time
+from types import SimpleNamespace as Of
+import gevent
+from locust import events
+from locust.stats import RequestStats
+from signoff.load.sender import Sender
+from signoff.load.watch import Watch
+sent = []
+Watch.sent = lambda self, late_ms: sent.append(late_ms)
+options = Of(arrivals="constant", direct="", model="m", api_key="k", seed=1, think_seconds=0.0, probe_every=1.0,
+    rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9)
+silent = socket.create_server(("127.0.0.1", 0))
+host = f"http://127.0.0.1:{silent.getsockname()[1]}"
+environment = Of(parsed_options=options, runner=Of(worker_index=0), host=host, events=events, stats=RequestStats())
+sender = Sender(environment, lambda kept: None)
+asking = gevent.spawn(sender.ask, Of(arm="proxied", stream=True), time.time() - 0.5)
+gevent.sleep(0.2)
+print([round(late, -2) for late in sent])
+"""
+
+_NOTES = """
+import sys
+from types import SimpleNamespace as Of
+from locust import User
+from signoff.load import keeper
+from signoff.load.run import read_run
+keeper._pod_watch = lambda options, note: note("no metrics")
+options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
+    headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9)
+kept = keeper.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe")
+for notes in (["of the first"], []):
+    kept.begin()
+    for note in notes:
+        kept.note(note)
+    kept.end()
+    print(read_run(kept.folder).notes)
+"""
+
+
+def printed(script: str, *arguments: str) -> str:
+    """What a process of its own prints: Locust patches the one that it is imported into."""
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_late_sending_is_noted_while_its_answer_is_awaited() -> None:
+    assert printed(_LATE) == "[500.0]\n"
+
+
+def test_what_is_noted_of_a_test_is_not_told_of_the_next(tmp_path: Path) -> None:
+    assert printed(_NOTES, str(tmp_path)) == "['no metrics', 'of the first']\n['no metrics']\n"
 
 
 def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from signoff.errors import SignoffError
 from signoff.load import mix, stages
 from signoff.load.arrivals import Arrivals
 from signoff.load.mix import Mix
-from signoff.load.watch import reasons
+from signoff.load.run import Sample, Void
+from signoff.load.watch import Watch, reasons
 
 RATE = 200.0
 
@@ -139,3 +140,17 @@ def test_a_generator_at_its_limit_says_which(
     share: float, woke: list[float], sent: list[float], overflows: int, kind: str
 ) -> None:
     assert [found for found, _ in reasons(share, woke, sent, overflows)] == [kind]
+
+
+def test_what_was_late_since_the_last_look_is_told_at_the_end() -> None:
+    told: list[Void | Sample] = []
+    watch = Watch("local", told.append, told.append)
+    gevent.sleep(0)
+    for _ in range(10):
+        watch.sent(500.0)
+    watch.overflowed()
+    watch.stop()
+    voids = [each for each in told if isinstance(each, Void)]
+    assert [each.kind for each in voids] == ["schedule lag", "backlog"]
+    (sample,) = (each for each in told if isinstance(each, Sample))
+    assert sample.schedule_lag_ms == 500

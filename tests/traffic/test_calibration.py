@@ -78,7 +78,7 @@ def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:
     [
         (["--url", "http://127.0.0.1:9", "--delay", "5"], "no answer to GET /v1/models"),
         (["--url", "127.0.0.1:8000"], "is no http:// URL"),
-        (["--url", "http://127.0.0.1:9", "--delay", "much"], "--delay takes milliseconds"),
+        (["--url", "http://127.0.0.1:9", "--delay", "much"], "--delay takes milliseconds, not much"),
         (["--url", "http://127.0.0.1:9", "--pairs", "0"], "--pairs 0 times nothing"),
     ],
 )
