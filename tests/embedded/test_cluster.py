@@ -19,6 +19,7 @@ from signoff.cluster.embedded import EmbeddedCluster, ended
 from signoff.cluster.embedded.controlplane import Children
 from signoff.cluster.embedded.kept import FACTS_FILE
 from signoff.cluster.embedded.processes import descendants, start_time
+from signoff.cluster.embedded.slot import free_ports
 from signoff.cluster.embedded.sweep import short_path
 from signoff.errors import SignoffError
 from signoff.kube import Kube
@@ -181,3 +182,7 @@ def test_a_program_that_ends_at_once_is_not_started_again(tmp_path: Path) -> Non
     error = asyncio.run(asyncio.wait_for(run(), 20))
     assert error.what == "broken ended with exit code 1"
     assert "bad flag" in error.where
+
+
+def test_ports_that_are_asked_for_together_differ() -> None:
+    assert len(set(free_ports("127.0.0.1", 500))) == 500

@@ -10,7 +10,7 @@ from typing import Any
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
-from signoff.cluster.embedded.slot import Slot, free_port
+from signoff.cluster.embedded.slot import Slot, free_ports
 from signoff.errors import SignoffError
 from signoff.limits import CONTROL_PLANE_READY, Limit
 
@@ -99,8 +99,8 @@ class ControlPlane:
             kubernetes_service=slot.kubernetes_service,
             nodes={name: slot.node(index) for index, name in enumerate(nodes)},
         )
-        self._etcd_port = free_port(slot.control_plane)
-        self.server = f"https://{slot.control_plane}:{free_port(slot.control_plane)}"
+        self._etcd_port, self._peers_port, port = free_ports(slot.control_plane, 3)
+        self.server = f"https://{slot.control_plane}:{port}"
         self.kubeconfig = cluster / "kubeconfig"
         write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, client=self.pki.admin)
 
@@ -148,7 +148,7 @@ class ControlPlane:
 
     def _etcd(self) -> list[str | Path]:
         pair, ca = self.pki.etcd, self.pki.etcd_ca
-        peers = f"https://{self._slot.control_plane}:{free_port(self._slot.control_plane)}"
+        peers = f"https://{self._slot.control_plane}:{self._peers_port}"
         return [
             self._binaries["etcd"],
             f"--data-dir={self._cluster / 'etcd'}",

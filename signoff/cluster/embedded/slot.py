@@ -5,6 +5,7 @@ and a Service's ClusterIP 10.(101+2n).x.y is served on 127.(101+2n).x.y.
 """
 
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from signoff.errors import SignoffError
@@ -85,8 +86,10 @@ def claim_slot() -> Slot:
     )
 
 
-def free_port(address: str) -> int:
-    """A port that nobody listens on at `address`."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+def free_ports(address: str, count: int) -> list[int]:
+    """Ports that nobody listens on at `address`, all different: they are held until the last one is found."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind((address, 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

@@ -28,7 +28,7 @@ from signoff.cluster.embedded.agent.sources import Reference
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
 from signoff.cluster.embedded.processes import dying_with
-from signoff.cluster.embedded.slot import free_port
+from signoff.cluster.embedded.slot import free_ports
 
 LOG = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         runner = web.AppRunner(application(pods.container), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        port = free_port(node.address)
+        (port,) = free_ports(node.address, 1)
         await web.TCPSite(runner, node.address, port, ssl_context=tls(config)).start()
         sources = (pods.follow_sources(kind) for kind in ("configmap", "secret"))
         await api.until_ready()
