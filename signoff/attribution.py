@@ -47,12 +47,12 @@ class Attribution:
 
 def attribute(blocks: Sequence[Block]) -> Attribution | None:
     """Split the difference between the arms; None without whole blocks of both."""
-    direct, proxied = _client(blocks, "direct"), _client(blocks, "proxied")
+    direct, proxied = _told(blocks, "direct", "client_ms"), _told(blocks, "proxied", "client_ms")
     if direct is None or proxied is None:
         return None
     backend, backend_proxied = _told(blocks, "direct", "backend_ms"), _told(blocks, "proxied", "backend_ms")
-    both = backend is not None and backend_proxied is not None
-    header, hop = _told(blocks, "proxied", "header_ms"), _client(blocks, "hop")
+    backend_difference = None if backend is None or backend_proxied is None else backend_proxied - backend
+    header, hop = _told(blocks, "proxied", "header_ms"), _told(blocks, "hop", "client_ms")
     notes = [block.note for block in blocks if block.note]
     if header is None:
         notes.append("LiteLLM's header is missing")
@@ -62,20 +62,14 @@ def attribute(blocks: Sequence[Block]) -> Attribution | None:
         direct_ms=direct,
         proxied_ms=proxied,
         difference_ms=proxied - direct,
-        backend_ms=backend if both else None,
-        backend_difference_ms=backend_proxied - backend
-        if backend is not None and backend_proxied is not None
-        else None,
+        backend_ms=None if backend_difference is None else backend,
+        backend_difference_ms=backend_difference,
         header_ms=header,
         hop_ms=hop,
         unexplained_ms=proxied - direct - (header or 0.0) - (hop or 0.0),
         requests=sum(block.requests for block in blocks if block.arm == "proxied"),
         note="; ".join(dict.fromkeys(notes)),
     )
-
-
-def _client(blocks: Sequence[Block], arm: BlockArm) -> float | None:
-    return _told(blocks, arm, "client_ms")
 
 
 def _told(blocks: Sequence[Block], arm: BlockArm, figure: str) -> float | None:

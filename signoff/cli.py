@@ -20,6 +20,7 @@ from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
+from signoff.evidence import forget
 from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, cache_dir
 from signoff.waiting import WaitFailed
@@ -58,7 +59,7 @@ def serve(options: argparse.Namespace) -> int:
     cluster = None
     try:
         cluster = open_cluster(options.cluster, options.attach, manifests.images)
-        deployment = Deployment(cluster, manifests, _forget)
+        deployment = Deployment(cluster, manifests, forget)
         deployment.start_both()
         deployment.wait_for_gateway()
         direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
@@ -109,10 +110,6 @@ def draw_report(options: argparse.Namespace) -> int:
     report.write(options.run_dir)
     print(options.run_dir / report.PAGES[0])
     return 0
-
-
-def _forget(kind: str, **data: Any) -> None:
-    """Serving judges nothing, so it keeps no evidence."""
 
 
 def _parser(asked: str) -> argparse.ArgumentParser:

@@ -7,15 +7,13 @@ has one hop between nodes more than the direct one, which counts against LiteLLM
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from signoff import limits, story
+from signoff import carried, limits, story
 from signoff.kube import Kube, describe_pod, is_hopeless
 from signoff.overhead import Samples
-from signoff.paths import ROOT
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import Timing
 from signoff.waiting import Hopeless, NotYet, eventually
@@ -104,8 +102,8 @@ def remove(kube: Kube) -> None:
 
 
 def code() -> dict[str, Any]:
-    """The ConfigMap that holds the modules; a key may hold no slash."""
-    return {"metadata": _metadata(), "data": {_key(module): (ROOT / module).read_text() for module in MODULES}}
+    """The ConfigMap that holds the modules."""
+    return {"metadata": _metadata(), "data": carried.data(MODULES)}
 
 
 def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
@@ -121,29 +119,19 @@ def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
             f"--pairs={pairs}",
             f"--seed={seed}",
         ],
-        "env": [{"name": "PYTHONPATH", "value": _CODE}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
-        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "env": carried.environment(_CODE),
+        "resources": carried.RESOURCES,
+        "securityContext": carried.CONTAINER_SECURITY,
         "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
     }
-    items = [{"key": _key(module), "path": module} for module in MODULES]
     pod = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "affinity": {"nodeAffinity": _on_a_worker(), "podAntiAffinity": _rather_not_beside_the_gateway()},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": carried.POD_SECURITY,
         "containers": [container],
-        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": items}}],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": carried.items(MODULES)}}],
     }
     template = {"metadata": {"labels": _metadata()["labels"]}, "spec": pod}
     return {"metadata": _metadata(), "spec": {"backoffLimit": 0, "template": template}}
@@ -163,7 +151,3 @@ def _rather_not_beside_the_gateway() -> dict[str, Any]:
 
 def _metadata() -> dict[str, Any]:
     return {"name": NAME, "labels": {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}}
-
-
-def _key(module: str) -> str:
-    return str(Path(module)).replace("/", ".")

@@ -20,3 +20,14 @@ def start(command: Sequence[str], cwd: Path) -> "subprocess.Popen[str]":
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+def said_until(process: "subprocess.Popen[str]", word: str) -> str:
+    """What the process says up to the first line with this word."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if word in line:
+            return seen
+    raise AssertionError(f"it never said {word!r}:\n{seen}")

@@ -17,12 +17,13 @@ from typing import Any
 import httpx
 import yaml
 
-from signoff import limits, story
+from signoff import carried, limits, story
 from signoff.cluster.base import Cluster
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
+from signoff.evidence import forget
 from signoff.kube import Kube
 from signoff.load import files
 from signoff.load.pods import EVERY_SECONDS, PodWatch, Watch
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     image = next(c["image"] for m in wanted if m.body["kind"] == "Deployment" for c in _containers(m))
     cluster = open_cluster(options.cluster, options.attach, {**story_manifests.images, image: story.ALLOWED_NODES})
     try:
-        deployment = Deployment(cluster, story_manifests, _forget)
+        deployment = Deployment(cluster, story_manifests, forget)
         deployment.start_both()
         deployment.wait_for_gateway()
         deployment.wait_for_backend()
@@ -114,10 +115,6 @@ def run(options: argparse.Namespace) -> int:
     return 1 if told.voids else 0
 
 
-def _forget(kind: str, **data: Any) -> None:
-    """A load judges nothing, so it keeps no evidence."""
-
-
 def manifests(options: argparse.Namespace) -> list[Manifest]:
     """What is applied: the code, master and workers, with this number of workers and these options for Locust."""
     arguments = list(options.locust)
@@ -126,6 +123,7 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
     arguments += ["--autostart", "--class-picker", f"--expect-workers={options.workers}"]
     if options.lengths:
         arguments.append(f"--lengths=/code/{_LENGTHS}")
+    lengths = [{"key": _LENGTHS, "path": _LENGTHS}] if options.lengths else []
     code = _code(options.lengths)
 
     def change(body: dict[str, Any]) -> None:
@@ -138,7 +136,7 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
                 container["args"] += arguments
         for volume in spec["volumes"]:
             if "configMap" in volume:
-                volume["configMap"]["items"] = [{"key": key, "path": _path(key)} for key in code["data"]]
+                volume["configMap"]["items"] = carried.items(MODULES) + lengths
         if body["metadata"]["name"] == WORKER:
             body["spec"]["replicas"] = options.workers
 
@@ -154,8 +152,8 @@ def _ends(arguments: Sequence[str]) -> bool:
 
 
 def _code(lengths: Path | None) -> dict[str, Any]:
-    """The ConfigMap that holds the modules; a key may hold no slash."""
-    data = {_key(module): (ROOT / module).read_text() for module in MODULES}
+    """The ConfigMap that holds the modules, and a person's own lengths."""
+    data = carried.data(MODULES)
     if lengths:
         try:
             data[_LENGTHS] = lengths.read_text()
@@ -163,14 +161,6 @@ def _code(lengths: Path | None) -> dict[str, Any]:
             raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths)) from None
     metadata = {"name": CODE, "namespace": story.NAMESPACE, "labels": {"app.kubernetes.io/part-of": "signoff"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def _key(module: str) -> str:
-    return module.replace("/", "..")
-
-
-def _path(key: str) -> str:
-    return key.replace("..", "/")
 
 
 def _containers(manifest: Manifest) -> list[dict[str, Any]]:

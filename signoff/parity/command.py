@@ -15,6 +15,7 @@ from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
+from signoff.evidence import forget
 from signoff.manifests import StoryManifests, containers
 from signoff.parity import cases, deployment
 from signoff.parity.judge import Class, judge
@@ -87,7 +88,7 @@ def _observe_and_judge(
 ) -> Matrix:
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
-        deployed = Deployment(cluster, manifests, _forget)
+        deployed = Deployment(cluster, manifests, forget)
         deployed.apply(deployment.backend(manifests))
         urls = {"chat": deployed.backend_url}  # known before anybody answers there
         if any(run.case.backend == "embeddings" for run in chosen):
@@ -117,10 +118,6 @@ def _observe_and_judge(
     version = version_of(observed, image)
     results = judge(observed, knowledge, version)
     return matrix(results, knowledge, version=version, image=image, seconds=seconds, whole=whole)
-
-
-def _forget(kind: str, **data: Any) -> None:
-    """The matrix is its own record."""
 
 
 def _tell(done: int, every: int) -> None:

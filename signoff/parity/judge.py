@@ -26,7 +26,8 @@ class Class(Enum):
     INCONCLUSIVE = "inconclusive"
 
 
-_GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
+GRAVITY = (Class.EQUAL, Class.NORMALISED, Class.RELOCATED, Class.DEFECT)
+"""The classes of what was judged, from the best to the worst."""
 CONTENT = ("body.choices*", "body.data[].embedding*")
 """Where vLLM must repeat itself for a run to prove anything."""
 _MANY = 6
@@ -98,7 +99,7 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
     case = seen.run.case
     found, noise = _compared(seen)
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
-    worst = max((each.verdict for each in judged), key=_GRAVITY.index, default=Class.EQUAL)
+    worst = max((each.verdict for each in judged), key=GRAVITY.index, default=Class.EQUAL)
     reason = ""
     if silence := _silence(seen):
         worst, reason = Class.INCONCLUSIVE, silence
@@ -123,7 +124,7 @@ def _silence(seen: Observation) -> str:
 
 
 def _order(judged: Judged) -> tuple[int, str]:
-    return -_GRAVITY.index(judged.verdict), judged.difference.path
+    return -GRAVITY.index(judged.verdict), judged.difference.path
 
 
 def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:

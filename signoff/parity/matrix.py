@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.errors import SignoffError
-from signoff.parity.judge import Class, Result, counts, fixed, gate
+from signoff.parity.judge import GRAVITY, Class, Result, counts, fixed, gate
 from signoff.parity.knowledge import Knowledge, matches, shape
 
 SCHEMA = "signoff.parity/1"
@@ -96,7 +96,7 @@ class Change:
     went: tuple[str, ...]
 
 
-_GRAVITY = (Class.EQUAL.value, Class.NORMALISED.value, Class.RELOCATED.value, Class.DEFECT.value)
+_JUDGED = {each.value for each in GRAVITY}
 
 
 def changes(before: Matrix, after: Matrix) -> list[Change]:
@@ -150,9 +150,9 @@ def _change(before: Matrix | None, after: Matrix | None) -> Change | None:
     if was == now and not came and not went:
         return None
     word = "changed"
-    if now not in _GRAVITY:
-        word = "no longer judged" if was in _GRAVITY else "changed"
-    elif was not in _GRAVITY:
+    if now not in _JUDGED:
+        word = "no longer judged" if was in _JUDGED else "changed"
+    elif was not in _JUDGED:
         word = "judged now"
     elif _broken(after) - _broken(before):
         word = "newly broken"
@@ -178,7 +178,7 @@ MOST_UNPROVEN = 0.05
 def unproven(found: Matrix) -> str:
     """Why a matrix says too little of the story's settings to pass, if so."""
     own = [run for run in found["runs"] if run["settings"] == "story"]
-    idle = [run for run in own if run["class"] not in _GRAVITY]
+    idle = [run for run in own if run["class"] not in _JUDGED]
     if len(idle) == len(own):
         return "no run with the story's settings was judged, so nothing is proved"
     if len(idle) > MOST_UNPROVEN * len(own):

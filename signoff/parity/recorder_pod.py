@@ -14,12 +14,11 @@ from typing import Any, Self
 
 import httpx
 
-from signoff import story
+from signoff import carried, story
 from signoff.limits import REQUEST
 from signoff.manifests import Manifest
 from signoff.parity import recorder
 from signoff.parity.recorder import CONTROL, Fault, Received, Seen
-from signoff.paths import ROOT
 
 NAME = "litellm-recorder"
 """It begins as everything of LiteLLM's does, and is cleared away with it."""
@@ -47,33 +46,23 @@ def manifests(image: str) -> list[Manifest]:
             f"--port={PORT}",
             f"--upstream=http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}",
         ],
-        "env": [{"name": "PYTHONPATH", "value": _CODE}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "env": carried.environment(_CODE),
         "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "resources": carried.RESOURCES,
+        "securityContext": carried.CONTAINER_SECURITY,
         "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
     }
     worker = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
     terms = [{"matchExpressions": [worker]}]
-    items = [{"key": _key(module), "path": module} for module in MODULES]
     pod = {
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 2,
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": carried.POD_SECURITY,
         "containers": [container],
-        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": items}}],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": carried.items(MODULES)}}],
     }
     workload = {
         "replicas": 1,
@@ -82,9 +71,8 @@ def manifests(image: str) -> list[Manifest]:
     }
     ports = [{"name": "http", "port": PORT, "targetPort": "http"}]
     service = {"selector": {"app.kubernetes.io/name": NAME}, "ports": ports}
-    code = {_key(module): (ROOT / module).read_text(encoding="utf-8") for module in MODULES}
     return [
-        _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": code}),
+        _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": carried.data(MODULES)}),
         _manifest({"apiVersion": "apps/v1", "kind": "Deployment", "spec": workload}),
         _manifest({"apiVersion": "v1", "kind": "Service", "spec": service}),
     ]
@@ -94,11 +82,6 @@ def _manifest(body: dict[str, Any]) -> Manifest:
     file = Path(recorder.__file__)
     metadata = {"name": NAME, "namespace": story.NAMESPACE, "labels": _LABELS}
     return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), {**body, "metadata": metadata})
-
-
-def _key(module: str) -> str:
-    """A key of a ConfigMap may hold no slash."""
-    return module.replace("/", ".")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from signoff.kube import Kube
 from signoff.manifests import Manifest
 from signoff.paths import ROOT, cache_dir
 from tests.embedded.conftest import IMAGE, container, pod, processes_of, status, wait_for
-from tests.processes import start
+from tests.processes import said_until, start
 
 SLEEP = "import time; time.sleep(600)"
 
@@ -153,17 +152,6 @@ def test_a_killed_supervisor_takes_even_the_children_of_pods_with_it() -> None:
         assert processes_of(cluster.dir) == []
     finally:
         cluster.close()
-
-
-def said_until(process: "subprocess.Popen[str]", word: str) -> str:
-    """What the process says up to the first line with this word."""
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if word in line:
-            return seen
-    raise AssertionError(f"it never said {word!r}:\n{seen}")
 
 
 def test_a_run_keeps_its_cluster_though_it_is_interrupted_and_others_use_it(tmp_path: Path) -> None:

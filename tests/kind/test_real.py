@@ -23,7 +23,7 @@ from signoff.limits import Limit
 from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
 from tests.embedded import conftest as embedded
-from tests.processes import start
+from tests.processes import said_until, start
 
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image
 WITH_IMAGE, WITHOUT = "k3s-worker-01", "k3s-worker-02"
@@ -81,17 +81,6 @@ def wait_for(what: str, look: Callable[[], Any]) -> Any:
 
 def first_line(kube: Kube) -> str:
     return bundle.collect(kube, "full").splitlines()[0]
-
-
-def follow(process: "subprocess.Popen[str]", word: str) -> str:
-    """What the process prints until a line holds the word."""
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if word in line:
-            return seen
-    raise AssertionError(f"it never said {word!r}:\n{seen}")
 
 
 def features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
@@ -191,16 +180,16 @@ def test_an_image_that_cannot_be_pulled(cluster: KindCluster, tmp_path: Path) ->
 def test_what_a_killed_run_left_is_removed_by_the_next(cluster: KindCluster, tmp_path: Path, moment: str) -> None:
     before = clusters()
     process = features(tmp_path)
-    name = re.findall(r"creating (signoff-\w+)", follow(process, "creating "))[-1]
-    follow(process, moment)
+    name = re.findall(r"creating (signoff-\w+)", said_until(process, "creating "))[-1]
+    said_until(process, moment)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert wait_for("its containers", lambda: name in clusters())
 
     following = features(tmp_path)
-    seen = follow(following, "creating ")
+    seen = said_until(following, "creating ")
     assert f"removing the kind cluster {name}, which a killed run had left" in seen
-    follow(following, "Preparing nodes")
+    said_until(following, "Preparing nodes")
     following.send_signal(signal.SIGINT)
     output, _ = following.communicate(timeout=120)
     assert following.returncode == 2, output
