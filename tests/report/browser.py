@@ -5,8 +5,10 @@ Source: https://chromedevtools.github.io/devtools-protocol/
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,8 +70,8 @@ def browse(file: Path, folder: Path) -> Iterator[Page]:
     url = file.absolute().as_uri()
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1200,900"]
     command = [PROGRAM, *options, "--remote-debugging-port=0", f"--user-data-dir={folder}", url]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
+    # Its socket wants a short path, and what it leaves there goes with the folder.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as short, _running(command, short):
         where = eventually("the browser to open the page", STARTED, lambda: _debugger(folder, url))
         socket = websocket.create_connection(where, timeout=STARTED.seconds, suppress_origin=True)
         try:
@@ -78,6 +80,14 @@ def browse(file: Path, folder: Path) -> Iterator[Page]:
             yield page
         finally:
             socket.close()
+
+
+@contextmanager
+def _running(command: list[str], temporary: str) -> Iterator[None]:
+    own = os.environ | {"TMPDIR": temporary}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own)
+    try:
+        yield
     finally:
         process.terminate()
         process.wait(STARTED.seconds)
