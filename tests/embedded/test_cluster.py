@@ -18,9 +18,9 @@ from signoff.cluster import embedded
 from signoff.cluster.embedded import EmbeddedCluster, ended
 from signoff.cluster.embedded.controlplane import Children
 from signoff.cluster.embedded.kept import FACTS_FILE
-from signoff.cluster.embedded.processes import descendants, start_time
+from signoff.cluster.embedded.processes import MARK, descendants, start_time
 from signoff.cluster.embedded.slot import free_ports
-from signoff.cluster.embedded.sweep import short_path
+from signoff.cluster.embedded.sweep import short_path, sweep
 from signoff.errors import SignoffError
 from signoff.kube import Kube
 from signoff.paths import ROOT
@@ -34,6 +34,8 @@ cluster = EmbeddedCluster.start()
 print(cluster.dir, cluster.supervisor_pid, flush=True)
 time.sleep(600)
 """
+
+BREEDER = "for each in $(seq 200); do sleep 30 & sleep 0.002; done; wait"
 
 
 def test_three_nodes_are_ready_and_said(cluster: EmbeddedCluster, kube: Kube) -> None:
@@ -114,6 +116,17 @@ def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: Embed
     assert processes_of(folder) == []
     assert not folder.exists()
     assert cluster.failure() is None
+
+
+def test_a_sweep_leaves_not_even_what_is_born_meanwhile(tmp_path: Path) -> None:
+    cluster = tmp_path / "clusters" / "orphaned"
+    cluster.mkdir(parents=True)
+    for _ in range(5):
+        breeder = subprocess.Popen(["sh", "-c", BREEDER], env={**os.environ, MARK: str(cluster)})
+        wait_for("it to have children", lambda: len(descendants(breeder.pid)) > 3)  # noqa: B023 - called at once
+        sweep(cluster.parent)
+        assert processes_of(cluster) == []
+        breeder.wait()
 
 
 def test_why_a_cluster_ended_is_told_later(tmp_path: Path) -> None:

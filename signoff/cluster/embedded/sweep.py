@@ -3,10 +3,12 @@
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 from signoff.cluster.embedded.processes import descendants, kill, marked, start_time
 from signoff.errors import SignoffError
+from signoff.limits import CLUSTER_DOWN
 
 PID_FILE = "supervisor.pid"
 _UNBORN = ".new-"
@@ -57,15 +59,28 @@ def sweep(clusters: Path) -> list[Path]:
     Touches only processes of this user that carry the mark of such a cluster. Returns the clusters that were swept.
     """
     dead = {cluster for cluster in _folders(clusters) if supervisor_of(cluster) is None}
-    spared = {os.getpid(), *_ancestors()}
-    for pid, cluster in list(marked()):
-        if cluster.parent == clusters and pid not in spared and supervisor_of(cluster) is None:
-            dead.add(cluster)
+    deadline = time.monotonic() + CLUSTER_DOWN.seconds
+    while orphans := _orphans(clusters):  # again and again: one that is about to be killed may still start another
+        dead |= set(orphans.values())
+        for pid in orphans:
             for each in (pid, *descendants(pid)):
                 kill(each)
+        if time.monotonic() > deadline:
+            break
+        time.sleep(CLUSTER_DOWN.every)
     for cluster in dead:
         remove(cluster)
     return sorted(dead)
+
+
+def _orphans(clusters: Path) -> dict[int, Path]:
+    """The living processes of clusters below `clusters` that nobody supervises, each with its cluster."""
+    spared = {os.getpid(), *_ancestors()}
+    return {
+        pid: cluster
+        for pid, cluster in marked()
+        if cluster.parent == clusters and pid not in spared and supervisor_of(cluster) is None
+    }
 
 
 def remove(cluster: Path) -> None:
