@@ -57,7 +57,7 @@ def launch(
     container: Json, image: Image, variables: Mapping[str, str], translate: Translation, own_dir: Path, host_name: str
 ) -> Launch:
     """What to start. Home, temporary and working folders are the container's own unless the pod says otherwise."""
-    given = {**image.recipe.env, **variables}
+    given = {**image.env, **variables}
     env = {
         "PATH": image.path,
         "LANG": "C.UTF-8",

@@ -13,7 +13,7 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     cmd = ["--port", "4000"]               arguments when the pod names neither command nor args
     bind = "--host"                        the argument that takes the listening address
     ports = [4000]                         ports that the default arguments listen on
-    env = {KEY = "value"}
+    env = {KEY = "value"}                  `{image}` stands for the environment's folder, which all its containers share
 """
 
 import contextlib
@@ -102,6 +102,11 @@ class Image:
     def entrypoint(self) -> list[str]:
         """The recipe's entrypoint with its folder filled in."""
         return [part.replace("{recipe}", str(self.recipe.folder)) for part in self.recipe.entrypoint]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The recipe's variables with the environment's folder filled in."""
+        return {name: value.replace("{image}", str(self.env_dir)) for name, value in self.recipe.env.items()}
 
     @property
     def path(self) -> str:
