@@ -41,18 +41,18 @@ BACKEND_ENVIRONMENT = (
     # Without it the first request for logprobs compiles a kernel, and everybody waits 20 to 60 s for it.
     {"name": "TORCHDYNAMO_DISABLE", "value": "1"},
 )
-_SPECIAL = '"<|im_end|>"],'
-_MORE_SPECIAL = '"<|im_end|>", "<think>", "</think>", "<tool_call>", "</tool_call>"],'
+SPECIAL_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+"""What the parsers of reasoning and of tool calls look for; the model's tokenizer needs to have them."""
 
 
 def backend(manifests: StoryManifests) -> list[Manifest]:
     """The stand-in vLLM, able to call tools and to reason."""
 
     def change(body: dict[str, Any]) -> None:
-        if body["kind"] == "ConfigMap":
-            body["data"] = {name: text.replace(_SPECIAL, _MORE_SPECIAL) for name, text in body["data"].items()}
         for container in containers(body):
-            if container["name"] == "vllm":
+            if container["name"] == "make-model":
+                container["command"] += SPECIAL_TOKENS
+            elif container["name"] == "vllm":
                 container["args"] += BACKEND_ARGUMENTS
                 container["env"] += BACKEND_ENVIRONMENT
 
