@@ -34,8 +34,6 @@ FEWEST_ANSWER_TIMES = 2.0
 MOST_PAIRS_LOST = 0.02
 """Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
 
-_WATCH_SECONDS = 5.0
-"""A void mark speaks of the time before it (signoff/load/watch.py)."""
 _FLOW_BINS = 60
 
 
@@ -300,7 +298,7 @@ def _step(
         too_short=too_short,
         groups=groups,
         overhead=_overhead(own, run.seed),
-        voids=tuple(void for void in run.voids if step.started < void.at and void.at - _WATCH_SECONDS < ended),
+        voids=tuple(void for void in run.voids if step.started < void.ended and void.began < ended),
     )
     verdict, reason = _nfr66(result)
     return replace(result, verdict=verdict, reason=reason)

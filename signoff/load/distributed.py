@@ -26,8 +26,17 @@ from signoff.errors import SignoffError
 from signoff.evidence import forget
 from signoff.kube import Kube
 from signoff.load import files
-from signoff.load.pods import EVERY_SECONDS, PodWatch, Watch
-from signoff.load.run import FILE, POD_SAMPLES, Sample, fingerprint_of, read_run, samples_file
+from signoff.load.folding import follow_folding
+from signoff.load.pods import PodWatch, Watch
+from signoff.load.run import (
+    FILE,
+    LOOK_EVERY_SECONDS,
+    POD_SAMPLES,
+    Sample,
+    fingerprint_of,
+    read_run,
+    samples_file,
+)
 from signoff.manifests import Manifest, StoryManifests, load, transform
 from signoff.paths import MANIFESTS, ROOT
 from signoff.waiting import NotYet, eventually
@@ -110,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
         cluster.close()
     told = read_run(folder)
     for void in told.voids[:3]:
-        progress("load", f"VOID ({void.worker}, {void.kind}): {void.reason}")
+        progress("load", f"VOID ({void.worker}, {void.kind}, {void.looks} times), at worst: {void.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
     return 1 if told.voids else 0
 
@@ -235,7 +244,7 @@ class Collector:
             time.sleep(_COLLECT_EVERY_SECONDS)
 
     def copy(self) -> None:
-        """Fetch what is new: of tables the lines that were added, run.json anew."""
+        """Fetch what is new: of tables the lines that were added, run.json anew; follow what was folded."""
         listed = self._get(files.PATH).json()
         if not listed["run"]:
             return
@@ -243,23 +252,36 @@ class Collector:
             self.folder = self._reports / listed["run"]
             self.folder.mkdir(parents=True, exist_ok=True)
         for name, size in listed["files"].items():
-            here = self.folder / Path(name).name
-            if name == FILE:
-                here.write_bytes(self._get(f"{files.PATH}/{name}").content)
-                continue
-            have = here.stat().st_size if here.exists() else 0
-            if have < size:
-                with here.open("ab") as file:
-                    file.write(self._get(f"{files.PATH}/{name}?from={have}").content)
+            self._copy_file(Path(name).name, size)
+        follow_folding(self.folder, listed["files"])
+
+    def _copy_file(self, name: str, size: int) -> None:
+        here = self.folder / name
+        have = here.stat().st_size if here.exists() and name != FILE else 0
+        if have >= size:
+            return
+        answer = self._get(f"{files.PATH}/{name}?from={have}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return  # folded since it was listed
+        if name == FILE:
+            here.write_bytes(answer.content)
+        else:
+            with here.open("ab") as file:
+                file.write(answer.content)
 
     def _ended(self) -> bool:
         listed = self._get(files.PATH).json()
         return FILE in listed["files"] and bool(self._get(f"{files.PATH}/{FILE}").json()["ended"])
 
     def _get(self, path: str) -> httpx.Response:
+        """The answer of the page: what was asked for, or that there is no such thing."""
+
         def look() -> httpx.Response:
             try:
-                return self._page.get(path).raise_for_status()
+                answer = self._page.get(path)
+                if answer.status_code != httpx.codes.NOT_FOUND:
+                    answer.raise_for_status()
+                return answer
             except httpx.HTTPError as error:
                 raise NotYet(str(error)) from None
 
@@ -284,7 +306,7 @@ def watched(watch: Watch, folder: Callable[[], Path]) -> Iterator[None]:
         samples: list[Sample] = []
         with ExitStack() as opened:
             lines = None
-            while not over.wait(EVERY_SECONDS):
+            while not over.wait(LOOK_EVERY_SECONDS):
                 samples += watch.look()
                 if lines is None and folder().name:
                     lines = opened.enter_context(samples_file(folder(), POD_SAMPLES))

@@ -1,11 +1,12 @@
 """Bounds what a soak keeps: old records of the load become counts and sums for each minute; probes stay as they are.
 
 Each worker's records go to files of `LINES` lines, `records-<worker>.csv`, `records-<worker>-0002.csv` and so on. Once
-there are more than `MOST_FILES` of a worker, the oldest is folded, by a process of its own so that the load never
-waits: `minutes-<worker>.csv` holds a line for each minute, step, arm and kind of error, `probes-<worker>.csv` the
-probes' records as they were, and the file itself goes. So a worker keeps at most about 2,000,000 records (300 MB) and
-what its probes add (2 a second: 26 MB a day), and reading them stays within the memory that 2,000,000 take. Trends and
-rates use the minutes, so that they see the whole soak; percentiles are those of the records that are still there.
+more than `MOST_FILES` of all workers together are full, the oldest are folded, by a process of their own so that the
+load never waits: `minutes-<worker>.csv` holds a line for each minute, step, arm and kind of error,
+`probes-<worker>.csv` the probes' records as they were, and the file itself goes. So a run keeps at most about 1,000,000
+records (150 MB) and `LINES` for each worker, as many as `signoff load-report` reads in about ten seconds, and what its
+probes add (two pairs a second: about 45 MB a day). Trends and rates use the minutes, so that they see the whole soak;
+percentiles are those of the records that are still there. Whoever copies a folder that grows calls `follow_folding`.
 
 Imports nothing beyond the standard library, since Locust's image has no more.
 """
@@ -13,14 +14,13 @@ Imports nothing beyond the standard library, since Locust's image has no more.
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from signoff.load.records import COLUMNS, Record, RecordsFile
 
-LINES = 100_000
+LINES = 50_000
 MOST_FILES = 20
 
 MINUTE_COLUMNS = ["minute", "step", "arm", "error", "count", "waited_ms"]
@@ -28,48 +28,46 @@ MINUTE_COLUMNS = ["minute", "step", "arm", "error", "count", "waited_ms"]
 
 
 class RotatingRecords:
-    """Appends a worker's records as `RecordsFile` does, and folds the oldest of its files."""
+    """Appends the records of all workers, each worker's to files of its own, and folds the oldest full ones."""
 
-    def __init__(self, folder: Path, worker: str, lines: int = LINES, most_files: int = MOST_FILES) -> None:
-        self._folder, self._worker, self._most, self._most_files = folder, worker, lines, most_files
-        self._number, self._lines = 1, 0
-        self._file = RecordsFile(self._path(1))
-        self._unfolded = [self._path(1)]
+    def __init__(self, folder: Path, lines: int = LINES, most_files: int = MOST_FILES) -> None:
+        self._folder, self._most, self._most_files = folder, lines, most_files
+        self._growing: dict[str, RecordsFile] = {}
+        self._numbers: Counter[str] = Counter()
+        self._full: list[Path] = []
         self._folding: subprocess.Popen[bytes] | None = None
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"records-{self._worker}{f'-{number:04}' if number > 1 else ''}.csv"
 
     def write(self, record: Record) -> None:
         """Append one record."""
-        if self._lines == self._most:
-            self._next()
-        self._file.write(record)
-        self._lines += 1
+        file = self._growing.get(record.worker)
+        if file is None or file.lines >= self._most:
+            file = self._next(record.worker)
+        file.write(record)
 
-    def _next(self) -> None:
-        self._file.close()
-        self._number, self._lines = self._number + 1, 0
-        self._file = RecordsFile(self._path(self._number))
-        self._unfolded.append(self._path(self._number))
-        done = self._folding is None or self._folding.poll() is not None  # else the next turn folds it
-        if done and len(self._unfolded) > self._most_files:
-            oldest = self._unfolded.pop(0)
-            self._folding = subprocess.Popen([sys.executable, "-m", __name__, str(oldest)])
+    def _next(self, worker: str) -> RecordsFile:
+        if before := self._growing.get(worker):
+            before.close()
+            self._full.append(before.path)
+            self._fold_oldest()
+        self._numbers[worker] += 1
+        number = self._numbers[worker]
+        path = self._folder / f"records-{worker}{f'-{number:04}' if number > 1 else ''}.csv"
+        file = self._growing[worker] = RecordsFile(path)
+        return file
+
+    def _fold_oldest(self) -> None:
+        if self._folding and self._folding.poll() is None:
+            return  # the next full file has another try, as after a failed one
+        self._full = [path for path in self._full if path.exists()]
+        if oldest := self._full[: -self._most_files]:
+            self._folding = subprocess.Popen([sys.executable, "-m", __name__, *map(str, oldest)])
 
     def close(self) -> None:
-        """End the file, and wait until what is being folded is folded."""
-        self._file.close()
+        """End the files, and wait until what is being folded is folded."""
+        for file in self._growing.values():
+            file.close()
         if self._folding:
             self._folding.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def fold(path: Path) -> None:
@@ -114,5 +112,16 @@ def whole(folder: Path, kind: str) -> Iterator[Path]:
             yield path
 
 
+def follow_folding(folder: Path, there: Collection[str]) -> None:
+    """Remove from a copy the records that were folded where it was copied from; `there` names the files of now.
+
+    Only where the copy has what they became, so that a copy that was broken off loses nothing either.
+    """
+    for path in folder.glob("records-*.csv"):
+        if path.name not in there and all(folded.exists() and folded.name in there for folded in folded_from(path)):
+            path.unlink()
+
+
 if __name__ == "__main__":
-    fold(Path(sys.argv[1]))
+    for name in sys.argv[1:]:
+        fold(Path(name))

@@ -185,7 +185,7 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 def _void_spans(found: Conclusions, unit: float) -> list[tuple[float, float, str]]:
     began = found.loaded.run.started
     return [
-        (max(0.0, void.at - 5 - began) / unit, (void.at - began) / unit, f"{void.worker}: {void.reason}")
+        (max(0.0, void.began - began) / unit, (void.ended - began) / unit, f"{void.worker}: {void.reason}")
         for void in found.loaded.run.voids
     ]
 

@@ -27,7 +27,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         behaviours=[Behaviour(), Behaviour(error_share=0.05, error=HOSTILE), Behaviour(added_ms=140, capacity=33)],
         seconds=40,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event=f"Unhealthy: {HOSTILE}")],
-        voids=[Void(BEGAN + 100, "local", "backlog", HOSTILE)],
+        voids=[Void(BEGAN + 95, BEGAN + 100, "local", "backlog", HOSTILE)],
     )
     folder = run.write(tmp_path_factory.mktemp("page") / "load-2026")
     main(["load-report", str(folder)])

@@ -118,7 +118,7 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
 
 
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.02)
 
     class Pods:
         def look(self) -> list[Sample]:
