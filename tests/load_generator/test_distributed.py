@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -15,9 +17,11 @@ from signoff import cli
 from signoff.errors import SignoffError
 from signoff.load import distributed, files
 from signoff.load.distributed import CODE, MASTER, MODULES, WORKER, Collector, manifests
-from signoff.load.records import read_records
+from signoff.load.folding import RotatingRecords, fold
+from signoff.load.records import Record, Role, read_records
 from signoff.load.run import Sample, read_run
 from signoff.paths import MANIFESTS, ROOT
+from tests.load.synthetic import Synthetic
 from tests.traffic.conftest import Pair
 
 _IMPORT = """
@@ -115,6 +119,71 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
     for name in ("run.json", "records-local.csv"):
         assert (collector.folder / name).read_bytes() == (original / name).read_bytes()
     assert len(read_records(collector.folder)) > 0
+
+
+class Page:
+    """Stands in for the master's page: a folder there, whose files a test can let go at any moment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.before_a_file: Callable[[], None] = lambda: None
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url="http://master", transport=httpx.MockTransport(self.answer))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == files.PATH:
+            return httpx.Response(200, json={"run": self.folder.name, "files": files.sizes(self.folder)})
+        self.before_a_file()
+        path = self.folder / request.url.path.rpartition("/")[2]
+        if not path.exists():
+            return httpx.Response(404)
+        return httpx.Response(200, content=path.read_bytes()[int(request.url.params.get("from", 0)) :])
+
+
+def record(number: int, worker: str) -> Record:
+    at = 1_800_000_000.0 + number
+    role: Role = "probe" if number % 10 == 0 else "load"
+    return Record(worker, "U", role, "proxied", True, "rate=2", number, at, at, 40.0, 20.0, 1.0, 16, 200, 200, "")
+
+
+def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> None:
+    there, here = tmp_path / "load-there", tmp_path / "here"
+    Synthetic().write(there)
+    (there / "records-local.csv").unlink()
+    collector = Collector(Page(there).client(), here)
+    most = 0
+    with closing(RotatingRecords(there, lines=50, most_files=2)) as kept:
+        for number in range(600):
+            kept.write(record(number, f"worker-{number % 3}"))
+            if kept._folding:
+                kept._folding.wait()
+            if number % 40 == 0:
+                collector.copy()
+                most = max(most, len(list(collector.folder.glob("records-*.csv"))))
+    collector.copy()
+    assert most <= 2 + 3
+    assert {path.name: path.read_bytes() for path in collector.folder.iterdir()} == {
+        path.name: path.read_bytes() for path in there.iterdir()
+    }
+
+
+def test_what_is_folded_while_it_is_collected_is_neither_lost_nor_waited_for(tmp_path: Path) -> None:
+    there = Synthetic().write(tmp_path / "load-there")
+    page = Page(there)
+    page.before_a_file = lambda: fold(there / "records-local.csv") if (there / "records-local.csv").exists() else None
+    collector = Collector(page.client(), tmp_path / "here")
+    collector.copy()
+    assert not (collector.folder / "records-local.csv").exists()
+    collector.copy()
+    assert len(read_records(collector.folder)) == len(read_records(there))
+    assert (collector.folder / "minutes-local.csv").read_bytes() == (there / "minutes-local.csv").read_bytes()
+
+
+def test_a_file_that_goes_while_the_folder_is_listed_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "records-local.csv").symlink_to(tmp_path / "gone")  # named by the folder, and not there when looked at
+    assert files.sizes(tmp_path) == {"run.json": 2}
 
 
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
