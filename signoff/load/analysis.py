@@ -156,6 +156,14 @@ class Loaded:
         return float(self.folded["minute"].max() + 60) if len(self.folded) else 0.0
 
     @property
+    def probes_from(self) -> float:
+        """From when on there are probes, where the earliest were dropped; 0 where all are there."""
+        minutes = {path.name.removeprefix("minutes-") for path in folding.whole(self.folder, "minutes")}
+        probes = {path.name.removeprefix("probes-") for path in folding.whole(self.folder, "probes")}
+        left = self.records.loc[self.records["role"] == "probe", "started"]
+        return float(left.min()) if minutes - probes and len(left) else 0.0
+
+    @property
     def ended(self) -> float:
         """Its end, or the last moment that a killed run tells of."""
         last = [self.records["started"].max()] if len(self.records) else []

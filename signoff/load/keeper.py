@@ -79,7 +79,7 @@ class Keeper:
             machine=machine(),
             notes=list(self._unobserved),
         )
-        self._records = self._open.enter_context(closing(RotatingRecords(folder)))
+        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
         self._samples = self._open.enter_context(samples_file(folder))
         if self._pods:
             self._watching = gevent.spawn(self._look_at_pods, self._pods)

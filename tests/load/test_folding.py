@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from signoff.cli import main
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.folding import RotatingRecords, fold, folded_from, follow_folding
 from signoff.load.intervals import Figure
@@ -38,6 +39,17 @@ def told(found: Conclusions) -> list[Figure | None]:
 
 def inside(value: float, figure: Figure) -> bool:
     return figure.low is not None and figure.high is not None and figure.low <= value <= figure.high
+
+
+def test_dropped_probes_are_told(tmp_path: Path) -> None:
+    folder = SOAK.write(tmp_path)
+    early, _ = split(folder)
+    fold(early)
+    assert conclude(folder).loaded.probes_from == 0
+    folded_from(early)[1].unlink()
+    assert conclude(folder).loaded.probes_from > BEGAN + 1700
+    main(["load-report", str(folder)])
+    assert "the overhead of the probes after" in (folder / "load-report.html").read_text()
 
 
 def test_folding_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
@@ -90,7 +102,7 @@ def test_a_kill_while_folding_neither_loses_nor_doubles(tmp_path: Path) -> None:
 
 
 def test_rotation_bounds_the_records_on_disk(tmp_path: Path) -> None:
-    with closing(RotatingRecords(tmp_path, lines=50, most_files=2)) as file:
+    with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
         for number in range(420):
             at = BEGAN + number
             record = replace(RECORD, intended=at, started=at)
@@ -102,8 +114,21 @@ def test_rotation_bounds_the_records_on_disk(tmp_path: Path) -> None:
     assert (read_records(tmp_path)["role"] == "probe").sum() == 42
 
 
+def test_folded_probes_are_bounded_too(tmp_path: Path) -> None:
+    with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
+        for number in range(2000):
+            probe = replace(RECORD, role="probe", pair=number, intended=BEGAN + number, started=BEGAN + number)
+            file.write(probe if number % 2 else replace(probe, role="load", pair=None))
+            if file._folding:
+                file._folding.wait()
+    probes = read_records(tmp_path).query("role == 'probe'")["pair"]
+    assert 75 <= len(probes) <= 125, "half as many folded ones as records, and those of the records"
+    assert list(probes) == [number for number in range(2000) if number % 2][-len(probes) :], "the latest"
+    assert len(list(tmp_path.glob("probes-*.csv"))) == 2
+
+
 def test_the_bound_is_of_all_workers_together(tmp_path: Path) -> None:
-    with closing(RotatingRecords(tmp_path, lines=50, most_files=2)) as file:
+    with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
         for number in range(900):
             file.write(replace(RECORD, worker=f"worker-{number % 4}", intended=BEGAN + number, started=BEGAN + number))
             if file._folding:
@@ -116,7 +141,7 @@ def test_the_bound_is_of_all_workers_together(tmp_path: Path) -> None:
 def test_what_could_not_be_folded_is_folded_later(tmp_path: Path) -> None:
     in_the_way = tmp_path / ".minutes-w.csv"  # where the first file's draft would go
     in_the_way.mkdir()
-    with closing(RotatingRecords(tmp_path, lines=50, most_files=1)) as file:
+    with closing(RotatingRecords(tmp_path, keep=50, files=1)) as file:
         for number in range(400):
             if number == 250:
                 in_the_way.rmdir()

@@ -143,7 +143,7 @@ class Page:
 
 def record(number: int, worker: str) -> Record:
     at = 1_800_000_000.0 + number
-    role: Role = "probe" if number % 10 == 0 else "load"
+    role: Role = "probe" if number % 2 else "load"
     return Record(worker, "U", role, "proxied", True, "rate=2", number, at, at, 40.0, 20.0, 1.0, 16, 200, 200, "")
 
 
@@ -153,7 +153,7 @@ def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> 
     (there / "records-local.csv").unlink()
     collector = Collector(Page(there).client(), here)
     most = 0
-    with closing(RotatingRecords(there, lines=50, most_files=2)) as kept:
+    with closing(RotatingRecords(there, keep=100, files=2)) as kept:
         for number in range(600):
             kept.write(record(number, f"worker-{number % 3}"))
             if kept._folding:

@@ -192,6 +192,7 @@ def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
         (["--stages", "1,x", "--shape", "sweep-rate"], "--stages 1,x"),
         (["--lengths", "/no/such/file.csv"], "/no/such/file.csv"),
         (["--rate", "-1"], "--rate -1"),
+        (["--keep-records", "5"], "--keep-records 5"),
     ],
 )
 def test_wrong_options_are_told_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -236,9 +237,13 @@ _STEPS = (
     _LATE.partition("asking =")[0]
     + """
 sender.begin_step("rate=1")
+gevent.sleep(0.01)
 earlier = time.time()
+gevent.sleep(0.01)
 sender.begin_step("")
+gevent.sleep(0.01)
 between = time.time()
+gevent.sleep(0.01)
 sender.begin_step("rate=2")
 for moment in (earlier - 60, earlier, between, None):
     gevent.spawn(sender.ask, Of(arm="proxied", stream=True), moment)
@@ -278,7 +283,8 @@ from signoff.load import keeper
 from signoff.load.run import read_run
 keeper._pod_watch = lambda options, note: note("no metrics")
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
-    headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9)
+    headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
+    keep_records=1000)
 kept = keeper.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe")
 for notes in (["of the first"], []):
     kept.begin()
