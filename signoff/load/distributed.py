@@ -118,10 +118,11 @@ def run(options: argparse.Namespace) -> int:
     finally:
         cluster.close()
     told = read_run(folder)
-    for void in told.voids[:3]:
+    hidden = [void for voids in told.void_in().values() for void in voids]
+    for void in hidden[:3]:
         progress("load", f"VOID ({void.worker}, {void.kind}, {void.looks} times), at worst: {void.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
-    return 1 if told.voids else 0
+    return 1 if hidden else 0
 
 
 def manifests(options: argparse.Namespace) -> list[Manifest]:

@@ -18,6 +18,7 @@ from signoff.load.options import mix_of
 from signoff.load.records import Record
 from signoff.load.run import (
     LOOK_EVERY_SECONDS,
+    MOST_VOID,
     Run,
     Sample,
     Step,
@@ -186,7 +187,11 @@ class Keeper:
         for void in self.run.voids:
             marks.setdefault((void.worker, void.kind), []).append(void)
         if marks:
-            yield "VOID: the load generator was the limit, so that these figures say nothing of what it asked"
+            yield (
+                f"VOID at {', '.join(hidden)}: the load generator was the limit, so that these figures say nothing"
+                if (hidden := self.run.void_in())
+                else f"the load generator was the limit for less than {MOST_VOID:.0%} of the time, which stands"
+            )
             for (worker, kind), found in marks.items():
                 worst = max(found, key=lambda each: each.worst)
                 yield f"  {worker}, {kind}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"

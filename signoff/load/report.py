@@ -18,6 +18,7 @@ from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
 from signoff.load.intervals import Figure, Numbers
 from signoff.load.knee import CLOSED_RULE, KEPT_UP, OPEN_RULE
+from signoff.load.run import MOST_VOID
 from signoff.load.soak import Trend
 
 PAGE = "load-report.html"
@@ -50,6 +51,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         events=events(found),
         rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
         limit_ms=story.OVERHEAD_LIMIT_MS,
+        most_void=Figure(MOST_VOID),
     )
     path = found.loaded.folder / PAGE
     path.write_text(page, encoding="utf-8")

@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
@@ -29,6 +29,10 @@ LOOK_EVERY_SECONDS = 5.0
 """Between two looks at the pods, and between two of a generator at itself: what a sample or a void mark speaks of."""
 MOST_VOIDS = 200
 """A run holds so many void marks at most: each is written with all the others."""
+MOST_VOID = 0.01
+"""Share of a step's time that marks may cover before the step is void. What is judged is p95 at most: 5 % of the time.
+
+So one busy moment of the machine ends no soak of hours; a step of minutes is void with its first mark."""
 _TOUCHING_SECONDS = 1.0
 """Looks follow one another at once, but for what a busy machine takes between them."""
 
@@ -98,6 +102,18 @@ def mark(voids: list[Void], found: Void) -> None:
         voids[:] = [each for each in voids if each is not later]
 
 
+def hiding(voids: Sequence[Void], began: float, ended: float) -> tuple[Void, ...]:
+    """The marks that make this time void: those that touch it, if together they cover more of it than `MOST_VOID`."""
+    touching = sorted(
+        (each for each in voids if began < each.ended and each.began < ended), key=lambda each: each.began
+    )
+    covered, until = 0.0, began
+    for each in touching:
+        covered += max(0.0, min(each.ended, ended) - max(each.began, until))
+        until = max(until, each.ended)
+    return tuple(touching) if covered > MOST_VOID * (ended - began) else ()
+
+
 def _source(void: Void) -> tuple[str, str]:
     return void.worker, void.kind
 
@@ -142,6 +158,13 @@ class Run:
     """How long each step was planned to take: a stage of a shape, or the whole of a steady load; None for no limit."""
     fingerprint: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
+
+    def void_in(self) -> dict[str, tuple[Void, ...]]:
+        """The steps that are void, with the marks that say why; a step that has not ended lasts until the last mark."""
+        until = max((void.ended for void in self.voids), default=0.0)
+        spans = [(each, each.ended or self.ended or max(until, each.started)) for each in self.steps]
+        found = {step.name: hiding(self.voids, step.started, ended) for step, ended in spans}
+        return {name: voids for name, voids in found.items() if voids}
 
     def write(self, folder: Path) -> None:
         """Put it into the folder's `run.json`, in one move."""

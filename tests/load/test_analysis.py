@@ -154,6 +154,14 @@ def test_a_void_step_below_the_knee_is_told(tmp_path: Path) -> None:
     assert "stops keeping up at 40 requests per second (or already at 10 requests per second" in found.sentence
 
 
+def test_a_void_step_below_one_that_was_kept_up_with_hides_no_knee(tmp_path: Path) -> None:
+    void = Void(BEGAN + 50, BEGAN + 55, "local", "loop lag", "late")
+    run = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
+    found = conclude(run.write(tmp_path))
+    assert found.ordered[1].state == VOID_STATE
+    assert "stops keeping up at 40 requests per second; " in found.sentence
+
+
 def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
     void = Void(BEGAN + 145, BEGAN + 150, "local", "backlog", "12 requests were not sent")
     run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
