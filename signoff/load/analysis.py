@@ -183,6 +183,13 @@ def load(folder: Path) -> Loaded:
     return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder))
 
 
+def of_minutes(folded: pd.DataFrame, edges: Numbers) -> Numbers:
+    """How many requests the minutes hold between the edges, as if those of a minute had come evenly."""
+    starts, counts = folded["minute"].to_numpy(float), folded["count"].to_numpy(float)
+    shares = np.clip((edges[:, None] - starts) / 60, 0, 1)
+    return np.asarray(np.diff(shares @ counts))
+
+
 def _read_minutes(folder: Path) -> pd.DataFrame:
     paths = list(folding.whole(folder, "minutes"))
     if not paths:
@@ -264,10 +271,7 @@ class _Flows:
 
     @staticmethod
     def _counted(moments: Numbers, folded: pd.DataFrame, edges: Numbers) -> Numbers:
-        counts = np.histogram(moments, edges)[0].astype(float)
-        if len(folded):
-            counts += np.histogram(folded["minute"] + 30, edges, weights=folded["count"])[0]
-        return counts
+        return np.histogram(moments, edges)[0] + of_minutes(folded, edges)
 
 
 def _step(

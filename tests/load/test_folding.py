@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -39,6 +40,18 @@ def told(found: Conclusions) -> list[Figure | None]:
 
 def inside(value: float, figure: Figure) -> bool:
     return figure.low is not None and figure.high is not None and figure.low <= value <= figure.high
+
+
+def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(tmp_path: Path) -> None:
+    folder = SOAK.write(tmp_path)
+    early, _ = split(folder)
+    fold(early)
+    latency, requests_over_time, *_ = timeline(conclude(folder))
+    mean = next(line for line in latency.lines if line.name.endswith("mean"))
+    assert len(mean.xs) == 30 and np.mean(mean.ys) == pytest.approx(42, abs=2)
+    arrived = np.array(requests_over_time.lines[0].ys)
+    assert arrived.mean() == pytest.approx(2, rel=0.1)
+    assert arrived[: len(arrived) // 2].std() < 1.2 * arrived[len(arrived) // 2 :].std(), "no beat of minutes with bins"
 
 
 def test_dropped_probes_are_told(tmp_path: Path) -> None:
