@@ -4,8 +4,10 @@ One process plays both parts, or Locust's master keeps what its workers send it:
 run's folder is always on the machine of the one who started it.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple
 from typing import Any
 
@@ -34,6 +36,7 @@ class Load:
         self.keeper = None if isinstance(environment.runner, WorkerRunner) else Keeper(environment, probe_class)
         self.sender: Sender | None = None
         self._finished: dict[str, Event] = {}
+        self._unwritable = False
         events, runner = environment.events, environment.runner
         events.test_start.add_listener(self._started)
         events.spawning_complete.add_listener(self._spawned)
@@ -54,11 +57,27 @@ class Load:
 
         def started(*arguments: Any, **named: Any) -> Any:
             if self.keeper:
-                self.keeper.end_step()
+                with self._writing():
+                    self.keeper.end_step()
             self._begin_step("")
             return start(*arguments, **named)
 
         return started
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write into the run's folder in this block; where that fails, on a full disk, the load ends and says so.
+
+        It would go on for hours, and keep what it cannot write in memory.
+        """
+        try:
+            yield
+        except OSError as error:
+            if not self._unwritable:
+                self._unwritable = True
+                logging.getLogger(__name__).error("the records cannot be written (%s): the load ends here", error)
+                self.environment.process_exit_code = 1
+                gevent.spawn(self.environment.runner.quit)
 
     def _begin_step(self, name: str) -> None:
         if self.sender:
@@ -86,7 +105,8 @@ class Load:
 
     def _stopping(self, **_: Any) -> None:
         if self.keeper:
-            self.keeper.end_step()
+            with self._writing():
+                self.keeper.end_step()
         if self.sender:
             self.sender.stop_arrivals()
         elif self.keeper:
@@ -97,24 +117,28 @@ class Load:
             self.sender.close()
             self.sender = None
         if self.keeper:
-            self.keeper.end()
+            with self._writing():
+                self.keeper.end()
 
     def _quit(self, **_: Any) -> None:
         if self.keeper:
-            self.keeper.close()
+            with self._writing():
+                self.keeper.close()
 
     # Between master and workers
 
     def _keep(self, kept: list[Kept]) -> None:
         if self.keeper:
-            self.keeper.keep(kept)
+            with self._writing():
+                self.keeper.keep(kept)
         else:
             rows = [(type(each).__name__, astuple(each)) for each in kept]
             self.environment.runner.send_message("kept", {"rows": rows})
 
     def _on_kept(self, msg: Any, **_: Any) -> None:
         if self.keeper:
-            self.keeper.keep([_KINDS[kind](*values) for kind, values in msg.data["rows"]])
+            with self._writing():
+                self.keeper.keep([_KINDS[kind](*values) for kind, values in msg.data["rows"]])
 
     def _on_step(self, msg: Any, **_: Any) -> None:
         if self.sender:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -184,6 +185,24 @@ def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
     kept = run_folder(tmp_path)
     assert read_run(kept).ended is None
     assert len(read_records(kept)) > 10
+
+
+def test_a_load_whose_records_cannot_be_written_ends_and_says_so(pair: Pair, tmp_path: Path) -> None:
+    where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", "bench/", "--headless", *where, "-t", "50s", "--think", "0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),  # a file that can't grow
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("the records cannot be written") == 1
+    kept = run_folder(tmp_path)
+    assert len(read_records(kept)) > 100
+    assert read_run(kept).ended
 
 
 @pytest.mark.parametrize(
