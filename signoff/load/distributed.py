@@ -72,6 +72,8 @@ MODULES = (
 _LENGTHS = "lengths.csv"
 _COLLECT_EVERY_SECONDS = 2.0
 _TELL_EVERY_SECONDS = 10.0
+_STOPPED = "stopped"
+"""Locust's word. A master that cannot write, on a full disk, stops without saying so in run.json."""
 
 
 def add_to(commands: Any) -> None:
@@ -228,20 +230,22 @@ class Collector:
         self.folder = Path()
 
     def until_ended(self) -> None:
-        """Copy until run.json says that the load has ended, then once more.
+        """Copy until run.json says that the load has ended, then once more; or until Locust has stopped without that.
 
         Raises:
             WaitFailed: the master does not answer any more.
         """
-        told = 0.0
+        told, before = 0.0, ""
         while True:
-            ended = self._ended()
+            stats = self._get("/stats/requests").json()
+            ended = self._ended() or stats["state"] == before == _STOPPED
+            before = stats["state"]
             self.copy()
             if ended:
                 return
             if time.monotonic() - told >= _TELL_EVERY_SECONDS:
                 told = time.monotonic()
-                self._tell()
+                _tell(stats)
             time.sleep(_COLLECT_EVERY_SECONDS)
 
     def copy(self) -> None:
@@ -288,14 +292,14 @@ class Collector:
 
         return eventually("Locust's master to answer", limits.LOCUST_ANSWERS, look)
 
-    def _tell(self) -> None:
-        stats = self._get("/stats/requests").json()
-        requests = sum(each["num_requests"] for each in stats["stats"] if each["name"] == "Aggregated")
-        progress(
-            "load",
-            f"{stats['state']}: {stats['user_count']} users, {requests} requests, "
-            f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed",
-        )
+
+def _tell(stats: dict[str, Any]) -> None:
+    requests = sum(each["num_requests"] for each in stats["stats"] if each["name"] == "Aggregated")
+    progress(
+        "load",
+        f"{stats['state']}: {stats['user_count']} users, {requests} requests, "
+        f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed",
+    )
 
 
 @contextmanager

@@ -132,6 +132,9 @@ class Page:
         return httpx.Client(base_url="http://master", transport=httpx.MockTransport(self.answer))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/stats/requests":
+            told = {"state": "stopped", "user_count": 0, "stats": [], "total_rps": 0.0, "fail_ratio": 0.0}
+            return httpx.Response(200, json=told)
         if request.url.path == files.PATH:
             return httpx.Response(200, json={"run": self.folder.name, "files": files.sizes(self.folder)})
         self.before_a_file()
@@ -178,6 +181,16 @@ def test_what_is_folded_while_it_is_collected_is_neither_lost_nor_waited_for(tmp
     collector.copy()
     assert len(read_records(collector.folder)) == len(read_records(there))
     assert (collector.folder / "minutes-local.csv").read_bytes() == (there / "minutes-local.csv").read_bytes()
+
+
+def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    there = Synthetic(ended=False).write(tmp_path / "load-there")
+    collector = Collector(Page(there).client(), tmp_path / "here")
+    collector.until_ended()
+    assert len(read_records(collector.folder)) == len(read_records(there))
 
 
 def test_a_file_that_goes_while_the_folder_is_listed_is_left_out(tmp_path: Path) -> None:
