@@ -1,6 +1,7 @@
 """What `signoff load` puts into a cluster, and how it collects a load's files from Locust's page."""
 
 import argparse
+import os
 import shutil
 import socket
 import subprocess
@@ -43,10 +44,26 @@ def options(**more: object) -> argparse.Namespace:
     return argparse.Namespace(**{**default, **more})
 
 
-def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
+def carry(folder: Path) -> None:
+    """Put the modules there, as the ConfigMap's volume does."""
     for module in MODULES:
-        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / module, tmp_path / module)
+        (folder / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / module, folder / module)
+
+
+def test_a_pod_can_fold_with_what_it_carries(tmp_path: Path) -> None:
+    carry(tmp_path / "code")
+    folder = Synthetic().write(tmp_path / "load-there")
+    fold = [sys.executable, "-S", "-m", "signoff.load.folding", "1000", str(folder / "records-local.csv")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "code")}  # and -S: without any installed package
+    done = subprocess.run(fold, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"minutes-local.csv", "probes-local.csv"} <= set(files.sizes(folder))
+    assert "records-local.csv" not in files.sizes(folder)
+
+
+def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
+    carry(tmp_path)
     done = subprocess.run([sys.executable, "-c", _IMPORT, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shipped = {module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES}
