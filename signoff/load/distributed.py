@@ -6,6 +6,8 @@ outlives a kill, and watches the pods meanwhile.
 """
 
 import argparse
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -83,7 +85,8 @@ def add_to(commands: Any) -> None:
         help="run Locust's master and workers as pods, and collect the raw records",
         description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
         mode, and collect run.json, samples.csv, the raw records and Locust's own report into a folder under reports/.
-        What stands behind -- goes to Locust: `locust -f bench/ --help` lists it.""",
+        What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
+        which `locust --help` lists.""",
         epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
     )
     parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
@@ -93,6 +96,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
     parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where the folder goes")
+    parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py, and end")
     parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
     parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
     parser.set_defaults(run=run)
@@ -100,6 +104,9 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the command line asks; exit status 1 if the load is void."""
+    if options.options:
+        # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
+        return subprocess.run([sys.executable, "-m", "signoff.load.options"], check=False).returncode
     if options.workers < 1:
         raise SignoffError(f"--workers {options.workers}: at least one has to send requests")
     wanted = manifests(options)

@@ -91,7 +91,7 @@ def declare(parser: LocustArgumentParser) -> None:
         type=int,
         default=folding.KEEP,
         metavar="N",
-        help=f"lines kept of each request ({folding.KEEP}); what is older becomes a line for each minute",
+        help=f"records that are kept ({folding.KEEP}); what is older becomes a line for each minute",
     )
     _add(what, "--reports", default="reports", metavar="DIR", help="where the run's folder goes (reports)")
 
@@ -173,3 +173,9 @@ def _check(options: Any) -> None:
         )
     if options.rate < 0:
         raise SignoffError(f"--rate {options.rate}: below 0", hint="leave --rate out for a closed loop")
+
+
+if __name__ == "__main__":
+    alone = LocustArgumentParser(usage="locust -f bench/ [options] [UserClass ...]", add_help=False)
+    declare(alone)
+    alone.print_help()

@@ -105,6 +105,13 @@ def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
     assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 
 
+def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["load", "--options"]) == 0
+    told = capfd.readouterr().out
+    for option in ("--proxied", "--shape", "--rate", "--lengths", "--keep-records", "SIGNOFF_DIRECT"):
+        assert option in told
+
+
 def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["load", "--workers", "0"]) == 1
     assert "--workers 0" in capsys.readouterr().err
