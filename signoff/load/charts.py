@@ -127,7 +127,7 @@ class Chart:
                 f'<span><svg class="key" viewBox="0 0 22 10"><line class="{line.style}" x1="1" x2="21" y1="5" y2="5"'
                 f"{stroke}/></svg>{escape(line.name)}</span>"
             )
-        keys = ({"bar": self.bars_name} if self.bars_name else {}) | self.extra
+        keys = ({"column": self.bars_name} if self.bars_name else {}) | self.extra
         for style, text in keys.items():
             yield (
                 f'<span><svg class="key" viewBox="0 0 22 10"><rect class="{style}" x="5" width="12" height="10"/></svg>'
@@ -159,7 +159,7 @@ class _Drawing:
             top = min(self.y(height), self.bottom - 1.5)
             width = max(1.5, self.x(high) - self.x(low))
             yield (
-                f'<rect class="bar" x="{self.x(low):.1f}" y="{top:.1f}" width="{width:.1f}" '
+                f'<rect class="column" x="{self.x(low):.1f}" y="{top:.1f}" width="{width:.1f}" '
                 f'height="{self.bottom - top:.1f}"><title>{escape(text)}</title></rect>'
             )
         yield from self._marks()

@@ -115,13 +115,13 @@ class Conclusions:
 
     @property
     def void(self) -> str:
-        """Where and why the load generator was the limit; empty where it was not."""
-        voids = self.loaded.run.voids
-        if not voids:
+        """Where and why the load generator was the limit; empty where no step is void."""
+        hidden = [step for step in self.ordered if step.voids]
+        if not hidden:
             return ""
-        steps = ", ".join(step.at() for step in self.ordered if step.voids)
+        voids = list({id(void): void for step in hidden for void in step.voids}.values())
         more = f", and {len(voids) - 1} marks more" if len(voids) > 1 else ""
-        return f"at {steps or 'no step'}: {voids[0].reason}{more}"
+        return f"at {', '.join(step.at() for step in hidden)}: {voids[0].reason}{more}"
 
 
 def growth_words(growth: Figure) -> str:

@@ -6,6 +6,8 @@ outlives a kill, and watches the pods meanwhile.
 """
 
 import argparse
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +28,17 @@ from signoff.errors import SignoffError
 from signoff.evidence import forget
 from signoff.kube import Kube
 from signoff.load import files
-from signoff.load.pods import EVERY_SECONDS, PodWatch, Watch
-from signoff.load.run import FILE, POD_SAMPLES, Sample, fingerprint_of, read_run, samples_file
+from signoff.load.folding import follow_folding
+from signoff.load.pods import PodWatch, Watch
+from signoff.load.run import (
+    FILE,
+    LOOK_EVERY_SECONDS,
+    POD_SAMPLES,
+    Sample,
+    fingerprint_of,
+    read_run,
+    samples_file,
+)
 from signoff.manifests import Manifest, StoryManifests, load, transform
 from signoff.paths import MANIFESTS, ROOT
 from signoff.waiting import NotYet, eventually
@@ -63,6 +74,8 @@ MODULES = (
 _LENGTHS = "lengths.csv"
 _COLLECT_EVERY_SECONDS = 2.0
 _TELL_EVERY_SECONDS = 10.0
+_STOPPED = "stopped"
+"""Locust's word. A master that cannot write, on a full disk, stops without saying so in run.json."""
 
 
 def add_to(commands: Any) -> None:
@@ -72,7 +85,8 @@ def add_to(commands: Any) -> None:
         help="run Locust's master and workers as pods, and collect the raw records",
         description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
         mode, and collect run.json, samples.csv, the raw records and Locust's own report into a folder under reports/.
-        What stands behind -- goes to Locust: `locust -f bench/ --help` lists it.""",
+        What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
+        which `locust --help` lists.""",
         epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
     )
     parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
@@ -82,6 +96,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
     parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where the folder goes")
+    parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py, and end")
     parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
     parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
     parser.set_defaults(run=run)
@@ -89,6 +104,9 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the command line asks; exit status 1 if the load is void."""
+    if options.options:
+        # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
+        return subprocess.run([sys.executable, "-m", "signoff.load.options"], check=False).returncode
     if options.workers < 1:
         raise SignoffError(f"--workers {options.workers}: at least one has to send requests")
     wanted = manifests(options)
@@ -109,10 +127,11 @@ def run(options: argparse.Namespace) -> int:
     finally:
         cluster.close()
     told = read_run(folder)
-    for void in told.voids[:3]:
-        progress("load", f"VOID ({void.worker}, {void.kind}): {void.reason}")
+    hidden = [void for voids in told.void_in().values() for void in voids]
+    for void in hidden[:3]:
+        progress("load", f"VOID ({void.worker}, {void.kind}, {void.looks} times), at worst: {void.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
-    return 1 if told.voids else 0
+    return 1 if hidden else 0
 
 
 def manifests(options: argparse.Namespace) -> list[Manifest]:
@@ -218,24 +237,26 @@ class Collector:
         self.folder = Path()
 
     def until_ended(self) -> None:
-        """Copy until run.json says that the load has ended, then once more.
+        """Copy until run.json says that the load has ended, then once more; or until Locust has stopped without that.
 
         Raises:
             WaitFailed: the master does not answer any more.
         """
-        told = 0.0
+        told, before = 0.0, ""
         while True:
-            ended = self._ended()
+            stats = self._get("/stats/requests").json()
+            ended = self._ended() or stats["state"] == before == _STOPPED
+            before = stats["state"]
             self.copy()
             if ended:
                 return
             if time.monotonic() - told >= _TELL_EVERY_SECONDS:
                 told = time.monotonic()
-                self._tell()
+                _tell(stats)
             time.sleep(_COLLECT_EVERY_SECONDS)
 
     def copy(self) -> None:
-        """Fetch what is new: of tables the lines that were added, run.json anew."""
+        """Fetch what is new: of tables the lines that were added, run.json anew; follow what was folded."""
         listed = self._get(files.PATH).json()
         if not listed["run"]:
             return
@@ -243,36 +264,49 @@ class Collector:
             self.folder = self._reports / listed["run"]
             self.folder.mkdir(parents=True, exist_ok=True)
         for name, size in listed["files"].items():
-            here = self.folder / Path(name).name
-            if name == FILE:
-                here.write_bytes(self._get(f"{files.PATH}/{name}").content)
-                continue
-            have = here.stat().st_size if here.exists() else 0
-            if have < size:
-                with here.open("ab") as file:
-                    file.write(self._get(f"{files.PATH}/{name}?from={have}").content)
+            self._copy_file(Path(name).name, size)
+        follow_folding(self.folder, listed["files"])
+
+    def _copy_file(self, name: str, size: int) -> None:
+        here = self.folder / name
+        have = here.stat().st_size if here.exists() and name != FILE else 0
+        if have >= size:
+            return
+        answer = self._get(f"{files.PATH}/{name}?from={have}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return  # folded since it was listed
+        if name == FILE:
+            here.write_bytes(answer.content)
+        else:
+            with here.open("ab") as file:
+                file.write(answer.content)
 
     def _ended(self) -> bool:
         listed = self._get(files.PATH).json()
         return FILE in listed["files"] and bool(self._get(f"{files.PATH}/{FILE}").json()["ended"])
 
     def _get(self, path: str) -> httpx.Response:
+        """The answer of the page: what was asked for, or that there is no such thing."""
+
         def look() -> httpx.Response:
             try:
-                return self._page.get(path).raise_for_status()
+                answer = self._page.get(path)
+                if answer.status_code != httpx.codes.NOT_FOUND:
+                    answer.raise_for_status()
+                return answer
             except httpx.HTTPError as error:
                 raise NotYet(str(error)) from None
 
         return eventually("Locust's master to answer", limits.LOCUST_ANSWERS, look)
 
-    def _tell(self) -> None:
-        stats = self._get("/stats/requests").json()
-        requests = sum(each["num_requests"] for each in stats["stats"] if each["name"] == "Aggregated")
-        progress(
-            "load",
-            f"{stats['state']}: {stats['user_count']} users, {requests} requests, "
-            f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed",
-        )
+
+def _tell(stats: dict[str, Any]) -> None:
+    requests = sum(each["num_requests"] for each in stats["stats"] if each["name"] == "Aggregated")
+    progress(
+        "load",
+        f"{stats['state']}: {stats['user_count']} users, {requests} requests, "
+        f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed",
+    )
 
 
 @contextmanager
@@ -284,7 +318,7 @@ def watched(watch: Watch, folder: Callable[[], Path]) -> Iterator[None]:
         samples: list[Sample] = []
         with ExitStack() as opened:
             lines = None
-            while not over.wait(EVERY_SECONDS):
+            while not over.wait(LOOK_EVERY_SECONDS):
                 samples += watch.look()
                 if lines is None and folder().name:
                     lines = opened.enter_context(samples_file(folder(), POD_SAMPLES))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,28 @@ def serve(app: Any, folder: Callable[[], Path | None]) -> None:
     @app.route(PATH)  # type: ignore[untyped-decorator]
     def listed() -> Any:
         where = folder()
-        found = [] if where is None else [path for path in sorted(where.iterdir()) if not path.name.startswith(".")]
-        told = {"run": where.name if where else "", "files": {path.name: path.stat().st_size for path in found}}
+        told = {"run": where.name if where else "", "files": sizes(where) if where else {}}
         return Response(json.dumps(told), mimetype="application/json")
 
     @app.route(f"{PATH}/<name>")  # type: ignore[untyped-decorator]
     def one(name: str) -> Any:
         where = folder()
         path = None if where is None or name.startswith(".") else where / name
-        if path is None or path.parent != where or not path.is_file():
+        if path is None or path.parent != where:
             return Response("no such file\n", status=404)
-        with path.open("rb") as file:
-            file.seek(max(0, request.args.get("from", 0, type=int)))
-            return Response(file.read(), mimetype="application/octet-stream")
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, request.args.get("from", 0, type=int)))
+                return Response(file.read(), mimetype="application/octet-stream")
+        except (FileNotFoundError, IsADirectoryError):
+            return Response("no such file\n", status=404)
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """The bytes of each file in the folder but the drafts; of one that goes meanwhile nothing is told."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith("."):
+            with suppress(FileNotFoundError):
+                found[path.name] = path.stat().st_size
+    return found

@@ -1,11 +1,15 @@
-"""Bounds what a soak keeps: old records of the load become counts and sums for each minute; probes stay as they are.
+"""Bounds what a soak keeps: old records of the load become counts and sums for each minute, probes stay for longer.
 
-Each worker's records go to files of `LINES` lines, `records-<worker>.csv`, `records-<worker>-0002.csv` and so on. Once
-there are more than `MOST_FILES` of a worker, the oldest is folded, by a process of its own so that the load never
+Each worker's records go to files of their own, `records-<worker>.csv`, `records-<worker>-0002.csv` and so on. Once more
+than `FILES` of all workers together are full, the oldest are folded, by a process of their own so that the load never
 waits: `minutes-<worker>.csv` holds a line for each minute, step, arm and kind of error, `probes-<worker>.csv` the
-probes' records as they were, and the file itself goes. So a worker keeps at most about 2,000,000 records (300 MB) and
-what its probes add (2 a second: 26 MB a day), and reading them stays within the memory that 2,000,000 take. Trends and
-rates use the minutes, so that they see the whole soak; percentiles are those of the records that are still there.
+probes' records as they were, and the file itself goes. Of folded probes half as many are kept as of records; the oldest
+go. So a run keeps at most `KEEP` records (150 MB), as many as `signoff load-report` reads in about ten seconds, one
+more growing file of each worker, and 500,000 folded probes: those of a day and a half at two pairs a second. What grows
+without a bound is small: a line for each minute, and the samples (1.3 MB a day for each pod and worker).
+
+Trends and rates use the minutes, so that they see the whole soak; percentiles are those of the records that are still
+there, the overhead is that of the probes. Whoever copies a folder that grows calls `follow_folding`.
 
 Imports nothing beyond the standard library, since Locust's image has no more.
 """
@@ -13,63 +17,61 @@ Imports nothing beyond the standard library, since Locust's image has no more.
 import csv
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from signoff.load.records import COLUMNS, Record, RecordsFile
 
-LINES = 100_000
-MOST_FILES = 20
+KEEP = 1_000_000
+FILES = 20
 
 MINUTE_COLUMNS = ["minute", "step", "arm", "error", "count", "waited_ms"]
 """`minute` is its first Unix second, by the intended moment; `waited_ms` the sum of what users waited."""
 
 
 class RotatingRecords:
-    """Appends a worker's records as `RecordsFile` does, and folds the oldest of its files."""
+    """Appends the records of all workers, each worker's to files of its own, and folds the oldest full ones."""
 
-    def __init__(self, folder: Path, worker: str, lines: int = LINES, most_files: int = MOST_FILES) -> None:
-        self._folder, self._worker, self._most, self._most_files = folder, worker, lines, most_files
-        self._number, self._lines = 1, 0
-        self._file = RecordsFile(self._path(1))
-        self._unfolded = [self._path(1)]
+    def __init__(self, folder: Path, keep: int = KEEP, files: int = FILES) -> None:
+        self._folder, self._keep, self._files = folder, keep, files
+        self._growing: dict[str, RecordsFile] = {}
+        self._numbers: Counter[str] = Counter()
+        self._full: list[Path] = []
         self._folding: subprocess.Popen[bytes] | None = None
-
-    def _path(self, number: int) -> Path:
-        return self._folder / f"records-{self._worker}{f'-{number:04}' if number > 1 else ''}.csv"
 
     def write(self, record: Record) -> None:
         """Append one record."""
-        if self._lines == self._most:
-            self._next()
-        self._file.write(record)
-        self._lines += 1
+        file = self._growing.get(record.worker)
+        if file is None or file.lines >= self._keep // self._files:
+            file = self._next(record.worker)
+        file.write(record)
 
-    def _next(self) -> None:
-        self._file.close()
-        self._number, self._lines = self._number + 1, 0
-        self._file = RecordsFile(self._path(self._number))
-        self._unfolded.append(self._path(self._number))
-        done = self._folding is None or self._folding.poll() is not None  # else the next turn folds it
-        if done and len(self._unfolded) > self._most_files:
-            oldest = self._unfolded.pop(0)
-            self._folding = subprocess.Popen([sys.executable, "-m", __name__, str(oldest)])
+    def _next(self, worker: str) -> RecordsFile:
+        if before := self._growing.get(worker):
+            before.close()
+            self._full.append(before.path)
+            self._fold_oldest()
+        self._numbers[worker] += 1
+        number = self._numbers[worker]
+        path = self._folder / f"records-{worker}{f'-{number:04}' if number > 1 else ''}.csv"
+        file = self._growing[worker] = RecordsFile(path)
+        return file
+
+    def _fold_oldest(self) -> None:
+        if self._folding and self._folding.poll() is None:
+            return  # the next full file has another try, as after a failed one
+        self._full = [path for path in self._full if path.exists()]
+        if oldest := self._full[: -self._files]:
+            command = [sys.executable, "-m", __name__, str(self._keep // 2), *map(str, oldest)]
+            self._folding = subprocess.Popen(command)
 
     def close(self) -> None:
-        """End the file, and wait until what is being folded is folded."""
-        self._file.close()
+        """End the files, and wait until what is being folded is folded."""
+        for file in self._growing.values():
+            file.close()
         if self._folding:
             self._folding.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def fold(path: Path) -> None:
@@ -101,6 +103,16 @@ def fold(path: Path) -> None:
     path.unlink()
 
 
+def drop_oldest_probes(folder: Path, most: int) -> None:
+    """Remove the oldest of the folded probes' files, as long as those that stay hold `most` lines or more."""
+    kept = 0
+    for path in sorted(whole(folder, "probes"), key=lambda path: path.stat().st_mtime, reverse=True):
+        if kept >= most:
+            path.unlink()
+        else:
+            kept += path.read_bytes().count(b"\n") - 1
+
+
 def folded_from(path: Path) -> tuple[Path, Path]:
     """Where the minutes and the probes of a file of records are once it is folded."""
     rest = path.name.removeprefix("records-")
@@ -114,5 +126,22 @@ def whole(folder: Path, kind: str) -> Iterator[Path]:
             yield path
 
 
+def follow_folding(folder: Path, there: Collection[str]) -> None:
+    """Remove from a copy what was folded or dropped where it was copied from; `there` names the files of now.
+
+    Records only where the copy has the minutes that they became, so that a copy that was broken off loses nothing.
+    """
+    for path in folder.glob("minutes-*.csv"):
+        rest = path.name.removeprefix("minutes-")
+        records, probes = f"records-{rest}", f"probes-{rest}"
+        if path.name in there and records not in there and (probes not in there or (folder / probes).exists()):
+            (folder / records).unlink(missing_ok=True)
+            if probes not in there:
+                (folder / probes).unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
-    fold(Path(sys.argv[1]))
+    paths = [Path(name) for name in sys.argv[2:]]
+    for path in paths:
+        fold(path)
+    drop_oldest_probes(paths[0].parent, int(sys.argv[1]))

@@ -46,9 +46,15 @@ RUN_FIGURES = {
     "kept_up_with": "the heaviest load that LiteLLM kept up with (requests per second, or in flight)",
     "memory_mib_per_hour": "slope of LiteLLM's memory in a soak",
     "latency_ms_per_hour": "slope of the load's mean latency in a soak",
+    "overhead_ms_per_hour": "slope of the probes' mean paired difference in a soak",
     "error_percent_per_hour": "slope of the error rate in a soak, in percentage points",
 }
 FIGURES = STEP_FIGURES | RUN_FIGURES
+_TRENDS = {
+    "latency_ms_per_hour": "mean latency",
+    "overhead_ms_per_hour": "overhead",
+    "error_percent_per_hour": "error rate",
+}
 _MORE_IS_BETTER = {"achieved_per_second", "kept_up_with"}
 
 
@@ -234,7 +240,8 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
 
 def _void(step: StepResult | None, found: Conclusions) -> str:
     # A backlog is what LiteLLM made of the load, no fault of the generator, where not latencies are judged.
-    voids = step.voids if step else [void for void in found.loaded.run.voids if void.kind != "backlog"]
+    steps = [step] if step else found.ordered
+    voids = [void for each in steps for void in each.voids if step or void.kind != "backlog"]
     return f"void: {voids[0].reason}" if voids else ""
 
 
@@ -256,8 +263,7 @@ def _of_run(found: Conclusions, name: str) -> Figure | None:
         return found.memory
     if name == "run_error_rate":
         return found.error_rate
-    trend = "mean latency" if name == "latency_ms_per_hour" else "error rate"
-    return next((each.slope for each in found.trends if each.name == trend), None)
+    return next((each.slope for each in found.trends if each.name == _TRENDS[name]), None)
 
 
 def _turned(figure: Figure) -> Figure:

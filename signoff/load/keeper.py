@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -16,12 +16,22 @@ from signoff.load.folding import RotatingRecords
 from signoff.load.mix import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 from signoff.load.options import mix_of
 from signoff.load.records import Record
-from signoff.load.run import Run, Sample, Step, Void, fingerprint_of, machine, own_versions, samples_file
+from signoff.load.run import (
+    LOOK_EVERY_SECONDS,
+    MOST_VOID,
+    Run,
+    Sample,
+    Step,
+    Void,
+    fingerprint_of,
+    machine,
+    mark,
+    own_versions,
+    samples_file,
+)
 from signoff.redact import HIDDEN, redacted_log
 
 Kept = Record | Sample | Void
-
-_LOOK_AT_PODS_SECONDS = 5.0
 
 
 class Keeper:
@@ -32,7 +42,7 @@ class Keeper:
         self.folder: Path | None = None
         self._environment, self._probe_class = environment, probe_class
         self._open = ExitStack()
-        self._files: dict[str, RotatingRecords] = {}
+        self._records: Any = None
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
         self._unobserved: list[str] = []
@@ -47,7 +57,7 @@ class Keeper:
         self.close()
         options = self._environment.parsed_options
         folder = self.folder = _new_folder(Path(options.reports))
-        self._files, self._counts = {}, Counter()
+        self._counts = Counter()
         shape = self._environment.shape_class
         self.run = Run(
             seed=options.seed,
@@ -70,6 +80,7 @@ class Keeper:
             machine=machine(),
             notes=list(self._unobserved),
         )
+        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
         self._samples = self._open.enter_context(samples_file(folder))
         if self._pods:
             self._watching = gevent.spawn(self._look_at_pods, self._pods)
@@ -88,34 +99,33 @@ class Keeper:
         label = f"rate={rate:g}" if rate is not None else f"users={users}"
         last = run.steps[-1] if run.steps else None
         if last and last.name.partition(" #")[0] == label:
+            last.ended = None
+            self._write()
             return last.name
-        now = time.time()
-        if last:
-            last.ended = now
+        self.end_step()
         times = 1 + sum(step.name.partition(" #")[0] == label for step in run.steps)
-        step = Step(label if times == 1 else f"{label} #{times}", rate, None if open_loop else users, now)
+        step = Step(label if times == 1 else f"{label} #{times}", rate, None if open_loop else users, time.time())
         run.steps.append(step)
         self._write()
         return step.name
 
     def keep(self, kept: list[Kept]) -> None:
         """Write what a sender has kept; void marks at once, so that they outlive a kill."""
-        run, folder = self.run, self.folder
-        if run is None or folder is None:
+        run = self.run
+        if run is None:
             return
         changed = False
         for each in kept:
             if isinstance(each, Record):
-                if each.worker not in self._files:
-                    self._files[each.worker] = self._open.enter_context(RotatingRecords(folder, each.worker))
+                if each.worker not in run.workers:
                     run.workers.append(each.worker)
                     changed = True
-                self._files[each.worker].write(each)
+                self._records.write(each)
                 self._counts[each.error] += 1
             elif isinstance(each, Sample):
                 self._samples.writerow(asdict(each))
             else:
-                run.voids.append(each)
+                mark(run.voids, each)
                 changed = True
         if changed:
             self._write()
@@ -135,6 +145,7 @@ class Keeper:
         """End the last step, unless it has ended: what is still in flight has time to end after it."""
         if self.run and self.run.steps and self.run.steps[-1].ended is None:
             self.run.steps[-1].ended = time.time()
+            self._write()
 
     def end(self) -> None:
         """Say that the test has ended; what workers still send is kept nevertheless."""
@@ -158,7 +169,7 @@ class Keeper:
 
     def _look_at_pods(self, watch: Any) -> None:
         while True:
-            gevent.sleep(_LOOK_AT_PODS_SECONDS)
+            gevent.sleep(LOOK_EVERY_SECONDS)
             self.keep(list(watch.look()))
 
     def _write(self) -> None:
@@ -176,9 +187,14 @@ class Keeper:
         for void in self.run.voids:
             marks.setdefault((void.worker, void.kind), []).append(void)
         if marks:
-            yield "VOID: the load generator was the limit, so that these figures say nothing of what it asked"
+            yield (
+                f"VOID at {', '.join(hidden)}: the load generator was the limit, so that these figures say nothing"
+                if (hidden := self.run.void_in())
+                else f"the load generator was the limit for less than {MOST_VOID:.0%} of the time, which stands"
+            )
             for (worker, kind), found in marks.items():
-                yield f"  {worker}, {kind}, {len(found)} times; first: {found[0].reason}"
+                worst = max(found, key=lambda each: each.worst)
+                yield f"  {worker}, {kind}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"
             yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
 
 

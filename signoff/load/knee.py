@@ -130,5 +130,5 @@ def _stops(step: StepResult, kept: StepResult | None, ordered: Sequence[StepResu
     if step.planned_users is not None:
         return f"is past its knee at {step.at()}"
     text = f"stops keeping up at {step.at()}"
-    hidden = [each for each in ordered if each.state in (VOID, UNCLEAR) and each.load < step.load]
+    hidden = [each for each in ordered if each.state in (VOID, UNCLEAR) and kept.load < each.load < step.load]
     return f"{text} (or already at {hidden[0].at()}, which was {hidden[0].state})" if hidden else text

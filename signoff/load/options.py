@@ -8,12 +8,13 @@ from locust.argument_parser import LocustArgumentParser
 
 from signoff import story
 from signoff.errors import SignoffError
-from signoff.load import mix, shapes, stages
+from signoff.load import folding, mix, shapes, stages
 from signoff.load.mix import Mix
 
 USERS = 4
 THINK_SECONDS = 0.1
 STOP_SECONDS = 10.0
+LEAST_KEPT = 1000
 
 
 def declare(parser: LocustArgumentParser) -> None:
@@ -84,6 +85,14 @@ def declare(parser: LocustArgumentParser) -> None:
     _add(what, "--max-prompt-tokens", page=True, type=int, default=mix.MOST_PROMPT, help="longer prompts are cut")
     _add(what, "--max-answer-tokens", page=True, type=int, default=mix.MOST_ANSWER, help="longer answers are cut")
     _add(what, "--seed", page=True, type=int, default=14, help="of prompts, lengths, arrivals and pairs")
+    _add(
+        what,
+        "--keep-records",
+        type=int,
+        default=folding.KEEP,
+        metavar="N",
+        help=f"records that are kept ({folding.KEEP}); what is older becomes a line for each minute",
+    )
     _add(what, "--reports", default="reports", metavar="DIR", help="where the run's folder goes (reports)")
 
 
@@ -158,5 +167,15 @@ def _check(options: Any) -> None:
         if not getattr(options, name) > 0:
             option = name.replace("_", "-")
             raise SignoffError(f"--{option} {getattr(options, name)}: not above 0", hint=f"leave --{option} out")
+    if options.keep_records < LEAST_KEPT:
+        raise SignoffError(
+            f"--keep-records {options.keep_records}: fewer than {LEAST_KEPT}", hint="leave --keep-records out"
+        )
     if options.rate < 0:
         raise SignoffError(f"--rate {options.rate}: below 0", hint="leave --rate out for a closed loop")
+
+
+if __name__ == "__main__":
+    alone = LocustArgumentParser(usage="locust -f bench/ [options] [UserClass ...]", add_help=False)
+    declare(alone)
+    alone.print_help()

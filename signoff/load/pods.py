@@ -26,7 +26,6 @@ from signoff.limits import REQUEST
 from signoff.load.run import Sample
 from signoff.traffic.metrics import counter
 
-EVERY_SECONDS = 5.0
 _MIB = 2**20
 Note = Callable[[str], None]
 """Is told, once, of what cannot be observed."""
@@ -60,6 +59,7 @@ class PodWatch:
         self._began = time.time()
         self._local = Usage()
         self._seen: set[tuple[str, int]] = set()
+        """The events that were told and that the cluster still has."""
         self._blind: set[str] = set()
 
     def look(self) -> list[Sample]:
@@ -67,7 +67,7 @@ class PodWatch:
         try:
             return [*self._pods(), *self._events()]
         except (ApiException, HTTPError, OSError) as error:
-            self._tell(f"the cluster's API did not answer a look at the pods: {_why(error)}")
+            self._tell("the pods", f"the cluster's API did not answer a look at the pods: {_why(error)}")
             return []
 
     def versions(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class PodWatch:
             answer = self._kube.dynamic.request("get", path, serialize=False)
             told = json.loads(answer.data)
         except (ApiException, DynamicApiError, HTTPError, OSError, ValueError) as error:
-            self._tell(f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
+            self._tell(node, f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
             return
         for pod in told["pods"]:
             if pod["podRef"]["namespace"] == self._namespace:
@@ -116,18 +116,21 @@ class PodWatch:
                 yield pod["podRef"]["name"], (cpu, None if held is None else held / _MIB)
 
     def _events(self) -> Iterator[Sample]:
-        for event in self._kube.core.list_namespaced_event(self._namespace).items:
+        listed = self._kube.core.list_namespaced_event(self._namespace).items
+        before, self._seen = self._seen, set()
+        for event in listed:
             at = event.last_timestamp or event.event_time or event.metadata.creation_timestamp
             happening = (event.metadata.uid, event.count or 1)
-            if event.involved_object.kind != "Pod" or happening in self._seen:
+            if event.involved_object.kind != "Pod":
                 continue
             self._seen.add(happening)
-            if at.timestamp() >= self._began:
+            if happening not in before and at.timestamp() >= self._began:
                 yield Sample(at.timestamp(), event.involved_object.name, event=f"{event.reason}: {event.message}")
 
-    def _tell(self, text: str) -> None:
-        if text not in self._blind:
-            self._blind.add(text)
+    def _tell(self, what: str, text: str) -> None:
+        """Say why this cannot be observed, the first time: errors name connections, so that no two read alike."""
+        if what not in self._blind:
+            self._blind.add(what)
             self._note(text)
 
 

@@ -8,8 +8,7 @@ import io
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from signoff.errors import SignoffError
 
@@ -58,26 +57,19 @@ class RecordsFile:
     """Appends records to a file of its own; each line is with the operating system when `write` returns."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.lines = path, 0
         self._file = path.open("w", newline="", buffering=1)
-        self._lines = csv.writer(self._file)
-        self._lines.writerow(COLUMNS)
+        self._rows = csv.writer(self._file)
+        self._rows.writerow(COLUMNS)
 
     def write(self, record: Record) -> None:
         """Append one record."""
-        self._lines.writerow(_values(record))
+        self._rows.writerow(_values(record))
+        self.lines += 1
 
     def close(self) -> None:
         """End the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 _WORDS = ["worker", "user", "role", "arm", "step", "error"]

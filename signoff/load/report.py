@@ -12,12 +12,13 @@ from markupsafe import Markup
 
 import signoff.report
 from signoff import story
-from signoff.load.analysis import StepResult
+from signoff.load.analysis import StepResult, of_minutes
 from signoff.load.charts import Axis, Chart, Line, Mark, axis
 from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
 from signoff.load.intervals import Figure, Numbers
 from signoff.load.knee import CLOSED_RULE, KEPT_UP, OPEN_RULE
+from signoff.load.run import MOST_VOID
 from signoff.load.soak import Trend
 
 PAGE = "load-report.html"
@@ -50,6 +51,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         events=events(found),
         rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
         limit_ms=story.OVERHEAD_LIMIT_MS,
+        most_void=Figure(MOST_VOID),
     )
     path = found.loaded.folder / PAGE
     path.write_text(page, encoding="utf-8")
@@ -161,7 +163,7 @@ def timeline(found: Conclusions) -> Iterator[Chart]:
             height=220, extra=extra if first else {}, **more,
         )  # fmt: skip
 
-    latency = _latency_lines(found, edges, middles)
+    latency = [*_latency_lines(found, edges, middles), *_minutes_lines(found, unit)]
     values = [y for line in latency for y in line.ys if np.isfinite(y) and y > 0]
     log = bool(values) and max(values) > 20 * min(values)
     yield chart("Latency over time", "ms until the whole answer", latency, log=log, first=True)
@@ -185,7 +187,7 @@ def _time_unit(seconds: float) -> tuple[float, str]:
 def _void_spans(found: Conclusions, unit: float) -> list[tuple[float, float, str]]:
     began = found.loaded.run.started
     return [
-        (max(0.0, void.at - 5 - began) / unit, (void.at - began) / unit, f"{void.worker}: {void.reason}")
+        (max(0.0, void.began - began) / unit, (void.ended - began) / unit, f"{void.worker}: {void.reason}")
         for void in found.loaded.run.voids
     ]
 
@@ -208,6 +210,16 @@ def _latency_lines(found: Conclusions, edges: Numbers, middles: Sequence[float])
     ]
 
 
+def _minutes_lines(found: Conclusions, unit: float) -> list[Line]:
+    """What is left of the load's latency where its records are folded: the mean of each minute."""
+    folded = found.loaded.folded
+    minutes = folded[folded["error"] == ""].groupby("minute")[["waited_ms", "count"]].sum()
+    if not len(minutes):
+        return []
+    after = list((minutes.index.to_numpy(float) + 30 - found.loaded.run.started) / unit)
+    return [Line("load through LiteLLM, mean", "soft1", after, list(minutes["waited_ms"] / minutes["count"]))]
+
+
 def _over_time(moments: Numbers, values: Numbers, edges: Numbers, share: float) -> list[float]:
     order = np.argsort(moments, kind="stable")
     values = values[order]
@@ -221,10 +233,9 @@ def _rates(found: Conclusions, edges: Numbers, middles: Sequence[float]) -> list
     answered = of_load[of_load["error"] == ""]
     per_second = 1 / np.diff(edges)
     folded = found.loaded.folded
-    minutes, finished = folded["minute"] + 30, folded["error"] == ""
-    came = np.histogram(of_load["intended"], edges)[0] + np.histogram(minutes, edges, weights=folded["count"])[0]
+    came = np.histogram(of_load["intended"], edges)[0] + of_minutes(folded, edges)
     went = np.histogram(answered["started"] + answered["e2e_ms"] / 1000, edges)[0]
-    went = went + np.histogram(minutes[finished], edges, weights=folded["count"][finished])[0]
+    went = went + of_minutes(folded[folded["error"] == ""], edges)
     return [
         Line("arrived", "other", middles, list(came * per_second), dashed=True),
         Line("answered by LiteLLM", "proxied", middles, list(went * per_second)),

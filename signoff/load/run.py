@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
@@ -23,7 +23,18 @@ FILE = "run.json"
 SAMPLES = "samples.csv"
 POD_SAMPLES = "samples-pods.csv"
 """The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
-SCHEMA = 1
+SCHEMA = 2
+
+LOOK_EVERY_SECONDS = 5.0
+"""Between two looks at the pods, and between two of a generator at itself: what a sample or a void mark speaks of."""
+MOST_VOIDS = 200
+"""A run holds so many void marks at most: each is written with all the others."""
+MOST_VOID = 0.01
+"""Share of a step's time that marks may cover before the step is void. What is judged is p95 at most: 5 % of the time.
+
+So one busy moment of the machine ends no soak of hours; a step of minutes is void with its first mark."""
+_TOUCHING_SECONDS = 1.0
+"""Looks follow one another at once, but for what a busy machine takes between them."""
 
 Arrivals = Literal["closed", "poisson", "constant"]
 Shape = Literal["steady", "ramp", "spike", "sweep-users", "sweep-rate", "page"]
@@ -34,7 +45,9 @@ Shape = Literal["steady", "ramp", "spike", "sweep-users", "sweep-rate", "page"]
 class Step:
     """One stage of the load, named as its records name it ("rate=20", "users=8"; a second one of a name "rate=20 #2").
 
-    Records without a step were sent while the first users were still being started.
+    A request belongs to the step whose whole load stood at its intended moment. Records without a step were meant for a
+    moment at which users or rate were changing: before the first step, or between the end of one and the start of the
+    next.
 
     In an open loop `planned_rate` is the arrivals per second on LiteLLM, in a closed loop `planned_users` the number of
     requests that are kept in flight at most; the other is None. `ended` is None while it lasts. Probes are not counted.
@@ -49,16 +62,69 @@ class Step:
 
 @dataclass
 class Void:
-    """Why the load generator, not what it asked, was the limit at this moment; the run's figures are then void.
+    """Why the load generator, not what it asked, was the limit in this time; the run's figures are then void.
 
     `kind` is "cpu" (the generator's own use of one core), "loop lag" (how late its event loop woke up),
-    "schedule lag" (how late requests were sent) or "backlog" (more requests in flight than it may hold).
+    "schedule lag" (how late requests were sent) or "backlog" (more requests in flight than it may hold). A mark stands
+    for one or more `looks` that found so; `reason` is that of the worst, `worst` what it saw: a share of a core,
+    milliseconds, or requests.
     """
 
-    at: float
+    began: float
+    ended: float
     worker: str
     kind: str
     reason: str
+    worst: float = 0.0
+    looks: int = 1
+
+    def absorb(self, later: "Void") -> None:
+        """Speak of both, and of the time between."""
+        self.ended, self.looks = max(self.ended, later.ended), self.looks + later.looks
+        if later.worst > self.worst:
+            self.worst, self.reason = later.worst, later.reason
+
+
+def mark(voids: list[Void], found: Void) -> None:
+    """Add a mark; one that goes on where the last of its worker and kind ended becomes one with it.
+
+    So do the two of a worker and kind that have least time between them when there are more than `MOST_VOIDS`: a mark
+    may then speak of too much time, never of too little.
+    """
+    last = next((each for each in reversed(voids) if _source(each) == _source(found)), None)
+    if last and found.began - last.ended <= _TOUCHING_SECONDS:
+        last.absorb(found)
+        return
+    voids.append(found)
+    if len(voids) > MOST_VOIDS and (pairs := list(_neighbours(voids))):
+        earlier, later = min(pairs, key=lambda pair: pair[1].began - pair[0].ended)
+        earlier.absorb(later)
+        voids[:] = [each for each in voids if each is not later]
+
+
+def hiding(voids: Sequence[Void], began: float, ended: float) -> tuple[Void, ...]:
+    """The marks that make this time void: those that touch it, if together they cover more of it than `MOST_VOID`."""
+    touching = sorted(
+        (each for each in voids if began < each.ended and each.began < ended), key=lambda each: each.began
+    )
+    covered, until = 0.0, began
+    for each in touching:
+        covered += max(0.0, min(each.ended, ended) - max(each.began, until))
+        until = max(until, each.ended)
+    return tuple(touching) if covered > MOST_VOID * (ended - began) else ()
+
+
+def _source(void: Void) -> tuple[str, str]:
+    return void.worker, void.kind
+
+
+def _neighbours(voids: list[Void]) -> Iterator[tuple[Void, Void]]:
+    """Marks of one worker and kind that follow one another."""
+    before: dict[tuple[str, str], Void] = {}
+    for void in voids:
+        if _source(void) in before:
+            yield before[_source(void)], void
+        before[_source(void)] = void
 
 
 @dataclass
@@ -93,6 +159,13 @@ class Run:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
+    def void_in(self) -> dict[str, tuple[Void, ...]]:
+        """The steps that are void, with the marks that say why; a step that has not ended lasts until the last mark."""
+        until = max((void.ended for void in self.voids), default=0.0)
+        spans = [(each, each.ended or self.ended or max(until, each.started)) for each in self.steps]
+        found = {step.name: hiding(self.voids, step.started, ended) for step, ended in spans}
+        return {name: voids for name, voids in found.items() if voids}
+
     def write(self, folder: Path) -> None:
         """Put it into the folder's `run.json`, in one move."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +184,11 @@ def read_run(folder: Path) -> Run:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         if told.get("schema") != SCHEMA:
-            raise SignoffError(f"{FILE} has schema {told.get('schema')}, not {SCHEMA}", where=str(path))
+            raise SignoffError(
+                f"{FILE} has schema {told.get('schema')}, not {SCHEMA}",
+                where=str(path),
+                hint="another version of signoff wrote it, which can report it: the records are as they were",
+            )
         steps = [Step(**each) for each in told.pop("steps")]
         voids = [Void(**each) for each in told.pop("voids")]
         return Run(**told, steps=steps, voids=voids)

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _HAND_OVER_SECONDS = 1.0
 _UNFINISHED = "unfinished"
 _NOT_SENT = "not sent"
+_STEPS_REMEMBERED = 16
+"""More than may begin and end while a sending is late."""
 
 
 class Failure(Exception):
@@ -35,7 +38,7 @@ class Sender:
         options, runner = environment.parsed_options, environment.runner
         index = max(0, runner.worker_index)
         self.worker = f"worker-{index}" if isinstance(runner, WorkerRunner) else "local"
-        self.step = ""
+        self._steps: deque[tuple[float, str]] = deque(maxlen=_STEPS_REMEMBERED)
         self.open_loop = options.arrivals != "closed"
         self._environment, self._keep_all = environment, keep
         self._kept: list[Kept] = []
@@ -59,6 +62,13 @@ class Sender:
             phase=index / max(1, options.expect_workers),
         )
         self._delivery = gevent.spawn(self._deliver)
+
+    def begin_step(self, name: str) -> None:
+        """What is meant for moments from now on belongs to this step; to none, where the name is empty."""
+        self._steps.append((time.time(), name))
+
+    def _step_at(self, moment: float) -> str:
+        return next((name for began, name in reversed(self._steps) if began <= moment), "")
 
     def joined(self, user: Any) -> None:
         """Take a user into the load; in an open loop each stands for a rate of arrivals."""
@@ -115,7 +125,8 @@ class Sender:
         user = self._chance.choice(self._users)
         asked = next(self._questions)
         never = Asked(time.time(), 0.0, error=_NOT_SENT)
-        self._report(user, user.arm, "load", asked, never, intended, self.step, None, stream=user.stream)
+        step = self._step_at(intended)
+        self._report(user, user.arm, "load", asked, never, intended, step, None, stream=user.stream)
 
     def _ask(
         self,
@@ -128,7 +139,8 @@ class Sender:
         intended: float | None = None,
         pair: int | None = None,
     ) -> None:
-        step, began = self.step, time.time()
+        began = time.time()
+        step = self._step_at(intended or began)
         if intended is not None:
             self._watch.sent((began - intended) * 1000)
         try:

@@ -28,8 +28,8 @@ class Stages(LoadTestShape):
         stage = int(self.get_run_time() / self.seconds)  # type: ignore[no-untyped-call]
         if stage >= len(self.users):
             return None
-        count = self.users[stage] + self.probes
-        return count, float(min(MOST_STARTED_PER_SECOND, count))
+        # As quickly where users go as where they come: what is sent meanwhile belongs to no step.
+        return self.users[stage] + self.probes, float(min(MOST_STARTED_PER_SECOND, max(self.users) + self.probes))
 
 
 def shape(name: ShapeName, users: Sequence[int], seconds: float, probes: int, rate_per_user: float | None) -> Stages:

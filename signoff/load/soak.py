@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from signoff import story
+from signoff.load import analysis
 from signoff.load.analysis import NOT_ITS_DOING, Loaded
 from signoff.load.intervals import Figure, Numbers
 from signoff.verdicts import Verdict
@@ -16,8 +17,13 @@ WARM_UP = 0.1
 MOST_WARM_UP_SECONDS = 600.0
 MEMORY_LIMIT_MIB_PER_HOUR = 4.0
 FEWEST_POINTS = 30
-SHORT_SECONDS = 300.0
-"""A load that is shorter, without its warm-up, is no soak: where its memory has too few points, it has no verdict."""
+SOAK_SECONDS = 900.0
+"""A load that is shorter, without its warm-up, is no soak, and its memory has no verdict.
+
+Python takes memory in arenas of 1 MiB (Objects/obmalloc.c, from 3.10 on): of growth below 4 MiB per hour nothing need
+show in a shorter time."""
+MOST_UNSEEN = 0.05
+"""Share of the time, at its beginning or end, in which a pod may be unseen: one that came later began anew."""
 _MOST_BINS = 720
 _FINEST_BIN_SECONDS = 5.0
 _HOUR = 3600.0
@@ -82,13 +88,14 @@ def _carried_over(residuals: Numbers) -> float:
 
 
 def trends(loaded: Loaded, memory_limit: float = MEMORY_LIMIT_MIB_PER_HOUR) -> list[Trend]:
-    """Memory of each of LiteLLM's pods, latency and error rate over a steady load; empty for any other shape."""
+    """Memory of LiteLLM's pods, latency, error rate, overhead over a steady load; empty for any other shape."""
     run = loaded.run
     if run.shape != "steady" or not len(run.steps):
         return []
     began, ended = min(step.started for step in run.steps), loaded.ended
     start = began + min(WARM_UP * (ended - began), MOST_WARM_UP_SECONDS)
-    return [*_memory(loaded, start, ended, memory_limit), *_of_requests(loaded, start, ended)]
+    of_pods = _memory(loaded, start, ended, memory_limit)
+    return [*of_pods, *_of_requests(loaded, start, ended), *_overhead(loaded, start, ended)]
 
 
 def _edges(start: float, ended: float, finest_seconds: float = _FINEST_BIN_SECONDS) -> Numbers:
@@ -116,7 +123,7 @@ def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterato
         moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
         restarts = _restarts(own)
         steepness = None if restarts else slope(moments, values)
-        verdict, reason = _judge_memory(steepness, restarts, ended - start, limit)
+        verdict, reason = _judge_memory(steepness, _broken(own, restarts, start, ended), ended - start, limit)
         yield Trend(f"memory of {pod}", "MiB", moments, values, steepness, verdict, reason)
 
 
@@ -128,13 +135,25 @@ def _restarts(own: pd.DataFrame) -> int:
     return max(told, fell)
 
 
-def _judge_memory(steepness: Figure | None, restarts: int, seconds: float, limit: float) -> tuple[Verdict | None, str]:
+def _broken(own: pd.DataFrame, restarts: int, start: float, ended: float) -> str:
+    """Why the pod's memory is not that of one process through all of the time; empty where it is."""
     if restarts:
         times = "once" if restarts == 1 else f"{restarts} times"
-        return Verdict.INCONCLUSIVE, f"the container restarted {times}, so that its memory began anew"
+        return f"the container restarted {times}, so that its memory began anew"
+    first, last, patience = float(own["at"].min()), float(own["at"].max()), MOST_UNSEEN * (ended - start)
+    if first > start + patience or last < ended - patience:
+        seen = f"from minute {max(0.0, first - start) / 60:.0f} to {max(0.0, last - start) / 60:.0f}"
+        return f"the pod was seen {seen} of {(ended - start) / 60:.0f} alone"
+    return ""
+
+
+def _judge_memory(steepness: Figure | None, broken: str, seconds: float, limit: float) -> tuple[Verdict | None, str]:
+    if seconds < SOAK_SECONDS:
+        return None, f"shorter than {SOAK_SECONDS / 60:.0f} minutes"
+    if broken:
+        return Verdict.INCONCLUSIVE, broken
     if steepness is None or steepness.low is None or steepness.high is None:
-        short = seconds < SHORT_SECONDS
-        return None if short else Verdict.INCONCLUSIVE, f"fewer than {FEWEST_POINTS} points in time"
+        return Verdict.INCONCLUSIVE, f"fewer than {FEWEST_POINTS} points in time"
     if steepness.high < limit:
         return Verdict.PASSED, f"the slope's upper bound, {steepness.high:.2g} MiB per hour, is below {limit:g}"
     if steepness.low > limit:
@@ -159,3 +178,13 @@ def _of_requests(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
     yield Trend("mean latency", "ms", moments, values, slope(moments, values))
     moments, values = _binned(intended, failed * 100.0, edges, counts)
     yield Trend("error rate", "%", moments, values, slope(moments, values))
+
+
+def _overhead(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
+    """The mean of the paired differences: unlike the load's own latency, it does not drift with vLLM's."""
+    pairs = analysis.pairs_of(loaded.records)
+    whole = pairs[(pairs["error_direct"] == "") & (pairs["error_proxied"] == "")]
+    if len(whole):
+        added = (whole["e2e_ms_proxied"] - whole["e2e_ms_direct"]).to_numpy()
+        moments, values = _binned(whole["started_direct"].to_numpy(), added, _edges(start, ended))
+        yield Trend("overhead", "ms", moments, values, slope(moments, values))

@@ -10,10 +10,8 @@ from collections.abc import Callable, Sequence
 import gevent
 import psutil
 
-from signoff.load.run import Sample, Void
+from signoff.load.run import LOOK_EVERY_SECONDS, Sample, Void
 
-EVERY_SECONDS = 5.0
-"""Between two looks; the first starts with the load."""
 SHORTEST_SECONDS = 1.0
 """The last look's use of the processor is told from so much time on: less is noise."""
 MOST_CPU = 0.85
@@ -55,7 +53,7 @@ class Watch:
 
     def _run(self) -> None:
         while True:
-            while time.monotonic() - self._began < EVERY_SECONDS:
+            while time.monotonic() - self._began < LOOK_EVERY_SECONDS:
                 slept = time.perf_counter()
                 gevent.sleep(_WAKE_EVERY_SECONDS)
                 self._woke_late.append((time.perf_counter() - slept - _WAKE_EVERY_SECONDS) * 1000)
@@ -73,8 +71,8 @@ class Watch:
         sent_late, self._sent_late = self._sent_late, []
         overflows, self._overflows = self._overflows, 0
         now = time.time()
-        for kind, reason in reasons(share, woke_late, sent_late, overflows):
-            self._void(Void(now, self._worker, kind, reason))
+        for kind, worst, reason in reasons(share, woke_late, sent_late, overflows):
+            self._void(Void(now - seconds, now, self._worker, kind, reason, worst))
         self._tell(
             Sample(
                 now,
@@ -90,17 +88,17 @@ class Watch:
 
 def reasons(
     share: float, woke_late: Sequence[float], sent_late: Sequence[float], overflows: int
-) -> list[tuple[str, str]]:
-    """Kind and text of each reason for which the time that was looked at is void; durations in ms."""
-    found = []
+) -> list[tuple[str, float, str]]:
+    """Kind, worst value and text of each reason for which the time that was looked at is void; durations in ms."""
+    found: list[tuple[str, float, str]] = []
     if share > MOST_CPU:
-        found.append(("cpu", f"the generator used {share:.0%} of a core, more than {MOST_CPU:.0%}"))
+        found.append(("cpu", share, f"the generator used {share:.0%} of a core, more than {MOST_CPU:.0%}"))
     if too := _too_late(woke_late):
-        found.append(("loop lag", f"the event loop woke up more than {LATE_MS:.0f} ms late {too}"))
+        found.append(("loop lag", max(woke_late), f"the event loop woke up more than {LATE_MS:.0f} ms late {too}"))
     if too := _too_late(sent_late):
-        found.append(("schedule lag", f"requests were sent more than {LATE_MS:.0f} ms late {too}"))
+        found.append(("schedule lag", max(sent_late), f"requests were sent more than {LATE_MS:.0f} ms late {too}"))
     if overflows:
-        found.append(("backlog", f"{overflows} requests were not sent, since too many were in flight"))
+        found.append(("backlog", overflows, f"{overflows} requests were not sent, since too many were in flight"))
     return found
 
 

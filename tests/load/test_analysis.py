@@ -137,7 +137,7 @@ def test_late_sendings_count_into_what_a_user_waits(tmp_path: Path) -> None:
 
 
 def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
-    void = Void(BEGAN + 30, "local", "cpu", "the generator used 97% of a core")
+    void = Void(BEGAN + 25, BEGAN + 30, "local", "cpu", "the generator used 97% of a core")
     found = conclude(Synthetic(voids=[void]).write(tmp_path))
     assert found.lightest.state == VOID_STATE
     assert found.nfr66[0] is Verdict.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
@@ -146,16 +146,24 @@ def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
 
 
 def test_a_void_step_below_the_knee_is_told(tmp_path: Path) -> None:
-    void = Void(BEGAN + 90, "local", "loop lag", "late")
+    void = Void(BEGAN + 85, BEGAN + 90, "local", "loop lag", "late")
     run = Synthetic(loads=(2, 10, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
     assert conclude(run.write(tmp_path)).ordered[-1].state == VOID_STATE
-    run.voids = [Void(BEGAN + 60, "local", "loop lag", "late")]
+    run.voids = [Void(BEGAN + 55, BEGAN + 60, "local", "loop lag", "late")]
     found = conclude(run.write(tmp_path))
     assert "stops keeping up at 40 requests per second (or already at 10 requests per second" in found.sentence
 
 
+def test_a_void_step_below_one_that_was_kept_up_with_hides_no_knee(tmp_path: Path) -> None:
+    void = Void(BEGAN + 50, BEGAN + 55, "local", "loop lag", "late")
+    run = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
+    found = conclude(run.write(tmp_path))
+    assert found.ordered[1].state == VOID_STATE
+    assert "stops keeping up at 40 requests per second; " in found.sentence
+
+
 def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
-    void = Void(BEGAN + 150, "local", "backlog", "12 requests were not sent")
+    void = Void(BEGAN + 145, BEGAN + 150, "local", "backlog", "12 requests were not sent")
     run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
     found = conclude(run.write(tmp_path))
     assert found.knee.own and found.ordered[-1].verdict is Verdict.INCONCLUSIVE

@@ -1,14 +1,17 @@
 """A soak's disk is bounded, and what is concluded from it is not changed by that."""
 
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from signoff.cli import main
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.folding import RotatingRecords, fold
+from signoff.load.folding import RotatingRecords, fold, folded_from, follow_folding
 from signoff.load.intervals import Figure
 from signoff.load.records import Record, read_records
 from signoff.load.report import timeline
@@ -37,6 +40,29 @@ def told(found: Conclusions) -> list[Figure | None]:
 
 def inside(value: float, figure: Figure) -> bool:
     return figure.low is not None and figure.high is not None and figure.low <= value <= figure.high
+
+
+def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(tmp_path: Path) -> None:
+    folder = SOAK.write(tmp_path)
+    early, _ = split(folder)
+    fold(early)
+    latency, requests_over_time, *_ = timeline(conclude(folder))
+    mean = next(line for line in latency.lines if line.name.endswith("mean"))
+    assert len(mean.xs) == 30 and np.mean(mean.ys) == pytest.approx(42, abs=2)
+    arrived = np.array(requests_over_time.lines[0].ys)
+    assert arrived.mean() == pytest.approx(2, rel=0.1)
+    assert arrived[: len(arrived) // 2].std() < 1.2 * arrived[len(arrived) // 2 :].std(), "no beat of minutes with bins"
+
+
+def test_dropped_probes_are_told(tmp_path: Path) -> None:
+    folder = SOAK.write(tmp_path)
+    early, _ = split(folder)
+    fold(early)
+    assert conclude(folder).loaded.probes_from == 0
+    folded_from(early)[1].unlink()
+    assert conclude(folder).loaded.probes_from > BEGAN + 1700
+    main(["load-report", str(folder)])
+    assert "the overhead of the probes after" in (folder / "load-report.html").read_text()
 
 
 def test_folding_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
@@ -89,17 +115,78 @@ def test_a_kill_while_folding_neither_loses_nor_doubles(tmp_path: Path) -> None:
 
 
 def test_rotation_bounds_the_records_on_disk(tmp_path: Path) -> None:
-    with RotatingRecords(tmp_path, "w", lines=50, most_files=2) as file:
+    with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
         for number in range(420):
             at = BEGAN + number
             record = replace(RECORD, intended=at, started=at)
             file.write(replace(record, role="probe", pair=number) if number % 10 == 0 else record)
             if number % 50 == 49 and file._folding:
                 file._folding.wait()  # a real soak's file takes hours
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert [name for name in names if name.startswith("records")] == ["records-w-0008.csv", "records-w-0009.csv"]
-    minutes = pd.concat(pd.read_csv(path) for path in tmp_path.glob("minutes-*.csv"))
-    records = read_records(tmp_path)
-    assert (records["role"] == "probe").sum() == 42
-    assert minutes["count"].sum() + (records["role"] == "load").sum() == 378
+    assert names(tmp_path) == ["records-w-0007.csv", "records-w-0008.csv", "records-w-0009.csv"]
+    assert requests(tmp_path) == 420
+    assert (read_records(tmp_path)["role"] == "probe").sum() == 42
+
+
+def test_folded_probes_are_bounded_too(tmp_path: Path) -> None:
+    with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
+        for number in range(700):
+            probe = replace(RECORD, role="probe", pair=number, intended=BEGAN + number, started=BEGAN + number)
+            file.write(probe if number % 2 else replace(probe, role="load", pair=None))
+            if file._folding:
+                file._folding.wait()
+    probes = read_records(tmp_path).query("role == 'probe'")["pair"]
+    assert 75 <= len(probes) <= 125, "half as many folded ones as records, and those of the records"
+    assert list(probes) == [number for number in range(700) if number % 2][-len(probes) :], "the latest"
+    assert len(list(tmp_path.glob("probes-*.csv"))) == 2
+
+
+def test_the_bound_is_of_all_workers_together(tmp_path: Path) -> None:
+    with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
+        for number in range(600):
+            file.write(replace(RECORD, worker=f"worker-{number % 4}", intended=BEGAN + number, started=BEGAN + number))
+            if file._folding:
+                file._folding.wait()
+    assert len(names(tmp_path)) == 2 + 4, "two that are full, and one of each worker that grows"
+    assert {name.partition(".")[0] for name in names(tmp_path)} >= {f"records-worker-{each}-0003" for each in range(4)}
+    assert requests(tmp_path) == 600
+
+
+def test_what_could_not_be_folded_is_folded_later(tmp_path: Path) -> None:
+    in_the_way = tmp_path / ".minutes-w.csv"  # where the first file's draft would go
+    in_the_way.mkdir()
+    with closing(RotatingRecords(tmp_path, keep=50, files=1)) as file:
+        for number in range(400):
+            if number == 250:
+                in_the_way.rmdir()
+            file.write(replace(RECORD, intended=BEGAN + number, started=BEGAN + number))
+            if file._folding:
+                file._folding.wait()
+    assert names(tmp_path) == ["records-w-0007.csv", "records-w-0008.csv"]
+    assert requests(tmp_path) == 400
+
+
+def test_a_copy_follows_only_when_it_has_what_records_became(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    early, _ = split(SOAK.write(there))
+    shutil.copytree(there, here)
+    fold(early)
+    copies = [here / path.name for path in folded_from(early)]
+    for copy in copies:
+        follow_folding(here, [path.name for path in there.iterdir()])
+        assert (here / early.name).exists()
+        shutil.copy(there / copy.name, copy)
+    follow_folding(here, [path.name for path in there.iterdir()])
+    assert not (here / early.name).exists()
+    assert told(conclude(here)) == told(conclude(there))
+
+
+def names(folder: Path) -> list[str]:
+    """Of the files of records."""
+    return sorted(path.name for path in folder.glob("records-*.csv"))
+
+
+def requests(folder: Path) -> int:
+    """All that are told of, be it in a line of their own or in a minute's."""
+    minutes = pd.concat(pd.read_csv(path) for path in folder.glob("minutes-*.csv"))
     assert minutes["waited_ms"].sum() == pytest.approx(40.0 * minutes["count"].sum())
+    return int(minutes["count"].sum()) + len(read_records(folder))

@@ -84,7 +84,7 @@ def test_a_rule_for_a_step_that_was_not_run_or_a_figure_that_is_not_there_does_n
 
 
 def test_a_void_step_does_not_pass(tmp_path: Path, capsys: Out) -> None:
-    run = Synthetic(voids=[Void(BEGAN + 20, "local", "loop lag", "the event loop woke up late")])
+    run = Synthetic(voids=[Void(BEGAN + 15, BEGAN + 20, "local", "loop lag", "the event loop woke up late")])
     status, text = gated(capsys, run.write(tmp_path))
     assert status == 1 and "VOID" in text and "void: the event loop woke up late" in text
 

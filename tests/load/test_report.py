@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 
+import signoff.report
 from signoff.cli import main
 from signoff.load.charts import Axis, Chart, Line, axis
 from signoff.load.run import Sample, Void
@@ -27,7 +28,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         behaviours=[Behaviour(), Behaviour(error_share=0.05, error=HOSTILE), Behaviour(added_ms=140, capacity=33)],
         seconds=40,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event=f"Unhealthy: {HOSTILE}")],
-        voids=[Void(BEGAN + 100, "local", "backlog", HOSTILE)],
+        voids=[Void(BEGAN + 95, BEGAN + 100, "local", "backlog", HOSTILE)],
     )
     folder = run.write(tmp_path_factory.mktemp("page") / "load-2026")
     main(["load-report", str(folder)])
@@ -57,6 +58,17 @@ def test_the_page_needs_nothing_else_and_nothing_in_a_run_can_break_it(page: str
     assert "<script" not in page and "&lt;script&gt;" in page
     assert not re.findall(r"""(?:src|href)=["']""", page)
     assert "prefers-color-scheme: dark" in page and "max-width: 40rem" in page
+
+
+def test_no_rule_for_the_whole_page_changes_a_drawing(page: str) -> None:
+    style = (Path(signoff.report.__file__).parent / "style.css").read_text()
+    drawn = {name for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL) for name in _classes(drawing)}
+    assert "column" in drawn
+    assert not {name for name in drawn if f".{name} {{" in style or f".{name}," in style} - {"key", "verdict"}
+
+
+def _classes(drawing: str) -> list[str]:
+    return [name for names in re.findall(r'class="([^"]+)"', drawing) for name in names.split()]
 
 
 def test_every_drawing_is_well_formed_and_without_numbers_that_are_none(page: str) -> None:

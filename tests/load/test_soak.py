@@ -7,7 +7,7 @@ import pytest
 
 from signoff.cli import main
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.run import Sample
+from signoff.load.run import Sample, Void
 from signoff.load.soak import Trend
 from signoff.verdicts import Verdict
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic, pod_memory
@@ -47,9 +47,21 @@ def test_a_limit_inside_the_slopes_interval_is_inconclusive(tmp_path: Path) -> N
         assert trend.verdict is Verdict.INCONCLUSIVE and "a longer soak narrows it" in trend.reason
 
 
-def test_a_short_soak_is_inconclusive(tmp_path: Path) -> None:
-    found = soak(tmp_path, pod_memory(0.0, hours=HOURS)[:20])
+def test_memory_seen_too_seldom_is_inconclusive(tmp_path: Path) -> None:
+    found = soak(tmp_path, pod_memory(0.0, hours=HOURS)[::13])
     assert memory(found).verdict is Verdict.INCONCLUSIVE and "fewer than 30 points" in memory(found).reason
+
+
+def test_a_pod_that_came_later_or_went_is_inconclusive(tmp_path: Path) -> None:
+    samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
+    half = len(samples) // 2
+    first, second = samples[:half], [replace(each, pod="litellm-1") for each in samples[half:]]
+    found = soak(tmp_path, [*first, *second])
+    verdicts = {trend.name: (trend.verdict, trend.reason) for trend in found.trends if trend.verdict}
+    assert verdicts == {
+        "memory of litellm-0": (Verdict.INCONCLUSIVE, "the pod was seen from minute 0 to 24 of 54 alone"),
+        "memory of litellm-1": (Verdict.INCONCLUSIVE, "the pod was seen from minute 24 to 54 of 54 alone"),
+    }
 
 
 def test_memory_that_began_anew_is_not_judged(tmp_path: Path) -> None:
@@ -81,11 +93,28 @@ def test_memory_that_began_anew_or_is_unsure_does_not_pass_the_gate(
     assert "gate: 2 passed" in capsys.readouterr().out
 
 
-def test_a_load_too_short_for_a_slope_is_judged_without_memory(tmp_path: Path) -> None:
-    samples = pod_memory(0.0, hours=60 / 3600, every=5.0)
-    run = Synthetic(shape="steady", seconds=60, samples=samples)
-    assert memory(conclude(run.write(tmp_path))).verdict is None
+@pytest.mark.parametrize("seconds", [60, 600])
+def test_a_load_too_short_for_a_soak_is_judged_without_memory(tmp_path: Path, seconds: int) -> None:
+    samples = pod_memory(0.0, hours=seconds / 3600, noise_mib=0.0, every=5.0)
+    run = Synthetic(shape="steady", seconds=seconds, samples=samples)
+    found = conclude(run.write(tmp_path))
+    assert memory(found).verdict is None and "memory" not in found.sentence
     assert main(["load-report", str(tmp_path)]) == 0
+
+
+def test_a_busy_moment_does_not_void_a_soak_but_a_busy_minute_does(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
+    samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
+    for seconds, verdict in ((30, Verdict.PASSED), (60, Verdict.INCONCLUSIVE)):
+        marks = [Void(BEGAN + 100, BEGAN + 100 + seconds, name, "cpu", "97% of a core") for name in ("a", "b")]
+        folder = tmp_path / str(seconds)
+        found = soak(folder, samples, voids=marks)
+        assert found.nfr66[0] is verdict and bool(found.void) is (verdict is not Verdict.PASSED)
+        assert found.loaded.run.void_in().keys() == (set() if verdict is Verdict.PASSED else {"rate=1"})
+        assert main(["load-report", str(folder), "--thresholds", str(rules)]) == (verdict is not Verdict.PASSED)
+        page = (folder / "load-report.html").read_text()
+        assert ("so that the figures stand" in page) is (verdict is Verdict.PASSED)
 
 
 def test_a_limit_of_zero_is_one(tmp_path: Path) -> None:
@@ -107,7 +136,9 @@ def test_the_warm_up_is_left_out(tmp_path: Path) -> None:
 
 def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
     found = soak(tmp_path / "even", [])
-    latency, errors = found.trends
+    latency, errors, overhead = found.trends
+    assert overhead.slope and overhead.slope.low is not None and overhead.slope.high is not None
+    assert overhead.slope.low < 0 < overhead.slope.high
     assert latency.slope and latency.slope.low is not None and latency.slope.high is not None
     assert latency.slope.low < 0 < latency.slope.high
     assert errors.slope and errors.slope.value == 0
@@ -121,9 +152,24 @@ def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
     table["e2e_ms"] += 20 * hours
     table.loc[(table["role"] == "load") & (table.index % 10 < 4 * hours), "error"] = "timeout"
     table.to_csv(folder / "records-local.csv", index=False)
-    latency, errors = conclude(folder).trends
+    latency, errors, overhead = conclude(folder).trends
+    assert overhead.slope and overhead.slope.high is not None and overhead.slope.high < 5, "both arms grew alike"
     assert latency.slope and latency.slope.low is not None and latency.slope.low > 15
     assert errors.slope and errors.slope.low is not None and errors.slope.low > 20
+
+
+def test_an_overhead_that_grows_has_a_slope_and_a_rule(tmp_path: Path) -> None:
+    soak(tmp_path, [])
+    import pandas as pd
+
+    table = pd.read_csv(tmp_path / "records-local.csv", keep_default_na=False)
+    slower = (table["role"] == "probe") & (table["arm"] == "proxied")
+    table.loc[slower, "e2e_ms"] += 20 * (table["intended"] - BEGAN) / 3600
+    table.to_csv(tmp_path / "records-local.csv", index=False)
+    rules = tmp_path / "rules.toml"
+    for most, status in ((10, 1), (40, 0)):
+        rules.write_text(f'[[limit]]\nfigure = "overhead_ms_per_hour"\nmost = {most}\n')
+        assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == status
 
 
 def test_a_killed_soak_is_reported_up_to_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

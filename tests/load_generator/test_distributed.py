@@ -1,11 +1,14 @@
 """What `signoff load` puts into a cluster, and how it collects a load's files from Locust's page."""
 
 import argparse
+import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -15,9 +18,11 @@ from signoff import cli
 from signoff.errors import SignoffError
 from signoff.load import distributed, files
 from signoff.load.distributed import CODE, MASTER, MODULES, WORKER, Collector, manifests
-from signoff.load.records import read_records
+from signoff.load.folding import RotatingRecords, fold
+from signoff.load.records import Record, Role, read_records
 from signoff.load.run import Sample, read_run
 from signoff.paths import MANIFESTS, ROOT
+from tests.load.synthetic import Synthetic
 from tests.traffic.conftest import Pair
 
 _IMPORT = """
@@ -39,10 +44,26 @@ def options(**more: object) -> argparse.Namespace:
     return argparse.Namespace(**{**default, **more})
 
 
-def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
+def carry(folder: Path) -> None:
+    """Put the modules there, as the ConfigMap's volume does."""
     for module in MODULES:
-        (tmp_path / module).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / module, tmp_path / module)
+        (folder / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / module, folder / module)
+
+
+def test_a_pod_can_fold_with_what_it_carries(tmp_path: Path) -> None:
+    carry(tmp_path / "code")
+    folder = Synthetic().write(tmp_path / "load-there")
+    fold = [sys.executable, "-S", "-m", "signoff.load.folding", "1000", str(folder / "records-local.csv")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "code")}  # and -S: without any installed package
+    done = subprocess.run(fold, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {"minutes-local.csv", "probes-local.csv"} <= set(files.sizes(folder))
+    assert "records-local.csv" not in files.sizes(folder)
+
+
+def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
+    carry(tmp_path)
     done = subprocess.run([sys.executable, "-c", _IMPORT, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shipped = {module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES}
@@ -84,6 +105,13 @@ def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
     assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 
 
+def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["load", "--options"]) == 0
+    told = capfd.readouterr().out
+    for option in ("--proxied", "--shape", "--rate", "--lengths", "--keep-records", "SIGNOFF_DIRECT"):
+        assert option in told
+
+
 def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["load", "--workers", "0"]) == 1
     assert "--workers 0" in capsys.readouterr().err
@@ -117,8 +145,86 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
     assert len(read_records(collector.folder)) > 0
 
 
+class Page:
+    """Stands in for the master's page: a folder there, whose files a test can let go at any moment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.before_a_file: Callable[[], None] = lambda: None
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url="http://master", transport=httpx.MockTransport(self.answer))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/stats/requests":
+            told = {"state": "stopped", "user_count": 0, "stats": [], "total_rps": 0.0, "fail_ratio": 0.0}
+            return httpx.Response(200, json=told)
+        if request.url.path == files.PATH:
+            return httpx.Response(200, json={"run": self.folder.name, "files": files.sizes(self.folder)})
+        self.before_a_file()
+        path = self.folder / request.url.path.rpartition("/")[2]
+        if not path.exists():
+            return httpx.Response(404)
+        return httpx.Response(200, content=path.read_bytes()[int(request.url.params.get("from", 0)) :])
+
+
+def record(number: int, worker: str) -> Record:
+    at = 1_800_000_000.0 + number
+    role: Role = "probe" if number % 2 else "load"
+    return Record(worker, "U", role, "proxied", True, "rate=2", number, at, at, 40.0, 20.0, 1.0, 16, 200, 200, "")
+
+
+def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> None:
+    there, here = tmp_path / "load-there", tmp_path / "here"
+    Synthetic().write(there)
+    (there / "records-local.csv").unlink()
+    collector = Collector(Page(there).client(), here)
+    most = 0
+    with closing(RotatingRecords(there, keep=100, files=2)) as kept:
+        for number in range(600):
+            kept.write(record(number, f"worker-{number % 3}"))
+            if kept._folding:
+                kept._folding.wait()
+            if number % 40 == 0:
+                collector.copy()
+                most = max(most, len(list(collector.folder.glob("records-*.csv"))))
+    collector.copy()
+    assert most <= 2 + 3
+    assert {path.name: path.read_bytes() for path in collector.folder.iterdir()} == {
+        path.name: path.read_bytes() for path in there.iterdir()
+    }
+
+
+def test_what_is_folded_while_it_is_collected_is_neither_lost_nor_waited_for(tmp_path: Path) -> None:
+    there = Synthetic().write(tmp_path / "load-there")
+    page = Page(there)
+    page.before_a_file = lambda: fold(there / "records-local.csv") if (there / "records-local.csv").exists() else None
+    collector = Collector(page.client(), tmp_path / "here")
+    collector.copy()
+    assert not (collector.folder / "records-local.csv").exists()
+    collector.copy()
+    assert len(read_records(collector.folder)) == len(read_records(there))
+    assert (collector.folder / "minutes-local.csv").read_bytes() == (there / "minutes-local.csv").read_bytes()
+
+
+def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    there = Synthetic(ended=False).write(tmp_path / "load-there")
+    collector = Collector(Page(there).client(), tmp_path / "here")
+    collector.until_ended()
+    assert len(read_records(collector.folder)) == len(read_records(there))
+
+
+def test_a_file_that_goes_while_the_folder_is_listed_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "records-local.csv").symlink_to(tmp_path / "gone")  # named by the folder, and not there when looked at
+    assert files.sizes(tmp_path) == {"run.json": 2}
+
+
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.02)
 
     class Pods:
         def look(self) -> list[Sample]:

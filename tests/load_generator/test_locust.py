@@ -2,8 +2,10 @@
 
 import csv
 import json
+import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -18,6 +20,9 @@ from signoff.load.records import COLUMNS, read_records
 from signoff.load.run import Run, read_run
 from signoff.paths import ROOT
 from tests.traffic.conftest import Pair
+
+_HOP_SECONDS = 0.1
+"""From the master's word that a step begins or ends to its workers, on a busy machine."""
 
 Stats = dict[tuple[str, str], dict[str, float]]
 """Figures by (arm, name)."""
@@ -153,6 +158,14 @@ def test_a_sweep_from_two_processes_keeps_the_records_of_both(pair: Pair, tmp_pa
         if len(sent) > 3:
             assert sent.intended.sort_values().diff().median() == pytest.approx(2 / rate, rel=0.1), (step, worker)
     assert set(told.load[told.load.step == "rate=40"].worker) == {"worker-0", "worker-1"}
+    # What was meant for a moment while the rate changed belongs to neither step, and such moments lie between them.
+    first, second = told.run.steps
+    assert first.ended is not None and first.ended < second.started
+    for step, until in ((first, second.started), (second, math.inf)):
+        mine = told.load[told.load.step == step.name].intended
+        assert mine.min() >= step.started and mine.max() <= (step.ended or until) + _HOP_SECONDS
+    between = told.load[(told.load.intended > first.ended + _HOP_SECONDS) & (told.load.intended < second.started)]
+    assert set(between.step) <= {""}
     assert set(told.probes.worker.value_counts().index) <= set(told.run.workers)
 
 
@@ -174,12 +187,31 @@ def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
     assert len(read_records(kept)) > 10
 
 
+def test_a_load_whose_records_cannot_be_written_ends_and_says_so(pair: Pair, tmp_path: Path) -> None:
+    where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", "bench/", "--headless", *where, "-t", "50s", "--think", "0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)),  # a file that can't grow
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("the records cannot be written") == 1
+    kept = run_folder(tmp_path)
+    assert len(read_records(kept)) > 100
+    assert read_run(kept).ended
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--stages", "1,x", "--shape", "sweep-rate"], "--stages 1,x"),
         (["--lengths", "/no/such/file.csv"], "/no/such/file.csv"),
         (["--rate", "-1"], "--rate -1"),
+        (["--keep-records", "5"], "--keep-records 5"),
     ],
 )
 def test_wrong_options_are_told_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -220,6 +252,48 @@ gevent.sleep(0.2)
 print([round(late, -2) for late in sent])
 """
 
+_STEPS = (
+    _LATE.partition("asking =")[0]
+    + """
+sender.begin_step("rate=1")
+gevent.sleep(0.01)
+earlier = time.time()
+gevent.sleep(0.01)
+sender.begin_step("")
+gevent.sleep(0.01)
+between = time.time()
+gevent.sleep(0.01)
+sender.begin_step("rate=2")
+for moment in (earlier - 60, earlier, between, None):
+    gevent.spawn(sender.ask, Of(arm="proxied", stream=True), moment)
+gevent.sleep(0.1)
+told = []
+sender._note = told.append
+silent.close()
+gevent.sleep(0.1)
+print([each.step for each in sorted(told, key=lambda each: each.intended)])
+"""
+)
+
+_TRIM = """
+import time
+from locust.stats import RequestStats
+from signoff.load.session import MOST_POINTS, trim
+stats = RequestStats()
+now = int(time.time())
+for second in range(now - 7200, now + 1):
+    for entry in (stats.total, stats.entries["chat", "proxied"]):
+        entry.num_reqs_per_sec[second] = entry.num_fail_per_sec[second] = 3
+        entry.start_time, entry.last_request_timestamp = now - 7200, now
+stats.history = list(range(MOST_POINTS + 1))
+before = stats.total.current_rps, stats.entries["chat", "proxied"].current_fail_per_sec
+trim(stats)
+entries = (stats.total, *stats.entries.values())
+print(max(len(each) for entry in entries for each in (entry.num_reqs_per_sec, entry.num_fail_per_sec)) < 100)
+print(before == (stats.total.current_rps, stats.entries["chat", "proxied"].current_fail_per_sec) == (3, 3))
+print(len(stats.history), stats.history[-1] >= MOST_POINTS - 1)
+"""
+
 _NOTES = """
 import sys
 from types import SimpleNamespace as Of
@@ -228,7 +302,8 @@ from signoff.load import keeper
 from signoff.load.run import read_run
 keeper._pod_watch = lambda options, note: note("no metrics")
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
-    headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9)
+    headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
+    keep_records=1000)
 kept = keeper.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe")
 for notes in (["of the first"], []):
     kept.begin()
@@ -248,6 +323,14 @@ def printed(script: str, *arguments: str) -> str:
 
 def test_a_late_sending_is_noted_while_its_answer_is_awaited() -> None:
     assert printed(_LATE) == "[500.0]\n"
+
+
+def test_a_request_belongs_to_the_step_of_its_intended_moment_however_late_it_is_sent() -> None:
+    assert printed(_STEPS) == "['', 'rate=1', '', 'rate=2']\n"
+
+
+def test_what_locust_counts_of_a_long_load_is_bounded() -> None:
+    assert printed(_TRIM) == "True\nTrue\n1000 True\n"
 
 
 def test_what_is_noted_of_a_test_is_not_told_of_the_next(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_generator_at_ease_is_no_reason() -> None:
 def test_a_generator_at_its_limit_says_which(
     share: float, woke: list[float], sent: list[float], overflows: int, kind: str
 ) -> None:
-    assert [found for found, _ in reasons(share, woke, sent, overflows)] == [kind]
+    assert [found for found, _, _ in reasons(share, woke, sent, overflows)] == [kind]
 
 
 def test_what_was_late_since_the_last_look_is_told_at_the_end() -> None:

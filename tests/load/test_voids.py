@@ -1,0 +1,78 @@
+"""Void marks of hours stay few, and none of the time that they speak of is lost."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from signoff.errors import SignoffError
+from signoff.load.conclusions import conclude
+from signoff.load.report import timeline
+from signoff.load.run import LOOK_EVERY_SECONDS, MOST_VOIDS, Void, mark, read_run
+from tests.load.synthetic import BEGAN, Synthetic
+
+
+def look(number: int, worker: str = "local", kind: str = "cpu", worst: float = 0.9) -> Void:
+    """What the look with this number found."""
+    began = BEGAN + number * LOOK_EVERY_SECONDS
+    return Void(began, began + LOOK_EVERY_SECONDS, worker, kind, f"{worst:.0%} of a core", worst)
+
+
+def marked(*looks: Void) -> list[Void]:
+    voids: list[Void] = []
+    for each in looks:
+        mark(voids, each)
+    return voids
+
+
+def test_looks_that_follow_one_another_are_one_mark_with_the_worst_of_them() -> None:
+    busy = [look(number, worst=0.99 if number == 1000 else 0.9) for number in range(5000)]
+    late = [look(number, kind="loop lag", worst=30) for number in range(5000)]
+    other = [look(number, worker="worker-1") for number in range(5000)]
+    voids = marked(*(each for three in zip(busy, late, other, strict=True) for each in three))
+    assert [(each.worker, each.kind, each.looks) for each in voids] == [
+        ("local", "cpu", 5000),
+        ("local", "loop lag", 5000),
+        ("worker-1", "cpu", 5000),
+    ]
+    assert (voids[0].began, voids[0].ended) == (busy[0].began, busy[-1].ended)
+    assert (voids[0].worst, voids[0].reason) == (0.99, "99% of a core")
+
+
+def test_a_pause_parts_two_marks() -> None:
+    assert [each.looks for each in marked(look(0), look(1), look(3))] == [2, 1]
+
+
+def test_marks_beyond_the_most_are_joined_where_least_time_is_between_them() -> None:
+    numbers = [2 * number for number in range(1000)]
+    numbers = [each if each < 1000 else each + 100 for each in numbers]  # a long quiet time in the middle
+    looks = [look(number) for number in numbers]
+    voids = marked(*looks)
+    assert len(voids) == MOST_VOIDS
+    assert sum(each.looks for each in voids) == len(looks)
+    for each in looks:
+        assert any(void.began <= each.began and each.ended <= void.ended for void in voids)
+    assert not any(void.began < look(1050).ended and look(1050).began < void.ended for void in voids)
+
+
+def test_more_workers_than_marks_keep_one_each() -> None:
+    many = [look(number, worker=f"worker-{number % 300}") for number in range(900)]
+    assert {each.worker for each in marked(*many)} == {f"worker-{number}" for number in range(300)}
+
+
+def test_a_mark_of_long_hides_all_steps_that_it_touches(tmp_path: Path) -> None:
+    run = Synthetic(loads=(2, 10, 20, 40), seconds=40)
+    mid = Void(BEGAN + 50, BEGAN + 90, "local", "cpu", "97% of a core", 0.97, looks=8)
+    found = conclude(replace(run, voids=[mid]).write(tmp_path))
+    assert [bool(step.voids) for step in found.ordered] == [False, True, True, False]
+    (span,) = next(iter(timeline(found))).spans
+    assert list(span[:2]) == pytest.approx([50.0, 90.0])
+
+
+def test_a_run_of_another_version_is_told_as_one(tmp_path: Path) -> None:
+    folder = Synthetic(voids=[look(1)]).write(tmp_path)
+    told = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**told, "schema": 1}))
+    with pytest.raises(SignoffError, match="schema 1, not 2"):
+        read_run(folder)
