@@ -206,6 +206,7 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
                 with tempfile.TemporaryDirectory(dir=folder) as name:
                     prompts = [random_prompt(chance) for _ in range(WARM_UP_REQUESTS + each)]
                     seed = chance.randrange(2**31)
+                    progress(peer.name, "through LiteLLM" if found else "vLLM directly")
                     work = peers.Work(url, prompts, length, TOKENS, WARM_UP_REQUESTS, seed, folder / HUB, Path(name))
                     found.append(peer.run(work, seconds=PEER_SECONDS))
             evidence.record("latencies", tool=peer.name, repeat=repeat, direct=found[0], proxied=found[1])
@@ -244,7 +245,11 @@ def measured(
     Raises:
         SignoffError: a request failed.
     """
-    timings = list(measure(direct, proxied, pairs=pairs, seed=seed, kinds=kinds))
+
+    def tell(text: str) -> None:
+        progress("signoff", text)
+
+    timings = list(measure(direct, proxied, pairs=pairs, seed=seed, kinds=kinds, progress=tell))
     if failed(timings):
         raise SignoffError(f"a request failed: {timings[-1].error}", where=timings[-1].arm)
     return timings

@@ -149,15 +149,18 @@ def _duration(rounds: Sequence[Round], streamed: bool) -> float:
 
 
 def is_narrow(rounds: Sequence[Round]) -> bool:
-    """Whether the 95 % intervals of the median difference and of the p95 shift are narrow enough.
+    """Whether the 95 % intervals of the median difference (the mean of both kinds') and of the p95 shift are narrow.
 
     The intervals here are those between order statistics (Conover, Practical Nonparametric Statistics, 3rd edition,
     3.2), with the normal approximation of the ranks; they need no resampling, which pays while requests wait.
     """
     by_arm = [{each.arm: each.ms for each in asked} for asked in rounds]
-    differences = [row["proxied"] - row["direct"] for row in by_arm]
+    differences: dict[bool, list[float]] = {}
+    for asked, row in zip(rounds, by_arm, strict=True):
+        differences.setdefault(asked[0].streamed, []).append(row["proxied"] - row["direct"])
+    medians = [_width(each, 0.5) for each in differences.values()]
     tails = [_width([row[arm] for row in by_arm], 0.95) for arm in ("direct", "proxied")]
-    return _width(differences, 0.5) <= MEDIAN_WIDTH_MS and math.hypot(*tails) <= P95_WIDTH_MS
+    return math.hypot(*medians) / len(medians) <= MEDIAN_WIDTH_MS and math.hypot(*tails) <= P95_WIDTH_MS
 
 
 def _width(values: list[float], quantile: float) -> float:
