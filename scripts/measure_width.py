@@ -201,7 +201,7 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
     def other(peer: peers.Peer) -> Tool:
         def once(repeat: int) -> Measured:
             each, chance = options.pairs * len(ARMS) // 2, random.Random(f"{peer.name} {options.seed} {repeat}")
-            found = []
+            found: list[list[float]] = []
             for url in (direct, proxied):
                 with tempfile.TemporaryDirectory(dir=folder) as name:
                     prompts = [random_prompt(chance) for _ in range(WARM_UP_REQUESTS + each)]
@@ -209,8 +209,9 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
                     progress(peer.name, "through LiteLLM" if found else "vLLM directly")
                     work = peers.Work(url, prompts, length, TOKENS, WARM_UP_REQUESTS, seed, folder / HUB, Path(name))
                     found.append(peer.run(work, seconds=PEER_SECONDS))
-            evidence.record("latencies", tool=peer.name, repeat=repeat, direct=found[0], proxied=found[1])
-            return Measured(two_samples(*found, seed=repeat), 2 * each)
+            once_direct, once_proxied = found
+            evidence.record("latencies", tool=peer.name, repeat=repeat, direct=once_direct, proxied=once_proxied)
+            return Measured(two_samples(once_direct, once_proxied, seed=repeat), 2 * each)
 
         return once
 
