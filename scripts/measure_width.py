@@ -8,8 +8,8 @@ length. A run of a tool ends in one estimate of what LiteLLM adds to the end-to-
 
 - signoff: `--pairs` rounds of direct, proxied and direct again (the control), and what `signoff.overhead` says of them.
   "signoff, streams" times streams alone, as the peers do; "signoff" both kinds, as in a sign-off.
-- A peer: one command against vLLM, then the same against LiteLLM, as its users do. The estimate is the difference of
-  the medians of the two runs.
+- A peer: one command against vLLM, then the same against LiteLLM, as its users do, each a process of its own. The
+  estimate is the difference of the medians of the two runs.
 
 Equal numbers: P pairs are 3 P requests, the control's counted in; a peer times 1.5 P directly and 1.5 P proxied. What
 warms up is counted on neither side: signoff asks 20 to 50 rounds, each run of a peer is told to ask 20 requests.
@@ -259,6 +259,8 @@ def measured(
 def judged(timings: Sequence[Timing], seed: int) -> Measured:
     """What signoff says of its timings."""
     found = judge(Samples(tuple(timings)), limit_ms=OVERHEAD_LIMIT_MS, seed=seed)
+    if found.reason.startswith("void"):
+        progress("signoff", found.reason)
     return Measured(found.figures["median"], found.pairs * len(ARMS))
 
 
@@ -297,6 +299,8 @@ def repeated(tools: dict[str, Tool], repeats: int, chance: random.Random, until:
         if begun + longest > until:
             progress("width", f"{repeat} of {repeats} repeats fit into the time")
             return
+        if repeat:
+            progress("width", f"about {longest * (repeats - repeat) / 60:.0f} minutes to go")
         order = [name for name in tools if failures[name] < FAILURES]
         for place, name in enumerate(chance.sample(order, len(order))):
             progress("width", f"repeat {repeat + 1} of {repeats}, {place + 1} of {len(order)}: {name}")
