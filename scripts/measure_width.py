@@ -22,9 +22,10 @@ Two widths are shown, since only one of them need be honest where the two arms l
 - repeats: 2 x 1.96 standard deviations of the estimates over the repeats, the width that would have been right were
   they normal. From 10 repeats a standard deviation is known to within a factor of 0.69 to 1.83 (chi-squared, 95 %).
 
-"true" says how many own intervals hold the mean of their tool's estimates: of honest ones, 95 %. The tools do not stop
-the clock at the same byte (signoff at the last of the answer, vLLM's and AIPerf at the last token), and GuideLLM asks
-for the usage with each token: so their means may differ a little.
+Both hold what the machine does to the overhead itself from one repeat to the next: compare them on a quiet one. "true"
+says how many own intervals hold the mean of their tool's estimates: of honest ones, 95 %. The tools do not stop the
+clock at the same byte (signoff at the last of the answer, vLLM's and AIPerf at the last token), and GuideLLM asks for
+the usage with each token: so their means may differ a little.
 """
 
 import argparse
