@@ -1,9 +1,12 @@
 """The comparison of interval widths: what the peers write is read, and the tables say what was measured."""
 
+import contextlib
 import json
 import random
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +121,31 @@ def test_no_repeat_begins_that_would_end_too_late() -> None:
         return fine(0)
 
     assert len(list(repeated({"slow": slow}, 9, random.Random(1), time.monotonic() + 0.5))) == 2
+
+
+def test_an_interrupted_comparison_prints_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(repeat: int) -> Measured:
+        if repeat:
+            raise KeyboardInterrupt
+        return fine(repeat)
+
+    @contextlib.contextmanager
+    def deployed(*_: object) -> Iterator[tuple[str, str]]:
+        yield "http://127.0.0.1:1", "http://127.0.0.1:2"
+
+    monkeypatch.setattr(measure_width, "deployed", deployed)
+    monkeypatch.setattr(measure_width, "measured", lambda *_, **__: [])
+    monkeypatch.setattr(measure_width, "_tools", lambda *_: {"tool": interrupted})
+    monkeypatch.setattr(sys, "argv", ["measure_width", "--out", str(tmp_path / "out")])
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        assert measure_width.main() == 130
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert "| tool | 600 | 10.00" in capsys.readouterr().out
+    assert len(read(tmp_path / "out")) == 1
 
 
 def runs() -> list[Run]:
