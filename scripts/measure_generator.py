@@ -74,7 +74,7 @@ def main() -> None:
     """Measure, alternating between the generators, and print a table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--guidellm", metavar="PATH", help="GuideLLM's program, of an environment of its own")
+    parser.add_argument("--guidellm", metavar="PATH", help="GuideLLM's program (0.8), of an environment of its own")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, _double() as url:
         generators = _generators(url, Path(name), options.guidellm)
@@ -137,18 +137,14 @@ def _vllm(url: str, folder: Path) -> Callable[[int], Used]:
 
 
 def _guidellm(url: str, program: str, folder: Path, seconds: int) -> Used:
-    command = [program, "benchmark", "--target", url, "--profile", "concurrent", "--rate", str(IN_FLIGHT)]
-    command += [
-        "--max-requests",
-        str(seconds * PER_SECOND),
-        "--model",
-        story.MODEL,
-        "--processor",
-        str(folder / "tiny"),
-    ]
-    command += ["--data", f"prompt_tokens=48,output_tokens={TOKENS}", "--output-path", str(folder / "guidellm.json")]
-    used = _timed(command, "")
-    return Used(seconds * PER_SECOND, used.cpu_seconds)
+    requests = seconds * PER_SECOND
+    command = [program, "run", "--profile", f"kind=concurrent,streams={IN_FLIGHT}", "--disable-console"]
+    command += ["--backend", f"kind=openai_http,target={url},model={story.MODEL}"]
+    command += ["--tokenizer", f"kind=huggingface_auto,model={folder / 'tiny'}"]
+    command += ["--data", f"kind=synthetic_text,prompt_tokens=48,output_tokens={TOKENS}"]
+    command += ["--constraint", f"kind=max_requests,count={requests}"]
+    command += ["--output", f"kind=json,path={folder / 'guidellm.json'}"]
+    return Used(requests, _timed(command, "").cpu_seconds)
 
 
 def _timed(command: list[str], counted: str) -> Used:
