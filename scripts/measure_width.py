@@ -377,8 +377,8 @@ class Row:
         yield f"{self.mean - grand_mean:+.2f}"
         yield f"{self.own:.2f}"
         yield f"{self.true} of {len(self.runs)}"
-        yield f"{self.spread:.2f}"
-        yield f"{self.repeats:.2f}"
+        yield told(self.spread)
+        yield told(self.repeats)
         yield f"{statistics.median(run.seconds for run in self.runs):.0f}"
         yield f"{statistics.median(run.load for run in self.runs):.1f}"
 
@@ -419,7 +419,12 @@ KINDS: dict[str, Callable[[Row], float]] = {"own": lambda row: row.own, "repeats
 def part(own: Row | None, peer: Row, kind: str) -> str:
     """signoff's width by that of a peer."""
     width = KINDS[kind]
-    return f"{width(own) / width(peer):.2f}" if own and width(peer) > 0 else "-"
+    return told(width(own) / width(peer)) if own and width(peer) > 0 else "-"
+
+
+def told(value: float) -> str:
+    """For a cell; a single repeat has no standard deviation."""
+    return "-" if math.isnan(value) else f"{value:.2f}"
 
 
 if __name__ == "__main__":
