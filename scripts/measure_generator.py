@@ -21,13 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from scripts import peers
 from signoff import story
-from signoff.cluster.embedded.images import Images
 from signoff.errors import SignoffError
 from signoff.limits import SERVICE_ANSWERS
-from signoff.paths import MANIFESTS, ROOT, cache_dir
+from signoff.paths import ROOT
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.waiting import NotYet, eventually
 
@@ -76,7 +74,7 @@ def main() -> None:
     """Measure, alternating between the generators, and print a table."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--guidellm", metavar="PATH", help="GuideLLM's program, of an environment of its own")
+    parser.add_argument("--guidellm", metavar="PATH", help="GuideLLM's program (0.8), of an environment of its own")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, _double() as url:
         generators = _generators(url, Path(name), options.guidellm)
@@ -102,7 +100,7 @@ def _generators(url: str, folder: Path, guidellm: str | None) -> dict[str, Calla
         found[f"Locust {kind}, iter_lines"] = lambda s, path=path: _locust(url, path, s)  # type: ignore[misc]
     try:
         found["vllm bench serve"] = _vllm(url, folder)
-    except (SignoffError, subprocess.CalledProcessError) as error:
+    except SignoffError as error:
         print(f"without vllm bench serve: {error}", file=sys.stderr)
     if guidellm:
         found["GuideLLM"] = lambda s: _guidellm(url, guidellm, folder, s)
@@ -125,47 +123,34 @@ def _locust(url: str, path: Path, seconds: int) -> Used:
 
 
 def _vllm(url: str, folder: Path) -> Callable[[int], Used]:
-    config = yaml.safe_load((MANIFESTS / "vllm" / "tiny-model.yaml").read_text())
-    deployed = yaml.safe_load_all((MANIFESTS / "vllm" / "deployment.yaml").read_text())
-    image = next(deployed)["spec"]["template"]["spec"]["containers"][0]["image"]
-    programs = Images(cache_dir()).prepare(image).env_dir / "bin"
-    model = folder / "tiny"
-    offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
-    subprocess.run(
-        [programs / "python", "-c", config["data"]["tiny_model.py"], model], env={**os.environ, **offline}, check=True
-    )
+    programs, model = peers.vllm_programs(), folder / "tiny"
+    peers.make_tiny_model(programs, model)
 
     def run(seconds: int) -> Used:
         command = [str(programs / "vllm"), "bench", "serve", "--backend", "openai-chat", "--base-url", url]
         command += ["--endpoint", "/v1/chat/completions", "--model", story.MODEL, "--tokenizer", str(model)]
         command += ["--dataset-name", "random", "--random-input-len", "48", "--random-output-len", str(TOKENS)]
         command += ["--num-prompts", str(seconds * PER_SECOND), "--max-concurrency", str(IN_FLIGHT), "--disable-tqdm"]
-        return _timed(command, r"Successful requests: +(\d+)", offline)
+        return _timed(command, r"Successful requests: +(\d+)")
 
     return run
 
 
 def _guidellm(url: str, program: str, folder: Path, seconds: int) -> Used:
-    command = [program, "benchmark", "--target", url, "--profile", "concurrent", "--rate", str(IN_FLIGHT)]
-    command += [
-        "--max-requests",
-        str(seconds * PER_SECOND),
-        "--model",
-        story.MODEL,
-        "--processor",
-        str(folder / "tiny"),
-    ]
-    command += ["--data", f"prompt_tokens=48,output_tokens={TOKENS}", "--output-path", str(folder / "guidellm.json")]
-    used = _timed(command, "")
-    return Used(seconds * PER_SECOND, used.cpu_seconds)
+    requests = seconds * PER_SECOND
+    command = [program, "run", "--profile", f"kind=concurrent,streams={IN_FLIGHT}", "--disable-console"]
+    command += ["--backend", f"kind=openai_http,target={url},model={story.MODEL}"]
+    command += ["--tokenizer", f"kind=huggingface_auto,model={folder / 'tiny'}"]
+    command += ["--data", f"kind=synthetic_text,prompt_tokens=48,output_tokens={TOKENS}"]
+    command += ["--constraint", f"kind=max_requests,count={requests}"]
+    command += ["--output", f"kind=json,path={folder / 'guidellm.json'}"]
+    return Used(requests, _timed(command, "").cpu_seconds)
 
 
-def _timed(command: list[str], counted: str, environment: dict[str, str] | None = None) -> Used:
+def _timed(command: list[str], counted: str) -> Used:
     """Run it; the number of requests is the last that its output tells."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=ROOT, env=peers.environment(), capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = done.stdout + done.stderr
     found = re.findall(counted, output) if counted else ["0"]

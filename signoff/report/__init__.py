@@ -14,7 +14,7 @@ from signoff.verdicts import Judgement, Verdict, judge, signed_off
 PAGES = ("signoff.html", "signoff.md")
 
 FIGURES = {
-    "median": "median of the paired differences",
+    "median": "median of the paired differences, mean of both kinds",
     "median_plain": "... of plain answers",
     "median_streamed": "... of streams",
     "p95_shift": "p95 proxied minus p95 direct",

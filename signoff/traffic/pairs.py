@@ -71,7 +71,13 @@ Round = list[Timing]
 
 
 def measure(
-    direct_url: str, proxied_url: str, *, pairs: int, seed: int, progress: Callable[[str], None] = lambda _: None
+    direct_url: str,
+    proxied_url: str,
+    *,
+    pairs: int,
+    seed: int,
+    kinds: Sequence[bool] = (False, True),
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Timing]:
     """Time at most this many rounds, after some that only warm connections and caches up; a failed request ends it.
 
@@ -81,15 +87,16 @@ def measure(
 
     Gives the requests in the order in which they were sent. Prompts are random letters of one length, so that no arm
     finds in a prefix cache what another one left there; each arm has one kept-alive connection, used once a round.
+    `kinds` says whether rounds are streamed: by default one of every two, in random order.
     """
     chance = random.Random(seed)
-    kinds = _kinds(chance)
+    streamed = _in_turn(kinds, chance)
     with ExitStack() as stack:
         urls = {"direct": direct_url, "proxied": proxied_url, "control": direct_url}
         clients = {arm: stack.enter_context(OpenAIClient(urls[arm])) for arm in ARMS}
 
         def ask(number: int) -> Round:
-            stream = next(kinds)
+            stream = next(streamed)
             order = chance.sample(ARMS, len(ARMS))
             return [_time(clients[arm], arm, number, place, chance, stream=stream) for place, arm in enumerate(order)]
 
@@ -110,10 +117,10 @@ def measure(
                 return
 
 
-def _kinds(chance: random.Random) -> Iterator[bool]:
-    """Whether each round is streamed: one of every two, in random order."""
+def _in_turn(kinds: Sequence[bool], chance: random.Random) -> Iterator[bool]:
+    """Whether each round is streamed: all kinds, then all again, each time in random order."""
     while True:
-        yield from chance.sample((False, True), 2)
+        yield from chance.sample(kinds, len(kinds))
 
 
 def _warm_up(ask: Callable[[int], Round]) -> Iterator[Round]:
@@ -133,7 +140,7 @@ def is_stable(before: Sequence[Round], now: Sequence[Round]) -> bool:
     """Whether rounds took about as long in one window as in the window before."""
     return all(
         abs(_duration(now, streamed) - _duration(before, streamed)) <= STABLE_WITHIN * _duration(before, streamed)
-        for streamed in (False, True)
+        for streamed in {asked[0].streamed for asked in now}
     )
 
 
@@ -142,15 +149,18 @@ def _duration(rounds: Sequence[Round], streamed: bool) -> float:
 
 
 def is_narrow(rounds: Sequence[Round]) -> bool:
-    """Whether the 95 % intervals of the median difference and of the p95 shift are narrow enough.
+    """Whether the 95 % intervals of the median difference (the mean of both kinds') and of the p95 shift are narrow.
 
     The intervals here are those between order statistics (Conover, Practical Nonparametric Statistics, 3rd edition,
     3.2), with the normal approximation of the ranks; they need no resampling, which pays while requests wait.
     """
     by_arm = [{each.arm: each.ms for each in asked} for asked in rounds]
-    differences = [row["proxied"] - row["direct"] for row in by_arm]
+    differences: dict[bool, list[float]] = {}
+    for asked, row in zip(rounds, by_arm, strict=True):
+        differences.setdefault(asked[0].streamed, []).append(row["proxied"] - row["direct"])
+    medians = [_width(each, 0.5) for each in differences.values()]
     tails = [_width([row[arm] for row in by_arm], 0.95) for arm in ("direct", "proxied")]
-    return _width(differences, 0.5) <= MEDIAN_WIDTH_MS and math.hypot(*tails) <= P95_WIDTH_MS
+    return math.hypot(*medians) / len(medians) <= MEDIAN_WIDTH_MS and math.hypot(*tails) <= P95_WIDTH_MS
 
 
 def _width(values: list[float], quantile: float) -> float:

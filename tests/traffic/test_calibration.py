@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from signoff.calibration import Injection, Recovery, lines
 from signoff.cli import main
+from signoff.overhead import Estimate, Overhead
 from signoff.traffic import relay
 from signoff.traffic.client import OpenAIClient
+from signoff.verdicts import Verdict
 from tests.traffic.conftest import Pair
 
 HONEST = relay.running
@@ -48,9 +51,28 @@ def test_a_measurement_that_is_off_fails(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.backend.delay_ms = 20.0
-    monkeypatch.setattr(relay, "running", late_by(15))
+    monkeypatch.setattr(relay, "running", late_by(60))  # more than a restless machine's scatter
     assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
     assert "off by more than 0.35 ms" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("low", "ms", "high", "reason", "said"),
+    [
+        (4.8, 5.2, 5.6, "", ""),
+        (4.8, 6.0, 7.2, "", "too restless to say"),
+        (5.5, 6.0, 6.5, "", "off by more than 0.35 ms"),
+        (4.8, 5.2, 5.6, "void: the generator itself was the limit", "void"),
+    ],
+)
+def test_a_bias_that_may_be_noise_is_not_called_one(low: float, ms: float, high: float, reason: str, said: str) -> None:
+    figures = {"median": Estimate(ms, low, high), "control": Estimate(0.0, -0.1, 0.1)}
+    recovery = Recovery(Injection(5), Overhead(Verdict.INCONCLUSIVE, reason, 100.0, 200, 1, figures))
+    assert recovery.fault.startswith(said)
+    assert bool(recovery.fault) == bool(said)
+    told = "\n".join(lines([recovery]))
+    assert f"{ms - 5:+7.2f}     0.35" in told
+    assert ("too busy to say of 1" in told) == (said in ("too restless to say", "void"))
 
 
 def test_a_wrong_verdict_fails(

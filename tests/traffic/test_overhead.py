@@ -101,6 +101,16 @@ def test_one_slow_kind_of_answer_fails_though_the_other_is_quick(
     assert f"median {slow}" in result.reason
 
 
+def test_how_far_the_kinds_of_answers_are_apart_widens_no_interval() -> None:
+    alike, apart = (
+        figure(judge(samples(400, 10.0, streamed_ms=streamed_ms), limit_ms=LIMIT_MS, seed=1), "median")
+        for streamed_ms in (10.0, 40.0)
+    )
+    assert apart.low <= 25.0 <= apart.high
+    assert apart.high - apart.low < 1.5 * (alike.high - alike.low)
+    assert is_narrow(rounds_of(samples(400, 10.0, streamed_ms=40.0, noise_ms=1.0)))
+
+
 def test_percentiles_are_told_from_so_many_pairs_on() -> None:
     for pairs, named in ((100, set()), (400, {"p95_shift"}), (PAIRS_FOR_P99, {"p95_shift", "p99_shift"})):
         result = judge(samples(pairs, 10), limit_ms=LIMIT_MS, seed=1)
