@@ -48,6 +48,24 @@ class Observation:
     seconds: float = 0.0
     lane: str = ""
 
+    @classmethod
+    def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
+        """The observation behind a run of a matrix, to be judged anew. Rates are not of it, and neither are secrets."""
+        sides = record["exchanges"]
+        lane, stopped = record["lane"], record["stopped"]
+        return cls(
+            run,
+            run.body(model),
+            *(Exchange.from_record(sides[side]) for side in ("direct", "direct_again", "proxied")),
+            received=[Received(**each, at=0.0) for each in record["upstream"]] if record["recorded"] else None,
+            clients=tuple(record["client"].values()),
+            stopped=(stopped[0], stopped[1]) if stopped else None,
+            too_late=record["too_late"],
+            follow_up=tuple(map(Exchange.from_record, record["follow_up"])) or None,  # type: ignore[arg-type]
+            seconds=record["seconds"],
+            lane=lane,
+        )
+
     def to_record(self) -> dict[str, Any]:
         """What was exchanged, in JSON types."""
         return {
@@ -57,6 +75,11 @@ class Observation:
                 "proxied": self.proxied.to_record(),
             },
             "upstream": [received.to_record() for received in self.received or ()],
+            "recorded": self.received is not None,
+            "lane": self.lane,
+            "stopped": self.stopped,
+            "too_late": self.too_late,
+            "follow_up": [each.to_record() for each in self.follow_up or ()],
         }
 
 
