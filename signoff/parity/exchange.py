@@ -184,8 +184,8 @@ def profile(chunks: Sequence[Any]) -> dict[str, Any]:
     """What the chunks of a stream have in common: for each path, how often it is there and what it holds.
 
     A path stands for every chunk and every choice (`chunks[].choices[].finish_reason`). `presence` is "always" or
-    "sometimes" among the objects that could hold it, `value` the one value that it has everywhere, or VARIES; several of
-    a path that is `TOLD` are listed.
+    "sometimes" among the objects that could hold it, `value` the one value that it has everywhere, or VARIES; several
+    of a path that is `TOLD` are listed.
     """
     there: dict[str, int] = {}
     could: dict[str, int] = {}

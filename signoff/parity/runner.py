@@ -50,20 +50,23 @@ class Observation:
 
     @classmethod
     def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
-        """The observation behind a run of a matrix, to be judged anew. Rates are not of it, and neither are secrets."""
-        sides = record["exchanges"]
-        lane, stopped = record["lane"], record["stopped"]
+        """The observation behind a run of a matrix, to be judged anew; without its rates and its secrets."""
+        direct, again, proxied = map(Exchange.from_record, record["exchanges"].values())
+        innocent = [Exchange.from_record(each) for each in record["follow_up"]]
+        stopped = record["stopped"]
         return cls(
             run,
             run.body(model),
-            *(Exchange.from_record(sides[side]) for side in ("direct", "direct_again", "proxied")),
+            direct,
+            again,
+            proxied,
             received=[Received(**each, at=0.0) for each in record["upstream"]] if record["recorded"] else None,
             clients=tuple(record["client"].values()),
             stopped=(stopped[0], stopped[1]) if stopped else None,
             too_late=record["too_late"],
-            follow_up=tuple(map(Exchange.from_record, record["follow_up"])) or None,  # type: ignore[arg-type]
+            follow_up=(innocent[0], innocent[1]) if innocent else None,
             seconds=record["seconds"],
-            lane=lane,
+            lane=record["lane"],
         )
 
     def to_record(self) -> dict[str, Any]:
