@@ -28,6 +28,8 @@ class Exchange:
     events: tuple[str, ...] = ()
     broken: str = ""
     seconds: float = 0.0
+    raw: bytes = field(default=b"", repr=False)
+    """The body as it was received, with the framing of its events; not part of the record."""
 
     @classmethod
     def of(cls, answer: Answer) -> "Exchange":
@@ -40,6 +42,7 @@ class Exchange:
             events=tuple(event.data for event in answer.events),
             broken=answer.broken,
             seconds=round(answer.ended - answer.started, 4),
+            raw=answer.raw,
         )
 
     @classmethod
@@ -49,7 +52,7 @@ class Exchange:
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "raw"}
 
     @property
     def media_type(self) -> str:

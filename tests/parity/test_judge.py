@@ -1,5 +1,6 @@
 """Classes beyond the lies: what is known, what is fixed, what proves nothing, and the gate."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from packaging.specifiers import SpecifierSet
 from signoff import story
 from signoff.errors import SignoffError
 from signoff.parity import cases, rates
+from signoff.parity.consumer import Consumer
 from signoff.parity.differ import Difference
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Judged, fixed, gate, judge
@@ -338,3 +340,17 @@ def test_a_truth_is_no_number_under_another_name(bench: Bench) -> None:
         arrived = replace(seen, sent=sent, received=[replace(received, body=got)])
         (result,) = judge([arrived], Knowledge((), (), ()), "1")
         assert sorted(each.difference.kind for each in result.differences) == kinds
+
+
+@pytest.mark.parametrize(
+    ("end", "heard"), [("\n\n", {"0": "a"}), ("\r\n\r\n", {"0": "a"}), ("", {})], ids=["whole", "crlf", "cut"]
+)
+def test_the_official_client_reads_the_bytes_that_came(bench: Bench, end: str, heard: dict[str, str]) -> None:
+    """An event without its blank line is evidence to us, and nothing to a client."""
+    chunk = {"choices": [{"index": 0, "text": "a", "finish_reason": None}]}
+    came = f": a comment\n\ndata: {json.dumps(chunk)}{end}"
+    (result,) = bench.ask(STREAMED, lie=Lie(raw=lambda _text: came))
+    exchange = result.observation.proxied
+    assert exchange.raw == came.encode()
+    assert len(exchange.events) == 1
+    assert Consumer().consume(exchange, "completion", stream=True)["text"] == heard
