@@ -97,6 +97,8 @@ def judge(observations: Sequence[Observation], knowledge: Knowledge, version: st
 
 def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[str]) -> Result:
     case = seen.run.case
+    if seen.unseen:
+        return Result(seen, Class.INCONCLUSIVE, seen.unseen, (), (), {})
     found, noise = _compared(seen)
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=GRAVITY.index, default=Class.EQUAL)
