@@ -354,3 +354,16 @@ def test_the_official_client_reads_the_bytes_that_came(bench: Bench, end: str, h
     assert exchange.raw == came.encode()
     assert len(exchange.events) == 1
     assert Consumer().consume(exchange, "completion", stream=True)["text"] == heard
+
+
+def test_a_violation_is_not_hidden_by_another_of_vllms_at_the_same_path(bench: Bench) -> None:
+    (seen,) = [each.observation for each in bench.ask(PLAIN)]
+    body = seen.direct.parsed
+    del body["created"]
+    direct = replace(seen.direct, body=json.dumps(body))
+    del body["object"]
+    lying = replace(seen, direct=direct, again=direct, proxied=replace(seen.proxied, body=json.dumps(body)))
+    (result,) = judge([lying], Knowledge((), (), ()), "1")
+    violations = [each.difference.proxied for each in result.differences if each.difference.kind == "violation"]
+    assert violations == ["'object' is a required property"]
+    assert result.vllm["$"] == "'created' is a required property"
