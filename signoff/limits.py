@@ -46,6 +46,11 @@ PAIRS_TIMED = Limit(3600, every=1)
 COUNTER_GROWS = Limit(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""
 
+LEAVING_NOTICED = Limit(3, every=0.1)
+"""How long a client's leaving may take to reach vLLM."""
+RECORDER_DRAINS = Limit(0.1)
+"""What was written must be on its way before the connection is broken off on purpose."""
+
 LOCUST_READY = Limit(300)
 LOCUST_ANSWERS = Limit(30, every=1)
 """Its master answers while it makes its own report, if late; for longer it is gone."""

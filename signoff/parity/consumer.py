@@ -1,6 +1,7 @@
-"""The official `openai` client reading a recorded answer, byte for byte, as a user's program would.
+"""The official `openai` client reading an answer, byte for byte, as a user's program would.
 
-It is replayed from the record instead of asked again, so that it judges the very answer that was compared.
+The bytes that were received are replayed to it instead of asked for again, so that it judges the very answer that was
+compared. Of the headers it gets the content type alone; a compressed body comes to it as it was before.
 """
 
 from collections.abc import Iterator
@@ -19,9 +20,7 @@ class _Replayed(httpx.SyncByteStream):
         self._exchange = exchange
 
     def __iter__(self) -> Iterator[bytes]:
-        for data in self._exchange.events:
-            yield b"".join(b"data: " + line + b"\n" for line in data.encode().split(b"\n")) + b"\n"
-        yield self._exchange.body.encode()
+        yield self._exchange.raw
         if self._exchange.broken:
             raise httpx.RemoteProtocolError(self._exchange.broken)
 

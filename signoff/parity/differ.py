@@ -194,21 +194,32 @@ def _standing(path: str, kind: str) -> str:
 
 def _violations(direct: Exchange, proxied: Exchange, kind: str) -> Iterator[Difference]:
     """What LiteLLM adds to vLLM's own violations of OpenAI's schema; vLLM's are `own_violations`."""
-    ours = own_violations(direct, kind)
-    for path, message in own_violations(proxied, kind).items():
-        if path not in ours:
-            yield Difference(f"schema.{path}", "violation", "", message)
+    ours = _violated(direct, kind)
+    for path, messages in _violated(proxied, kind).items():
+        for message in messages:
+            if message not in ours.get(path, ()):
+                yield Difference(f"schema.{path}", "violation", "", message)
 
 
 def own_violations(exchange: Exchange, kind: str) -> dict[str, str]:
     """The strict violations of one answer, by the shape of their path."""
+    return {path: "; ".join(messages) for path, messages in _violated(exchange, kind).items()}
+
+
+def _violated(exchange: Exchange, kind: str) -> dict[str, list[str]]:
+    """Each path's messages, each once."""
     if kind not in SCHEMAS or not exchange.status:
         return {}
     if exchange.streamed:
         events = [Event(data, 0.0) for data in exchange.events]
         found = openai_format.stream_violations(events, kind, strict=True)
     elif exchange.parsed is None or exchange.parsed == NOT_JSON:
-        return {"$": "not JSON"}
+        return {"$": ["not JSON"]}
     else:
         found = openai_format.violations(exchange.parsed, kind, strict=True)
-    return {shape(violation.path): violation.message for violation in reversed(found)}
+    messages: dict[str, list[str]] = {}
+    for violation in found:
+        several = messages.setdefault(shape(violation.path), [])
+        if violation.message not in several:
+            several.append(violation.message)
+    return messages

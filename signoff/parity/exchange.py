@@ -13,6 +13,8 @@ from signoff.traffic.wire import parse_json
 NOT_JSON = "not JSON"
 _TEXTS = ("content", "reasoning", "reasoning_content", "refusal", "text")
 VARIES = "(varies)"
+TOLD = ("chunks[].model",)
+"""Paths of which one wrong value among right ones must be seen."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Exchange:
     events: tuple[str, ...] = ()
     broken: str = ""
     seconds: float = 0.0
+    raw: bytes = field(default=b"", repr=False)
+    """The body as it was received, with the framing of its events; not part of the record."""
 
     @classmethod
     def of(cls, answer: Answer) -> "Exchange":
@@ -38,11 +42,17 @@ class Exchange:
             events=tuple(event.data for event in answer.events),
             broken=answer.broken,
             seconds=round(answer.ended - answer.started, 4),
+            raw=answer.raw,
         )
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Exchange":
+        """What `to_record` wrote."""
+        return cls(**{**record, "events": tuple(record["events"])})
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "raw"}
 
     @property
     def media_type(self) -> str:
@@ -177,7 +187,8 @@ def profile(chunks: Sequence[Any]) -> dict[str, Any]:
     """What the chunks of a stream have in common: for each path, how often it is there and what it holds.
 
     A path stands for every chunk and every choice (`chunks[].choices[].finish_reason`). `presence` is "always" or
-    "sometimes" among the objects that could hold it, `value` the one value that it has everywhere, or VARIES.
+    "sometimes" among the objects that could hold it, `value` the one value that it has everywhere, or VARIES; several
+    of a path that is `TOLD` are listed.
     """
     there: dict[str, int] = {}
     could: dict[str, int] = {}
@@ -201,15 +212,17 @@ def profile(chunks: Sequence[Any]) -> dict[str, Any]:
     return {
         path: {
             "presence": "always" if count == could[path.rpartition(".")[0]] else "sometimes",
-            **_constant(values.get(path, set())),
+            **_constant(values.get(path, set()), told=path in TOLD),
         }
         for path, count in there.items()
     }
 
 
-def _constant(values: set[str]) -> dict[str, Any]:
+def _constant(values: set[str], *, told: bool) -> dict[str, Any]:
     if not values:
         return {}
+    if told and len(values) > 1:
+        return {"value": ", ".join(sorted(str(json.loads(value)) for value in values))}
     return {"value": json.loads(next(iter(values))) if len(values) == 1 else VARIES}
 
 

@@ -97,6 +97,8 @@ def judge(observations: Sequence[Observation], knowledge: Knowledge, version: st
 
 def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[str]) -> Result:
     case = seen.run.case
+    if seen.unseen:
+        return Result(seen, Class.INCONCLUSIVE, seen.unseen, (), (), {})
     found, noise = _compared(seen)
     judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=GRAVITY.index, default=Class.EQUAL)
@@ -231,9 +233,8 @@ def _classed(difference: Difference, seen: Observation, knowledge: Knowledge, ve
     run_id = seen.run.id
 
     def find(entries: Sequence[Known]) -> Known | None:
-        return next(
-            (e for e in entries if e.covers(run_id, version) and e.fits(difference.path, difference.kind)), None
-        )
+        told = difference.path, difference.kind, difference.direct, difference.proxied
+        return next((e for e in entries if e.covers(run_id, version) and e.fits(*told)), None)
 
     if defect := find(knowledge.defects):
         return Judged(difference, Class.DEFECT, defect)
@@ -360,13 +361,17 @@ def _unexcused(each: Judged) -> bool:
 
 
 def fixed(results: Sequence[Result], knowledge: Knowledge, version: str) -> list[Known]:
-    """Known defects that no run shows although runs that they speak of were exercised: news, mostly of an upgrade."""
+    """Known defects that no run shows although runs that they speak of were exercised: news, mostly of an upgrade.
+
+    Of those that show only sometimes a run without them says nothing.
+    """
     shown = {each.known.id for result in results for each in result.differences if each.known}
     judged = [r for r in results if r.verdict not in (Class.VACUOUS, Class.INCONCLUSIVE)]
     return [
         entry
         for entry in knowledge.defects
-        if entry.id not in shown and any(entry.covers(r.observation.run.id, version) for r in judged)
+        if entry.shows == "always" and entry.id not in shown
+        if any(entry.covers(result.observation.run.id, version) for result in judged)
     ]
 
 

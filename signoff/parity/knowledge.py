@@ -3,11 +3,13 @@
 A pattern of paths is a path with `[]` for any index, in which `*` stands for anything.
 """
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from signoff import story
 from signoff.errors import SignoffError
 
 HERE = Path(__file__).parent
@@ -25,6 +28,8 @@ KINDS = (
     "lost", "added", "changed", "retyped", "sometimes", "always", "violation", "dropped", "renamed",
 )  # fmt: skip
 """How a path may differ; `differ.Difference` says what each means."""
+SAY_IT_ALL = ("lost", "dropped", "sometimes", "always")
+"""Kinds after which there is no value to be named."""
 
 
 def shape(path: str) -> str:
@@ -46,8 +51,10 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
 class Known:
     """An allowance, or a known defect: which paths of which runs, why, since which issue, in which versions.
 
-    `relocated` allowances name an extension that is moved or left out; the others are normalisations. `avoid` says what
-    to set so that a defect does not show.
+    `values` gives for a path what becomes of what ("200 -> 500"), `varies` why no value can be named; of a path in
+    neither the entry excuses only what is gone (`SAY_IT_ALL`). `relocated` allowances name an extension that is moved
+    or left out; the others are normalisations. `avoid` says what to set so that a defect does not show. An entry that
+    `shows` only "sometimes" depends on chance, such as on how vLLM cuts a stream into events.
     """
 
     id: str
@@ -59,14 +66,22 @@ class Known:
     versions: SpecifierSet = field(default_factory=SpecifierSet)
     avoid: str = ""
     relocated: bool = False
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    varies: Mapping[str, str] = field(default_factory=dict, hash=False)
+    shows: str = "always"
 
     def covers(self, run_id: str, version: str) -> bool:
         """Whether the entry speaks of this run with this version of LiteLLM; of an unknown one those of all do."""
         return any(fnmatchcase(run_id, pattern) for pattern in self.runs) and _within(version, self.versions)
 
-    def fits(self, path: str, kind: str) -> bool:
-        """Whether the entry speaks of this difference."""
-        return matches(path, self.paths) and (not self.kinds or kind in self.kinds)
+    def fits(self, path: str, kind: str, direct: Any, proxied: Any) -> bool:
+        """Whether the entry speaks of this difference, its value included."""
+        if not matches(path, self.paths) or (self.kinds and kind not in self.kinds):
+            return False
+        if kind in SAY_IT_ALL or matches(path, tuple(self.varies)):
+            return True
+        named = (each for pattern, several in self.values.items() if matches(path, (pattern,)) for each in several)
+        return any(_is_value(each, direct, proxied) for each in named)
 
     @property
     def links(self) -> list[str]:
@@ -111,6 +126,28 @@ class Knowledge:
         )
 
 
+ARROW = " -> "
+
+
+def _is_value(named: str, direct: Any, proxied: Any) -> bool:
+    """Whether `named`, "from -> to" or "to", is what became of the value."""
+    before, _, after = named.rpartition(ARROW)
+    one, other = _text(direct), _text(proxied)
+    filled = {"{model}": story.MODEL, "{direct}": one, "{proxied}": other}
+    return _is_like(before or "*", one, filled) and _is_like(after, other, filled)
+
+
+def _is_like(pattern: str, text: str, filled: Mapping[str, str]) -> bool:
+    """Whether the text is the pattern's, in which * is anything and the names of `filled` are what they hold."""
+    parts = re.split("([*]|{model}|{direct}|{proxied})", pattern)
+    wanted = "".join(".*" if part == "*" else re.escape(filled.get(part, part)) for part in parts)
+    return re.fullmatch(wanted, text, re.DOTALL) is not None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _within(version: str, versions: SpecifierSet) -> bool:
     try:
         return versions.contains(Version(version), prereleases=True)
@@ -135,13 +172,19 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
             key: tuple(map(str, value)) if isinstance(value, list) else value for key, value in table.items()
         }
         values["versions"] = SpecifierSet(table.get("versions", versions))
+        values["values"] = {path: _several(named) for path, named in table.get("values", {}).items()}
         entry = Known(**values)
-    except (TypeError, InvalidSpecifier) as error:
+    except (TypeError, AttributeError, InvalidSpecifier) as error:
         raise SignoffError(f"{table}: {error}", where=str(file), hint="mend the entry") from None
+    told = [*entry.values, *entry.varies]
     for wrong, what in (
         (not entry.versions, "names no versions of LiteLLM, and neither does the file"),
         (not all(map(_names_something, entry.paths or ("",))), "excuses everything; name the paths that differ"),
         (not set(entry.kinds) <= set(KINDS), f"kinds may be {', '.join(KINDS)}"),
+        (not all(map(_names_a_value, chain(*entry.values.values()))), "a value is anything; `varies` may say why"),
+        (not all(each and isinstance(each, str) for each in entry.varies.values()), "`varies` says why, in words"),
+        (not all(path in entry.paths or matches(path, entry.paths) for path in told), "values of a path it has not"),
+        (entry.shows not in ("always", "sometimes"), f"shows always or sometimes, not {entry.shows}"),
     ):
         if wrong:
             raise SignoffError(f"{entry.id}: {what}", where=str(file), hint="mend the entry")
@@ -151,6 +194,17 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
 def _names_something(pattern: str) -> bool:
     """Whether the pattern names any part of a path, beyond what fits everything."""
     return any(letter.isalpha() for letter in pattern)
+
+
+def _several(named: Any) -> tuple[str, ...]:
+    """One value or a list of them; false and 400 of a YAML file are meant as the texts that they are in JSON."""
+    return tuple(map(_text, named if isinstance(named, list) else [named]))
+
+
+def _names_a_value(named: str) -> bool:
+    """Whether anything is said of LiteLLM's value, be it how vLLM's follows from it."""
+    before, _, after = named.rpartition(ARROW)
+    return "*" not in after or any(letter.isalnum() for letter in after) or "{proxied}" in before
 
 
 def _rule(file: Path, table: dict[str, Any]) -> Rule:

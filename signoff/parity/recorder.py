@@ -25,11 +25,11 @@ from typing import Any, Protocol, Self
 import aiohttp
 from aiohttp import web
 
-from signoff.limits import REQUEST
+from signoff.errors import SignoffError
+from signoff.limits import RECORDER_DRAINS, REQUEST
 from signoff.redact import redacted
 
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"}
-_DRAIN_SECONDS = 0.1
 CONTROL = "/-/lanes/"
 
 
@@ -99,6 +99,10 @@ Seen = Callable[[], Sequence[Received]]
 """Gives what a lane has received so far."""
 
 
+class RecorderFailed(SignoffError):
+    """The recorder did not do what it was told, or did not say what it saw."""
+
+
 class Records(Protocol):
     """A recorder, wherever it runs."""
 
@@ -126,7 +130,11 @@ class Proxy:
         app.router.add_route("*", "/{lane}/{path:.*}", self._handle)
         # handler_cancellation: the answer to a caller who has left is no longer fetched, as vLLM itself would see it.
         runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, shutdown_timeout=_DRAIN_SECONDS, auto_decompress=False
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=RECORDER_DRAINS.seconds,
+            auto_decompress=False,
         )
         await runner.setup()
         await web.TCPSite(runner, host, port).start()
@@ -203,7 +211,7 @@ class Proxy:
             if left is not None and left < (1 if is_stream else len(piece)):
                 await response.write(piece[:left])
                 assert request.transport is not None
-                await asyncio.sleep(_DRAIN_SECONDS)
+                await asyncio.sleep(RECORDER_DRAINS.seconds)
                 request.transport.abort()
                 return response
             await response.write(piece)

@@ -18,12 +18,18 @@ from signoff import carried, story
 from signoff.limits import REQUEST
 from signoff.manifests import Manifest
 from signoff.parity import recorder
-from signoff.parity.recorder import CONTROL, Fault, Received, Seen
+from signoff.parity.recorder import CONTROL, Fault, Received, RecorderFailed, Seen
 
 NAME = "litellm-recorder"
 """It begins as everything of LiteLLM's does, and is cleared away with it."""
 PORT = story.GATEWAY_PORT
-MODULES = ("signoff/__init__.py", "signoff/limits.py", "signoff/redact.py", "signoff/parity/recorder.py")
+MODULES = (
+    "signoff/__init__.py",
+    "signoff/errors.py",
+    "signoff/limits.py",
+    "signoff/redact.py",
+    "signoff/parity/recorder.py",
+)
 """The program, which is the last of them, and what it imports of this package."""
 
 _CODE = "/recorder"
@@ -92,7 +98,7 @@ class _Remote:
     path: str
 
     def __call__(self) -> Sequence[Received]:
-        return [Received(**each) for each in self.http.get(self.path).raise_for_status().json()]
+        return [Received(**each) for each in _tell(self.http, "GET", self.path).json()]
 
 
 class RemoteRecorder:
@@ -116,8 +122,19 @@ class RemoteRecorder:
     def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
         """What the lane receives inside this block; it plays `fault` meanwhile."""
         path = CONTROL + lane
-        self._http.put(path, content=json.dumps(asdict(fault) if fault else None)).raise_for_status()
+        _tell(self._http, "PUT", path, json.dumps(asdict(fault) if fault else None))
         try:
             yield _Remote(self._http, path)
         finally:
-            self._http.delete(path).raise_for_status()
+            _tell(self._http, "DELETE", path)
+
+
+def _tell(http: httpx.Client, method: str, path: str, content: str | None = None) -> httpx.Response:
+    try:
+        return http.request(method, path, content=content).raise_for_status()
+    except httpx.HTTPError as error:
+        raise RecorderFailed(
+            f"the recorder between LiteLLM and vLLM failed: {type(error).__name__}: {error}".splitlines()[0],
+            where=f"{method} {str(http.base_url).rstrip('/')}{path}",
+            hint=f"see the pod's end and its log: kubectl -n {story.NAMESPACE} describe deployment/{NAME}",
+        ) from None

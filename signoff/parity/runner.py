@@ -15,15 +15,13 @@ from signoff.parity import rates
 from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
-from signoff.parity.recorder import Fault, Received, Records, Seen
+from signoff.parity.recorder import Fault, Received, RecorderFailed, Records, Seen
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
 LANES = 16
 """Cases side by side: more only queue, on two cores."""
 KEY = "sk-parity-clients-own-key"
 """What every client sends: LiteLLM's master key where one is set. It must never reach the backend."""
-NOTICED_SECONDS = 3.0
-"""How long a client's leaving may take to reach the backend."""
 INNOCENT = {"messages": [{"role": "user", "content": "And who asked for nothing wrong?"}], "max_tokens": 4}
 
 
@@ -47,6 +45,29 @@ class Observation:
     mismatch: rates.Rates | None = None
     seconds: float = 0.0
     lane: str = ""
+    unseen: str = ""
+    """Why nothing can be said, if the recorder itself failed: neither vLLM nor LiteLLM is to blame."""
+
+    @classmethod
+    def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
+        """The observation behind a run of a matrix, to be judged anew; without its rates and its secrets."""
+        direct, again, proxied = map(Exchange.from_record, record["exchanges"].values())
+        innocent = [Exchange.from_record(each) for each in record["follow_up"]]
+        stopped = record["stopped"]
+        return cls(
+            run,
+            run.body(model),
+            direct,
+            again,
+            proxied,
+            received=[Received(**each, at=0.0) for each in record["upstream"]] if record["recorded"] else None,
+            clients=tuple(record["client"].values()),
+            stopped=(stopped[0], stopped[1]) if stopped else None,
+            too_late=record["too_late"],
+            follow_up=(innocent[0], innocent[1]) if innocent else None,
+            seconds=record["seconds"],
+            lane=record["lane"],
+        )
 
     def to_record(self) -> dict[str, Any]:
         """What was exchanged, in JSON types."""
@@ -57,6 +78,11 @@ class Observation:
                 "proxied": self.proxied.to_record(),
             },
             "upstream": [received.to_record() for received in self.received or ()],
+            "recorded": self.received is not None,
+            "lane": self.lane,
+            "stopped": self.stopped,
+            "too_late": self.too_late,
+            "follow_up": [each.to_record() for each in self.follow_up or ()],
         }
 
 
@@ -161,6 +187,11 @@ class Sides:
         started = time.monotonic()
         try:
             observation = self._ask_both(run, lane)
+        except RecorderFailed as error:
+            nothing = Exchange({}, status=0, broken=error.what)
+            observation = Observation(
+                run, run.body(self.model), nothing, nothing, nothing, None, unseen=" ".join(str(error).split())
+            )
         finally:
             if lanes is self._free:
                 lanes.put(lane)
@@ -232,10 +263,10 @@ def _innocent(client: OpenAIClient, model: str) -> Exchange:
 
 def _was_left(seen: Seen) -> bool:
     """Whether the side that asked the backend closes its connection soon."""
-    deadline = time.monotonic() + NOTICED_SECONDS
+    deadline = time.monotonic() + limits.LEAVING_NOTICED.seconds
     while time.monotonic() < deadline:
         received = seen()
         if received and received[-1].left:
             return True
-        time.sleep(limits.COUNTER_GROWS.every)
+        time.sleep(limits.LEAVING_NOTICED.every)
     return False

@@ -48,6 +48,8 @@ class Answer:
     ended: float
     broken: str = ""
     request: Mapping[str, Any] = field(default_factory=dict)
+    raw: bytes = field(default=b"", repr=False)
+    """The body's bytes, of which `body` is the text."""
 
     @cached_property
     def json(self) -> Any:
@@ -296,15 +298,17 @@ def _read(response: httpx.Response, started: float, request: Mapping[str, Any], 
         splitter = EventSplitter()
         events = [event for piece, at in pieces for event in splitter.feed(piece, at)]
         events.extend(splitter.close(ended))
+    raw = b"".join(piece for piece, _ in pieces)
     return Answer(
         status=response.status_code,
         headers=dict(response.headers),
-        body=as_text(b"".join(piece for piece, _ in pieces)),
+        body=as_text(raw),
         events=tuple(events),
         started=started,
         ended=ended,
         broken=broken,
         request=request,
+        raw=raw,
     )
 
 

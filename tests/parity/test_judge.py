@@ -1,5 +1,6 @@
 """Classes beyond the lies: what is known, what is fixed, what proves nothing, and the gate."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from signoff import story
 from signoff.errors import SignoffError
 from signoff.parity import cases, rates
+from signoff.parity.consumer import Consumer
 from signoff.parity.differ import Difference
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Judged, fixed, gate, judge
@@ -24,6 +27,11 @@ LOST_USAGE = Known(
     "lost-usage", ("body.usage*",), "usage is lost", issues=("1",), versions=SpecifierSet(">=1.80,<1.90")
 )
 LOSES_USAGE = Lie(body=drop("usage"))
+
+
+def follows(known: Known, *paths: str) -> Known:
+    """An entry for whatever follows from the known defect at these paths."""
+    return replace(known, id="follows", paths=paths, varies=dict.fromkeys(paths, "follows"))
 
 
 def knowing(*defects: Known, rules: tuple[Rule, ...] = ()) -> Knowledge:
@@ -52,12 +60,51 @@ def test_an_entry_speaks_only_of_the_versions_that_it_names(bench: Bench) -> Non
         assert (gate([result], knowledge) == []) is (known is not None), version
 
 
+def test_a_known_defect_that_shows_only_sometimes_is_never_told_as_fixed(bench: Bench) -> None:
+    known = knowing(replace(LOST_USAGE, shows="sometimes"))
+    assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.80.16") == []
+
+
+@pytest.mark.parametrize(
+    ("named", "direct", "proxied", "is_known"),
+    [
+        ("200 -> 400", 200, 400, True),
+        ("200 -> 400", 200, 500, False),
+        ("200 -> 400", 201, 400, False),
+        ("400", 200, 400, True),
+        ("true -> false", True, False, True),
+        ("(missing) -> null", "(missing)", None, True),
+        ("{model} -> hosted_vllm/{model}", story.MODEL, f"hosted_vllm/{story.MODEL}", True),
+        ("{model} -> hosted_vllm/{model}", story.MODEL, "hosted_vllm/gpt-4", False),
+        ("* -> {direct}", 400, "400", True),
+        ("* -> {direct}", 400, "404", False),
+        ("* -> litellm.*: {direct}*", "no [a-z] .", "litellm.Error: no [a-z] .\nAnd more", True),
+        ("* -> litellm.*: {direct}*", "no [a-z] .", "litellm.Error: no b", False),
+        ("{proxied}* -> *", "a whole text", "a whole", True),
+        ("{proxied}* -> *", "a whole text", "another", False),
+        ('(missing) -> {"a": [1, *]}', "(missing)", {"a": [1, 2]}, True),
+    ],
+)
+def test_an_entry_excuses_the_values_that_it_names(
+    named: str, direct: object, proxied: object, *, is_known: bool
+) -> None:
+    entry = Known("a", ("body.a",), "so it is", values={"body.a": (named,)})
+    assert entry.fits("body.a", "changed", direct, proxied) is is_known
+    assert not replace(entry, values={}).fits("body.a", "changed", direct, proxied), "no value is named"
+    assert replace(entry, values={}).fits("body.a", "lost", direct, "(missing)"), "what is gone has none"
+
+
 KNOWN_FILE = """
 versions: ">=1.80"
 defects:
   - {id: a, paths: [body.usage], reason: lost}
   - {id: b, paths: [body.usage], reason: lost, versions: ">=1.80,<1.84"}
 """
+
+
+def told_of(more: str) -> str:
+    """The file with more said in its first entry."""
+    return KNOWN_FILE.replace("reason: lost}", f"reason: lost, {more}}}", 1)
 
 
 def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Path) -> None:
@@ -99,6 +146,13 @@ def test_a_version_that_litellm_does_not_tell_is_its_images(bench: Bench, image:
         (KNOWN_FILE.replace("<1.84", "someday"), "someday"),
         (KNOWN_FILE.replace("reason: lost}", "reason: lost, kinds: [odd]}"), "a: kinds may be"),
         (KNOWN_FILE.replace("reason: lost}", "colour: red}"), "colour"),
+        (told_of("values: {body.usage: '*'}"), "a: a value is anything"),
+        (told_of("values: {body.usage: 1 -> *}"), "a: a value is anything"),
+        (told_of("values: {body.usage: '** -> **'}"), "a: a value is anything"),
+        (told_of("values: {status: 1 -> 2}"), "a: values of a path it has not"),
+        (told_of("values: [1]"), "values"),
+        (told_of("varies: {body.usage: ''}"), "a: `varies` says why"),
+        (told_of("shows: rarely"), "a: shows always or sometimes"),
     ],
 )
 def test_an_entry_that_is_wrong_says_where(tmp_path: Path, text: str, match: str) -> None:
@@ -109,7 +163,7 @@ def test_an_entry_that_is_wrong_says_where(tmp_path: Path, text: str, match: str
 
 
 def test_an_allowance_makes_a_difference_harmless(bench: Bench) -> None:
-    allowed = Knowledge((replace(LOST_USAGE, id="allowed"), replace(LOST_USAGE, id="s", paths=("schema.*",))), (), ())
+    allowed = Knowledge((replace(LOST_USAGE, id="allowed"), follows(LOST_USAGE, "schema.*")), (), ())
     (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=allowed)
     assert result.verdict is Class.NORMALISED
 
@@ -141,7 +195,7 @@ def ends_well(events: Events) -> Events:
 
 @pytest.mark.parametrize("as_allowance", [True, False])
 def test_the_gate_never_lets_a_truncated_answer_look_complete(bench: Bench, *, as_allowance: bool) -> None:
-    everything = (Known("all", ("*",), "an excuse for everything"),)
+    everything = (Known("all", ("*",), "an excuse for everything", varies={"*": "it does"}),)
     known = Knowledge(everything, (), Knowledge.read().gate) if as_allowance else knowing(*everything)
     known = replace(known, gate=Knowledge.read().gate)
     honest = bench.ask("chat.dies/*", knowledge=known)
@@ -172,7 +226,7 @@ def test_a_difference_that_nobody_knows_fails_the_gate(bench: Bench) -> None:
 
 def test_runs_with_unknown_defects_are_told_apart(bench: Bench) -> None:
     for known, expected in ((knowing(LOST_USAGE), []), (knowing(), ["chat.plain/plain/hosted_vllm"])):
-        schema = (replace(LOST_USAGE, id="schema", paths=("schema.*", "client.*")),)
+        schema = (follows(LOST_USAGE, "schema.*", "client.*"),)
         known = replace(known, allowances=schema)
         results = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=known)
         found = matrix(results, known, version="1.80.16", image="i", seconds=1)
@@ -286,3 +340,30 @@ def test_a_truth_is_no_number_under_another_name(bench: Bench) -> None:
         arrived = replace(seen, sent=sent, received=[replace(received, body=got)])
         (result,) = judge([arrived], Knowledge((), (), ()), "1")
         assert sorted(each.difference.kind for each in result.differences) == kinds
+
+
+@pytest.mark.parametrize(
+    ("end", "heard"), [("\n\n", {"0": "a"}), ("\r\n\r\n", {"0": "a"}), ("", {})], ids=["whole", "crlf", "cut"]
+)
+def test_the_official_client_reads_the_bytes_that_came(bench: Bench, end: str, heard: dict[str, str]) -> None:
+    """An event without its blank line is evidence to us, and nothing to a client."""
+    chunk = {"choices": [{"index": 0, "text": "a", "finish_reason": None}]}
+    came = f": a comment\n\ndata: {json.dumps(chunk)}{end}"
+    (result,) = bench.ask(STREAMED, lie=Lie(raw=lambda _text: came))
+    exchange = result.observation.proxied
+    assert exchange.raw == came.encode()
+    assert len(exchange.events) == 1
+    assert Consumer().consume(exchange, "completion", stream=True)["text"] == heard
+
+
+def test_a_violation_is_not_hidden_by_another_of_vllms_at_the_same_path(bench: Bench) -> None:
+    (seen,) = [each.observation for each in bench.ask(PLAIN)]
+    body = seen.direct.parsed
+    del body["created"]
+    direct = replace(seen.direct, body=json.dumps(body))
+    del body["object"]
+    lying = replace(seen, direct=direct, again=direct, proxied=replace(seen.proxied, body=json.dumps(body)))
+    (result,) = judge([lying], Knowledge((), (), ()), "1")
+    violations = [each.difference.proxied for each in result.differences if each.difference.kind == "violation"]
+    assert violations == ["'object' is a required property"]
+    assert result.vllm["$"] == "'created' is a required property"

@@ -1,12 +1,13 @@
 """Each lie is caught, under its class and at its path; honesty is not."""
 
 import json
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
-from signoff.parity.judge import Class, gate
-from signoff.parity.knowledge import Knowledge, matches
+from signoff.parity.judge import Class, gate, judge
+from signoff.parity.knowledge import Knowledge, matches, shape
 from tests.doubles.liar import DONE, Events, Lie, add_to, chunk, drop, each_chunk, put, rename
 from tests.parity.conftest import Bench
 
@@ -324,3 +325,30 @@ def test_the_suites_own_gate_refuses_a_lie(bench: Bench, name: str) -> None:
     failures = gate(bench.ask(runs, lie=lie, knowledge=knowledge), knowledge)
     refused_by = {failure.rule for failure in failures}
     assert any(each.startswith(rule) for each in refused_by) if rule else not refused_by, refused_by
+
+
+HIDDEN = {
+    # the path and the run are those of an entry of known.yaml, the value is not
+    "another model behind the prefix": (Lie(body=put("model", "hosted_vllm/gpt-4")), PLAIN, "body.model"),
+    "another model in one chunk": (Lie(events=chunk(2, put("model", "gpt-4"))), STREAMED, "chunks[].model"),
+    "five calls for the known three": (Lie(calls=5), ERROR, "request.calls"),
+    "500 for the known 400": (Lie(status=500), ERROR, "status"),
+    "an error of another code": (Lie(body=put("error.code", "402")), ERROR, "body.error.code"),
+    "an error of another type": (Lie(body=put("error.type", "card_declined")), ERROR, "body.error.type"),
+    "an error in other words": (Lie(body=put("error.message", "pay first")), ERROR, "body.error.message"),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_lie_does_not_hide_behind_a_known_path(bench: Bench, name: str) -> None:
+    lie, run, path = HIDDEN[name]
+    knowledge = Knowledge.read()
+    (told,) = bench.ask(run, lie=lie)
+    family = "errors" if run == ERROR else "chat"
+    case = replace(told.observation.run.case, family=family)
+    seen = replace(told.observation, run=replace(told.observation.run, case=case))
+    (result,) = judge([seen], knowledge, "1.80.16")
+    found = [each for each in result.differences if shape(each.difference.path) == path]
+    assert found, result.differences
+    assert {(each.verdict, each.known) for each in found} == {(DEFECT, None)}
+    assert gate([result], knowledge)

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from signoff import limits
 from signoff.errors import SignoffError
+from signoff.limits import Limit
 from signoff.parity import cases, recorder_pod, runner
-from signoff.parity.judge import Class, judge
+from signoff.parity.judge import Class, gate, judge
+from signoff.parity.knowledge import Knowledge
 from signoff.parity.recorder import Fault, Recorder
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.parity.runner import Backend, Sides
@@ -30,6 +33,27 @@ def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
     assert [each.difference.path for each in plain.differences] == ["request.body.temperature"]
     assert not dies.observation.direct.complete
     assert not dies.observation.proxied.complete
+
+
+def test_a_recorder_that_fails_is_no_defect_of_the_gateways(bench: Bench) -> None:
+    """It is gone; what it does not know is said of each run, with where and what next, and the others are kept."""
+    with Recorder(bench.sides.backends["chat"].url) as process:
+        gone = process.url("")
+    with RemoteRecorder(gone) as remote:
+        backends = {"chat": replace(bench.sides.backends["chat"], recorder=remote)}
+        observed = replace(bench.sides, backends=backends).observe(RUNS)
+    results = judge(observed, Knowledge.read(), "1.80.16")
+    assert len(results) == len(RUNS)
+    for result in results:
+        assert result.verdict is Class.INCONCLUSIVE
+        for told in (
+            "the recorder between LiteLLM and vLLM failed: ConnectError",
+            gone.rstrip("/"),
+            "kubectl",
+            "litellm-recorder",
+        ):
+            assert told in result.reason
+    assert gate(results, Knowledge.read()) == []
 
 
 def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Bench) -> None:
@@ -63,7 +87,7 @@ LEAVES = replace(CASES[0], family="disconnect", id="leaves", leave_after=0.3, fa
 def test_a_client_that_leaves_is_missed_by_a_gateway_that_does_not_care(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, mode: str, leave_after: float
 ) -> None:
-    monkeypatch.setattr(runner, "NOTICED_SECONDS", 0.7)
+    monkeypatch.setattr(limits, "LEAVING_NOTICED", Limit(0.7, every=0.1))
     bench.liar.lie = Lie()
     run = cases.Run(replace(LEAVES, leave_after=leave_after), mode, "hosted_vllm", "story")
     (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
@@ -77,7 +101,7 @@ def test_a_client_that_leaves_is_missed_by_a_gateway_that_does_not_care(
 def test_a_client_that_leaves_once_everything_was_said_proves_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "NOTICED_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "LEAVING_NOTICED", Limit(0.2, every=0.1))
     run = cases.Run(replace(LEAVES, fault=None), "streamed", "hosted_vllm", "story")
     (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
     assert seen.too_late
