@@ -29,7 +29,7 @@ $(VENV)/.ready: pyproject.toml uv.lock
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "Python's venv module is needed: on Debian and Ubuntu it is the package python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv sync --frozen --inexact
+	$(BIN)/uv sync --frozen --inexact --compile-bytecode
 	@touch $@
 
 clean:

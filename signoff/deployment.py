@@ -65,13 +65,17 @@ class Deployment:
         self.apply(self.manifests.gateway)
 
     def wait_for_backend(self) -> str:
-        """Wait until vLLM is available and its Service answers; gives its base URL."""
-        self.kube.wait_until_available(story.NAMESPACE, "vllm", limits.BACKEND_READY)
+        """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
+        url = self.answering_backend()
         self._record_placements("vllm")
         progress("vllm", f"serves {story.MODEL}")
-        url = _answering(self.backend_url)
         self.record("backend", version=_version_of(url))
         return url
+
+    def answering_backend(self) -> str:
+        """The base URL of vLLM's Service, once vLLM is available and answers there."""
+        self.kube.wait_until_available(story.NAMESPACE, "vllm", limits.BACKEND_READY)
+        return _answering(self.backend_url)
 
     def wait_for_gateway(self, name: str = story.GATEWAY) -> None:
         """Wait until the pods of this LiteLLM are available, whatever its Service says."""

@@ -92,8 +92,9 @@ def gateway(deployment: Deployment, gateway_pods: None) -> str:
 
 
 @given("the ml namespace exists with vLLM deployment running")
-def vllm_is_running(backend: str) -> None:
-    """The fixture has waited for it."""
+def vllm_is_running(deployment: Deployment, backend: str) -> None:
+    """The fixture has waited for its start; after a Gaming Mode that failed it may be on its way back."""
+    deployment.answering_backend()
 
 
 @given("LiteLLM is deployed via Kubernetes manifests")

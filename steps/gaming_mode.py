@@ -19,13 +19,12 @@ BACKEND_DEPLOYMENT = "vllm"
 
 @pytest.fixture
 def backend_comes_back(deployment: Deployment) -> Iterator[None]:
-    """Whatever happens in the scenario, the next one finds vLLM running."""
+    """Whatever happens in the scenario, vLLM comes back; the next scenario, if there is one, waits for it."""
     kube = deployment.kube
     replicas = kube.deployment(story.NAMESPACE, BACKEND_DEPLOYMENT).spec.replicas
     yield
     if kube.deployment(story.NAMESPACE, BACKEND_DEPLOYMENT).spec.replicas != replicas:
         kube.scale(story.NAMESPACE, BACKEND_DEPLOYMENT, replicas)
-        deployment.wait_for_backend()
 
 
 @when("vLLM is scaled to 0")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from signoff.cluster.embedded import binaries
 from signoff.cluster.embedded.binaries import (
     ETCD,
     KUBERNETES,
@@ -19,6 +20,7 @@ from signoff.cluster.embedded.binaries import (
     versions_of,
 )
 from signoff.errors import SignoffError
+from signoff.limits import Limit
 from tests.doubles.serving import running
 
 
@@ -30,6 +32,7 @@ def nothing_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setattr(binaries, "BUILD_KUBERNETES", Limit(60, every=0.1))  # its pause between two tries of Go
 
 
 def release(*, checksum: str = "") -> web.Application:

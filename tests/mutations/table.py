@@ -89,6 +89,11 @@ class Mutation:
         """The features that `make test` runs."""
         return list(self.features) or sorted({name.split(":")[0] for name in self.red})
 
+    @property
+    def leaves_vllm_away(self) -> bool:
+        """Whether Gaming Mode is the last that is run, and fails before vLLM is back."""
+        return self.tested[-1] == "gaming_mode" and SERVES_AGAIN not in self.steps
+
 
 def pod_spec(objects: Objects) -> dict[str, Any]:
     """The pod template's spec of LiteLLM's Deployment."""
