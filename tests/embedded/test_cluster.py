@@ -62,6 +62,7 @@ def test_two_clusters_do_not_meet(cluster: EmbeddedCluster, kube: Kube) -> None:
         other.core.create_namespace({"metadata": {"name": "only-there"}})
         assert second.facts().details["slot"] != cluster.facts().details["slot"]
         assert "only-there" not in {each.metadata.name for each in kube.core.list_namespace().items}
+        other.wait_for_namespace("only-there")
         other.core.create_namespaced_pod("only-there", pod(container("import time; time.sleep(600)")))
         wait_for("the pod to run", lambda: status(other, "only-there").phase == "Running")
     finally:
