@@ -6,7 +6,7 @@ streamed, since LiteLLM tells its own part only there. Imports nothing beyond ht
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
@@ -15,7 +15,7 @@ from signoff.errors import SignoffError
 from signoff.limits import COUNTER_GROWS
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
-from signoff.traffic.pairs import TOKENS, fault, header_ms, random_prompt
+from signoff.traffic.pairs import REST_SECONDS, TOKENS, fault, header_ms, random_prompt
 
 LATENCY = "vllm:e2e_request_latency_seconds"
 """vLLM's histogram of whole requests, from their arrival at its engine to their last token: `_sum` and `_count`."""
@@ -55,7 +55,7 @@ def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> 
             try:
                 yield _chats(direct, "direct", direct_url, requests, chance)
                 yield _chats(proxied, "proxied", direct_url, requests, chance)
-                hop = [proxied.get(DOES_NOTHING) for _ in range(requests)]
+                hop = [_rested(lambda: proxied.get(DOES_NOTHING)) for _ in range(requests)]
             except NoAnswer:
                 return
             if all(answer.status == 200 for answer in hop):
@@ -64,7 +64,9 @@ def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> 
 
 def _chats(client: OpenAIClient, arm: BlockArm, backend: str, requests: int, chance: random.Random) -> Block:
     before, note = _latency(backend)
-    answers = [client.chat(random_prompt(chance), temperature=0, max_tokens=TOKENS) for _ in range(requests)]
+    answers = [
+        _rested(lambda: client.chat(random_prompt(chance), temperature=0, max_tokens=TOKENS)) for _ in range(requests)
+    ]
     if faults := [found for answer in answers if (found := fault(answer, stream=False))]:
         raise NoAnswer(faults[0])
     told = [ms for answer in answers if (ms := header_ms(answer)) is not None]
@@ -73,6 +75,11 @@ def _chats(client: OpenAIClient, arm: BlockArm, backend: str, requests: int, cha
         backend_ms, note = _backend_ms(backend, before, requests)
     header = fmean(told) if len(told) == requests else None
     return Block(arm, requests, _mean_ms(answers), backend_ms, header, note)
+
+
+def _rested(ask: Callable[[], Answer]) -> Answer:
+    time.sleep(REST_SECONDS)
+    return ask()
 
 
 def _backend_ms(backend: str, before: tuple[float, float], requests: int) -> tuple[float | None, str]:
