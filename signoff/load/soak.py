@@ -31,7 +31,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Trend:
-    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly or began anew.
+    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly, began anew or ended early.
 
     `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "";
     `verdict` is None as well where the load was too short to be a soak.
@@ -121,9 +121,9 @@ def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterato
     of_gateway = samples[samples["pod"].str.startswith(story.GATEWAY) & samples["rss_mib"].notna()]
     for pod, own in of_gateway.groupby("pod", sort=True):
         moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
-        restarts = _restarts(own)
-        steepness = None if restarts else slope(moments, values)
-        verdict, reason = _judge_memory(steepness, _broken(own, restarts, start, ended), ended - start, limit)
+        broken = _broken(own, start, ended)
+        steepness = None if broken else slope(moments, values)
+        verdict, reason = _judge_memory(steepness, broken, ended - start, limit)
         yield Trend(f"memory of {pod}", "MiB", moments, values, steepness, verdict, reason)
 
 
@@ -135,9 +135,9 @@ def _restarts(own: pd.DataFrame) -> int:
     return max(told, fell)
 
 
-def _broken(own: pd.DataFrame, restarts: int, start: float, ended: float) -> str:
+def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
     """Why the pod's memory is not that of one process through all of the time; empty where it is."""
-    if restarts:
+    if restarts := _restarts(own):
         times = "once" if restarts == 1 else f"{restarts} times"
         return f"the container restarted {times}, so that its memory began anew"
     first, last, patience = float(own["at"].min()), float(own["at"].max()), MOST_UNSEEN * (ended - start)
