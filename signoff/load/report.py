@@ -36,7 +36,8 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "interval": _interval_cell, "percent": _percent, "utc": _utc}
+    environment.filters |= {"number": _number, "percent": _percent, "utc": _utc}
+    environment.filters |= {"interval": _interval_cell, "words": _interval}
     page = environment.get_template("report.html.j2").render(
         found=found,
         run=found.loaded.run,
@@ -84,7 +85,7 @@ def overhead_chart(found: Conclusions) -> Chart:
     return Chart(
         title="Overhead of LiteLLM against load",
         x=x,
-        y=axis("added ms, median of the pairs, 95 % interval", values),
+        y=axis("added ms, medians of the pairs, 95 % interval", values),
         lines=lines,
         marks=[Mark(knee.load, word, "knee", f"LiteLLM {found.knee.text}")] if knee else [],
         level=(limit, f"NFR66: {limit:g} ms"),
