@@ -128,6 +128,14 @@ class StepResult:
         """Its length."""
         return self.ended - self.started
 
+    @property
+    def hidden_by(self) -> tuple[Void, ...]:
+        """The marks that hide what LiteLLM did, if they cover enough of the step without the backlogs.
+
+        A backlog, of which latencies say nothing either, does not: it is LiteLLM that lets it grow.
+        """
+        return hiding([void for void in self.voids if void.kind != "backlog"], self.started, self.ended)
+
     def at(self) -> str:
         """The load in words."""
         if self.planned_rate is not None:

@@ -241,9 +241,8 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
 
 
 def _void(step: StepResult | None, found: Conclusions) -> str:
-    # A backlog is what LiteLLM made of the load, no fault of the generator, where not latencies are judged.
-    steps = [step] if step else found.ordered
-    voids = [void for each in steps for void in each.voids if step or void.kind != "backlog"]
+    # Where not latencies are judged, a backlog is what LiteLLM made of the load, no fault of the generator.
+    voids = step.voids if step else [void for each in found.ordered for void in each.hidden_by]
     return f"void: {voids[0].reason}" if voids else ""
 
 

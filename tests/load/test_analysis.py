@@ -193,6 +193,21 @@ def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
     assert found.knee.own and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
 
 
+def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[limit]]\nfigure = "kept_up_with"\nleast = 20\n')
+    began = BEGAN + 2 * 600
+    backlog = Void(began + 100, began + 595, "local", "backlog", "12 requests were not sent")
+    for busy, hidden in ((5, False), (7, True)):
+        voids = [backlog, Void(began + 50, began + 50 + busy, "local", "cpu", "97% of a core")]
+        run = Synthetic(loads=(2, 20, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=600, voids=voids)
+        folder = run.write(tmp_path / str(busy))
+        found = conclude(folder)
+        assert found.ordered[-1].state == (VOID_STATE if hidden else FELL_BEHIND)
+        assert len(found.ordered[-1].voids) == 2 and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
+        assert main(["load-report", str(folder), "--thresholds", str(rules)]) == hidden
+
+
 def test_pairs_without_an_answer_make_the_step_inconclusive(tmp_path: Path) -> None:
     found = conclude(Synthetic(behaviours=[Behaviour(probe_errors=6)]).write(tmp_path))
     assert found.nfr66[0] is Verdict.INCONCLUSIVE
