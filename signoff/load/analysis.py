@@ -6,6 +6,7 @@ fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a p
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -42,7 +43,8 @@ _FLOW_BINS = 60
 class Group:
     """The requests of one kind in one step; percentiles are of answers without error.
 
-    Counts and the error rate hold those too whose records are folded; times and tokens are of the records left.
+    Counts and the error rate hold those too whose records are folded; times and tokens are of those since there are
+    records of each request.
 
     `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
     """
@@ -55,8 +57,9 @@ class Group:
     e2e: dict[str, Figure]
     ttft: dict[str, Figure]
     itl: dict[str, Figure]
+    in_flight: float
+    """How many there were at a time, by Little's law."""
     tokens_per_second: float
-    """All tokens of the group over the step's length."""
     stream_tokens_per_second: float | None
     """The median stream's own: 1000 over its inter-token latency."""
     waits: Numbers = field(repr=False)
@@ -174,18 +177,19 @@ class Loaded:
     folded: pd.DataFrame
     """Minutes of the load whose records are gone, as signoff.load.folding describes; empty but for a long soak."""
 
-    @property
+    @cached_property
     def raw_from(self) -> float:
         """From when on there are records of each request of the load; 0 where there always are."""
         return float(self.folded["minute"].max() + 60) if len(self.folded) else 0.0
 
-    @property
+    @cached_property
     def probes_from(self) -> float:
-        """From when on there are probes, where the earliest were dropped; 0 where all are there."""
+        """From when on there are all probes, where a worker's earliest were dropped; 0 where all are there."""
         minutes = {path.name.removeprefix("minutes-") for path in folding.whole(self.folder, "minutes")}
         probes = {path.name.removeprefix("probes-") for path in folding.whole(self.folder, "probes")}
-        left = self.records.loc[self.records["role"] == "probe", "started"]
-        return float(left.min()) if minutes - probes and len(left) else 0.0
+        dropped = {folding.worker_of(name) for name in minutes - probes}
+        left = self.records[(self.records["role"] == "probe") & self.records["worker"].isin(dropped)]
+        return float(left.groupby("worker", observed=True)["intended"].min().max()) if len(left) else 0.0
 
     @property
     def ended(self) -> float:
@@ -300,12 +304,14 @@ class _Flows:
 def _step(
     loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows, answer_seconds: float
 ) -> StepResult:
-    run, seconds = loaded.run, max(ended - max(step.started, loaded.raw_from), 1e-3)
+    run = loaded.run
     of_step = loaded.folded[loaded.folded["step"] == step.name]
     groups = {
-        name: _group(label, own[rows], earlier, seconds, run.seed, intended=name == "load")
+        name: _group(label, own[rows], earlier, since, seconds, run.seed, intended=name == "load")
         for name, (label, rows) in _kinds(own).items()
         for earlier in [of_step if name == "load" else of_step.iloc[:0]]
+        for since in [loaded.raw_from if name.startswith("load") else loaded.probes_from]
+        for seconds in [max(ended - max(step.started, since), 1e-3)]
         if rows.any() or len(earlier)
     }
     start = step.started + max(SETTLING * (ended - step.started), answer_seconds)
@@ -329,7 +335,7 @@ def _step(
         ended=ended,
         offered=float(came.sum() / bins.sum()),
         achieved=achieved,
-        in_flight=float(in_load.served.sum() / 1000 / seconds) if in_load else 0.0,
+        in_flight=in_load.in_flight if in_load else 0.0,
         shortfall=bootstrap.figure(1 - went.sum() / came.sum() if came.sum() else 0.0, lacking),
         too_short=too_short,
         groups=groups,
@@ -356,9 +362,18 @@ def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
     }
 
 
-def _group(label: str, own: pd.DataFrame, folded: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
-    failed = own["error"] != ""
-    answered = own[~failed]
+def _group(
+    label: str,
+    own: pd.DataFrame,
+    folded: pd.DataFrame,
+    since: float,
+    seconds: float,
+    seed: int,
+    *,
+    intended: bool,
+) -> Group:
+    """The group of these records and folded minutes; there are records of each request for `seconds`, `since` then."""
+    answered = own[(own["error"] == "") & (own["intended"] >= since)]
     late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
     served = answered["e2e_ms"].to_numpy()
     waits = served + late
@@ -377,6 +392,7 @@ def _group(label: str, own: pd.DataFrame, folded: pd.DataFrame, seconds: float, 
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
+        in_flight=float(served.sum() / 1000 / seconds),
         tokens_per_second=float(answered["tokens"].sum() / seconds),
         stream_tokens_per_second=float(1000 / np.median(itl)) if len(itl) and np.median(itl) > 0 else None,
         waits=np.sort(waits),

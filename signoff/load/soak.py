@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -149,7 +150,8 @@ def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
 
 def _judge_memory(steepness: Figure | None, broken: str, seconds: float, limit: float) -> tuple[Verdict | None, str]:
     if seconds < SOAK_SECONDS:
-        return None, f"shorter than {SOAK_SECONDS / 60:.0f} minutes"
+        needed = ceil(SOAK_SECONDS / (1 - WARM_UP) / 60)
+        return None, f"no soak: {needed} minutes are needed, of which the first tenth is its warm-up"
     if broken:
         return Verdict.INCONCLUSIVE, broken
     if steepness is None or steepness.low is None or steepness.high is None:
