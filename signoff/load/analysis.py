@@ -43,8 +43,8 @@ _FLOW_BINS = 60
 class Group:
     """The requests of one kind in one step; percentiles are of answers without error.
 
-    Counts and the error rate hold those too whose records are folded; times and tokens are of those since there are
-    records of each request.
+    Counts and the error rate hold those too whose records are folded; times and tokens are of the time since when
+    there are records of each request.
 
     `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
     """
@@ -60,6 +60,7 @@ class Group:
     in_flight: float
     """How many there were at a time, by Little's law."""
     tokens_per_second: float
+    """All tokens of the group over that time."""
     stream_tokens_per_second: float | None
     """The median stream's own: 1000 over its inter-token latency."""
     waits: Numbers = field(repr=False)

@@ -249,7 +249,7 @@ def _failures(found: Conclusions, edges: Numbers, unit: float) -> list[tuple[flo
     moments = records["intended"].clip(edges[0], edges[-1])
     failed = {
         str(kind): np.histogram(moments[records["error"] == kind], edges)[0]
-        + of_minutes(folded[folded["error"] == kind], edges)
+        + of_minutes(folded[folded["error"] == kind], edges).round(6)
         for kind in sorted({*records["error"].unique(), *folded["error"]} - {""})
     }
     bars = []

@@ -32,7 +32,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Trend:
-    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly, began anew or ended early.
+    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly, or in part.
 
     `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "";
     `verdict` is None as well where the load was too short to be a soak.
