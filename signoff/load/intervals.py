@@ -74,9 +74,9 @@ class BlockBootstrap:
     def quantiles(self, values: Numbers, probabilities: Sequence[float]) -> Numbers:
         """The quantiles of each draw: an array of `DRAWS` rows and a column for each probability.
 
-        NaN counts as no value, so that a part of a series can be drawn with the whole; the quantile of nothing is NaN. Of
-        a long series, the draws are counted between about 500 of its values, dense in the upper tail, and a quantile is
-        interpolated between two of them.
+        NaN counts as no value, so that a part of a series can be drawn with the whole; nothing has NaN as its quantile.
+        Of a long series, the draws are counted between about 500 of its values, dense in the upper tail, and a quantile
+        is interpolated between two of them.
         """
         there = ~np.isnan(values)
         ordered = np.sort(values[there])

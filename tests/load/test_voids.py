@@ -61,9 +61,9 @@ def test_joined_marks_do_not_make_a_soak_void_that_was_busy_now_and_then(tmp_pat
     soak = Synthetic(loads=(0.01,), shape="steady", seconds=seconds, behaviours=[Behaviour(pairs=60)])
     for every, void in ((120, False), (60, True)):
         voids = marked(*(look(number) for number in range(0, seconds // 5, every)))
-        assert len(voids) == MOST_VOIDS and sum(each.seconds for each in voids) == seconds / every
         found = conclude(replace(soak, voids=voids).write(tmp_path / str(every)))
         assert bool(found.lightest.voids) is void
+        assert len(voids) == MOST_VOIDS and sum(each.seconds for each in voids) == seconds / every
 
 
 def test_time_that_several_workers_cover_counts_once_and_a_joined_mark_hides_none_beside_it() -> None:
