@@ -12,12 +12,12 @@ recorded runs it is about half as wide.
 Neighbouring rounds share what the machine was busy with, so whole blocks of rounds are drawn anew: the circular block
 bootstrap of Politis and Romano (A circular block-resampling procedure for stationary data, 1992), with blocks of
 n^(1/3) rounds (Hall, Horowitz and Jing, On blocking rules for the bootstrap with dependent data, Biometrika 82, 1995).
-Percentile intervals of few blocks are too narrow, so their ends lie further out (`_tail`).
+Percentile intervals of few blocks are too narrow, so their ends lie further out (`expanded_tail`).
 """
 
 import csv
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
@@ -255,7 +255,8 @@ def _shift(ms: Numbers, quantile: float) -> Figure:
 
 def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
     """Each figure with its interval, all from the same draws."""
-    draws, tail = _draws(len(rounds), np.random.default_rng(seed)), _tail(len(_block_lengths(len(rounds))))
+    draws = _draws(len(rounds), np.random.default_rng(seed))
+    tail = expanded_tail(len(_block_lengths(len(rounds))))
     once = np.ones((1, len(rounds)), dtype=np.int32)
     found = {}
     for name, figure in figures_of(rounds).items():
@@ -264,7 +265,7 @@ def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
     return found
 
 
-def _tail(blocks: int) -> float:
+def expanded_tail(blocks: int) -> float:
     """What the percentile interval leaves out at each end: expanded, since a draw of n has (n - 1) / n of the variance,
     and Student's t for the normal (Hesterberg, What teachers should know about the bootstrap, The American Statistician
     69, 2015, section 4.2). Blocks are counted, since blocks are drawn.
@@ -303,7 +304,7 @@ def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Verdic
     """The verdict of the figures alone, and its reason."""
     judged = {name.replace("_", " "): figures[name] for name in JUDGED if name in figures}
     if above := [name for name, figure in judged.items() if figure.low > limit_ms]:
-        return Verdict.FAILED, f"{_listed(above)} above {limit_ms:g} ms with 95 % confidence"
+        return Verdict.FAILED, f"{listed(above)} above {limit_ms:g} ms with 95 % confidence"
     control = figures["control"]
     if control.low < -CONTROL_LIMIT_MS or control.high > CONTROL_LIMIT_MS:
         return Verdict.INCONCLUSIVE, (
@@ -311,9 +312,10 @@ def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Verdic
             f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless"
         )
     if unsure := [name for name, figure in judged.items() if figure.high >= limit_ms]:
-        return Verdict.INCONCLUSIVE, f"the interval of {_listed(unsure)} includes {limit_ms:g} ms"
-    return Verdict.PASSED, f"{_listed(list(judged))} below {limit_ms:g} ms with 95 % confidence"
+        return Verdict.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit_ms:g} ms"
+    return Verdict.PASSED, f"{listed(list(judged))} below {limit_ms:g} ms with 95 % confidence"
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names in words: "a, b and c"."""
     return " and ".join(", ".join(names).rsplit(", ", 1))

@@ -6,6 +6,7 @@ fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a p
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +20,7 @@ from signoff.load import folding
 from signoff.load.intervals import FEWEST, BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.records import read_records
 from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, hiding, read_run
+from signoff.overhead import JUDGED, listed
 from signoff.traffic.pairs import PAIRS_FOR_P95
 from signoff.verdicts import Verdict
 
@@ -41,7 +43,8 @@ _FLOW_BINS = 60
 class Group:
     """The requests of one kind in one step; percentiles are of answers without error.
 
-    Counts and the error rate hold those too whose records are folded; times and tokens are of the records left.
+    Counts and the error rate hold those too whose records are folded; times and tokens are of the time since when
+    there are records of each request.
 
     `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
     """
@@ -54,8 +57,10 @@ class Group:
     e2e: dict[str, Figure]
     ttft: dict[str, Figure]
     itl: dict[str, Figure]
+    in_flight: float
+    """How many there were at a time, by Little's law."""
     tokens_per_second: float
-    """All tokens of the group over the step's length."""
+    """All tokens of the group over that time."""
     stream_tokens_per_second: float | None
     """The median stream's own: 1000 over its inter-token latency."""
     waits: Numbers = field(repr=False)
@@ -64,18 +69,30 @@ class Group:
 
 @dataclass(frozen=True)
 class Overhead:
-    """The probes' paired differences, proxied minus direct; each None where no pair tells it."""
+    """The probes' paired differences, proxied minus direct; each None where no pair tells it.
+
+    `e2e` is the mean of the medians of plain answers and of streams, as in signoff.overhead and for its reason, or the
+    median of the only kind.
+    """
 
     pairs: int
     lost: int
     """Pairs of which an arm has no answer."""
     e2e: Figure | None = None
+    plain: Figure | None = None
+    streamed: Figure | None = None
+    """The medians of the two kinds; None where there is one kind alone."""
     ttft: Figure | None = None
     itl: Figure | None = None
     p95_shift: Figure | None = None
     direct: Figure | None = None
     proxied: Figure | None = None
     """The medians of the two arms."""
+
+    def judged(self) -> dict[str, Figure]:
+        """The figures that must lie below NFR66's limit, those that signoff.overhead judges."""
+        found = zip(JUDGED, (self.e2e, self.plain, self.streamed, self.p95_shift), strict=True)
+        return {name.replace("_", " "): figure for name, figure in found if figure}
 
 
 @dataclass(frozen=True)
@@ -115,6 +132,14 @@ class StepResult:
         """Its length."""
         return self.ended - self.started
 
+    @property
+    def hidden_by(self) -> tuple[Void, ...]:
+        """The marks that hide what LiteLLM did, if they cover enough of the step without the backlogs.
+
+        A backlog, of which latencies say nothing either, does not: it is LiteLLM that lets it grow.
+        """
+        return hiding([void for void in self.voids if void.kind != "backlog"], self.started, self.ended)
+
     def at(self) -> str:
         """The load in words."""
         if self.planned_rate is not None:
@@ -126,6 +151,8 @@ class StepResult:
         load, o = self.groups.get("load"), self.overhead
         found: dict[str, Figure | None] = {
             "overhead_ms": o.e2e,
+            "overhead_plain_ms": o.plain,
+            "overhead_streamed_ms": o.streamed,
             "overhead_p95_ms": o.p95_shift,
             "overhead_ttft_ms": o.ttft,
             "overhead_itl_ms": o.itl,
@@ -151,18 +178,19 @@ class Loaded:
     folded: pd.DataFrame
     """Minutes of the load whose records are gone, as signoff.load.folding describes; empty but for a long soak."""
 
-    @property
+    @cached_property
     def raw_from(self) -> float:
         """From when on there are records of each request of the load; 0 where there always are."""
         return float(self.folded["minute"].max() + 60) if len(self.folded) else 0.0
 
-    @property
+    @cached_property
     def probes_from(self) -> float:
-        """From when on there are probes, where the earliest were dropped; 0 where all are there."""
+        """From when on there are all probes, where a worker's earliest were dropped; 0 where all are there."""
         minutes = {path.name.removeprefix("minutes-") for path in folding.whole(self.folder, "minutes")}
         probes = {path.name.removeprefix("probes-") for path in folding.whole(self.folder, "probes")}
-        left = self.records.loc[self.records["role"] == "probe", "started"]
-        return float(left.min()) if minutes - probes and len(left) else 0.0
+        dropped = {folding.worker_of(name) for name in minutes - probes}
+        left = self.records[(self.records["role"] == "probe") & self.records["worker"].isin(dropped)]
+        return float(left.groupby("worker", observed=True)["intended"].min().max()) if len(left) else 0.0
 
     @property
     def ended(self) -> float:
@@ -277,12 +305,14 @@ class _Flows:
 def _step(
     loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows, answer_seconds: float
 ) -> StepResult:
-    run, seconds = loaded.run, max(ended - max(step.started, loaded.raw_from), 1e-3)
+    run = loaded.run
     of_step = loaded.folded[loaded.folded["step"] == step.name]
     groups = {
-        name: _group(label, own[rows], earlier, seconds, run.seed, intended=name == "load")
+        name: _group(label, own[rows], earlier, since, seconds, run.seed, intended=name == "load")
         for name, (label, rows) in _kinds(own).items()
         for earlier in [of_step if name == "load" else of_step.iloc[:0]]
+        for since in [loaded.raw_from if name.startswith("load") else loaded.probes_from]
+        for seconds in [max(ended - max(step.started, since), 1e-3)]
         if rows.any() or len(earlier)
     }
     start = step.started + max(SETTLING * (ended - step.started), answer_seconds)
@@ -306,7 +336,7 @@ def _step(
         ended=ended,
         offered=float(came.sum() / bins.sum()),
         achieved=achieved,
-        in_flight=float(in_load.served.sum() / 1000 / seconds) if in_load else 0.0,
+        in_flight=in_load.in_flight if in_load else 0.0,
         shortfall=bootstrap.figure(1 - went.sum() / came.sum() if came.sum() else 0.0, lacking),
         too_short=too_short,
         groups=groups,
@@ -333,9 +363,18 @@ def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
     }
 
 
-def _group(label: str, own: pd.DataFrame, folded: pd.DataFrame, seconds: float, seed: int, *, intended: bool) -> Group:
-    failed = own["error"] != ""
-    answered = own[~failed]
+def _group(
+    label: str,
+    own: pd.DataFrame,
+    folded: pd.DataFrame,
+    since: float,
+    seconds: float,
+    seed: int,
+    *,
+    intended: bool,
+) -> Group:
+    """The group of these records and folded minutes; there are records of each request for `seconds`, `since` then."""
+    answered = own[(own["error"] == "") & (own["intended"] >= since)]
     late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
     served = answered["e2e_ms"].to_numpy()
     waits = served + late
@@ -354,6 +393,7 @@ def _group(label: str, own: pd.DataFrame, folded: pd.DataFrame, seconds: float, 
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
+        in_flight=float(served.sum() / 1000 / seconds),
         tokens_per_second=float(answered["tokens"].sum() / seconds),
         stream_tokens_per_second=float(1000 / np.median(itl)) if len(itl) and np.median(itl) > 0 else None,
         waits=np.sort(waits),
@@ -393,16 +433,29 @@ def _overhead(own: pd.DataFrame, seed: int) -> Overhead:
     direct, proxied = whole["e2e_ms_direct"].to_numpy(), whole["e2e_ms_proxied"].to_numpy()
     if not len(whole):
         return Overhead(0, len(table))
+    streamed = whole.index.get_level_values("streamed").to_numpy(bool)
     return Overhead(
         pairs=len(whole),
         lost=len(table) - len(whole),
-        e2e=_median(proxied - direct, seed),
+        **_medians(proxied - direct, streamed, seed),
         ttft=_median((whole["ttft_ms_proxied"] - whole["ttft_ms_direct"]).to_numpy(), seed),
         itl=_median((whole["itl_ms_proxied"] - whole["itl_ms_direct"]).to_numpy(), seed),
         p95_shift=_p95_shift(direct, proxied, seed) if len(whole) >= PAIRS_FOR_P95 else None,
         direct=_median(direct, seed),
         proxied=_median(proxied, seed),
     )
+
+
+def _medians(added: Numbers, streamed: npt.NDArray[np.bool_], seed: int) -> dict[str, Figure]:
+    """The median of each kind, and the mean of the two; all from the same draws, so that pairs stay beside theirs."""
+    bootstrap = BlockBootstrap(len(added), seed)
+    kinds = {"plain": np.where(streamed, np.nan, added), "streamed": np.where(streamed, added, np.nan)}
+    kinds = {name: values for name, values in kinds.items() if not np.isnan(values).all()}
+    medians = {name: float(np.nanmedian(values)) for name, values in kinds.items()}
+    draws = {name: bootstrap.quantiles(values, [0.5])[:, 0] for name, values in kinds.items()}
+    both = bootstrap.figure(sum(medians.values()) / len(kinds), np.mean(list(draws.values()), axis=0))
+    each = {name: bootstrap.figure(medians[name], draws[name]) for name in kinds if len(kinds) > 1}
+    return {"e2e": both, **each}
 
 
 def _median(values: Numbers, seed: int) -> Figure | None:
@@ -426,20 +479,20 @@ def _nfr66(step: StepResult) -> tuple[Verdict, str]:
     answer, 0.2 to 0.3 ms (scripts.measure_verdict), and a generator at its limit, which void marks tell. It would ask
     the vLLM whose load is being measured for half as much again as the probes do.
 
-    Passed: the upper ends of the median difference and, from 400 pairs on, of the p95 shift lie below the limit;
-    failed: a lower end lies above it; else inconclusive, as is a step that is void, or that has lost too many pairs.
+    Passed: the upper ends of the medians of plain answers and of streams, of their mean and, from 400 pairs on, of the
+    p95 shift lie below the limit; failed: a lower end lies above it; else inconclusive, as is a step that is void, or
+    that has lost too many pairs.
     """
     limit, overhead = story.OVERHEAD_LIMIT_MS, step.overhead
     if step.voids:
         return Verdict.INCONCLUSIVE, f"void: {step.voids[0].reason}"
-    median = overhead.e2e
-    if median is None or median.low is None:
+    if overhead.e2e is None or overhead.e2e.low is None:
         return Verdict.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
-    judged = {"median": median, **({"p95 shift": overhead.p95_shift} if overhead.p95_shift else {})}
+    judged = overhead.judged()
     if above := [name for name, figure in judged.items() if (figure.low or 0.0) > limit]:
-        return Verdict.FAILED, f"{' and '.join(above)} above {limit:g} ms with 95 % confidence"
+        return Verdict.FAILED, f"{listed(above)} above {limit:g} ms with 95 % confidence"
     if overhead.lost > MOST_PAIRS_LOST * (overhead.pairs + overhead.lost):
         return Verdict.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
     if unsure := [name for name, figure in judged.items() if figure.high is None or figure.high >= limit]:
-        return Verdict.INCONCLUSIVE, f"the interval of {' and '.join(unsure)} includes {limit:g} ms"
-    return Verdict.PASSED, f"{' and '.join(judged)} below {limit:g} ms with 95 % confidence"
+        return Verdict.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit:g} ms"
+    return Verdict.PASSED, f"{listed(list(judged))} below {limit:g} ms with 95 % confidence"

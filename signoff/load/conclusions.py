@@ -95,7 +95,7 @@ class Conclusions:
     def memory(self) -> Figure | None:
         """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest.
 
-        None where a pod has no slope, as after a restart: the others' would speak for it.
+        None where a pod has no slope, as one that restarted or was replaced: the others' would speak for it.
         """
         slopes = [trend.slope for trend in self.trends if trend.verdict]
         known = [slope for slope in slopes if slope]

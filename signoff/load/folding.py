@@ -15,6 +15,7 @@ Imports nothing beyond the standard library, since Locust's image has no more.
 """
 
 import csv
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -117,6 +118,11 @@ def folded_from(path: Path) -> tuple[Path, Path]:
     """Where the minutes and the probes of a file of records are once it is folded."""
     rest = path.name.removeprefix("records-")
     return path.with_name(f"minutes-{rest}"), path.with_name(f"probes-{rest}")
+
+
+def worker_of(rest: str) -> str:
+    """Whose file it is, by its name without the kind: "worker-1-0002.csv" is of "worker-1"."""
+    return re.sub(r"(-\d{4,})?\.csv$", "", rest)
 
 
 def whole(folder: Path, kind: str) -> Iterator[Path]:

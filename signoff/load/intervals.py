@@ -9,10 +9,11 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from signoff.overhead import expanded_tail
+
 Numbers = npt.NDArray[np.floating[Any]]
 
 DRAWS = 2000
-CONFIDENCE = 0.95
 FEWEST = 20
 """With fewer observations a bootstrap's interval is too narrow to be worth its name."""
 
@@ -58,9 +59,9 @@ class BlockBootstrap:
     The series is cut into about n^(2/3) blocks of neighbours, but at most 200, which are drawn whole and with
     replacement: E. Carlstein, "The use of subseries values for estimating the variance of a general statistic from a
     stationary sequence", Annals of Statistics 14 (1986) 1171-1179; the length's order from P. Hall, J. L. Horowitz and
-    B.-Y. Jing, Biometrika 82 (1995) 561-574. The intervals are the draws' own 2.5 % and 97.5 %
-    quantiles. A draw is the number of times that each block was taken, so that a statistic of all draws at once is a
-    product of two matrices, whatever the length of the series.
+    B.-Y. Jing, Biometrika 82 (1995) 561-574. The intervals are quantiles of the draws, further out where blocks are few
+    (`expanded_tail`). A draw is the number of times that each block was taken, so that a statistic of all draws at once
+    is a product of two matrices, whatever the length of the series.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -73,19 +74,24 @@ class BlockBootstrap:
     def quantiles(self, values: Numbers, probabilities: Sequence[float]) -> Numbers:
         """The quantiles of each draw: an array of `DRAWS` rows and a column for each probability.
 
+        NaN counts as no value, so that a part of a series can be drawn with the whole; nothing has NaN as its quantile.
         Of a long series, the draws are counted between about 500 of its values, dense in the upper tail, and a quantile
         is interpolated between two of them.
         """
-        ordered = np.sort(values)
-        thinned = self.count > 2 * _EDGES
-        ranks = np.concatenate((np.linspace(0, 1, _EDGES), 1 - np.geomspace(1, 1 / self.count, _EDGES)))
-        edges = np.unique(ordered[(ranks * (self.count - 1)).astype(int)] if thinned else ordered)
+        there = ~np.isnan(values)
+        ordered = np.sort(values[there])
+        count = len(ordered)
+        if not count:
+            return np.full((DRAWS, len(probabilities)), np.nan)
+        thinned = count > 2 * _EDGES
+        ranks = np.concatenate((np.linspace(0, 1, _EDGES), 1 - np.geomspace(1, 1 / count, _EDGES)))
+        edges = np.unique(ordered[(ranks * (count - 1)).astype(int)] if thinned else ordered)
         columns, rows = len(edges), self._taken.shape[1]
-        cell = self._block * columns + np.searchsorted(edges, values)
+        cell = self._block[there] * columns + np.searchsorted(edges, values[there])
         counts = np.bincount(cell, minlength=rows * columns).reshape(rows, columns)
         reached = self._taken @ counts.cumsum(axis=1).astype(np.float32)
         found = [_where(reached, reached[:, -1] * each, edges, between=thinned) for each in probabilities]
-        return np.stack(found, axis=1)
+        return np.where(reached[:, -1:] > 0, np.stack(found, axis=1), np.nan)
 
     def ratios(self, above: Numbers, below: Numbers) -> Numbers:
         """Sum of `above` divided by sum of `below` in each draw; NaN where the latter is zero."""
@@ -98,7 +104,7 @@ class BlockBootstrap:
         draws = draws[~np.isnan(draws)]
         if not self.enough or not len(draws):
             return Figure(float(value))
-        tail = (1 - CONFIDENCE) / 2
+        tail = expanded_tail(self._taken.shape[1])
         low, high = np.quantile(draws, [tail, 1 - tail])
         return Figure(float(value), float(low), float(high))
 

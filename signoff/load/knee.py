@@ -57,7 +57,7 @@ def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
     There the overhead depends on how long the step took, and on whose queue grew.
     """
     lightest = min(steps, key=lambda step: step.load, default=None)
-    strongest = max((step for step in steps if not _hidden(step)), key=_power, default=None)
+    strongest = max((step for step in steps if not step.hidden_by), key=_power, default=None)
     found = [replace(step, state=_state(step, lightest, strongest)) for step in steps]
     return [
         step if step.state in (KEPT_UP, VOID) else replace(step, verdict=Verdict.INCONCLUSIVE, reason=step.state)
@@ -66,7 +66,7 @@ def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
 
 
 def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult | None) -> str:
-    if _hidden(step):
+    if step.hidden_by:
         return VOID
     if lightest and _degraded(step, lightest):
         return SATURATED
@@ -79,11 +79,6 @@ def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult 
     if lacking.value <= MOST_SHORTFALL:
         return KEPT_UP
     return FELL_BEHIND if lacking.low is not None and lacking.low > 0 else UNCLEAR
-
-
-def _hidden(step: StepResult) -> bool:
-    """Whether the generator hides what LiteLLM did. A backlog does not: it is LiteLLM that lets it grow."""
-    return any(void.kind != "backlog" for void in step.voids)
 
 
 def _is_past(step: StepResult, strongest: StepResult) -> bool:

@@ -36,7 +36,8 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "interval": _interval_cell, "percent": _percent, "utc": _utc}
+    environment.filters |= {"number": _number, "percent": _percent, "utc": _utc}
+    environment.filters |= {"interval": _interval_cell, "words": _interval}
     page = environment.get_template("report.html.j2").render(
         found=found,
         run=found.loaded.run,
@@ -84,7 +85,7 @@ def overhead_chart(found: Conclusions) -> Chart:
     return Chart(
         title="Overhead of LiteLLM against load",
         x=x,
-        y=axis("added ms, median of the pairs, 95 % interval", values),
+        y=axis("added ms, medians of the pairs, 95 % interval", values),
         lines=lines,
         marks=[Mark(knee.load, word, "knee", f"LiteLLM {found.knee.text}")] if knee else [],
         level=(limit, f"NFR66: {limit:g} ms"),
@@ -244,20 +245,25 @@ def _rates(found: Conclusions, edges: Numbers, middles: Sequence[float]) -> list
 
 def _failures(found: Conclusions, edges: Numbers, unit: float) -> list[tuple[float, float, float, str]]:
     """A bar for each stretch of time with failed requests, of load and probes, with their kinds."""
-    folded, began = found.loaded.folded, found.loaded.run.started
-    minutes = folded[["error", "count"]].assign(at=folded["minute"] + 30)
-    lost = found.loaded.records[found.loaded.records["error"] != ""]
-    failed = pd.DataFrame({"error": lost["error"].astype(object), "at": lost["intended"], "count": 1})
-    failed = pd.concat((minutes[minutes["error"] != ""], failed), ignore_index=True)
-    moments = failed["at"].to_numpy(float)
-    stretch = np.clip(np.searchsorted(edges, moments, side="right") - 1, 0, len(edges) - 2)
+    folded, records, began = found.loaded.folded, found.loaded.records, found.loaded.run.started
+    moments = records["intended"].clip(edges[0], edges[-1])
+    failed = {
+        str(kind): np.histogram(moments[records["error"] == kind], edges)[0]
+        + of_minutes(folded[folded["error"] == kind], edges).round(6)
+        for kind in sorted({*records["error"].unique(), *folded["error"]} - {""})
+    }
     bars = []
-    for place in np.unique(stretch):
-        own, low, high = failed[stretch == place], float(edges[place]), float(edges[place + 1])
-        counts = own.groupby("error")["count"].sum().sort_values(ascending=False, kind="stable")
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        bars.append(((low - began) / unit, (high - began) / unit, float(own["count"].sum()) / (high - low), kinds))
+    for place, (low, high) in enumerate(pairwise(edges)):
+        counts = sorted(((float(each[place]), kind) for kind, each in failed.items() if each[place] > 0), reverse=True)
+        kinds = ", ".join(f"{_whole(count)} {kind}" for count, kind in counts)
+        if total := sum(count for count, _ in counts):
+            bars.append(((low - began) / unit, (high - began) / unit, total / (high - low), kinds))
     return bars
+
+
+def _whole(count: float) -> str:
+    """Requests in words: of a minute's that are spread over several bins, one bin may hold less than one."""
+    return f"{count:.0f}" if count >= 1 else "less than 1"
 
 
 def _pod_lines(found: Conclusions, column: str, edges: Numbers, unit: float) -> tuple[list[Line], list[Line]]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +68,8 @@ class Void:
     `kind` is "cpu" (the generator's own use of one core), "loop lag" (how late its event loop woke up),
     "schedule lag" (how late requests were sent) or "backlog" (more requests in flight than it may hold). A mark stands
     for one or more `looks` that found so; `reason` is that of the worst, `worst` what it saw: a share of a core,
-    milliseconds, or requests.
+    milliseconds, or requests. `seconds` is the time that they looked at, less than from `began` to `ended` where marks
+    were joined; where it is not told, all of that.
     """
 
     began: float
@@ -77,9 +79,21 @@ class Void:
     reason: str
     worst: float = 0.0
     looks: int = 1
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Fill in the time that was looked at."""
+        self.seconds = self.seconds or self.ended - self.began
+
+    def follows(self, earlier: "Void") -> bool:
+        """Whether no look that found nothing lies between the two."""
+        return self.began - earlier.ended <= _TOUCHING_SECONDS
 
     def absorb(self, later: "Void") -> None:
-        """Speak of both, and of the time between."""
+        """Speak of both; of the time between as well where the one follows the other."""
+        self.seconds += later.seconds
+        if later.follows(self):
+            self.seconds += later.began - self.ended
         self.ended, self.looks = max(self.ended, later.ended), self.looks + later.looks
         if later.worst > self.worst:
             self.worst, self.reason = later.worst, later.reason
@@ -89,10 +103,10 @@ def mark(voids: list[Void], found: Void) -> None:
     """Add a mark; one that goes on where the last of its worker and kind ended becomes one with it.
 
     So do the two of a worker and kind that have least time between them when there are more than `MOST_VOIDS`: a mark
-    may then speak of too much time, never of too little.
+    then holds clean time, which its `seconds` leave out.
     """
     last = next((each for each in reversed(voids) if _source(each) == _source(found)), None)
-    if last and found.began - last.ended <= _TOUCHING_SECONDS:
+    if last and found.follows(last):
         last.absorb(found)
         return
     voids.append(found)
@@ -103,14 +117,20 @@ def mark(voids: list[Void], found: Void) -> None:
 
 
 def hiding(voids: Sequence[Void], began: float, ended: float) -> tuple[Void, ...]:
-    """The marks that make this time void: those that touch it, if together they cover more of it than `MOST_VOID`."""
+    """The marks that make this time void: those that touch it, if together they cover more of it than `MOST_VOID`.
+
+    Time that several cover counts once. A mark that holds clean time covers a share of each moment, and may have all of
+    its `seconds` in the part that touches: so the sum may be too high, never too low.
+    """
     touching = sorted(
         (each for each in voids if began < each.ended and each.began < ended), key=lambda each: each.began
     )
-    covered, until = 0.0, began
-    for each in touching:
-        covered += max(0.0, min(each.ended, ended) - max(each.began, until))
-        until = max(until, each.ended)
+    parts = [(max(each.began, began), min(each.ended, ended), each.seconds) for each in touching]
+    shares = [(low, high, min(1.0, seconds / (high - low))) for low, high, seconds in parts if high > low]
+    moments = sorted({end for low, high, _ in shares for end in (low, high)})
+    covered = 0.0
+    for now, then in pairwise(moments):
+        covered += (then - now) * min(1.0, sum(share for low, high, share in shares if low <= now and then <= high))
     return tuple(touching) if covered > MOST_VOID * (ended - began) else ()
 
 

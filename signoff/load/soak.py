@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ _HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Trend:
-    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly or began anew.
+    """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly, or in part.
 
     `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "";
     `verdict` is None as well where the load was too short to be a soak.
@@ -121,9 +122,9 @@ def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterato
     of_gateway = samples[samples["pod"].str.startswith(story.GATEWAY) & samples["rss_mib"].notna()]
     for pod, own in of_gateway.groupby("pod", sort=True):
         moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
-        restarts = _restarts(own)
-        steepness = None if restarts else slope(moments, values)
-        verdict, reason = _judge_memory(steepness, _broken(own, restarts, start, ended), ended - start, limit)
+        broken = _broken(own, start, ended)
+        steepness = None if broken else slope(moments, values)
+        verdict, reason = _judge_memory(steepness, broken, ended - start, limit)
         yield Trend(f"memory of {pod}", "MiB", moments, values, steepness, verdict, reason)
 
 
@@ -135,9 +136,9 @@ def _restarts(own: pd.DataFrame) -> int:
     return max(told, fell)
 
 
-def _broken(own: pd.DataFrame, restarts: int, start: float, ended: float) -> str:
+def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
     """Why the pod's memory is not that of one process through all of the time; empty where it is."""
-    if restarts:
+    if restarts := _restarts(own):
         times = "once" if restarts == 1 else f"{restarts} times"
         return f"the container restarted {times}, so that its memory began anew"
     first, last, patience = float(own["at"].min()), float(own["at"].max()), MOST_UNSEEN * (ended - start)
@@ -149,7 +150,8 @@ def _broken(own: pd.DataFrame, restarts: int, start: float, ended: float) -> str
 
 def _judge_memory(steepness: Figure | None, broken: str, seconds: float, limit: float) -> tuple[Verdict | None, str]:
     if seconds < SOAK_SECONDS:
-        return None, f"shorter than {SOAK_SECONDS / 60:.0f} minutes"
+        needed = ceil(SOAK_SECONDS / (1 - WARM_UP) / 60)
+        return None, f"no soak: {needed} minutes are needed, of which the first tenth is its warm-up"
     if broken:
         return Verdict.INCONCLUSIVE, broken
     if steepness is None or steepness.low is None or steepness.high is None:

@@ -22,6 +22,8 @@ class Behaviour:
 
     direct_ms: float = 30.0
     added_ms: float = 12.0
+    streamed_ms: float | None = None
+    """What is added to the probes' streams, where that is not `added_ms`."""
     noise_ms: float = 2.0
     capacity: float = float("inf")
     error_share: float = 0.0
@@ -81,8 +83,10 @@ class Synthetic:
     def _probes(self, number: int, behaviour: Behaviour, chance: np.random.Generator) -> pd.DataFrame:
         moments = self.start_of(number) + np.linspace(0.01, self.seconds - 0.5, behaviour.pairs)
         shared = chance.normal(0, behaviour.noise_ms, behaviour.pairs)
+        of_streams = behaviour.added_ms if behaviour.streamed_ms is None else behaviour.streamed_ms
+        added = np.where(np.arange(behaviour.pairs) % 2 == 1, of_streams, behaviour.added_ms)
         tables = []
-        for arm, base in (("direct", 0.0), ("proxied", behaviour.added_ms)):
+        for arm, base in (("direct", 0 * added), ("proxied", added)):
             took = behaviour.direct_ms + base + shared + chance.normal(0, behaviour.noise_ms / 2, behaviour.pairs)
             table = self._table(number, moments, np.maximum(1.0, took), chance, role="probe", arm=arm, user="Probe")
             table["pair"] = np.arange(1, behaviour.pairs + 1)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from signoff.cli import main
 from signoff.errors import SignoffError
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.intervals import Figure
@@ -51,9 +52,32 @@ def test_nfr66_says_up_to_which_load_it_holds(sweep: Conclusions) -> None:
 
 
 def test_nfr66_fails_with_the_lightest_load_and_is_inconclusive_on_its_edge(tmp_path: Path) -> None:
-    for added, verdict in ((140.0, Verdict.FAILED), (100.0, Verdict.INCONCLUSIVE), (95.0, Verdict.PASSED)):
+    for added, verdict in ((140.0, Verdict.FAILED), (99.8, Verdict.INCONCLUSIVE), (95.0, Verdict.PASSED)):
         found = conclude(Synthetic(behaviours=[Behaviour(added_ms=added)]).write(tmp_path / f"{added}"))
         assert found.nfr66[0] is verdict, added
+
+
+@pytest.mark.parametrize(("plain", "streamed", "slow"), [(20.0, 110.0, "streamed"), (110.0, 20.0, "plain")])
+def test_a_kind_of_answers_above_the_limit_fails_though_both_together_lie_below(
+    tmp_path: Path, plain: float, streamed: float, slow: str
+) -> None:
+    behaviour = Behaviour(direct_ms=100, added_ms=plain, streamed_ms=streamed, noise_ms=15, pairs=300)
+    found = conclude(Synthetic(behaviours=[behaviour]).write(tmp_path))
+    assert found.nfr66[0] is Verdict.FAILED
+    assert f"median {slow} above 100 ms" in found.nfr66[1]
+    assert main(["load-report", str(tmp_path)]) == 1
+
+
+def test_how_far_the_kinds_of_answers_are_apart_widens_no_overhead(tmp_path: Path) -> None:
+    widths = []
+    for streamed in (20.0, 70.0):
+        behaviour = Behaviour(direct_ms=100, added_ms=20, streamed_ms=streamed, noise_ms=15, pairs=300)
+        found = conclude(Synthetic(behaviours=[behaviour]).write(tmp_path / f"{streamed}"))
+        overhead = found.lightest.overhead.e2e
+        assert about(overhead, (20 + streamed) / 2, 3)
+        assert overhead and overhead.low is not None and overhead.high is not None
+        widths.append(overhead.high - overhead.low)
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
 
 
 def test_p95_shift_is_judged_from_400_pairs_on(tmp_path: Path) -> None:
@@ -167,6 +191,21 @@ def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
     run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
     found = conclude(run.write(tmp_path))
     assert found.knee.own and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[limit]]\nfigure = "kept_up_with"\nleast = 20\n')
+    began = BEGAN + 2 * 600
+    backlog = Void(began + 100, began + 595, "local", "backlog", "12 requests were not sent")
+    for busy, hidden in ((5, False), (7, True)):
+        voids = [backlog, Void(began + 50, began + 50 + busy, "local", "cpu", "97% of a core")]
+        run = Synthetic(loads=(2, 20, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=600, voids=voids)
+        folder = run.write(tmp_path / str(busy))
+        found = conclude(folder)
+        assert found.ordered[-1].state == (VOID_STATE if hidden else FELL_BEHIND)
+        assert len(found.ordered[-1].voids) == 2 and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
+        assert main(["load-report", str(folder), "--thresholds", str(rules)]) == hidden
 
 
 def test_pairs_without_an_answer_make_the_step_inconclusive(tmp_path: Path) -> None:

@@ -57,12 +57,16 @@ def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(tmp_path:
 def test_dropped_probes_are_told(tmp_path: Path) -> None:
     folder = SOAK.write(tmp_path)
     early, _ = split(folder)
+    before = conclude(folder).lightest.groups["proxied"]
     fold(early)
     assert conclude(folder).loaded.probes_from == 0
     folded_from(early)[1].unlink()
-    assert conclude(folder).loaded.probes_from > BEGAN + 1700
+    found = conclude(folder)
+    assert found.loaded.probes_from > BEGAN + 1700
+    assert found.lightest.groups["proxied"].tokens_per_second == pytest.approx(before.tokens_per_second, rel=0.05)
     main(["load-report", str(folder)])
-    assert "the overhead of the probes after" in (folder / "load-report.html").read_text()
+    page = (folder / "load-report.html").read_text()
+    assert "Rates and slopes are of the whole run, but the overhead and its slope of the probes after" in page
 
 
 def test_folding_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
@@ -78,6 +82,24 @@ def test_folding_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
         assert now.value == pytest.approx(then.value, rel=0.05, abs=0.02) or inside(then.value, now)
     assert after.lightest.state == before.lightest.state
     assert after.error_rate and before.error_rate and after.error_rate.value == before.error_rate.value
+
+
+def test_tokens_and_requests_in_flight_are_of_the_time_with_all_records(tmp_path: Path) -> None:
+    folder = SOAK.write(tmp_path)
+    before = conclude(folder).lightest
+    early, late = split(folder)
+    for number, path in enumerate((early, late)):
+        table = pd.read_csv(path, keep_default_na=False)
+        for worker in range(2):
+            own = table[table.index % 2 == worker].assign(worker=f"worker-{worker}")
+            own.to_csv(folder / f"records-worker-{worker}{'-0002' * number}.csv", index=False)
+        path.unlink()
+    fold(folder / "records-worker-0.csv")
+    after = conclude(folder).lightest
+    assert after.in_flight == pytest.approx(before.in_flight, rel=0.05)
+    for name, group in after.groups.items():
+        assert group.tokens_per_second == pytest.approx(before.groups[name].tokens_per_second, rel=0.05), name
+        assert group.requests == before.groups[name].requests, name
 
 
 def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path) -> None:
@@ -97,6 +119,8 @@ def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path)
     assert after.errors == before.errors and after.requests == before.requests
     (failed,) = (chart for chart in timeline(found) if chart.title.startswith("Failed"))
     assert "status 503" in failed.bars[0][3]
+    heights = [each for low, _, each, _ in failed.bars if low < 29]
+    assert len(heights) > 70 and min(heights) > 0.3 * max(heights), "no beat of minutes with bins"
     assert sum((high - low) * 60 * each for low, high, each, _ in failed.bars) == pytest.approx(
         before.errors["status 503"]
     )

@@ -36,7 +36,7 @@ def test_default_thresholds_pass_a_good_load_and_fail_a_slow_or_a_failing_one(
     good: Path, tmp_path: Path, capsys: Out
 ) -> None:
     status, text = gated(capsys, good)
-    assert status == 0 and "gate: 2 passed" in text
+    assert status == 0 and "gate: 4 passed" in text
     status, text = gated(capsys, Synthetic(behaviours=[Behaviour(added_ms=140)]).write(tmp_path / "slow"))
     assert status == 1 and "gate failed        overhead_ms, at most 100 [rate=20]: 1" in text
     status, text = gated(capsys, Synthetic(behaviours=[Behaviour(error_share=0.03)]).write(tmp_path / "failing"))

@@ -1,10 +1,14 @@
 """Intervals that hold what they promise, on series whose truth is known."""
 
+from math import sqrt
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
 from signoff.load.intervals import BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.soak import slope
+from signoff.overhead import expanded_tail
 
 
 def autocorrelated(chance: np.random.Generator, count: int, carry: float) -> Numbers:
@@ -35,6 +39,28 @@ def test_blocks_widen_the_interval_of_a_series_that_resembles_itself() -> None:
 def width(figure: Figure) -> float:
     assert figure.low is not None and figure.high is not None
     return figure.high - figure.low
+
+
+@pytest.mark.parametrize(("freedom", "t"), [(6, 2.447), (19, 2.093), (49, 2.010)])
+def test_ends_lie_as_far_out_as_students_t_of_so_many_blocks(freedom: int, t: float) -> None:
+    blocks = freedom + 1
+    reach = -NormalDist().inv_cdf(expanded_tail(blocks))
+    assert reach * sqrt(freedom / blocks) == pytest.approx(t, rel=0.01)
+
+
+@pytest.mark.parametrize(("count", "blocks"), [(20, 7), (50, 12), (100_000, 200)])
+def test_intervals_of_few_blocks_reach_further(count: int, blocks: int) -> None:
+    figure = BlockBootstrap(count, 1).figure(0.5, np.linspace(0, 1, 10_001))
+    assert (figure.low, figure.high) == pytest.approx((expanded_tail(blocks), 1 - expanded_tail(blocks)), abs=1e-6)
+
+
+def test_a_part_of_a_series_is_drawn_with_the_whole() -> None:
+    values = np.where(np.arange(400) % 2 == 0, np.nan, np.random.default_rng(6).normal(50, 5, 400))
+    bootstrap = BlockBootstrap(400, 1)
+    figure = bootstrap.figure(float(np.nanmedian(values)), bootstrap.quantiles(values, [0.5])[:, 0])
+    assert figure.low is not None and figure.high is not None
+    assert figure.low < 50 < figure.high and width(figure) < 3
+    assert np.isnan(bootstrap.quantiles(np.full(400, np.nan), [0.5])).all()
 
 
 def test_same_seed_gives_the_same_interval() -> None:

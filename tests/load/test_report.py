@@ -126,7 +126,7 @@ def test_the_verdict_is_told_before_the_page_is_drawn(
     (folder / "load-report.html").mkdir()
     with pytest.raises(OSError, match=r"load-report\.html"):
         main(["load-report", str(folder)])
-    assert "gate: 2 passed" in capsys.readouterr().out
+    assert "gate: 4 passed" in capsys.readouterr().out
 
 
 def test_axes_hold_their_values_and_have_ticks_to_read() -> None:

@@ -9,8 +9,8 @@ import pytest
 from signoff.errors import SignoffError
 from signoff.load.conclusions import conclude
 from signoff.load.report import timeline
-from signoff.load.run import LOOK_EVERY_SECONDS, MOST_VOIDS, Void, mark, read_run
-from tests.load.synthetic import BEGAN, Synthetic
+from signoff.load.run import LOOK_EVERY_SECONDS, MOST_VOIDS, Void, hiding, mark, read_run
+from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 
 def look(number: int, worker: str = "local", kind: str = "cpu", worst: float = 0.9) -> Void:
@@ -54,6 +54,30 @@ def test_marks_beyond_the_most_are_joined_where_least_time_is_between_them() -> 
     for each in looks:
         assert any(void.began <= each.began and each.ended <= void.ended for void in voids)
     assert not any(void.began < look(1050).ended and look(1050).began < void.ended for void in voids)
+
+
+def test_joined_marks_do_not_make_a_soak_void_that_was_busy_now_and_then(tmp_path: Path) -> None:
+    seconds = 250 * 600  # 250 looks of 5 s are a 120th of it
+    soak = Synthetic(loads=(0.01,), shape="steady", seconds=seconds, behaviours=[Behaviour(pairs=60)])
+    for every, void in ((120, False), (60, True)):
+        voids = marked(*(look(number) for number in range(0, seconds // 5, every)))
+        found = conclude(replace(soak, voids=voids).write(tmp_path / str(every)))
+        assert bool(found.lightest.voids) is void
+        assert len(voids) == MOST_VOIDS and sum(each.seconds for each in voids) == seconds / every
+
+
+def test_time_that_several_workers_cover_counts_once_and_a_joined_mark_hides_none_beside_it() -> None:
+    same = [Void(BEGAN, BEGAN + 9, name, "cpu", "busy") for name in ("a", "b")]
+    assert not hiding(same, BEGAN, BEGAN + 1000)
+    joined = Void(BEGAN, BEGAN + 900, "a", "cpu", "busy", looks=1, seconds=5)
+    assert not hiding([joined], BEGAN, BEGAN + 1000)
+    assert hiding([joined, Void(BEGAN + 500, BEGAN + 520, "b", "cpu", "busy")], BEGAN, BEGAN + 1000)
+
+
+def test_a_look_that_a_busy_machine_made_late_covers_all_of_its_time() -> None:
+    assert [each.seconds for each in marked(Void(BEGAN, BEGAN + 60, "a", "loop lag", "late"))] == [60]
+    apart = [look(0), replace(look(1), began=look(1).began + 0.5, seconds=0)]
+    assert [(each.looks, each.seconds) for each in marked(*apart)] == [(2, 10)]
 
 
 def test_more_workers_than_marks_keep_one_each() -> None:
