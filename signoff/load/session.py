@@ -104,6 +104,9 @@ class Load:
             self._begin_step(self.keeper.next_step())
 
     def _stopping(self, **_: Any) -> None:
+        """Have what is in flight end; probes, whose users Locust stops only then, belong to no step meanwhile."""
+        if self.sender:
+            self.sender.begin_step("")
         if self.keeper:
             with self._writing():
                 self.keeper.end_step()
