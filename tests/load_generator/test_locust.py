@@ -310,6 +310,25 @@ runner.stop()
 print([step.name for step in load.keeper.run.steps], told)
 """
 
+_FULL = (
+    _LEFT.partition("for users in")[0]
+    + """
+from pathlib import Path
+room, write = False, keeper.Run.write
+def full(run, folder):
+    if not room:
+        raise OSError(28, "No space left on device")
+    write(run, folder)
+keeper.Run.write = full
+for room in (False, True, False):
+    runner.start(1, 100)
+    runner.spawning_greenlet.join(timeout=30)
+    gevent.sleep(0.1)
+    print(bool(load.unwritable), runner.state)
+    runner.stop()
+"""
+)
+
 _TRIM = """
 import time
 from locust.stats import RequestStats
@@ -366,6 +385,10 @@ def test_a_request_belongs_to_the_step_of_its_intended_moment_however_late_it_is
 
 def test_users_that_go_belong_to_no_step_while_the_number_changes_nor_at_the_end(tmp_path: Path) -> None:
     assert printed(_LEFT, str(tmp_path)) == "['users=2', 'users=1'] ['', '']\n"
+
+
+def test_a_load_that_cannot_begin_ends_and_the_next_one_begins_when_there_is_room(tmp_path: Path) -> None:
+    assert printed(_FULL, str(tmp_path)) == "True stopped\nFalse running\nTrue stopped\n"
 
 
 def test_what_locust_counts_of_a_long_load_is_bounded() -> None:
