@@ -86,7 +86,7 @@ def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     LOADS.append(load)
     if web_ui and load.keeper:
         keeper = load.keeper
-        files.serve(web_ui.app, lambda: keeper.folder)
+        files.serve(web_ui.app, lambda: keeper.folder, lambda: load.unwritable)
 
 
 @events.quitting.add_listener

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from signoff.limits import LOCUST_READY
+from signoff.limits import LOCUST_READY, Limit
 from signoff.load import files
 from signoff.load.distributed import Collector
 from signoff.paths import ROOT
@@ -35,6 +36,8 @@ MODEST_RATE = 10
 """Requests per second that the hours are told for."""
 IN_FLIGHT = 8
 LOOK_EVERY_SECONDS = 2.0
+FOLDED = Limit(120, every=1)
+"""Folding goes on for a while after the load's end."""
 
 _DOUBLE = """
 import sys
@@ -64,11 +67,19 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--keep-records", type=int, default=50_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        looks = measure(Path(name), options.minutes, options.keep_records)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        loaded(Path(name), options.minutes, options.keep_records) as (looks, collector),
+    ):
+        tell(looks, options.keep_records)
+        compare(collector, next((Path(name) / "there").iterdir()))
+
+
+def tell(looks: list[Look], keep: int) -> None:
+    """Print the table."""
     count = len(looks)
     early, late = _most(looks[count // 5 : count * 3 // 10]), _most(looks[count * 3 // 4 :])
-    print(f"| {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {options.keep_records:,} records kept | "
+    print(f"| {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}, {keep:,} records kept | "
           "about 25 % | last quarter |\n| --- | ---: | ---: |")  # fmt: skip
     print(f"| records written | {early.records:,} | {late.records:,} |")
     print(f"| hours at {MODEST_RATE} a second | {_hours(early):.1f} | {_hours(late):.1f} |")
@@ -86,8 +97,24 @@ def _hours(look: Look) -> float:
     return look.records / MODEST_RATE / 3600
 
 
-def measure(folder: Path, minutes: float, keep: int) -> list[Look]:
-    """Run a load of so many minutes and look at it all the while."""
+def compare(collector: Collector, there: Path) -> None:
+    """Collect until the copy is what it is copied from.
+
+    Raises:
+        WaitFailed: it never was.
+    """
+
+    def look() -> None:
+        collector.copy()
+        if files.sizes(there) != files.sizes(collector.folder):
+            raise NotYet(f"{files.sizes(there)} there, {files.sizes(collector.folder)} here")
+
+    eventually("the copy to be what it was copied from", FOLDED, look)
+
+
+@contextmanager
+def loaded(folder: Path, minutes: float, keep: int) -> Iterator[tuple[list[Look], Collector]]:
+    """Run a load of so many minutes and look at it all the while; afterwards its page is there inside this block."""
     lengths = folder / "lengths.csv"
     lengths.write_text("prompt_tokens,answer_tokens\n20,1\n")
     double, page = _free_port(), _free_port()
@@ -102,38 +129,41 @@ def measure(folder: Path, minutes: float, keep: int) -> list[Look]:
     ):
         eventually("Locust's master to answer", LOCUST_READY, lambda: _listens(page))
         collector = Collector(client, folder / "here")
-        with _watched(master, client, folder) as looks:
+        processes = psutil.Process(master), eventually("Locust's worker", LOCUST_READY, lambda: worker_of(master))
+        with watched(processes, client, folder) as looks:
             collector.until_ended()
-        there = next((folder / "there").iterdir())
-        assert files.sizes(there) == files.sizes(collector.folder), "the copy is not what it was copied from"
-    return looks
+        yield looks, collector
 
 
 @contextmanager
-def _watched(master: int, page: httpx.Client, folder: Path) -> Iterator[list[Look]]:
+def watched(processes: tuple[psutil.Process, psutil.Process], page: httpx.Client, folder: Path) -> Iterator[list[Look]]:
+    """Look at master and worker inside this block; what goes wrong with that is raised at its end."""
     looks: list[Look] = []
     over = threading.Event()
+    master, worker = processes
 
     def follow() -> None:
         while not over.wait(LOOK_EVERY_SECONDS):
             told = page.get("/stats/requests").json()["stats"]
             records = sum(each["num_requests"] for each in told if each["name"] == "Aggregated")
-            looks.append(Look(records, *_memory(master), _disk(folder / "there"), _disk(folder / "here")))
+            looks.append(Look(records, _mib(master), _mib(worker), _disk(folder / "there"), _disk(folder / "here")))
 
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield looks
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        try:
+            yield looks
+        finally:
+            over.set()
+        following.result()
 
 
-def _memory(master: int) -> tuple[float, float]:
-    """MiB of the master, and of the worker that it has forked; those that fold come and go."""
+def worker_of(master: int) -> psutil.Process:
+    """The process that the master has forked before it folds anything: each later fork looks the same for a moment."""
     process = psutil.Process(master)
-    workers = [each for each in process.children() if each.cmdline() == process.cmdline()]
-    return _mib(process), sum(map(_mib, workers))
+    forked = [each for each in process.children() if each.cmdline() == process.cmdline()]
+    if len(forked) != 1:
+        raise NotYet(f"{len(forked)} processes that Locust has forked")
+    return forked[0]
 
 
 def _mib(process: psutil.Process) -> float:

@@ -59,7 +59,7 @@ from signoff.overhead import Estimate, Numbers, Samples, judge
 from signoff.paths import MANIFESTS, ROOT
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
 from signoff.traffic.client import OpenAIClient
-from signoff.traffic.pairs import ARMS, TOKENS, WINDOW_ROUNDS, Timing, failed, measure, random_prompt
+from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, TOKENS, WINDOW_ROUNDS, Timing, measure, random_prompt
 
 OWN = "signoff"
 STREAMS = "signoff, streams"
@@ -117,7 +117,9 @@ def main() -> int:
     """Run every tool in each repeat, in random order, and print the tables; of what there is when interrupted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=REPEATS, help=f"of each tool (default: {REPEATS})")
-    parser.add_argument("--pairs", type=int, default=PAIRS, help=f"of each run of signoff (default: {PAIRS})")
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, help=f"of each run of signoff (default: {PAIRS}, at most {PAIRS_FOR_P95})"
+    )
     parser.add_argument(
         "--minutes", type=float, default=MINUTES, help=f"no repeat begins that would end later (default: {MINUTES:g})"
     )
@@ -128,6 +130,11 @@ def main() -> int:
     options = parser.parse_args()
     if options.repeats < 1 or options.pairs < 1:
         parser.error("--repeats and --pairs are positive numbers")
+    if options.pairs > PAIRS_FOR_P95:
+        parser.error(
+            f"--pairs {options.pairs}: above {PAIRS_FOR_P95} signoff ends once its intervals are narrow, "
+            "and the peers would have asked more requests than it has"
+        )
     try:
         if options.earlier:
             runs, status = read(options.earlier), 0
@@ -252,8 +259,8 @@ def measured(
         progress("signoff", text)
 
     timings = list(measure(direct, proxied, pairs=pairs, seed=seed, kinds=kinds, progress=tell))
-    if failed(timings):
-        raise SignoffError(f"a request failed: {timings[-1].error}", where=timings[-1].arm)
+    if wrong := next((each for each in timings if each.error), None):
+        raise SignoffError(f"a request failed: {wrong.error}", where=wrong.arm)
     return timings
 
 

@@ -87,9 +87,14 @@ class Recovery:
 
     @property
     def is_untold(self) -> bool:
-        """Whether the machine was too busy to say: the run is void, or the bias beyond what is allowed may be noise."""
+        """Whether too few pairs or too busy a machine say nothing: a void run, or a bias that may be noise.
+
+        A wrong verdict is told all the same.
+        """
         if self.bias_ms is None or self.result.reason.startswith("void"):
             return True
+        if self.is_wrongly_judged:
+            return False
         median, put_in = self.result.figures["median"], self.injection.ms
         return (
             abs(self.bias_ms) > self.tolerance_ms
@@ -98,13 +103,18 @@ class Recovery:
         )
 
     @property
+    def is_wrongly_judged(self) -> bool:
+        """Whether the verdict is the opposite of what was put in."""
+        below = self.injection.ms < self.result.limit_ms
+        return self.result.verdict is (Verdict.FAILED if below else Verdict.PASSED)
+
+    @property
     def fault(self) -> str:
         """What is wrong with it; empty if nothing is."""
-        right, verdict = self.injection.ms < self.result.limit_ms, self.result.verdict
         if self.bias_ms is None or self.result.reason.startswith("void"):
             return self.result.reason
-        if verdict is (Verdict.FAILED if right else Verdict.PASSED):
-            return f"wrongly {verdict.value}"
+        if self.is_wrongly_judged:
+            return f"wrongly {self.result.verdict.value}"
         if self.is_untold:
             return "too restless to say: the interval holds what is allowed and what is not"
         if abs(self.bias_ms) > self.tolerance_ms:
@@ -200,7 +210,7 @@ def lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
     yield f"{len(recoveries) - wrong} of {len(recoveries)} delays were found again"
     if untold:
         machine = f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs"
-        yield f"the machine was too busy to say of {untold} ({machine}): take more --pairs, or wait"
+        yield f"too few pairs or too busy a machine to say of {untold} ({machine}): take more --pairs, or wait"
 
 
 def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:

@@ -54,3 +54,5 @@ RECORDER_DRAINS = Limit(0.1)
 LOCUST_READY = Limit(300)
 LOCUST_ANSWERS = Limit(30, every=1)
 """Its master answers while it makes its own report, if late; for longer it is gone."""
+LOCUST_STOPS = Limit(300)
+"""Locust gives its workers a minute beyond --stop-timeout; a master that has lost them says "stopping" for ever."""

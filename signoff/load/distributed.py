@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ MODULES = (
 _LENGTHS = "lengths.csv"
 _COLLECT_EVERY_SECONDS = 2.0
 _TELL_EVERY_SECONDS = 10.0
-_STOPPED = "stopped"
-"""Locust's word. A master that cannot write, on a full disk, stops without saying so in run.json."""
+_STOPPING, _STOPPED = "stopping", "stopped"
+"""Locust's words. A master that cannot write, on a full disk, stops without saying so in run.json."""
 
 
 def add_to(commands: Any) -> None:
@@ -103,7 +103,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the command line asks; exit status 1 if the load is void."""
+    """Do what the command line asks; exit status 1 if the load is void or incomplete."""
     if options.options:
         # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
         return subprocess.run([sys.executable, "-m", "signoff.load.options"], check=False).returncode
@@ -123,14 +123,29 @@ def run(options: argparse.Namespace) -> int:
         deployment.wait_for_backend()
         deployment.answering_gateway()
         with _applied(deployment.kube, wanted):
-            folder = _follow(cluster, deployment.kube, options)
+            collected = _follow(cluster, deployment.kube, options)
     finally:
         cluster.close()
+    return concluded(collected.folder, collected.error)
+
+
+def concluded(folder: Path, error: str) -> int:
+    """Say what was collected into this folder; exit status 1 if the load is void.
+
+    Raises:
+        SignoffError: the load broke off, because of `error` or for a reason that nobody told.
+    """
     told = read_run(folder)
     hidden = [void for voids in told.void_in().values() for void in voids]
     for void in hidden[:3]:
         progress("load", f"VOID ({void.worker}, {void.kind}, {void.looks} times), at worst: {void.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
+    if error or told.ended is None:
+        raise SignoffError(
+            f"the load broke off: {error or 'Locust stopped and run.json does not say that the load had ended'}",
+            where=str(folder),
+            hint=f"what was recorded until then is there; is the disk of {MASTER} full, or did its pod start anew?",
+        )
     return 1 if hidden else 0
 
 
@@ -210,8 +225,8 @@ def _remove(kube: Kube, wanted: list[Manifest]) -> None:
         kube.wait_until_gone(story.NAMESPACE, name)
 
 
-def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> Path:
-    """Collect the load's files until it has ended; gives their folder here. Ctrl-C ends the load, and then this."""
+def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> "Collector":
+    """Collect the load's files until it has ended. Ctrl-C ends the load, and then this."""
     url = cluster.service_url(story.NAMESPACE, MASTER, PAGE_PORT)
     progress("load", f"Locust's page is at {url}")
     with httpx.Client(base_url=url, timeout=limits.REQUEST.seconds, trust_env=False) as page:
@@ -224,9 +239,30 @@ def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> Path:
                 progress("load", "stopping; what was recorded is collected")
                 page.post("/stop")
                 collector.until_ended()
-        (collector.folder / "locust.html").write_bytes(page.get("/stats/report").content)
-    _complete(collector.folder, watch.versions())
-    return collector.folder
+        report = page.get("/stats/report").content
+    if not collector.folder.name:
+        raise SignoffError(f"no load began: {collector.error or 'Locust stopped before'}", where=url)
+    with _writing(collector.folder):
+        (collector.folder / "locust.html").write_bytes(report)
+        _complete(collector.folder, watch.versions())
+    return collector
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Write into the folder of a load in this block.
+
+    Raises:
+        SignoffError: that fails, on a full disk for instance.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SignoffError(
+            f"what the load recorded cannot be written: {error}",
+            where=str(folder),
+            hint="make room, or name another disk with --reports; what is there already is whole",
+        ) from error
 
 
 class Collector:
@@ -235,20 +271,35 @@ class Collector:
     def __init__(self, page: httpx.Client, reports: Path) -> None:
         self._page, self._reports = page, reports
         self.folder = Path()
+        self.error = ""
+        """Why the load broke off, as far as somebody told; empty if nobody did."""
 
     def until_ended(self) -> None:
         """Copy until run.json says that the load has ended, then once more; or until Locust has stopped without that.
 
         Raises:
             WaitFailed: the master does not answer any more.
+            SignoffError: what was recorded cannot be written here, even when the load has ended. Until then that is
+                told, once: the master has it all, so that there is time to make room.
         """
-        told, before = 0.0, ""
+        told, before, went_on, full_told = 0.0, "", time.monotonic(), False
         while True:
             stats = self._get("/stats/requests").json()
             ended = self._ended() or stats["state"] == before == _STOPPED
             before = stats["state"]
-            self.copy()
-            if ended:
+            if before != _STOPPING:
+                went_on = time.monotonic()
+            elif time.monotonic() - went_on >= limits.LOCUST_STOPS.seconds:
+                self.error = f"Locust's master has been stopping for {limits.LOCUST_STOPS.seconds:.0f} s"
+            try:
+                self.copy()
+            except SignoffError as full:
+                if ended or self.error:
+                    raise
+                if not full_told:
+                    progress("load", f"{full}\nUntil the load has ended there is time for that.")
+                full_told = True
+            if ended or self.error:
                 return
             if time.monotonic() - told >= _TELL_EVERY_SECONDS:
                 told = time.monotonic()
@@ -256,16 +307,23 @@ class Collector:
             time.sleep(_COLLECT_EVERY_SECONDS)
 
     def copy(self) -> None:
-        """Fetch what is new: of tables the lines that were added, run.json anew; follow what was folded."""
+        """Fetch what is new: of tables the lines that were added, run.json anew; follow what was folded.
+
+        Raises:
+            SignoffError: it cannot be written here.
+        """
         listed = self._get(files.PATH).json()
+        if listed["error"]:
+            self.error = f"{MASTER} cannot write its records: {listed['error']}"
         if not listed["run"]:
             return
         if self.folder.name != listed["run"]:
             self.folder = self._reports / listed["run"]
+        with _writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        for name, size in listed["files"].items():
-            self._copy_file(Path(name).name, size)
-        follow_folding(self.folder, listed["files"])
+            for name, size in listed["files"].items():
+                self._copy_file(Path(name).name, size)
+            follow_folding(self.folder, listed["files"])
 
     def _copy_file(self, name: str, size: int) -> None:
         here = self.folder / name
@@ -276,7 +334,9 @@ class Collector:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return  # folded since it was listed
         if name == FILE:
-            here.write_bytes(answer.content)
+            draft = here.with_name(f".{name}")
+            draft.write_bytes(answer.content)
+            draft.replace(here)
         else:
             with here.open("ab") as file:
                 file.write(answer.content)
@@ -311,20 +371,29 @@ def _tell(stats: dict[str, Any]) -> None:
 
 @contextmanager
 def watched(watch: Watch, folder: Callable[[], Path]) -> Iterator[None]:
-    """Sample the pods from a thread inside this block, into the run's folder as soon as it has a name."""
+    """Sample the pods from a thread inside this block, into the run's folder as soon as it has a name.
+
+    Samples that cannot be written are lost, which is told once: the load is worth more than they are.
+    """
     over = threading.Event()
 
     def follow() -> None:
         samples: list[Sample] = []
-        with ExitStack() as opened:
+        told = False
+        with suppress(OSError), ExitStack() as opened:  # closing writes what could not be written before
             lines = None
             while not over.wait(LOOK_EVERY_SECONDS):
                 samples += watch.look()
-                if lines is None and folder().name:
-                    lines = opened.enter_context(samples_file(folder(), POD_SAMPLES))
-                if lines:
+                if not folder().name:
+                    continue
+                try:
+                    lines = lines or opened.enter_context(samples_file(folder(), POD_SAMPLES))
                     lines.writerows(map(asdict, samples))
-                    samples = []
+                except OSError as error:
+                    if not told:
+                        progress("load", f"samples of the pods are lost, which cannot be written: {error}")
+                    told = True
+                samples = []
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()

@@ -10,14 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import gevent
-
 from signoff.load.folding import RotatingRecords
 from signoff.load.mix import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 from signoff.load.options import mix_of
 from signoff.load.records import Record
 from signoff.load.run import (
-    LOOK_EVERY_SECONDS,
     MOST_VOID,
     Run,
     Sample,
@@ -50,7 +47,6 @@ class Keeper:
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
         if self._pods:
             self._pods.look()  # the first look costs most, so it comes before any clock runs
-        self._watching: gevent.Greenlet | None = None
 
     def begin(self) -> None:
         """Make the folder of a new test."""
@@ -58,6 +54,9 @@ class Keeper:
         options = self._environment.parsed_options
         folder = self.folder = _new_folder(Path(options.reports))
         self._counts = Counter()
+        # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
+        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
+        self._samples = self._open.enter_context(samples_file(folder))
         shape = self._environment.shape_class
         self.run = Run(
             seed=options.seed,
@@ -80,17 +79,17 @@ class Keeper:
             machine=machine(),
             notes=list(self._unobserved),
         )
-        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
-        self._samples = self._open.enter_context(samples_file(folder))
-        if self._pods:
-            self._watching = gevent.spawn(self._look_at_pods, self._pods)
         self._write()
         print(f"raw records go to {folder}", file=sys.stderr)
 
     def next_step(self) -> str:
-        """Begin a step at the load that there is now, unless it is the last one still; gives its name."""
+        """Begin a step at the load that there is now, unless it is the last one still; gives its name.
+
+        That is empty where no test could begin.
+        """
         run = self.run
-        assert run is not None
+        if run is None:
+            return ""
         counts = self._environment.runner.target_user_classes_count
         users = sum(count for name, count in counts.items() if name != self._probe_class)
         options = self._environment.parsed_options
@@ -153,8 +152,6 @@ class Keeper:
         if run is None or run.ended:
             return
         run.ended = time.time()
-        if self._watching:
-            self._watching.kill()
         self.end_step()
         self._write()
         for line in self._summary():
@@ -162,15 +159,17 @@ class Keeper:
 
     def close(self) -> None:
         """Close the files of the last test."""
-        if self.run and not self.run.ended:
-            self.end()
-        self._open.close()
-        self.run = None
+        try:
+            if self.run and not self.run.ended:
+                self.end()
+        finally:
+            self.run = None
+            self._open.close()
 
-    def _look_at_pods(self, watch: Any) -> None:
-        while True:
-            gevent.sleep(LOOK_EVERY_SECONDS)
-            self.keep(list(watch.look()))
+    def look_at_pods(self) -> None:
+        """Write a sample of each pod, while a test runs."""
+        if self._pods and self.run and not self.run.ended:
+            self.keep(list(self._pods.look()))
 
     def _write(self) -> None:
         assert self.run is not None

@@ -27,6 +27,10 @@ from signoff.load.run import Sample
 from signoff.traffic.metrics import counter
 
 _MIB = 2**20
+_UNREADABLE = (
+    *(ApiException, DynamicApiError, HTTPError, OSError),  # no answer, or a refusal
+    *(ValueError, KeyError, TypeError, AttributeError),  # an answer that is none of a cluster's API
+)
 Note = Callable[[str], None]
 """Is told, once, of what cannot be observed."""
 
@@ -66,7 +70,7 @@ class PodWatch:
         """A sample of each pod, and the events since the last look; what cannot be read just now is left out."""
         try:
             return [*self._pods(), *self._events()]
-        except (ApiException, HTTPError, OSError) as error:
+        except _UNREADABLE as error:
             self._tell("the pods", f"the cluster's API did not answer a look at the pods: {_why(error)}")
             return []
 
@@ -104,16 +108,14 @@ class PodWatch:
             # The typed client's method for it would escape the slash.
             path = f"/api/v1/nodes/{node}/proxy/stats/summary"
             answer = self._kube.dynamic.request("get", path, serialize=False)
-            told = json.loads(answer.data)
-        except (ApiException, DynamicApiError, HTTPError, OSError, ValueError) as error:
+            for pod in json.loads(answer.data)["pods"]:
+                if pod["podRef"]["namespace"] == self._namespace:
+                    nanoseconds = pod.get("cpu", {}).get("usageCoreNanoSeconds")
+                    held = pod.get("memory", {}).get("workingSetBytes")
+                    cpu = None if nanoseconds is None else nanoseconds / 1e9
+                    yield pod["podRef"]["name"], (cpu, None if held is None else held / _MIB)
+        except _UNREADABLE as error:
             self._tell(node, f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
-            return
-        for pod in told["pods"]:
-            if pod["podRef"]["namespace"] == self._namespace:
-                nanoseconds = pod.get("cpu", {}).get("usageCoreNanoSeconds")
-                held = pod.get("memory", {}).get("workingSetBytes")
-                cpu = None if nanoseconds is None else nanoseconds / 1e9
-                yield pod["podRef"]["name"], (cpu, None if held is None else held / _MIB)
 
     def _events(self) -> Iterator[Sample]:
         listed = self._kube.core.list_namespaced_event(self._namespace).items

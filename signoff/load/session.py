@@ -35,8 +35,9 @@ class Load:
         self.environment = environment
         self.keeper = None if isinstance(environment.runner, WorkerRunner) else Keeper(environment, probe_class)
         self.sender: Sender | None = None
+        self.unwritable = ""
+        """Why this test's records cannot be written, which has ended it; empty if they can."""
         self._finished: dict[str, Event] = {}
-        self._unwritable = False
         events, runner = environment.events, environment.runner
         events.test_start.add_listener(self._started)
         events.spawning_complete.add_listener(self._spawned)
@@ -48,6 +49,7 @@ class Load:
         if self.keeper:
             runner.start = self._leaving_the_step(runner.start)
             gevent.spawn(self._keep_locust_small)
+            gevent.spawn(self._watch_pods, self.keeper)
 
     def _leaving_the_step(self, start: Callable[..., Any]) -> Callable[..., Any]:
         """Locust's way to another number of users, for which it has no event: shapes, its page and rebalancing use it.
@@ -73,8 +75,8 @@ class Load:
         try:
             yield
         except OSError as error:
-            if not self._unwritable:
-                self._unwritable = True
+            if not self.unwritable:
+                self.unwritable = str(error)
                 logging.getLogger(__name__).error("the records cannot be written (%s): the load ends here", error)
                 self.environment.process_exit_code = 1
                 gevent.spawn(self.environment.runner.quit)
@@ -90,20 +92,32 @@ class Load:
             gevent.sleep(LOOK_EVERY_SECONDS)
             trim(self.environment.stats)
 
+    def _watch_pods(self, keeper: Keeper) -> None:
+        while True:
+            gevent.sleep(LOOK_EVERY_SECONDS)
+            with self._writing():
+                keeper.look_at_pods()
+
     # Locust's events
 
     def _started(self, **_: Any) -> None:
         if self.keeper:
+            self.unwritable = ""
             settle_start(self.environment)
-            self.keeper.begin()
+            with self._writing():
+                self.keeper.begin()
         if not isinstance(self.environment.runner, MasterRunner):
             self.sender = Sender(self.environment, self._keep)
 
     def _spawned(self, **_: Any) -> None:
         if self.keeper:
-            self._begin_step(self.keeper.next_step())
+            with self._writing():
+                self._begin_step(self.keeper.next_step())
 
     def _stopping(self, **_: Any) -> None:
+        """Have what is in flight end; probes, whose users Locust stops only then, belong to no step meanwhile."""
+        if self.sender:
+            self.sender.begin_step("")
         if self.keeper:
             with self._writing():
                 self.keeper.end_step()
@@ -153,7 +167,8 @@ class Load:
         deadline = time.monotonic() + 2 * self.environment.stop_timeout + _FINISH_GRACE_SECONDS
         for name, finished in self._finished.items():
             if not finished.wait(max(0.0, deadline - time.monotonic())) and self.keeper:
-                self.keeper.note(f"worker {name} did not say that it had finished: its last records may be missing")
+                with self._writing():
+                    self.keeper.note(f"worker {name} did not say that it had finished: its last records may be missing")
 
     def _on_finish(self, **_: Any) -> None:
         self.environment.runner.stop()

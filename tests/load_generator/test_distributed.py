@@ -1,28 +1,35 @@
 """What `signoff load` puts into a cluster, and how it collects a load's files from Locust's page."""
 
 import argparse
+import errno
 import os
+import resource
 import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace as Of
+from typing import Any
 
 import httpx
 import pytest
 
-from signoff import cli
+from signoff import cli, limits
 from signoff.errors import SignoffError
+from signoff.limits import Limit
 from signoff.load import distributed, files
 from signoff.load.distributed import CODE, MASTER, MODULES, WORKER, Collector, manifests
 from signoff.load.folding import RotatingRecords, fold
+from signoff.load.pods import PodWatch
 from signoff.load.records import Record, Role, read_records
 from signoff.load.run import Sample, read_run
 from signoff.paths import MANIFESTS, ROOT
+from signoff.waiting import NotYet, eventually
 from tests.load.synthetic import Synthetic
+from tests.load.test_pods import Cluster
 from tests.traffic.conftest import Pair
 
 _IMPORT = """
@@ -119,24 +126,36 @@ def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFix
         manifests(options(lengths=Path("/no/such/file.csv")))
 
 
-def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_path: Path) -> None:
-    there, here = tmp_path / "there", tmp_path / "here"
+@contextmanager
+def locust_with_a_page(pair: Pair, there: Path, *arguments: str, most_bytes: int = -1) -> Iterator[httpx.Client]:
+    """A load that starts by itself; no file of it may grow beyond `most_bytes`."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(there)]
-    page = ["--web-host", "127.0.0.1", "--web-port", str(port), "--autostart", "-t", "4s"]
+    page = ["--web-host", "127.0.0.1", "--web-port", str(port), "--autostart"]
     locust = subprocess.Popen(
-        [sys.executable, "-m", "locust", "-f", "bench/", *where, *page], cwd=ROOT, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "locust", "-f", "bench/", *where, *page, *arguments],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)),
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            collector = Collector(client, here)
-            collector.until_ended()
-            for outside in (f"{files.PATH}/..%2F..%2Fsecret", f"{files.PATH}/.run.json", f"{files.PATH}/none"):
-                assert client.get(outside).status_code == 404
+            yield client
     finally:
         locust.terminate()
         locust.wait()
+
+
+def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    with locust_with_a_page(pair, there, "-t", "4s") as client:
+        collector = Collector(client, here)
+        collector.until_ended()
+        for outside in (f"{files.PATH}/..%2F..%2Fsecret", f"{files.PATH}/.run.json", f"{files.PATH}/none"):
+            assert client.get(outside).status_code == 404
+    assert collector.error == ""
+    assert distributed.concluded(collector.folder, collector.error) == 0
     (original,) = there.iterdir()
     assert collector.folder == here / original.name
     assert read_run(collector.folder).ended
@@ -145,11 +164,21 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
     assert len(read_records(collector.folder)) > 0
 
 
+def test_a_load_that_broke_off_on_a_full_disk_is_told_with_its_reason(pair: Pair, tmp_path: Path) -> None:
+    with locust_with_a_page(pair, tmp_path / "there", "-t", "50s", "--think", "0", most_bytes=30_000) as client:
+        collector = Collector(client, tmp_path / "here")
+        collector.until_ended()
+    assert os.strerror(errno.EFBIG) in collector.error
+    with pytest.raises(SignoffError, match="the load broke off: locust-master cannot write its records"):
+        distributed.concluded(collector.folder, collector.error)
+    assert len(read_records(collector.folder)) > 10
+
+
 class Page:
     """Stands in for the master's page: a folder there, whose files a test can let go at any moment."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, state: str = "stopped") -> None:
+        self.folder, self.state = folder, state
         self.before_a_file: Callable[[], None] = lambda: None
 
     def client(self) -> httpx.Client:
@@ -157,10 +186,11 @@ class Page:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/stats/requests":
-            told = {"state": "stopped", "user_count": 0, "stats": [], "total_rps": 0.0, "fail_ratio": 0.0}
+            told = {"state": self.state, "user_count": 0, "stats": [], "total_rps": 0.0, "fail_ratio": 0.0}
             return httpx.Response(200, json=told)
         if request.url.path == files.PATH:
-            return httpx.Response(200, json={"run": self.folder.name, "files": files.sizes(self.folder)})
+            listed = {"run": self.folder.name, "files": files.sizes(self.folder), "error": ""}
+            return httpx.Response(200, json=listed)
         self.before_a_file()
         path = self.folder / request.url.path.rpartition("/")[2]
         if not path.exists():
@@ -215,6 +245,61 @@ def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
     collector = Collector(Page(there).client(), tmp_path / "here")
     collector.until_ended()
     assert len(read_records(collector.folder)) == len(read_records(there))
+    with pytest.raises(SignoffError, match=r"run\.json does not say that the load had ended"):
+        distributed.concluded(collector.folder, collector.error)
+
+
+def test_a_master_that_never_stops_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(limits, "LOCUST_STOPS", Limit(0.05))
+    there = Synthetic(ended=False).write(tmp_path / "load-there")
+    collector = Collector(Page(there, state="stopping").client(), tmp_path / "here")
+    collector.until_ended()
+    with pytest.raises(SignoffError, match="has been stopping for"):
+        distributed.concluded(collector.folder, collector.error)
+
+
+def test_a_disk_that_is_full_here_leaves_what_was_collected_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Synthetic(ended=False).write(tmp_path / "load-there")
+    collector = Collector(Page(there).client(), tmp_path / "here")
+    collector.copy()
+
+    def full(path: Path, data: bytes) -> int:
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(SignoffError) as told:
+        collector.copy()
+    assert os.strerror(errno.ENOSPC) in told.value.what
+    assert told.value.where == str(collector.folder)
+    assert "make room" in told.value.hint
+    assert read_run(collector.folder).ended is None
+    assert len(read_records(collector.folder)) == len(read_records(there))
+
+
+def test_what_could_not_be_written_is_collected_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    there = Synthetic(ended=False).write(tmp_path / "load-there")
+    page = Page(there, state="running")
+    collector, write, failures = Collector(page.client(), tmp_path / "here"), Path.write_bytes, [0]
+
+    def full_twice(path: Path, data: bytes) -> int:
+        failures[0] += 1
+        if failures[0] <= 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        page.state = "stopped"
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full_twice)
+    collector.until_ended()
+    assert capfd.readouterr().err.count("make room") == 1
+    assert read_run(collector.folder).started == read_run(there).started
+    assert len(read_records(collector.folder)) == len(read_records(there))
 
 
 def test_a_file_that_goes_while_the_folder_is_listed_is_left_out(tmp_path: Path) -> None:
@@ -223,20 +308,65 @@ def test_a_file_that_goes_while_the_folder_is_listed_is_left_out(tmp_path: Path)
     assert files.sizes(tmp_path) == {"run.json": 2}
 
 
+class Pods:
+    """Stands in for the pods: they are looked at as often as it says."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self) -> list[Sample]:
+        self.looks += 1
+        return [Sample(1.0, "litellm-0", rss_mib=300.0)]
+
+    def versions(self) -> dict[str, str]:
+        return {}
+
+    def wait_for(self, looks: int) -> None:
+        def look() -> None:
+            if self.looks < looks:
+                raise NotYet(f"{self.looks} looks")
+
+        eventually(f"{looks} looks", Limit(30, every=0.02), look)
+
+
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.02)
-
-    class Pods:
-        def look(self) -> list[Sample]:
-            return [Sample(1.0, "litellm-0", rss_mib=300.0)]
-
-        def versions(self) -> dict[str, str]:
-            return {}
-
-    folder = Path()
-    with distributed.watched(Pods(), lambda: folder):
-        time.sleep(0.1)
+    folder, pods = Path(), Pods()
+    with distributed.watched(pods, lambda: folder):
+        pods.wait_for(looks=2)
         folder = tmp_path
-        time.sleep(0.2)
+        pods.wait_for(looks=5)
+        # The fifth may not be written yet; those before it are, those too that were taken before there was a folder.
         lines = (tmp_path / "samples-pods.csv").read_text().splitlines()
         assert len(lines) > 4 and lines[0].startswith("at,pod,")
+
+
+class Strange(Cluster):
+    """Stands in for a cluster whose nodes answer otherwise than a kubelet."""
+
+    def request(self, *_: Any, **__: Any) -> Any:
+        return Of(data='{"kind": "Status"}')
+
+
+def test_a_node_that_answers_otherwise_is_told_once_and_looking_goes_on() -> None:
+    cluster, notes = Strange(), list[str]()
+    status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=0)])
+    cluster.pods = [Of(metadata=Of(name="litellm-0"), spec=Of(node_name="k3s-worker-01"), status=status)]
+    watch = PodWatch(cluster, "ml", notes.append)  # type: ignore[arg-type]
+    assert [len(watch.look()) for _ in range(3)] == [1, 1, 1]
+    (note,) = notes
+    assert "the pods on k3s-worker-01 cannot be read: KeyError" in note
+
+
+def test_samples_that_cannot_be_written_are_told_once_and_looking_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.01)
+    folder, pods = tmp_path / "not-there", Pods()
+    with distributed.watched(pods, lambda: folder):
+        pods.wait_for(looks=3)
+        folder.mkdir()
+        after = pods.looks
+        pods.wait_for(looks=after + 3)
+    assert len((folder / "samples-pods.csv").read_text().splitlines()) > 1
+    assert capfd.readouterr().err.count("samples of the pods are lost") == 1

@@ -18,6 +18,7 @@ from scripts.measure_width import OWN, STREAMS, Measured, Run, read, repeated, t
 from signoff.errors import SignoffError
 from signoff.evidence import Evidence
 from signoff.overhead import Estimate
+from signoff.traffic.pairs import Timing
 
 FOREVER = float("inf")
 
@@ -67,18 +68,41 @@ def test_a_peer_is_given_its_prompts_and_asked_for_its_timed_requests(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "seconds", "said"),
     [
-        ("raise SystemExit('no tokenizer')", "exit status 1: no tokenizer"),
-        ("import time; time.sleep(60)", "it took more than 1 s"),
-        ("open('told.json', 'w').write('[2]')", "1 of 2 requests succeeded"),
-        ("open('told.json', 'w').write('{')", "not what is expected"),
-        ("", "not what is expected"),
+        ("raise SystemExit('no tokenizer')", 30, "exit status 1: no tokenizer"),
+        ("import time; time.sleep(60)", 1, "it took more than 1 s"),
+        ("open('told.json', 'w').write('[2]')", 30, "1 of 2 requests succeeded"),
+        ("open('told.json', 'w').write('{')", 30, "not what is expected"),
+        ("", 30, "not what is expected"),
     ],
 )
-def test_a_peer_that_fails_says_why(tmp_path: Path, script: str, said: str) -> None:
+def test_a_peer_that_fails_says_why(tmp_path: Path, script: str, seconds: float, said: str) -> None:
     with pytest.raises(SignoffError, match=said):
-        peer(script).run(work(tmp_path), seconds=1)
+        peer(script).run(work(tmp_path), seconds=seconds)
+
+
+def timing(number: int, error: str = "") -> Timing:
+    return Timing(number, 0, "proxied" if error else "direct", 0.0, 1.0, error)
+
+
+def test_the_request_that_failed_is_the_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure_width, "measure", lambda *_, **__: [timing(0), timing(1, "status 502"), timing(2)])
+    with pytest.raises(SignoffError) as told:
+        measure_width.measured("http://127.0.0.1:1", "http://127.0.0.1:2", pairs=1, seed=1)
+    assert (told.value.what, told.value.where) == ("a request failed: status 502", "proxied")
+
+
+def test_more_pairs_than_are_surely_taken_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measure_width, "compare", lambda _: ([], 0))
+    monkeypatch.setattr(sys, "argv", ["measure_width", "--pairs", "401"])
+    with pytest.raises(SystemExit):
+        measure_width.main()
+    assert "--pairs 401" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["measure_width", "--pairs", "400"])
+    assert measure_width.main() == 0
 
 
 def test_the_two_samples_interval_is_that_of_independent_requests() -> None:

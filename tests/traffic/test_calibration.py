@@ -72,7 +72,14 @@ def test_a_bias_that_may_be_noise_is_not_called_one(low: float, ms: float, high:
     assert bool(recovery.fault) == bool(said)
     told = "\n".join(lines([recovery]))
     assert f"{ms - 5:+7.2f}     0.35" in told
-    assert ("too busy to say of 1" in told) == (said in ("too restless to say", "void"))
+    assert ("too busy a machine to say of 1" in told) == (said in ("too restless to say", "void"))
+
+
+def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
+    figures = {"median": Estimate(6.0, 4.8, 7.2), "control": Estimate(0.0, -0.1, 0.1)}
+    recovery = Recovery(Injection(5), Overhead(Verdict.FAILED, "", 100.0, 200, 1, figures))
+    assert recovery.fault == "wrongly failed"
+    assert "too busy" not in "\n".join(lines([recovery]))
 
 
 def test_a_wrong_verdict_fails(
