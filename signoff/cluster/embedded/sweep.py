@@ -19,7 +19,6 @@ _QUIET_SCANS = 2
 """So many scans in a row must find nobody: a process that is just being executed shows an empty environment."""
 
 
-
 def make_cluster_dir(cluster: Path) -> None:
     """Make the folder of a cluster that this process supervises.
 
