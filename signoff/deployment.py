@@ -72,6 +72,10 @@ class Deployment:
         self.record("backend", version=_version_of(url))
         return url
 
+    def backend_is_available(self) -> bool:
+        """Whether vLLM is there just now."""
+        return bool(self.kube.deployment(story.NAMESPACE, "vllm").status.available_replicas)
+
     def answering_backend(self) -> str:
         """The base URL of vLLM's Service, once vLLM is available and answers there."""
         self.kube.wait_until_available(story.NAMESPACE, "vllm", limits.BACKEND_READY)

@@ -19,7 +19,7 @@ BACKEND_DEPLOYMENT = "vllm"
 
 @pytest.fixture
 def backend_comes_back(deployment: Deployment) -> Iterator[None]:
-    """Whatever happens in the scenario, vLLM comes back; the next scenario, if there is one, waits for it."""
+    """Whatever happens in the scenario, vLLM comes back; the next one that needs it, if any, waits for it."""
     kube = deployment.kube
     replicas = kube.deployment(story.NAMESPACE, BACKEND_DEPLOYMENT).spec.replicas
     yield

@@ -28,14 +28,14 @@ LABEL = "signoff/behaviour"
 
 SLEEP = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); print('up'); time.sleep(600)"
 SERVER = """
-import http.server as h, os, signal, time
+import http.server as h, os, signal
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-begun = time.monotonic()
 class Answer(h.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    ill = False
     def do_GET(self):
-        age = time.monotonic() - begun
-        well = {"/for-a-while": 3 < age < 8, "/missing": False}.get(self.path, True)
+        if self.path == "/turn": Answer.ill = True
+        well = {"/until-turned": not self.ill, "/missing": False}.get(self.path, True)
         body = os.environ["HOSTNAME"].encode()
         self.send_response(200 if well else 503)
         self.send_header("Content-Length", str(len(body)))
@@ -469,9 +469,12 @@ def fresh_files(at: Place) -> str:
 
 @behaviour("Readiness over HTTP", "Ready True, then ContainersNotReady; HTTP probe failed with statuscode: 503")
 def readiness(at: Place) -> str:
-    probe = {"httpGet": {"path": "/for-a-while", "port": "http"}, "periodSeconds": 1, "failureThreshold": 2}
+    probe = {"httpGet": {"path": "/until-turned", "port": "http"}, "periodSeconds": 1, "failureThreshold": 2}
     at.run(at.server(readinessProbe=probe))
+    at.service("pod")
     at.ready()
+    turn = CLIENT.replace("cluster.local/", "cluster.local/turn") + "while ask().endswith('Error'): time.sleep(0.1)"
+    at.run(at.container(turn), restartPolicy="Never", name="client")
     ready = at.until("it to be unready", lambda: (c := condition(at.pod(), "Ready")).status == "False" and c)
     said = at.until("the 503", lambda: [e for e in _unhealthy(at) if "statuscode" in e])[0]
     return f"Ready True, then {ready.reason}; {said.removeprefix('Readiness probe failed: ')}"
@@ -494,8 +497,8 @@ def tcp_probe(at: Place) -> str:
 @behaviour("Liveness by exec", "said no; main failed liveness probe, will be restarted; Completed 0; 1 restart")
 def liveness(at: Place) -> str:
     command = at.python("print('said no'); raise SystemExit(1)")
-    probe = {"exec": {"command": command}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 5}
-    at.run(at.container(SLEEP, livenessProbe={**probe, "initialDelaySeconds": 3}))
+    probe = {"exec": {"command": command}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 15}
+    at.run(at.container(SLEEP, livenessProbe={**probe, "initialDelaySeconds": 6}))
     found = at.until("a restart", lambda: (s := at.main()).restart_count and s)
     said = at.event("Unhealthy").message.removeprefix("Liveness probe failed: ").strip()
     killed = at.event("Killing").message.removeprefix("Container ")
@@ -568,7 +571,7 @@ def init_crashes(at: Place) -> str:
 def pre_stop(at: Place) -> str:
     code = (
         "import os, signal, sys, time\n"
-        "def asked(*_):\n print('after' if os.path.exists('/shared/hook') else 'before', flush=True); time.sleep(2)\n"
+        "def asked(*_):\n print('after' if os.path.exists('/shared/hook') else 'before', flush=True); time.sleep(5)\n"
         " sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, asked); print('up', flush=True)\nwhile True: time.sleep(0.1)"
     )
@@ -837,7 +840,7 @@ def terminating_endpoint(at: Place) -> str:
 
 @behaviour("An established connection to a pod that is no longer Ready", "kept, while new ones are refused")
 def established(at: Place) -> str:
-    probe = {"httpGet": {"path": "/for-a-while", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"httpGet": {"path": "/until-turned", "port": "http"}, "periodSeconds": 1, "failureThreshold": 1}
     at.run(at.server(readinessProbe=probe), name="web")
     at.service()
     code = (
@@ -846,9 +849,9 @@ def established(at: Place) -> str:
 import http.client
 while ask().endswith('Error'): time.sleep(0.1)
 held = http.client.HTTPConnection("web.{namespace}.svc.cluster.local", 80, timeout=5)
-def again():
-    held.request("GET", "/"); return held.getresponse().read().decode()
-again()
+def again(path="/"):
+    held.request("GET", path); return held.getresponse().read().decode()
+again("/turn")
 while not ask().endswith('Error'): time.sleep(0.2)
 print('kept, while new ones are', 'refused' if ask() == 'ConnectionRefusedError' else ask(), again() == 'web')
 """

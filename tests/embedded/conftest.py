@@ -12,6 +12,7 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.processes import marked
 from signoff.kube import Kube
 from signoff.limits import Limit
+from signoff.paths import cache_dir
 from signoff.waiting import NotYet, eventually
 
 IMAGE = "signoff.test/snake:1"
@@ -44,6 +45,13 @@ def namespace(kube: Kube) -> str:
     kube.core.create_namespace({"metadata": {"name": name}})
     kube.wait_for_namespace(name)
     return name
+
+
+def own_cache(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Make this folder a cache that other tests do not share, with the programs and images of the user's."""
+    for shared in ("kubernetes", "images"):
+        (folder / shared).symlink_to(cache_dir() / shared)
+    patch.setenv("SIGNOFF_CACHE", str(folder))
 
 
 def container(code: str, **more: Any) -> Body:

@@ -18,13 +18,13 @@ from signoff.cluster import embedded
 from signoff.cluster.embedded import EmbeddedCluster, ended
 from signoff.cluster.embedded.controlplane import Children
 from signoff.cluster.embedded.kept import FACTS_FILE
-from signoff.cluster.embedded.processes import MARK, descendants, start_time
+from signoff.cluster.embedded.processes import descendants, start_time
 from signoff.cluster.embedded.slot import free_ports
-from signoff.cluster.embedded.sweep import short_path, sweep
+from signoff.cluster.embedded.sweep import make_cluster_dir, remove, short_path, supervisor_of
 from signoff.errors import SignoffError
 from signoff.kube import Kube
-from signoff.paths import ROOT
-from tests.embedded.conftest import container, pod, processes_of, status, wait_for
+from signoff.paths import ROOT, cache_dir
+from tests.embedded.conftest import container, own_cache, pod, processes_of, status, wait_for
 from tests.processes import start
 
 OWNER = """
@@ -34,8 +34,6 @@ cluster = EmbeddedCluster.start()
 print(cluster.dir, cluster.supervisor_pid, flush=True)
 time.sleep(600)
 """
-
-BREEDER = "for each in $(seq 200); do sleep 30 & sleep 0.002; done; wait"
 
 
 def test_three_nodes_are_ready_and_said(cluster: EmbeddedCluster, kube: Kube) -> None:
@@ -103,7 +101,12 @@ def guardians(supervisor: int, folder: Path) -> list[int]:
     return [pid for pid in descendants(supervisor) if pid not in processes_of(folder)]
 
 
-def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: EmbeddedCluster) -> None:
+def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_cache(tmp_path, monkeypatch)  # any other start would sweep it first
+    living = cache_dir() / "clusters" / "living"
+    make_cluster_dir(living)
     owner, folder, supervisor = started_owner()
     os.kill(owner.pid, signal.SIGSTOP)
     for each in (*guardians(supervisor, folder), supervisor):
@@ -116,18 +119,8 @@ def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(cluster: Embed
     assert any(folder.name in text for text in said)
     assert processes_of(folder) == []
     assert not folder.exists()
-    assert cluster.failure() is None
-
-
-def test_a_sweep_leaves_not_even_what_is_born_meanwhile(tmp_path: Path) -> None:
-    cluster = tmp_path / "clusters" / "orphaned"
-    cluster.mkdir(parents=True)
-    for _ in range(5):
-        breeder = subprocess.Popen(["sh", "-c", BREEDER], env={**os.environ, MARK: str(cluster)})
-        wait_for("it to have children", lambda: len(descendants(breeder.pid)) > 3)  # noqa: B023 - called at once
-        sweep(cluster.parent)
-        assert processes_of(cluster) == []
-        breeder.wait()
+    assert supervisor_of(living) == os.getpid()
+    remove(living)
 
 
 def test_why_a_cluster_ended_is_told_later(tmp_path: Path) -> None:

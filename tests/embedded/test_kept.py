@@ -18,7 +18,7 @@ from signoff.errors import SignoffError
 from signoff.kube import Kube
 from signoff.manifests import Manifest
 from signoff.paths import ROOT, cache_dir
-from tests.embedded.conftest import IMAGE, container, pod, processes_of, status, wait_for
+from tests.embedded.conftest import IMAGE, container, own_cache, pod, processes_of, status, wait_for
 from tests.processes import said_until, start
 
 SLEEP = "import time; time.sleep(600)"
@@ -26,12 +26,9 @@ SLEEP = "import time; time.sleep(600)"
 
 @pytest.fixture(scope="module", autouse=True)
 def own_clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of these tests alone with the programs and images of the user's: nobody else finds what they keep."""
-    own = tmp_path_factory.mktemp("cache")
-    for shared in ("kubernetes", "images"):
-        (own / shared).symlink_to(cache_dir() / shared)
+    """Nobody else finds what these tests keep."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SIGNOFF_CACHE", str(own))
+        own_cache(tmp_path_factory.mktemp("cache"), patch)
         yield
         main(["cluster", "down", "--all"])
 

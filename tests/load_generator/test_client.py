@@ -13,7 +13,7 @@ from tests.doubles.backend import MODEL
 from tests.doubles.serving import running
 from tests.traffic.conftest import Pair
 
-GAP_SECONDS = 0.05
+GAP_SECONDS = 0.3
 SLOW_TOKENS = 5
 
 
@@ -52,9 +52,10 @@ def test_the_first_token_counts_and_not_the_role(slow: str) -> None:
     assert asked.tokens == SLOW_TOKENS
     assert asked.ttft_ms is not None
     assert asked.itl_ms is not None
-    gap = GAP_SECONDS * 1000
-    assert gap <= asked.ttft_ms <= asked.e2e_ms - (SLOW_TOKENS - 1.5) * gap
-    assert 0.9 * gap <= asked.itl_ms <= (asked.e2e_ms - asked.ttft_ms - 2 * gap) / (SLOW_TOKENS - 1)
+    gap, gaps = GAP_SECONDS * 1000, SLOW_TOKENS - 1
+    # The last token comes two gaps before the end: a busy machine may be late with any of them, by less than a gap.
+    assert gap <= asked.ttft_ms <= asked.e2e_ms - (gaps + 1) * gap
+    assert 0.9 * gap <= asked.itl_ms <= (asked.e2e_ms - asked.ttft_ms - gap) / gaps
     assert abs(asked.started + asked.e2e_ms / 1000 - time.time()) < 1
 
 

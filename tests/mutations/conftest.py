@@ -1,5 +1,6 @@
 """One embedded cluster with one vLLM for the whole table; LiteLLM is deployed anew for each mutation."""
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -54,17 +55,19 @@ def run_features(
     cluster: Cluster, tmp_path: Path, pytestconfig: pytest.Config
 ) -> Iterator[Callable[[Mutation], dict[str, dict[str, Any]]]]:
     """Runs the features against the mutated manifests; gives each scenario's record by its name in the table."""
+    runs = itertools.count(1)
 
     def run(mutation: Mutation) -> dict[str, dict[str, Any]]:
-        manifests = mutated(mutation, tmp_path / "manifests")
+        own = tmp_path / str(next(runs))
+        manifests = mutated(mutation, own / "manifests")
         everything = pytestconfig.getoption("--every-feature")
         paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
         name, attach = pytestconfig.getoption("--cluster"), str(cluster.dir)
         command = [sys.executable, "-m", "pytest", *paths, "--cluster", name, "--attach", attach]
         command += ["--manifests", str(manifests)]
-        command += ["--reports", str(tmp_path / "reports"), "--overhead-pairs", PAIRS, "-q"]
+        command += ["--reports", str(own / "reports"), "--overhead-pairs", PAIRS, "-q"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
-        folders = list((tmp_path / "reports").iterdir())
+        folders = list((own / "reports").iterdir())
         assert len(folders) == 1, done.stdout + done.stderr
         records, _ = evidence.read(folders[0])
         scenarios = {scenario_name(r): r for r in records if r["kind"] == "scenario"}

@@ -48,7 +48,7 @@ def test_a_known_delay_is_found_again(pair: Pair, tmp_path: Path, capsys: pytest
 
 
 def test_a_measurement_that_is_off_fails(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: Pair, never_void: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.backend.delay_ms = 20.0
     monkeypatch.setattr(relay, "running", late_by(60))  # more than a restless machine's scatter
@@ -83,7 +83,7 @@ def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
 
 
 def test_a_wrong_verdict_fails(
-    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: Pair, never_void: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.backend.delay_ms = 20.0
     monkeypatch.setattr(relay, "running", late_by(60))
@@ -92,14 +92,14 @@ def test_a_wrong_verdict_fails(
 
 
 def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:
-    pair.backend.token_delay_ms = 20.0
+    pair.backend.token_delay_ms = 100.0  # half of each delay is far more than a busy machine's scatter
     with relay.running(pair.direct, 40.0) as url, OpenAIClient(url) as client:
         answer = client.chat("hi", stream=True, max_tokens=4, stream_options={"include_usage": True})
     assert answer.ttft_ms is not None
     assert answer.ttft_ms >= 40
-    assert answer.e2e_ms >= answer.ttft_ms + 50
+    assert answer.e2e_ms >= answer.ttft_ms + 150
     assert answer.itl_ms is not None
-    assert answer.itl_ms >= 15
+    assert answer.itl_ms >= 50
 
 
 @pytest.mark.parametrize(

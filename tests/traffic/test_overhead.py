@@ -200,7 +200,7 @@ def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
     assert len(taken(pair, 60).rounds()) == 60
 
 
-def test_a_delay_in_the_gateway_is_measured(pair: Pair, tmp_path: Path) -> None:
+def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None, tmp_path: Path) -> None:
     pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
     measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)
@@ -229,13 +229,13 @@ def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(p
 
 
 def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
-    pair.backend.token_delay_ms = 5.0
+    pair.backend.token_delay_ms = 100.0  # half of each delay is far more than a busy machine's scatter
     with OpenAIClient(pair.direct) as client:
-        answer = client.chat("hi", stream=True, max_tokens=8, stream_options={"include_usage": True})
+        answer = client.chat("hi", stream=True, max_tokens=4, stream_options={"include_usage": True})
     assert answer.itl_ms is not None
-    assert answer.itl_ms >= 4.9
+    assert answer.itl_ms >= 50
     assert answer.ttft_ms is not None
-    assert answer.ttft_ms < answer.e2e_ms - 30
+    assert answer.ttft_ms <= answer.e2e_ms - 150
 
 
 def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:

@@ -112,7 +112,7 @@ class Running:
 def running() -> list[Running]:
     """The clusters of this user's cache that are up, the newest first."""
     found = []
-    for folder in clusters_dir().glob("*/"):
+    for folder in clusters_dir().glob("[!.]*/"):  # not those that are being made or removed
         try:
             facts = json.loads((folder / FACTS_FILE).read_text())
         except (OSError, ValueError):

@@ -7,11 +7,16 @@ import time
 from pathlib import Path
 
 from signoff.cluster.embedded.processes import descendants, kill, marked, start_time
+from signoff.console import progress
 from signoff.errors import SignoffError
 from signoff.limits import CLUSTER_DOWN
 
 PID_FILE = "supervisor.pid"
-_UNBORN = ".new-"
+_UNBORN, _GOING = ".new-", ".old-"
+"""A folder that is not a cluster's yet, or no longer; the PID and start time of the process that works on it follow."""
+
+_QUIET_SCANS = 2
+"""So many scans in a row must find nobody: a process that is just being executed shows an empty environment."""
 
 
 def make_cluster_dir(cluster: Path) -> None:
@@ -22,11 +27,10 @@ def make_cluster_dir(cluster: Path) -> None:
     Raises:
         SignoffError: there is a cluster of this name already.
     """
-    me = f"{os.getpid()} {start_time(os.getpid())}"
-    unborn = cluster.with_name(f"{_UNBORN}{cluster.name}-{me.replace(' ', '-')}")
+    unborn = _own_folder(_UNBORN, cluster)
     cluster.parent.mkdir(parents=True, exist_ok=True)
     unborn.mkdir(mode=0o700)
-    (unborn / PID_FILE).write_text(me)
+    (unborn / PID_FILE).write_text(f"{os.getpid()} {start_time(os.getpid())}")
     try:
         unborn.rename(cluster)
     except OSError as error:
@@ -56,21 +60,33 @@ def supervisor_of(cluster: Path) -> int | None:
 def sweep(clusters: Path) -> list[Path]:
     """Kill the processes and remove the folders of all clusters below `clusters` that nobody supervises any more.
 
-    Touches only processes of this user that carry the mark of such a cluster. Returns the clusters that were swept.
+    Touches only processes of this user that carry the mark of such a cluster; says which of them do not end in time.
+    Returns the clusters whose folders this call removed.
     """
     dead = {cluster for cluster in _folders(clusters) if supervisor_of(cluster) is None}
+    dead |= _kill_orphans(clusters)
+    # Meanwhile another process may have swept one, and made a new cluster of the same name.
+    return sorted(cluster for cluster in dead if supervisor_of(cluster) is None and remove(cluster))
+
+
+def _kill_orphans(clusters: Path) -> set[Path]:
+    """Again and again, since one that is about to be killed may still start another; gives whose they were."""
+    found: set[Path] = set()
     deadline = time.monotonic() + CLUSTER_DOWN.seconds
-    while orphans := _orphans(clusters):  # again and again: one that is about to be killed may still start another
-        dead |= set(orphans.values())
+    quiet = 0
+    while quiet < _QUIET_SCANS:
+        orphans = _orphans(clusters)
+        quiet = 0 if orphans else quiet + 1
+        found |= set(orphans.values())
         for pid in orphans:
             for each in (pid, *descendants(pid)):
                 kill(each)
-        if time.monotonic() > deadline:
+        if orphans and time.monotonic() > deadline:
+            left = ", ".join(map(str, sorted(orphans)))
+            progress("cluster", f"what a killed run left does not end within {CLUSTER_DOWN.seconds:g} s: PID {left}")
             break
         time.sleep(CLUSTER_DOWN.every)
-    for cluster in dead:
-        remove(cluster)
-    return sorted(dead)
+    return found
 
 
 def _orphans(clusters: Path) -> dict[int, Path]:
@@ -83,8 +99,10 @@ def _orphans(clusters: Path) -> dict[int, Path]:
     }
 
 
-def remove(cluster: Path) -> None:
-    """Remove a cluster's folder.
+def remove(cluster: Path) -> bool:
+    """Remove a cluster's folder; False when there is none (any more).
+
+    It leaves its name as a whole, as it came: a sweep never meets one that is half removed.
 
     Raises:
         SignoffError: something in it cannot be removed.
@@ -92,28 +110,45 @@ def remove(cluster: Path) -> None:
     short = short_path(cluster)
     if short.is_symlink() and short.readlink() == cluster:
         short.unlink()
+    going = _own_folder(_GOING, cluster)
     try:
-        shutil.rmtree(cluster)
+        cluster.rename(going)
     except FileNotFoundError:
-        if cluster.exists():  # a dying process removed a file of its own meanwhile
-            shutil.rmtree(cluster, ignore_errors=True)
+        return False
     except OSError as error:
-        raise SignoffError(
-            f"a cluster's folder cannot be removed: {error.strerror}",
-            where=str(error.filename),
-            hint="remove it by hand",
-        ) from error
+        raise _cannot_be_removed(error) from error
+    try:
+        shutil.rmtree(going)
+    except FileNotFoundError:
+        if going.exists():  # a dying process removed a file of its own meanwhile
+            shutil.rmtree(going, ignore_errors=True)
+    except OSError as error:
+        raise _cannot_be_removed(error) from error
+    return True
+
+
+def _cannot_be_removed(error: OSError) -> SignoffError:
+    return SignoffError(
+        f"a cluster's folder cannot be removed: {error.strerror}",
+        where=str(error.filename),
+        hint="remove it by hand",
+    )
 
 
 def _folders(clusters: Path) -> list[Path]:
-    """The clusters' folders, and the unborn ones whose maker has died."""
+    """The clusters' folders, and those that a process which has died was making or removing."""
     if not clusters.is_dir():
         return []
-    return [folder for folder in clusters.iterdir() if folder.is_dir() and not _being_born(folder)]
+    return [folder for folder in clusters.iterdir() if folder.is_dir() and not _is_worked_on(folder)]
 
 
-def _being_born(folder: Path) -> bool:
-    if not folder.name.startswith(_UNBORN):
+def _own_folder(stage: str, cluster: Path) -> Path:
+    """The name of a folder beside the cluster's that is this process's affair."""
+    return cluster.with_name(f"{stage}{cluster.name}-{os.getpid()}-{start_time(os.getpid())}")
+
+
+def _is_worked_on(folder: Path) -> bool:
+    if not folder.name.startswith((_UNBORN, _GOING)):
         return False
     pid, started = folder.name.split("-")[-2:]
     return start_time(int(pid)) == int(started)
