@@ -354,8 +354,8 @@ TABLE = (
     ),
     Mutation(
         # So far above the limit that even a restless machine's intervals are.
-        "500 ms in front of LiteLLM",
-        liar("delay", delay_ms="500"),
+        "150 ms in front of LiteLLM",
+        liar("delay", delay_ms="150"),
         frozenset({OVERHEAD}),
         frozenset({BELOW_LIMIT}),
     ),

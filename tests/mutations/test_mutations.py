@@ -109,4 +109,4 @@ def test_an_overhead_for_which_there_was_no_processor_is_measured_once_again(
 ) -> None:
     left = iter(runs)
     with contextlib.nullcontext() if told else pytest.raises(AssertionError):
-        turns_exactly_its_scenarios_red(named("500 ms in front of LiteLLM"), lambda _: {OVERHEAD: next(left)})
+        turns_exactly_its_scenarios_red(named("150 ms in front of LiteLLM"), lambda _: {OVERHEAD: next(left)})
