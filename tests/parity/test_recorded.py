@@ -88,7 +88,7 @@ def fields(body: Any) -> list[tuple[str, dict[str, Any]]]:
     (first, *_) = body.get("choices") or body.get("data") or [body.get("error") or body]
     if not isinstance(first, dict):
         return []
-    said = next((first[name] for name in ("message", "delta") if isinstance(first.get(name), dict)), {})
+    said: dict[str, Any] = next((first[n] for n in ("message", "delta") if isinstance(first.get(n), dict)), {})
     return [(name, part) for part in (first, said) for name, value in part.items() if value is not said]
 
 
