@@ -222,7 +222,7 @@ def _constant(values: set[str], *, told: bool) -> dict[str, Any]:
     if not values:
         return {}
     if told and len(values) > 1:
-        return {"value": ", ".join(sorted(str(json.loads(value)) for value in values))}
+        return {"value": [json.loads(value) for value in sorted(values)]}
     return {"value": json.loads(next(iter(values))) if len(values) == 1 else VARIES}
 
 

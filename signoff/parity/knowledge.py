@@ -1,6 +1,6 @@
 """What is known of LiteLLM's differences, as data: `known.yaml` (allowances and defects) and `gate.yaml`.
 
-A pattern of paths is a path with `[]` for any index, in which `*` stands for anything.
+A pattern of paths is a path with `[]` for any index, or with every index given, in which `*` stands for anything.
 """
 
 import json
@@ -28,8 +28,10 @@ KINDS = (
     "lost", "added", "changed", "retyped", "sometimes", "always", "violation", "dropped", "renamed",
 )  # fmt: skip
 """How a path may differ; `differ.Difference` says what each means."""
-SAY_IT_ALL = ("lost", "dropped", "sometimes", "always")
-"""Kinds after which there is no value to be named."""
+GONE = ("lost", "dropped")
+"""Kinds of which only vLLM's value can be named: "null -> (missing)"."""
+PRESENCE = ("sometimes", "always")
+"""Kinds that say in how many chunks a path is there; the values are compared where the stream is put together."""
 
 
 def shape(path: str) -> str:
@@ -43,18 +45,19 @@ def _pattern(text: str) -> str:
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a path's shape fits one of the patterns."""
-    return any(fnmatchcase(shape(path), _pattern(pattern)) for pattern in patterns)
+    """Whether a path, or its shape, fits one of the patterns."""
+    return any(fnmatchcase(each, _pattern(pattern)) for pattern in patterns for each in (shape(path), path))
 
 
 @dataclass(frozen=True)
 class Known:
     """An allowance, or a known defect: which paths of which runs, why, since which issue, in which versions.
 
-    `values` gives for a path what becomes of what ("200 -> 500"), `varies` why no value can be named; of a path in
-    neither the entry excuses only what is gone (`SAY_IT_ALL`). `relocated` allowances name an extension that is moved
-    or left out; the others are normalisations. `avoid` says what to set so that a defect does not show. An entry that
-    `shows` only "sometimes" depends on chance, such as on how vLLM cuts a stream into events.
+    `values` gives for a path what becomes of what ("200 -> 500", "null -> (missing)"), `varies` why no value can be
+    named; of a path in neither the entry excuses only what is gone, whatever it was (`GONE`), or is there in other
+    chunks (`PRESENCE`). `relocated` allowances name an extension that is moved or left out; the others are
+    normalisations. `avoid` says what to set so that a defect does not show. An entry that `shows` only "sometimes"
+    depends on chance, such as on how vLLM cuts a stream into events.
     """
 
     id: str
@@ -78,10 +81,10 @@ class Known:
         """Whether the entry speaks of this difference, its value included."""
         if not matches(path, self.paths) or (self.kinds and kind not in self.kinds):
             return False
-        if kind in SAY_IT_ALL or matches(path, tuple(self.varies)):
+        if kind in PRESENCE or matches(path, tuple(self.varies)):
             return True
-        named = (each for pattern, several in self.values.items() if matches(path, (pattern,)) for each in several)
-        return any(_is_value(each, direct, proxied) for each in named)
+        named = [each for pattern, several in self.values.items() if matches(path, (pattern,)) for each in several]
+        return any(_is_value(each, direct, proxied) for each in named) if named else kind in GONE
 
     @property
     def links(self) -> list[str]:
@@ -132,20 +135,39 @@ ARROW = " -> "
 def _is_value(named: str, direct: Any, proxied: Any) -> bool:
     """Whether `named`, "from -> to" or "to", is what became of the value."""
     before, _, after = named.rpartition(ARROW)
-    one, other = _text(direct), _text(proxied)
-    filled = {"{model}": story.MODEL, "{direct}": one, "{proxied}": other}
-    return _is_like(before or "*", one, filled) and _is_like(after, other, filled)
+    filled = {"{model}": story.MODEL, "{direct}": _written(direct), "{proxied}": _written(proxied)}
+    if isinstance(proxied, str) and _is_json(proxied):
+        filled["{json}"] = _told(proxied)
+    return _is_like(before or "*", _told(direct), filled) and _is_like(after, _told(proxied), filled)
 
 
 def _is_like(pattern: str, text: str, filled: Mapping[str, str]) -> bool:
     """Whether the text is the pattern's, in which * is anything and the names of `filled` are what they hold."""
-    parts = re.split("([*]|{model}|{direct}|{proxied})", pattern)
+    parts = re.split("([*]|{model}|{direct}|{proxied}|{json})", pattern)
     wanted = "".join(".*" if part == "*" else re.escape(filled.get(part, part)) for part in parts)
     return re.fullmatch(wanted, text, re.DOTALL) is not None
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _told(value: Any) -> str:
+    """The value as entries write it; a text that reads as another value of JSON stands in quotes: "400", "null"."""
+    return json.dumps(value) if isinstance(value, str) and _reads_as_a_scalar(value) else _written(value)
+
+
+def _written(value: Any) -> str:
+    """A text as it is, and "" and all else as JSON."""
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+
+
+def _reads_as_a_scalar(text: str) -> bool:
+    return _is_json(text) and not isinstance(json.loads(text), dict | list)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _within(version: str, versions: SpecifierSet) -> bool:
@@ -183,6 +205,7 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
         (not set(entry.kinds) <= set(KINDS), f"kinds may be {', '.join(KINDS)}"),
         (not all(map(_names_a_value, chain(*entry.values.values()))), "a value is anything; `varies` may say why"),
         (not all(each and isinstance(each, str) for each in entry.varies.values()), "`varies` says why, in words"),
+        (bool(entry.varies) and not entry.kinds, "what varies needs `kinds`, or its loss is excused as well"),
         (not all(path in entry.paths or matches(path, entry.paths) for path in told), "values of a path it has not"),
         (entry.shows not in ("always", "sometimes"), f"shows always or sometimes, not {entry.shows}"),
     ):
@@ -198,7 +221,7 @@ def _names_something(pattern: str) -> bool:
 
 def _several(named: Any) -> tuple[str, ...]:
     """One value or a list of them; false and 400 of a YAML file are meant as the texts that they are in JSON."""
-    return tuple(map(_text, named if isinstance(named, list) else [named]))
+    return tuple(map(_written, named if isinstance(named, list) else [named]))
 
 
 def _names_a_value(named: str) -> bool:

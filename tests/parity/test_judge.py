@@ -15,7 +15,7 @@ from signoff.parity.consumer import Consumer
 from signoff.parity.differ import Difference
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Judged, fixed, gate, judge
-from signoff.parity.knowledge import Knowledge, Known, Rule
+from signoff.parity.knowledge import KINDS, Knowledge, Known, Rule
 from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
 from signoff.parity.runner import version_of
 from signoff.verdicts import Verdict
@@ -31,7 +31,7 @@ LOSES_USAGE = Lie(body=drop("usage"))
 
 def follows(known: Known, *paths: str) -> Known:
     """An entry for whatever follows from the known defect at these paths."""
-    return replace(known, id="follows", paths=paths, varies=dict.fromkeys(paths, "follows"))
+    return replace(known, id="follows", paths=paths, kinds=KINDS, varies=dict.fromkeys(paths, "follows"))
 
 
 def knowing(*defects: Known, rules: tuple[Rule, ...] = ()) -> Knowledge:
@@ -76,12 +76,20 @@ def test_a_known_defect_that_shows_only_sometimes_is_never_told_as_fixed(bench: 
         ("(missing) -> null", "(missing)", None, True),
         ("{model} -> hosted_vllm/{model}", story.MODEL, f"hosted_vllm/{story.MODEL}", True),
         ("{model} -> hosted_vllm/{model}", story.MODEL, "hosted_vllm/gpt-4", False),
-        ("* -> {direct}", 400, "400", True),
-        ("* -> {direct}", 400, "404", False),
+        ('* -> "{direct}"', 400, "400", True),
+        ('* -> "{direct}"', 400, "404", False),
+        ('* -> "{direct}"', 400, 400, False),
+        ("* -> {direct}", 400, "400", False),
+        ("* -> null", "a", "null", False),
+        ("{model} -> {model}, {model}", story.MODEL, [story.MODEL, story.MODEL], False),
         ("* -> litellm.*: {direct}*", "no [a-z] .", "litellm.Error: no [a-z] .\nAnd more", True),
         ("* -> litellm.*: {direct}*", "no [a-z] .", "litellm.Error: no b", False),
         ("{proxied}* -> *", "a whole text", "a whole", True),
         ("{proxied}* -> *", "a whole text", "another", False),
+        ("{proxied}* -> *", "a whole text", "", False),
+        ("* -> {json}", "{}", "-7", True),
+        ("* -> {json}", "{}", '{"a": ', False),
+        ("* -> {json}", "{}", 7, False),
         ('(missing) -> {"a": [1, *]}', "(missing)", {"a": [1, 2]}, True),
     ],
 )
@@ -91,7 +99,65 @@ def test_an_entry_excuses_the_values_that_it_names(
     entry = Known("a", ("body.a",), "so it is", values={"body.a": (named,)})
     assert entry.fits("body.a", "changed", direct, proxied) is is_known
     assert not replace(entry, values={}).fits("body.a", "changed", direct, proxied), "no value is named"
-    assert replace(entry, values={}).fits("body.a", "lost", direct, "(missing)"), "what is gone has none"
+    assert replace(entry, values={}).fits("body.a", "lost", direct, "(missing)"), "whatever was there"
+
+
+@pytest.mark.parametrize("kind", ["lost", "dropped"])
+def test_what_is_gone_is_excused_by_the_value_that_it_had(kind: str) -> None:
+    entry = Known("a", ("body.a", "body.b"), "so it is", values={"body.a": ("null -> (missing)", '"" -> (missing)')})
+    for value, is_known in ((None, True), ("", True), ("null", False), ([], False), (5, False)):
+        assert entry.fits("body.a", kind, value, "(missing)") is is_known, value
+        assert entry.fits("body.b", kind, value, "(missing)"), "no value of it is named"
+    assert entry.fits("body.a", "sometimes", "always", "sometimes"), "of it there is no value"
+
+
+def test_an_entry_may_speak_of_one_choice() -> None:
+    entry = Known("a", ("body.choices[1].text", "body.choices[].index"), "so it is")
+    gone = [
+        entry.fits(f"body.choices[{n}].{key}", "lost", "a", "(missing)") for key in ("text", "index") for n in (0, 1)
+    ]
+    assert gone == [False, True, True, True]
+
+
+CHOICE, CALL = "body.choices[0]", "body.choices[0].message.tool_calls[0].function.arguments"
+WRAPPED = 'litellm.BadRequestError: Hosted_vllmException - {"error":{"message":"no","type":"BadRequestError"}}'
+NO_EXCUSE = [
+    ("chat.logprobs/plain/openai", f"{CHOICE}.logprobs", "lost", {"content": [{"token": "a"}]}, "(missing)"),
+    ("chat.logprobs/streamed/openai", f"{CHOICE}.logprobs", "lost", {"content": [{"token": "a"}]}, "(missing)"),
+    ("chat.logprobs/streamed/openai", f"{CHOICE}.logprobs.content", "lost", [{"token": "a"}], "(missing)"),
+    ("chat.logprobs/plain/openai", f"{CHOICE}.logprobs.content[0].top_logprobs", "lost", [{"token": "a"}], "(missing)"),
+    ("chat.prompt-logprobs/plain/openai", "body.prompt_logprobs[0]", "lost", None, "(missing)"),
+    ("chat.plain/plain/openai", f"{CHOICE}.message.refusal", "lost", "I will not", "(missing)"),
+    ("tools.auto/plain/openai", f"{CHOICE}.message.content", "lost", "words", "(missing)"),
+    ("tools.answer-to-call/plain/openai", "request.body.messages[0].content", "dropped", "hi", "(missing)"),
+    ("chat.max-completion-tokens/plain/openai", "request.body.max_tokens", "dropped", 5, "(missing)"),
+    ("tools.named/plain/hosted_vllm", CALL, "lost", "{}", "(missing)"),
+    ("tools.named/plain/hosted_vllm", CALL, "retyped", "{}", {}),
+    ("tools.named/plain/hosted_vllm", CALL, "changed", '{"city": "Rome"}', '{"city": '),
+    ("tools.named/plain/hosted_vllm", "client.tool_calls", "lost", {"0.0": "get_weather {}"}, "(missing)"),
+    ("tools.named/plain/hosted_vllm", "body.usage.prompt_tokens", "changed", 7, 8),
+    ("errors.bad-type/plain/openai", "body.error.message", "lost", "no", "(missing)"),
+    ("errors.any/plain/hosted_vllm", "body.error.message", "changed", "no", WRAPPED.replace("no", "yes")),
+    ("errors.bad-type/plain/openai", "body.error.type", "lost", "BadRequestError", "(missing)"),
+    ("errors.bad-type/plain/openai", "body.error.type", "changed", "BadRequestError", "null"),
+    ("errors.unknown-model/plain/openai", "body.error.code", "changed", 404, 400),
+    ("errors.wrong-key/plain/openai/defaults", "body.error.code", "lost", "invalid_api_key", "(missing)"),
+    ("faults.die-in-stream/streamed/openai", f"{CHOICE}.message.content", "changed", "abc", ""),
+    ("faults.die-in-stream/streamed/openai", f"{CHOICE}.finish_reason", "lost", "length", "(missing)"),
+    ("chat.n/streamed/openai", f"{CHOICE}.finish_reason", "lost", "length", "(missing)"),
+    ("chat.n/streamed/openai", f"{CHOICE}.message.role", "lost", "assistant", "(missing)"),
+    ("chat.n/streamed/openai", "client.finish.0", "retyped", "length", None),
+    ("chat.plain/streamed/hosted_vllm", "chunks[].model", "changed", "a", f"{story.MODEL}, hosted_vllm/{story.MODEL}"),
+]
+
+
+@pytest.mark.parametrize(("run", "path", "kind", "direct", "proxied"), NO_EXCUSE)
+def test_what_is_known_excuses_no_more_than_it_says(
+    run: str, path: str, kind: str, direct: object, proxied: object
+) -> None:
+    known = Knowledge.read()
+    entries = [each for each in (*known.allowances, *known.defects) if each.covers(run, "1.80.16")]
+    assert [each.id for each in entries if each.fits(path, kind, direct, proxied)] == []
 
 
 KNOWN_FILE = """
@@ -152,6 +218,7 @@ def test_a_version_that_litellm_does_not_tell_is_its_images(bench: Bench, image:
         (told_of("values: {status: 1 -> 2}"), "a: values of a path it has not"),
         (told_of("values: [1]"), "values"),
         (told_of("varies: {body.usage: ''}"), "a: `varies` says why"),
+        (told_of("varies: {body.usage: why}"), "a: what varies needs `kinds`"),
         (told_of("shows: rarely"), "a: shows always or sometimes"),
     ],
 )

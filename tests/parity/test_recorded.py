@@ -2,8 +2,11 @@
 
 import json
 import lzma
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +21,75 @@ RECORDED = Path(__file__).parent / "recorded" / f"litellm-{VERSION}.json.xz"
 """What was exchanged in a whole matrix, of the stand-in model, without what is not judged."""
 KNOWLEDGE = Knowledge.read()
 TEXTS = ("content", "text", "arguments", "reasoning", "message", "detail", "embedding", "id")
-"""Fields of which one letter or digit is changed, the first that is there."""
+"""Fields of which one letter or digit is changed, in the first that is there."""
 
 # Lies: each gives what a run would be with it, None where it cannot be told.
 
 
-def another_letter(seen: Observation) -> Observation | None:
+def another_letter_in_the_middle(seen: Observation) -> Observation | None:
+    return with_another_letter(seen, lambda several: len(several) // 2)
+
+
+def another_last_letter(seen: Observation) -> Observation | None:
+    return with_another_letter(seen, lambda several: len(several) - 1)
+
+
+def with_another_letter(seen: Observation, where: Callable[[Sequence[Any]], int]) -> Observation | None:
+    """Of the first of `TEXTS` that is there; of a stream in one of the events that have it."""
     answer = seen.proxied
     bodies = answer.events if answer.streamed else (answer.body,)
     for name in TEXTS:
-        for index, text in enumerate(bodies):
-            body = parsed(text)
-            if change(body, name):
-                told = json.dumps(body)
-                return replace(seen, proxied=with_body(answer, index, told))
+        told = {index: json.dumps(body) for index, body in enumerate(map(parsed, bodies)) if change(body, name, where)}
+        if told:
+            index = list(told)[where(list(told))]
+            return replace(seen, proxied=with_body(answer, index, told[index]))
     return None
 
 
-def change(body: Any, name: str) -> bool:
-    """Change the first value of that name which says something; whether there is one."""
+def change(body: Any, name: str, where: Callable[[Sequence[Any]], int]) -> bool:
+    """Change one letter or number of the first value of that name which says something; whether there is one."""
     if isinstance(body, list):
-        return any(change(each, name) for each in body)
+        return any(change(each, name, where) for each in body)
     if not isinstance(body, dict):
         return False
     value = body.get(name)
     if isinstance(value, str) and value:
-        body[name] = "~" + value
+        index = where(value)
+        body[name] = value[:index] + ("~" if value[index] != "~" else "-") + value[index + 1 :]
     elif isinstance(value, list) and value and isinstance(value[0], float):
-        value[0] += 0.5
+        value[where(value)] += 0.5
     else:
-        return any(change(each, name) for each in body.values())
+        return any(change(each, name, where) for each in body.values())
     return True
+
+
+def largest_field_left_out(seen: Observation) -> Observation | None:
+    """The one that holds most; of a stream from all its events."""
+    answer = seen.proxied
+    texts = answer.events if answer.streamed else (answer.body,)
+    bodies = [parsed(text) for text in texts]
+    sizes: Counter[str] = Counter()
+    for name, part in chain.from_iterable(map(fields, bodies)):
+        sizes[name] += len(json.dumps(part[name]))
+    if not sizes:
+        return None
+    largest = max(sizes, key=lambda name: sizes[name])
+    for name, part in chain.from_iterable(map(fields, bodies)):
+        if name == largest:
+            del part[name]
+    told = tuple(text if body is None else json.dumps(body) for text, body in zip(texts, bodies, strict=True))
+    return replace(seen, proxied=replace(answer, events=told) if answer.streamed else replace(answer, body=told[0]))
+
+
+def fields(body: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The fields of the first choice and of its message, of the first vector or model, or of the error; and whose."""
+    if not isinstance(body, dict):
+        return []
+    (first, *_) = body.get("choices") or body.get("data") or [body.get("error") or body]
+    if not isinstance(first, dict):
+        return []
+    said: dict[str, Any] = next((first[n] for n in ("message", "delta") if isinstance(first.get(n), dict)), {})
+    return [(name, part) for part in (first, said) for name, value in part.items() if value is not said]
 
 
 def parsed(text: str) -> Any:
@@ -64,8 +105,18 @@ def with_body(answer: Exchange, index: int, told: str) -> Exchange:
     return replace(answer, events=(*answer.events[:index], told, *answer.events[index + 1 :]))
 
 
-def another_status(seen: Observation) -> Observation | None:
-    return replace(seen, proxied=replace(seen.proxied, status=418)) if seen.proxied.status else None
+def unavailable(seen: Observation) -> Observation | None:
+    return with_status(seen, 503)
+
+
+def bad_request(seen: Observation) -> Observation | None:
+    return with_status(seen, 400)
+
+
+def with_status(seen: Observation, status: int) -> Observation | None:
+    if seen.proxied.status in (0, status):
+        return None
+    return replace(seen, proxied=replace(seen.proxied, status=status))
 
 
 def cut_short(seen: Observation) -> Observation | None:
@@ -102,24 +153,70 @@ def the_next_is_refused(seen: Observation) -> Observation | None:
 
 ABOUT_REQUESTS = (asked_nine_times, a_parameter_more, the_clients_key)
 
+LEFT = {"disconnect.*": "its client has left, and only whether vLLM stops is judged"}
+ONLY_STATUS = {
+    **LEFT,
+    "errors.*-key/*": "vLLM has no keys; only the status and the code that are due are known",
+    "faults.dies-once/*": "vLLM's direct answer is the error",
+    "headers.not-json/*": "vLLM's direct answer is the error",
+}
+"""Runs of which the answer itself is not compared."""
+UNREAD = {
+    **ONLY_STATUS,
+    "completions.several-prompts/streamed/*": "the texts are mixed into one already",
+    "completions.n/streamed/*": "the texts are mixed into one already",
+    "faults.die-in-tool-stream/*/hosted_vllm": "the arguments vary already, since `strict` does not arrive",
+    "reasoning.*/plain/*": "the reasoning is moved to a field that vLLM has not",
+    "sampled.one-token/*": "vLLM does not repeat itself: rates are compared, not letters",
+}
+OWN_ERROR = "an error of LiteLLM's own, of which only the beginning is known"
+OWN_WORDS = "the last words are LiteLLM's own"
 UNSEEN = {
-    another_letter: {
-        "disconnect.*": "its client has left, and only whether vLLM stops is judged",
-        "completions.several-prompts/streamed/*": "the texts are mixed into one already",
-        "completions.n/streamed/*": "the texts are mixed into one already",
-        "errors.*-key/*": "vLLM has no keys; only the status and the code that are due are known",
-        "tools.*/hosted_vllm": "the arguments vary already, since `strict` does not arrive",
-        "faults.die-in-tool-stream/*/hosted_vllm": "the arguments vary already, since `strict` does not arrive",
+    another_letter_in_the_middle: {
+        **UNREAD,
+        "tools.*/hosted_vllm": "the arguments vary already, since `strict` does not arrive, and may be JSON with it",
+        "completions.token-ids/*/hosted_vllm": OWN_ERROR,
+        "embeddings.*/plain/openai": OWN_ERROR,
+        "embeddings.truncated/*": OWN_ERROR,
+        "embeddings.bad-type/*": OWN_ERROR,
+        "errors.bad-json/*": OWN_ERROR,
+        "faults.die-at-once/*": OWN_ERROR,
+        "faults.die-in-body/*": OWN_ERROR,
+        "reasoning.effort/*/openai": OWN_ERROR,
+        "responses.text/*/hosted_vllm": OWN_ERROR,
+    },
+    another_last_letter: {
+        **UNREAD,
+        "completions.token-ids/*/hosted_vllm": OWN_ERROR,
+        "completions.empty-prompt/*": OWN_WORDS,
+        "embeddings.*": OWN_WORDS,
+        "errors.*": OWN_WORDS,
+        "faults.die-at-once/*": OWN_ERROR,
+        "faults.die-in-body/*": OWN_ERROR,
+        "faults.status-*": OWN_WORDS,
+        "headers.retry-*": OWN_WORDS,
+        "models.list/*": "names of models are LiteLLM's own",
+        "models.unknown/*": OWN_WORDS,
+        "reasoning.effort/*/openai": OWN_ERROR,
+        "responses.text/*/hosted_vllm": OWN_ERROR,
+    },
+    largest_field_left_out: {
+        **LEFT,
         "faults.dies-once/*": "vLLM's direct answer is the error",
-        "headers.not-json/*": "vLLM's direct answer is the error",
+        "chat.stop/plain/*": "LiteLLM's own provider_specific_fields",
+        "chat.token-ids/*": "token_ids is vLLM's own, and may be lost",
+        "errors.wrong-*": "`detail` is no field of OpenAI's, and may be lost",
+        "models.*": "LiteLLM's own 404, which has a `detail` that vLLM's answer has not",
         "reasoning.*/plain/*": "the reasoning is moved to a field that vLLM has not",
-        "sampled.one-token/*": "vLLM does not repeat itself: rates are compared, not letters",
     },
-    another_status: {"disconnect.*": "its client has left, and only whether vLLM stops is judged"},
-    cut_short: {
-        "disconnect.*": "its client has left, and only whether vLLM stops is judged",
-        "faults.die-in-*": "it is cut short already, sooner or later",
+    unavailable: {**LEFT, "faults.die-in-body/*": "500 and 503 are both known of a connection that breaks"},
+    bad_request: {
+        **LEFT,
+        "embeddings.no-input/*": "400 is vLLM's status, and the truth",
+        "errors.no-messages/*": "400 is vLLM's status, and the truth",
+        "headers.not-json/*": "400 is vLLM's status, and the truth",
     },
+    cut_short: {**LEFT, "faults.die-in-*": "it is cut short already, sooner or later"},
 }
 """Where a lie is not seen, and why: all there is to be said against the matrix of this version."""
 
@@ -149,7 +246,7 @@ def test_each_run_of_a_recorded_matrix_is_able_to_fail() -> None:
     runs = observed()
     for number, seen in enumerate(runs):
         run = seen.run.id
-        for told in (another_letter, another_status, cut_short, ABOUT_REQUESTS[number % 3], the_next_is_refused):
+        for told in (*UNSEEN, ABOUT_REQUESTS[number % 3], the_next_is_refused):
             lying = told(seen)
             if lying is None:
                 continue
