@@ -29,25 +29,25 @@ def test_a_person_searches_filters_and_opens_a_run(bench: Bench, tmp_path: Path)
 
 
 def searches(opened: Page) -> None:
-    assert opened.read(SHOWN) == [PLAIN, STREAMED, MODELS]
+    opened.shows(SHOWN, [PLAIN, STREAMED, MODELS])
     opened.click("#find")
     opened.type("body.USAGE plain")
-    assert opened.read(SHOWN) == [PLAIN]
-    assert opened.read("document.getElementById('count').textContent") == "1 of 3 runs"
+    opened.shows(SHOWN, [PLAIN])
+    opened.shows("document.getElementById('count').textContent", "1 of 3 runs")
     opened.type(" nothing")
-    assert opened.read(SHOWN) == []
+    opened.shows(SHOWN, [])
     opened.click("#find", times=3)
     opened.type(" ")
-    assert opened.read(SHOWN) == [PLAIN, STREAMED, MODELS]
+    opened.shows(SHOWN, [PLAIN, STREAMED, MODELS])
 
 
 def filters(opened: Page) -> None:
     opened.read("document.getElementById('class').focus()")
     opened.type("def")
-    assert opened.read("document.getElementById('class').value") == "defect"
-    assert opened.read(SHOWN) == [PLAIN]
+    opened.shows("document.getElementById('class').value", "defect")
+    opened.shows(SHOWN, [PLAIN])
 
 
 def opens(opened: Page) -> None:
     opened.click("details.run:not([hidden]) summary")
-    assert "Name a bird." in opened.read("document.querySelector('details[open]').innerText")
+    opened.shows("document.querySelector('details[open]')?.innerText.includes('Name a bird.')", True)

@@ -24,6 +24,7 @@ from signoff.waiting import NotYet, eventually
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
 STARTED = Limit(60, every=0.05)
+SHOWN = Limit(20, every=0.05)
 
 
 @dataclass
@@ -46,6 +47,15 @@ class Page:
         told = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in told, told
         return told["result"].get("value")
+
+    def shows(self, expression: str, value: Any) -> None:
+        """Wait until a JavaScript expression has this value: a page is drawn some time after it is told something."""
+
+        def look() -> None:
+            if (seen := self.read(expression)) != value:
+                raise NotYet(f"it is {seen!r}")
+
+        eventually(f"{expression} to be {value!r}", SHOWN, look)
 
     def click(self, selector: str, times: int = 1) -> None:
         """Press the mouse in the middle of the element; three times select what a field holds."""
