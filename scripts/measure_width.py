@@ -1,6 +1,7 @@
 """How wide the interval of the overhead is: signoff's pairs beside direct-then-proxied runs of the usual generators.
 
     python -m scripts.measure_width                                # 10 repeats of each, at most 25 minutes
+    python -m scripts.measure_width --delay 18                     # vLLM behind a known delay in LiteLLM's place
     python -m scripts.measure_width --from reports/width-<time>    # the tables of an earlier run again
 
 On one deployment each repeat runs every tool once, in random order: one request in flight, prompts and answers of one
@@ -22,10 +23,15 @@ Two widths are shown, since only one of them need be honest where the two arms l
 - repeats: 2 x 1.96 standard deviations of the estimates over the repeats, the width that would have been right were
   they normal. From 10 repeats a standard deviation is known to within a factor of 0.69 to 1.83 (chi-squared, 95 %).
 
-Both hold what the machine does to the overhead itself from one repeat to the next: compare them on a quiet one. "true"
-says how many own intervals hold the mean of their tool's estimates: of honest ones, 95 %. The tools do not stop the
-clock at the same byte (signoff at the last of the answer, vLLM's and AIPerf at the last token), and GuideLLM asks for
-the usage with each token: so their means may differ a little.
+LiteLLM itself is slower in one minute than in the next, and both hold that too; so do all tools. With `--delay` the
+overhead is known and stays what it is (both arms are vLLM behind a relay, that of the proxied one waits; signoff rests
+by the delay longer before the other arm's requests, as `signoff calibrate` does): what the estimates then scatter by is
+the method's own.
+
+"true" says how many own intervals hold the delay, or without one the mean of their tool's estimates: of honest ones,
+95 %. The tools do not stop the clock at the same byte (signoff at the last of the answer, vLLM's and AIPerf at the last
+token), GuideLLM asks for the usage with each token, and signoff alone lets vLLM rest before each request, which is
+quicker when it has just answered: so their means may differ a little.
 """
 
 import argparse
@@ -58,8 +64,18 @@ from signoff.manifests import StoryManifests
 from signoff.overhead import Estimate, Numbers, Samples, judge
 from signoff.paths import MANIFESTS, ROOT
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
+from signoff.traffic import relay
 from signoff.traffic.client import OpenAIClient
-from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, TOKENS, WINDOW_ROUNDS, Timing, measure, random_prompt
+from signoff.traffic.pairs import (
+    ARMS,
+    PAIRS_FOR_P95,
+    TOKENS,
+    WINDOW_ROUNDS,
+    Arm,
+    Timing,
+    measure,
+    random_prompt,
+)
 
 OWN = "signoff"
 STREAMS = "signoff, streams"
@@ -83,7 +99,8 @@ Z = 1.96
 class Run:
     """One run of a tool: its estimate in milliseconds with the ends of its own interval, and what it took.
 
-    `requests` counts the timed ones of both arms, `load` is the machine's load average before it.
+    `requests` counts the timed ones of both arms, `load` is the machine's load average before it, `put_in` the delay
+    in LiteLLM's place.
     """
 
     tool: str
@@ -94,6 +111,7 @@ class Run:
     high: float
     seconds: float
     load: float
+    put_in: float | None = None
 
     @property
     def width(self) -> float:
@@ -124,12 +142,15 @@ def main() -> int:
         "--minutes", type=float, default=MINUTES, help=f"no repeat begins that would end later (default: {MINUTES:g})"
     )
     parser.add_argument("--without", action="append", default=[], choices=tuple(INSTALLED), help="leave a peer out")
+    parser.add_argument("--delay", type=float, metavar="MS", help="a known delay in LiteLLM's place, in milliseconds")
     parser.add_argument("--seed", type=int, default=1, help="of orders, prompts and intervals (default: 1)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: reports/width-<time>)")
     parser.add_argument("--from", type=Path, metavar="DIR", dest="earlier", help="the tables of an earlier run again")
     options = parser.parse_args()
     if options.repeats < 1 or options.pairs < 1:
         parser.error("--repeats and --pairs are positive numbers")
+    if options.delay is not None and options.delay < 0:
+        parser.error(f"--delay {options.delay:g} is below nothing")
     if options.pairs > PAIRS_FOR_P95:
         parser.error(
             f"--pairs {options.pairs}: above {PAIRS_FOR_P95} signoff ends once its intervals are narrow, "
@@ -157,12 +178,12 @@ def compare(options: argparse.Namespace) -> tuple[list[Run], int]:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="signoff-") as name,
-            deployed(Path(name), evidence) as (direct, proxied),
+            deployed(Path(name), options.delay, evidence) as (direct, proxied),
         ):
             progress("width", "warming the deployment up")
             list(measured(direct, proxied, pairs=options.pairs // 4, seed=options.seed))
             tools = _tools(direct, proxied, Path(name), options, evidence)
-            for run in repeated(tools, options.repeats, random.Random(options.seed), until):
+            for run in repeated(tools, options.repeats, random.Random(options.seed), until, put_in=options.delay):
                 evidence.record("run", **asdict(run))
                 runs.append(run)
     except KeyboardInterrupt:
@@ -175,18 +196,29 @@ def compare(options: argparse.Namespace) -> tuple[list[Run], int]:
 
 
 @contextmanager
-def deployed(folder: Path, evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """The story on an embedded cluster: vLLM's URL and LiteLLM's. Meanwhile the peers' tokenizer is made."""
+def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """The story on an embedded cluster: vLLM's URL and LiteLLM's, or those of vLLM without and with the delay.
+
+    Meanwhile the peers' tokenizer is made.
+    """
     manifests = StoryManifests.read(MANIFESTS)
     cluster = open_cluster("embedded", None, manifests.images, fresh=True)
     try:
         evidence.record("cluster", **asdict(cluster.facts()))
         deployment = Deployment(cluster, manifests, evidence.record)
-        deployment.start_both()
+        if delay is None:
+            deployment.start_both()
+        else:
+            deployment.apply(manifests.backend)
         progress("peers", "making the tiny model's tokenizer for them")
         peers.make_hub(peers.vllm_programs(), folder / HUB)
-        deployment.wait_for_gateway()
-        yield deployment.wait_for_backend(), deployment.answering_gateway()
+        if delay is None:
+            deployment.wait_for_gateway()
+            yield deployment.wait_for_backend(), deployment.answering_gateway()
+        else:
+            backend = deployment.wait_for_backend()
+            with relay.running(backend) as direct, relay.running(backend, delay) as delayed:
+                yield direct, delayed
     finally:
         cluster.close()
 
@@ -200,7 +232,7 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
     def own(kinds: Sequence[bool]) -> Tool:
         def once(repeat: int) -> Measured:
             seed = options.seed * 1000 + repeat
-            timings = measured(direct, proxied, pairs=options.pairs, seed=seed, kinds=kinds)
+            timings = measured(direct, proxied, pairs=options.pairs, seed=seed, kinds=kinds, delay=options.delay or 0.0)
             evidence.record("timings", kinds=kinds, repeat=repeat, timings=[asdict(each) for each in timings])
             return judged(timings, seed)
 
@@ -214,7 +246,7 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
                 with tempfile.TemporaryDirectory(dir=folder) as name:
                     prompts = [random_prompt(chance) for _ in range(WARM_UP_REQUESTS + each)]
                     seed = chance.randrange(2**31)
-                    progress(peer.name, "through LiteLLM" if found else "vLLM directly")
+                    progress(peer.name, "the proxied arm" if found else "vLLM directly")
                     work = peers.Work(url, prompts, length, TOKENS, WARM_UP_REQUESTS, seed, folder / HUB, Path(name))
                     found.append(peer.run(work, seconds=PEER_SECONDS))
             once_direct, once_proxied = found
@@ -247,9 +279,9 @@ def _peers(without: Sequence[str]) -> Iterator[peers.Peer]:
 
 
 def measured(
-    direct: str, proxied: str, *, pairs: int, seed: int, kinds: Sequence[bool] = (False, True)
+    direct: str, proxied: str, *, pairs: int, seed: int, kinds: Sequence[bool] = (False, True), delay: float = 0.0
 ) -> list[Timing]:
-    """signoff's timings.
+    """signoff's timings. Where vLLM waits for the delay, in milliseconds, it also does so between the other requests.
 
     Raises:
         SignoffError: a request failed.
@@ -258,7 +290,8 @@ def measured(
     def tell(text: str) -> None:
         progress("signoff", text)
 
-    timings = list(measure(direct, proxied, pairs=pairs, seed=seed, kinds=kinds, progress=tell))
+    rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), delay / 1000)
+    timings = list(measure(direct, proxied, pairs=pairs, seed=seed, kinds=kinds, longer_rests=rests, progress=tell))
     if wrong := next((each for each in timings if each.error), None):
         raise SignoffError(f"a request failed: {wrong.error}", where=wrong.arm)
     return timings
@@ -295,7 +328,9 @@ def two_samples(direct: Sequence[float], proxied: Sequence[float], *, seed: int)
 # The repeats
 
 
-def repeated(tools: dict[str, Tool], repeats: int, chance: random.Random, until: float) -> Iterator[Run]:
+def repeated(
+    tools: dict[str, Tool], repeats: int, chance: random.Random, until: float, put_in: float | None = None
+) -> Iterator[Run]:
     """Run all tools, in another order in each repeat, until `until` (time.monotonic()) would not be kept.
 
     A run that fails is told and left out, a tool that fails for the second time is not run again.
@@ -321,7 +356,7 @@ def repeated(tools: dict[str, Tool], repeats: int, chance: random.Random, until:
                 continue
             took, got = time.monotonic() - started, found.estimate
             progress("width", f"{name}: {got.ms:.2f} ms ({got.low:.2f} to {got.high:.2f}) in {took:.0f} s")
-            yield Run(name, repeat, found.requests, got.ms, got.low, got.high, took, load)
+            yield Run(name, repeat, found.requests, got.ms, got.low, got.high, took, load, put_in)
         longest = max(longest, time.monotonic() - begun)
 
 
@@ -372,16 +407,22 @@ class Row:
         return 2 * Z * self.spread
 
     @property
-    def true(self) -> int:
-        """How many own intervals hold the mean."""
-        return sum(run.low <= self.mean <= run.high for run in self.runs)
+    def put_in(self) -> float | None:
+        """What there was to find, where it is known."""
+        return self.runs[0].put_in
 
-    def cells(self, grand_mean: float) -> Iterator[str]:
-        """Of the first table."""
+    @property
+    def true(self) -> int:
+        """How many own intervals hold what there was to find, or else the mean."""
+        truth = self.mean if self.put_in is None else self.put_in
+        return sum(run.low <= truth <= run.high for run in self.runs)
+
+    def cells(self, reference: float) -> Iterator[str]:
+        """Of the first table; `reference` is what the mean is compared with."""
         yield self.tool
         yield f"{statistics.median(run.requests for run in self.runs):g}"
         yield f"{self.mean:.2f}"
-        yield f"{self.mean - grand_mean:+.2f}"
+        yield f"{self.mean - reference:+.2f}"
         yield f"{self.own:.2f}"
         yield f"{self.true} of {len(self.runs)}"
         yield told(self.spread)
@@ -400,18 +441,22 @@ def tables(runs: Sequence[Run]) -> Iterator[str]:
         yield "no run has ended"
         return
     streams = [row.mean for tool, row in rows.items() if tool != OWN]
-    grand_mean = statistics.fmean(streams) if streams else rows[OWN].mean
+    put_in = runs[0].put_in
+    if put_in is None:
+        reference, compared = statistics.fmean(streams) if streams else rows[OWN].mean, "off the streams' grand mean"
+    else:
+        reference, compared = put_in, f"off the {put_in:g} put in"
     loads = [run.load for run in runs]
     machine = f"{platform.machine()}, {os.cpu_count()} CPUs, load average {min(loads):.1f} to {max(loads):.1f}"
     yield f"{machine}; milliseconds"
     yield ""
     yield (
-        "| overhead by | requests | mean of the estimates | off the streams' grand mean | width, own (median) | true "
+        f"| overhead by | requests | mean of the estimates | {compared} | width, own (median) | true "
         "| standard deviation | width, repeats | s each | load |"
     )
     yield "| --- |" + " ---: |" * 9
     for row in sorted(rows.values(), key=lambda row: (row.tool not in (OWN, STREAMS), row.tool)):
-        yield f"| {' | '.join(row.cells(grand_mean))} |"
+        yield f"| {' | '.join(row.cells(reference))} |"
     yield ""
     yield "| width as a part of | " + " | ".join(f"{own}: {kind}" for own in (OWN, STREAMS) for kind in KINDS) + " |"
     yield "| --- |" + " ---: |" * 2 * len(KINDS)

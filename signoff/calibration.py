@@ -1,7 +1,9 @@
 """`signoff calibrate`: known delays are put in and have to be found again, by the code that judges LiteLLM.
 
 Both arms ask the same server through a relay on loopback; that of the proxied arm waits before each request. So the
-true difference is the delay itself, and what is found beyond it is the bias of the measurement.
+true difference is the delay itself, and what is found beyond it is the bias of the measurement. A server that has
+been idle for longer is slower, by almost a millisecond where 40 are put in: so the others' requests come later by the
+delay, and all arms find it after the same rest.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from signoff.overhead import Overhead, Samples, judge
 from signoff.paths import MANIFESTS, ROOT
 from signoff.traffic import relay
 from signoff.traffic.client import NoAnswer, OpenAIClient
-from signoff.traffic.pairs import failed, measure
+from signoff.traffic.pairs import Arm, failed, measure
 from signoff.verdicts import Verdict
 
 
@@ -177,8 +179,14 @@ def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: 
     progress("calibrate", f"{injection} ms, {pairs} pairs")
     with relay.running(url) as direct, relay.running(url, injection.ms, injection.jitter_ms) as delayed:
         timings = []
+        longer_rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), injection.ms / 1000)
         for timing in measure(
-            direct, delayed, pairs=pairs, seed=seed, progress=lambda text: progress("calibrate", text)
+            direct,
+            delayed,
+            pairs=pairs,
+            seed=seed,
+            longer_rests=longer_rests,
+            progress=lambda text: progress("calibrate", text),
         ):
             evidence.record("timing", delay=str(injection), **asdict(timing))
             timings.append(timing)

@@ -7,11 +7,12 @@ import math
 import random
 import string
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any, Literal
 
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
@@ -82,6 +83,7 @@ def measure(
     pairs: int,
     seed: int,
     kinds: Sequence[bool] = (False, True),
+    longer_rests: Mapping[Arm, float] = MappingProxyType({}),
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Timing]:
     """Time at most this many rounds, after some that only warm connections and caches up; a failed request ends it.
@@ -93,7 +95,8 @@ def measure(
     Gives the requests in the order in which they were sent, each after a rest. Prompts are random letters of one
     length, so that no arm finds in a prefix cache what another one left there; each arm has one kept-alive connection,
     used once a round.
-    `kinds` says whether rounds are streamed: by default one of every two, in random order.
+    `kinds` says whether rounds are streamed: by default one of every two, in random order. `longer_rests` gives the
+    seconds by which an arm's rests are longer than `REST_SECONDS`.
     """
     chance = random.Random(seed)
     streamed = _in_turn(kinds, chance)
@@ -104,7 +107,11 @@ def measure(
         def ask(number: int) -> Round:
             stream = next(streamed)
             order = chance.sample(ARMS, len(ARMS))
-            return [_time(clients[arm], arm, number, place, chance, stream=stream) for place, arm in enumerate(order)]
+            timings = []
+            for place, arm in enumerate(order):
+                time.sleep(REST_SECONDS + longer_rests.get(arm, 0.0))
+                timings.append(_time(clients[arm], arm, number, place, chance, stream=stream))
+            return timings
 
         for asked in _warm_up(ask):
             yield from asked
@@ -184,7 +191,6 @@ def failed(asked: Sequence[Timing]) -> bool:
 def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: random.Random, *, stream: bool) -> Timing:
     prompt = random_prompt(chance)
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-    time.sleep(REST_SECONDS)
     cpu, waited = time.process_time(), _waited_seconds()
     started = time.monotonic()
     try:

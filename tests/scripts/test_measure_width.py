@@ -192,6 +192,15 @@ def test_the_tables_tell_both_widths_and_the_ratios() -> None:
     assert printed.splitlines()[-1] == "| peer | 1.25 | 0.10 | 1.25 | 0.10 |"
 
 
+def test_a_known_delay_is_what_the_estimates_are_compared_with() -> None:
+    printed = "\n".join(tables([replace(run, put_in=17.0) for run in runs()]))
+    assert "| off the 17 put in |" in printed
+    assert "| signoff, streams | 600 | 16.00 | -1.00 | 1.00 | 0 of 3 | 0.10 |" in printed
+    assert "| peer | 600 | 17.00 | +0.00 | 0.80 | 1 of 3 | 1.00 |" in printed
+    told = [run.put_in for run in repeated({"fine": fine}, 2, random.Random(1), FOREVER, put_in=17.0)]
+    assert told == [17.0, 17.0]
+
+
 def test_a_single_repeat_and_none_have_tables_too() -> None:
     assert list(tables([])) == ["no run has ended"]
     assert "| peer | 600 | 16.00 | +0.05 | 0.80 | 1 of 1 | - | - | 30 | 1.5 |" in "\n".join(tables(runs()[:3]))
