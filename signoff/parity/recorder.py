@@ -57,7 +57,8 @@ class Received:
     """One request as the backend got it, and what became of its answer.
 
     `left` says that the asking side closed the connection before the answer was whole; `bytes` were passed on by then.
-    `whole` says that all of it was passed on.
+    `whole` says that all of it was passed on, `failed` why the backend had no answer for the recorder, which then
+    answers by itself: empty if it had one.
     """
 
     method: str
@@ -71,6 +72,7 @@ class Received:
     bytes: int = 0
     events: int = 0
     """Of a stream, how many events were passed on."""
+    failed: str = ""
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types, without credentials. The body is one of the cases', and holds none."""
@@ -100,7 +102,7 @@ Seen = Callable[[], Sequence[Received]]
 
 
 class RecorderFailed(SignoffError):
-    """The recorder did not do what it was told, or did not say what it saw."""
+    """The recorder did not do what it was told, did not say what it saw, or had no answer from the backend."""
 
 
 class Records(Protocol):
@@ -179,7 +181,7 @@ class Proxy:
             received.left = True
             return web.Response(status=499)  # nobody reads it
         except aiohttp.ClientError as error:
-            received.status = 502
+            received.status, received.failed = 502, str(error) or type(error).__name__
             return web.json_response({"error": {"message": f"recorder: {error}", "type": "recorder"}}, status=502)
 
     async def _answer(

@@ -213,11 +213,12 @@ class Sides:
                 with backend.recording(beside, case.fault) as seen:
                     answers.append(_ask(direct, run, sent))
                     left.append(_was_left(seen) if case.leave_after is not None else False)
+                    _heard(seen)
             with backend.recording(through, case.fault) as seen:
                 answers.append(_ask(proxied, run, run.body(name)))
                 too_late = case.leave_after is not None and any(received.whole for received in seen())
                 left.append(_was_left(seen) if case.leave_after is not None else False)
-                received = seen() if backend.recorder else None
+                received = _heard(seen) if backend.recorder else None
             observation = Observation(run, sent, answers[0], answers[1], answers[2], received, lane=name)
             if case.leave_after is not None:
                 observation.stopped, observation.too_late = (left[0] and left[1], left[2]), too_late
@@ -259,6 +260,23 @@ def _innocent(client: OpenAIClient, model: str) -> Exchange:
         return Exchange.of(client.send("POST", "/v1/chat/completions", {"model": model, **INNOCENT}))
     except NoAnswer as error:
         return Exchange({"body": INNOCENT}, status=0, broken=error.what)
+
+
+def _heard(seen: Seen) -> Sequence[Received]:
+    """What was received.
+
+    Raises:
+        RecorderFailed: the backend had no answer for one of them; what LiteLLM made of that is not its own doing.
+    """
+    received = seen()
+    for each in received:
+        if each.failed:
+            raise RecorderFailed(
+                f"vLLM did not answer the recorder: {each.failed}",
+                where=f"{each.method} {each.path}",
+                hint="see vLLM's log: has it run out of memory, or been restarted?",
+            )
+    return received
 
 
 def _was_left(seen: Seen) -> bool:

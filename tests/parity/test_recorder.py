@@ -56,6 +56,16 @@ def test_a_recorder_that_fails_is_no_defect_of_the_gateways(bench: Bench) -> Non
     assert gate(results, Knowledge.read()) == []
 
 
+def test_a_backend_that_does_not_answer_the_recorder_is_no_defect_of_the_gateways(bench: Bench) -> None:
+    """The recorder's own 502 is nobody's answer; before it, vLLM is there."""
+    with Recorder("http://127.0.0.1:9") as recorder, running(Liar(recorder.url).app()) as proxied:
+        backends = {"chat": replace(bench.sides.backends["chat"], recorder=recorder)}
+        observed = replace(bench.sides, backends=backends, gateways={"story": proxied}).observe(RUNS)
+    results = judge(observed, Knowledge.read(), "1.80.16")
+    assert {result.verdict for result in results} == {Class.INCONCLUSIVE}
+    assert all("vLLM did not answer the recorder: " in result.reason for result in results)
+
+
 def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Bench) -> None:
     bench.liar.lie = Lie(request=drop("temperature"))
     sides = replace(bench.sides, backends={"chat": replace(bench.sides.backends["chat"], recorder=None)})
