@@ -71,7 +71,8 @@ def overhead_chart(found: Conclusions) -> Chart:
         if (line := _against_load(name, style, of, steps))
     ]
     ends = [end for line in lines for pair in line.ends or () if pair for end in pair]
-    values = [*ends, *(y for line in lines for y in line.ys)]
+    medians = [y for line in lines for y in line.ys]
+    values = [*ends, *medians]
     limit = story.OVERHEAD_LIMIT_MS
     if max(values) > limit / 4:
         values.append(limit)
@@ -85,7 +86,10 @@ def overhead_chart(found: Conclusions) -> Chart:
     return Chart(
         title="Overhead of LiteLLM against load",
         x=x,
-        y=axis("added ms, medians of the pairs, 95 % interval", values),
+        # Beyond the knee it is seconds, beside which what was before would be a line at nothing.
+        y=axis(
+            "added ms, medians of the pairs, 95 % interval", values, log=max(values) > 5 * limit and min(medians) > 0
+        ),
         lines=lines,
         marks=[Mark(knee.load, word, "knee", f"LiteLLM {found.knee.text}")] if knee else [],
         level=(limit, f"NFR66: {limit:g} ms"),

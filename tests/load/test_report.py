@@ -9,7 +9,9 @@ import pytest
 
 import signoff.report
 from signoff.cli import main
+from signoff.load import report
 from signoff.load.charts import Axis, Chart, Line, axis
+from signoff.load.conclusions import conclude
 from signoff.load.run import Sample, Void
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
@@ -127,6 +129,14 @@ def test_the_verdict_is_told_before_the_page_is_drawn(
     with pytest.raises(OSError, match=r"load-report\.html"):
         main(["load-report", str(folder)])
     assert "gate: 4 passed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("most", "is_log"), [(140.0, False), (4000.0, True)])
+def test_an_overhead_of_seconds_beyond_the_knee_leaves_the_others_readable(
+    tmp_path: Path, most: float, is_log: bool
+) -> None:
+    folder = Synthetic(loads=(2, 20), behaviours=[Behaviour(), Behaviour(added_ms=most)]).write(tmp_path)
+    assert report.overhead_chart(conclude(folder)).y.log is is_log
 
 
 def test_axes_hold_their_values_and_have_ticks_to_read() -> None:
