@@ -30,7 +30,7 @@ class Backend:
     """Its settings and what it has seen.
 
     `delay_ms` and `jitter_ms` (exponential) stand for the model's work, `token_delay_ms` for that on each later token
-    of a stream.
+    of a stream. A `drowsy` one works so much longer for each second that it has been idle.
 
     With `moody` the same question gets another answer each time, with `speechless` all answers end with their first
     token, which has no text.
@@ -40,11 +40,13 @@ class Backend:
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     token_delay_ms: float = 0.0
+    drowsy: float = 0.0
     moody: bool = False
     speechless: bool = False
     seen: list[dict[str, Any]] = field(default_factory=list)
     finished: Counter[str] = field(default_factory=Counter)
     worked_seconds: float = 0.0
+    idle_since: float = field(default_factory=time.monotonic)
     _serial: "itertools.count[int]" = field(default_factory=itertools.count)
     _random: random.Random = field(default_factory=lambda: random.Random(14))
 
@@ -100,7 +102,9 @@ class Backend:
         if body.get("model", self.model) != self.model:
             return refusal(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
         work = (self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000
+        work += self.drowsy * (time.monotonic() - self.idle_since)
         await asyncio.sleep(work)
+        self.idle_since = time.monotonic()
         self.worked_seconds += work
         tokens, reason = self._reply(messages, body.get("max_tokens") or DEFAULT_MAX_TOKENS)
         usage = usage_of(messages, tokens)

@@ -47,6 +47,14 @@ def test_a_known_delay_is_found_again(pair: Pair, tmp_path: Path, capsys: pytest
     assert "95 % interval" in said
 
 
+def test_a_server_that_idled_for_longer_is_not_taken_for_a_longer_delay(pair: Pair, tmp_path: Path) -> None:
+    pair.backend.delay_ms, pair.backend.drowsy = 5.0, 0.8
+    calibrate(pair, tmp_path / "run", "--delay", "35", "--pairs", "10")
+    records = [json.loads(line) for line in (tmp_path / "run" / "evidence.jsonl").read_text().splitlines()]
+    (found,) = (record for record in records if record["kind"] == "recovery")
+    assert abs(found["bias_ms"]) < 14  # 28 where only the delayed requests find it drowsy
+
+
 def test_a_measurement_that_is_off_fails(
     pair: Pair, never_void: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,7 @@ def _end_makers(folder: Path) -> None:
 def sweep(kind: Path, progress: Callable[[str], None]) -> None:
     """Clear away the clusters whose run has died and that were not to be kept; says so for each."""
     for folder in _abandoned():
+        _end_makers(folder)  # before the look: nodes that are just being made have no mark yet
         if is_ours(folder):
             progress(f"removing the kind cluster {folder.name}, which a killed run had left")
         elif containers_of(folder.name):
