@@ -47,6 +47,17 @@ class Figure:
             difference + hypot(self.high - self.value, other.value - other.low),
         )
 
+    def meets(self, other: Self) -> bool:
+        """Whether the two intervals have a value in common; one that is not known meets any."""
+        if self.low is None or self.high is None or other.low is None or other.high is None:
+            return True
+        return self.low <= other.high and other.low <= self.high
+
+    def covering(self, other: Self) -> "Figure":
+        """With an interval that holds the other's as well; both are known."""
+        assert self.low is not None and self.high is not None and other.low is not None and other.high is not None
+        return Figure(self.value, min(self.low, other.low), max(self.high, other.high))
+
     def scaled(self, factor: float) -> "Figure":
         """In another unit; the factor is positive."""
         low, high = (None if end is None else end * factor for end in (self.low, self.high))

@@ -34,8 +34,9 @@ _HOUR = 3600.0
 class Trend:
     """A series over the run, and its slope per hour; `slope` is None where it was seen too shortly, or in part.
 
-    `moments` are Unix seconds of bins of equal length. `verdict` and `reason` are of memory's alone, else None and "";
-    `verdict` is None as well where the load was too short to be a soak.
+    `moments` are Unix seconds of bins of equal length. `late` is the slope of the second half where the whole has
+    another one: a line does not describe such a series, and the interval of `slope` covers both. `verdict` and `reason`
+    are of memory's alone, else None and ""; `verdict` is None as well where the load was too short to be a soak.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Trend:
     moments: Numbers
     values: Numbers
     slope: Figure | None
+    late: Figure | None = None
     verdict: Verdict | None = None
     reason: str = ""
 
@@ -77,6 +79,21 @@ def slope(moments: Numbers, values: Numbers) -> Figure | None:
     b = bandwidth / count
     reach = (1.9600 + 2.9694 * b + 0.4160 * b**2 - 0.5324 * b**3) * error
     return Figure(steepness, steepness - reach, steepness + reach)
+
+
+def _fitted(moments: Numbers, values: Numbers) -> tuple[Figure | None, Figure | None]:
+    """The slope, and that of the second half where it is another.
+
+    What a cache takes until it is full is no growth per hour, and a leak that began late is more than the whole shows:
+    where the two intervals do not meet, the first of the two is widened to cover both, so that nothing is concluded
+    which only one of them says.
+    """
+    whole = slope(moments, values)
+    if whole is None:
+        return None, None
+    second = moments >= (moments[0] + moments[-1]) / 2
+    late = slope(moments[second], values[second])
+    return (whole, None) if late is None or whole.meets(late) else (whole.covering(late), late)
 
 
 def _carried_over(residuals: Numbers) -> float:
@@ -123,9 +140,9 @@ def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterato
     for pod, own in of_gateway.groupby("pod", sort=True):
         moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
         broken = _broken(own, start, ended)
-        steepness = None if broken else slope(moments, values)
-        verdict, reason = _judge_memory(steepness, broken, ended - start, limit)
-        yield Trend(f"memory of {pod}", "MiB", moments, values, steepness, verdict, reason)
+        whole, late = (None, None) if broken else _fitted(moments, values)
+        verdict, reason = _judge_memory(whole, late, broken, ended - start, limit)
+        yield Trend(f"memory of {pod}", "MiB", moments, values, whole, late, verdict, reason)
 
 
 def _restarts(own: pd.DataFrame) -> int:
@@ -148,7 +165,9 @@ def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
     return ""
 
 
-def _judge_memory(steepness: Figure | None, broken: str, seconds: float, limit: float) -> tuple[Verdict | None, str]:
+def _judge_memory(
+    steepness: Figure | None, late: Figure | None, broken: str, seconds: float, limit: float
+) -> tuple[Verdict | None, str]:
     if seconds < SOAK_SECONDS:
         needed = ceil(SOAK_SECONDS / (1 - WARM_UP) / 60)
         return None, f"no soak: {needed} minutes are needed, of which the first tenth is its warm-up"
@@ -160,6 +179,12 @@ def _judge_memory(steepness: Figure | None, broken: str, seconds: float, limit: 
         return Verdict.PASSED, f"the slope's upper bound, {steepness.high:.2g} MiB per hour, is below {limit:g}"
     if steepness.low > limit:
         return Verdict.FAILED, f"the slope's lower bound, {steepness.low:.2g} MiB per hour, is above {limit:g}"
+    if late:
+        how = "levels off" if late.value < steepness.value else "grows faster and faster"
+        return Verdict.INCONCLUSIVE, (
+            f"it {how}: {steepness.value:.2g} MiB per hour, but {late.value:.2g} ({late.low:.2g} to {late.high:.2g}) "
+            f"in the second half; the limit is {limit:g}, and a longer soak shows which of them stays"
+        )
     return Verdict.INCONCLUSIVE, (
         f"the slope's interval, {steepness.low:.2g} to {steepness.high:.2g} MiB per hour, includes {limit:g}: "
         "a longer soak narrows it"
@@ -177,9 +202,9 @@ def _of_requests(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
     waits = (own["started"] - own["intended"]).to_numpy() * 1000 + own["e2e_ms"].to_numpy()
     waited = np.concatenate((folded["waited_ms"].to_numpy(float) / folded["count"].to_numpy(float), waits))
     moments, values = _binned(intended, np.where(failed, np.nan, waited), edges, counts)
-    yield Trend("mean latency", "ms", moments, values, slope(moments, values))
+    yield Trend("mean latency", "ms", moments, values, *_fitted(moments, values))
     moments, values = _binned(intended, failed * 100.0, edges, counts)
-    yield Trend("error rate", "%", moments, values, slope(moments, values))
+    yield Trend("error rate", "%", moments, values, *_fitted(moments, values))
 
 
 def _overhead(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
@@ -189,4 +214,4 @@ def _overhead(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
     if len(whole):
         added = (whole["e2e_ms_proxied"] - whole["e2e_ms_direct"]).to_numpy()
         moments, values = _binned(whole["started_direct"].to_numpy(), added, _edges(start, ended))
-        yield Trend("overhead", "ms", moments, values, slope(moments, values))
+        yield Trend("overhead", "ms", moments, values, *_fitted(moments, values))

@@ -141,6 +141,36 @@ def test_the_warm_up_is_left_out(tmp_path: Path) -> None:
     assert memory(soak(tmp_path, warm)).verdict is Verdict.PASSED
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "verdict", "word"),
+    [
+        (60.0, 0.0, Verdict.INCONCLUSIVE, "it levels off"),
+        (-60.0, 40.0, Verdict.INCONCLUSIVE, "it grows faster"),
+        (90.0, 40.0, Verdict.FAILED, "lower bound"),
+        (-60.0, 0.0, Verdict.PASSED, "upper bound"),
+    ],
+)
+def test_memory_that_bends_is_not_judged_by_one_line(
+    tmp_path: Path, first: float, then: float, verdict: Verdict, word: str
+) -> None:
+    bend, steady = HOURS / 2, pod_memory(0.0, hours=HOURS, noise_mib=0.1)
+
+    def grown(each: Sample) -> float:
+        hours = (each.at - BEGAN) / 3600
+        return (each.rss_mib or 0) + first * min(hours, bend) + then * max(0.0, hours - bend)
+
+    found = soak(tmp_path, [replace(each, rss_mib=grown(each)) for each in steady])
+    trend = memory(found)
+    assert trend.verdict is verdict and word in trend.reason, trend.reason
+    assert trend.late and abs(trend.late.value - then) < 8
+    assert trend.slope and trend.slope.low is not None and trend.slope.high is not None and trend.late.high is not None
+    assert trend.slope.low <= trend.late.value <= trend.slope.high
+    rules = tmp_path / "memory.toml"
+    rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
+    assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == (verdict is not Verdict.PASSED)
+    assert f"{trend.late.high:.3f}" in (tmp_path / "load-report.html").read_text()
+
+
 def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
     found = soak(tmp_path / "even", [])
     latency, errors, overhead = found.trends
