@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from kubernetes import client
+from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
@@ -114,3 +114,17 @@ def test_conditions_keep_the_time_of_their_transition(kube: Kube, namespace: str
     time.sleep(1.5)
     kube.core.patch_namespaced_pod("pod", namespace, {"metadata": {"labels": {"version": "2"}}})
     assert {each.type: each.last_transition_time for each in status(kube, namespace).conditions} == first
+
+
+def test_the_last_status_tells_how_a_large_program_ended(kube: Kube, namespace: str) -> None:
+    """A killed process has no environment any more while the kernel still takes its memory away, and only then ends."""
+    code = "import signal, time; held = b'1' * 2**29; signal.signal(15, signal.SIG_IGN); print('up', flush=True)"
+    kube.core.create_namespaced_pod(namespace, pod(container(f"{code}; time.sleep(600)")))
+    wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
+    wait_for("the program to be up", lambda: log(kube, namespace))
+    pods = kube.core.list_namespaced_pod
+    version = pods(namespace).metadata.resource_version
+    kube.core.delete_namespaced_pod("pod", namespace)
+    events = watch.Watch().stream(pods, namespace, resource_version=version, timeout_seconds=60)
+    last = next(each["object"].status for each in events if each["type"] == "DELETED")
+    assert last.container_statuses[0].state.terminated.exit_code == 137

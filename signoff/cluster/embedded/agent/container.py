@@ -90,6 +90,7 @@ class Container:
         self._pod_dir, self._own_dir = pod_dir, pod_dir / spec["name"]
         self._changed, self._policy, self._is_init = changed, restarts, is_init
         self._process: Process | None = None
+        self._end_noted = asyncio.Event()
         self._restarts = Restarts()
         self._stopping = False
         self._living: asyncio.Task[None] | None = None
@@ -132,9 +133,10 @@ class Container:
             if self._living:
                 self._living.cancel()
             return
-        if not process.running:
-            return
-        await self._end(process, f"Stopping container {self.state.name}", seconds_left)
+        if process.running:
+            await self._end(process, f"Stopping container {self.state.name}", seconds_left)
+        # Killed processes lose their mark while the kernel still takes their memory away: their end is known later.
+        await self._end_noted.wait()
 
     async def _end(self, process: Process, why: str, seconds_left: Callable[[], float]) -> None:
         self._event("Normal", "Killing", why)
@@ -261,8 +263,9 @@ class Container:
         meanwhile = [asyncio.create_task(each(process)) for each in (self._follow, self._keep_to_limit)]
         try:
             code = await process.wait()
-            self._note_end(process, code)  # at once: who stops the container waits only for its processes
+            self._note_end(process, code)
         finally:
+            self._end_noted.set()
             for task in meanwhile:
                 task.cancel()
             await process.kill()
@@ -296,6 +299,7 @@ class Container:
             self._process = Process(made, log, self._runtime.cluster_dir)
         except OSError as error:
             raise _CannotStart(f"exec {made.argv[0]}: {error.strerror}") from error
+        self._end_noted.clear()
         self._event("Normal", "Created", "Container created")
         return self._process
 
