@@ -7,13 +7,14 @@ connection, `OF_A_CONNECTION`), and the fields that `known.yaml` allows.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from signoff import openai_format
 from signoff.openai_format import SCHEMAS
-from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, profile
+from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, parse, profile
 from signoff.parity.knowledge import shape
 from signoff.traffic.wire import Event
 
@@ -43,6 +44,8 @@ OF_A_CONNECTION = {
 
 MISSING = "(missing)"
 _TOLERANCE = 1e-3
+_REMEMBERED = 16
+"""Answers whose violations are remembered: those of vLLM's are asked for more than once, and take longest."""
 _ASSEMBLED = ("delta", "logprobs", "usage", "text", "finish_reason", "stop_reason", "token_ids", "error")
 """Parts of chunks whose values the assembled answer compares; of the chunks only their presence counts."""
 
@@ -206,17 +209,22 @@ def own_violations(exchange: Exchange, kind: str) -> dict[str, str]:
     return {path: "; ".join(messages) for path, messages in _violated(exchange, kind).items()}
 
 
-def _violated(exchange: Exchange, kind: str) -> dict[str, list[str]]:
+def _violated(exchange: Exchange, kind: str) -> Mapping[str, Sequence[str]]:
     """Each path's messages, each once."""
     if kind not in SCHEMAS or not exchange.status:
         return {}
-    if exchange.streamed:
-        events = [Event(data, 0.0) for data in exchange.events]
-        found = openai_format.stream_violations(events, kind, strict=True)
-    elif exchange.parsed is None or exchange.parsed == NOT_JSON:
+    return _violated_by(exchange.events if exchange.streamed else exchange.body, kind)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _violated_by(said: str | tuple[str, ...], kind: str) -> Mapping[str, Sequence[str]]:
+    """The same of a body, or of a stream's events."""
+    if isinstance(said, tuple):
+        found = openai_format.stream_violations([Event(data, 0.0) for data in said], kind, strict=True)
+    elif (parsed := parse(said)) in (None, NOT_JSON):
         return {"$": ["not JSON"]}
     else:
-        found = openai_format.violations(exchange.parsed, kind, strict=True)
+        found = openai_format.violations(parsed, kind, strict=True)
     messages: dict[str, list[str]] = {}
     for violation in found:
         several = messages.setdefault(shape(violation.path), [])

@@ -67,12 +67,12 @@ class Exchange:
     @property
     def parsed(self) -> Any:
         """The body as JSON; NOT_JSON for what is none, None for an empty one."""
-        return _parse(self.body) if self.body else None
+        return parse(self.body) if self.body else None
 
     @property
     def chunks(self) -> list[Any]:
         """The events but the last `[DONE]`, as JSON."""
-        return [_parse(data) for data in self.events if data != DONE]
+        return [parse(data) for data in self.events if data != DONE]
 
     @property
     def complete(self) -> bool:
@@ -101,7 +101,8 @@ class Exchange:
         return self.assembled if self.streamed else self.parsed
 
 
-def _parse(text: str) -> Any:
+def parse(text: str) -> Any:
+    """What the text says in JSON, or NOT_JSON."""
     try:
         return parse_json(text)
     except ValueError:

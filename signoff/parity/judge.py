@@ -100,7 +100,8 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
     if seen.unseen:
         return Result(seen, Class.INCONCLUSIVE, seen.unseen, (), (), {})
     found, noise = _compared(seen)
-    judged = tuple(sorted((_classed(each, seen, knowledge, version) for each in found), key=_order))
+    known = knowledge.of(seen.run.id, version)
+    judged = tuple(sorted((_classed(each, known) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=GRAVITY.index, default=Class.EQUAL)
     reason = ""
     if silence := _silence(seen):
@@ -229,16 +230,16 @@ def _equal(one: Any, other: Any) -> bool:
     return one is not None and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _classed(difference: Difference, seen: Observation, knowledge: Knowledge, version: str) -> Judged:
-    run_id = seen.run.id
+def _classed(difference: Difference, known: Knowledge) -> Judged:
+    """The difference with its class and what excuses it, by what is known of its run."""
 
     def find(entries: Sequence[Known]) -> Known | None:
         told = difference.path, difference.kind, difference.direct, difference.proxied
-        return next((e for e in entries if e.covers(run_id, version) and e.fits(*told)), None)
+        return next((each for each in entries if each.fits(*told)), None)
 
-    if defect := find(knowledge.defects):
+    if defect := find(known.defects):
         return Judged(difference, Class.DEFECT, defect)
-    if allowance := find(knowledge.allowances):
+    if allowance := find(known.allowances):
         return Judged(difference, Class.RELOCATED if allowance.relocated else Class.NORMALISED, allowance)
     return Judged(difference, _unexplained(difference), None)
 

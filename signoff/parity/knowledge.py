@@ -6,7 +6,7 @@ A pattern of paths is a path with `[]` for any index, or with every index given,
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache
 from itertools import chain
@@ -46,7 +46,8 @@ def _pattern(text: str) -> str:
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path, or its shape, fits one of the patterns."""
-    return any(fnmatchcase(each, _pattern(pattern)) for pattern in patterns for each in (shape(path), path))
+    forms = {shape(path), path}
+    return any(fnmatchcase(each, _pattern(pattern)) for pattern in patterns for each in forms)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,14 @@ class Knowledge:
             tuple(_entry(known, each, versions) for each in table.get("defects", [])),
             tuple(_rule(gate, each) for each in _table(gate).get("gate", [])),
         )
+
+    def of(self, run_id: str, version: str) -> "Knowledge":
+        """What speaks of this run with this version of LiteLLM."""
+        allowances, defects = (
+            tuple(entry for entry in entries if entry.covers(run_id, version))
+            for entries in (self.allowances, self.defects)
+        )
+        return replace(self, allowances=allowances, defects=defects)
 
 
 ARROW = " -> "
