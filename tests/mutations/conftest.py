@@ -18,6 +18,7 @@ from signoff.deployment import Deployment
 from signoff.kube import Kube
 from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
+from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import BACKEND_LIAR, Mutation, Objects
 
 PAIRS = "20"
@@ -64,6 +65,8 @@ def run_features(
         paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
         name, attach = pytestconfig.getoption("--cluster"), str(cluster.dir)
         command = [sys.executable, "-m", "pytest", *paths, "--cluster", name, "--attach", attach]
+        if not everything and OVERHEAD not in mutation.red:
+            command += ["-k", "not overhead"]  # it takes as long as all else in a run
         command += ["--manifests", str(manifests)]
         command += ["--reports", str(own / "reports"), "--overhead-pairs", PAIRS, "-q"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
