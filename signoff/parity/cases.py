@@ -149,7 +149,7 @@ def _runs(case: Case) -> Iterator[Run]:
 
 def _family(file: Path) -> Iterator[Case]:
     try:
-        table = yaml.safe_load(file.read_text(encoding="utf-8"))
+        table = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
         shared, entries = table.get("shared", {}), table["cases"]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, OSError) as error:
         raise _wrong(file, f"not a family of cases: {' '.join(str(error).split())}") from None

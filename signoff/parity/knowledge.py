@@ -188,7 +188,7 @@ def _within(version: str, versions: SpecifierSet) -> bool:
 
 def _table(file: Path) -> dict[str, Any]:
     try:
-        table = yaml.safe_load(file.read_text(encoding="utf-8"))
+        table = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, yaml.YAMLError) as error:
         raise SignoffError(f"cannot be read: {' '.join(str(error).split())}", where=str(file)) from None
     if not isinstance(table, dict):
