@@ -94,7 +94,7 @@ def browse(file: Path, folder: Path) -> Iterator[Page]:
 
 @contextmanager
 def _running(command: list[str], temporary: str) -> Iterator[None]:
-    own = os.environ | {"TMPDIR": temporary}
+    own = os.environ | dict.fromkeys(("TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), temporary)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own)
     try:
         yield
