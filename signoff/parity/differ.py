@@ -45,7 +45,7 @@ OF_A_CONNECTION = {
 MISSING = "(missing)"
 _TOLERANCE = 1e-3
 _REMEMBERED = 16
-"""Answers whose violations are remembered: those of vLLM's are asked for more than once, and take longest."""
+"""Answers whose violations are remembered: vLLM's are asked for more than once, and take longest to find."""
 _ASSEMBLED = ("delta", "logprobs", "usage", "text", "finish_reason", "stop_reason", "token_ids", "error")
 """Parts of chunks whose values the assembled answer compares; of the chunks only their presence counts."""
 

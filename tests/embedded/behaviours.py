@@ -194,12 +194,17 @@ class Place:
 
     def delete(self, name: str = "pod") -> Any:
         """Delete the pod, and give what it was last."""
-        version = self.kube.core.list_namespaced_pod(self.namespace).metadata.resource_version
-        self.kube.core.delete_namespaced_pod(name, self.namespace)
-        events = watch.Watch().stream(
-            self.kube.core.list_namespaced_pod, self.namespace, resource_version=version, timeout_seconds=60
-        )
-        return next(e["object"] for e in events if e["type"] == "DELETED" and e["object"].metadata.name == name)
+        return delete(self.kube, self.namespace, name)
+
+
+def delete(kube: Kube, namespace: str, name: str) -> Any:
+    """Delete the pod, and give what it was last."""
+    version = kube.core.list_namespaced_pod(namespace).metadata.resource_version
+    kube.core.delete_namespaced_pod(name, namespace)
+    events = watch.Watch().stream(
+        kube.core.list_namespaced_pod, namespace, resource_version=version, timeout_seconds=60
+    )
+    return next(e["object"] for e in events if e["type"] == "DELETED" and e["object"].metadata.name == name)
 
 
 @dataclass(frozen=True)

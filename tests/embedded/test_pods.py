@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from kubernetes import client, watch
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 from signoff.kube import Kube
+from tests.embedded.behaviours import delete
 from tests.embedded.conftest import container, ended, event, pod, status, wait_for, waiting
 
 SLEEP = "import time; time.sleep(600)"
@@ -122,9 +123,5 @@ def test_the_last_status_tells_how_a_large_program_ended(kube: Kube, namespace: 
     kube.core.create_namespaced_pod(namespace, pod(container(f"{code}; time.sleep(600)")))
     wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
     wait_for("the program to be up", lambda: log(kube, namespace))
-    pods = kube.core.list_namespaced_pod
-    version = pods(namespace).metadata.resource_version
-    kube.core.delete_namespaced_pod("pod", namespace)
-    events = watch.Watch().stream(pods, namespace, resource_version=version, timeout_seconds=60)
-    last = next(each["object"].status for each in events if each["type"] == "DELETED")
+    last = delete(kube, namespace, "pod").status
     assert last.container_statuses[0].state.terminated.exit_code == 137
