@@ -18,3 +18,7 @@ class SignoffError(Exception):
         if hint:
             lines.append(f"  next:  {hint}")
         super().__init__("\n".join(lines))
+
+
+class UsageError(SignoffError):
+    """What was asked for cannot be done, which is said before anything is written or started: exit status 4."""

@@ -1,4 +1,9 @@
-"""The pytest plugin: collects features, keeps the evidence of a run, and ends it with one verdict per criterion."""
+"""The pytest plugin: collects features, keeps the evidence of a run, and ends it with the verdict on the story.
+
+It decides nothing. What a Then step saw is judged as soon as it was recorded, so that the scenario turns red at that
+step; the run's verdict and exit status are those of `signoff.verdicts.run` on the evidence alone, whatever became of
+pytest's own outcomes.
+"""
 
 import os
 import platform
@@ -6,66 +11,103 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from pytest_bdd import scenario
-from pytest_bdd.feature import get_feature
+from _pytest.junitxml import xml_key
 from pytest_bdd.parser import Step
-from pytest_bdd.scenario import (
-    find_fixturedefs_for_step,
-    get_python_name_generator,
-    scenario_wrapper_template_registry,
-)
-from pytest_bdd.steps import step_function_context_registry
 
-from signoff import console, report, story
+from signoff import blame, collection, console, declaration, report, waivers
 from signoff.cluster.provider import NAMES
-from signoff.errors import SignoffError
-from signoff.evidence import Evidence
+from signoff.collection import FeatureFile
+from signoff.declaration import Declaration
+from signoff.errors import SignoffError, UsageError
+from signoff.evidence import Evidence, read
+from signoff.evidence.models import (
+    Cause,
+    Disturbance,
+    End,
+    Observation,
+    Plan,
+    ScenarioEnd,
+    SetUpFailure,
+    Subject,
+)
+from signoff.evidence.models import Run as RunRecord
+from signoff.observing import observed_by
 from signoff.paths import MANIFESTS, ROOT
-from signoff.verdicts import Inconclusive, judge, signed_off
+from signoff.verdicts import ExitStatus, Value, Verdict, judges, registry
+from signoff.verdicts.run import Result, judge_observed
+from signoff.verdicts.verdict import gravest
 from signoff.waiting import WaitFailed
+
+assert judges, "the judges register themselves"
 
 FEWEST_PAIRS = 20
 _NEEDS = "needs-"
-_SHORT = (SignoffError, WaitFailed, Inconclusive)
+
+
+class NotPassed(Exception):
+    """What a Then step saw was judged, and is not as wanted, or cannot be told."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        prefix = "" if verdict.value is Value.FAILED else f"{verdict.value.value}: "
+        super().__init__(f"{prefix}{verdict.reason}")
+
+
+_SHORT = (SignoffError, WaitFailed, NotPassed)
 """Their text says what, where and what to do next; a Python traceback would only hide it."""
-_CRITERIA = {criterion.key for criterion in (*story.CRITERIA, story.NOTES)}
 
 
 @dataclass
 class Run:
-    """One acceptance run: its evidence, and how each scenario went so far."""
+    """One acceptance run: its evidence, and how the scenario that is running goes."""
 
     evidence: Evidence
+    declaration: Declaration
     bundle: Callable[[BaseException], str] | None = None
-    outcomes: dict[str, "Outcome"] = field(default_factory=dict)
+    disturbances: Callable[[], Iterable[Cause]] | None = None
+    running: dict[str, "Running"] = field(default_factory=dict)
+    set_up_depth: int = 0
 
 
 @dataclass
-class Outcome:
-    """How a scenario goes; the first phase that does not pass decides."""
+class Running:
+    """A scenario until its end; the first phase that does not pass decides how that is told."""
 
     started: float = field(default_factory=time.monotonic)
-    word: str = "passed"
-    reason: str = ""
+    set_up_seconds: float = 0.0
+    """Of its time, what went into what all scenarios share."""
+    end: Literal["whole", "judged", "error", "skipped"] = "whole"
     step: str = ""
-    """The step that did not pass."""
+    first_line: int = 0
+    """Of the evidence that the step which is running writes."""
+    cause: Cause | None = None
+    skipped: str = ""
 
 
+DECLARATION = pytest.StashKey[Declaration]()
 RUN = pytest.StashKey[Run]()
+STATUS = pytest.StashKey[int]()
 
 
-def set_failure_bundle(config: pytest.Config, collect: Callable[[BaseException], str]) -> None:
-    """Have `collect` called with each scenario's error; its text, likely cause first, is kept beside the evidence."""
-    config.stash[RUN].bundle = collect
+def watch_over(
+    config: pytest.Config, *, bundle: Callable[[BaseException], str], disturbances: Callable[[], Iterable[Cause]]
+) -> None:
+    """Look at the cluster whenever something does not pass.
+
+    `bundle` is called with the error; its text, likely cause first, is kept beside the evidence. `disturbances` tells
+    what nobody ordered has happened to cluster and backend, so that LiteLLM is not blamed for it.
+    """
+    run = config.stash[RUN]
+    run.bundle, run.disturbances = bundle, disturbances
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,9 +116,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     env = os.environ.get
     group.addoption(
         "--cluster",
-        choices=NAMES,
-        default=env("SIGNOFF_CLUSTER", "embedded"),
-        help="where to run: embedded (needs no preparation), kind, or existing (default: SIGNOFF_CLUSTER or embedded)",
+        metavar="NAME",
+        default=None,
+        help=f"where to run: {', '.join(NAMES)} (default: SIGNOFF_CLUSTER or embedded, which needs no preparation)",
     )
     group.addoption(
         "--attach", metavar="DIR", help="use the running cluster, embedded (or its name) or kind, whose folder this is"
@@ -98,43 +140,76 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--reports", metavar="DIR", default=str(ROOT / "reports"), help="where the run's folder goes (default: reports)"
     )
     group.addoption(
+        waivers.OPTION,
+        action="append",
+        default=[],
+        metavar="CHECK=REASON",
+        help="leave a check of the story out of the sign-off, which every page then says; may be given several times",
+    )
+    group.addoption(
         "--overhead-pairs",
         metavar="N",
         type=int,
         default=400,
         help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
-        f"narrow enough (default: 400, at least {FEWEST_PAIRS}; p95 is judged from 400, p99 reported from 2000)",
+        f"narrow enough (default: 400, at least {FEWEST_PAIRS}; below 400 the story's overhead is not judged)",
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the run's folder before anything is started, so that an unwritable one costs nobody a cluster."""
+    """Refuse what was asked for wrongly, then open the run's folder, all before anything is started."""
     config.addinivalue_line("markers", "needs(capability): the scenario needs this of the cluster, else it is skipped")
-    if not _asks_for_features(config) or config.option.collectonly or config.option.help:
+    features = _features_asked_for(config)
+    if not features or config.option.help:
         return
-    if getattr(config.option, "dist", "no") != "no":
-        raise pytest.UsageError("features share one deployment: run them in one process, without -n")
-    if config.option.overhead_pairs < FEWEST_PAIRS:
-        raise pytest.UsageError(f"--overhead-pairs must be at least {FEWEST_PAIRS}")
-    commit = _git("rev-parse", "--short", "HEAD") or "nogit"
-    name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit}-{os.getpid()}"
     try:
-        evidence = Evidence(Path(config.option.reports).absolute() / name)
+        declared = declaration.find(features)
+        registry.validate(declared)
+        config.stash[DECLARATION] = declared
+        if config.option.collectonly:
+            return
+        _open_run(config, declared)
     except SignoffError as error:
         raise pytest.UsageError(str(error)) from error
-    config.stash[RUN] = Run(evidence)
+
+
+def _open_run(config: pytest.Config, declared: Declaration) -> None:
+    if getattr(config.option, "dist", "no") != "no":
+        raise UsageError("features share one deployment: run them in one process, without -n")
+    if config.option.overhead_pairs < FEWEST_PAIRS:
+        raise UsageError(f"--overhead-pairs must be at least {FEWEST_PAIRS}")
+    config.option.cluster = config.option.cluster or os.environ.get("SIGNOFF_CLUSTER") or "embedded"
+    waived = waivers.read(config.option.waive, declared, config.option.cluster)
+    commit = _git("rev-parse", "--short", "HEAD") or "nogit"
+    name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit}-{os.getpid()}"
+    record = RunRecord(
+        tool="features",
+        argv=sys.argv[1:],
+        cluster=config.option.cluster,
+        story=declared.story.model_dump(mode="json", by_alias=True),
+        story_file=_relative(declared.file),
+        story_sha256=declared.sha256,
+        waivers=waived,
+        **_circumstances(config, commit),
+    )
+    evidence = Evidence(Path(config.option.reports).absolute() / name, record)
+    config.stash[RUN] = Run(evidence, declared)
     config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
-    evidence.record("run", argv=sys.argv[1:], **_circumstances(config, commit))
     _write_progress_past_capture(config)
 
 
-def _asks_for_features(config: pytest.Config) -> bool:
+def _relative(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _features_asked_for(config: pytest.Config) -> list[Path]:
+    """The feature files that the arguments lead to; those of testpaths where there are none."""
+    found: list[Path] = []
     for argument in config.args:
         path = config.invocation_params.dir / argument.partition("::")[0]
-        if path.suffix == ".feature" or (path.is_dir() and next(path.rglob("*.feature"), None)):
-            return True
-    return False
+        found += sorted(path.rglob("*.feature")) if path.is_dir() else [path] if path.suffix == ".feature" else []
+    return found
 
 
 def _git(*arguments: str) -> str:
@@ -167,7 +242,7 @@ def _write_progress_past_capture(config: pytest.Config) -> None:
     capture = config.pluginmanager.getplugin("capturemanager")
 
     def write(line: str) -> None:
-        with capture.global_and_fixture_disabled():
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
             if terminal := config.pluginmanager.getplugin("terminalreporter"):
                 terminal.ensure_newline()
             print(line, file=sys.__stderr__, flush=True)
@@ -176,26 +251,6 @@ def _write_progress_past_capture(config: pytest.Config) -> None:
 
 
 # Collection
-
-
-class FeatureFile(pytest.Module):
-    """A `.feature` file as the module that its scenarios would be in."""
-
-    def _getobj(self) -> ModuleType:
-        module = ModuleType(self.path.stem)
-        try:
-            scenarios = get_feature(str(self.path.parent), self.path.name).scenarios
-        except Exception as error:
-            raise self.CollectError(f"{self.path} is not a feature: {error}") from error
-        for name in scenarios:
-            wrapped = scenario(self.path.name, name, features_base_dir=str(self.path.parent))(_nothing_more)
-            python_name = next(each for each in get_python_name_generator(name) if not hasattr(module, each))
-            setattr(module, python_name, wrapped)
-        return module
-
-
-def _nothing_more() -> None:
-    """A scenario's steps are all there is to it."""
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -213,64 +268,25 @@ def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """See that each scenario counts and each step has exactly one definition, and record what the story plans."""
-    features = [item for item in items if isinstance(item.parent, FeatureFile)]
-    problems = {problem: None for item in features for problem in _problems(session, item)}
-    if problems:
-        raise pytest.UsageError("\n".join(problems))
-    if run := config.stash.get(RUN, None):
-        run.evidence.record("plan", scenarios=_planned(session, features))
+    """See that every scenario of the story, selected or not, can be judged, and record what is planned."""
+    declared = config.stash.get(DECLARATION, None)
+    if declared is None:
+        return
+    every = collection.every_scenario(session, declared)
+    if found := list(dict.fromkeys(collection.problems(session, every, declared))):
+        raise pytest.UsageError("\n".join(found))
 
 
-def _problems(session: pytest.Session, item: pytest.Item) -> Iterator[str]:
-    feature = item.parent
-    assert feature is not None
-    if not _describe(item)["criteria"]:
-        tags = ", ".join(f"@{key}" for key in sorted(_CRITERIA))
-        yield f"{item.nodeid}\n  belongs to no criterion, so nobody would judge it: tag it with one of {tags}"
-    for step in _steps(item):
-        definitions = {d.func for d in find_fixturedefs_for_step(step, session._fixturemanager, item)}
-        where = f"{feature.nodeid}:{step.line_number}: {step.keyword} {step.name}"
-        if not definitions:
-            yield f"{where}\n  no step definition matches; write one in steps/"
-        elif len(definitions) > 1:
-            places = sorted(_place(definition) for definition in definitions)
-            yield f"{where}\n  {len(definitions)} step definitions match: {', '.join(places)}"
-
-
-def _steps(item: pytest.Item) -> list[Step]:
-    function = item.obj  # type: ignore[attr-defined]
-    callspec = getattr(item, "callspec", None)
-    example = callspec.params["_pytest_bdd_example"] if callspec else {}
-    steps: list[Step] = scenario_wrapper_template_registry[function].render(example).steps
-    return steps
-
-
-def _place(definition: Callable[..., Any]) -> str:
-    """Where a step function is; the definition wraps it in a closure."""
-    code = step_function_context_registry[definition].step_func.__code__
-    return f"{code.co_filename}:{code.co_firstlineno}"
-
-
-def _planned(session: pytest.Session, collected: list[pytest.Item]) -> list[dict[str, Any]]:
-    """Every scenario of the folders that the run's features lie in, collected or not."""
-    files = {item.path for item in collected}
-    items = list(collected)
-    for path in sorted({other for file in files for other in file.parent.glob("*.feature")} - files):
-        module = FeatureFile.from_parent(session, path=path)
-        items += [each for each in session.genitems(module) if isinstance(each, pytest.Item)]
-    return [_describe(item) for item in items]
-
-
-def _describe(item: pytest.Item) -> dict[str, Any]:
-    function = item.obj  # type: ignore[attr-defined]
-    template = scenario_wrapper_template_registry[function]
-    return {
-        "id": item.nodeid,
-        "name": template.name,
-        "feature": str(item.path.relative_to(item.config.rootpath)),
-        "criteria": sorted({mark.name for mark in item.iter_markers()} & _CRITERIA),
-    }
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Record which scenarios there are, and which of them are to run."""
+    if run := session.config.stash.get(RUN, None):
+        every = collection.every_scenario(session, run.declaration)
+        run.evidence.add(
+            Plan(
+                scenarios=[collection.planned(item, session) for item in every],
+                selected=[item.nodeid for item in session.items if isinstance(item.parent, FeatureFile)],
+            )
+        )
 
 
 # Running
@@ -291,56 +307,140 @@ def _has_what_it_needs(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note how the scenario goes, and show an error made for people without Python's traceback."""
-    result = yield
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """Start a scenario's clock before its set-up; what is recorded until its end is recorded of it."""
     run = item.config.stash.get(RUN, None)
     if run is None or not isinstance(item.parent, FeatureFile):
-        return result
-    error = call.excinfo.value if call.excinfo else None
-    if isinstance(error, _SHORT):
-        prefix = "inconclusive: " if isinstance(error, Inconclusive) else ""
-        result.longrepr = f"{prefix}{error}"
-    outcome = run.outcomes.setdefault(item.nodeid, Outcome())
-    if outcome.word == "passed" and not result.passed:
-        outcome.word = "inconclusive" if isinstance(error, Inconclusive) else result.outcome
-        outcome.reason = _reason(result, error)
-    if call.when == "call" and error is not None and outcome.word in ("failed", "inconclusive"):
-        result.sections += _bundle(run, item, error)
-    if call.when == "teardown":
-        _record_scenario(run, item, outcome)
-    return result
+        return (yield)
+    running = run.running[item.nodeid] = Running()
+    run.evidence.scenario = item.nodeid
+    try:
+        return (yield)
+    finally:
+        _record_end(run, item, running)
+        run.evidence.scenario = ""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Record what keeps a fixture of the whole run from being set up; each scenario then meets the same error."""
+    """Tell the time of what all scenarios share from their own, and record what keeps it from being set up."""
+    run = request.config.stash.get(RUN, None)
+    if run is None or fixturedef.scope != "session":
+        return (yield)
+    started = time.monotonic()
+    run.set_up_depth += 1
     try:
         return (yield)
     except Exception as error:
-        run = request.config.stash.get(RUN, None)
-        if run and fixturedef.scope == "session" and not isinstance(error, WaitFailed):
+        if not isinstance(error, WaitFailed):
             text = "".join(traceback.format_exception(error))
             where = error.where if isinstance(error, SignoffError) else ""
-            run.evidence.record("setup-failure", what=str(error), where=where, traceback=text)
+            run.evidence.add(SetUpFailure(cause=blame.cause_of(error), where=where, traceback=text))
         raise
+    finally:
+        run.set_up_depth -= 1
+        if run.set_up_depth == 0 and (running := run.running.get(run.evidence.scenario)):
+            running.set_up_seconds += time.monotonic() - started
 
 
-def pytest_bdd_step_error(request: pytest.FixtureRequest, step: Step) -> None:
-    """Note which step it was."""
+def pytest_bdd_before_step(request: pytest.FixtureRequest, step: Step) -> None:
+    """Note which step runs, and where in the evidence it begins."""
     if run := request.config.stash.get(RUN, None):
-        run.outcomes[request.node.nodeid].step = step.name
+        running = run.running[request.node.nodeid]
+        running.step, running.first_line = step.name, len(run.evidence.lines)
 
 
-def _reason(result: pytest.TestReport, error: BaseException | None) -> str:
-    if result.skipped and isinstance(result.longrepr, tuple):
-        return str(result.longrepr[2]).removeprefix("Skipped: ")
-    text = str(error) if error is not None else str(result.longrepr)
-    return text[:2000]
+@pytest.hookimpl(trylast=True)
+def pytest_bdd_after_step(request: pytest.FixtureRequest, step: Step, step_func: Callable[..., Any]) -> None:
+    """Judge what a Then step saw, as soon as it was recorded, so that the scenario ends where it is not as wanted."""
+    run = request.config.stash.get(RUN, None)
+    if run is None or step.type != "then":
+        return
+    verdict = _judge_step(run, request.node.nodeid, observed_by(step_func))
+    if verdict.value is Value.FAILED and _record_disturbances(run):
+        verdict = _judge_step(run, request.node.nodeid, observed_by(step_func))
+    if verdict.value is not Value.PASSED:
+        raise NotPassed(verdict)
+
+
+def _judge_step(run: Run, nodeid: str, checks: Iterable[str]) -> Verdict:
+    """The gravest verdict on what the step that has just ended observed of its checks.
+
+    Raises:
+        SignoffError: it recorded nothing of one of them.
+    """
+    so_far = run.evidence.so_far()
+    seen = [line.record for line in so_far.lines[run.running[nodeid].first_line :]]
+    found: list[Verdict] = []
+    for name in checks:
+        own = [each for each in seen if isinstance(each, Observation) and each.check == name]
+        if not own:
+            raise SignoffError(f"the step recorded nothing of the check {name!r}, which it is to observe")
+        check = run.declaration.story.checks[name]
+        found += [verdict for _, verdict in judge_observed(check, so_far, own, {id(each): nodeid for each in own})]
+    return gravest(found)
+
+
+def _record_disturbances(run: Run) -> bool:
+    """Record what nobody ordered has happened to cluster and backend; whether anything has."""
+    try:
+        causes = list(run.disturbances()) if run.disturbances else []
+    except Exception as error:
+        causes = [blame.cause_of(error)]
+    for cause in causes:
+        run.evidence.add(Disturbance(cause=cause))
+    return bool(causes)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how the scenario ends, and show an error made for people without Python's traceback."""
+    result = yield
+    run = item.config.stash.get(RUN, None)
+    if run is None or not isinstance(item.parent, FeatureFile):
+        return result
+    running = run.running[item.nodeid]
+    error = call.excinfo.value if call.excinfo else None
+    if error is not None and running.end == "whole":
+        _note_end(run, running, error, result)
+    if isinstance(error, _SHORT):
+        result.longrepr = _told(run, running, error)
+    if call.when == "setup":
+        result.duration = max(0.0, result.duration - running.set_up_seconds)
+    if call.when == "call" and isinstance(error, Exception) and running.end in ("judged", "error"):
+        result.sections += _bundle(run, item, error)
+    return result
+
+
+def _note_end(run: Run, running: Running, error: BaseException, report: pytest.TestReport) -> None:
+    if isinstance(error, NotPassed):
+        running.end = "judged"
+    elif isinstance(error, pytest.skip.Exception):
+        running.end, running.skipped = "skipped", str(error.msg)
+    elif report.skipped:
+        running.end, running.skipped = "skipped", str(error)
+    elif isinstance(error, Exception):
+        running.end, running.cause = "error", blame.cause_of(error)
+        _record_disturbances(run)
+
+
+def _told(run: Run, running: Running, error: BaseException) -> str:
+    """The error as the terminal and JUnit show it, beginning with its verdict where it is not LiteLLM's failure."""
+    if isinstance(error, NotPassed) or running.cause is None:
+        return str(error)
+    disturbed = [
+        line.record.cause
+        for line in run.evidence.lines
+        if isinstance(line.record, Disturbance) and line.scenario == run.evidence.scenario
+    ]
+    cause = disturbed[0] if disturbed else running.cause
+    if cause.subject is Subject.GATEWAY:
+        return str(error)
+    return f"{Value.INCONCLUSIVE.value}: {cause.what}"
 
 
 def _bundle(run: Run, item: pytest.Item, error: BaseException) -> list[tuple[str, str]]:
@@ -363,25 +463,19 @@ def _bundle_path(run: Run, item: pytest.Item) -> Path:
     return run.evidence.dir / "bundles" / f"{item.path.stem}-{name}.txt"
 
 
-def _record_scenario(run: Run, item: pytest.Item, outcome: Outcome) -> None:
+def _record_end(run: Run, item: pytest.Item, running: Running) -> None:
     bundle = _bundle_path(run, item)
-    run.evidence.record(
-        "scenario",
-        **_describe(item),
-        outcome=outcome.word,
-        reason=outcome.reason,
-        step=outcome.step,
-        seconds=round(time.monotonic() - outcome.started, 3),
-        bundle=str(bundle.relative_to(run.evidence.dir)) if bundle.exists() else "",
+    run.evidence.add(
+        ScenarioEnd(
+            id=item.nodeid,
+            end=running.end,
+            step=running.step if running.end in ("judged", "error") else "",
+            cause=running.cause,
+            skipped=running.skipped,
+            seconds=round(time.monotonic() - running.started - running.set_up_seconds, 3),
+            bundle=str(bundle.relative_to(run.evidence.dir)) if bundle.exists() else "",
+        )
     )
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    """Start a scenario's clock before its set-up."""
-    if run := item.config.stash.get(RUN, None):
-        run.outcomes[item.nodeid] = Outcome()
-    return (yield)
 
 
 # The end
@@ -389,21 +483,52 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
-    """Write the report, whatever happened, and let the run pass only if every criterion has."""
-    if run := session.config.stash.get(RUN, None):
-        run.evidence.record("end", exitstatus=int(exitstatus))
-        records = report.write(run.evidence.dir)
-        if session.exitstatus == pytest.ExitCode.OK and not signed_off(judge(records)):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    return (yield)
+    """Judge the run from its evidence, as it lies on the disk, and write the pages, whatever happened."""
+    run = session.config.stash.get(RUN, None)
+    if run is None:
+        return (yield)
+    interrupted = int(exitstatus) == pytest.ExitCode.INTERRUPTED
+    run.evidence.add(End(interrupted=interrupted, pytest_status=int(exitstatus)))
+    run.evidence.close()
+    result = Result(read(run.evidence.dir))
+    report.write(result)
+    _tell_pytest(session.config, result)
+    session.config.stash[STATUS] = session.exitstatus = _status(result, int(exitstatus))
+    try:
+        return (yield)
+    finally:
+        report.seal(run.evidence.dir)
+
+
+def _status(result: Result, pytest_status: int) -> int:
+    """The verdict's exit status; pytest's own where that could not even begin, or something else in it failed."""
+    if pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        return pytest_status if result.status is ExitStatus.SIGNED_OFF else int(result.status)
+    return pytest_status
+
+
+def _tell_pytest(config: pytest.Config, result: Result) -> None:
+    """Put the verdict into JUnit's file and pytest's last line."""
+    if xml := config.stash.get(xml_key, None):
+        xml.add_global_property("verdict", result.headline)
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal and (missing := result.counted[Value.NOT_JUDGED]):
+        terminal.stats["checks not judged"] = [None] * missing
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
+    """End with the verdict's exit status, whatever other plug-ins have made of the session's."""
+    status = yield
+    return config.stash.get(STATUS, status)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line per criterion, the overhead, where the time went, and where the report lies."""
+    """The verdicts, the overhead, where the time went, and where the report lies."""
     if not (run := config.stash.get(RUN, None)):
         return
     terminalreporter.section("sign-off")
-    for line, markup in report.terminal_lines(run.evidence.dir):
+    for line, markup in report.terminal_lines(Result(read(run.evidence.dir))):
         terminalreporter.write_line(line, **markup)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from signoff.traffic.client import Answer
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
@@ -28,7 +28,7 @@ class Comparison:
     """Failed with differences; inconclusive without any when vLLM does not repeat itself, did not answer well, or left
     out what is compared."""
 
-    verdict: Verdict
+    value: Value
     differences: tuple[Difference, ...]
 
 
@@ -40,12 +40,12 @@ def compare(first: Answer, second: Answer, proxied: Answer) -> Comparison:
         Difference(path, value, through[path]) for path, value in repeated.items() if through[path] != value
     )
     if not (first.ok and second.ok):
-        return Comparison(Verdict.INCONCLUSIVE, ())
+        return Comparison(Value.INCONCLUSIVE, ())
     if differences:
-        return Comparison(Verdict.FAILED, differences)
+        return Comparison(Value.FAILED, differences)
     if len(repeated) < len(once) or None in once.values():
-        return Comparison(Verdict.INCONCLUSIVE, ())
-    return Comparison(Verdict.PASSED, ())
+        return Comparison(Value.INCONCLUSIVE, ())
+    return Comparison(Value.PASSED, ())
 
 
 def said(answer: Answer) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def said(answer: Answer) -> dict[str, Any]:
     }
 
 
-def distinct(answers: Sequence[Answer]) -> Verdict:
+def distinct(answers: Sequence[Answer]) -> bool:
     """Whether each prompt got a text of its own; if not, equality would prove nothing."""
     texts = [answer.text for answer in answers]
-    return Verdict.PASSED if all(texts) and len(set(texts)) == len(texts) else Verdict.INCONCLUSIVE
+    return all(texts) and len(set(texts)) == len(texts)

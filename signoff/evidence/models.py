@@ -1,0 +1,493 @@
+"""What is observed, one model for each kind: the vocabulary in which steps, parity and load speak to the judges.
+
+A record says what was seen and never what to think of it. `docs/evidence.md` describes the file that they end in, and
+`docs/evidence.schema.json` is their JSON schema. Fields may be added in version 1; none changes its meaning.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "signoff.evidence/1"
+
+
+class Subject(StrEnum):
+    """Whose doing something is. Only the gateway's failures are held against the gateway."""
+
+    GATEWAY = "gateway"
+    BACKEND = "backend"
+    CLUSTER = "cluster"
+    MACHINE = "machine"
+    SUITE = "suite"
+
+
+class Record(BaseModel):
+    """Anything that stands in evidence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    kind: str
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """How the kind is called in the file."""
+        return str(get_args(cls.model_fields["kind"].annotation)[0])
+
+
+class Observation(Record):
+    """What a Then step saw of a check, or of one case of it."""
+
+    check: str
+    case: str = ""
+
+
+class SideFile(BaseModel):
+    """A file beside the evidence that holds what is too much for it. `rows` counts lines, a CSV's heading left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    sha256: str
+    rows: int
+
+
+# The run
+
+
+class Run(Record):
+    """How the run began; the first record. `story` is the whole declaration, None where no story is judged."""
+
+    kind: Literal["run"] = "run"
+    schema_: Annotated[str, Field(alias="schema")] = SCHEMA
+    tool: Literal["features", "parity", "load", "serve"] = "features"
+    argv: list[str] = []
+    commit: str = ""
+    dirty: bool = False
+    cluster: str = ""
+    settings: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    machine: dict[str, Any] = {}
+    story: dict[str, Any] | None = None
+    story_file: str = ""
+    story_sha256: str = ""
+    waivers: dict[str, str] = {}
+    """Checks that a person knowingly leaves out, with the reasons."""
+
+
+class PlannedScenario(BaseModel):
+    """A scenario of the features' folder. `checks` are those that its Then steps observe; `line` is its line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str
+    name: str
+    feature: str
+    line: int = 0
+    checks: list[str] = []
+
+
+class Plan(Record):
+    """Every scenario of the features, and the ids of those that pytest was to run."""
+
+    kind: Literal["plan"] = "plan"
+    scenarios: list[PlannedScenario]
+    selected: list[str]
+
+
+class Cause(BaseModel):
+    """An error that ended something, in one sentence, and whose doing it was."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    subject: Subject
+    what: str
+
+
+class ScenarioEnd(Record):
+    """How a scenario ended, which decides nothing by itself.
+
+    `end` is "whole" when its last step was reached, "judged" when a verdict on what it observed ended it, "error" when
+    something else did (`cause`), "skipped" when it never began (`skipped` says why). `step` is the one it ended at.
+    `seconds` leave out the set-up that all scenarios share.
+    """
+
+    kind: Literal["scenario"] = "scenario"
+    id: str
+    end: Literal["whole", "judged", "error", "skipped"]
+    step: str = ""
+    cause: Cause | None = None
+    skipped: str = ""
+    seconds: float = 0.0
+    bundle: str = ""
+
+
+class Disturbance(Record):
+    """Something that nobody ordered happened to what the gateway stands on; what was seen around it proves nothing."""
+
+    kind: Literal["disturbance"] = "disturbance"
+    cause: Cause
+
+
+class SetUpFailure(Record):
+    """What kept something that all scenarios need from being set up."""
+
+    kind: Literal["setup-failure"] = "setup-failure"
+    cause: Cause
+    where: str = ""
+    traceback: str = ""
+
+
+class Phase(Record):
+    """How long something took. `set_up` tells what all scenarios share from what one of them did."""
+
+    kind: Literal["phase"] = "phase"
+    name: str
+    seconds: float
+    set_up: bool = False
+
+
+class End(Record):
+    """The last record of a run that was not killed."""
+
+    kind: Literal["end"] = "end"
+    interrupted: bool = False
+    pytest_status: int = 0
+
+
+# What it ran on
+
+
+class Cluster(Record):
+    """The cluster. `start_seconds` maps a phase of its start to its duration."""
+
+    kind: Literal["cluster"] = "cluster"
+    provider: str
+    kubernetes_version: str
+    nodes: list[str]
+    start_seconds: dict[str, float] = {}
+    details: dict[str, Any] = {}
+
+
+class Applied(Record):
+    """An object of the manifests; `reason` says why it was skipped, and is empty for one that was applied."""
+
+    kind: Literal["manifest"] = "manifest"
+    file: str
+    sha256: str
+    object: str
+    object_sha256: str
+    reason: str = ""
+    images: list[str] = []
+
+
+class ClearedAway(Record):
+    """What earlier runs had left on a cluster that is used again."""
+
+    kind: Literal["leftovers"] = "leftovers"
+    done: list[str]
+
+
+class Backend(Record):
+    """vLLM's own word on its version; empty where it says none."""
+
+    kind: Literal["backend"] = "backend"
+    version: str
+
+
+class PodPlace(Record):
+    """A pod that was waited for, and where it runs."""
+
+    kind: Literal["placement"] = "placement"
+    pod: str
+    node: str | None
+
+
+# What was asked and answered
+
+
+class Exchange(Record):
+    """One request and its answer. `chunks` are a stream's events with milliseconds since the request was sent."""
+
+    kind: Literal["exchange"] = "exchange"
+    arm: str
+    request: dict[str, Any]
+    status: int
+    headers: dict[str, str]
+    started: float
+    e2e_ms: float
+    ttft_ms: float | None = None
+    broken: str = ""
+    body: str | None = None
+    chunks: list[dict[str, Any]] | None = None
+
+
+class NoAnswer(Record):
+    """A request to which no status line came back."""
+
+    kind: Literal["no-answer"] = "no-answer"
+    arm: str
+    request: dict[str, Any]
+    error: str
+
+
+# What Then steps saw
+
+
+class PodsSeen(Observation):
+    """The gateway's pods. `states` describe them in a line each."""
+
+    kind: Literal["pods"] = "pods"
+    selector: str
+    ready: dict[str, bool]
+    states: dict[str, str]
+
+
+class LabelsSeen(Observation):
+    """The labels of one kind of object (the case), by object; `asked` are those that the feature names."""
+
+    kind: Literal["labels"] = "labels"
+    labels: dict[str, dict[str, str]]
+    files: dict[str, str] = {}
+    """Where each object is written, for whoever is to mend it."""
+    asked: dict[str, str]
+
+
+class ServiceSeen(Observation):
+    """The gateway's Service; `asked` is what the feature names."""
+
+    kind: Literal["service"] = "service"
+    type: str
+    ports: list[int]
+    file: str = ""
+    asked: dict[str, Any]
+
+
+class EndpointsSeen(Observation):
+    """The addresses of the Service's ready endpoints, and of the gateway's Ready pods."""
+
+    kind: Literal["endpoints"] = "endpoints"
+    endpoints: list[str]
+    ready_pods: list[str]
+
+
+class AnswersSeen(Observation):
+    """The exchanges that this is about, by their `seq`; `asked` is what the feature wants to see in them."""
+
+    kind: Literal["answers"] = "answers"
+    exchanges: list[int]
+    asked: dict[str, Any] = {}
+
+
+class Trio(BaseModel):
+    """One prompt's exchanges by their `seq`: vLLM's, vLLM's again, and the gateway's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    prompt: str
+    direct: int
+    again: int
+    proxied: int
+
+
+class TriosSeen(Observation):
+    """The same questions to vLLM twice and to the gateway; `asked` is what the feature wants to see in them."""
+
+    kind: Literal["trios"] = "trios"
+    trios: list[Trio]
+    asked: list[str] = []
+
+
+class CounterSeen(Observation):
+    """How much vLLM's own request counter grew over so many requests to the gateway."""
+
+    kind: Literal["counter"] = "counter"
+    metric: str
+    requests: int
+    grown: int
+
+
+class OverheadTimed(Observation):
+    """The timed rounds. `requests` holds each request, `blocks` those of one arm at a time; `place` is the clock's."""
+
+    kind: Literal["overhead"] = "overhead"
+    requests: SideFile
+    blocks: list[dict[str, Any]]
+    seed: int
+    pairs_asked: int
+    limit_asked_ms: float
+    place: str
+    gateway_image: str = ""
+
+
+class CallsCompared(Observation):
+    """Calls of the parity matrix, of which `calls_file` holds a JSON list with all that was exchanged."""
+
+    kind: Literal["parity-calls"] = "parity-calls"
+    calls_file: SideFile
+    version: str
+    image: str
+
+
+class PlacesSeen(Observation):
+    """The node of each pod, None where it has none; `asked` are the nodes that the feature names."""
+
+    kind: Literal["places"] = "places"
+    nodes: dict[str, str | None]
+    asked: list[str]
+    file: str = ""
+
+
+class PendingSeen(Observation):
+    """A new pod while nodes are cordoned, so many seconds after the scheduler first spoke of it."""
+
+    kind: Literal["pending"] = "pending"
+    pod: str
+    node: str | None
+    phase: str
+    reason: str
+    message: str
+    cordoned: list[str]
+    seconds: float
+
+
+class StayedReady(Observation):
+    """The gateway's pods while the backend was away: how often they were looked at, and when not all were Ready."""
+
+    kind: Literal["stayed-ready"] = "stayed-ready"
+    seconds: float
+    looks: int
+    pods: int
+    not_ready: list[str] = []
+    backend_pods: int = 0
+    """How many pods of the backend were still there at the last look."""
+
+
+class FilesSeen(Observation):
+    """The kinds of the objects in each manifest file of the gateway's folder."""
+
+    kind: Literal["files"] = "files"
+    folder: str
+    kinds: dict[str, list[str]]
+
+
+class ConfigurationSeen(Observation):
+    """The gateway's configuration as it is mounted: each setting with the values that it has there."""
+
+    kind: Literal["configuration"] = "configuration"
+    object: str
+    file: str = ""
+    values: dict[str, list[Any]]
+    lines: dict[str, int] = {}
+
+
+class ResourcesSeen(Observation):
+    """The resources that each container of the gateway's pods asks for, by "pod/container"."""
+
+    kind: Literal["resources"] = "resources"
+    requested: dict[str, dict[str, str]]
+    file: str = ""
+
+
+class VersionSeen(Observation):
+    """The image that the manifests name, those that the pods run, and the version that the gateway itself tells."""
+
+    kind: Literal["version"] = "version"
+    manifest: str
+    pods: dict[str, str]
+    tells: str
+
+
+class ModesSeen(Observation):
+    """The mode of each model as the gateway tells it."""
+
+    kind: Literal["modes"] = "modes"
+    status: int
+    modes: dict[str, str | None]
+
+
+class InsideSeen(Observation):
+    """What a pod of the cluster got from the gateway by its cluster name; `error` where nothing came back."""
+
+    kind: Literal["inside"] = "inside"
+    url: str
+    status: int = 0
+    body: str = ""
+    error: str = ""
+    pod: str = ""
+    node: str = ""
+
+
+class ClientRead(Observation):
+    """What the official OpenAI client made of an answer, from vLLM and from the gateway; an error is its name."""
+
+    kind: Literal["client"] = "client"
+    client: str
+    direct: dict[str, Any]
+    proxied: dict[str, Any]
+
+
+class Fact(Observation):
+    """Anything else that a story of one's own wants to be judged: what was seen, for the judges equals and below."""
+
+    kind: Literal["fact"] = "fact"
+    seen: Any
+
+
+# Parity and load as runs of their own
+
+
+class ParityMatrix(Record):
+    """A parity matrix, whose JSON stands beside the evidence."""
+
+    kind: Literal["parity-matrix"] = "parity-matrix"
+    matrix: SideFile
+    version: str
+    image: str
+    seconds: float
+    whole: bool
+
+
+class Load(Record):
+    """The state of a load; a later one takes the place of those before it. `run` is signoff.load.run.Run as JSON."""
+
+    kind: Literal["load"] = "load"
+    run: dict[str, Any]
+
+
+class LoadFiles(Record):
+    """The files of a load's samples, once nothing more is written to them."""
+
+    kind: Literal["load-files"] = "load-files"
+    files: list[SideFile]
+
+
+class Note(Record):
+    """Something that a person should know and no judge reads."""
+
+    kind: Literal["note"] = "note"
+    text: str
+
+
+class Line(BaseModel):
+    """A record and its place: `seq` counts from 0, `prev` is the SHA-256 of the line before it.
+
+    `at` is UTC, `monotonic` seconds of the machine's monotonic clock, `scenario` the id of the one that was running.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    seq: int
+    prev: str
+    at: str
+    monotonic: float
+    scenario: str = ""
+    record: Record
+
+    HEAD: ClassVar = ("seq", "prev", "at", "monotonic", "scenario")
+
+
+def kinds() -> dict[str, type[Record]]:
+    """Every kind by its name."""
+    found: dict[str, type[Record]] = {}
+    todo = list(Record.__subclasses__())
+    while todo:
+        model = todo.pop(0)
+        todo += model.__subclasses__()
+        if model is not Observation:
+            found[model.kind_name()] = model
+    return found

@@ -1,0 +1,108 @@
+"""Whether what LiteLLM adds to a request stays below the story's limit."""
+
+import csv
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from signoff import overhead
+from signoff.declaration import Check
+from signoff.evidence import Recorded
+from signoff.evidence.models import OverheadTimed
+from signoff.overhead import Overhead, Samples
+from signoff.traffic.blocks import Block
+from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
+from signoff.verdicts.judges.deployment import listed
+from signoff.verdicts.registry import Judgement, judge
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
+
+
+def samples(each: OverheadTimed, evidence: Recorded) -> Samples:
+    """What was timed, from its file.
+
+    Raises:
+        SignoffError: the file is not the one that was recorded.
+    """
+    path = evidence.path(each.requests)
+    return Samples(_timings(path, each.requests.sha256), tuple(Block(**block) for block in each.blocks))
+
+
+def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> Overhead:
+    """The figures of a measurement against a limit.
+
+    Raises:
+        SignoffError: its file is not the one that was recorded.
+    """
+    return _measured(evidence.path(each.requests), each.requests.sha256, each.seed, limit_ms)
+
+
+@lru_cache(maxsize=8)
+def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> Overhead:
+    return overhead.judge(Samples(_timings(path, sha256)), limit_ms=limit_ms, seed=seed)
+
+
+@lru_cache(maxsize=8)
+def _timings(path: Path, sha256: str) -> tuple[Timing, ...]:
+    """The lines of the file; `sha256` tells one file of a name from another."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return tuple(Timing(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file))
+
+
+_HINTS = get_type_hints(Timing)
+_OPTIONAL = {each.name for each in fields(Timing) if types.NoneType in get_args(_HINTS[each.name])}
+
+
+def _value(name: str, text: str) -> Any:
+    """A cell as the field's type; an empty one of an optional field is None."""
+    if name in _OPTIONAL and text == "":
+        return None
+    hint = _HINTS[name]
+    kind = next((each for each in get_args(hint) if isinstance(each, type) and each is not types.NoneType), hint)
+    if kind is bool:
+        return text == "True"
+    return kind(text) if kind in (int, float) else text
+
+
+@judge("overhead", OverheadTimed, wants=dict, least=["pairs"])
+def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """Each figure lies below the limit with confidence, of pairs enough, in which every arm took part."""
+    limit = float(check.wants["limit_ms"])
+    for each in seen:
+        timed = samples(each, evidence)
+        result = measured(each, evidence, limit)
+        for figure in check.cases:
+            yield figure, _of(figure, timed, result, each, check)
+
+
+def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, check: Check) -> Verdict:
+    limit, least = float(check.wants["limit_ms"]), check.least["pairs"]
+    arms = {timing.arm for timing in timed.timings}
+    if problems := timed.errors("direct", "control"):
+        return inconclusive(f"{_counted(problems, 'vLLM')} failed: {problems[0]}", Code.BACKEND_FAILED)
+    if problems := timed.errors("proxied"):
+        return failed(f"{_counted(problems, 'LiteLLM')} failed: {problems[0]}", Code.NO_ANSWER)
+    if missing := [arm for arm in check.wants.get("arms", ARMS) if arm not in arms]:
+        return not_judged(f"nothing was timed on the arm {listed(missing)}", Code.TOO_FEW)
+    if figure not in result.figures:
+        needs = f"; it needs {PAIRS_FOR_P95} pairs" if figure == "p95_shift" else ""
+        return not_judged(f"{_words(figure)} cannot be told of {result.pairs} pairs{needs}", Code.TOO_FEW)
+    verdict = overhead.verdict_of_figure(figure, result, limit)
+    if verdict.value is not Value.PASSED:
+        return verdict
+    if result.pairs < least:
+        return not_judged(f"{result.pairs} pairs were timed, {least:g} are wanted", Code.TOO_FEW)
+    if each.limit_asked_ms != limit:
+        told = f"the feature's limit is {each.limit_asked_ms:g} ms, the story's {limit:g} ms"
+        return not_judged(told, Code.ASKED_OTHERWISE)
+    return passed(verdict.reason, {figure: result.figures[figure]})
+
+
+def _counted(problems: Sequence[str], whom: str) -> str:
+    return f"{len(problems)} request{'s' if len(problems) > 1 else ''} to {whom}"
+
+
+def _words(figure: str) -> str:
+    return figure.replace("_", " ")

@@ -1,0 +1,73 @@
+"""The gate of the parity matrix, on the calls that the features send."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from signoff.declaration import Check
+from signoff.evidence import Recorded
+from signoff.evidence.models import CallsCompared
+from signoff.parity import cases
+from signoff.parity.judge import Class, Result, gate
+from signoff.parity.judge import judge as judge_runs
+from signoff.parity.knowledge import Knowledge
+from signoff.parity.runner import Observation
+from signoff.verdicts.registry import Judgement, judge
+from signoff.verdicts.verdict import Code, failed, inconclusive, passed
+
+
+@lru_cache(maxsize=1)
+def knowledge() -> Knowledge:
+    """What is known of LiteLLM's differences, read once."""
+    return Knowledge.read()
+
+
+@lru_cache(maxsize=1)
+def _runs() -> dict[str, cases.Run]:
+    return {run.id: run for run in cases.runs(cases.load())}
+
+
+@lru_cache(maxsize=8)
+def _judged(path: Path, sha256: str, version: str) -> list[Result]:
+    """The calls of a file, judged together; the hash tells one file of a name from another."""
+    records = json.loads(path.read_text(encoding="utf-8"))
+    known_runs = _runs()
+    return judge_runs([Observation.from_record(known_runs[each["id"]], each) for each in records], knowledge(), version)
+
+
+def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
+    """The calls of one comparison, judged.
+
+    Raises:
+        SignoffError: their file is not the one that was recorded.
+    """
+    return _judged(evidence.path(each.calls_file), each.calls_file.sha256, each.version)
+
+
+def call_of(result: Result) -> str:
+    """A call as the declaration names it: its case and mode."""
+    run = result.observation.run
+    return f"{run.case.name}/{run.mode}"
+
+
+@judge("parity-gate", CallsCompared)
+def parity_gate(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """No difference of a call is one that gate.yaml refuses, or a defect that known.yaml does not know."""
+    for each in seen:
+        for result in results(each, evidence):
+            found = gate([result], knowledge())
+            told = "; ".join(f"{failure.rule}: {failure.run} at {failure.path}" for failure in found)
+            yield call_of(result), failed(told) if found else passed()
+
+
+@judge("parity-exercised", CallsCompared)
+def parity_exercised(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """vLLM answered each call as the case wants it, and repeated itself."""
+    for each in seen:
+        for result in results(each, evidence):
+            if result.verdict in (Class.VACUOUS, Class.INCONCLUSIVE):
+                told = f"{result.observation.run.id}: {result.reason}"
+                yield call_of(result), inconclusive(told, Code.PROVES_NOTHING)
+            else:
+                yield call_of(result), passed()

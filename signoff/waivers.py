@@ -1,0 +1,45 @@
+"""What a person knowingly leaves out of a sign-off: a check, and why."""
+
+from collections.abc import Sequence
+
+from signoff.declaration import Declaration, Story, nearest
+from signoff.errors import UsageError
+
+OPTION = "--waive"
+
+
+def read(told: Sequence[str], declaration: Declaration, cluster: str) -> dict[str, str]:
+    """The reasons by check, from texts such as `way-in=no Traefik in this lab`.
+
+    Raises:
+        UsageError: one names no check or no reason, is not needed, or leaves a criterion without a check.
+    """
+    story = declaration.story
+    waivers: dict[str, str] = {}
+    for text in told:
+        name, _, reason = (part.strip() for part in text.partition("="))
+        if name not in story.checks:
+            raise _refused(text, f"no check is called {name!r}{nearest(name, story.checks)}")
+        if not reason:
+            raise _refused(text, "a waiver needs its reason", f"""{OPTION} {name}="why it is left out\"""")
+        if name in waivers:
+            raise _refused(text, f"the check {name!r} is waived twice")
+        if name in story.outside_reach(cluster):
+            reach = " and ".join(story.checks[name].reach)
+            raise _refused(text, f"no waiver is needed: {name!r} is outside reach here ({reach} only)")
+        waivers[name] = reason
+    if bare := _without_a_check(story, set(waivers)):
+        raise UsageError(
+            f"these waivers leave {bare} without a check, and nothing of it would be judged",
+            where=f"{OPTION} {', '.join(sorted(waivers))}",
+            hint="waive less",
+        )
+    return waivers
+
+
+def _without_a_check(story: Story, waived: set[str]) -> str | None:
+    return next((key for key, criterion in story.criteria.items() if set(criterion.checks) <= waived), None)
+
+
+def _refused(text: str, what: str, hint: str = "") -> UsageError:
+    return UsageError(what, where=f"{OPTION} {text}", hint=hint)

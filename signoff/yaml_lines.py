@@ -1,0 +1,31 @@
+"""Where something stands in a YAML file: a sentence about a manifest names the line to change."""
+
+from collections.abc import Iterator
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+
+def lines_of(node: yaml.Node | None) -> dict[Path, int]:
+    """The line, counted from 1, of each key and item of a document, by its path."""
+    return dict(_lines(node, ())) if node is not None else {}
+
+
+def nearest_line(lines: dict[Path, int], path: Path) -> int:
+    """The line of a path; of the nearest place above it that has one, else the first."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+def _lines(node: yaml.Node, path: Path) -> Iterator[tuple[Path, int]]:
+    yield path, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*path, str(key.value))
+            yield from _lines(value, below)
+            yield below, key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for at, item in enumerate(node.value):
+            yield from _lines(item, (*path, at))
