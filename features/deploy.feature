@@ -28,3 +28,6 @@ Feature: Deploy LiteLLM via Kubernetes manifests
   Scenario: LiteLLM answers a chat completion
     When I send a chat completion to LiteLLM
     Then the answer has status 200 and some text
+
+  Scenario: The endpoint answers inside the cluster
+    Then the endpoint answers by its cluster name from inside a pod

@@ -36,5 +36,5 @@ Feature: Answer in the form that vLLM answers in
       | faults.die-in-stream            | streamed |
       | faults.die-in-completion-stream | streamed |
       | faults.status-404               | plain    |
-    Then no difference fails the parity gate
+    Then no difference of the recorded calls fails the parity gate
     And vLLM exercised every call

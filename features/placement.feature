@@ -12,6 +12,10 @@ Feature: Keep LiteLLM off the GPU worker
       | k3s-worker-01 |
       | k3s-worker-02 |
 
+  Scenario: The GPU is vLLM's alone
+    Then LiteLLM asks for no GPU
+    And vLLM runs on k3s-gpu-worker
+
   @needs-cordon
   Scenario: LiteLLM rather waits than runs on the GPU worker
     When the nodes k3s-worker-01 and k3s-worker-02 are cordoned

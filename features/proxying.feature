@@ -8,11 +8,19 @@ Feature: Proxy requests to vLLM
 
   Scenario: Each chat completion reaches vLLM once
     When I send 10 chat completions to LiteLLM
-    Then vLLM's own counter has grown by exactly 10 requests
+    Then vLLM's own counter has grown by exactly as many requests
 
   Scenario Outline: Answers are in OpenAI API format
     When I send a <kind> chat completion to LiteLLM
     Then the answer is in OpenAI API format
+
+    Examples:
+      | kind     |
+      | plain    |
+      | streamed |
+
+  Scenario Outline: The official client reads the same
+    Then the official OpenAI client reads the same <kind> answer from LiteLLM as from vLLM
 
     Examples:
       | kind     |

@@ -1,22 +1,26 @@
 """The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from signoff import leftovers, limits, prober, story
+from signoff import blame, leftovers, limits, prober, story
 from signoff.cluster.base import Cluster
 from signoff.console import progress
-from signoff.kube import Kube, is_ready
+from signoff.evidence import Evidence
+from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
+from signoff.kube import Kube, describe_end, is_ready
 from signoff.manifests import Manifest, StoryManifests, containers
-from signoff.overhead import Samples
 from signoff.traffic.blocks import Block, time_blocks
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.pairs import Timing, measure
-from signoff.waiting import NotYet, eventually
+from signoff.waiting import NotYet, WaitFailed, eventually
 
-Record = Callable[..., Any]
-"""How an observation is kept: `record(kind, **data)`, as `Evidence.record`."""
+BACKEND_APP = "vllm"
+"""vLLM's Deployment, and the name label of its pods."""
 
 
 @dataclass
@@ -25,8 +29,10 @@ class Deployment:
 
     cluster: Cluster
     manifests: StoryManifests
-    record: Record
+    evidence: Evidence
     kube: Kube = field(init=False)
+    _ends: dict[str, int] = field(default_factory=dict)
+    """How often each container of the backend had ended when that was last told."""
 
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
@@ -35,15 +41,15 @@ class Deployment:
         """Apply the objects in their order and record each; a namespace is waited for before the next object."""
         for manifest in wanted:
             skipped = self.kube.apply(manifest, story.NAMESPACE)
-            self.record(
-                "manifest",
-                file=str(manifest.file.relative_to(self.manifests.folder)),
-                sha256=manifest.sha256,
-                object=manifest.name,
-                object_sha256=manifest.object_sha256,
-                outcome="skipped" if skipped else "applied",
-                reason=skipped or "",
-                images=sorted({c["image"] for c in containers(manifest.body)}),
+            self.evidence.add(
+                Applied(
+                    file=str(manifest.file.relative_to(self.manifests.folder)),
+                    sha256=manifest.sha256,
+                    object=manifest.name,
+                    object_sha256=manifest.object_sha256,
+                    reason=skipped or "",
+                    images=sorted({c["image"] for c in containers(manifest.body)}),
+                )
             )
             if skipped:
                 progress("deploy", f"{manifest.name} skipped: {skipped}")
@@ -57,7 +63,7 @@ class Deployment:
         """
         if self.cluster.reused:
             done = leftovers.clear(self.kube, story.NAMESPACE, stays=self.manifests.backend)
-            self.record("leftovers", done=done)
+            self.evidence.add(ClearedAway(done=done))
             if done:
                 progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
@@ -67,76 +73,124 @@ class Deployment:
     def wait_for_backend(self) -> str:
         """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
         url = self.answering_backend()
-        self._record_placements("vllm")
+        self._record_placements(BACKEND_APP)
         progress("vllm", f"serves {story.MODEL}")
-        self.record("backend", version=_version_of(url))
+        self.evidence.add(Backend(version=_version_of(url)))
         return url
 
     def backend_is_available(self) -> bool:
         """Whether vLLM is there just now."""
-        return bool(self.kube.deployment(story.NAMESPACE, "vllm").status.available_replicas)
+        return bool(self.kube.deployment(story.NAMESPACE, BACKEND_APP).status.available_replicas)
 
     def answering_backend(self) -> str:
         """The base URL of vLLM's Service, once vLLM is available and answers there."""
-        self.kube.wait_until_available(story.NAMESPACE, "vllm", limits.BACKEND_READY)
-        return _answering(self.backend_url)
+        with blame.of(Subject.BACKEND):
+            self.kube.wait_until_available(story.NAMESPACE, BACKEND_APP, limits.BACKEND_READY)
+            return _answering(self.backend_url)
 
     def wait_for_gateway(self, name: str = story.GATEWAY) -> None:
         """Wait until the pods of this LiteLLM are available, whatever its Service says."""
-        self.kube.wait_until_available(story.NAMESPACE, name, limits.GATEWAY_READY)
+        with blame.of(Subject.GATEWAY):
+            self.kube.wait_until_available(story.NAMESPACE, name, limits.GATEWAY_READY)
         self._record_placements(name)
         progress(name, "is Ready")
 
     def answering_gateway(self, name: str = story.GATEWAY) -> str:
         """The base URL of this LiteLLM's Service, once it answers."""
-        return _answering(self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT))
+        with blame.of(Subject.GATEWAY):
+            return _answering(self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT))
 
     @property
     def backend_url(self) -> str:
         """Where this process reaches vLLM."""
         return self.cluster.service_url(story.NAMESPACE, story.BACKEND, story.BACKEND_PORT)
 
-    def time_pairs(self, pairs: int, seed: int) -> tuple[Samples, str]:
-        """Time this many rounds of direct and proxied requests; gives them, and where the clock was.
+    def disturbances(self) -> list[Cause]:
+        """What nobody ordered has happened since this was last asked: to the control plane, the nodes, or vLLM.
+
+        It is looked for a moment longer, since what has just ended shows a little later.
+        """
+
+        def look() -> list[Cause]:
+            if found := list(self._disturbances()):
+                return found
+            raise NotYet("nothing but what the scenarios did")
+
+        try:
+            return eventually("a disturbance", limits.END_SHOWS, look)
+        except WaitFailed:
+            return []
+
+    def _disturbances(self) -> Iterator[Cause]:
+        if ended := self.cluster.failure():
+            yield Cause(subject=Subject.CLUSTER, what=ended.what)
+            return
+        for node in self.kube.silent_nodes():
+            yield Cause(subject=Subject.CLUSTER, what=f"the kubelet of the node {node} does not answer")
+        yield from self._ends_of_backend()
+
+    def _ends_of_backend(self) -> Iterator[Cause]:
+        """A vLLM that was scaled down leaves no pod behind, so that nobody takes that for an end of its own."""
+        for pod in self.kube.pods(story.NAMESPACE, BACKEND_APP):
+            for status in pod.status.container_statuses or []:
+                key, ends = f"{pod.metadata.uid}/{status.name}", _ends(status)
+                if ends > self._ends.get(key, 0):
+                    yield Cause(subject=Subject.BACKEND, what=f"vLLM ended: {describe_end(status)}")
+                self._ends[key] = ends
+
+    def time_pairs(self, pairs: int, seed: int, file: Path) -> tuple[list[Block], str]:
+        """Time this many rounds of direct and proxied requests; gives the blocks of one arm, and where the clock was.
+
+        Each request is a line of `file`, with the fields of `Timing`, written as soon as it is known.
 
         Raises:
             WaitFailed: it cannot be timed inside the cluster.
         """
-        if self.cluster.tunnelled:
+        with _timings_file(file) as write:
+            if not self.cluster.tunnelled:
+                return self._time_pairs_from_here(pairs, seed, write), "from this machine"
             image = self.manifests.gateway_image
             samples, node = prober.time_pairs(self.kube, image, pairs=pairs, seed=seed)
             for timing in samples.timings:
-                self.record("timing", **asdict(timing))
-            for block in samples.blocks:
-                self.record("block", **asdict(block))
-            return samples, f"inside the cluster, by a Job of {image} on {node}"
-        return self._time_pairs_from_here(pairs, seed), "from this machine"
+                write(timing)
+            return list(samples.blocks), f"inside the cluster, by a Job of {image} on {node}"
 
-    def _time_pairs_from_here(self, pairs: int, seed: int) -> Samples:
+    def _time_pairs_from_here(self, pairs: int, seed: int, write: Callable[[Timing], None]) -> list[Block]:
         direct, proxied = self.backend_url, self.answering_gateway()
 
         def tell(text: str) -> None:
             progress("overhead", text)
 
-        timings: list[Timing] = []
+        error = ""
         for timing in measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
-            self.record("timing", **asdict(timing))
-            timings.append(timing)
-        blocks: list[Block] = []
-        if not timings[-1].error:
-            tell("blocks of one arm at a time, to see where the time goes")
-            for block in time_blocks(direct, proxied, pairs=pairs, seed=seed):
-                self.record("block", **asdict(block))
-                blocks.append(block)
-        return Samples(tuple(timings), tuple(blocks))
+            write(timing)
+            error = timing.error
+        if error:
+            return []
+        tell("blocks of one arm at a time, to see where the time goes")
+        return list(time_blocks(direct, proxied, pairs=pairs, seed=seed))
 
     def _record_placements(self, app: str) -> None:
         for pod in self.kube.pods(story.NAMESPACE, app):
-            self.record("placement", pod=pod.metadata.name, node=pod.spec.node_name)
+            self.evidence.add(PodPlace(pod=pod.metadata.name, node=pod.spec.node_name))
 
     def ready_gateway_pods(self) -> list[Any]:
         """The Ready pods of the LiteLLM under test."""
         return [pod for pod in self.kube.pods(story.NAMESPACE, story.GATEWAY) if is_ready(pod)]
+
+
+def _ends(status: Any) -> int:
+    """How often a container has ended, the end that it has not come back from counted."""
+    return int(status.restart_count) + bool(status.state and status.state.terminated)
+
+
+@contextmanager
+def _timings_file(path: Path) -> Iterator[Callable[[Timing], None]]:
+    """A CSV with the fields of `Timing`; each line is with the operating system at once."""
+    with path.open("w", newline="", buffering=1, encoding="utf-8") as file:
+        lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
+        lines.writeheader()
+        yield lambda timing: lines.writerow(asdict(timing))
 
 
 def _version_of(backend_url: str) -> str:

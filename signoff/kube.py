@@ -124,6 +124,17 @@ class Kube:
         found = self.core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}").items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
+    def silent_nodes(self) -> list[str]:
+        """The nodes whose kubelet does not answer the API server; long before they count as not Ready."""
+        return [node.metadata.name for node in self.core.list_node().items if not self._kubelet_answers(node)]
+
+    def _kubelet_answers(self, node: Any) -> bool:
+        try:
+            self.core.connect_get_node_proxy_with_path(node.metadata.name, "healthz")
+        except ApiException as error:
+            return error.status not in (500, 502, 503, 504)
+        return True
+
     def wait_until_available(self, namespace: str, name: str, limit: limits.Limit) -> None:
         """Wait until the Deployment's newest pods are all available and the old ones are gone.
 
@@ -220,6 +231,15 @@ def describe_pod(pod: Any) -> str:
         if status.restart_count:
             parts.append(f"{status.name} restarted {status.restart_count} times")
     return ", ".join(parts)
+
+
+def describe_end(status: Any) -> str:
+    """How a container ended last: its reason and exit code."""
+    ended = (status.state and status.state.terminated) or (status.last_state and status.last_state.terminated)
+    if not ended:
+        return f"{status.name} was restarted"
+    signal = f", signal {ended.exit_code - 128}" if ended.exit_code > 128 else ""
+    return f"{status.name} {ended.reason or 'ended'} (exit code {ended.exit_code}{signal})"
 
 
 def is_hopeless(pod: Any) -> bool:

@@ -56,3 +56,8 @@ LOCUST_ANSWERS = Limit(30, every=1)
 """Its master answers while it makes its own report, if late; for longer it is gone."""
 LOCUST_STOPS = Limit(300)
 """Locust gives its workers a minute beyond --stop-timeout; a master that has lost them says "stopping" for ever."""
+
+END_SHOWS = Limit(2, every=0.3)
+"""How long it may take until the API tells of a container, node or control plane that has just ended."""
+INSIDE_ASKED = Limit(120)
+"""A pod that asks from inside the cluster: its start, and two requests that are bounded each."""

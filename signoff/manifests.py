@@ -12,6 +12,7 @@ import yaml
 
 from signoff import story
 from signoff.errors import SignoffError
+from signoff.yaml_lines import lines_of, nearest_line
 
 CHECKSUM = "checksum/config"
 
@@ -28,6 +29,14 @@ class Manifest:
     def name(self) -> str:
         """Kind and name, as a person would say it: `Deployment/litellm`."""
         return f"{self.body['kind']}/{self.body['metadata']['name']}"
+
+    def line(self, *path: str | int) -> int:
+        """The line of a place in the object, or of the nearest one above it that the file has."""
+        for node in yaml.compose_all(self.file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader):
+            lines = lines_of(node)
+            if _names(node) == (self.body["kind"], self.body["metadata"]["name"]):
+                return nearest_line(lines, path)
+        return 1
 
     @property
     def object_sha256(self) -> str:
@@ -57,6 +66,13 @@ class StoryManifests:
             with_image(gateway, gateway_image) if gateway_image else gateway,
         )
 
+    def where(self, kind: str, name: str, *path: str | int) -> str:
+        """File and line of a place in an object ("litellm/deployment.yaml:27"); empty for one that is not there."""
+        for manifest in (*self.backend, *self.gateway):
+            if manifest.name == f"{kind}/{name}":
+                return f"{manifest.file.relative_to(self.folder)}:{manifest.line(*path)}"
+        return ""
+
     @property
     def images(self) -> dict[str, tuple[str, ...]]:
         """Every image that a container asks for, and those of the story's nodes on which that may be."""
@@ -71,6 +87,17 @@ class StoryManifests:
         """The image of LiteLLM's own container, the first one of its Deployment."""
         workload = next(each.body for each in self.gateway if each.body["kind"] == "Deployment")
         return str(workload["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def _names(node: yaml.Node | None) -> tuple[str, str]:
+    """Kind and name of the object that a document holds."""
+
+    def below(each: yaml.Node | None, key: str) -> yaml.Node | None:
+        pairs = each.value if isinstance(each, yaml.MappingNode) else []
+        return next((value for name, value in pairs if name.value == key), None)
+
+    kind, name = below(node, "kind"), below(below(node, "metadata"), "name")
+    return str(getattr(kind, "value", "")), str(getattr(name, "value", ""))
 
 
 def load(folder: Path) -> list[Manifest]:

@@ -83,7 +83,8 @@ def _last_line(kube: Kube, pod: Any) -> str:
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE, tail_lines=1)
     except ApiException:  # no container has started
         return ""
-    return str(log).strip()
+    line = str(log).strip()
+    return "the timings are read" if line.startswith("{") else line
 
 
 def remove(kube: Kube) -> None:

@@ -1,21 +1,35 @@
 """The cluster and the story's deployment on it."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pytest_bdd import given, parsers, then
 
-from signoff import bundle, story
+from signoff import blame, bundle, configuration, inside, story
 from signoff.cluster.base import Cluster
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
+from signoff.evidence.models import (
+    ConfigurationSeen,
+    EndpointsSeen,
+    FilesSeen,
+    InsideSeen,
+    LabelsSeen,
+    PodsSeen,
+    ServiceSeen,
+    Subject,
+    VersionSeen,
+)
+from signoff.evidence.models import Cluster as ClusterRecord
 from signoff.kube import Kube, describe_pod, is_ready
 from signoff.manifests import StoryManifests
-from signoff.pytest_plugin import set_failure_bundle
+from signoff.observing import observes
+from signoff.pytest_plugin import watch_over
+from signoff.traffic.client import OpenAIClient
 from steps.tables import Rows, rows
 
 
@@ -32,9 +46,19 @@ def cluster(request: pytest.FixtureRequest, manifests: StoryManifests, evidence:
     option = request.config.getoption
     attach = Path(option("--attach")) if option("--attach") else None
     keep, fresh = option("--keep-cluster"), option("--fresh-cluster")
-    opened = open_cluster(option("--cluster"), attach, manifests.images, keep=keep, fresh=fresh)
+    with blame.of(Subject.CLUSTER):
+        opened = open_cluster(option("--cluster"), attach, manifests.images, keep=keep, fresh=fresh)
     try:
-        evidence.record("cluster", **asdict(opened.facts()))
+        facts = opened.facts()
+        evidence.add(
+            ClusterRecord(
+                provider=facts.provider,
+                kubernetes_version=facts.kubernetes_version,
+                nodes=list(facts.nodes),
+                start_seconds=facts.start_seconds,
+                details=facts.details,
+            )
+        )
         yield opened
     finally:
         try:
@@ -56,11 +80,13 @@ def deployment(
     request: pytest.FixtureRequest, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
 ) -> Deployment:
     """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
-    made = Deployment(cluster, manifests, evidence.record)
-    set_failure_bundle(
-        request.config, lambda error: bundle.collect(made.kube, story.NAMESPACE, error, cluster.failure())
+    made = Deployment(cluster, manifests, evidence)
+    watch_over(
+        request.config,
+        bundle=lambda error: bundle.collect(made.kube, story.NAMESPACE, error, cluster.failure()),
+        disturbances=made.disturbances,
     )
-    with evidence.phase("apply the manifests"):
+    with evidence.phase("apply the manifests", set_up=True):
         made.start_both()
     return made
 
@@ -74,14 +100,14 @@ def kube(deployment: Deployment) -> Kube:
 @pytest.fixture(scope="session")
 def backend(deployment: Deployment, evidence: Evidence) -> str:
     """The base URL of a vLLM that answers."""
-    with evidence.phase("vLLM becomes available"):
+    with evidence.phase("vLLM becomes available", set_up=True):
         return deployment.wait_for_backend()
 
 
 @pytest.fixture(scope="session")
 def gateway_pods(deployment: Deployment, evidence: Evidence) -> None:
     """The pods of the LiteLLM under test are available; its Service may still be wrong."""
-    with evidence.phase("LiteLLM becomes available"):
+    with evidence.phase("LiteLLM becomes available", set_up=True):
         deployment.wait_for_gateway()
 
 
@@ -108,52 +134,138 @@ def litellm_is_deployed(gateway_pods: None) -> None:
 
 
 @then("the LiteLLM pod is Running and Ready in the ml namespace")
+@observes("pod-ready")
 def pod_is_running_and_ready(kube: Kube, evidence: Evidence) -> None:
     pods = kube.pods(story.NAMESPACE, story.GATEWAY)
-    seen = {pod.metadata.name: describe_pod(pod) for pod in pods}
-    evidence.record("pods", pods=seen)
-    assert pods, f"no pod labelled app.kubernetes.io/name={story.GATEWAY} in {story.NAMESPACE}"
-    assert all(pod.status.phase == "Running" and is_ready(pod) for pod in pods), seen
+    evidence.add(
+        PodsSeen(
+            check="pod-ready",
+            selector=f"app.kubernetes.io/name={story.GATEWAY} in {story.NAMESPACE}",
+            ready={pod.metadata.name: pod.status.phase == "Running" and is_ready(pod) for pod in pods},
+            states={pod.metadata.name: describe_pod(pod) for pod in pods},
+        )
+    )
 
 
 @then("the LiteLLM objects carry these labels")
-def objects_carry_labels(kube: Kube, evidence: Evidence, datatable: Rows) -> None:
-    wanted = {row["label"]: row["value"] for row in rows(datatable)}
-    namespace, name = story.NAMESPACE, story.GATEWAY
+@observes("labels")
+def objects_carry_labels(kube: Kube, deployment: Deployment, evidence: Evidence, datatable: Rows) -> None:
+    asked = {row["label"]: row["value"] for row in rows(datatable)}
+    for kind, objects in _objects_of_gateway(kube).items():
+        files = {name: _labels_of(deployment, kind, name) for name in objects}
+        labels = {f"{kind}/{name}": dict(item.metadata.labels or {}) for name, item in objects.items()}
+        named = {f"{kind}/{name}": file for name, file in files.items()}
+        evidence.add(LabelsSeen(check="labels", case=kind, labels=labels, files=named, asked=asked))
+
+
+def _objects_of_gateway(kube: Kube) -> dict[str, dict[str, Any]]:
+    """The objects of LiteLLM by kind and name, its pods included."""
+    namespace, name, config = story.NAMESPACE, story.GATEWAY, story.GATEWAY_CONFIG
     deployment = kube.deployment(namespace, name)
-    objects = {
-        f"Deployment/{name}": deployment,
-        f"Service/{name}": kube.core.read_namespaced_service(name, namespace),
-        "ConfigMap/litellm-config": kube.core.read_namespaced_config_map("litellm-config", namespace),
-    }
     selector = ",".join(f"{key}={value}" for key, value in deployment.spec.selector.match_labels.items())
-    for pod in kube.core.list_namespaced_pod(namespace, label_selector=selector).items:
-        objects[f"Pod/{pod.metadata.name}"] = pod
-    found = {key: item.metadata.labels or {} for key, item in objects.items()}
-    evidence.record("labels", labels=found)
-    lacking = {
-        key: {label: labels.get(label) for label, value in wanted.items() if labels.get(label) != value}
-        for key, labels in found.items()
+    pods = kube.core.list_namespaced_pod(namespace, label_selector=selector).items
+    return {
+        "Deployment": {name: deployment},
+        "Service": {name: kube.core.read_namespaced_service(name, namespace)},
+        "ConfigMap": {config: kube.core.read_namespaced_config_map(config, namespace)},
+        "Pod": {pod.metadata.name: pod for pod in pods},
     }
-    assert not any(lacking.values()), {key: labels for key, labels in lacking.items() if labels}
+
+
+def _labels_of(deployment: Deployment, kind: str, name: str) -> str:
+    """Where the labels of an object are written; a pod's in its Deployment's template."""
+    if kind == "Pod":
+        return deployment.manifests.where("Deployment", story.GATEWAY, "spec", "template", "metadata", "labels")
+    return deployment.manifests.where(kind, name, "metadata", "labels")
 
 
 @then(parsers.parse("the Service litellm is of type {kind} on port {port:d}"))
-def service_is(kube: Kube, evidence: Evidence, kind: str, port: int) -> None:
+@observes("service")
+def service_is(kube: Kube, deployment: Deployment, evidence: Evidence, kind: str, port: int) -> None:
     service = kube.core.read_namespaced_service(story.GATEWAY, story.NAMESPACE)
-    ports = [item.port for item in service.spec.ports]
-    evidence.record("service", type=service.spec.type, ports=ports, cluster_ip=service.spec.cluster_ip)
-    assert service.spec.type == kind
-    assert port in ports
+    evidence.add(
+        ServiceSeen(
+            check="service",
+            type=service.spec.type,
+            ports=[item.port for item in service.spec.ports],
+            file=deployment.manifests.where("Service", story.GATEWAY, "spec"),
+            asked={"type": kind, "port": port},
+        )
+    )
 
 
 @then("the Service litellm sends to every Ready LiteLLM pod")
+@observes("endpoints")
 def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     slices = kube.discovery.list_namespaced_endpoint_slice(
         story.NAMESPACE, label_selector=f"kubernetes.io/service-name={story.GATEWAY}"
     ).items
     endpoints = {end.addresses[0] for piece in slices for end in piece.endpoints or [] if end.conditions.ready}
     pods = {pod.status.pod_ip for pod in deployment.ready_gateway_pods()}
-    evidence.record("endpoints", endpoints=sorted(endpoints), ready_pods=sorted(pods))
-    assert pods
-    assert endpoints == pods
+    evidence.add(EndpointsSeen(check="endpoints", endpoints=sorted(endpoints), ready_pods=sorted(pods)))
+
+
+@then("the endpoint answers by its cluster name from inside a pod")
+@observes("cluster-name")
+def answers_inside(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
+    base = f"http://{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}/v1"
+    with blame.of(Subject.CLUSTER):
+        found = inside.ask(kube, deployment.manifests.gateway_image, base, story.MODEL)
+    paths = {"models": "/models", "chat": "/chat/completions"}
+    for case, answer in found.answers.items():
+        evidence.add(
+            InsideSeen(
+                check="cluster-name", case=case, url=f"{base}{paths[case]}", pod=found.pod, node=found.node, **answer
+            )
+        )
+
+
+@then("the manifests lie in the files that the story lists")
+@observes("file-layout")
+def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
+    folder = manifests.folder / "litellm"
+    kinds: dict[str, list[str]] = {}
+    for manifest in manifests.gateway:
+        kinds.setdefault(str(manifest.file.relative_to(folder)), []).append(manifest.body["kind"])
+    evidence.add(FilesSeen(check="file-layout", folder="litellm/", kinds=kinds))
+
+
+@then("LiteLLM's configuration is the story's")
+@observes("configuration")
+def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+    mounted = kube.core.read_namespaced_config_map(story.GATEWAY_CONFIG, story.NAMESPACE)
+    key = ("data", story.GATEWAY_CONFIG_KEY)
+    text = (mounted.data or {}).get(story.GATEWAY_CONFIG_KEY, "")
+    found = configuration.read(text)
+    file, _, line = deployment.manifests.where("ConfigMap", story.GATEWAY_CONFIG, *key).rpartition(":")
+    lines = {name: int(line) + at for name, at in found.lines.items()} if line.isdigit() else {}
+    evidence.add(
+        ConfigurationSeen(
+            check="configuration",
+            object=f"ConfigMap/{story.GATEWAY_CONFIG}",
+            file=file,
+            values=found.values,
+            lines=lines,
+        )
+    )
+
+
+@then("the version that runs is the one that was deployed")
+@observes("version")
+def version_is(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
+    with blame.of(Subject.GATEWAY), OpenAIClient(gateway) as client:
+        tells = client.models().headers.get("x-litellm-version", "")
+    pods = kube.pods(story.NAMESPACE, story.GATEWAY)
+    evidence.add(
+        VersionSeen(
+            check="version",
+            manifest=deployment.manifests.gateway_image,
+            pods={pod.metadata.name: _main_image(pod) for pod in pods},
+            tells=tells,
+        )
+    )
+
+
+def _main_image(pod: Any) -> str:
+    """The image of LiteLLM's own container, the first one of its pods."""
+    return str(pod.spec.containers[0].image)

@@ -9,7 +9,7 @@ from pytest_bdd import given, parsers, when
 from signoff import manifests, story
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
-from steps.chat import PROMPT, Exchange, ask
+from steps.chat import PROMPT, Asked, ask
 
 EditConfig = Callable[[dict[str, Any]], None]
 Start = Callable[[str, EditConfig], str]
@@ -52,6 +52,6 @@ def without_api_key(gateway_of_its_own: Start, prefix: str) -> str:
     return gateway_of_its_own("litellm-no-key", edit)
 
 
-@when("I send a chat completion to that LiteLLM", target_fixture="exchange")
-def send_to_other(other_gateway: str, requests_before: int, evidence: Evidence) -> Exchange:
-    return Exchange(ask(evidence, "a LiteLLM of its own", other_gateway, PROMPT))
+@when("I send a chat completion to that LiteLLM", target_fixture="asked")
+def send_to_other(other_gateway: str, requests_before: int, evidence: Evidence) -> Asked:
+    return ask(evidence, "a LiteLLM of its own", other_gateway, PROMPT)

@@ -1,10 +1,10 @@
 """The gate of the parity matrix within the sign-off: fewer calls, the same judgement."""
 
-import time
+import itertools
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 from pytest_bdd import given, then, when
@@ -12,35 +12,32 @@ from pytest_bdd import given, then, when
 from signoff import story
 from signoff.console import progress
 from signoff.deployment import Deployment
-from signoff.evidence import Evidence
+from signoff.errors import SignoffError
+from signoff.evidence import Evidence, side_file
+from signoff.evidence.models import CallsCompared, SideFile
 from signoff.manifests import StoryManifests
+from signoff.observing import observes
 from signoff.parity import cases, recorder_pod
 from signoff.parity import deployment as parity_deployment
-from signoff.parity.judge import Class, Result, gate, judge
-from signoff.parity.knowledge import Knowledge
-from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
-from signoff.report import parity as page
-from signoff.verdicts import Inconclusive
+from signoff.redact import redacted
 from steps.tables import Rows, rows
 
 EVERY = cases.runs(cases.load())
 
 
-@dataclass
-class Judged:
-    """The calls of all scenarios so far, of which the report shows one matrix."""
+@dataclass(frozen=True)
+class Compared:
+    """The file of the calls that were sent, and what answered them."""
 
-    knowledge: Knowledge = field(default_factory=Knowledge.read)
-    results: list[Result] = field(default_factory=list)
-    seconds: float = 0.0
+    file: SideFile
+    version: str
+    image: str
 
-
-@pytest.fixture(scope="session")
-def judged() -> Judged:
-    """Nothing yet."""
-    return Judged()
+    def seen(self, check: str) -> CallsCompared:
+        """The calls as an observation of a check."""
+        return CallsCompared(check=check, calls_file=self.file, version=self.version, image=self.image)
 
 
 @pytest.fixture
@@ -79,58 +76,39 @@ def with_recorder(
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")
-def send_calls(
-    sides: Sides, manifests: StoryManifests, judged: Judged, evidence: Evidence, datatable: Rows
-) -> list[Result]:
+def send_calls(sides: Sides, manifests: StoryManifests, evidence: Evidence, datatable: Rows) -> Compared:
     prefix = parity_deployment.story_prefix(manifests)
     chosen = [_run(row["call"], row["mode"], prefix) for row in rows(datatable)]
-    started = time.monotonic()
     with evidence.phase(f"compare {len(chosen)} calls"):
         observed = sides.observe(chosen)
-    for each in observed:
-        evidence.record("parity-call", id=each.run.id, **each.to_record())
+    path = next(path for n in itertools.count(1) if not (path := evidence.dir / f"calls-{n}.json").exists())
+    lines = [json.dumps(redacted(each.to_record()), ensure_ascii=False) for each in observed]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
     version = version_of(observed, manifests.gateway_image)
-    results = judge(observed, judged.knowledge, version)
-    judged.results += results
-    judged.seconds += time.monotonic() - started
-    found = matrix(
-        judged.results,
-        judged.knowledge,
-        version=version,
-        image=manifests.gateway_image,
-        seconds=judged.seconds,
-        whole=False,
-    )
-    page.save(found, evidence.dir)
-    evidence.record("parity-matrix", **_in_short(found))
-    return results
+    return Compared(side_file(path), version, manifests.gateway_image)
 
 
 def _run(call: str, mode: str, prefix: str) -> cases.Run:
     """The case in this mode, through the story's prefix where it is run through several."""
     found = [run for run in EVERY if (run.case.name, run.mode, run.settings) == (call, mode, "story")]
-    assert found, f"no case run is called {call}/{mode}; `signoff parity --list` shows them"
+    if not found:
+        raise SignoffError(f"no case run is called {call}/{mode}", hint="`signoff parity --list` shows them")
     return min(found, key=lambda run: run.prefix != prefix)
 
 
-def _in_short(found: Matrix) -> dict[str, Any]:
-    """The matrix without what was exchanged, which stands in the evidence already, and how many defects are new."""
-    short = {key: found[key] for key in ("litellm", "summary", "gate", "known", "seconds")}
-    return {
-        **short,
-        "unknown": len(with_unknown_defects(found)),
-        "runs": [{key: run[key] for key in ("id", "about", "class", "reason")} for run in found["runs"]],
-    }
-
-
 @then("no difference fails the parity gate")
-def gate_passes(compared: list[Result], judged: Judged) -> None:
-    failures = gate(compared, judged.knowledge)
-    assert not failures, "\n".join(f"{each.rule}: {each.run} at {each.path}" for each in failures)
+@observes("response-format")
+def gate_passes(compared: Compared, evidence: Evidence) -> None:
+    evidence.add(compared.seen("response-format"))
+
+
+@then("no difference of the recorded calls fails the parity gate")
+@observes("request-fidelity")
+def recorded_gate_passes(compared: Compared, evidence: Evidence) -> None:
+    evidence.add(compared.seen("request-fidelity"))
 
 
 @then("vLLM exercised every call")
-def every_call_was_exercised(compared: list[Result]) -> None:
-    unsure = [each for each in compared if each.verdict in (Class.VACUOUS, Class.INCONCLUSIVE)]
-    if unsure:
-        raise Inconclusive("; ".join(f"{each.observation.run.id}: {each.reason}" for each in unsure))
+@observes("calls-exercised")
+def every_call_was_exercised(compared: Compared, evidence: Evidence) -> None:
+    evidence.add(compared.seen("calls-exercised"))

@@ -1,21 +1,34 @@
-"""On which node LiteLLM runs, and where it must not."""
+"""On which node pods run, and where they must not."""
 
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from pytest_bdd import parsers, then, when
 
-from signoff import limits, story
+from signoff import blame, limits, story
+from signoff.deployment import BACKEND_APP, Deployment
 from signoff.evidence import Evidence
-from signoff.kube import Kube, condition, describe_pod
+from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subject
+from signoff.kube import Kube, condition
+from signoff.observing import observes
 from signoff.waiting import NotYet, eventually
 from steps.tables import Rows, rows
 
 STAYS_SECONDS = 5.0
 """A pod that has been unschedulable for this long was looked at by the scheduler more than once."""
+_AFFINITY = ("spec", "template", "spec", "affinity")
+
+
+@dataclass(frozen=True)
+class NewPod:
+    """The pod that was created while nodes were cordoned."""
+
+    name: str
+    cordoned: tuple[str, ...]
 
 
 @pytest.fixture
@@ -25,73 +38,114 @@ def undo() -> Iterator[ExitStack]:
         yield stack
 
 
-def placements(kube: Kube, evidence: Evidence) -> dict[str, str | None]:
-    """The node of each LiteLLM pod, recorded before anyone judges it."""
-    pods = {pod.metadata.name: pod.spec.node_name for pod in kube.pods(story.NAMESPACE, story.GATEWAY)}
-    for pod, node in pods.items():
-        evidence.record("placement", pod=pod, node=node, allowed=list(story.ALLOWED_NODES))
-    return pods
+def places(kube: Kube, app: str) -> dict[str, str | None]:
+    """The node of each pod of an app."""
+    return {pod.metadata.name: pod.spec.node_name for pod in kube.pods(story.NAMESPACE, app)}
 
 
 @then("every LiteLLM pod runs on one of these nodes")
-def runs_on_one_of(kube: Kube, evidence: Evidence, datatable: Rows) -> None:
-    allowed = {row["node"] for row in rows(datatable)}
-    pods = placements(kube, evidence)
-    assert pods
-    assert set(pods.values()) <= allowed, pods
+@observes("on-workers")
+def runs_on_one_of(kube: Kube, deployment: Deployment, evidence: Evidence, datatable: Rows) -> None:
+    evidence.add(
+        PlacesSeen(
+            check="on-workers",
+            nodes=places(kube, story.GATEWAY),
+            asked=[row["node"] for row in rows(datatable)],
+            file=deployment.manifests.where("Deployment", story.GATEWAY, *_AFFINITY),
+        )
+    )
 
 
-@when(parsers.parse("the nodes {first} and {second} are cordoned"))
-def cordon(kube: Kube, undo: ExitStack, first: str, second: str) -> None:
+@then(parsers.parse("vLLM runs on {node}"))
+@observes("vllm-on-gpu-worker")
+def vllm_runs_on(kube: Kube, deployment: Deployment, evidence: Evidence, node: str) -> None:
+    evidence.add(
+        PlacesSeen(
+            check="vllm-on-gpu-worker",
+            nodes=places(kube, BACKEND_APP),
+            asked=[node],
+            file=deployment.manifests.where("Deployment", BACKEND_APP, *_AFFINITY),
+        )
+    )
+
+
+@then("LiteLLM asks for no GPU")
+@observes("no-gpu")
+def asks_for_no_gpu(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+    requested = {
+        f"{pod.metadata.name}/{container.name}": _resources(container)
+        for pod in kube.pods(story.NAMESPACE, story.GATEWAY)
+        for container in [*(pod.spec.init_containers or []), *pod.spec.containers]
+    }
+    file = deployment.manifests.where("Deployment", story.GATEWAY, "spec", "template", "spec", "containers")
+    evidence.add(ResourcesSeen(check="no-gpu", requested=requested, file=file))
+
+
+def _resources(container: Any) -> dict[str, str]:
+    asked = container.resources
+    return {**(asked.limits or {}), **(asked.requests or {})} if asked else {}
+
+
+@when(parsers.parse("the nodes {first} and {second} are cordoned"), target_fixture="cordoned")
+def cordon(kube: Kube, undo: ExitStack, first: str, second: str) -> tuple[str, ...]:
     undo.enter_context(kube.cordoned((first, second)))
+    return first, second
 
 
 @when("LiteLLM is scaled up by one replica", target_fixture="new_pod")
-def scale_up(kube: Kube, undo: ExitStack) -> Any:
+def scale_up(kube: Kube, undo: ExitStack, cordoned: tuple[str, ...]) -> NewPod:
     replicas = kube.deployment(story.NAMESPACE, story.GATEWAY).spec.replicas
     before = {pod.metadata.uid for pod in kube.pods(story.NAMESPACE, story.GATEWAY)}
     undo.callback(kube.scale, story.NAMESPACE, story.GATEWAY, replicas)
     kube.scale(story.NAMESPACE, story.GATEWAY, replicas + 1)
 
-    def look() -> Any:
+    def look() -> NewPod:
         new = [pod for pod in kube.pods(story.NAMESPACE, story.GATEWAY) if pod.metadata.uid not in before]
         if not new:
             raise NotYet("no new pod")
-        return new[0]
+        return NewPod(new[0].metadata.name, cordoned)
 
-    return eventually("the new LiteLLM pod to be created", limits.POD_SCHEDULED, look)
+    with blame.of(Subject.CLUSTER):
+        return eventually("the new LiteLLM pod to be created", limits.POD_SCHEDULED, look)
 
 
 @then("the new LiteLLM pod stays Pending and the scheduler says that no node matches")
-def stays_pending(kube: Kube, evidence: Evidence, new_pod: Any) -> None:
+@observes("stays-pending")
+def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
     def read() -> Any:
-        return kube.core.read_namespaced_pod(new_pod.metadata.name, story.NAMESPACE)
+        return kube.core.read_namespaced_pod(new_pod.name, story.NAMESPACE)
 
-    def judged_by_the_scheduler() -> Any:
-        pod = read()
-        if condition(pod, "PodScheduled") is None:
+    def judged_by_the_scheduler() -> None:
+        if condition(read(), "PodScheduled") is None:
             raise NotYet("the scheduler has not looked at it")
-        return pod
 
-    eventually("the scheduler's word on the new LiteLLM pod", limits.POD_SCHEDULED, judged_by_the_scheduler)
+    with blame.of(Subject.CLUSTER):
+        eventually("the scheduler's word on the new LiteLLM pod", limits.POD_SCHEDULED, judged_by_the_scheduler)
     time.sleep(STAYS_SECONDS)
     pod = read()
     scheduled = condition(pod, "PodScheduled")
-    evidence.record(
-        "placement",
-        pod=pod.metadata.name,
-        node=pod.spec.node_name,
-        allowed=list(story.ALLOWED_NODES),
-        phase=pod.status.phase,
-        scheduler=scheduled.message,
+    evidence.add(
+        PendingSeen(
+            check="stays-pending",
+            pod=new_pod.name,
+            node=pod.spec.node_name,
+            phase=pod.status.phase,
+            reason=scheduled.reason or "",
+            message=scheduled.message or "",
+            cordoned=list(new_pod.cordoned),
+            seconds=STAYS_SECONDS,
+        )
     )
-    assert pod.spec.node_name is None, f"it was placed on {pod.spec.node_name} though every allowed node is cordoned"
-    assert pod.status.phase == "Pending", describe_pod(pod)
-    assert scheduled.reason == "Unschedulable"
-    assert "affinity" in scheduled.message, scheduled.message
 
 
 @then(parsers.parse("no LiteLLM pod runs on {node}"))
-def runs_not_on(kube: Kube, evidence: Evidence, node: str) -> None:
-    pods = placements(kube, evidence)
-    assert node not in pods.values(), pods
+@observes("not-on-gpu-worker")
+def runs_not_on(kube: Kube, deployment: Deployment, evidence: Evidence, node: str) -> None:
+    evidence.add(
+        PlacesSeen(
+            check="not-on-gpu-worker",
+            nodes=places(kube, story.GATEWAY),
+            asked=[node],
+            file=deployment.manifests.where("Deployment", story.GATEWAY, *_AFFINITY),
+        )
+    )

@@ -316,10 +316,14 @@ class OverheadTimed(Observation):
 
 
 class CallsCompared(Observation):
-    """Calls of the parity matrix, of which `calls_file` holds a JSON list with all that was exchanged."""
+    """Calls of the parity matrix, of which `calls_file` holds a JSON list with all that was exchanged.
+
+    `only` names those of the file that this is about, by their ids; all of them, if it is empty.
+    """
 
     kind: Literal["parity-calls"] = "parity-calls"
     calls_file: SideFile
+    only: list[str] = []
     version: str
     image: str
 

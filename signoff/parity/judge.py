@@ -82,10 +82,7 @@ class Result:
             "differences": [each.to_record() for each in self.differences],
             "noise": list(self.noise),
             "vllm_violations": self.vllm,
-            "seconds": seen.seconds,
             **seen.to_record(),
-            "client": dict(zip(("direct", "direct_again", "proxied"), seen.clients, strict=False)),
-            "rates": seen.mismatch.to_record() if seen.mismatch else None,
         }
 
 
@@ -188,7 +185,7 @@ def _request(seen: Observation) -> Iterator[Difference]:
             yield from _own_headers(seen, received)
     if seen.received and seen.received[0].events >= _MANY and content_deltas(seen.proxied.chunks) == 1:
         yield Difference("stream.buffered", "changed", False, True)
-    if any(KEY in value for received in seen.received for value in received.headers.values()):
+    if seen.leaks_key:
         yield Difference("request.headers.authorization", "changed", "(the backend's key)", "(the client's key)")
 
 

@@ -3,7 +3,7 @@
 Source of the test: Fisher's exact test on the two rates of mismatch, one-sided.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import comb
 from typing import Any
@@ -47,6 +47,11 @@ class Rates:
             f"of {self.n} pairs {self.control} differ within vLLM and {self.proxied} between vLLM and LiteLLM "
             f"(p = {self.p:.2g}); {power}"
         )
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Rates":
+        """What `to_record` wrote."""
+        return cls(*(record[name] for name in ("n", "control", "proxied", "p", "detectable")))
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""

@@ -47,10 +47,18 @@ class Observation:
     lane: str = ""
     unseen: str = ""
     """Why nothing can be said, if the recorder itself failed: neither vLLM nor LiteLLM is to blame."""
+    key_arrived: bool = False
+    """Whether the client's own key reached the backend; told here since records hold no keys."""
+
+    @property
+    def leaks_key(self) -> bool:
+        """Whether the client's own key reached the backend."""
+        received = self.received or ()
+        return self.key_arrived or any(KEY in value for each in received for value in each.headers.values())
 
     @classmethod
     def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
-        """The observation behind a run of a matrix, to be judged anew; without its rates and its secrets."""
+        """The observation behind a run of a matrix, to be judged anew; without its secrets."""
         direct, again, proxied = map(Exchange.from_record, record["exchanges"].values())
         innocent = [Exchange.from_record(each) for each in record["follow_up"]]
         stopped = record["stopped"]
@@ -67,11 +75,20 @@ class Observation:
             follow_up=(innocent[0], innocent[1]) if innocent else None,
             seconds=record["seconds"],
             lane=record["lane"],
+            unseen=record.get("unseen", ""),
+            key_arrived=record.get("key_arrived", False),
+            mismatch=rates.Rates.from_record(record["rates"]) if record.get("rates") else None,
         )
 
     def to_record(self) -> dict[str, Any]:
         """What was exchanged, in JSON types."""
         return {
+            "id": self.run.id,
+            "seconds": self.seconds,
+            "client": dict(zip(("direct", "direct_again", "proxied"), self.clients, strict=False)),
+            "unseen": self.unseen,
+            "key_arrived": self.leaks_key,
+            "rates": self.mismatch.to_record() if self.mismatch else None,
             "exchanges": {
                 "direct": self.direct.to_record(),
                 "direct_again": self.again.to_record(),

@@ -9,7 +9,7 @@ from signoff.evidence import Recorded
 from signoff.evidence.models import Observation
 from signoff.verdicts.verdict import Verdict
 
-O = TypeVar("O", bound=Observation)
+T = TypeVar("T", bound=Observation)
 
 Judgement = tuple[str, Verdict]
 """A case of the check ("" where it has none) and what is to be said of it."""
@@ -46,10 +46,10 @@ class Judge:
 JUDGES: dict[str, Judge] = {}
 
 
-def judge(name: str, reads: type[O], *, wants: type | None = None, least: Sequence[str] = ()) -> Callable[[Any], Any]:
+def judge(name: str, reads: type[T], *, wants: type | None = None, least: Sequence[str] = ()) -> Callable[[Any], Any]:
     """Register the rule that judges checks whose declaration says `judge: name`."""
 
-    def register(rule: Callable[[Sequence[O], Check, Recorded], Iterable[Judgement]]) -> Any:
+    def register(rule: Callable[[Sequence[T], Check, Recorded], Iterable[Judgement]]) -> Any:
         JUDGES[name] = Judge(name, reads, rule, wants, tuple(least))
         return rule
 

@@ -1,4 +1,4 @@
-"""A small project with one feature and its steps, run by the plugin as a user would run it."""
+"""A small project with a story, its features and their steps, run by the plugin as a user would run it."""
 
 import signal
 import subprocess
@@ -6,13 +6,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from signoff import evidence
+from signoff.evidence import Recorded, read
+from signoff.evidence.models import Record
 from signoff.paths import ROOT
+from signoff.verdicts.run import Result
 from tests.processes import start
+
+R = TypeVar("R", bound=Record)
 
 CONFTEST = """
 pytest_plugins = ["signoff.pytest_plugin", "words"]
@@ -20,19 +24,58 @@ pytest_plugins = ["signoff.pytest_plugin", "words"]
 INI = """
 [pytest]
 addopts = -p no:locust -p no:pytest-kind --strict-markers --tb=short
+testpaths = features
 markers =
     AC1: one
     AC2: two
-    AC3: three
-    notes: notes
+"""
+STORY = """
+schema: signoff.story/1
+name: small
+title: A small story
+criteria:
+  AC1: {text: All is fine, checks: [fine, plain-and-streamed]}
+  AC2: {text: There is enough, checks: [enough]}
+tasks:
+  task 1: {text: Read, points: [{text: Read about it, documents: a book}]}
+  task 2: {text: The way in, points: [{text: From outside, checks: [outside]}]}
+checks:
+  fine: {text: it is fine, judge: equals, wants: true}
+  plain-and-streamed: {text: both are fine, judge: equals, wants: fine, cases: [plain, streamed]}
+  enough: {text: there is enough of it, judge: at-most, wants: 3}
+  outside: {text: it is reached from outside, judge: equals, wants: true, reach: [existing], pending: later}
+"""
+FEATURE = """@AC1
+Feature: One
+
+  Scenario: First
+    Given a start
+    Then it is fine
+
+  Scenario Outline: Both
+    Given a start
+    Then the <kind> one is <how>
+
+    Examples:
+      | kind     | how  |
+      | plain    | fine |
+      | streamed | fine |
+"""
+OTHER = """@AC2
+Feature: Two
+
+  Scenario: Enough
+    Then there are 3
 """
 STEPS = """
-import os, time
+import time
 import pytest
 from pytest_bdd import given, then, parsers
+from signoff import blame
 from signoff.errors import SignoffError
-from signoff.pytest_plugin import set_failure_bundle
-from signoff.verdicts import Inconclusive
+from signoff.evidence.models import Cause, Fact, Note, Subject
+from signoff.observing import observes
+from signoff.pytest_plugin import watch_over
 
 @pytest.fixture(scope="session")
 def capabilities():
@@ -42,13 +85,26 @@ def capabilities():
 def broken():
     raise SignoffError("no cluster", where="port 6443", hint="free it")
 
+@pytest.fixture(scope="session")
+def slow():
+    time.sleep(1)
+
 @given("a start")
 def start():
     pass
 
+@given("a slow start")
+def slow_start(slow):
+    pass
+
 @given("a bundle")
 def bundle(request):
-    set_failure_bundle(request.config, lambda error: "the moon\\nmore")
+    watch_over(request.config, bundle=lambda error: "the moon\\nmore", disturbances=lambda: [])
+
+@given("a disturbance")
+def disturbance(request):
+    ended = Cause(subject=Subject.BACKEND, what="vLLM ended: killed (exit code 137)")
+    watch_over(request.config, bundle=lambda error: "the moon", disturbances=lambda: [ended])
 
 @given("a broken set-up")
 def broken_setup(broken):
@@ -56,25 +112,56 @@ def broken_setup(broken):
 
 @given("a secret in the evidence")
 def secret(evidence):
-    evidence.record("note", api_key="k1", text="Bearer abcdefghijkl", headers={"Authorization": "Basic x"})
+    evidence.add(Note(text="Bearer abcdefghijkl and sk-abcdefghijklm"))
 
 @then("it is fine")
-def fine():
+@observes("fine")
+def fine(evidence):
+    evidence.add(Fact(check="fine", seen=True))
+
+@then("it is not fine")
+@observes("fine")
+def not_fine(evidence):
+    evidence.add(Fact(check="fine", seen=False))
+
+@then("it is said to be fine")
+@observes("fine")
+def silent(evidence):
     pass
 
-@then(parsers.parse("{left:d} equals {right:d}"))
-def equals(left, right):
-    assert left == right
+@then("nobody would miss it")
+def unobserved(evidence):
+    pass
 
-@then("nobody answers")
+@then(parsers.parse("the {kind} one is {how}"))
+@observes("plain-and-streamed")
+def one_is(evidence, kind, how):
+    evidence.add(Fact(check="plain-and-streamed", case=kind, seen=how))
+
+@then(parsers.parse("there are {count:d}"))
+@observes("enough")
+def there_are(evidence, count):
+    evidence.add(Fact(check="enough", seen=count))
+
+@then("LiteLLM does not answer")
+@observes("fine")
 def nobody_answers():
-    raise SignoffError("no answer", where="http://litellm")
+    with blame.of(Subject.GATEWAY):
+        raise SignoffError("no answer", where="http://litellm")
 
-@then("nobody can say")
-def unclear():
-    raise Inconclusive("the sky is clouded")
+@then("vLLM does not answer")
+@observes("fine")
+def no_backend():
+    with blame.of(Subject.BACKEND):
+        raise SignoffError("no answer", where="http://vllm")
+
+@then("the step is wrong")
+@observes("fine")
+def wrong():
+    raise ZeroDivisionError("division by zero")
 
 @then("it takes for ever")
+@observes("fine")
 def for_ever():
     print("waiting", flush=True)
     open("waiting", "w").close()
@@ -93,14 +180,24 @@ class Project:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Edit a file; what is to be replaced has to be there."""
+        text = self.read(name)
+        assert old in text, f"{name} does not hold {old!r}"
+        self.write(name, text.replace(old, new))
+
     def scenarios(self, *scenarios: str, tags: str = "@AC1") -> None:
-        """Write features/one.feature with these scenarios, each "Name: step; step"."""
+        """Write features/one.feature with these scenarios, each "Name: step; step", and that of the other cases."""
         lines = [tags, "Feature: One"]
         for scenario in scenarios:
             name, _, steps = scenario.partition(": ")
             *marks, name = name.split(" ")
             lines += [f"  {' '.join(marks)}" if marks else "", f"  Scenario: {name}"]
             lines += [f"    {step}" for step in steps.split("; ")]
+        lines += ["  Scenario: Both", "    Then the plain one is fine", "    And the streamed one is fine"]
         self.write("features/one.feature", "\n".join(lines) + "\n")
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -126,9 +223,20 @@ class Finished:
         (only,) = (self.folder / "reports").iterdir()
         return only
 
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        records, _ = evidence.read(self.run_dir)
-        return [record for record in records if record["kind"] == kind]
+    @property
+    def evidence(self) -> Recorded:
+        return read(self.run_dir)
+
+    @property
+    def result(self) -> Result:
+        return Result(self.evidence)
+
+    def records(self, kind: type[R]) -> list[R]:
+        return self.evidence.of(kind)
+
+    def scenario(self, name: str) -> Any:
+        """How the scenario of this name went."""
+        return next(each for each in self.result.scenarios if each.planned.name == name)
 
 
 @pytest.fixture
@@ -137,8 +245,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)
     made.write("words.py", STEPS)
-    for tag in ("AC2", "AC3", "notes"):
-        made.write(f"features/{tag}.feature", f"@{tag}\nFeature: {tag}\n  Scenario: S\n    Given a start\n")
+    made.write("features/story.yaml", STORY)
+    made.write("features/one.feature", FEATURE)
+    made.write("features/two.feature", OTHER)
     yield made
 
 

@@ -45,8 +45,8 @@ def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> Overhead:
 
 
 @lru_cache(maxsize=8)
-def _timings(path: Path, sha256: str) -> tuple[Timing, ...]:
-    """The lines of the file; `sha256` tells one file of a name from another."""
+def _timings(path: Path, _sha256: str) -> tuple[Timing, ...]:
+    """The lines of the file; the hash tells one file of a name from another."""
     with path.open(newline="", encoding="utf-8") as file:
         return tuple(Timing(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file))
 

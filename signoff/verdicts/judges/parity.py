@@ -29,11 +29,13 @@ def _runs() -> dict[str, cases.Run]:
 
 
 @lru_cache(maxsize=8)
-def _judged(path: Path, sha256: str, version: str) -> list[Result]:
-    """The calls of a file, judged together; the hash tells one file of a name from another."""
-    records = json.loads(path.read_text(encoding="utf-8"))
+def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str) -> list[Result]:
+    """Calls of a file, judged together; the hash tells one file of a name from another."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    records = {each["id"]: each for each in (told["runs"] if isinstance(told, dict) else told)}
     known_runs = _runs()
-    return judge_runs([Observation.from_record(known_runs[each["id"]], each) for each in records], knowledge(), version)
+    chosen = [records[name] for name in only or records]
+    return judge_runs([Observation.from_record(known_runs[each["id"]], each) for each in chosen], knowledge(), version)
 
 
 def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
@@ -42,7 +44,8 @@ def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
     Raises:
         SignoffError: their file is not the one that was recorded.
     """
-    return _judged(evidence.path(each.calls_file), each.calls_file.sha256, each.version)
+    path = evidence.path(each.calls_file)
+    return _judged(path, each.calls_file.sha256, tuple(each.only), each.version)
 
 
 def call_of(result: Result) -> str:

@@ -1,4 +1,7 @@
-"""What a kubelet serves to the API server: containers' logs, over TLS and only to holders of the cluster's keys."""
+"""What a kubelet serves to the API server: containers' logs and its own health.
+
+Over TLS, and only to holders of the cluster's keys.
+"""
 
 import asyncio
 import ssl
@@ -31,7 +34,11 @@ def application(find: Find) -> web.Application:
     async def logs(request: web.Request) -> web.StreamResponse:
         return await _logs(request, find)
 
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
     app = web.Application()
+    app.router.add_get("/healthz", healthy)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
     app.router.add_route("*", "/{rest:.*}", _not_there)
     return app
