@@ -81,7 +81,10 @@ def problems(session: pytest.Session, items: list[pytest.Item], declaration: Dec
     for name, check in declaration.story.checks.items():
         where = declaration.where("checks", name)
         if not check.pending and name not in observed:
-            yield f"{where}: no scenario observes the check {name!r}, so nobody would judge it\n  next:  give it a scenario back, or say under `pending` why it has none"
+            yield (
+                f"{where}: no scenario observes the check {name!r}, so nobody would judge it\n"
+                "  next:  give it a scenario back, or say under `pending` why it has none"
+            )
         elif check.pending and name in observed:
             yield f"{where}: a scenario observes the check {name!r}, which is `pending`\n  next:  take `pending` out"
 
@@ -95,7 +98,8 @@ def _problems_of(each: Definition, item: pytest.Item, declaration: Declaration) 
         places = sorted(_place(function) for function in each.functions)
         yield f"{where}\n  {len(places)} step definitions match: {', '.join(places)}"
     elif step.type == "then" and not _checks(each):
-        yield f"{where}\n  observes no check, so nobody would judge it: @observes(...) names one ({_place(each.functions[0])})"
+        place = _place(each.functions[0])
+        yield f"{where}\n  observes no check, so nobody would judge it: @observes(...) names one ({place})"
     for name in _checks(each):
         if name not in declaration.story.checks:
             hint = nearest(name, declaration.story.checks)

@@ -84,7 +84,8 @@ class Running:
 
     started: float = field(default_factory=time.monotonic)
     set_up_seconds: float = 0.0
-    """Of its time, what went into what all scenarios share."""
+    """Of its time, what went into what all scenarios share; `set_up_of_phase` is that of the phase that lasts."""
+    set_up_of_phase: float = 0.0
     end: Literal["whole", "judged", "error", "skipped"] = "whole"
     step: str = ""
     first_line: int = 0
@@ -267,7 +268,7 @@ def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
     """See that every scenario of the story, selected or not, can be judged, and record what is planned."""
     declared = config.stash.get(DECLARATION, None)
     if declared is None:
@@ -342,7 +343,7 @@ def pytest_fixture_setup(
     finally:
         run.set_up_depth -= 1
         if run.set_up_depth == 0 and (running := run.running.get(run.evidence.scenario)):
-            running.set_up_seconds += time.monotonic() - started
+            running.set_up_of_phase += time.monotonic() - started
 
 
 def pytest_bdd_before_step(request: pytest.FixtureRequest, step: Step) -> None:
@@ -409,8 +410,8 @@ def pytest_runtest_makereport(
         _note_end(run, running, error, result)
     if isinstance(error, _SHORT):
         result.longrepr = _told(run, running, error)
-    if call.when == "setup":
-        result.duration = max(0.0, result.duration - running.set_up_seconds)
+    result.duration = max(0.0, result.duration - running.set_up_of_phase)
+    running.set_up_seconds, running.set_up_of_phase = running.set_up_seconds + running.set_up_of_phase, 0.0
     if call.when == "call" and isinstance(error, Exception) and running.end in ("judged", "error"):
         result.sections += _bundle(run, item, error)
     return result

@@ -31,9 +31,7 @@ class Asked:
     seq: int
 
 
-def ask(
-    evidence: Evidence, arm: str, base_url: str, prompt: str, *, stream: bool = False, **params: Any
-) -> Asked:
+def ask(evidence: Evidence, arm: str, base_url: str, prompt: str, *, stream: bool = False, **params: Any) -> Asked:
     """Ask for a short greedy completion and record the exchange."""
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
     with OpenAIClient(base_url) as client:

@@ -13,6 +13,7 @@ from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
+from signoff.evidence.models import Cluster as ClusterRecord
 from signoff.evidence.models import (
     ConfigurationSeen,
     EndpointsSeen,
@@ -24,7 +25,6 @@ from signoff.evidence.models import (
     Subject,
     VersionSeen,
 )
-from signoff.evidence.models import Cluster as ClusterRecord
 from signoff.kube import Kube, describe_pod, is_ready
 from signoff.manifests import StoryManifests
 from signoff.observing import observes

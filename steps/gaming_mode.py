@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from pytest_bdd import parsers, then, when
@@ -37,7 +39,7 @@ def scale_to_zero(kube: Kube, backend_comes_back: None) -> None:
 @then(parsers.parse("LiteLLM stays Ready for {seconds:d} seconds"))
 @observes("stays-ready")
 def stays_ready(kube: Kube, evidence: Evidence, seconds: int) -> None:
-    started, looks, not_ready = time.monotonic(), 0, list[str]()
+    started, looks, pods, not_ready = time.monotonic(), 0, list[Any](), list[str]()
     while not not_ready and time.monotonic() < started + seconds:
         pods = kube.pods(story.NAMESPACE, story.GATEWAY)
         not_ready = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods if not is_ready(pod)]
@@ -81,8 +83,6 @@ def serves_again(gateway: str, evidence: Evidence) -> None:
         if not answer.ok or not answer.text:
             raise NotYet(f"status {answer.status}: {answer.body[:200]}")
 
-    try:
+    with suppress(WaitFailed):  # the last answer is what is judged
         eventually("LiteLLM to serve again", limits.GATEWAY_NOTICES, look)
-    except WaitFailed:
-        pass  # the last answer is what is judged
     evidence.add(AnswersSeen(check="serves-again", exchanges=[each.seq for each in tries]))

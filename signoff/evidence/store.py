@@ -209,7 +209,7 @@ def read(folder: Path) -> Recorded:
         objects = upgrade(objects, folder)
     elif objects[0]["schema"] != SCHEMA:
         raise SignoffError(
-            f"the evidence is of version {objects[0]['schema']!r}, and this signoff reads {SCHEMA!r} and what came before",
+            f"the evidence is of version {objects[0]['schema']!r}; this signoff reads {SCHEMA!r} and what came before",
             where=str(path),
             hint="read it with the signoff that wrote it",
         )

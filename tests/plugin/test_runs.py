@@ -1,121 +1,152 @@
-"""A run passes only when every criterion has; whatever happens, its folder says what was seen."""
+"""What a run ends with follows from its evidence alone; whatever happens, its folder says what was seen."""
 
+import json
 import os
 import time
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
 from signoff import report
+from signoff.evidence import read
+from signoff.evidence.models import Disturbance, Note, Plan, ScenarioEnd, SetUpFailure
+from signoff.verdicts.run import Result, State
 from tests.plugin.conftest import INTERRUPT, KILL, Project
 
 
-def test_a_run_passes_when_every_criterion_has(project: Project) -> None:
-    project.scenarios("First: Given a start; Then it is fine")
+def test_a_run_is_signed_off_when_every_check_has_passed(project: Project) -> None:
     done = project.run()
     assert done.status == 0, done.output
     assert "Signed off: every criterion passed" in done.output
-    for name in ("evidence.jsonl", "junit.xml", *report.PAGES):
+    for name in ("evidence.jsonl", "junit.xml", "verdict.json", *report.PAGES):
         assert (done.run_dir / name).stat().st_size > 0
-    (record,) = [each for each in done.records("scenario") if each["name"] == "First"]
-    assert record["criteria"] == ["AC1"]
-    assert record["outcome"] == "passed"
+    verdict = json.loads((done.run_dir / "verdict.json").read_text())
+    assert (verdict["status"], verdict["exit_status"]) == ("signed off", 0)
+    assert verdict["checks"]["outside"]["verdict"] == "outside reach"
+    assert verdict["requirements"]["task 1"]["verdict"] == "documents only"
+    (plan,) = done.records(Plan)
+    assert [each.checks for each in plan.scenarios] == [
+        ["fine"],
+        ["plain-and-streamed"],
+        ["plain-and-streamed"],
+        ["enough"],
+    ]
 
 
-def test_a_failed_scenario_fails_its_criterion_and_keeps_a_bundle(project: Project) -> None:
-    project.scenarios("First: Given a bundle; Then 1 equals 2", "Second: Then it is fine")
+def test_a_failed_check_fails_its_criterion_and_keeps_a_bundle(project: Project) -> None:
+    project.scenarios("First: Given a bundle; Then it is not fine", "Second: Then it is fine")
     done = project.run()
-    assert done.status == 1
-    assert "AC1    failed" in done.output
+    assert done.status == 10
+    assert "AC1     failed" in done.output
+    assert "False was seen, True was wanted" in done.output
     assert "the moon" in done.output
-    failed, passed = (each for each in done.records("scenario") if "AC1" in each["criteria"])
-    assert failed["outcome"] == "failed"
-    assert "the moon" in (done.run_dir / failed["bundle"]).read_text()
-    assert passed["bundle"] == ""
+    first, second = done.scenario("First"), done.scenario("Second")
+    assert (first.state, second.state) == (State.FAILED, State.PASSED)
+    assert "the moon" in (done.run_dir / first.end.bundle).read_text()
+    assert second.end.bundle == ""
 
 
 def test_what_cannot_be_judged_is_inconclusive_and_never_passes(project: Project) -> None:
-    project.scenarios("First: Then nobody can say")
+    project.scenarios("First: Then vLLM does not answer")
     done = project.run()
-    assert done.status == 1
-    assert "AC1    inconclusive" in done.output
-    assert "inconclusive: the sky is clouded" in done.output
+    assert done.status == 11
+    assert "AC1     inconclusive" in done.output
+    assert "inconclusive: no answer" in done.output
     assert "Traceback" not in done.output
+
+
+def test_an_error_of_the_gateway_is_its_failure(project: Project) -> None:
+    project.scenarios("First: Then LiteLLM does not answer")
+    done = project.run()
+    assert done.status == 10
+    assert "AC1     failed" in done.output
+    assert done.records(SetUpFailure) == []
+
+
+def test_an_error_of_the_suite_is_not_held_against_the_gateway(project: Project) -> None:
+    project.scenarios("First: Then the step is wrong")
+    done = project.run()
+    assert done.status == 11
+    assert "the suite itself failed: ZeroDivisionError: division by zero" in done.output
+
+
+@pytest.mark.parametrize("step", ["it is not fine", "LiteLLM does not answer"])
+def test_around_a_disturbance_nothing_is_held_against_the_gateway(project: Project, step: str) -> None:
+    project.scenarios(f"First: Given a disturbance; Then {step}")
+    done = project.run()
+    assert done.status == 11
+    told = "vLLM ended: killed (exit code 137)"
+    assert f"inconclusive: {told}" in done.output
+    (disturbance,) = done.records(Disturbance)
+    assert disturbance.cause.what == told
+    assert told in (done.run_dir / "junit.xml").read_text()
+    for page in report.PAGES:
+        assert told in (done.run_dir / page).read_text()
 
 
 def test_a_lacking_capability_skips_the_scenario_by_name_and_never_passes(project: Project) -> None:
-    project.scenarios("@needs-cordon First: Then it is fine", "@needs-gpu Second: Then it is fine")
+    project.scenarios("@needs-cordon First: Then it is fine")
+    project.replace("features/two.feature", "  Scenario: Enough", "  @needs-gpu\n  Scenario: Enough")
     done = project.run()
     assert done.status == 1
-    first, second = (each for each in done.records("scenario") if "AC1" in each["criteria"])
-    assert first["outcome"] == "passed"
-    assert (second["outcome"], second["reason"]) == ("skipped", "the cluster lacks gpu")
-    assert "skipped Second: the cluster lacks gpu" in done.output
+    assert done.scenario("First").state is State.PASSED
+    assert (done.scenario("Enough").state, done.scenario("Enough").reason) == (State.SKIPPED, "the cluster lacks gpu")
+    assert "the cluster lacks gpu" in done.output
 
 
-@pytest.mark.parametrize("arguments", [("features/one.feature",), ("features", "-k", "first")])
-def test_a_partial_run_is_not_judged(project: Project, arguments: tuple[str, ...]) -> None:
-    project.scenarios("First: Then it is fine")
-    done = project.run(*arguments)
+def test_a_part_is_quick_and_no_sign_off(project: Project) -> None:
+    done = project.run("features/two.feature")
     assert done.status == 1
-    assert "AC1    passed" in done.output
-    assert "AC2    not judged" in done.output
+    assert "Judged 1 of 3 checks, 1 passed; not a sign-off" in done.output
+    assert "checks not judged" in done.output.splitlines()[-1]
+    assert done.scenario("First").state is State.NOT_RUN
 
 
 def test_a_failed_set_up_is_said_once_without_a_traceback_and_leaves_a_report(project: Project) -> None:
-    project.scenarios("First: Given a broken set-up", "Second: Given a broken set-up")
+    project.scenarios("First: Given a broken set-up; Then it is fine", "Second: Given a broken set-up; Then it is fine")
     done = project.run()
-    assert done.status == 1
+    assert done.status == 11
     assert "no cluster\n  where: port 6443\n  next:  free it" in done.output.replace("E   ", "")
     assert "Traceback" not in done.output
-    (failure,) = done.records("setup-failure")
-    assert failure["where"] == "port 6443"
-    assert "The set-up failed at port 6443" in (done.run_dir / "signoff.html").read_text()
+    (failure,) = done.records(SetUpFailure)
+    assert failure.where == "port 6443"
+    assert "no cluster" in (done.run_dir / "signoff.html").read_text()
+
+
+def test_the_set_up_of_all_is_not_the_first_scenarios_time(project: Project) -> None:
+    project.scenarios("First: Given a slow start; Then it is fine")
+    done = project.run()
+    (end,) = [each for each in done.records(ScenarioEnd) if each.id.endswith("test_first")]
+    assert end.seconds < 0.5
+    cases = ElementTree.parse(done.run_dir / "junit.xml").iter("testcase")
+    assert float(next(each for each in cases if each.get("name") == "test_first").get("time", "9")) < 0.5
 
 
 def test_without_git_a_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(project.folder))
-    project.scenarios("First: Then it is fine")
     done = project.run()
     assert done.status == 0, done.output
-    assert done.records("run")[0]["commit"] == "nogit"
-
-
-def test_a_scenario_without_a_criterion_is_refused(project: Project) -> None:
-    project.scenarios("First: Then it is fine", tags="")
-    done = project.run()
-    assert done.status == 4
-    assert "belongs to no criterion" in done.output
+    assert done.evidence.run.commit == "nogit"
 
 
 def test_features_further_down_are_judged_too(project: Project) -> None:
-    project.scenarios("First: Then it is fine")
     assert "Signed off: every criterion passed" in project.run(".").output
 
 
 def test_a_failure_names_its_step(project: Project) -> None:
-    project.scenarios("First: Given a start; Then it is fine; Then 1 equals 2")
-    done = project.run()
-    assert [each["step"] for each in done.records("scenario") if each["outcome"] == "failed"] == ["1 equals 2"]
-
-
-def test_a_gateway_that_does_not_answer_is_no_failed_set_up(project: Project) -> None:
-    project.scenarios("First: Then nobody answers")
-    done = project.run()
-    assert done.status == 1
-    assert done.records("setup-failure") == []
+    project.scenarios("First: Given a start; Then the plain one is fine; Then it is not fine")
+    (end,) = [each for each in project.run().records(ScenarioEnd) if each.end == "judged"]
+    assert end.step == "it is not fine"
 
 
 def test_secrets_do_not_reach_the_evidence(project: Project) -> None:
-    project.scenarios("First: Given a secret in the evidence")
-    done = project.run()
-    (note,) = done.records("note")
-    assert (note["api_key"], note["text"]) == ("[redacted]", "[redacted]")
-    assert note["headers"] == {"Authorization": "[redacted]"}
+    project.scenarios("First: Given a secret in the evidence; Then it is fine")
+    (note,) = project.run().records(Note)
+    assert note.text == "[redacted] and [redacted]"
 
 
 def test_reports_that_cannot_be_written_end_the_run_before_it_starts(project: Project) -> None:
-    project.scenarios("First: Given a start")
     project.write("reports", "a file, not a folder")
     done = project.run()
     assert done.status == 4
@@ -124,10 +155,64 @@ def test_reports_that_cannot_be_written_end_the_run_before_it_starts(project: Pr
 
 
 def test_too_few_pairs_are_refused(project: Project) -> None:
-    project.scenarios("First: Given a start")
     done = project.run("features", "--overhead-pairs", "3")
     assert done.status == 4
     assert "at least 20" in done.output
+    assert not (project.folder / "reports").exists()
+
+
+def test_the_verdict_stands_in_junits_file(project: Project) -> None:
+    done = project.run("features/two.feature")
+    properties = ElementTree.parse(done.run_dir / "junit.xml").iter("property")
+    assert {each.get("name"): each.get("value") for each in properties}["verdict"] == done.result.headline
+
+
+# Waivers
+
+
+def test_a_waived_check_stands_in_the_headline_and_on_every_page(project: Project) -> None:
+    project.replace("features/story.yaml", "[fine, plain-and-streamed]", "[fine, plain-and-streamed, later]")
+    project.replace(
+        "features/story.yaml",
+        "checks:\n  fine:",
+        "checks:\n  later: {text: it comes, judge: equals, wants: 1, pending: not yet}\n  fine:",
+    )
+    assert project.run().status == 1
+    (project.folder / "reports").rename(project.folder / "before")
+    done = project.run("features", "--waive", "later=no time for it")
+    assert done.status == 0, done.output
+    assert "Signed off; 1 check waived" in done.output
+    for page in report.PAGES:
+        assert "no time for it" in (done.run_dir / page).read_text()
+
+
+@pytest.mark.parametrize(
+    ("waivers", "told"),
+    [
+        (["fin=why not"], "no check is called 'fin'; did you mean 'fine'?"),
+        (["fine"], "a waiver needs its reason"),
+        (["fine="], "a waiver needs its reason"),
+        (["fine=a", "fine=b"], "waived twice"),
+        (["outside=no way"], "no waiver is needed"),
+        (["enough=nobody counts"], "leave AC2 without a check"),
+    ],
+)
+def test_a_waiver_that_is_none_is_refused_before_anything_is_written(
+    project: Project, waivers: list[str], told: str
+) -> None:
+    done = project.run("features", *(argument for text in waivers for argument in ("--waive", text)))
+    assert done.status == 4
+    assert told in done.output
+    assert not (project.folder / "reports").exists()
+
+
+def test_a_waiver_that_was_not_needed_is_an_error(project: Project) -> None:
+    done = project.run("features", "--waive", "fine=never mind")
+    assert done.status == 4
+    assert "Not signed off: the waiver of fine is not needed" in done.output
+
+
+# The end
 
 
 def wait_for(path: Path) -> None:
@@ -147,7 +232,7 @@ def test_ctrl_c_leaves_a_report(project: Project) -> None:
     assert process.returncode == 2, output
     assert "not judged" in output
     (run_dir,) = (project.folder / "reports").iterdir()
-    assert "Not signed off" in (run_dir / "signoff.md").read_text()
+    assert "ot a sign-off" in (run_dir / "signoff.md").read_text()
 
 
 def test_kill_9_leaves_evidence_from_which_the_report_can_be_drawn(project: Project) -> None:
@@ -157,7 +242,9 @@ def test_kill_9_leaves_evidence_from_which_the_report_can_be_drawn(project: Proj
     os.kill(process.pid, KILL)
     process.communicate(timeout=30)
     (run_dir,) = (project.folder / "reports").iterdir()
-    report.write(run_dir)
-    text = (run_dir / "signoff.md").read_text()
-    assert "| AC1 | First | passed" in text
-    assert "| AC1 | Second | not run" in text
+    result = Result(read(run_dir))
+    states = {each.planned.name: each.state for each in result.scenarios}
+    assert (states["First"], states["Second"]) == (State.PASSED, State.NOT_RUN)
+    assert not result.signed_off
+    report.write(result)
+    assert "ot a sign-off" in (run_dir / "signoff.md").read_text()

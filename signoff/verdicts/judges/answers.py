@@ -9,6 +9,7 @@ from signoff.evidence import Recorded
 from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, Trio, TriosSeen
 from signoff.parity.answers import compare, distinct
 from signoff.traffic.client import Answer
+from signoff.traffic.wire import Event
 from signoff.verdicts.judges.deployment import listed
 from signoff.verdicts.registry import Judgement, judge
 from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
@@ -17,7 +18,7 @@ from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive,
 def answer_of(evidence: Recorded, seq: int) -> Answer:
     """An exchange as the client saw it."""
     told = evidence.by_seq(seq, Exchange)
-    events = tuple((chunk["data"], told.started + chunk["ms"] / 1000) for chunk in told.chunks or ())
+    events = tuple(Event(chunk["data"], told.started + chunk["ms"] / 1000) for chunk in told.chunks or ())
     return Answer(
         status=told.status,
         headers=told.headers,

@@ -84,12 +84,8 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
             )
         elif each.type != kind or port not in each.ports:
             ports = listed(each.ports) or "none"
-            yield (
-                each.case,
-                failed(
-                    f"the Service is a {each.type} with port {ports}; a {kind} with port {port} was wanted{at(each.file)}"
-                ),
-            )
+            wanted = f"a {kind} with port {port} was wanted{at(each.file)}"
+            yield each.case, failed(f"the Service is a {each.type} with port {ports}; {wanted}")
         else:
             yield each.case, passed()
 
