@@ -6,23 +6,35 @@ from typing import Any
 
 import jinja2
 
+from signoff.report.whole import put
+
 PAGE = "parity.html"
 FILE = "parity.json"
 
 
 def save(matrix: dict[str, Any], folder: Path) -> None:
     """Write the matrix, as JSON and as a page, into a folder."""
-    (folder / FILE).write_text(json.dumps(matrix, ensure_ascii=False), encoding="utf-8")
+    put(folder / FILE, as_json(matrix))
     write(matrix, folder / PAGE)
 
 
 def write(matrix: dict[str, Any], path: Path) -> None:
-    """Draw the page."""
+    """Draw the page into a file."""
+    put(path, draw(matrix))
+
+
+def as_json(matrix: dict[str, Any]) -> str:
+    """The matrix as its file holds it."""
+    return json.dumps(matrix, ensure_ascii=False)
+
+
+def draw(matrix: dict[str, Any]) -> str:
+    """The page's text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"pretty": _pretty, "slug": lambda text: text.replace(" ", "-")}
-    path.write_text(environment.get_template("parity.html.j2").render(m=matrix), encoding="utf-8")
+    return environment.get_template("parity.html.j2").render(m=matrix)
 
 
 def _pretty(value: Any) -> str:

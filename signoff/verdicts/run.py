@@ -92,7 +92,9 @@ class Requirement:
     def word(self) -> str:
         """The value as the pages show it."""
         if self.value is Value.PASSED and not any(each.value is Value.PASSED for each in self.checks):
-            return "waived" if any(each.waiver is not None for each in self.checks) else "documents only"
+            if any(each.waiver is not None for each in self.checks):
+                return "waived"
+            return Value.OUTSIDE_REACH.value if self.checks else "documents only"
         return self.value.value
 
     @property
@@ -267,7 +269,7 @@ def judge_observed(
         try:
             found = list(judge.rule([each], check, evidence))
         except SignoffError as error:
-            yield each.case, not_judged(str(error))
+            yield each.case, not_judged(error.what)  # not where: the pages are the same wherever the folder lies
             continue
         cause = disturbed.get(scenario_of.get(id(each), ""))
         for case, verdict in found:

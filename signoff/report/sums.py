@@ -1,0 +1,37 @@
+"""SHA256SUMS: the last file of a run, which names every other with its SHA-256, as `sha256sum -c` reads it."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from signoff.evidence.store import digest
+from signoff.report.whole import put
+
+FILE = "SHA256SUMS"
+
+
+def seal(folder: Path) -> None:
+    """Name every file below the folder."""
+    _write(folder, {name: digest((folder / name).read_bytes()) for name in files(folder)})
+
+
+def drawn_again(folder: Path, names: Iterable[str]) -> None:
+    """Name these files anew, and leave what is said of all others: who draws pages vouches for nothing else."""
+    if (folder / FILE).is_file():
+        _write(folder, {**named(folder), **{name: digest((folder / name).read_bytes()) for name in names}})
+
+
+def named(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file as SHA256SUMS says; a line that says nothing of the kind is left out."""
+    text = (folder / FILE).read_text(encoding="utf-8", errors="replace")
+    parts = (line.split("  ", 1) for line in text.split("\n"))
+    return {name: sha256 for sha256, name in (part for part in parts if len(part) == 2)}
+
+
+def files(folder: Path) -> Iterator[str]:
+    """The names of all files below the folder but that of the sums, sorted."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return iter(sorted(name for name in found if name != FILE))
+
+
+def _write(folder: Path, sums: dict[str, str]) -> None:
+    put(folder / FILE, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))

@@ -1,0 +1,294 @@
+"""What the pages show beyond a result's verdicts, read from its evidence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from signoff.attribution import Attribution, attribute
+from signoff.declaration import Point, Task
+from signoff.errors import SignoffError
+from signoff.evidence import Recorded
+from signoff.evidence.models import (
+    Applied,
+    Backend,
+    CallsCompared,
+    ClearedAway,
+    Cluster,
+    Disturbance,
+    End,
+    Exchange,
+    Note,
+    OverheadTimed,
+    Phase,
+    PodPlace,
+    Run,
+    SetUpFailure,
+)
+from signoff.overhead import Overhead
+from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
+from signoff.report.wording import FIGURES
+from signoff.stats import Estimate
+from signoff.verdicts.judges import overhead as overhead_judge
+from signoff.verdicts.judges import parity as parity_judge
+from signoff.verdicts.run import Judged, Requirement, Result, State
+from signoff.verdicts.verdict import GRAVITY, Value
+
+KILLED = "The evidence ends in mid-line: the run was killed while it wrote. What came after is unknown."
+NO_END = "The evidence has no end: the run was killed. What came after is unknown."
+INTERRUPTED = "The run was interrupted before it came to its end."
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A measurement of the overhead, with the check that judges it."""
+
+    seen: OverheadTimed
+    judged: Judged
+    overhead: Overhead
+    attribution: Attribution | None
+
+    @property
+    def figures(self) -> list[tuple[str, Estimate, bool]]:
+        """Each figure in the order of `FIGURES`: what it is, its estimate, and whether the story has it judged."""
+        found = self.overhead.figures
+        return [(text, found[name], name in self.judged.check.cases) for name, text in FIGURES.items() if name in found]
+
+    @property
+    def bar(self) -> list[tuple[str, float, float]]:
+        """The parts of a proxied request: what, milliseconds, and its share of the drawn length in percent.
+
+        A part below nothing (the error of a difference) is shown as none.
+        """
+        parts = self.attribution.parts() if self.attribution else []
+        length = sum(max(ms, 0.0) for _, ms in parts) or 1.0
+        return [(name, ms, 100 * max(ms, 0.0) / length) for name, ms in parts]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Cases of a check that did not pass, of one value; their `reason` where the check's own does not tell it."""
+
+    value: Value
+    names: tuple[str, ...]
+    reason: str
+
+
+class View:
+    """A result, and what of its evidence a person wants to see beside it."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+        self.evidence: Recorded = result.evidence
+
+    # The run
+
+    @property
+    def run(self) -> Run:
+        """How the run began."""
+        return self.evidence.run
+
+    @property
+    def began(self) -> str:
+        """When the run began, in UTC to the second."""
+        return self.evidence.lines[0].at[:19].replace("T", " ")
+
+    @property
+    def broken_off(self) -> str:
+        """Why nobody knows how the run would have ended, if so."""
+        end = self.evidence.last(End)
+        if self.evidence.cut_off:
+            return KILLED
+        if end is None:
+            return NO_END
+        return INTERRUPTED if end.interrupted else ""
+
+    @property
+    def disturbances(self) -> list[tuple[str, Disturbance]]:
+        """What nobody ordered, each with the name of the scenario in which it was seen."""
+        names = {each.id: each.name for each in self.result.planned}
+        return [
+            (names.get(line.scenario, line.scenario), line.record)
+            for line in self.evidence.lines
+            if isinstance(line.record, Disturbance)
+        ]
+
+    @property
+    def set_up_failures(self) -> list[SetUpFailure]:
+        """What kept the set-up from being made."""
+        return self.evidence.of(SetUpFailure)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know and no judge reads."""
+        return [each.text for each in self.evidence.of(Note)]
+
+    # Requirements and checks
+
+    def points(self, requirement: Requirement) -> list[tuple[Point, Requirement]]:
+        """A task's points, each with what is to be said of it alone."""
+        return [(point, self._alone(point)) for point in requirement.points]
+
+    def _alone(self, point: Point) -> Requirement:
+        checks = tuple(self.result.checks[name] for name in point.checks)
+        return Requirement(point.text, Task(text=point.text, points=(point,)), checks)
+
+    def hindering(self, requirement: Requirement) -> list[Judged]:
+        """The checks that keep it from passing, gravest first."""
+        found = [each for each in requirement.checks if each.hinders]
+        return sorted(found, key=lambda each: GRAVITY.index(each.value))
+
+    def aside(self, requirement: Requirement) -> list[Judged]:
+        """The checks of it that do not count: waived, or outside reach."""
+        return [each for each in requirement.checks if each.waiver is not None or each.value is Value.OUTSIDE_REACH]
+
+    def needed_by(self, name: str) -> list[str]:
+        """The keys of the requirements that need a check."""
+        return [each.key for each in self.result.requirements if name in each.needs.checks]
+
+    def cases(self, judged: Judged) -> list[Cases]:
+        """The cases of a check that did not pass, together where value and reason are the same."""
+        grouped: dict[tuple[Value, str], list[str]] = {}
+        for case, verdict in judged.cases.items():
+            if case and verdict.value is not Value.PASSED:
+                grouped.setdefault((verdict.value, verdict.reason), []).append(case)
+        return [
+            Cases(value, tuple(names), "" if reason in judged.verdict.reason else reason)
+            for (value, reason), names in grouped.items()
+        ]
+
+    # What was measured
+
+    @cached_property
+    def timed(self) -> Timed | None:
+        """The last measurement of the overhead; None without figures: nothing was timed, or a request failed."""
+        for seen in reversed(self.evidence.of(OverheadTimed)):
+            judged = self.result.checks.get(seen.check)
+            if judged is None:
+                continue
+            try:
+                return self._timed(seen, judged)
+            except SignoffError:
+                return None  # its check says why
+        return None
+
+    def _timed(self, seen: OverheadTimed, judged: Judged) -> Timed | None:
+        limit = float(judged.check.wants["limit_ms"])
+        found = overhead_judge.measured(seen, self.evidence, limit)
+        split = attribute(overhead_judge.samples(seen, self.evidence).blocks)
+        return Timed(seen, judged, found, split) if found.figures else None
+
+    @cached_property
+    def parity(self) -> Matrix | None:
+        """All calls that were compared, as one matrix; None where none were, or their file is not the one recorded."""
+        compared = self._compared()
+        try:
+            results = [each for seen in compared.values() for each in parity_judge.results(seen, self.evidence)]
+        except SignoffError:
+            return None  # the check says why
+        if not results:
+            return None
+        last = list(compared.values())[-1]
+        made = matrix(
+            results,
+            parity_judge.knowledge(),
+            version=last.version,
+            image=last.image,
+            seconds=self._seconds_of_asking(),
+            whole=False,
+        )
+        return {**made, "at": self._at(last)}
+
+    def _compared(self) -> Mapping[str, CallsCompared]:
+        """The comparisons by their files: several checks may speak of one."""
+        return {each.calls_file.name: each for each in self.evidence.of(CallsCompared)}
+
+    def _at(self, record: CallsCompared) -> str:
+        """When the last calls were recorded: the page tells no other time than the evidence does."""
+        return next(line.at for line in self.evidence.lines if line.record is record)
+
+    def _seconds_of_asking(self) -> float:
+        """How long the asking took: each comparison's phase is the one that ended just before it was recorded."""
+        asked, phase, found = set[str](), 0.0, 0.0
+        for line in self.evidence.lines:
+            if isinstance(line.record, Phase):
+                phase = line.record.seconds
+            if isinstance(line.record, CallsCompared) and line.record.calls_file.name not in asked:
+                asked.add(line.record.calls_file.name)
+                found += phase
+        return found
+
+    @property
+    def unknown_defects(self) -> int:
+        """How many calls show a defect that known.yaml does not explain."""
+        return len(with_unknown_defects(self.parity)) if self.parity else 0
+
+    # Where it ran, and how long that took
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """The cluster."""
+        return self.evidence.first(Cluster)
+
+    @property
+    def placements(self) -> list[tuple[str, str]]:
+        """Each pod that was looked at and where it ran, without repetition."""
+        seen = {(each.pod, each.node or "no node (Pending)"): None for each in self.evidence.of(PodPlace)}
+        return list(seen)
+
+    @property
+    def phases(self) -> list[tuple[str, list[tuple[str, float]]]]:
+        """Where the time went, in seconds: what all scenarios share, the cluster's start first, then what they did."""
+        start = self.cluster.start_seconds.get("total") if self.cluster else None
+        begin = [("start the cluster", start)] if start is not None else []
+        found = self.evidence.of(Phase)
+        groups = [
+            ("set-up", begin + [(each.name, each.seconds) for each in found if each.set_up]),
+            ("scenarios", [(each.name, each.seconds) for each in found if not each.set_up]),
+        ]
+        return [(title, phases) for title, phases in groups if phases]
+
+    @property
+    def software(self) -> dict[str, str]:
+        """What was judged, in the versions that it names itself."""
+        headers = (each.headers for each in self.evidence.of(Exchange))
+        gateway = next((found["x-litellm-version"] for found in headers if "x-litellm-version" in found), "")
+        backend = self.evidence.first(Backend)
+        named = {"LiteLLM": gateway, "vLLM": backend.version if backend else ""}
+        return {name: version for name, version in named.items() if version}
+
+    @property
+    def images(self) -> list[str]:
+        """The images of the objects that were applied."""
+        return sorted({image for each in self.manifests for image in each.images})
+
+    @property
+    def manifests(self) -> list[Applied]:
+        """The objects of the manifests, those that were skipped as well."""
+        return self.evidence.of(Applied)
+
+    @property
+    def cleared(self) -> list[str]:
+        """What earlier runs had left on the cluster."""
+        return [done for each in self.evidence.of(ClearedAway) for done in each.done]
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """What was left out and why: objects by name, and scenarios."""
+        objects = [(each.object, each.reason) for each in self.manifests if each.reason]
+        skipped = [each for each in self.result.scenarios if each.state is State.SKIPPED]
+        return list(dict.fromkeys(objects + [(each.planned.name, each.reason) for each in skipped]))
+
+    @property
+    def files(self) -> list[tuple[str, str]]:
+        """What lies beside the page, each with what it is."""
+        named: Sequence[tuple[str, str, Any]] = (
+            ("evidence.jsonl", "every observation, written before it was judged", True),
+            ("verdict.json", "the verdicts for a program", True),
+            (self.timed.seen.requests.name if self.timed else "", "every timed request", self.timed),
+            ("parity.html", "both answers of each call", self.parity),
+            ("parity.json", "the same as data", self.parity),
+            ("junit.xml", "the scenarios for a CI", True),
+            ("SHA256SUMS", "what `signoff verify` compares all of it with", True),
+        )
+        return [(name, what) for name, what, there in named if there]

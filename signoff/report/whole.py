@@ -1,0 +1,26 @@
+"""Files that are there whole or not at all."""
+
+from pathlib import Path
+
+from signoff.errors import SignoffError
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file beside its place and move it there, so that nobody ever reads half of it.
+
+    Raises:
+        SignoffError: it cannot be written; what was there before stays.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        try:
+            draft.write_text(text, encoding="utf-8", newline="\n")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise SignoffError(
+            f"{path.name} cannot be written: {error.strerror}",
+            where=str(path.parent),
+            hint="free some space, then draw it again: signoff report RUN",
+        ) from error

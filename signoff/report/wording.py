@@ -1,0 +1,61 @@
+"""Figures and sentences as the pages and the terminal share them."""
+
+from typing import Any
+
+from signoff.attribution import Attribution
+from signoff.overhead import Overhead
+from signoff.stats import Estimate
+
+FIGURES = {
+    "median": "median of the paired differences, mean of both kinds",
+    "median_plain": "... of plain answers",
+    "median_streamed": "... of streams",
+    "p95_shift": "p95 proxied minus p95 direct",
+    "p99_shift": "p99 proxied minus p99 direct",
+    "ttft": "time to the first token",
+    "itl": "time between two tokens",
+    "control": "control: direct against direct",
+}
+"""What each of an overhead's figures is, in the order in which they are shown."""
+
+_IN_SHORT = {"p95_shift": "p95 shift", "ttft": "TTFT", "itl": "between tokens"}
+
+
+def milliseconds(value: float) -> str:
+    """One decimal, below 1 ms two, and no minus before a zero."""
+    digits = 2 if abs(value) < 1 else 1
+    return f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def interval(figure: Estimate) -> str:
+    """The ends of a figure's interval, or that there is none."""
+    if figure.low is None or figure.high is None:
+        return "no interval"
+    return f"{milliseconds(figure.low)} to {milliseconds(figure.high)}"
+
+
+def overhead_sentence(overhead: Overhead) -> str:
+    """The overhead in a sentence with its interval."""
+    median = overhead.figures["median"]
+    text = f"{milliseconds(median.value)} ms at the median (95 % interval {interval(median)})"
+    for name, title in _IN_SHORT.items():
+        if found := overhead.figures.get(name):
+            text += f", {title} {milliseconds(found.value)} ms ({interval(found)})"
+    return f"{text}, limit {overhead.limit_ms:g} ms, {overhead.pairs} pairs"
+
+
+def attribution_sentence(attribution: Attribution) -> str:
+    """Where a proxied request's time goes, in a sentence."""
+    parts = " + ".join(f"{name} {milliseconds(ms)}" for name, ms in attribution.parts())
+    note = f" ({attribution.note})" if attribution.note else ""
+    return f"{attribution.proxied_ms:.1f} ms of a proxied request on average = {parts}{note}"
+
+
+def parity_sentence(matrix: dict[str, Any], unknown: int) -> str:
+    """How the calls compared, in a sentence; a call with any defect that is not known is not one with known defects."""
+    failed = len({failure["run"] for failure in matrix["gate"]["failures"]})
+    told = {"with unknown defects": unknown, "with known defects": matrix["summary"].get("defect", 0) - unknown}
+    parts = (told if name == "defect" else {name: count} for name, count in matrix["summary"].items())
+    counted = ", ".join(f"{count} {name}" for part in parts for name, count in part.items() if count)
+    gate = f"failed at {failed} call{'s' if failed > 1 else ''}" if failed else "passed"
+    return f"{len(matrix['runs'])} calls, of which {counted}; gate {gate}"
