@@ -30,7 +30,8 @@ import numpy as np
 import pandas as pd
 
 from signoff import story
-from signoff.overhead import Numbers, Rounds, Samples, estimates, verdict_of
+from signoff.overhead import Rounds, Samples, estimates, verdict_of
+from signoff.stats.arrays import Numbers
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import Timing, measure
 from signoff.verdicts import Verdict

@@ -30,10 +30,10 @@ from signoff.cluster.provider import NAMES
 from signoff.errors import SignoffError
 from signoff.evidence import Evidence
 from signoff.paths import MANIFESTS, ROOT
+from signoff.stats.bootstrap import FEWEST
 from signoff.verdicts import Inconclusive, judge, signed_off
 from signoff.waiting import WaitFailed
 
-FEWEST_PAIRS = 20
 _NEEDS = "needs-"
 _SHORT = (SignoffError, WaitFailed, Inconclusive)
 """Their text says what, where and what to do next; a Python traceback would only hide it."""
@@ -103,7 +103,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=400,
         help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
-        f"narrow enough (default: 400, at least {FEWEST_PAIRS}; p95 is judged from 400, p99 reported from 2000)",
+        f"narrow enough (default: 400, at least {FEWEST}; p95 is judged from 400, p99 reported from 2000)",
     )
 
 
@@ -115,8 +115,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if getattr(config.option, "dist", "no") != "no":
         raise pytest.UsageError("features share one deployment: run them in one process, without -n")
-    if config.option.overhead_pairs < FEWEST_PAIRS:
-        raise pytest.UsageError(f"--overhead-pairs must be at least {FEWEST_PAIRS}")
+    if config.option.overhead_pairs < FEWEST:
+        raise pytest.UsageError(f"--overhead-pairs must be at least {FEWEST}")
     commit = _git("rev-parse", "--short", "HEAD") or "nogit"
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit}-{os.getpid()}"
     try:

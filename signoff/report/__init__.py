@@ -154,6 +154,7 @@ def write(folder: Path) -> Sequence[Record]:
     environment.globals["parity_sentence"] = parity_sentence
     environment.filters |= {
         "cell": _markdown_cell,
+        "interval": _interval,
         "ms": _milliseconds,
         "seconds": "{:.1f}".format,
         "split": attribution_sentence,
@@ -218,10 +219,10 @@ def overhead_sentence(overhead: Record) -> str:
     """The overhead in a sentence with its interval."""
     figures = overhead["figures"]
     median = figures["median"]
-    text = f"{_milliseconds(median['ms'])} ms at the median (95 % interval {_interval(median)})"
+    text = f"{_milliseconds(median['value'])} ms at the median (95 % interval {_interval(median)})"
     for name, title in (("p95_shift", "p95 shift"), ("ttft", "TTFT"), ("itl", "between tokens")):
         if name in figures:
-            text += f", {title} {_milliseconds(figures[name]['ms'])} ms ({_interval(figures[name])})"
+            text += f", {title} {_milliseconds(figures[name]['value'])} ms ({_interval(figures[name])})"
     return f"{text}, limit {overhead['limit_ms']:g} ms, {overhead['pairs']} pairs"
 
 
@@ -233,4 +234,7 @@ def attribution_sentence(attribution: Record) -> str:
 
 
 def _interval(figure: Record) -> str:
+    """The ends of a figure's interval; it has none where too little was timed."""
+    if figure["low"] is None:
+        return "not known"
     return f"{_milliseconds(figure['low'])} to {_milliseconds(figure['high'])}"

@@ -9,11 +9,11 @@ import pytest
 from signoff.cli import main
 from signoff.errors import SignoffError
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.intervals import Figure
 from signoff.load.knee import FELL_BEHIND, KEPT_UP, SATURATED, UNCLEAR
 from signoff.load.knee import VOID as VOID_STATE
 from signoff.load.records import read_records
 from signoff.load.run import Void
+from signoff.stats.estimate import Estimate
 from signoff.verdicts import Verdict
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
@@ -26,7 +26,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Conclusions:
     return conclude(SWEEP.write(tmp_path_factory.mktemp("sweep")))
 
 
-def about(figure: Figure | None, truth: float, within: float) -> bool:
+def about(figure: Estimate | None, truth: float, within: float) -> bool:
     assert figure is not None and figure.low is not None and figure.high is not None
     return abs(figure.value - truth) < within and figure.low - within < truth < figure.high + within
 

@@ -9,7 +9,8 @@ import pytest
 
 from signoff.calibration import Injection, Recovery, lines
 from signoff.cli import main
-from signoff.overhead import Estimate, Overhead
+from signoff.overhead import Overhead
+from signoff.stats.estimate import Estimate
 from signoff.traffic import relay
 from signoff.traffic.client import OpenAIClient
 from signoff.verdicts import Verdict

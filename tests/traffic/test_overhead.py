@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from signoff.attribution import Attribution, attribute
-from signoff.overhead import PAIRS_FOR_P99, Estimate, Overhead, Samples, judge
+from signoff.overhead import PAIRS_FOR_P99, Overhead, Samples, judge
+from signoff.stats.estimate import Estimate
 from signoff.traffic import pairs as paired
 from signoff.traffic.blocks import BLOCKS, Block, time_blocks
 from signoff.traffic.client import OpenAIClient
@@ -54,15 +55,20 @@ def figure(result: Overhead, name: str) -> Estimate:
     return result.figures[name]
 
 
+def holds(found: Estimate, truth: float) -> bool:
+    low, high = found.ends
+    return low <= truth <= high
+
+
 @pytest.mark.parametrize("shift_ms", [0.0, 18.0, 95.0])
 def test_a_shift_below_the_limit_passes_and_is_found_again(shift_ms: float) -> None:
     result = judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict is Verdict.PASSED, result.reason
     for name in ("median", "median_plain", "median_streamed", "ttft"):
-        assert figure(result, name).low <= shift_ms <= figure(result, name).high, name
-    assert figure(result, "p95_shift").ms == pytest.approx(shift_ms, abs=3)
-    assert figure(result, "control").low <= 0 <= figure(result, "control").high
-    assert figure(result, "itl").ms == pytest.approx(0, abs=0.01)
+        assert holds(figure(result, name), shift_ms), name
+    assert figure(result, "p95_shift").value == pytest.approx(shift_ms, abs=3)
+    assert holds(figure(result, "control"), 0)
+    assert figure(result, "itl").value == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("shift_ms", [105.0, 150.0])
@@ -106,8 +112,8 @@ def test_how_far_the_kinds_of_answers_are_apart_widens_no_interval() -> None:
         figure(judge(samples(400, 10.0, streamed_ms=streamed_ms), limit_ms=LIMIT_MS, seed=1), "median")
         for streamed_ms in (10.0, 40.0)
     )
-    assert apart.low <= 25.0 <= apart.high
-    assert apart.high - apart.low < 1.5 * (alike.high - alike.low)
+    assert holds(apart, 25.0)
+    assert apart.width < 1.5 * alike.width
     assert is_narrow(rounds_of(samples(400, 10.0, streamed_ms=40.0, noise_ms=1.0)))
 
 
@@ -172,6 +178,31 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert judge(timed, limit_ms=LIMIT_MS, seed=3) == judge(timed, limit_ms=LIMIT_MS, seed=3)
 
 
+RECORDED = {
+    (100, 1): {"median": (24.513, 25.654), "median_plain": (9.234, 10.712), "ttft": (38.836, 40.787)},
+    (100, 2): {"median": (24.480, 25.670), "control": (-0.776, 0.755)},
+    (400, 1): {"median": (24.797, 25.344), "median_streamed": (39.651, 40.357), "p95_shift": (38.220, 40.362)},
+    (400, 2): {"median": (24.789, 25.361), "control": (-0.365, 0.079), "p95_shift": (38.158, 40.424)},
+    (2000, 1): {"median": (24.936, 25.127), "p95_shift": (38.241, 39.375), "p99_shift": (38.016, 41.075)},
+}
+"""The ends of intervals by the number of pairs and the seed: a run that is judged anew is to be found as it was."""
+
+
+@pytest.mark.parametrize(("pairs", "seed"), RECORDED)
+def test_a_recorded_run_has_the_intervals_that_it_had(pairs: int, seed: int) -> None:
+    found = judge(samples(pairs, 10.0, streamed_ms=40.0), limit_ms=LIMIT_MS, seed=seed).figures
+    assert {name: found[name].ends for name in RECORDED[pairs, seed]} == {
+        name: pytest.approx(ends, abs=0.05) for name, ends in RECORDED[pairs, seed].items()
+    }
+
+
+def test_too_few_pairs_have_no_interval_and_no_verdict() -> None:
+    result = judge(samples(19, 10.0), limit_ms=LIMIT_MS, seed=1)
+    assert figure(result, "median") == Estimate(figure(result, "median").value)
+    assert (result.verdict, result.reason) == (Verdict.INCONCLUSIVE, "fewer than 20 pairs have no interval")
+    assert judge(samples(20, 10.0), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.PASSED
+
+
 def rounds_of(timed: Samples) -> list[Round]:
     return [list(timed.timings[first : first + len(ARMS)]) for first in range(0, len(timed.timings), len(ARMS))]
 
@@ -206,7 +237,7 @@ def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None, tmp_pa
     result = judge(measured, limit_ms=20.0, seed=1)
     assert result.verdict is Verdict.FAILED
     for name in ("median", "median_plain", "median_streamed", "ttft"):
-        assert figure(result, name).ms > 39.0
+        assert figure(result, name).value > 39.0
     measured.to_csv(tmp_path / "overhead.csv")
     assert (pd.read_csv(tmp_path / "overhead.csv")["round"] >= 0).sum() == 20 * len(ARMS)
 
@@ -224,8 +255,8 @@ def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pa
 def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(pair: Pair) -> None:
     pair.backend.token_delay_ms, pair.gateway.lie = 5.0, "same_text"  # it reads all, and passes it on at once
     found = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert figure(found, "ttft").ms > 25
-    assert abs(figure(found, "median_streamed").ms) < 15
+    assert figure(found, "ttft").value > 25
+    assert abs(figure(found, "median_streamed").value) < 15
 
 
 def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
