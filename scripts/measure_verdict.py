@@ -30,10 +30,11 @@ import numpy as np
 import pandas as pd
 
 from signoff import story
-from signoff.overhead import Numbers, Rounds, Samples, estimates, verdict_of
+from signoff.overhead import Rounds, Samples, estimates, verdict_of
+from signoff.stats.arrays import Numbers
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import Timing, measure
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 
 RECORDED_ROUNDS = 600
 LONG_BLOCK = 25
@@ -121,20 +122,20 @@ def show_simulated(rounds: Rounds, cases: Sequence[Case], runs: int, jobs: int) 
             for overhead_ms in OVERHEADS_MS:
                 simulate = partial(verdicts, rounds, case, overhead_ms)
                 seeds = [(seed, min(CHUNK, runs - seed)) for seed in range(0, runs, CHUNK)]
-                found = sum(pool.map(simulate, seeds), Counter[Verdict]())
-                shares = [found[verdict] / runs for verdict in (Verdict.PASSED, Verdict.INCONCLUSIVE, Verdict.FAILED)]
+                found = sum(pool.map(simulate, seeds), Counter[Value]())
+                shares = [found[verdict] / runs for verdict in (Value.PASSED, Value.INCONCLUSIVE, Value.FAILED)]
                 cells = " | ".join(f"{share:.1%}" for share in shares)
                 print(f"| {case.name} | {overhead_ms:g} ms | {cells} |", flush=True)
     print()
 
 
-def verdicts(recorded: Rounds, case: Case, overhead_ms: float, chunk: tuple[int, int]) -> Counter[Verdict]:
+def verdicts(recorded: Rounds, case: Case, overhead_ms: float, chunk: tuple[int, int]) -> Counter[Value]:
     """The verdicts of some runs; `chunk` is the seed of the first, and how many."""
     first, count = chunk
     return Counter(one(recorded, case, overhead_ms, seed) for seed in range(first, first + count))
 
 
-def one(recorded: Rounds, case: Case, overhead_ms: float, seed: int) -> Verdict:
+def one(recorded: Rounds, case: Case, overhead_ms: float, seed: int) -> Value:
     """The verdict of one simulated run."""
     population = with_overhead(recorded, case, overhead_ms)
     chance = np.random.default_rng(seed)

@@ -70,9 +70,9 @@ def figures(timed: list[Timing]) -> dict[str, float]:
     return {
         "direct, median": found.direct_median_ms,
         "proxied, median": found.proxied_median_ms,
-        "overhead, median of the paired differences": median.ms,
-        "overhead, width of its 95 % interval": median.high - median.low,
-        "control, width of its 95 % interval": control.high - control.low,
+        "overhead, median of the paired differences": median.value,
+        "overhead, width of its 95 % interval": median.width,
+        "control, width of its 95 % interval": control.width,
     }
 
 

@@ -61,8 +61,10 @@ from signoff.deployment import Deployment
 from signoff.errors import SignoffError
 from signoff.evidence import FILE, Evidence
 from signoff.manifests import StoryManifests
-from signoff.overhead import Estimate, Numbers, Samples, judge
+from signoff.overhead import Samples, judge
 from signoff.paths import MANIFESTS, ROOT
+from signoff.stats.bootstrap import BlockBootstrap
+from signoff.stats.estimate import Estimate, z
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
 from signoff.traffic import relay
 from signoff.traffic.client import OpenAIClient
@@ -91,8 +93,6 @@ FAILURES = 2
 WARM_UP_REQUESTS = 2 * WINDOW_ROUNDS
 """Of each run of a peer: as many as signoff's shortest warm-up sends over each connection."""
 HUB = "huggingface"
-DRAWS = 2000
-Z = 1.96
 
 
 @dataclass(frozen=True)
@@ -314,15 +314,12 @@ def prompt_tokens(url: str) -> int:
 
 
 def two_samples(direct: Sequence[float], proxied: Sequence[float], *, seed: int) -> Estimate:
-    """The difference of two medians with the percentile interval of the ordinary bootstrap of two samples."""
-    chance = np.random.default_rng(seed)
+    """The difference of two medians with the interval of the ordinary bootstrap of two samples.
 
-    def drawn(values: Sequence[float]) -> Numbers:
-        medians: Numbers = np.median(chance.choice(np.asarray(values), (DRAWS, len(values))), axis=1)
-        return medians
-
-    low, high = np.quantile(drawn(proxied) - drawn(direct), [0.025, 0.975])
-    return Estimate(float(np.median(proxied) - np.median(direct)), float(low), float(high))
+    Requests are drawn one by one, each arm's apart from the other's, and the ends lie as much further out as signoff's.
+    """
+    one, other = (BlockBootstrap(len(arm), (seed, number), length=1) for number, arm in enumerate((direct, proxied)))
+    return one.estimate(other.quantile(np.asarray(proxied), 0.5) - one.quantile(np.asarray(direct), 0.5))
 
 
 # The repeats
@@ -354,9 +351,9 @@ def repeated(
                 failures[name] += 1
                 progress("width", f"{name} failed: {error}")
                 continue
-            took, got = time.monotonic() - started, found.estimate
-            progress("width", f"{name}: {got.ms:.2f} ms ({got.low:.2f} to {got.high:.2f}) in {took:.0f} s")
-            yield Run(name, repeat, found.requests, got.ms, got.low, got.high, took, load, put_in)
+            took, ms, (low, high) = time.monotonic() - started, found.estimate.value, found.estimate.ends
+            progress("width", f"{name}: {ms:.2f} ms ({low:.2f} to {high:.2f}) in {took:.0f} s")
+            yield Run(name, repeat, found.requests, ms, low, high, took, load, put_in)
         longest = max(longest, time.monotonic() - begun)
 
 
@@ -404,7 +401,7 @@ class Row:
     @property
     def repeats(self) -> float:
         """The width that the scatter of the repeats asks for."""
-        return 2 * Z * self.spread
+        return 2 * z() * self.spread
 
     @property
     def put_in(self) -> float | None:

@@ -25,10 +25,11 @@ from signoff.evidence import Evidence
 from signoff.manifests import StoryManifests
 from signoff.overhead import Overhead, Samples, judge
 from signoff.paths import MANIFESTS, ROOT
+from signoff.stats.estimate import Estimate
 from signoff.traffic import relay
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.pairs import Arm, failed, measure
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Recovery:
     def bias_ms(self) -> float | None:
         """Found minus put in."""
         found = self.result.figures.get("median")
-        return None if found is None else found.ms - self.injection.ms
+        return None if found is None else found.value - self.injection.ms
 
     @property
     def is_untold(self) -> bool:
@@ -97,18 +98,15 @@ class Recovery:
             return True
         if self.is_wrongly_judged:
             return False
-        median, put_in = self.result.figures["median"], self.injection.ms
-        return (
-            abs(self.bias_ms) > self.tolerance_ms
-            and median.low <= put_in + self.tolerance_ms
-            and median.high >= put_in - self.tolerance_ms
-        )
+        put_in = self.injection.ms
+        allowed = Estimate(put_in, put_in - self.tolerance_ms, put_in + self.tolerance_ms)
+        return abs(self.bias_ms) > self.tolerance_ms and self.result.figures["median"].meets(allowed)
 
     @property
     def is_wrongly_judged(self) -> bool:
         """Whether the verdict is the opposite of what was put in."""
         below = self.injection.ms < self.result.limit_ms
-        return self.result.verdict is (Verdict.FAILED if below else Verdict.PASSED)
+        return self.result.verdict is (Value.FAILED if below else Value.PASSED)
 
     @property
     def fault(self) -> str:
@@ -208,8 +206,8 @@ def lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
     for each in recoveries:
         median, control = each.result.figures["median"], each.result.figures["control"]
         yield (
-            f"{each.injection!s:>8} {median.ms:8.2f} {f'{median.low:.2f} to {median.high:.2f}':>18} "
-            f"{each.bias_ms:+7.2f} {each.tolerance_ms:8.2f} {f'{control.low:.2f} to {control.high:.2f}':>16}  "
+            f"{each.injection!s:>8} {median.value:8.2f} {_ends(median):>18} "
+            f"{each.bias_ms:+7.2f} {each.tolerance_ms:8.2f} {_ends(control):>16}  "
             f"{each.result.verdict.value}{f'  <- {each.fault}' if each.fault else ''}"
         )
     wrong = sum(bool(each.fault) for each in recoveries)
@@ -219,6 +217,10 @@ def lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
     if untold:
         machine = f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs"
         yield f"too few pairs or too busy a machine to say of {untold} ({machine}): take more --pairs, or wait"
+
+
+def _ends(figure: Estimate) -> str:
+    return "too few pairs" if figure.low is None else f"{figure.low:.2f} to {figure.high:.2f}"
 
 
 def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:

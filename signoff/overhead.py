@@ -1,4 +1,4 @@
-"""What the way through LiteLLM costs: paired differences of the timed rounds, and a block bootstrap.
+"""What the way through LiteLLM costs: the paired differences of the timed rounds, and the verdict on them.
 
 LiteLLM minus the first direct request is the overhead of a round, the second direct request minus the first is its
 control, which must be about nothing.
@@ -9,27 +9,23 @@ Methods of Statistics, 1946, 28.5). The kinds are strata therefore, and the over
 whose interval leaves out how far the kinds are apart (Cochran, Sampling Techniques, 3rd edition, 1977, 5.3). On
 recorded runs it is about half as wide.
 
-Neighbouring rounds share what the machine was busy with, so whole blocks of rounds are drawn anew: the circular block
-bootstrap of Politis and Romano (A circular block-resampling procedure for stationary data, 1992), with blocks of
-n^(1/3) rounds (Hall, Horowitz and Jing, On blocking rules for the bootstrap with dependent data, Biometrika 82, 1995).
-Percentile intervals of few blocks are too narrow, so their ends lie further out (`expanded_tail`).
+Intervals are those of signoff.stats.bootstrap, which draws blocks of whole rounds.
 """
 
 import csv
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from signoff.stats.arrays import Flags, Numbers
+from signoff.stats.below import below, is_above, sorted_out
+from signoff.stats.bootstrap import FEWEST, BlockBootstrap, Statistic
+from signoff.stats.estimate import Estimate
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
-from signoff.verdicts import Verdict
-
-Numbers = npt.NDArray[np.float64]
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, passed
 
 PAIRS_FOR_P99 = 2000
 CONTROL_LIMIT_MS = 20.0
@@ -38,8 +34,6 @@ CPU_BOUND = 0.5
 """The generator's own work, as a part of the time that its requests took; above, it timed itself."""
 WAIT_BOUND = 0.25
 """The part of that time in which the generator could run and had no processor."""
-DRAWS = 2000
-CONFIDENCE = 0.95
 
 JUDGED = ("median", "median_plain", "median_streamed", "p95_shift")
 """The figures that must lie below the limit."""
@@ -104,7 +98,7 @@ class Rounds:
     ms: Numbers
     ttft_ms: Numbers
     itl_ms: Numbers
-    streamed: npt.NDArray[np.bool_]
+    streamed: Flags
 
     def __len__(self) -> int:
         return len(self.ms)
@@ -128,22 +122,13 @@ class Generator:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A figure in milliseconds, with the ends of its 95 % interval."""
-
-    ms: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Overhead:
     """The verdict against `limit_ms`, and the figures that it rests on, by the names of `figures_of`.
 
     There are none when a request failed or nothing was timed.
     """
 
-    verdict: Verdict
+    verdict: Value
     reason: str
     limit_ms: float
     pairs: int
@@ -166,20 +151,20 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     """
     rounds = samples.rounds()
     pairs = len(rounds)
-    if failed := samples.errors("proxied"):
-        reason = f"{len(failed)} requests to LiteLLM failed: {failed[0]}"
-        return Overhead(Verdict.FAILED, reason, limit_ms, pairs, seed)
-    if failed := samples.errors("direct", "control"):
-        reason = f"{len(failed)} requests to vLLM failed: {failed[0]}"
-        return Overhead(Verdict.INCONCLUSIVE, reason, limit_ms, pairs, seed)
+    if problems := samples.errors("proxied"):
+        reason = f"{len(problems)} requests to LiteLLM failed: {problems[0]}"
+        return Overhead(Value.FAILED, reason, limit_ms, pairs, seed)
+    if problems := samples.errors("direct", "control"):
+        reason = f"{len(problems)} requests to vLLM failed: {problems[0]}"
+        return Overhead(Value.INCONCLUSIVE, reason, limit_ms, pairs, seed)
     if not pairs:
-        return Overhead(Verdict.INCONCLUSIVE, "nothing was timed", limit_ms, pairs, seed)
+        return Overhead(Value.INCONCLUSIVE, "nothing was timed", limit_ms, pairs, seed)
 
     figures = estimates(rounds, seed=seed)
     generator = samples.generator()
     verdict, reason = verdict_of(figures, limit_ms)
     if generator.limit:
-        verdict, reason = Verdict.INCONCLUSIVE, f"void: the generator itself was the limit: {generator.limit}"
+        verdict, reason = Value.INCONCLUSIVE, f"void: the generator itself was the limit: {generator.limit}"
     return Overhead(
         verdict=verdict,
         reason=reason,
@@ -195,13 +180,13 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     )
 
 
-Counts = npt.NDArray[np.int32]
-"""How often each round (column) is in each draw (row)."""
-Figure = Callable[[Counts], Numbers]
-"""The value of a figure for each draw."""
+def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
+    """Each figure with its interval, all from the same draws of whole rounds."""
+    bootstrap = BlockBootstrap(len(rounds), seed)
+    return {name: bootstrap.estimate(figure) for name, figure in figures_of(rounds, bootstrap).items()}
 
 
-def figures_of(rounds: Rounds) -> dict[str, Figure]:
+def figures_of(rounds: Rounds, bootstrap: BlockBootstrap) -> dict[str, Statistic]:
     """The figures that so many rounds allow.
 
     "median_plain" and "median_streamed", the medians of the paired differences of each kind, and "median", their mean,
@@ -209,111 +194,72 @@ def figures_of(rounds: Rounds) -> dict[str, Figure]:
     percentile of the proxied arm minus that of the direct; "ttft" and "itl", the medians of the paired differences of
     streams.
     """
-    added, again = rounds.ms[:, 1] - rounds.ms[:, 0], rounds.ms[:, 2] - rounds.ms[:, 0]
-    found = {"median": _quantile(added, 0.5), "control": _quantile(again, 0.5)}
-    if 0 < rounds.streamed.sum() < len(rounds):
-        plain = _quantile(np.where(rounds.streamed, np.nan, added), 0.5)
-        streamed = _quantile(np.where(rounds.streamed, added, np.nan), 0.5)
-        found |= {
-            "median": lambda counts: (plain(counts) + streamed(counts)) / 2,
-            "median_plain": plain,
-            "median_streamed": streamed,
-        }
+    direct, proxied, control = rounds.ms.T
+    both, kinds = median_of_kinds(bootstrap, proxied - direct, rounds.streamed)
+    found = {"median": both, "control": bootstrap.quantile(control - direct, 0.5)}
+    found |= {f"median_{name}": median for name, median in kinds.items()}
     for name, needed, quantile in (("p95_shift", PAIRS_FOR_P95, 0.95), ("p99_shift", PAIRS_FOR_P99, 0.99)):
         if len(rounds) >= needed:
-            found[name] = _shift(rounds.ms, quantile)
+            found[name] = bootstrap.quantile(proxied, quantile) - bootstrap.quantile(direct, quantile)
     for name, table in (("ttft", rounds.ttft_ms), ("itl", rounds.itl_ms)):
         if not np.isnan(difference := table[:, 1] - table[:, 0]).all():
-            found[name] = _quantile(difference, 0.5)
+            found[name] = bootstrap.quantile(difference, 0.5)
     return found
 
 
-def _quantile(values: Numbers, quantile: float) -> Figure:
-    """The quantile, interpolated as numpy does, of what is no NaN; NaN for a draw that holds nothing else.
+def median_of_kinds(
+    bootstrap: BlockBootstrap, added: Numbers, streamed: Flags
+) -> tuple[Statistic, dict[str, Statistic]]:
+    """The overhead of pairs, and of its kinds where there are both: the mean of their two medians, and these.
 
-    The values are sorted once: a draw's order statistics are then found by counting along them.
+    `added` and `streamed` are of the pairs that the bootstrap draws. The medians are by the names "plain" and
+    "streamed"; where there is one kind alone there are none, and the overhead is its median.
     """
-    present = np.flatnonzero(~np.isnan(values))
-    order = present[np.argsort(values[present])]
-    ascending = np.append(values[order], np.nan)
-
-    def of(counts: Counts) -> Numbers:
-        reached = np.cumsum(counts[:, order], axis=1, dtype=np.int32)
-        rank = np.maximum(reached[:, -1] - 1, 0) * quantile
-        low = np.floor(rank)
-        below, above = (ascending[np.count_nonzero(reached <= each[:, None], axis=1)] for each in (low, np.ceil(rank)))
-        found: Numbers = below + (above - below) * (rank - low)
-        return found
-
-    return of
+    if streamed.all() or not streamed.any():
+        return bootstrap.quantile(added, 0.5), {}
+    plain = bootstrap.quantile(np.where(streamed, np.nan, added), 0.5)
+    of_streams = bootstrap.quantile(np.where(streamed, added, np.nan), 0.5)
+    return (plain + of_streams) * 0.5, {"plain": plain, "streamed": of_streams}
 
 
-def _shift(ms: Numbers, quantile: float) -> Figure:
-    direct, proxied = _quantile(ms[:, 0], quantile), _quantile(ms[:, 1], quantile)
-    return lambda counts: proxied(counts) - direct(counts)
-
-
-def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
-    """Each figure with its interval, all from the same draws."""
-    draws = _draws(len(rounds), np.random.default_rng(seed))
-    tail = expanded_tail(len(_block_lengths(len(rounds))))
-    once = np.ones((1, len(rounds)), dtype=np.int32)
-    found = {}
-    for name, figure in figures_of(rounds).items():
-        low, high = np.nanquantile(figure(draws), [tail, 1 - tail])
-        found[name] = Estimate(float(figure(once)[0]), float(low), float(high))
-    return found
-
-
-def expanded_tail(blocks: int) -> float:
-    """What the percentile interval leaves out at each end: expanded, since a draw of n has (n - 1) / n of the variance,
-    and Student's t for the normal (Hesterberg, What teachers should know about the bootstrap, The American Statistician
-    69, 2015, section 4.2). Blocks are counted, since blocks are drawn.
-    """
-    if blocks < 2:
-        return 0.0
-    z, freedom = NormalDist().inv_cdf((1 + CONFIDENCE) / 2), blocks - 1
-    # Abramowitz and Stegun, 26.7.5
-    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return NormalDist().cdf(-t * math.sqrt(blocks / freedom))
-
-
-def _block_lengths(count: int) -> npt.NDArray[np.int_]:
-    """The blocks that make up a draw of so many rounds."""
-    length = max(1, round(count ** (1 / 3)))
-    whole, rest = divmod(count, length)
-    return np.array([length] * whole + [rest] * bool(rest))
-
-
-def _draws(count: int, chance: np.random.Generator) -> Counts:
-    """`DRAWS` samples of as many rounds, each put together from blocks; the last round is followed by the first."""
-    lengths = _block_lengths(count)
-    length = int(lengths[0])
-    starts = chance.integers(count, size=(DRAWS, len(lengths)))
-    # A block adds one from its start on and takes it away behind its end, which may be past the last round.
-    width = count + length + 1
-    line = np.arange(DRAWS)[:, None] * width
-    begun, ended = (np.bincount((line + at).ravel(), minlength=DRAWS * width) for at in (starts, starts + lengths))
-    unfolded = np.cumsum((begun - ended).reshape(DRAWS, width), axis=1, dtype=np.int32)
-    counts: Counts = unfolded[:, :count].copy()
-    counts[:, :length] += unfolded[:, count : count + length]
-    return counts
-
-
-def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Verdict, str]:
+def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Value, str]:
     """The verdict of the figures alone, and its reason."""
-    judged = {name.replace("_", " "): figures[name] for name in JUDGED if name in figures}
-    if above := [name for name, figure in judged.items() if figure.low > limit_ms]:
-        return Verdict.FAILED, f"{listed(above)} above {limit_ms:g} ms with 95 % confidence"
-    control = figures["control"]
-    if control.low < -CONTROL_LIMIT_MS or control.high > CONTROL_LIMIT_MS:
-        return Verdict.INCONCLUSIVE, (
-            f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "
-            f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless"
-        )
-    if unsure := [name for name, figure in judged.items() if figure.high >= limit_ms]:
-        return Verdict.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit_ms:g} ms"
-    return Verdict.PASSED, f"{listed(list(judged))} below {limit_ms:g} ms with 95 % confidence"
+    judged = sorted_out({name.replace("_", " "): figures[name] for name in JUDGED if name in figures}, limit_ms)
+    if above := judged[Value.FAILED]:
+        return Value.FAILED, f"{listed(above)} above {limit_ms:g} ms with 95 % confidence"
+    if told := _restless(figures["control"]):
+        return Value.INCONCLUSIVE, told
+    if unsure := judged[Value.INCONCLUSIVE]:
+        return Value.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit_ms:g} ms"
+    return Value.PASSED, f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence"
+
+
+def verdict_of_figure(name: str, measured: Overhead, limit_ms: float) -> Verdict:
+    """The verdict of one figure of a measurement in which no request failed."""
+    figure, control, words = measured.figures[name], measured.figures["control"], name.replace("_", " ")
+    generator = Generator(measured.generator_cpu or 0.0, measured.generator_waited or 0.0)
+    if generator.limit:
+        told = f"void: the generator itself was the limit: {generator.limit}"
+        return inconclusive(told, Code.GENERATOR_BOUND)
+    if is_above(figure, limit_ms):
+        return failed(f"{words} above {limit_ms:g} ms with 95 % confidence", Code.LIMIT_EXCEEDED)
+    if told := _restless(control):
+        return inconclusive(told, Code.RESTLESS)
+    if below(figure, limit_ms) is not Value.PASSED:
+        return inconclusive(f"the interval of {words} includes {limit_ms:g} ms", Code.INTERVAL_HOLDS_LIMIT)
+    return passed(f"{words} below {limit_ms:g} ms with 95 % confidence", {name: figure})
+
+
+def _restless(control: Estimate) -> str:
+    """Why direct against direct says that nothing can be told; empty if it does not."""
+    if control.low is None:
+        return f"fewer than {FEWEST} pairs have no interval"
+    if all(below(each, CONTROL_LIMIT_MS) is Value.PASSED for each in (control, -control)):
+        return ""
+    return (
+        f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "
+        f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless"
+    )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -42,14 +42,13 @@ from signoff.evidence.models import (
 from signoff.evidence.models import Run as RunRecord
 from signoff.observing import observed_by
 from signoff.paths import MANIFESTS, ROOT
+from signoff.stats.bootstrap import FEWEST
 from signoff.verdicts import ExitStatus, Value, Verdict, judges, registry
 from signoff.verdicts.run import Result, judge_observed
 from signoff.verdicts.verdict import gravest
 from signoff.waiting import WaitFailed
 
 assert judges, "the judges register themselves"
-
-FEWEST_PAIRS = 20
 _NEEDS = "needs-"
 
 
@@ -153,7 +152,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=400,
         help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
-        f"narrow enough (default: 400, at least {FEWEST_PAIRS}; below 400 the story's overhead is not judged)",
+        f"narrow enough (default: 400, at least {FEWEST}; below 400 the story's overhead is not judged)",
     )
 
 
@@ -178,8 +177,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def _open_run(config: pytest.Config, declared: Declaration) -> None:
     if getattr(config.option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
-    if config.option.overhead_pairs < FEWEST_PAIRS:
-        raise UsageError(f"--overhead-pairs must be at least {FEWEST_PAIRS}")
+    if config.option.overhead_pairs < FEWEST:
+        raise UsageError(f"--overhead-pairs must be at least {FEWEST}")
     config.option.cluster = config.option.cluster or os.environ.get("SIGNOFF_CLUSTER") or "embedded"
     waived = waivers.read(config.option.waive, declared, config.option.cluster)
     commit = _git("rev-parse", "--short", "HEAD") or "nogit"

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from signoff import story
 from signoff.errors import SignoffError
 from signoff.load import folding
-from signoff.load.intervals import FEWEST, BlockBootstrap, Figure, Numbers, quantile_figures, rate_figure
 from signoff.load.records import read_records
 from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, hiding, read_run
-from signoff.overhead import JUDGED, listed
+from signoff.overhead import JUDGED, listed, median_of_kinds
+from signoff.stats.arrays import Flags, Numbers
+from signoff.stats.below import sorted_out
+from signoff.stats.bootstrap import FEWEST, BlockBootstrap, quantile_estimates
+from signoff.stats.estimate import Estimate
+from signoff.stats.proportions import proportion
 from signoff.traffic.pairs import PAIRS_FOR_P95
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 
 NOT_ITS_DOING = ("unfinished", "not sent")
 """Kinds of error that the end of the test or the generator made; counted, and not in the error rate."""
@@ -53,10 +56,10 @@ class Group:
     requests: int
     answered: int
     errors: dict[str, int]
-    error_rate: Figure
-    e2e: dict[str, Figure]
-    ttft: dict[str, Figure]
-    itl: dict[str, Figure]
+    error_rate: Estimate
+    e2e: dict[str, Estimate]
+    ttft: dict[str, Estimate]
+    itl: dict[str, Estimate]
     in_flight: float
     """How many there were at a time, by Little's law."""
     tokens_per_second: float
@@ -78,18 +81,18 @@ class Overhead:
     pairs: int
     lost: int
     """Pairs of which an arm has no answer."""
-    e2e: Figure | None = None
-    plain: Figure | None = None
-    streamed: Figure | None = None
+    e2e: Estimate | None = None
+    plain: Estimate | None = None
+    streamed: Estimate | None = None
     """The medians of the two kinds; None where there is one kind alone."""
-    ttft: Figure | None = None
-    itl: Figure | None = None
-    p95_shift: Figure | None = None
-    direct: Figure | None = None
-    proxied: Figure | None = None
+    ttft: Estimate | None = None
+    itl: Estimate | None = None
+    p95_shift: Estimate | None = None
+    direct: Estimate | None = None
+    proxied: Estimate | None = None
     """The medians of the two arms."""
 
-    def judged(self) -> dict[str, Figure]:
+    def judged(self) -> dict[str, Estimate]:
         """The figures that must lie below NFR66's limit, those that signoff.overhead judges."""
         found = zip(JUDGED, (self.e2e, self.plain, self.streamed, self.p95_shift), strict=True)
         return {name.replace("_", " "): figure for name, figure in found if figure}
@@ -109,16 +112,16 @@ class StepResult:
     started: float
     ended: float
     offered: float
-    achieved: Figure
+    achieved: Estimate
     in_flight: float
-    shortfall: Figure
+    shortfall: Estimate
     too_short: bool
     """Whether flows say nothing: what is left after the settling is not twice as long as an answer takes."""
     groups: dict[str, Group]
     overhead: Overhead
     voids: tuple[Void, ...]
     """The marks that make the step void; none where they are of too little of its time."""
-    verdict: Verdict = Verdict.INCONCLUSIVE
+    verdict: Value = Value.INCONCLUSIVE
     reason: str = ""
     state: str = "kept up"
 
@@ -146,10 +149,10 @@ class StepResult:
             return f"{self.planned_rate:g} {'request' if self.planned_rate == 1 else 'requests'} per second"
         return f"{self.planned_users} {'request' if self.planned_users == 1 else 'requests'} in flight"
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> dict[str, Estimate]:
         """All figures with intervals by the names that thresholds use; those that could not be had are left out."""
         load, o = self.groups.get("load"), self.overhead
-        found: dict[str, Figure | None] = {
+        found: dict[str, Estimate | None] = {
             "overhead_ms": o.e2e,
             "overhead_plain_ms": o.plain,
             "overhead_streamed_ms": o.streamed,
@@ -325,8 +328,6 @@ def _step(
         came = _with_missing(came, step.planned_rate * (ended - start))
     bootstrap = BlockBootstrap(_FLOW_BINS, run.seed)
     bins = np.full(_FLOW_BINS, (ended - start) / _FLOW_BINS)
-    lacking = bootstrap.ratios(came - went, came) if came.sum() else np.full(1, np.nan)
-    achieved = bootstrap.figure(went.sum() / bins.sum(), bootstrap.ratios(went, bins))
     in_load = groups.get("load")
     result = StepResult(
         name=step.name,
@@ -335,9 +336,9 @@ def _step(
         started=step.started,
         ended=ended,
         offered=float(came.sum() / bins.sum()),
-        achieved=achieved,
+        achieved=bootstrap.estimate(bootstrap.ratio(went, bins)),
         in_flight=in_load.in_flight if in_load else 0.0,
-        shortfall=bootstrap.figure(1 - went.sum() / came.sum() if came.sum() else 0.0, lacking),
+        shortfall=bootstrap.estimate(bootstrap.ratio(came - went, came)) if came.any() else Estimate(0.0),
         too_short=too_short,
         groups=groups,
         overhead=_overhead(own, run.seed),
@@ -389,7 +390,7 @@ def _group(
         requests=kinds.total(),
         answered=kinds[""],
         errors={kind: count for kind, count in kinds.most_common() if kind and count},
-        error_rate=rate_figure(failures(own, folded)),
+        error_rate=proportion(failures(own, folded)),
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
@@ -401,7 +402,7 @@ def _group(
     )
 
 
-def failures(own: pd.DataFrame, folded: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def failures(own: pd.DataFrame, folded: pd.DataFrame) -> Flags:
     """For each request, in the order of time, whether it failed; those that the end or the generator cut are left out.
 
     `folded` are minutes whose records are gone, so that they come before `own`.
@@ -412,8 +413,8 @@ def failures(own: pd.DataFrame, folded: pd.DataFrame) -> npt.NDArray[np.bool_]:
     return np.concatenate((earlier, (ended != "").to_numpy(bool)))
 
 
-def _percentiles(values: Numbers, seed: int) -> dict[str, Figure]:
-    return dict(zip(PERCENTILES, quantile_figures(values, list(PERCENTILES.values()), seed), strict=False))
+def _percentiles(values: Numbers, seed: int) -> dict[str, Estimate]:
+    return dict(zip(PERCENTILES, quantile_estimates(values, list(PERCENTILES.values()), seed), strict=False))
 
 
 def pairs_of(records: pd.DataFrame) -> pd.DataFrame:
@@ -433,43 +434,29 @@ def _overhead(own: pd.DataFrame, seed: int) -> Overhead:
     direct, proxied = whole["e2e_ms_direct"].to_numpy(), whole["e2e_ms_proxied"].to_numpy()
     if not len(whole):
         return Overhead(0, len(table))
-    streamed = whole.index.get_level_values("streamed").to_numpy(bool)
+    bootstrap = BlockBootstrap(len(whole), seed)
+    both, kinds = median_of_kinds(bootstrap, proxied - direct, whole.index.get_level_values("streamed").to_numpy(bool))
     return Overhead(
         pairs=len(whole),
         lost=len(table) - len(whole),
-        **_medians(proxied - direct, streamed, seed),
+        e2e=bootstrap.estimate(both),
+        **{name: bootstrap.estimate(each) for name, each in kinds.items()},
         ttft=_median((whole["ttft_ms_proxied"] - whole["ttft_ms_direct"]).to_numpy(), seed),
         itl=_median((whole["itl_ms_proxied"] - whole["itl_ms_direct"]).to_numpy(), seed),
-        p95_shift=_p95_shift(direct, proxied, seed) if len(whole) >= PAIRS_FOR_P95 else None,
+        p95_shift=bootstrap.estimate(bootstrap.quantile(proxied, 0.95) - bootstrap.quantile(direct, 0.95))
+        if len(whole) >= PAIRS_FOR_P95
+        else None,
         direct=_median(direct, seed),
         proxied=_median(proxied, seed),
     )
 
 
-def _medians(added: Numbers, streamed: npt.NDArray[np.bool_], seed: int) -> dict[str, Figure]:
-    """The median of each kind, and the mean of the two; all from the same draws, so that pairs stay beside theirs."""
-    bootstrap = BlockBootstrap(len(added), seed)
-    kinds = {"plain": np.where(streamed, np.nan, added), "streamed": np.where(streamed, added, np.nan)}
-    kinds = {name: values for name, values in kinds.items() if not np.isnan(values).all()}
-    medians = {name: float(np.nanmedian(values)) for name, values in kinds.items()}
-    draws = {name: bootstrap.quantiles(values, [0.5])[:, 0] for name, values in kinds.items()}
-    both = bootstrap.figure(sum(medians.values()) / len(kinds), np.mean(list(draws.values()), axis=0))
-    each = {name: bootstrap.figure(medians[name], draws[name]) for name in kinds if len(kinds) > 1}
-    return {"e2e": both, **each}
-
-
-def _median(values: Numbers, seed: int) -> Figure | None:
-    found = quantile_figures(values[~np.isnan(values)], [0.5], seed)
+def _median(values: Numbers, seed: int) -> Estimate | None:
+    found = quantile_estimates(values[~np.isnan(values)], [0.5], seed)
     return found[0] if found else None
 
 
-def _p95_shift(direct: Numbers, proxied: Numbers, seed: int) -> Figure:
-    bootstrap = BlockBootstrap(len(direct), seed)
-    draws = bootstrap.quantiles(proxied, [0.95]) - bootstrap.quantiles(direct, [0.95])
-    return bootstrap.figure(float(np.quantile(proxied, 0.95) - np.quantile(direct, 0.95)), draws[:, 0])
-
-
-def _nfr66(step: StepResult) -> tuple[Verdict, str]:
+def _nfr66(step: StepResult) -> tuple[Value, str]:
     """The verdict on the overhead in a step, from the pairs alone.
 
     Unlike in signoff.overhead, direct is not asked a second time as a control. One greenlet sends both requests of a
@@ -485,14 +472,14 @@ def _nfr66(step: StepResult) -> tuple[Verdict, str]:
     """
     limit, overhead = story.OVERHEAD_LIMIT_MS, step.overhead
     if step.voids:
-        return Verdict.INCONCLUSIVE, f"void: {step.voids[0].reason}"
+        return Value.INCONCLUSIVE, f"void: {step.voids[0].reason}"
     if overhead.e2e is None or overhead.e2e.low is None:
-        return Verdict.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
-    judged = overhead.judged()
-    if above := [name for name, figure in judged.items() if (figure.low or 0.0) > limit]:
-        return Verdict.FAILED, f"{listed(above)} above {limit:g} ms with 95 % confidence"
+        return Value.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
+    judged = sorted_out(overhead.judged(), limit)
+    if above := judged[Value.FAILED]:
+        return Value.FAILED, f"{listed(above)} above {limit:g} ms with 95 % confidence"
     if overhead.lost > MOST_PAIRS_LOST * (overhead.pairs + overhead.lost):
-        return Verdict.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
-    if unsure := [name for name, figure in judged.items() if figure.high is None or figure.high >= limit]:
-        return Verdict.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit:g} ms"
-    return Verdict.PASSED, f"{listed(list(judged))} below {limit:g} ms with 95 % confidence"
+        return Value.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
+    if unsure := judged[Value.INCONCLUSIVE]:
+        return Value.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit:g} ms"
+    return Value.PASSED, f"{listed(judged[Value.PASSED])} below {limit:g} ms with 95 % confidence"

@@ -10,7 +10,7 @@ from signoff.console import progress
 from signoff.load import gate, report, soak
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.gate import FIGURES, Ruling
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 
 _SHOWN = 12
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     report.write(found, rulings, options.baseline)
     print(f"report: {options.run_dir / report.PAGE}")
     verdicts = [trend.verdict for trend in found.trends if trend.verdict] + [ruling.verdict for ruling in rulings]
-    return 0 if all(verdict is Verdict.PASSED for verdict in verdicts) else 1
+    return 0 if all(verdict is Value.PASSED for verdict in verdicts) else 1
 
 
 def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
@@ -84,7 +84,7 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
             f"  {step.state}"
         )
     yield ""
-    for ruling in sorted(rulings, key=lambda each: each.verdict is Verdict.PASSED)[:_SHOWN]:
+    for ruling in sorted(rulings, key=lambda each: each.verdict is Value.PASSED)[:_SHOWN]:
         at = f" [{ruling.step}]" if ruling.step else ""
         yield f"gate {ruling.verdict.value:13} {ruling.rule}{at}: {ruling.reason}"
     if len(rulings) > _SHOWN:

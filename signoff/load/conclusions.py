@@ -8,10 +8,11 @@ from pathlib import Path
 from signoff import story
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult
-from signoff.load.intervals import Figure, rate_figure
 from signoff.load.knee import Knee
 from signoff.load.soak import Trend
-from signoff.verdicts import Verdict
+from signoff.stats.estimate import Estimate
+from signoff.stats.proportions import proportion
+from signoff.verdicts.verdict import Value
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Conclusions:
         return next((step for step in self.ordered if not step.voids), self.lightest)
 
     @cached_property
-    def nfr66(self) -> tuple[Verdict, str]:
+    def nfr66(self) -> tuple[Value, str]:
         """The verdict on NFR66 with the load at which it holds.
 
         Passed: the overhead is below the limit at the lightest load, and at each up to the one that is named. Failed or
@@ -48,7 +49,7 @@ class Conclusions:
         limit = f"{story.OVERHEAD_LIMIT_MS:g} ms"
         held: StepResult | None = None
         for step in self.ordered:
-            if step.verdict is Verdict.PASSED:
+            if step.verdict is Value.PASSED:
                 held = step
                 continue
             if held is None:
@@ -56,12 +57,12 @@ class Conclusions:
                     step.verdict,
                     f"NFR66 (overhead below {limit}) {step.verdict.value} at {step.at()}: {step.reason}",
                 )
-            return Verdict.PASSED, (
+            return Value.PASSED, (
                 f"NFR66 (overhead below {limit}) holds up to {held.at()}; "
                 f"{step.verdict.value} at {step.at()}: {step.reason}"
             )
         assert held is not None
-        return Verdict.PASSED, f"NFR66 (overhead below {limit}) holds at all loads that were asked, up to {held.at()}"
+        return Value.PASSED, f"NFR66 (overhead below {limit}) holds at all loads that were asked, up to {held.at()}"
 
     @property
     def sentence(self) -> str:
@@ -92,7 +93,7 @@ class Conclusions:
         yield text
 
     @property
-    def memory(self) -> Figure | None:
+    def memory(self) -> Estimate | None:
         """The slope of LiteLLM's memory in MiB per hour: of the pod whose upper bound is the highest.
 
         None where a pod has no slope, as one that restarted or was replaced: the others' would speak for it.
@@ -104,14 +105,14 @@ class Conclusions:
         return max(known, key=lambda each: each.value if each.high is None else each.high, default=None)
 
     @property
-    def error_rate(self) -> Figure | None:
+    def error_rate(self) -> Estimate | None:
         """The share of the load's requests that failed, over all steps that LiteLLM kept up with."""
         records = self.loaded.records
         kept = [step.name for step in self.steps if step.state == knee.KEPT_UP]
         mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
         folded = self.loaded.folded
         happened = analysis.failures(records[mine], folded[folded["step"].isin(kept)])
-        return rate_figure(happened) if len(happened) else None
+        return proportion(happened) if len(happened) else None
 
     @property
     def void(self) -> str:
@@ -124,14 +125,14 @@ class Conclusions:
         return f"at {', '.join(step.at() for step in hidden)}: {voids[0].reason}{more}"
 
 
-def growth_words(growth: Figure) -> str:
+def growth_words(growth: Estimate) -> str:
     """Memory's growth as its upper bound: that there is no leak cannot be shown."""
     if growth.high is None:
         return f"memory changes by {growth.value:.2g} MiB per hour"
     return f"memory grows by less than {growth.high:.2g} MiB per hour"
 
 
-def with_interval(figure: Figure, unit: str = "ms", decimals: int = 1) -> str:
+def with_interval(figure: Estimate, unit: str = "ms", decimals: int = 1) -> str:
     """A figure in words, with its interval if it has one."""
     text = f"{figure.value:.{decimals}f} {unit}"
     if figure.low is None:

@@ -11,7 +11,8 @@ A thresholds file is TOML (signoff/load/thresholds.toml is the default and expla
     figure = "overhead_ms"
     worse = 5                      # by how much it may be worse than the baseline's, in the figure's own unit
 
-A rule is judged on the whole 95 % interval: passed or failed when it lies on one side, else inconclusive.
+A rule is judged on the whole 95 % interval: passed or failed when it lies on one side, else inconclusive
+(signoff.stats.below).
 """
 
 import tomllib
@@ -24,9 +25,10 @@ from typing import Any
 from signoff.errors import SignoffError
 from signoff.load.analysis import PERCENTILES, StepResult
 from signoff.load.conclusions import Conclusions
-from signoff.load.intervals import Figure
 from signoff.load.knee import KEPT_UP, UNCLEAR, VOID
-from signoff.verdicts import Verdict
+from signoff.stats.below import below
+from signoff.stats.estimate import Estimate
+from signoff.verdicts.verdict import Value
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")
 
@@ -98,7 +100,7 @@ class Ruling:
 
     rule: str
     step: str
-    verdict: Verdict
+    verdict: Value
     reason: str
 
 
@@ -206,17 +208,13 @@ def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
     for step, figure in _figures(found, limit.figure, limit.at):
         name = step.name if step else ""
         if void := _void(step, found):
-            yield Ruling(rule, name, Verdict.INCONCLUSIVE, void)
+            yield Ruling(rule, name, Value.INCONCLUSIVE, void)
         elif figure is None:
-            yield Ruling(rule, name, Verdict.INCONCLUSIVE, "there is no such figure in this run")
-        elif limit.most is not None:
-            yield Ruling(rule, name, *_below(figure, limit.most))
+            yield Ruling(rule, name, Value.INCONCLUSIVE, "there is no such figure in this run")
         else:
-            assert limit.least is not None
-            verdict, reason = _below(_turned(figure), -limit.least)
-            yield Ruling(rule, name, verdict, _words(figure) if verdict is not Verdict.INCONCLUSIVE else reason)
+            yield Ruling(rule, name, *_judged(figure, limit))
     if not list(_figures(found, limit.figure, limit.at)):
-        yield Ruling(rule, limit.at, Verdict.INCONCLUSIVE, "no step to judge it at")
+        yield Ruling(rule, limit.at, Value.INCONCLUSIVE, "no step to judge it at")
 
 
 def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterator[Ruling]:
@@ -229,15 +227,16 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
         name = step.name if step else ""
         then_step, then = before.get(name, (None, None))
         if void := _void(step, found) or _void(then_step, baseline):
-            yield Ruling(text, name, Verdict.INCONCLUSIVE, void)
+            yield Ruling(text, name, Value.INCONCLUSIVE, void)
         elif figure is None or then is None:
-            yield Ruling(text, name, Verdict.INCONCLUSIVE, "one of the two runs has no such figure")
+            yield Ruling(text, name, Value.INCONCLUSIVE, "one of the two runs has no such figure")
         else:
             change = then - figure if rule.figure in _MORE_IS_BETTER else figure - then
-            verdict, reason = _below(change, rule.worse)
-            yield Ruling(text, name, verdict, f"{_words(figure)}, was {_words(then)}; worse by {reason}")
+            verdict = below(change, rule.worse)
+            reason = f"{_words(figure)}, was {_words(then)}; worse by {_reason(change, verdict)}"
+            yield Ruling(text, name, verdict, reason)
     if not judged:
-        yield Ruling(text, rule.at, Verdict.INCONCLUSIVE, "no step to judge it at")
+        yield Ruling(text, rule.at, Value.INCONCLUSIVE, "no step to judge it at")
 
 
 def _void(step: StepResult | None, found: Conclusions) -> str:
@@ -246,7 +245,7 @@ def _void(step: StepResult | None, found: Conclusions) -> str:
     return f"void: {voids[0].reason}" if voids else ""
 
 
-def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResult | None, Figure | None]]:
+def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResult | None, Estimate | None]]:
     """The figure at each step that is meant, or the run's own."""
     if name in RUN_FIGURES:
         yield None, _of_run(found, name)
@@ -256,10 +255,10 @@ def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResul
             yield step, step.figures().get(name)
 
 
-def _of_run(found: Conclusions, name: str) -> Figure | None:
+def _of_run(found: Conclusions, name: str) -> Estimate | None:
     if name == "kept_up_with":
         last = found.knee.last
-        return Figure(last.load, last.load, last.load) if last else Figure(0.0, 0.0, 0.0)
+        return Estimate(last.load, last.load, last.load) if last else Estimate(0.0, 0.0, 0.0)
     if name == "memory_mib_per_hour":
         return found.memory
     if name == "run_error_rate":
@@ -267,22 +266,24 @@ def _of_run(found: Conclusions, name: str) -> Figure | None:
     return next((each.slope for each in found.trends if each.name == _TRENDS[name]), None)
 
 
-def _turned(figure: Figure) -> Figure:
-    low, high = (None if end is None else -end for end in (figure.high, figure.low))
-    return Figure(-figure.value, low, high)
+def _judged(figure: Estimate, limit: Limit) -> tuple[Value, str]:
+    if limit.most is not None:
+        verdict = below(figure, limit.most)
+    else:
+        assert limit.least is not None
+        verdict = below(-figure, -limit.least)
+    return verdict, _reason(figure, verdict)
 
 
-def _below(figure: Figure, limit: float) -> tuple[Verdict, str]:
-    if figure.low is None or figure.high is None:
-        return Verdict.INCONCLUSIVE, f"{_words(figure)} has no interval: too few observations"
-    if figure.high <= limit:
-        return Verdict.PASSED, _words(figure)
-    if figure.low > limit:
-        return Verdict.FAILED, _words(figure)
-    return Verdict.INCONCLUSIVE, f"the interval of {_words(figure)} includes the limit"
+def _reason(figure: Estimate, verdict: Value) -> str:
+    if figure.low is None:
+        return f"{_words(figure)} has no interval: too few observations"
+    if verdict is Value.INCONCLUSIVE:
+        return f"the interval of {_words(figure)} includes the limit"
+    return _words(figure)
 
 
-def _words(figure: Figure) -> str:
+def _words(figure: Estimate) -> str:
     if figure.low is None or figure.low == figure.high:
         return f"{figure.value:.4g}"
     return f"{figure.value:.4g} ({figure.low:.4g} to {figure.high:.4g})"

@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from signoff.load.analysis import StepResult
-from signoff.verdicts import Verdict
+from signoff.stats.below import is_above
+from signoff.verdicts.verdict import Value
 
 MOST_SHORTFALL = 0.05
 LESS_POWER = 0.9
@@ -60,7 +61,7 @@ def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
     strongest = max((step for step in steps if not step.hidden_by), key=_power, default=None)
     found = [replace(step, state=_state(step, lightest, strongest)) for step in steps]
     return [
-        step if step.state in (KEPT_UP, VOID) else replace(step, verdict=Verdict.INCONCLUSIVE, reason=step.state)
+        step if step.state in (KEPT_UP, VOID) else replace(step, verdict=Value.INCONCLUSIVE, reason=step.state)
         for step in found
     ]
 
@@ -78,7 +79,7 @@ def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult 
     lacking = step.shortfall if step.planned_users is None or load is None else load.error_rate
     if lacking.value <= MOST_SHORTFALL:
         return KEPT_UP
-    return FELL_BEHIND if lacking.low is not None and lacking.low > 0 else UNCLEAR
+    return FELL_BEHIND if is_above(lacking, 0.0) else UNCLEAR
 
 
 def _is_past(step: StepResult, strongest: StepResult) -> bool:
@@ -94,13 +95,12 @@ def _power(step: StepResult) -> float:
 def _degraded(step: StepResult, lightest: StepResult) -> bool:
     """Whether the direct probes take twice as long as at the lightest step, with 95 % confidence, or mostly fail."""
     probe = step.groups.get("direct")
-    if probe and probe.error_rate.low is not None and probe.error_rate.low > 0.5:
+    if probe and is_above(probe.error_rate, 0.5):
         return True
     now, then = step.overhead.direct, lightest.overhead.direct
     if step is lightest or now is None or then is None:
         return False
-    beyond = now - then.scaled(DEGRADED)
-    return beyond.low is not None and beyond.low > 0
+    return is_above(now - then.scaled(DEGRADED), 0.0)
 
 
 def find(steps: Sequence[StepResult]) -> Knee:

@@ -16,10 +16,11 @@ from signoff.load.analysis import StepResult, of_minutes
 from signoff.load.charts import Axis, Chart, Line, Mark, axis
 from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
-from signoff.load.intervals import Figure, Numbers
 from signoff.load.knee import CLOSED_RULE, KEPT_UP, OPEN_RULE
 from signoff.load.run import MOST_VOID
 from signoff.load.soak import Trend
+from signoff.stats.arrays import Numbers
+from signoff.stats.estimate import Estimate
 
 PAGE = "load-report.html"
 
@@ -52,7 +53,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         events=events(found),
         rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
         limit_ms=story.OVERHEAD_LIMIT_MS,
-        most_void=Figure(MOST_VOID),
+        most_void=Estimate(MOST_VOID),
     )
     path = found.loaded.folder / PAGE
     path.write_text(page, encoding="utf-8")
@@ -330,7 +331,7 @@ def _number(value: float | None, decimals: int = 1) -> str:
     return "" if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
-def _interval(figure: Figure | None, decimals: int = 1) -> str:
+def _interval(figure: Estimate | None, decimals: int = 1) -> str:
     if figure is None:
         return ""
     if figure.low is None or figure.high is None:
@@ -338,13 +339,13 @@ def _interval(figure: Figure | None, decimals: int = 1) -> str:
     return f"{_number(figure.value, decimals)} ({_number(figure.low, decimals)} to {_number(figure.high, decimals)})"
 
 
-def _interval_cell(figure: Figure | None, decimals: int = 1) -> Markup:
+def _interval_cell(figure: Estimate | None, decimals: int = 1) -> Markup:
     """The figure, and its interval in smaller letters on a line of its own."""
     value, _, ends = _interval(figure, decimals).partition(" ")
     return Markup("{}<br><i>{}</i>").format(value, ends.strip("()")) if ends else Markup(value)
 
 
-def _percent(figure: Figure) -> str:
+def _percent(figure: Estimate) -> str:
     ends = "" if figure.low is None or figure.high is None else f" ({figure.low:.2%} to {figure.high:.2%})"
     return f"{figure.value:.2%}{ends}".replace("%", " %")
 

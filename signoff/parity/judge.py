@@ -12,7 +12,7 @@ from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.knowledge import Knowledge, Known, matches, shape
 from signoff.parity.recorder import Received
 from signoff.parity.runner import KEY, Observation
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 
 
 class Class(Enum):
@@ -107,7 +107,7 @@ def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[st
         worst, reason = Class.VACUOUS, why
     elif seen.mismatch is not None:
         reason = seen.mismatch.sentence
-        if seen.mismatch.verdict is Verdict.INCONCLUSIVE and worst is not Class.DEFECT:
+        if seen.mismatch.verdict is Value.INCONCLUSIVE and worst is not Class.DEFECT:
             worst = Class.INCONCLUSIVE
     elif worst is not Class.DEFECT and (noisy := [path for path in noise if matches(path, CONTENT)]):
         worst, reason = Class.INCONCLUSIVE, f"vLLM does not repeat itself at {noisy[0]}"
@@ -145,7 +145,7 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
     if seen.mismatch is not None:
         noisy = []
         found = [each for each in found if not matches(each.path, (*CONTENT, "client.*"))]
-        if seen.mismatch.verdict is Verdict.FAILED:
+        if seen.mismatch.verdict is Value.FAILED:
             found.append(Difference("rates.mismatch", "changed", seen.mismatch.control, seen.mismatch.proxied))
     return found, noisy
 

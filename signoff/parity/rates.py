@@ -1,14 +1,16 @@
 """Parity of a model that does not repeat itself: how often answers differ, instead of whether they do.
 
-Source of the test: Fisher's exact test on the two rates of mismatch, one-sided.
+The test is Fisher's on the two rates of mismatch, one-sided (signoff.stats.proportions).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import comb
 from typing import Any
 
-from signoff.verdicts import Verdict
+import numpy as np
+
+from signoff.stats.proportions import fewest_more_often, more_often, power
+from signoff.verdicts.verdict import Value
 
 ALPHA = 0.01
 WANTED_POWER = 0.8
@@ -29,11 +31,11 @@ class Rates:
     detectable: float | None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Value:
         """Failed when LiteLLM's answers differ more often than vLLM's own; inconclusive without any power."""
         if self.p < ALPHA:
-            return Verdict.FAILED
-        return Verdict.INCONCLUSIVE if self.detectable is None else Verdict.PASSED
+            return Value.FAILED
+        return Value.INCONCLUSIVE if self.detectable is None else Value.PASSED
 
     @property
     def sentence(self) -> str:
@@ -63,31 +65,19 @@ def compare(first: Sequence[str], second: Sequence[str], proxied: Sequence[str])
     n = min(len(first), len(second), len(proxied))
     control = sum(one != other for one, other in zip(first, second, strict=False))
     through = sum(one != other for one, other in zip(first, proxied, strict=False))
-    return Rates(n, control, through, fisher(control, through, n), detectable(control, n))
-
-
-def fisher(control: int, proxied: int, n: int) -> float:
-    """The one-sided p-value of `proxied` of n mismatches against `control` of n.
-
-    >>> round(fisher(0, 5, 10), 4)
-    0.0163
-    """
-    total = control + proxied
-    ways = sum(comb(n, more) * comb(n, total - more) for more in range(proxied, min(n, total) + 1))
-    return ways / comb(2 * n, total)
+    return Rates(n, control, through, more_often(control, through, n), detectable(control, n))
 
 
 def detectable(control: int, n: int) -> float | None:
-    """The smallest rate that n pairs show with the wanted power, given the control's rate; None if there is none."""
-    needed = next((more for more in range(n + 1) if fisher(control, more, n) < ALPHA), None)
+    """The smallest rate, in whole percents, that n pairs show with the wanted power, given the control's mismatches.
+
+    None if there is none.
+    """
+    needed = fewest_more_often(control, n, ALPHA)
     if needed is None:
         return None
-    for percent in range(101):
-        rate = percent / 100
-        power = sum(comb(n, k) * rate**k * (1 - rate) ** (n - k) for k in range(needed, n + 1))
-        if power >= WANTED_POWER:
-            return rate
-    return None
+    rates = np.arange(101) / 100
+    return next((float(rate) for rate in rates[power(needed, n, rates) >= WANTED_POWER]), None)
 
 
 def text_of(said: Any) -> str:

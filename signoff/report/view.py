@@ -28,7 +28,7 @@ from signoff.evidence.models import (
 from signoff.overhead import Overhead
 from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
 from signoff.report.wording import FIGURES
-from signoff.stats import Estimate
+from signoff.stats.estimate import Estimate
 from signoff.verdicts.judges import overhead as overhead_judge
 from signoff.verdicts.judges import parity as parity_judge
 from signoff.verdicts.run import Judged, Requirement, Result, State

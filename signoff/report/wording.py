@@ -4,7 +4,7 @@ from typing import Any
 
 from signoff.attribution import Attribution
 from signoff.overhead import Overhead
-from signoff.stats import Estimate
+from signoff.stats.estimate import Estimate
 
 FIGURES = {
     "median": "median of the paired differences, mean of both kinds",

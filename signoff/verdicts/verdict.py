@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from signoff.stats import Estimate
+from signoff.stats.estimate import Estimate
 
 
 class Value(StrEnum):

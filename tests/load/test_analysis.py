@@ -9,12 +9,12 @@ import pytest
 from signoff.cli import main
 from signoff.errors import SignoffError
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.intervals import Figure
 from signoff.load.knee import FELL_BEHIND, KEPT_UP, SATURATED, UNCLEAR
 from signoff.load.knee import VOID as VOID_STATE
 from signoff.load.records import read_records
 from signoff.load.run import Void
-from signoff.verdicts import Verdict
+from signoff.stats.estimate import Estimate
+from signoff.verdicts.verdict import Value
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 LIGHT, SLOWER, BEHIND = Behaviour(), Behaviour(added_ms=31), Behaviour(added_ms=140, capacity=33)
@@ -26,7 +26,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Conclusions:
     return conclude(SWEEP.write(tmp_path_factory.mktemp("sweep")))
 
 
-def about(figure: Figure | None, truth: float, within: float) -> bool:
+def about(figure: Estimate | None, truth: float, within: float) -> bool:
     assert figure is not None and figure.low is not None and figure.high is not None
     return abs(figure.value - truth) < within and figure.low - within < truth < figure.high + within
 
@@ -47,12 +47,12 @@ def test_overheads_are_those_of_the_gateway(sweep: Conclusions) -> None:
 
 def test_nfr66_says_up_to_which_load_it_holds(sweep: Conclusions) -> None:
     verdict, text = sweep.nfr66
-    assert verdict is Verdict.PASSED
+    assert verdict is Value.PASSED
     assert "holds up to 20 requests per second; inconclusive at 40 requests per second" in text
 
 
 def test_nfr66_fails_with_the_lightest_load_and_is_inconclusive_on_its_edge(tmp_path: Path) -> None:
-    for added, verdict in ((140.0, Verdict.FAILED), (99.8, Verdict.INCONCLUSIVE), (95.0, Verdict.PASSED)):
+    for added, verdict in ((140.0, Value.FAILED), (99.8, Value.INCONCLUSIVE), (95.0, Value.PASSED)):
         found = conclude(Synthetic(behaviours=[Behaviour(added_ms=added)]).write(tmp_path / f"{added}"))
         assert found.nfr66[0] is verdict, added
 
@@ -63,7 +63,7 @@ def test_a_kind_of_answers_above_the_limit_fails_though_both_together_lie_below(
 ) -> None:
     behaviour = Behaviour(direct_ms=100, added_ms=plain, streamed_ms=streamed, noise_ms=15, pairs=300)
     found = conclude(Synthetic(behaviours=[behaviour]).write(tmp_path))
-    assert found.nfr66[0] is Verdict.FAILED
+    assert found.nfr66[0] is Value.FAILED
     assert f"median {slow} above 100 ms" in found.nfr66[1]
     assert main(["load-report", str(tmp_path)]) == 1
 
@@ -82,14 +82,14 @@ def test_how_far_the_kinds_of_answers_are_apart_widens_no_overhead(tmp_path: Pat
 
 def test_p95_shift_is_judged_from_400_pairs_on(tmp_path: Path) -> None:
     folder = Synthetic(behaviours=[Behaviour(pairs=500)]).write(tmp_path)
-    assert conclude(folder).nfr66[0] is Verdict.PASSED
+    assert conclude(folder).nfr66[0] is Value.PASSED
     table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
     table["e2e_ms"] = table["e2e_ms"].astype(float)
     slow = (table["role"] == "probe") & (table["arm"] == "proxied") & (table.index % 10 == 0)
     table.loc[slow, "e2e_ms"] += 400
     table.to_csv(folder / "records-local.csv", index=False)
     verdict, text = conclude(folder).nfr66
-    assert verdict is Verdict.FAILED and "p95 shift above 100 ms" in text
+    assert verdict is Value.FAILED and "p95 shift above 100 ms" in text
 
 
 def test_knee_is_the_first_step_that_falls_behind(sweep: Conclusions) -> None:
@@ -164,7 +164,7 @@ def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
     void = Void(BEGAN + 25, BEGAN + 30, "local", "cpu", "the generator used 97% of a core")
     found = conclude(Synthetic(voids=[void]).write(tmp_path))
     assert found.lightest.state == VOID_STATE
-    assert found.nfr66[0] is Verdict.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
+    assert found.nfr66[0] is Value.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
     assert found.sentence == "Nothing can be said of LiteLLM: the load generator was the limit."
     assert found.void
 
@@ -190,7 +190,7 @@ def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
     void = Void(BEGAN + 145, BEGAN + 150, "local", "backlog", "12 requests were not sent")
     run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
     found = conclude(run.write(tmp_path))
-    assert found.knee.own and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
+    assert found.knee.own and found.ordered[-1].verdict is Value.INCONCLUSIVE
 
 
 def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
@@ -204,13 +204,13 @@ def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> 
         folder = run.write(tmp_path / str(busy))
         found = conclude(folder)
         assert found.ordered[-1].state == (VOID_STATE if hidden else FELL_BEHIND)
-        assert len(found.ordered[-1].voids) == 2 and found.ordered[-1].verdict is Verdict.INCONCLUSIVE
+        assert len(found.ordered[-1].voids) == 2 and found.ordered[-1].verdict is Value.INCONCLUSIVE
         assert main(["load-report", str(folder), "--thresholds", str(rules)]) == hidden
 
 
 def test_pairs_without_an_answer_make_the_step_inconclusive(tmp_path: Path) -> None:
     found = conclude(Synthetic(behaviours=[Behaviour(probe_errors=6)]).write(tmp_path))
-    assert found.nfr66[0] is Verdict.INCONCLUSIVE
+    assert found.nfr66[0] is Value.INCONCLUSIVE
     assert "6 of 120 pairs lack an answer" in found.nfr66[1]
 
 
@@ -250,7 +250,7 @@ def test_steps_that_were_not_kept_up_with_pass_nothing(tmp_path: Path) -> None:
     quick = Behaviour(direct_ms=200, added_ms=5, capacity=33)
     found = conclude(Synthetic(loads=(10, 40), behaviours=[LIGHT, quick], seconds=40).write(tmp_path / "saturated"))
     assert found.ordered[-1].state == SATURATED
-    assert (found.ordered[-1].verdict, found.ordered[-1].reason) == (Verdict.INCONCLUSIVE, SATURATED)
+    assert (found.ordered[-1].verdict, found.ordered[-1].reason) == (Value.INCONCLUSIVE, SATURATED)
     behind = Behaviour(added_ms=12, capacity=33)
     found = conclude(Synthetic(loads=(10, 40), behaviours=[LIGHT, behind], seconds=40).write(tmp_path / "behind"))
     assert found.ordered[-1].state == FELL_BEHIND
@@ -265,7 +265,7 @@ def test_a_killed_run_is_judged_up_to_its_last_whole_line(tmp_path: Path) -> Non
     (folder / "samples.csv").write_text("at,pod,cpu_seconds\n1800000001.0,litellm-0,1.5\n18000")
     found = conclude(folder)
     assert len(found.loaded.records) == whole.count(b"\n") - 2
-    assert found.nfr66[0] is Verdict.PASSED
+    assert found.nfr66[0] is Value.PASSED
     assert found.lightest.seconds == pytest.approx(60, abs=2)
 
 

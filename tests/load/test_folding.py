@@ -12,9 +12,9 @@ import pytest
 from signoff.cli import main
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.folding import RotatingRecords, fold, folded_from, follow_folding
-from signoff.load.intervals import Figure
 from signoff.load.records import Record, read_records
 from signoff.load.report import timeline
+from signoff.stats.estimate import Estimate
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 SOAK = Synthetic(loads=(2,), shape="steady", seconds=3600, behaviours=[Behaviour(pairs=200, error_share=0.01)])
@@ -32,13 +32,13 @@ def split(folder: Path) -> tuple[Path, Path]:
     return folder / "records-local.csv", folder / "records-local-0002.csv"
 
 
-def told(found: Conclusions) -> list[Figure | None]:
+def told(found: Conclusions) -> list[Estimate | None]:
     """What must not depend on whether records were folded."""
     step = found.lightest
     return [step.overhead.e2e, step.achieved, step.shortfall, found.error_rate, *(each.slope for each in found.trends)]
 
 
-def inside(value: float, figure: Figure) -> bool:
+def inside(value: float, figure: Estimate) -> bool:
     return figure.low is not None and figure.high is not None and figure.low <= value <= figure.high
 
 

@@ -9,7 +9,7 @@ from signoff.cli import main
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.run import Sample, Void
 from signoff.load.soak import Trend
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic, pod_memory
 
 HOURS = 1.0
@@ -26,10 +26,8 @@ def memory(found: Conclusions) -> Trend:
     return next(trend for trend in found.trends if trend.name.startswith("memory"))
 
 
-@pytest.mark.parametrize(
-    ("slope", "verdict"), [(0.0, Verdict.PASSED), (4.0, Verdict.INCONCLUSIVE), (9.0, Verdict.FAILED)]
-)
-def test_memory_is_judged_by_the_bounds_of_its_slope(tmp_path: Path, slope: float, verdict: Verdict) -> None:
+@pytest.mark.parametrize(("slope", "verdict"), [(0.0, Value.PASSED), (4.0, Value.INCONCLUSIVE), (9.0, Value.FAILED)])
+def test_memory_is_judged_by_the_bounds_of_its_slope(tmp_path: Path, slope: float, verdict: Value) -> None:
     found = soak(tmp_path, pod_memory(slope, hours=HOURS, noise_mib=0.2))
     trend = memory(found)
     assert trend.verdict is verdict, trend.reason
@@ -44,12 +42,12 @@ def test_a_limit_inside_the_slopes_interval_is_inconclusive(tmp_path: Path) -> N
     assert slope and slope.low is not None and slope.high is not None
     for end in (slope.low, slope.high):
         trend = memory(conclude(tmp_path, memory_limit=(slope.value + end) / 2))
-        assert trend.verdict is Verdict.INCONCLUSIVE and "a longer soak narrows it" in trend.reason
+        assert trend.verdict is Value.INCONCLUSIVE and "a longer soak narrows it" in trend.reason
 
 
 def test_memory_seen_too_seldom_is_inconclusive(tmp_path: Path) -> None:
     found = soak(tmp_path, pod_memory(0.0, hours=HOURS)[::13])
-    assert memory(found).verdict is Verdict.INCONCLUSIVE and "fewer than 30 points" in memory(found).reason
+    assert memory(found).verdict is Value.INCONCLUSIVE and "fewer than 30 points" in memory(found).reason
 
 
 def test_a_pod_that_came_later_or_went_is_inconclusive(tmp_path: Path) -> None:
@@ -59,8 +57,8 @@ def test_a_pod_that_came_later_or_went_is_inconclusive(tmp_path: Path) -> None:
     found = soak(tmp_path, [*first, *second])
     verdicts = {trend.name: (trend.verdict, trend.reason) for trend in found.trends if trend.verdict}
     assert verdicts == {
-        "memory of litellm-0": (Verdict.INCONCLUSIVE, "the pod was seen from minute 0 to 24 of 54 alone"),
-        "memory of litellm-1": (Verdict.INCONCLUSIVE, "the pod was seen from minute 24 to 54 of 54 alone"),
+        "memory of litellm-0": (Value.INCONCLUSIVE, "the pod was seen from minute 0 to 24 of 54 alone"),
+        "memory of litellm-1": (Value.INCONCLUSIVE, "the pod was seen from minute 24 to 54 of 54 alone"),
     }
 
 
@@ -71,7 +69,7 @@ def test_memory_that_began_anew_is_not_judged(tmp_path: Path) -> None:
     fell = samples[:half] + [replace(each, cpu_seconds=1.0 + at) for at, each in enumerate(samples[half:])]
     for number, these in enumerate((counted, fell)):
         trend = memory(soak(tmp_path / str(number), these))
-        assert trend.verdict is Verdict.INCONCLUSIVE and "restarted once" in trend.reason
+        assert trend.verdict is Value.INCONCLUSIVE and "restarted once" in trend.reason
 
 
 def test_memory_that_began_anew_was_replaced_or_is_unsure_does_not_pass_the_gate(
@@ -113,15 +111,15 @@ def test_a_busy_moment_does_not_void_a_soak_but_a_busy_minute_does(tmp_path: Pat
     rules = tmp_path / "rules.toml"
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
-    for seconds, verdict in ((30, Verdict.PASSED), (60, Verdict.INCONCLUSIVE)):
+    for seconds, verdict in ((30, Value.PASSED), (60, Value.INCONCLUSIVE)):
         marks = [Void(BEGAN + 100, BEGAN + 100 + seconds, name, "cpu", "97% of a core") for name in ("a", "b")]
         folder = tmp_path / str(seconds)
         found = soak(folder, samples, voids=marks)
-        assert found.nfr66[0] is verdict and bool(found.void) is (verdict is not Verdict.PASSED)
-        assert found.loaded.run.void_in().keys() == (set() if verdict is Verdict.PASSED else {"rate=1"})
-        assert main(["load-report", str(folder), "--thresholds", str(rules)]) == (verdict is not Verdict.PASSED)
+        assert found.nfr66[0] is verdict and bool(found.void) is (verdict is not Value.PASSED)
+        assert found.loaded.run.void_in().keys() == (set() if verdict is Value.PASSED else {"rate=1"})
+        assert main(["load-report", str(folder), "--thresholds", str(rules)]) == (verdict is not Value.PASSED)
         page = (folder / "load-report.html").read_text()
-        assert ("so that the figures stand" in page) is (verdict is Verdict.PASSED)
+        assert ("so that the figures stand" in page) is (verdict is Value.PASSED)
 
 
 def test_a_limit_of_zero_is_one(tmp_path: Path) -> None:
@@ -138,20 +136,20 @@ def test_the_warm_up_is_left_out(tmp_path: Path) -> None:
         replace(each, rss_mib=(each.rss_mib or 0) - max(0.0, 200 - (each.at - BEGAN)) * 0.5)
         for each in pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     ]
-    assert memory(soak(tmp_path, warm)).verdict is Verdict.PASSED
+    assert memory(soak(tmp_path, warm)).verdict is Value.PASSED
 
 
 @pytest.mark.parametrize(
     ("first", "then", "verdict", "word"),
     [
-        (60.0, 0.0, Verdict.INCONCLUSIVE, "it levels off"),
-        (-60.0, 40.0, Verdict.INCONCLUSIVE, "it grows faster"),
-        (90.0, 40.0, Verdict.FAILED, "lower bound"),
-        (-60.0, 0.0, Verdict.PASSED, "upper bound"),
+        (60.0, 0.0, Value.INCONCLUSIVE, "it levels off"),
+        (-60.0, 40.0, Value.INCONCLUSIVE, "it grows faster"),
+        (90.0, 40.0, Value.FAILED, "lower bound"),
+        (-60.0, 0.0, Value.PASSED, "upper bound"),
     ],
 )
 def test_memory_that_bends_is_not_judged_by_one_line(
-    tmp_path: Path, first: float, then: float, verdict: Verdict, word: str
+    tmp_path: Path, first: float, then: float, verdict: Value, word: str
 ) -> None:
     bend, steady = HOURS / 2, pod_memory(0.0, hours=HOURS, noise_mib=0.1)
 
@@ -167,7 +165,7 @@ def test_memory_that_bends_is_not_judged_by_one_line(
     assert trend.slope.low <= trend.late.value <= trend.slope.high
     rules = tmp_path / "memory.toml"
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
-    assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == (verdict is not Verdict.PASSED)
+    assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == (verdict is not Value.PASSED)
     assert f"{trend.late.high:.3f}" in (tmp_path / "load-report.html").read_text()
 
 
@@ -233,7 +231,7 @@ def test_samples_of_the_pods_in_a_file_of_their_own_count(tmp_path: Path) -> Non
     soak(tmp_path, pod_memory(9.0, hours=HOURS, noise_mib=0.2))
     (tmp_path / "samples.csv").rename(tmp_path / "samples-pods.csv")
     soak(tmp_path, [])
-    assert memory(conclude(tmp_path)).verdict is Verdict.FAILED
+    assert memory(conclude(tmp_path)).verdict is Value.FAILED
 
 
 def test_a_sweep_has_no_trends(tmp_path: Path) -> None:

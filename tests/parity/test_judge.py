@@ -18,7 +18,7 @@ from signoff.parity.judge import Class, Judged, fixed, gate, judge
 from signoff.parity.knowledge import KINDS, Knowledge, Known, Rule
 from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
 from signoff.parity.runner import version_of
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 from tests.doubles.liar import DONE, Events, Lie, drop, put
 from tests.parity.conftest import Bench
 
@@ -339,11 +339,11 @@ def test_a_defect_beside_another_and_another_wrong_value_are_changes(bench: Benc
 
 def test_rates_tell_a_changed_model_from_chance() -> None:
     same = ["a"] * 40
-    assert rates.compare(same, same, same).verdict is Verdict.PASSED
-    assert rates.compare(same, same, ["b"] * 20 + same[:20]).verdict is Verdict.FAILED
+    assert rates.compare(same, same, same).verdict is Value.PASSED
+    assert rates.compare(same, same, ["b"] * 20 + same[:20]).verdict is Value.FAILED
     restless = [str(number) for number in range(40)]
     found = rates.compare(restless, restless[::-1], restless[1:] + restless[:1])
-    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.verdict is Value.INCONCLUSIVE
     assert "nothing could have been seen" in found.sentence
 
 

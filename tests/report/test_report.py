@@ -22,11 +22,11 @@ OVERHEAD = {
     "pairs": 400,
     "seed": 1,
     "figures": {
-        "median": {"ms": 12.34, "low": 11.9, "high": 12.8},
-        "median_streamed": {"ms": 14.1, "low": 13.9, "high": 14.4},
-        "p95_shift": {"ms": 15.0, "low": 13.0, "high": 18.0},
-        "control": {"ms": 0.1, "low": -0.2, "high": 0.4},
-        "ttft": {"ms": 9.1, "low": 8.8, "high": 9.5},
+        "median": {"value": 12.34, "low": 11.9, "high": 12.8},
+        "median_streamed": {"value": 14.1, "low": 13.9, "high": 14.4},
+        "p95_shift": {"value": 15.0, "low": 13.0, "high": 18.0},
+        "control": {"value": 0.1, "low": -0.2, "high": 0.4},
+        "ttft": {"value": 9.1, "low": 8.8, "high": 9.5},
     },
     "generator_cpu": 0.113,
 }
@@ -162,6 +162,15 @@ def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path) -> No
         assert "3 requests to LiteLLM failed" in text
         assert "at the median" not in text
         assert "None" not in text
+
+
+def test_a_figure_of_too_little_says_that_its_interval_is_not_known(tmp_path: Path) -> None:
+    alone = {"value": 0.25, "low": None, "high": None}
+    timed = {**OVERHEAD, "figures": {**OVERHEAD["figures"], "itl": alone}}  # type: ignore[dict-item]
+    report.write(write(tmp_path, *records("passed"), {"kind": "overhead", "summary": timed}))
+    for page in report.PAGES:
+        assert "not known" in (tmp_path / page).read_text()
+    assert "between tokens 0.25 ms (not known)" in "\n".join(line for line, _ in report.terminal_lines(tmp_path))
 
 
 def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from scripts import measure_width, peers
 from scripts.measure_width import OWN, STREAMS, Measured, Run, read, repeated, tables, two_samples
 from signoff.errors import SignoffError
 from signoff.evidence import Evidence
-from signoff.overhead import Estimate
+from signoff.stats.estimate import Estimate, z
 from signoff.traffic.pairs import Timing
 
 FOREVER = float("inf")
@@ -109,10 +109,11 @@ def test_the_two_samples_interval_is_that_of_independent_requests() -> None:
     chance = np.random.default_rng(1)
     direct, proxied = chance.normal(20, 2, 300), chance.normal(30, 2, 300)
     found = two_samples(direct.tolist(), proxied.tolist(), seed=1)
-    assert found.low < 10 < found.high
-    assert found.ms == pytest.approx(np.median(proxied) - np.median(direct))
+    low, high = found.ends
+    assert low < 10 < high
+    assert found.value == pytest.approx(np.median(proxied) - np.median(direct))
     # The standard error of a normal sample's median is 1.2533 sigma / sqrt(n).
-    assert found.high - found.low == pytest.approx(2 * 1.96 * 1.2533 * 2 * np.sqrt(2 / 300), rel=0.25)
+    assert found.width == pytest.approx(2 * z() * 1.2533 * 2 * np.sqrt(2 / 300), rel=0.25)
     assert found == two_samples(direct.tolist(), proxied.tolist(), seed=1)
 
 

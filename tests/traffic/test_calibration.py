@@ -9,10 +9,11 @@ import pytest
 
 from signoff.calibration import Injection, Recovery, lines
 from signoff.cli import main
-from signoff.overhead import Estimate, Overhead
+from signoff.overhead import Overhead
+from signoff.stats.estimate import Estimate
 from signoff.traffic import relay
 from signoff.traffic.client import OpenAIClient
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 from tests.traffic.conftest import Pair
 
 HONEST = relay.running
@@ -75,7 +76,7 @@ def test_a_measurement_that_is_off_fails(
 )
 def test_a_bias_that_may_be_noise_is_not_called_one(low: float, ms: float, high: float, reason: str, said: str) -> None:
     figures = {"median": Estimate(ms, low, high), "control": Estimate(0.0, -0.1, 0.1)}
-    recovery = Recovery(Injection(5), Overhead(Verdict.INCONCLUSIVE, reason, 100.0, 200, 1, figures))
+    recovery = Recovery(Injection(5), Overhead(Value.INCONCLUSIVE, reason, 100.0, 200, 1, figures))
     assert recovery.fault.startswith(said)
     assert bool(recovery.fault) == bool(said)
     told = "\n".join(lines([recovery]))
@@ -85,7 +86,7 @@ def test_a_bias_that_may_be_noise_is_not_called_one(low: float, ms: float, high:
 
 def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
     figures = {"median": Estimate(6.0, 4.8, 7.2), "control": Estimate(0.0, -0.1, 0.1)}
-    recovery = Recovery(Injection(5), Overhead(Verdict.FAILED, "", 100.0, 200, 1, figures))
+    recovery = Recovery(Injection(5), Overhead(Value.FAILED, "", 100.0, 200, 1, figures))
     assert recovery.fault == "wrongly failed"
     assert "too busy" not in "\n".join(lines([recovery]))
 

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from signoff.attribution import Attribution, attribute
-from signoff.overhead import PAIRS_FOR_P99, Estimate, Overhead, Samples, judge
+from signoff.overhead import PAIRS_FOR_P99, Overhead, Samples, judge
+from signoff.stats.estimate import Estimate
 from signoff.traffic import pairs as paired
 from signoff.traffic.blocks import BLOCKS, Block, time_blocks
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import ARMS, Round, Timing, is_narrow, is_stable, measure
-from signoff.verdicts import Verdict
+from signoff.verdicts.verdict import Value
 from tests.traffic.conftest import Pair
 
 LIMIT_MS = 100.0
@@ -54,31 +55,36 @@ def figure(result: Overhead, name: str) -> Estimate:
     return result.figures[name]
 
 
+def holds(found: Estimate, truth: float) -> bool:
+    low, high = found.ends
+    return low <= truth <= high
+
+
 @pytest.mark.parametrize("shift_ms", [0.0, 18.0, 95.0])
 def test_a_shift_below_the_limit_passes_and_is_found_again(shift_ms: float) -> None:
     result = judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.PASSED, result.reason
+    assert result.verdict is Value.PASSED, result.reason
     for name in ("median", "median_plain", "median_streamed", "ttft"):
-        assert figure(result, name).low <= shift_ms <= figure(result, name).high, name
-    assert figure(result, "p95_shift").ms == pytest.approx(shift_ms, abs=3)
-    assert figure(result, "control").low <= 0 <= figure(result, "control").high
-    assert figure(result, "itl").ms == pytest.approx(0, abs=0.01)
+        assert holds(figure(result, name), shift_ms), name
+    assert figure(result, "p95_shift").value == pytest.approx(shift_ms, abs=3)
+    assert holds(figure(result, "control"), 0)
+    assert figure(result, "itl").value == pytest.approx(0, abs=0.01)
 
 
 @pytest.mark.parametrize("shift_ms", [105.0, 150.0])
 def test_a_shift_above_the_limit_fails(shift_ms: float) -> None:
-    assert judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.FAILED
+    assert judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1).verdict is Value.FAILED
 
 
 def test_an_interval_that_includes_the_limit_is_inconclusive() -> None:
     result = judge(samples(60, 94.0, noise_ms=20), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.verdict is Value.INCONCLUSIVE
     assert "includes 100 ms" in result.reason
 
 
 def test_a_restless_control_takes_a_pass_away_but_not_a_failure() -> None:
-    assert judge(samples(100, 10, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.INCONCLUSIVE
-    assert judge(samples(100, 150, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.FAILED
+    assert judge(samples(100, 10, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict is Value.INCONCLUSIVE
+    assert judge(samples(100, 150, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict is Value.FAILED
 
 
 def test_a_slow_tail_fails_though_the_median_is_fine() -> None:
@@ -88,7 +94,7 @@ def test_a_slow_tail_fails_though_the_median_is_fine() -> None:
         for each in quick.timings
     )
     result = judge(Samples(slow), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is Value.FAILED
     assert "p95" in result.reason
 
 
@@ -97,7 +103,7 @@ def test_one_slow_kind_of_answer_fails_though_the_other_is_quick(
     plain_ms: float, streamed_ms: float, slow: str
 ) -> None:
     result = judge(samples(100, plain_ms, streamed_ms=streamed_ms), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is Value.FAILED
     assert f"median {slow}" in result.reason
 
 
@@ -106,8 +112,8 @@ def test_how_far_the_kinds_of_answers_are_apart_widens_no_interval() -> None:
         figure(judge(samples(400, 10.0, streamed_ms=streamed_ms), limit_ms=LIMIT_MS, seed=1), "median")
         for streamed_ms in (10.0, 40.0)
     )
-    assert apart.low <= 25.0 <= apart.high
-    assert apart.high - apart.low < 1.5 * (alike.high - alike.low)
+    assert holds(apart, 25.0)
+    assert apart.width < 1.5 * alike.width
     assert is_narrow(rounds_of(samples(400, 10.0, streamed_ms=40.0, noise_ms=1.0)))
 
 
@@ -123,7 +129,7 @@ def test_a_run_in_which_the_generator_was_the_limit_is_void(worked: float, waite
     timed = samples(100, shift_ms)
     busy = (replace(each, cpu_ms=worked * each.ms, waited_ms=waited * each.ms) for each in timed.timings)
     result = judge(Samples(tuple(busy)), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.verdict is Value.INCONCLUSIVE
     assert "void: the generator itself was the limit" in result.reason
 
 
@@ -145,9 +151,9 @@ def test_a_generator_that_really_has_no_time_is_seen(pair: Pair) -> None:
 
 
 def test_failed_requests_are_never_left_out_of_the_verdict() -> None:
-    assert judge(samples(100, 1, error="proxied"), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.FAILED
-    assert judge(samples(100, 1, error="direct"), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.INCONCLUSIVE
-    assert judge(Samples(()), limit_ms=LIMIT_MS, seed=1).verdict is Verdict.INCONCLUSIVE
+    assert judge(samples(100, 1, error="proxied"), limit_ms=LIMIT_MS, seed=1).verdict is Value.FAILED
+    assert judge(samples(100, 1, error="direct"), limit_ms=LIMIT_MS, seed=1).verdict is Value.INCONCLUSIVE
+    assert judge(Samples(()), limit_ms=LIMIT_MS, seed=1).verdict is Value.INCONCLUSIVE
 
 
 def warming(*round_ms: float) -> tuple[Timing, ...]:
@@ -170,6 +176,31 @@ def test_the_warm_up_is_not_judged_and_one_that_never_settled_is_said(windows: t
 def test_the_same_seed_gives_the_same_interval() -> None:
     timed = samples(100, 10)
     assert judge(timed, limit_ms=LIMIT_MS, seed=3) == judge(timed, limit_ms=LIMIT_MS, seed=3)
+
+
+RECORDED = {
+    (100, 1): {"median": (24.513, 25.654), "median_plain": (9.234, 10.712), "ttft": (38.836, 40.787)},
+    (100, 2): {"median": (24.480, 25.670), "control": (-0.776, 0.755)},
+    (400, 1): {"median": (24.797, 25.344), "median_streamed": (39.651, 40.357), "p95_shift": (38.220, 40.362)},
+    (400, 2): {"median": (24.789, 25.361), "control": (-0.365, 0.079), "p95_shift": (38.158, 40.424)},
+    (2000, 1): {"median": (24.936, 25.127), "p95_shift": (38.241, 39.375), "p99_shift": (38.016, 41.075)},
+}
+"""The ends of intervals by the number of pairs and the seed: a run that is judged anew is to be found as it was."""
+
+
+@pytest.mark.parametrize(("pairs", "seed"), RECORDED)
+def test_a_recorded_run_has_the_intervals_that_it_had(pairs: int, seed: int) -> None:
+    found = judge(samples(pairs, 10.0, streamed_ms=40.0), limit_ms=LIMIT_MS, seed=seed).figures
+    assert {name: found[name].ends for name in RECORDED[pairs, seed]} == {
+        name: pytest.approx(ends, abs=0.05) for name, ends in RECORDED[pairs, seed].items()
+    }
+
+
+def test_too_few_pairs_have_no_interval_and_no_verdict() -> None:
+    result = judge(samples(19, 10.0), limit_ms=LIMIT_MS, seed=1)
+    assert figure(result, "median") == Estimate(figure(result, "median").value)
+    assert (result.verdict, result.reason) == (Value.INCONCLUSIVE, "fewer than 20 pairs have no interval")
+    assert judge(samples(20, 10.0), limit_ms=LIMIT_MS, seed=1).verdict is Value.PASSED
 
 
 def rounds_of(timed: Samples) -> list[Round]:
@@ -204,9 +235,9 @@ def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None, tmp_pa
     pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
     measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is Value.FAILED
     for name in ("median", "median_plain", "median_streamed", "ttft"):
-        assert figure(result, name).ms > 39.0
+        assert figure(result, name).value > 39.0
     measured.to_csv(tmp_path / "overhead.csv")
     assert (pd.read_csv(tmp_path / "overhead.csv")["round"] >= 0).sum() == 20 * len(ARMS)
 
@@ -224,8 +255,8 @@ def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pa
 def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(pair: Pair) -> None:
     pair.backend.token_delay_ms, pair.gateway.lie = 5.0, "same_text"  # it reads all, and passes it on at once
     found = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert figure(found, "ttft").ms > 25
-    assert abs(figure(found, "median_streamed").ms) < 15
+    assert figure(found, "ttft").value > 25
+    assert abs(figure(found, "median_streamed").value) < 15
 
 
 def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
@@ -248,7 +279,7 @@ def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
 def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
     pair.gateway.lie = "no_choices"
     result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is Value.FAILED
     assert "without text" in result.reason
 
 
@@ -267,7 +298,7 @@ def test_an_answer_that_ends_at_once_is_an_answer(pair: Pair) -> None:
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:
     pair.gateway.lie = "server_error"
     result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Verdict.FAILED
+    assert result.verdict is Value.FAILED
     assert "status 500" in result.reason
 
 
