@@ -20,7 +20,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
-from signoff.errors import SignoffError
+from signoff.errors import REFUSED, UsageError
 from signoff.load import files, options
 from signoff.load.sender import Sender
 from signoff.load.session import Load
@@ -51,7 +51,8 @@ class Deployment:
         assert self._serving.stdout is not None
         line = self._serving.stdout.readline()
         if not line:
-            sys.exit("the deployment could not be started; the reason is above")
+            print("the deployment could not be started; the reason is above", file=sys.stderr)
+            sys.exit(REFUSED if self._serving.wait() == REFUSED else 1)
         return dict(json.loads(line))
 
     def close(self) -> None:
@@ -63,25 +64,37 @@ class Deployment:
 
 
 DEPLOYMENT = Deployment()
+PARSERS: list[LocustArgumentParser] = []
+"""The first is that of the command line; for its page Locust makes more."""
 LOADS: list[Load] = []
 """The one load of this process, once Locust has started."""
 
 
 @events.init_command_line_parser.add_listener
 def declare(parser: LocustArgumentParser) -> None:
-    """What can be set."""
+    """What can be set; what is set wrongly is refused before Locust starts a process, a page or a load."""
     options.declare(parser)
+    PARSERS.append(parser)
+    if len(PARSERS) == 1:
+        _check(parser)
+
+
+def _check(parser: LocustArgumentParser) -> None:
+    chosen, _ = parser.parse_known_args()
+    if chosen.worker:
+        return  # its master has checked them
+    try:
+        options.check(chosen)
+    except UsageError as error:
+        print(f"signoff: {error}", file=sys.stderr)
+        sys.exit(REFUSED)
 
 
 @events.init.add_listener
 def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
     if not isinstance(environment.runner, WorkerRunner):
-        try:
-            _prepare(environment)
-        except SignoffError as error:
-            DEPLOYMENT.close()
-            sys.exit(f"signoff: {error}")
+        _prepare(environment)
     load = Load(environment, Probe.__name__)
     LOADS.append(load)
     if web_ui and load.keeper:

@@ -7,6 +7,7 @@ delay, and all arms find it after the same rest.
 """
 
 import argparse
+import math
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -20,11 +21,12 @@ from signoff import story
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
-from signoff.errors import SignoffError
+from signoff.errors import SignoffError, UsageError
 from signoff.evidence import Evidence
 from signoff.manifests import StoryManifests
+from signoff.options import check_deployment
 from signoff.overhead import Overhead, Samples, judge
-from signoff.paths import MANIFESTS, ROOT
+from signoff.paths import MANIFESTS, ROOT, check_reports
 from signoff.stats.estimate import Estimate
 from signoff.traffic import relay
 from signoff.traffic.client import NoAnswer, OpenAIClient
@@ -51,7 +53,7 @@ class Injection:
             made = cls(float(ms), float(jitter or 0))
         except ValueError:
             raise ValueError(text) from None
-        if not 0 <= made.jitter_ms <= made.ms:
+        if not 0 <= made.jitter_ms <= made.ms < math.inf:
             raise ValueError(text)
         return made
 
@@ -154,10 +156,9 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Calibrate, and print a line for each delay; returns 1 if one was not found again."""
     injections = _injections(options.delay)
-    if options.pairs < 1:
-        raise SignoffError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
+    _check(options)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
-    folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     evidence = Evidence(folder.absolute())
     try:
         with _server(options.url, evidence) as url:
@@ -170,6 +171,19 @@ def run(options: argparse.Namespace) -> int:
     print("\n".join(lines(recoveries)))
     print(f"evidence: {evidence.dir}")
     return 1 if any(each.fault for each in recoveries) else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """See that there is something to time, a way to it, and a place for what comes of it."""
+    if options.pairs < 1:
+        raise UsageError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
+    if options.out is not None and options.out.exists():
+        raise UsageError("there is something already", where=f"--out {options.out}", hint="name a folder to be made")
+    check_reports(options.out or ROOT / "reports", "--out")
+    if options.url is None:
+        check_deployment(MANIFESTS)
+    elif not options.url.startswith("http://"):
+        raise UsageError(f"--url {options.url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
 
 
 def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence) -> Recovery:
@@ -227,17 +241,13 @@ def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:
     try:
         return [Injection.parse(text) for text in asked] if asked else INJECTIONS
     except ValueError as error:
-        raise SignoffError(
-            f"--delay takes milliseconds, not {error}", hint="write 18, or 40+-10 for 30 to 50"
-        ) from error
+        raise UsageError(f"--delay takes milliseconds, not {error}", hint="write 18, or 40+-10 for 30 to 50") from error
 
 
 @contextmanager
 def _server(url: str | None, evidence: Evidence) -> Iterator[str]:
     """The server to ask: the one that was named, else the story's vLLM."""
     if url:
-        if not url.startswith("http://"):
-            raise SignoffError(f"--url {url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
         try:
             with OpenAIClient(url) as client:
                 client.models()

@@ -3,13 +3,16 @@
 import argparse
 import json
 import os
+import select
 import signal
 import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +22,10 @@ from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
-from signoff.errors import SignoffError
-from signoff.evidence import forget
-from signoff.manifests import StoryManifests
-from signoff.paths import MANIFESTS, cache_dir
+from signoff.errors import REFUSED, SignoffError, UsageError
+from signoff.evidence import FILE, forget
+from signoff.options import Setting, check_deployment, cluster_of
+from signoff.paths import MANIFESTS, cache_dir, check_writable
 from signoff.waiting import WaitFailed
 
 ELSEWHERE = {
@@ -33,19 +36,42 @@ ELSEWHERE = {
     "cluster": "signoff.cluster.embedded.command",
 }
 """The commands that have a module of their own; all of them take seconds to import, so only the one asked for is."""
+_READER_GONE = 128 + signal.SIGPIPE
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_has_gone():
+            raise
+        return _READER_GONE
+
+
+def _run(argv: list[str]) -> int:
     options = _parser(argv[0] if argv else "").parse_args(argv)
     try:
         return int(options.run(options))
     except (SignoffError, WaitFailed) as error:
         print(f"signoff: {error}", file=sys.stderr)
-        return 1
+        return REFUSED if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return 130
+
+
+def _reader_has_gone() -> bool:
+    """Whether nobody reads our output any more, as after `| head`; what is still to be written then goes nowhere."""
+    output = select.poll()
+    output.register(sys.stdout, 0)
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -54,11 +80,12 @@ def serve(options: argparse.Namespace) -> int:
     A kept cluster is used and left running, else one is started that ends with this. Writes one line of JSON to
     standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the cluster's kubeconfig.
     """
-    manifests = StoryManifests.read(options.manifests)
+    attach = Setting.of("--attach", options.attach)
+    manifests = check_deployment(options.manifests, cluster=cluster_of(options.cluster), attach=attach)
     closed = _interrupt_when_stdin_closes()
     cluster = None
     try:
-        cluster = open_cluster(options.cluster, options.attach, manifests.images)
+        cluster = open_cluster(options.cluster, Path(attach.value) if attach.value else None, manifests.images)
         deployment = Deployment(cluster, manifests, forget)
         deployment.start_both()
         deployment.wait_for_gateway()
@@ -83,7 +110,10 @@ def _interrupt_when_stdin_closes() -> threading.Event:
     closed = threading.Event()
 
     def follow() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin, whose lock a daemon thread would still hold when Python ends.
+        with suppress(OSError):  # closed from the start
+            while os.read(0, 4096):
+                pass
         closed.set()
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -93,10 +123,11 @@ def _interrupt_when_stdin_closes() -> threading.Event:
 
 def prepare(options: argparse.Namespace) -> int:
     """Fetch or build what the embedded cluster needs into the cache: Kubernetes and each image, side by side."""
+    manifests = check_deployment(options.manifests)
     images = Images(cache_dir())
     jobs: list[Callable[[], Any]] = [
         lambda: find_binaries(lambda text: progress("cluster", text)),
-        *(partial(images.prepare, image) for image in StoryManifests.read(options.manifests).images),
+        *(partial(images.prepare, image) for image in manifests.images),
     ]
     with ThreadPoolExecutor(len(jobs)) as pool:
         for job in [pool.submit(job) for job in jobs]:
@@ -107,6 +138,10 @@ def prepare(options: argparse.Namespace) -> int:
 
 def draw_report(options: argparse.Namespace) -> int:
     """Draw signoff.html and signoff.md of a run again, from its evidence alone."""
+    if not (options.run_dir / FILE).is_file():
+        hint = "name the folder of a run, such as reports/2026-..."
+        raise UsageError("there is no evidence", where=str(options.run_dir / FILE), hint=hint)
+    check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
     report.write(options.run_dir)
     print(options.run_dir / report.PAGES[0])
     return 0
@@ -116,15 +151,18 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="signoff",
         description="Is this LLM gateway, on this cluster, faithful, fast and safe enough to sign off?",
-        epilog="The acceptance run itself is `pytest features/`; load is `locust -f bench/`.",
+        epilog="The acceptance run itself is `pytest features/`; load is `locust -f bench/`. Exit status: 4 if what "
+        "was asked for cannot be done, and nothing was started or written (2 if the command line cannot be read); 1 if "
+        "it was done and failed.",
     )
+    parser.add_argument("--version", action="version", version=f"signoff {version('signoff')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serving = commands.add_parser(
         "serve", help="hold the deployment until standard input closes", description=serve.__doc__
     )
     serving.add_argument("--cluster", choices=NAMES, default="embedded", help="where to deploy (default: embedded)")
     serving.add_argument(
-        "--attach", type=Path, metavar="NAME", help="use this running embedded cluster (its name or its folder)"
+        "--attach", metavar="NAME", help="use this running cluster (its folder, or the name of an embedded one)"
     )
     serving.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
     serving.set_defaults(run=serve)

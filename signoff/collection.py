@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from pytest_bdd import scenario
-from pytest_bdd.feature import get_feature
 from pytest_bdd.parser import Step
 from pytest_bdd.scenario import (
     find_fixturedefs_for_step,
@@ -17,7 +16,9 @@ from pytest_bdd.scenario import (
 from pytest_bdd.steps import step_function_context_registry
 
 from signoff.declaration import Declaration, nearest
+from signoff.errors import SignoffError
 from signoff.evidence.models import PlannedScenario
+from signoff.features import read_feature
 from signoff.observing import observed_by
 
 
@@ -27,9 +28,9 @@ class FeatureFile(pytest.Module):
     def _getobj(self) -> ModuleType:
         module = ModuleType(self.path.stem)
         try:
-            scenarios = get_feature(str(self.path.parent), self.path.name).scenarios
-        except Exception as error:
-            raise self.CollectError(f"{self.path} is not a feature: {error}") from error
+            scenarios = read_feature(self.path).scenarios
+        except SignoffError as error:
+            raise pytest.UsageError(str(error)) from error
         for name in scenarios:
             wrapped = scenario(self.path.name, name, features_base_dir=str(self.path.parent))(_nothing_more)
             python_name = next(each for each in get_python_name_generator(name) if not hasattr(module, each))

@@ -1,5 +1,11 @@
 """One kind of error for the person at the terminal."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+REFUSED = 4
+"""The exit status of a command that was asked for what it cannot do, and has done nothing; pytest's own for this."""
+
 
 class SignoffError(Exception):
     """Something the user can act on: what went wrong, where, and what to do next.
@@ -21,4 +27,18 @@ class SignoffError(Exception):
 
 
 class UsageError(SignoffError):
-    """What was asked for cannot be done, which is said before anything is written or started: exit status 4."""
+    """What was asked for cannot be done: an option, a variable or a file that one names is wrong.
+
+    It is raised before anything is started or written.
+    """
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever this block finds wrong is wrong with what was asked for: each of its errors becomes a `UsageError`."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except SignoffError as error:
+        raise UsageError(error.what, where=error.where, hint=error.hint) from error

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,19 @@ from signoff.errors import SignoffError
 from signoff.yaml_lines import lines_of, nearest_line
 
 CHECKSUM = "checksum/config"
+_PARTS = ("litellm", "vllm")
+_AFFINITY = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+_MAPPINGS = (
+    "metadata",
+    "data",
+    "spec",
+    "spec.template",
+    "spec.template.metadata",
+    "spec.template.metadata.annotations",
+)
+_MAPPINGS_OF_PODS = ("", "affinity", "affinity.nodeAffinity", _AFFINITY)
+_LISTS_OF_PODS = ("initContainers", "containers", f"{_AFFINITY}.nodeSelectorTerms")
+"""What is read here of any object, and of what pods are made from; the API server looks at all the rest."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,13 @@ class StoryManifests:
         """Read both folders; an image given here replaces those of its manifests.
 
         Raises:
-            SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object.
+            SignoffError: a folder or a file is missing, is not YAML, or holds something that is no Kubernetes object;
+                or nothing there deploys vLLM or LiteLLM.
         """
+        _check_parts(folder)
         backend, gateway = load(folder / "vllm"), load(folder / "litellm")
+        check_deploys(folder / "vllm", backend, "vllm")
+        check_deploys(folder / "litellm", gateway, story.GATEWAY)
         return cls(
             folder,
             with_image(backend, backend_image) if backend_image else backend,
@@ -117,13 +134,28 @@ def load(folder: Path) -> list[Manifest]:
             where=str(kustomization),
             hint="write what is meant into the manifests, or name a folder with the output of `kubectl kustomize`",
         )
-    names = [name for document in documents for name in document.get("resources", [])]
+    names = [name for document in documents for name in _listed(document.get("resources"), kustomization)]
     if not names:
         raise SignoffError(
             "the folder lists no manifests", where=str(kustomization), hint="name them under `resources:`"
         )
     found = [_manifest(folder / name, document) for name in names for document in _documents(folder / name)]
     return with_checksums(found)
+
+
+def check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
+    """See that the manifests of this folder deploy what is waited for under this name.
+
+    Raises:
+        SignoffError: they do not.
+    """
+    deployed = (each for each in found if each.name == f"Deployment/{name}")
+    if not any(_main_containers(each.body) for each in deployed):
+        raise SignoffError(
+            f"no manifest is a Deployment called {name} with a container in it",
+            where=str(folder / "kustomization.yaml"),
+            hint="list the file that holds it under `resources:`",
+        )
 
 
 def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None]) -> list[Manifest]:
@@ -195,19 +227,19 @@ def _possible_nodes(body: dict[str, Any]) -> set[str]:
         .get("nodeAffinity", {})
         .get("requiredDuringSchedulingIgnoredDuringExecution")
     )
-    terms = required["nodeSelectorTerms"] if required else [{}]
+    terms = required.get("nodeSelectorTerms", [{}]) if required else [{}]
     return {node for node in story.NODES if any(_matches(term, node) for term in terms)}
 
 
 def _matches(term: dict[str, Any], node: str) -> bool:
     tests = {"In": lambda values: node in values, "NotIn": lambda values: node not in values}
-    expressions = [each for each in term.get("matchExpressions", []) if each["key"] == "kubernetes.io/hostname"]
-    return all(tests[each["operator"]](each["values"]) for each in expressions if each["operator"] in tests)
+    expressions = [each for each in term.get("matchExpressions", []) if each.get("key") == "kubernetes.io/hostname"]
+    return all(tests[each["operator"]](each["values"]) for each in expressions if each.get("operator") in tests)
 
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     """Write into each pod template that carries the checksum annotation the SHA-256 of the ConfigMaps beside it."""
-    data = [m.body["data"] for m in manifests if m.body["kind"] == "ConfigMap"]
+    data = [m.body.get("data", {}) for m in manifests if m.body["kind"] == "ConfigMap"]
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
     result = []
     for manifest in manifests:
@@ -217,6 +249,23 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
             annotations[CHECKSUM] = digest
         result.append(replace(manifest, body=body))
     return result
+
+
+def _check_parts(folder: Path) -> None:
+    hint = "name one with --manifests that has litellm/ and vllm/, each with a kustomization.yaml"
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "is not there"
+        raise SignoffError(f"the folder of manifests {what}", where=str(folder), hint=hint)
+    if missing := [f"no {part}/" for part in _PARTS if not (folder / part).is_dir()]:
+        raise SignoffError(f"the folder of manifests has {' and '.join(missing)}", where=str(folder), hint=hint)
+
+
+def _listed(resources: Any, file: Path) -> list[str]:
+    """The names of files under `resources`."""
+    names = resources or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SignoffError("`resources` is no list of files", where=str(file), hint="write `resources: [a.yaml]`")
+    return names
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:
@@ -240,10 +289,38 @@ def _documents(file: Path) -> list[dict[str, Any]]:
 
 def _manifest(file: Path, body: dict[str, Any]) -> Manifest:
     missing = [key for key in ("apiVersion", "kind", "metadata") if not body.get(key)]
-    if not missing and not body["metadata"].get("name"):
+    faults = list(_faults(body))
+    if not missing and not faults and not body["metadata"].get("name"):
         missing = ["metadata.name"]
     if missing:
-        raise SignoffError(
-            f"not a Kubernetes object: {', '.join(missing)} missing", where=str(file), hint="mend the file"
-        )
+        faults.insert(0, f"{', '.join(missing)} missing")
+    if faults:
+        raise SignoffError(f"not a Kubernetes object: {', '.join(faults)}", where=str(file), hint="mend the file")
     return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), body)
+
+
+def _faults(body: dict[str, Any]) -> Iterator[str]:
+    """What in an object is not of the type that it has in Kubernetes, as far as it is read here."""
+    for path in ("apiVersion", "kind", "metadata.name"):
+        if not isinstance(_at(body, path, ""), str):
+            yield f"{path} is no text"
+    pods = "spec" if body.get("kind") == "Pod" else "spec.template.spec"
+    for path in dict.fromkeys((*_MAPPINGS, *(f"{pods}.{rest}".rstrip(".") for rest in _MAPPINGS_OF_PODS))):
+        if not isinstance(_at(body, path, {}), dict):
+            yield f"{path} is no mapping"
+    for path in (f"{pods}.{rest}" for rest in _LISTS_OF_PODS):
+        found = _at(body, path, [])
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            yield f"{path} is no list of mappings"
+        elif path.lower().endswith("containers") and not all(isinstance(each.get("image"), str) for each in found):
+            yield f"a container in {path} has no image"
+
+
+def _at(body: dict[str, Any], path: str, default: Any) -> Any:
+    """What stands at this path; the default where there is nothing, or no mapping on the way to it."""
+    found: Any = body
+    for key in path.split("."):
+        if not isinstance(found, dict) or key not in found:
+            return default
+        found = found[key]
+    return found

@@ -23,7 +23,7 @@ import pytest
 from _pytest.junitxml import xml_key
 from pytest_bdd.parser import Step
 
-from signoff import blame, collection, console, declaration, report, waivers
+from signoff import blame, collection, console, declaration, options, report, waivers
 from signoff.cluster.provider import NAMES
 from signoff.collection import FeatureFile
 from signoff.declaration import Declaration
@@ -42,7 +42,6 @@ from signoff.evidence.models import (
 from signoff.evidence.models import Run as RunRecord
 from signoff.observing import observed_by
 from signoff.paths import MANIFESTS, ROOT
-from signoff.stats.bootstrap import FEWEST
 from signoff.verdicts import ExitStatus, Value, Verdict, judges, registry
 from signoff.verdicts.run import Result, judge_observed
 from signoff.verdicts.verdict import gravest
@@ -93,6 +92,8 @@ class Running:
     skipped: str = ""
 
 
+CHOSEN = pytest.StashKey[options.Chosen]()
+"""What the run was asked for."""
 DECLARATION = pytest.StashKey[Declaration]()
 RUN = pytest.StashKey[Run]()
 STATUS = pytest.StashKey[int]()
@@ -113,7 +114,6 @@ def watch_over(
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of a run."""
     group = parser.getgroup("signoff", "sign-off of an LLM gateway")
-    env = os.environ.get
     group.addoption(
         "--cluster",
         metavar="NAME",
@@ -134,8 +134,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--manifests", metavar="DIR", default=str(MANIFESTS), help="folder with litellm/ and vllm/ (default: manifests)"
     )
-    group.addoption("--litellm-image", metavar="IMAGE", default=env("SIGNOFF_LITELLM_IMAGE"), help="LiteLLM's image")
-    group.addoption("--vllm-image", metavar="IMAGE", default=env("SIGNOFF_VLLM_IMAGE"), help="vLLM's image")
+    group.addoption(
+        "--litellm-image",
+        metavar="IMAGE",
+        help=f"LiteLLM's image (default: {options.LITELLM_IMAGE} or the manifests' own)",
+    )
+    group.addoption(
+        "--vllm-image", metavar="IMAGE", help=f"vLLM's image (default: {options.VLLM_IMAGE} or the manifests' own)"
+    )
     group.addoption(
         "--reports", metavar="DIR", default=str(ROOT / "reports"), help="where the run's folder goes (default: reports)"
     )
@@ -152,7 +158,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=400,
         help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
-        f"narrow enough (default: 400, at least {FEWEST}; below 400 the story's overhead is not judged)",
+        f"narrow enough (default: 400, at least {options.FEWEST_PAIRS}; below 400 the story's overhead is not judged)",
     )
 
 
@@ -178,22 +184,22 @@ def _open_run(config: pytest.Config, declared: Declaration) -> None:
     if getattr(config.option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
     if config.option.overhead_pairs < FEWEST:
-        raise UsageError(f"--overhead-pairs must be at least {FEWEST}")
+        raise UsageError(f"--overhead-pairs must be at least {options.FEWEST_PAIRS}")
     config.option.cluster = config.option.cluster or os.environ.get("SIGNOFF_CLUSTER") or "embedded"
-    waived = waivers.read(config.option.waive, declared, config.option.cluster)
+    waived = waivers.read(option.waive, declared, chosen.cluster)
     commit = _git("rev-parse", "--short", "HEAD") or "nogit"
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit}-{os.getpid()}"
     record = RunRecord(
         tool="features",
         argv=sys.argv[1:],
-        cluster=config.option.cluster,
+        cluster=chosen.cluster,
         story=declared.story.model_dump(mode="json", by_alias=True),
         story_file=_relative(declared.file),
         story_sha256=declared.sha256,
         waivers=waived,
-        **_circumstances(config, commit),
+        **_circumstances(chosen, commit),
     )
-    evidence = Evidence(Path(config.option.reports).absolute() / name, record)
+    evidence = Evidence(chosen.reports / name, record)
     config.stash[RUN] = Run(evidence, declared)
     config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
     _write_progress_past_capture(config)
@@ -221,14 +227,20 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _circumstances(config: pytest.Config, commit: str) -> dict[str, Any]:
-    names = ("cluster", "attach", "manifests", "litellm_image", "vllm_image", "overhead_pairs")
+def _circumstances(chosen: options.Chosen, commit: str) -> dict[str, Any]:
     packages = ("signoff", "pytest", "pytest-bdd", "httpx", "kubernetes", "numpy")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "commit": commit,
         "dirty": bool(_git("status", "--porcelain")),
-        "settings": {name: getattr(config.option, name) for name in names},
+        "settings": {
+            "cluster": chosen.cluster,
+            "attach": str(chosen.attach or ""),
+            "manifests": str(chosen.manifests.folder),
+            "litellm_image": chosen.litellm_image,
+            "vllm_image": chosen.vllm_image,
+            "overhead_pairs": chosen.overhead_pairs,
+        },
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": {
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -290,6 +302,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 # Running
+
+
+@pytest.fixture(scope="session")
+def chosen(pytestconfig: pytest.Config) -> options.Chosen:
+    """What this run was asked for."""
+    return pytestconfig.stash[CHOSEN]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The cluster and the story's deployment on it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,26 +27,24 @@ from signoff.evidence.models import (
 from signoff.kube import Kube, describe_pod, is_ready
 from signoff.manifests import StoryManifests
 from signoff.observing import observes
+from signoff.options import Chosen
 from signoff.pytest_plugin import watch_over
 from signoff.traffic.client import OpenAIClient
 from steps.tables import Rows, rows
 
 
 @pytest.fixture(scope="session")
-def manifests(request: pytest.FixtureRequest) -> StoryManifests:
-    """The manifests with the run's images in them; read first, so that a broken one costs nobody a cluster."""
-    option = request.config.getoption
-    return StoryManifests.read(Path(option("--manifests")), option("--litellm-image"), option("--vllm-image"))
+def manifests(chosen: Chosen) -> StoryManifests:
+    """The manifests with the run's images in them."""
+    return chosen.manifests
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, manifests: StoryManifests, evidence: Evidence) -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) -> Iterator[Cluster]:
     """The cluster of this run; what the run started ends with it."""
-    option = request.config.getoption
-    attach = Path(option("--attach")) if option("--attach") else None
-    keep, fresh = option("--keep-cluster"), option("--fresh-cluster")
     with blame.of(Subject.CLUSTER):
-        opened = open_cluster(option("--cluster"), attach, manifests.images, keep=keep, fresh=fresh)
+        images = chosen.manifests.images
+        opened = open_cluster(chosen.cluster, chosen.attach, images, keep=chosen.keep, fresh=chosen.fresh)
     try:
         facts = opened.facts()
         evidence.add(

@@ -1,13 +1,46 @@
 """From a cluster's name on the command line to a running cluster."""
 
 from collections.abc import Collection, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol, cast
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.embedded import EmbeddedCluster
 from signoff.errors import SignoffError
 
-NAMES = ("embedded", "kind", "existing")
+_MODULES = {
+    "embedded": "signoff.cluster.embedded.provider",
+    "kind": "signoff.cluster.kind.provider",
+    "existing": "signoff.cluster.existing",
+}
+"""Each a `Provider`. Only the one asked for is imported: what kind needs costs the embedded cluster's start nothing."""
+NAMES = tuple(_MODULES)
+
+
+class Provider(Protocol):
+    """What a kind of cluster brings, as functions of a module."""
+
+    def precheck(self, attach: Path | None, images: Mapping[str, str]) -> None:
+        """As `precheck` below."""
+        ...
+
+    def open_cluster(
+        self, attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool
+    ) -> Cluster:
+        """As `open_cluster` below."""
+        ...
+
+
+def precheck(name: str, attach: Path | None, images: Mapping[str, str]) -> None:
+    """See in a moment that `open_cluster` has a chance; starts nothing and writes nothing.
+
+    `images` are those that pods will ask for, each with what names it: an option, a variable or a file.
+
+    Raises:
+        SignoffError: there is no such provider, it cannot run here, nothing runs that it could attach to, or it cannot
+            have an image.
+    """
+    _provider(name).precheck(attach, images)
 
 
 def open_cluster(
@@ -27,17 +60,10 @@ def open_cluster(
     Raises:
         SignoffError: it cannot be started, or there is no such provider yet.
     """
-    images = images or {}
-    if name == "kind":
-        from signoff.cluster.kind import KindCluster  # what it needs costs the embedded cluster's start nothing
+    return _provider(name).open_cluster(attach, images or {}, keep=keep, fresh=fresh)
 
-        return KindCluster.attach(attach, images=images) if attach else KindCluster.start(images=images, keep=keep)
-    if name != "embedded":
-        raise SignoffError(
-            f"this version cannot run on a cluster of kind {name!r} yet",
-            where=f"--cluster {name}",
-            hint="leave --cluster out: the embedded cluster needs no preparation",
-        )
-    if attach:
-        return EmbeddedCluster.attach(attach)
-    return (None if fresh else EmbeddedCluster.reuse()) or EmbeddedCluster.start(images=list(images), keep=keep)
+
+def _provider(name: str) -> Provider:
+    if name not in _MODULES:
+        raise SignoffError(f"there is no kind of cluster called {name!r}", hint=f"name one of {', '.join(NAMES)}")
+    return cast("Provider", import_module(_MODULES[name]))

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from signoff.console import progress
+from signoff.errors import refusing
 from signoff.load import gate, report, soak
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.gate import FIGURES, Ruling
+from signoff.load.run import read_run
+from signoff.paths import check_writable
 from signoff.verdicts.verdict import Value
 
 _SHOWN = 12
@@ -44,7 +47,11 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and judge; returns 1 unless every rule passed, and memory where it has a verdict."""
-    thresholds = gate.read_thresholds(options.thresholds)
+    with refusing():
+        thresholds = gate.read_thresholds(options.thresholds)
+        for folder in filter(None, (options.run_dir, options.baseline)):
+            read_run(folder)
+    check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
     progress("load", f"reading and judging {options.run_dir}")
     most = thresholds.most("memory_mib_per_hour")
     memory_limit = soak.MEMORY_LIMIT_MIB_PER_HOUR if most is None else most

@@ -6,6 +6,7 @@ outlives a kill, and watches the pods meanwhile.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import threading
@@ -24,11 +25,12 @@ from signoff.cluster.base import Cluster
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
-from signoff.errors import SignoffError
+from signoff.errors import SignoffError, UsageError, refusing
 from signoff.evidence import forget
 from signoff.kube import Kube
 from signoff.load import files
 from signoff.load.folding import follow_folding
+from signoff.load.mix import Mix
 from signoff.load.pods import PodWatch, Watch
 from signoff.load.run import (
     FILE,
@@ -39,8 +41,9 @@ from signoff.load.run import (
     read_run,
     samples_file,
 )
-from signoff.manifests import Manifest, StoryManifests, load, transform
-from signoff.paths import MANIFESTS, ROOT
+from signoff.manifests import Manifest, check_deploys, containers, load, transform
+from signoff.options import Setting, check_deployment, cluster_of
+from signoff.paths import MANIFESTS, ROOT, check_reports
 from signoff.waiting import NotYet, eventually
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
@@ -51,6 +54,7 @@ MODULES = (
     "bench/locustfile.py",
     "signoff/__init__.py",
     "signoff/errors.py",
+    "signoff/paths.py",
     "signoff/redact.py",
     "signoff/story.py",
     "signoff/load/__init__.py",
@@ -91,7 +95,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
     parser.add_argument("--cluster", choices=NAMES, default="embedded", help="where (default: embedded)")
-    parser.add_argument("--attach", type=Path, metavar="NAME", help="use this running cluster (its name or folder)")
+    parser.add_argument("--attach", metavar="NAME", help="use this running cluster (its name or folder)")
     parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/, vllm/ and locust/")
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
@@ -107,15 +111,24 @@ def run(options: argparse.Namespace) -> int:
     if options.options:
         # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
         return subprocess.run([sys.executable, "-m", "signoff.load.options"], check=False).returncode
-    if options.workers < 1:
-        raise SignoffError(f"--workers {options.workers}: at least one has to send requests")
-    wanted = manifests(options)
+    _check(options)
+    with refusing():
+        wanted = manifests(options)
+    if refused := _check_for_locust(options):
+        return refused
     if options.print:
         print(yaml.safe_dump_all([each.body for each in wanted], sort_keys=False), end="")
         return 0
-    story_manifests = StoryManifests.read(options.manifests)
-    image = next(c["image"] for m in wanted if m.body["kind"] == "Deployment" for c in _containers(m))
-    cluster = open_cluster(options.cluster, options.attach, {**story_manifests.images, image: story.ALLOWED_NODES})
+    attach, image = Setting.of("--attach", options.attach), Setting.of("--image", options.image)
+    images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
+    story_manifests = check_deployment(
+        options.manifests, cluster=cluster_of(options.cluster), attach=attach, more_images=images
+    )
+    cluster = open_cluster(
+        options.cluster,
+        Path(attach.value) if attach.value else None,
+        {**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)},
+    )
     try:
         deployment = Deployment(cluster, story_manifests, forget)
         deployment.start_both()
@@ -129,6 +142,26 @@ def run(options: argparse.Namespace) -> int:
     return concluded(collected.folder, collected.error)
 
 
+def _check(options: argparse.Namespace) -> None:
+    if options.workers < 1:
+        hint = "leave it out for 3"
+        raise UsageError("at least one worker has to send requests", where=f"--workers {options.workers}", hint=hint)
+    check_reports(options.reports)
+    if options.lengths:
+        with refusing():
+            Mix.read(options.lengths)
+
+
+def _check_for_locust(options: argparse.Namespace) -> int:
+    """Have Locust and bench/ look at what is meant for them, in a process of their own; exit status, 0 if it is fine.
+
+    What is wrong has been said then.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "SIGNOFF_"))}
+    command = [sys.executable, "-m", "signoff.load.asked", str(options.reports), *options.locust]
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
 def concluded(folder: Path, error: str) -> int:
     """Say what was collected into this folder; exit status 1 if the load is void.
 
@@ -140,6 +173,7 @@ def concluded(folder: Path, error: str) -> int:
     for void in hidden[:3]:
         progress("load", f"VOID ({void.worker}, {void.kind}, {void.looks} times), at worst: {void.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
+    progress("load", f"judge them with: signoff load-report {folder}")
     if error or told.ended is None:
         raise SignoffError(
             f"the load broke off: {error or 'Locust stopped and run.json does not say that the load had ended'}",
@@ -174,7 +208,10 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
         if body["metadata"]["name"] == WORKER:
             body["spec"]["replicas"] = options.workers
 
-    found = transform(load(options.manifests / "locust"), change)
+    listed = load(options.manifests / "locust")
+    for name in (MASTER, WORKER):
+        check_deploys(options.manifests / "locust", listed, name)
+    found = transform(listed, change)
     return [Manifest(Path(__file__), "", code), *found]
 
 
@@ -192,14 +229,9 @@ def _code(lengths: Path | None) -> dict[str, Any]:
         try:
             data[_LENGTHS] = lengths.read_text()
         except (OSError, UnicodeDecodeError) as error:
-            raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths)) from None
+            raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths), hint="mend it") from None
     metadata = {"name": CODE, "namespace": story.NAMESPACE, "labels": {"app.kubernetes.io/part-of": "signoff"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
-def _containers(manifest: Manifest) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = manifest.body["spec"]["template"]["spec"]["containers"]
-    return found
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from signoff.stats.estimate import Estimate
 from signoff.verdicts.verdict import Value
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")
+_HINT = f"name a file of rules; {THRESHOLDS} is one that explains itself"
 
 STEP_FIGURES = {
     "overhead_ms": "median of the probes' paired differences, mean of plain answers' and streams'",
@@ -113,9 +114,9 @@ def read_thresholds(path: Path) -> Thresholds:
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SignoffError(f"the thresholds cannot be read: {error.strerror}", where=str(path)) from error
+        raise SignoffError(f"the thresholds cannot be read: {error.strerror}", where=str(path), hint=_HINT) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SignoffError(f"the thresholds are not TOML: {error}", where=str(path)) from error
+        raise SignoffError(f"the thresholds are not TOML: {error}", where=str(path), hint=_HINT) from error
     if unknown := set(told) - {"limit", "compare"}:
         raise SignoffError(
             f"unknown in thresholds: {', '.join(sorted(unknown))}",
@@ -149,7 +150,7 @@ def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
     names = [each.name for each in fields(kind)]
     numbers = [name for name in names if name not in ("figure", "at")]
     if not isinstance(told, dict):
-        raise SignoffError(f"{where} is not a rule", where=str(path))
+        raise SignoffError(f"{where} is not a rule", where=str(path), hint=_HINT)
     if unknown := set(told) - set(names):
         raise SignoffError(
             f"{where} has {', '.join(sorted(unknown))}", where=str(path), hint=f"it may have {', '.join(names)}"
@@ -164,7 +165,9 @@ def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
         )
     for name in numbers:
         if name in told and (isinstance(told[name], bool) or not isinstance(told[name], int | float)):
-            raise SignoffError(f"{where}: {name} is not a number", where=str(path))
+            raise SignoffError(f"{where}: {name} is not a number", where=str(path), hint=_HINT)
+    if not isinstance(told.get("at", ""), str):
+        raise SignoffError(f"{where}: `at` is not the name of a step", where=str(path), hint='such as "rate=20"')
     if kind is Compare and "worse" not in told:
         raise SignoffError(f"{where} lacks `worse`", where=str(path), hint="by how much the figure may be worse")
     return kind(**told)

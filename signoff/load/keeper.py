@@ -182,6 +182,7 @@ class Keeper:
         failed = {kind: count for kind, count in self._counts.items() if kind}
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(failed.items(), key=lambda each: -each[1]))
         yield f"{sum(self._counts.values())} requests in {self.folder}{f'; failed: {told}' if told else ''}"
+        yield f"judge them with: signoff load-report {self.folder}"
         marks: dict[tuple[str, str], list[Void]] = {}
         for void in self.run.voids:
             marks.setdefault((void.worker, void.kind), []).append(void)

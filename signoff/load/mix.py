@@ -75,7 +75,8 @@ class Mix:
                         raise ValueError(f"a length is {min(lengths)}")
                     found.append(lengths)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise SignoffError(f"the lengths cannot be read: {error}", where=str(path), hint=hint) from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise SignoffError(f"the lengths cannot be read: {why}", where=str(path), hint=hint) from error
         except (ValueError, TypeError) as error:
             raise SignoffError(f"not a length: {error}", where=f"{path}, line {len(found) + 2}", hint=hint) from error
         if not found:

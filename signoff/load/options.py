@@ -1,5 +1,6 @@
 """What a load can be asked for on Locust's command line and in its page, and what follows from that."""
 
+import math
 from argparse import _ArgumentGroup
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,28 @@ from typing import Any
 from locust.argument_parser import LocustArgumentParser
 
 from signoff import story
-from signoff.errors import SignoffError
+from signoff.errors import SignoffError, refusing
 from signoff.load import folding, mix, shapes, stages
 from signoff.load.mix import Mix
+from signoff.paths import check_reports
 
 USERS = 4
 THINK_SECONDS = 0.1
 STOP_SECONDS = 10.0
 LEAST_KEPT = 1000
+STAGE_SECONDS = 30.0
+
+_OTHER_NAMES = {"num_users": "users"}
+_ABOVE_0 = {
+    "num_users": f"leave it out for {USERS}",
+    "rate": "name requests per second, as in --rate 10, or leave it out for a closed loop",
+    "stage_seconds": f"leave it out for {STAGE_SECONDS:g}",
+    "probe_every": "leave it out for 0.5; a load of other user classes than Probe has no probes",
+    "length_scale": f"leave it out for {mix.SCALE}; 1 is as published",
+    "max_prompt_tokens": f"leave it out for {mix.MOST_PROMPT}",
+    "max_answer_tokens": f"leave it out for {mix.MOST_ANSWER}",
+}
+"""What to do instead about options whose value is not above 0."""
 
 
 def declare(parser: LocustArgumentParser) -> None:
@@ -37,7 +52,7 @@ def declare(parser: LocustArgumentParser) -> None:
         help="closed: each user asks again once it was answered. poisson, constant: requests are sent on a schedule, "
         "whatever the answers do; a user in the page then stands for 1 request per second",
     )
-    _add(when, "--rate", type=float, default=0.0, help="requests per second on a schedule (poisson unless constant)")
+    _add(when, "--rate", type=float, help="requests per second on a schedule (poisson unless constant)")
     _add(
         when,
         "--shape",
@@ -47,12 +62,11 @@ def declare(parser: LocustArgumentParser) -> None:
         "the others. sweep-users, sweep-rate: the --stages, to find where the proxy no longer keeps up",
     )
     _add(when, "--stages", default="", metavar="1,2,4", help="users or requests per second of each stage of a shape")
-    _add(when, "--stage-seconds", type=float, default=30.0, metavar="SECONDS", help="how long a stage takes (30)")
+    _add(when, "--stage-seconds", type=float, metavar="SECONDS", help=f"how long a stage takes ({STAGE_SECONDS:g})")
     _add(
         when,
         "--think",
         type=float,
-        default=-1.0,
         metavar="SECONDS",
         help="a user's mean pause after an answer (0.1; in sweep-users 0, so that users are requests in flight)",
     )
@@ -113,16 +127,13 @@ def mix_of(options: Any) -> Mix:
 
 
 def settle(environment: Any, probes: int) -> None:
-    """Fill in what follows from the options, and offer the shapes; before anything starts.
+    """Fill in what follows from the options, which `check` has found sensible, and offer the shapes.
 
     Locust counts the probes' users with the others, so they are added to its number of users.
-
-    Raises:
-        SignoffError: an option has no sensible value.
     """
     options = environment.parsed_options
-    _check(options)
-    mix_of(options)
+    if options.stage_seconds is None:
+        options.stage_seconds = STAGE_SECONDS
     workers = max(1, options.expect_workers)
     if options.arrivals == "closed" and (options.rate or options.shape == "sweep-rate"):
         options.arrivals = "poisson"
@@ -148,7 +159,7 @@ def settle_start(environment: Any) -> None:
             options.arrivals = "poisson"
         if shape.name == "sweep-users":
             options.arrivals = "closed"
-    if options.think < 0:
+    if options.think is None:
         options.think_seconds = 0.0 if shape is not None and shape.name == "sweep-users" else THINK_SECONDS
     else:
         options.think_seconds = options.think
@@ -162,17 +173,67 @@ def _shape(name: stages.ShapeName, options: Any, target: float, workers: int, pr
     return shapes.shape(name, users, options.stage_seconds, probes, per_user)
 
 
-def _check(options: Any) -> None:
-    for name in ("stage_seconds", "probe_every", "length_scale", "max_prompt_tokens", "max_answer_tokens"):
-        if not getattr(options, name) > 0:
-            option = name.replace("_", "-")
-            raise SignoffError(f"--{option} {getattr(options, name)}: not above 0", hint=f"leave --{option} out")
+def check(options: Any) -> None:
+    """See that each option has a sensible value, that what they name can be read, and that records can be written.
+
+    Raises:
+        UsageError: not so. Nothing was started or written.
+    """
+    with refusing():
+        _check_numbers(options)
+        _check_stages(options)
+        for name in ("host", "proxied", "direct"):
+            _check_url(name, getattr(options, name))
+        mix_of(options)
+        if options.kubeconfig:
+            from signoff.load.pods import check_kubeconfig  # Locust's image, which has no kubeconfig, lacks its imports
+
+            check_kubeconfig(Path(options.kubeconfig))
+    check_reports(Path(options.reports))
+
+
+def _check_numbers(options: Any) -> None:
+    for name, hint in _ABOVE_0.items():
+        value = getattr(options, name)
+        if value is not None and not 0 < value < math.inf:
+            raise _wrong(name, value, "must be a number above 0", hint)
+    if options.think is not None and not 0 <= options.think < math.inf:
+        raise _wrong("think", options.think, "must be 0 or above", "0 has users ask again at once")
     if options.keep_records < LEAST_KEPT:
-        raise SignoffError(
-            f"--keep-records {options.keep_records}: fewer than {LEAST_KEPT}", hint="leave --keep-records out"
-        )
-    if options.rate < 0:
-        raise SignoffError(f"--rate {options.rate}: below 0", hint="leave --rate out for a closed loop")
+        hint = f"leave it out for {folding.KEEP}"
+        raise _wrong("keep_records", options.keep_records, f"must be at least {LEAST_KEPT}", hint)
+
+
+def _check_stages(options: Any) -> None:
+    """See that stages are some, and belong to a shape: in Locust's page one can still be chosen."""
+    if options.stages and not stages.parse_stages(options.stages):
+        raise SignoffError("--stages names no stage", where=f"--stages {options.stages}", hint=stages.HINT)
+    if options.shape != "steady" or not (options.headless or options.autostart):
+        return
+    for name in ("stages", "stage_seconds"):
+        if value := getattr(options, name):
+            option = _option(name)
+            raise SignoffError(
+                f"{option} belongs to a shape, and a steady load has no stages",
+                where=f"{option} {value}",
+                hint=f"name a shape, such as --shape sweep-rate, or leave {option} out",
+            )
+
+
+def _check_url(name: str, url: str | None) -> None:
+    if url and not url.startswith(("http://", "https://")):
+        option = _option(name)
+        where = f"{option} {url}" if name == "host" else f"{option} {url} (or SIGNOFF_{name.upper()})"
+        raise SignoffError(f"{option} is no URL", where=where, hint=f"write it as in {option} http://127.0.0.1:8000")
+
+
+def _wrong(name: str, value: float, wanted: str, hint: str) -> SignoffError:
+    option = _option(name)
+    return SignoffError(f"{option} {wanted}, and is {value:g}", where=f"{option} {value:g}", hint=hint)
+
+
+def _option(name: str) -> str:
+    return f"--{_OTHER_NAMES.get(name, name).replace('_', '-')}"
 
 
 if __name__ == "__main__":

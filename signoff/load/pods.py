@@ -15,8 +15,10 @@ from typing import Any, Protocol
 
 import httpx
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 from signoff import story
 from signoff.cluster.embedded.agent.usage import SCHEME, Usage
@@ -53,6 +55,26 @@ def watch(options: Any, note: Note) -> Watch:
         return PodWatch(Kube(Path(options.kubeconfig)), story.NAMESPACE, note)
     arms = {"litellm": options.host or options.proxied, "vllm": options.direct}
     return PageWatch({name: url for name, url in arms.items() if url}, note)
+
+
+def check_kubeconfig(path: Path) -> None:
+    """See that a cluster answers that has the story's namespace, so that its pods can be watched.
+
+    Raises:
+        SignoffError: the file is none, or nobody answers.
+    """
+    where, hint = f"--kubeconfig {path}", "name the file that kubectl uses for the cluster under load, or leave it out"
+    if not path.is_file():
+        raise SignoffError("there is no such kubeconfig", where=where, hint=hint)
+    try:
+        kube = Kube(path)
+    except (ConfigException, YAMLError, OSError, UnicodeDecodeError, *_UNREADABLE) as error:
+        raise SignoffError(f"it is no kubeconfig: {' '.join(str(error).split())}", where=where, hint=hint) from error
+    try:
+        kube.core.list_namespaced_pod(story.NAMESPACE, limit=1, _request_timeout=REQUEST.seconds)
+    except _UNREADABLE as error:
+        what = f"the cluster does not say what pods it has in {story.NAMESPACE}: {_why(error)}"
+        raise SignoffError(what, where=where, hint=hint) from error
 
 
 class PodWatch:

@@ -14,6 +14,7 @@ SWEEP_USERS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 SWEEP_RATES = (1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 RAMP_STAGES = 10
 SPIKE_FACTOR = 5
+HINT = "write them as in --stages 1,2,5,10"
 _FINEST = 1000
 """Rates are told apart to a thousandth of a request per second."""
 
@@ -55,10 +56,12 @@ def parse_stages(text: str) -> list[float]:
     Raises:
         SignoffError: something in it is no positive number.
     """
-    try:
-        found = [float(part) for part in text.split(",") if part.strip()]
-        if not all(0 < each < math.inf for each in found):
-            raise ValueError("a stage is not above 0")
-    except ValueError as error:
-        raise SignoffError(f"--stages {text}: {error}", hint="write them as in --stages 1,2,5,10") from None
+    found = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        try:
+            found.append(float(part))
+        except ValueError:
+            raise SignoffError(f"a stage is no number: {part}", where=f"--stages {text}", hint=HINT) from None
+        if not 0 < found[-1] < math.inf:
+            raise SignoffError(f"a stage is not above 0: {part}", where=f"--stages {text}", hint=HINT)
     return found

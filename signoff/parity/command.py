@@ -1,6 +1,7 @@
 """`signoff parity`: run the matrix, and compare two."""
 
 import argparse
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,16 +15,17 @@ from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
-from signoff.errors import SignoffError
+from signoff.errors import SignoffError, refusing
 from signoff.evidence import forget
 from signoff.manifests import StoryManifests, containers
+from signoff.options import Setting, check_deployment
 from signoff.parity import cases, deployment
 from signoff.parity.judge import Class, judge
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, matrix, read, unproven
 from signoff.parity.recorder import Recorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
-from signoff.paths import MANIFESTS, ROOT, cache_dir
+from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports
 from signoff.report import parity as page
 
 _WORST_SHOWN = 12
@@ -34,11 +36,11 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "parity",
         help="compare LiteLLM with its vLLM, call by call",
-        description=f"""Ask vLLM directly and through LiteLLM, case by case, and class every difference. Starts its own
-        embedded cluster with the story's manifests, a recorder between LiteLLM and vLLM, and a second LiteLLM without
-        the settings that avoid known faults. Writes parity.json and parity.html. Exits 1 if the gate
-        (signoff/parity/gate.yaml) fails, and if none or less than {1 - MOST_UNPROVEN:.0%} of the story's runs could be
-        judged.""",
+        description=f"""Ask vLLM directly and through LiteLLM, case by case, and class every difference. Deploys the
+        story's manifests on the kept embedded cluster if there is one, else on one of its own, with a recorder between
+        LiteLLM and vLLM, and a second LiteLLM without the settings that avoid known faults. Writes parity.json and
+        parity.html. Exits 1 if the gate (signoff/parity/gate.yaml) fails, and if none or less than
+        {1 - MOST_UNPROVEN:.0%} of the story's runs could be judged.""",
         epilog="""To see what an upgrade changes: `signoff parity --out reports/now`, `signoff parity --out reports/next
         --image ghcr.io/berriai/litellm:<other tag>`, `signoff parity diff reports/now reports/next`.""",
     )
@@ -56,20 +58,23 @@ def add_to(commands: Any) -> None:
         "diff", help="what changed between two matrices", description="Exits 1 if something is newly broken."
     )
     comparing.add_argument("before", type=Path, metavar="A", help="a parity.json, or its folder")
-    comparing.add_argument("after", type=Path, metavar="B")
+    comparing.add_argument("after", type=Path, metavar="B", help="the later one, likewise")
     comparing.set_defaults(run=diff)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the matrix; returns 1 if the gate fails, or if too little was judged."""
-    chosen = cases.runs(cases.load(options.cases), options.only)
+    with refusing():
+        chosen = cases.runs(cases.load(options.cases), options.only)
     if options.list:
         print("\n".join(each.id for each in chosen))
         return 0
     knowledge = Knowledge.read()
-    manifests = StoryManifests.read(options.manifests, options.image)
-    Images(cache_dir()).find(manifests.gateway_image)  # one that cannot be had costs nobody a cluster
-    out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    manifests = check_deployment(options.manifests, gateway=Setting.of("--image", options.image))
+    with refusing():
+        Images(cache_dir()).find(manifests.gateway_image)  # the index, too, is asked before there is a cluster
+    out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
+    check_reports(out, "--out")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,7 +132,8 @@ def _tell(done: int, every: int) -> None:
 
 def diff(options: argparse.Namespace) -> int:
     """Print what changed between two matrices; returns 1 if something is newly broken."""
-    before, after = read(options.before), read(options.after)
+    with refusing():
+        before, after = read(options.before), read(options.after)
     found = changes(before, after)
     print(f"LiteLLM {before['litellm']['version']} -> {after['litellm']['version']}")
     for change in found:

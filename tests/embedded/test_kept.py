@@ -59,7 +59,7 @@ def test_a_name_is_given_once_and_has_a_form(kept: EmbeddedCluster) -> None:
     with pytest.raises(SignoffError, match="there is a cluster called demo already"):
         EmbeddedCluster.start(lambda *_: None, name="demo")
     assert kept.failure() is None
-    assert main(["cluster", "up", "Not/this"]) == 1
+    assert main(["cluster", "up", "Not/this"]) == 4
 
 
 def test_one_run_at_a_time_uses_it(kept: EmbeddedCluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kept: EmbeddedC
 
 
 def test_down_ends_it_and_removes_all(kept: EmbeddedCluster, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["cluster", "down", "nobody"]) == 1
+    assert main(["cluster", "down", "nobody"]) == 4
     assert "those that run: demo" in capsys.readouterr().err
     assert main(["cluster", "down"]) == 0
     assert capsys.readouterr().out == "ended demo\n"

@@ -162,10 +162,10 @@ def test_bad_thresholds_are_told_before_anything_is_judged(
     good: Path, tmp_path: Path, capsys: Out, text: str, told: str
 ) -> None:
     status, out = gated(capsys, good, "--thresholds", thresholds(tmp_path, text))
-    assert status == 1 and told in out and "thresholds.toml" in out
+    assert status == 4 and told in out and "thresholds.toml" in out
 
 
 def test_a_folder_without_a_load_is_told(tmp_path: Path, capsys: Out) -> None:
     status, out = gated(capsys, tmp_path)
-    assert status == 1 and "there is no run.json" in out and "reports/load-" in out
-    assert gated(capsys, tmp_path, "--thresholds", tmp_path / "none.toml")[0] == 1
+    assert status == 4 and "there is no run.json" in out and "reports/load-" in out
+    assert gated(capsys, tmp_path, "--thresholds", tmp_path / "none.toml")[0] == 4

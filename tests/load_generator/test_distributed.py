@@ -119,11 +119,57 @@ def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[s
         assert option in told
 
 
-def test_no_workers_are_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["load", "--workers", "0"]) == 1
-    assert "--workers 0" in capsys.readouterr().err
-    with pytest.raises(SignoffError):
-        manifests(options(lengths=Path("/no/such/file.csv")))
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--workers", "0"], 4, "--workers 0"),
+        (["--lengths", "/no/such/file.csv"], 4, "the lengths cannot be read"),
+        (["--reports", os.devnull], 4, f"{os.devnull} is no folder"),
+        (["--manifests", "/no/such/folder"], 4, "/no/such/folder/locust/kustomization.yaml"),
+        (["--image", "example.test/none:1"], 4, "where: --image example.test/none:1"),
+        (["--cluster", "existing"], 4, "where: --cluster existing"),
+        (["--attach", "nobody"], 4, "no embedded cluster runs there\n  where: --attach nobody"),
+        (["--", "--rate", "0"], 4, "--rate must be a number above 0"),
+        (["--", "--stages", "1,2"], 4, "--stages belongs to a shape"),
+        (["--", "--lengths", "mine.csv"], 4, "mine.csv"),
+        (["--", "--headless"], 4, "--headless cannot be given to Locust's pods"),
+        (["--", "--help"], 4, "an option there only shows something"),
+        (["--", "Nobody"], 4, "there is no user class Nobody"),
+        (["--", "--nothing"], 2, "locust: error: unrecognized arguments: --nothing"),
+    ],
+)
+def test_what_is_asked_wrongly_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
+    arguments: list[str], status: int, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(distributed, "open_cluster", None)
+    assert cli.main(["load", "--reports", str(tmp_path / "reports"), *arguments]) == status
+    told = capfd.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_option_for_the_pods_is_no_option_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SIGNOFF_DIRECT", "nowhere")
+    arguments = [
+        "load",
+        "--print",
+        "--reports",
+        str(tmp_path),
+        "--",
+        "--shape",
+        "sweep-rate",
+        "--stages",
+        "1,2",
+        "Whole",
+    ]
+    assert cli.main(arguments) == 0
+    assert "--stages" in capfd.readouterr().out
 
 
 @contextmanager

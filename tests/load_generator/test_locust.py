@@ -142,6 +142,7 @@ def test_errors_are_counted_by_kind_and_never_as_0_ms(pair: Pair, tmp_path: Path
         if "chat" in name:
             assert figures["Failure Count"] == (figures["Request Count"] if arm == "proxied" else 0)
     assert re.search(r"failed: \d+ broken off", told.output)
+    assert f"signoff load-report {run_folder(tmp_path)}" in told.output
 
 
 def test_a_sweep_from_two_processes_keeps_the_records_of_both(pair: Pair, tmp_path: Path) -> None:
@@ -211,28 +212,97 @@ def test_a_load_whose_records_cannot_be_written_ends_and_says_so(pair: Pair, tmp
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--stages", "1,x", "--shape", "sweep-rate"], "--stages 1,x"),
-        (["--lengths", "/no/such/file.csv"], "/no/such/file.csv"),
-        (["--rate", "-1"], "--rate -1"),
-        (["--keep-records", "5"], "--keep-records 5"),
+        (["--rate", "-1", "--processes", "2"], "--rate must be a number above 0, and is -1"),
+        (["--stages", "1,2"], "--stages belongs to a shape"),
+        (["--kubeconfig", "{dead}"], "the cluster does not say what pods it has in ml: MaxRetryError"),
+        (["--reports", "{dead}"], "the report's folder cannot be written: {dead} is no folder"),
     ],
 )
-def test_wrong_options_are_told_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
-    where = ["--proxied", "http://127.0.0.1:9", "--reports", str(tmp_path)]
+def test_wrong_options_are_refused_before_anything_starts(tmp_path: Path, arguments: list[str], said: str) -> None:
+    dead, here = tmp_path / "dead", tmp_path / "here"
+    dead.write_text(json.dumps(_DEAD))
+    here.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", "bench/", "--headless", *where, *arguments],
-        cwd=ROOT,
-        env={**os.environ},
+        [sys.executable, "-m", "locust", "-f", str(ROOT / "bench"), "--headless", "-t", "1s"]
+        + [each.format(dead=dead) for each in arguments],
+        cwd=here,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.returncode != 0
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith(f"signoff: {said.format(dead=dead)}"), done.stderr
+    assert "\n  where: " in done.stderr and "\n  next:  " in done.stderr
+    assert len(done.stderr.splitlines()) == 3
+    assert not list(here.iterdir())
 
+
+_REFUSED = {
+    "--rate 0": "--rate must be a number above 0, and is 0",
+    "--rate nan": "--rate must be a number above 0, and is nan",
+    "--think -1": "--think must be 0 or above, and is -1",
+    "--probe-every 0": "--probe-every must be a number above 0, and is 0",
+    "--probe-every -1": "--probe-every must be a number above 0, and is -1",
+    "--length-scale 0": "--length-scale must be a number above 0, and is 0",
+    "--max-answer-tokens 0": "--max-answer-tokens must be a number above 0, and is 0",
+    "--users 0": "--users must be a number above 0, and is 0",
+    "--keep-records 5": "--keep-records must be at least 1000, and is 5",
+    "--stage-seconds 9": "--stage-seconds belongs to a shape, and a steady load has no stages",
+    "--shape ramp --stage-seconds 0": "--stage-seconds must be a number above 0, and is 0",
+    "--shape ramp --stage-seconds -9": "--stage-seconds must be a number above 0, and is -9",
+    "--shape sweep-rate --stages 1,x": "a stage is no number: x",
+    "--shape sweep-rate --stages 1,0": "a stage is not above 0: 0",
+    "--shape sweep-rate --stages ,": "--stages names no stage",
+    "--lengths /no/such/file.csv": "the lengths cannot be read: No such file or directory",
+    "--lengths /dev/null": "no column answer_tokens, prompt_tokens",
+    "--kubeconfig /no/such/file": "there is no such kubeconfig",
+    "--kubeconfig {empty}": "it is no kubeconfig: Invalid kube-config. {empty} file is empty",
+    "--direct vllm:8000": "--direct is no URL",
+    "--host litellm": "--host is no URL",
+    "--rate 5 --think 0 --users 3": "",
+    "--shape spike --stages 1,2.5 --stage-seconds 0.5": "",
+}
+"""Options, and what is wrong with them; nothing with the last ones."""
+
+_CHECK = """
+import sys
+from locust.argument_parser import get_empty_argument_parser, setup_parser_arguments
+from signoff.errors import UsageError
+from signoff.load import options
+parser = get_empty_argument_parser(default_config_files=[])
+setup_parser_arguments(parser)
+options.declare(parser)
+for line in sys.argv[1:]:
+    chosen = parser.parse_args(line.split())
+    try:
+        options.check(chosen)
+    except UsageError as error:
+        print(error.what if error.where and error.hint else "where, and what next?")
+    else:
+        print()
+"""
+
+
+def test_each_option_that_has_no_sensible_value_is_told(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    lines = [f"--headless --reports {tmp_path} {line.format(empty=empty)}" for line in _REFUSED]
+    assert printed(_CHECK, *lines).splitlines() == [said.format(empty=empty) for said in _REFUSED.values()]
+
+
+def test_stages_without_a_shape_are_for_the_page(tmp_path: Path) -> None:
+    assert printed(_CHECK, f"--reports {tmp_path} --stages 1,2 --stage-seconds 5") == "\n"
+
+
+_DEAD = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "dead", "cluster": {"server": "http://127.0.0.1:9"}}],
+    "users": [{"name": "dead", "user": {}}],
+    "contexts": [{"name": "dead", "context": {"cluster": "dead", "user": "dead"}}],
+    "current-context": "dead",
+}
 
 _LATE = """
 import socket, time

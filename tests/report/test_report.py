@@ -207,5 +207,5 @@ def test_damaged_or_missing_evidence_is_an_error_with_its_place(
     path.write_text("not json\n" + path.read_text())
     with pytest.raises(SignoffError, match="line 1 of the evidence is damaged"):
         report.write(tmp_path)
-    assert main(["report", str(tmp_path / "nowhere")]) == 1
+    assert main(["report", str(tmp_path / "nowhere")]) == 4
     assert "next:" in capsys.readouterr().err

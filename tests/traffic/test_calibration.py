@@ -112,16 +112,18 @@ def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "status", "said"),
     [
-        (["--url", "http://127.0.0.1:9", "--delay", "5"], "no answer to GET /v1/models"),
-        (["--url", "127.0.0.1:8000"], "is no http:// URL"),
-        (["--url", "http://127.0.0.1:9", "--delay", "much"], "--delay takes milliseconds, not much"),
-        (["--url", "http://127.0.0.1:9", "--pairs", "0"], "--pairs 0 times nothing"),
+        (["--url", "http://127.0.0.1:9", "--delay", "5"], 1, "no answer to GET /v1/models"),
+        (["--url", "127.0.0.1:8000"], 4, "is no http:// URL"),
+        (["--url", "http://127.0.0.1:9", "--delay", "much"], 4, "--delay takes milliseconds, not much"),
+        (["--url", "http://127.0.0.1:9", "--pairs", "0"], 4, "--pairs 0 times nothing"),
     ],
 )
-def test_bad_input_is_said(arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["calibrate", "--out", str(tmp_path / "run"), *arguments]) == 1
+def test_bad_input_is_said(
+    arguments: list[str], status: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["calibrate", "--out", str(tmp_path / "run"), *arguments]) == status
     error = capsys.readouterr().err
     assert said in error
     assert "next:" in error

@@ -75,14 +75,7 @@ class EmbeddedCluster:
         Raises:
             SignoffError: no cluster runs there (any more: then why it ended), or it is still starting.
         """
-        folder = cluster if cluster.is_dir() else clusters_dir() / cluster
-        facts = folder / FACTS_FILE
-        if supervisor_of(folder) is None or not facts.exists():
-            if ended := reason_of_end(folder):
-                raise ended
-            hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
-            raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
-        return cls(json.loads(facts.read_text()))
+        return cls(facts_of(cluster))
 
     @classmethod
     def reuse(cls, progress: Progress = console.progress) -> "EmbeddedCluster | None":
@@ -177,6 +170,22 @@ class EmbeddedCluster:
         if self._lease is not None:
             self._lease.close()
             self._lease = None
+
+
+def facts_of(cluster: Path) -> dict[str, Any]:
+    """What the supervisor of the running cluster of this folder or name wrote of it.
+
+    Raises:
+        SignoffError: no cluster runs there (any more: then why it ended), or it is still starting.
+    """
+    folder = cluster if cluster.is_dir() else clusters_dir() / cluster
+    facts = folder / FACTS_FILE
+    if supervisor_of(folder) is None or not facts.exists():
+        if ended := reason_of_end(folder):
+            raise ended
+        hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
+        raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
+    return dict(json.loads(facts.read_text()))
 
 
 def end(cluster: Running) -> None:

@@ -75,6 +75,16 @@ def find_binaries(progress: Progress, sources: Sources | None = None) -> dict[st
     return _paths(kept)
 
 
+def check_named_folder() -> None:
+    """See that the folder that the user names, if any, has all programs.
+
+    Raises:
+        SignoffError: it lacks one.
+    """
+    if named := os.environ.get(FOLDER_VARIABLE):
+        _in_named_folder(Path(named))
+
+
 def _paths(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in PROGRAMS}
 

@@ -9,7 +9,8 @@ from signoff.cluster.embedded import EmbeddedCluster, end
 from signoff.cluster.embedded.ended import reason_of_end
 from signoff.cluster.embedded.guide import how_to_use, nodes_and_pods
 from signoff.cluster.embedded.kept import Running, clusters_dir, running
-from signoff.errors import SignoffError
+from signoff.errors import SignoffError, UsageError
+from signoff.paths import check_cache
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 _HEADINGS = ("NAME", "STATE", "AGE", "NODES", "PODS", "MEMORY", "USED BY")
@@ -24,7 +25,8 @@ def up(options: argparse.Namespace) -> int:
     """
     if options.name and not re.fullmatch(_NAME, options.name):
         hint = "use lower-case letters, digits and hyphens, at most 32, as in: signoff cluster up demo"
-        raise SignoffError(f"a cluster cannot be called {options.name!r}", hint=hint)
+        raise UsageError(f"a cluster cannot be called {options.name!r}", hint=hint)
+    check_cache()
     found = next((each for each in running() if _is_wanted(each, options.name)), None)
     if found is None:
         cluster = EmbeddedCluster.start(name=options.name)
@@ -65,7 +67,7 @@ def down(options: argparse.Namespace) -> int:
         chosen = [_named(options.name)]
     elif len(kept) > 1:
         names = ", ".join(each.name for each in kept)
-        raise SignoffError("several clusters are kept", where=names, hint="name one, or end --all")
+        raise UsageError("several clusters are kept", where=names, hint="name one, or end --all")
     else:
         chosen = kept
     if not chosen:
@@ -91,7 +93,7 @@ def _named(name: str) -> Running:
     if ended := reason_of_end(clusters_dir() / name):
         raise ended
     names = ", ".join(each.name for each in every) or "none"
-    raise SignoffError(f"no cluster is called {name}", hint=f"those that run: {names}")
+    raise UsageError(f"no cluster is called {name}", hint=f"those that run: {names}")
 
 
 def _say_use(cluster: Running) -> None:

@@ -85,17 +85,26 @@ class KindCluster:
         return cluster
 
     @classmethod
+    def check(cls, folder: Path | None) -> None:
+        """See that a cluster can be started, as far as Docker goes, or that the one of this folder runs.
+
+        Raises:
+            SignoffError: it cannot, or does not.
+        """
+        tools.check_docker()
+        if folder is not None and not ledger.is_ours(folder.absolute()):
+            raise SignoffError(
+                "no kind cluster of this folder runs", where=str(folder), hint="start one, or name another"
+            )
+
+    @classmethod
     def attach(cls, folder: Path, *, images: Images) -> "KindCluster":
         """Use a cluster that is already running, by its folder; `close()` leaves it so. Images are loaded as ever.
 
         Raises:
             SignoffError: no cluster of ours runs there.
         """
-        tools.check_docker()
-        if not ledger.is_ours(folder):
-            raise SignoffError(
-                "no kind cluster of this folder runs", where=str(folder), hint="start one, or name another"
-            )
+        cls.check(folder)
         cluster = cls(tools.find_kind(_tell), folder, owned=False)
         cluster._prepare(images)
         return cluster

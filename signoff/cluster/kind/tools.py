@@ -32,8 +32,7 @@ def check_docker() -> None:
     if shutil.which("docker") is None:
         raise SignoffError(
             "docker is not on PATH, and kind's nodes are its containers",
-            where="--cluster kind",
-            hint="install Docker, or leave --cluster out: the embedded cluster needs none",
+            hint="install Docker, or take --cluster embedded: the embedded cluster needs none",
         )
     done = _run(["docker", "version", "--format", "{{.Server.Version}}"])
     if done.returncode == 0:
@@ -41,7 +40,7 @@ def check_docker() -> None:
     if "permission denied" in done.stderr.lower():
         hint = "let your user use it: https://docs.docker.com/engine/install/linux-postinstall/"
     else:
-        hint = "start Docker, or leave --cluster out: the embedded cluster needs none"
+        hint = "start Docker, or take --cluster embedded: the embedded cluster needs none"
     raise SignoffError(f"the Docker engine does not answer: {_tail(done.stderr)}", where="docker version", hint=hint)
 
 

@@ -157,12 +157,25 @@ class Images:
         extra = [Path(part) for part in os.environ.get(EXTRA, "").split(os.pathsep) if part]
         return [read_recipe(found.parent) for root in (*extra, BUILTIN) for found in sorted(root.glob("*/recipe.toml"))]
 
+    def check(self, image: str) -> None:
+        """See that there is a recipe for an image reference, and that its tag has the form of one; asks no index.
+
+        Raises:
+            ImageError: no recipe has that name, or its tag names no version.
+        """
+        self._look_up(image)
+
     def find(self, image: str) -> tuple[Recipe, str]:
         """The recipe and version for an image reference; a moving tag is looked up in the package index.
 
         Raises:
             ImageError: no recipe has that name, or its tag names no version.
         """
+        recipe, version = self._look_up(image)
+        return recipe, version or self._newest(recipe, split_reference(image)[1])
+
+    def _look_up(self, image: str) -> tuple[Recipe, str | None]:
+        """The recipe, and the version that the tag names; None for one that moves."""
         name, tag = split_reference(image)
         recipes = self.recipes()
         recipe = next((each for each in recipes if name in each.images), None)
@@ -172,10 +185,9 @@ class Images:
                 f"no recipe for image {image}: the embedded cluster pulls nothing and knows {known}",
                 hint=f"add a folder with a recipe.toml to {BUILTIN}, or to a folder that {EXTRA} names",
             )
-        if version := recipe.version_of(tag):
+        version = recipe.version_of(tag)
+        if version or tag in recipe.moving:
             return recipe, version
-        if tag in recipe.moving:
-            return recipe, self._newest(recipe, tag)
         raise ImageError(
             f'the tag "{tag}" of {name} names no version',
             where=str(recipe.folder / "recipe.toml"),
