@@ -181,11 +181,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _open_run(config: pytest.Config, declared: Declaration) -> None:
-    if getattr(config.option, "dist", "no") != "no":
+    option = config.option
+    if getattr(option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
-    if config.option.overhead_pairs < FEWEST:
-        raise UsageError(f"--overhead-pairs must be at least {options.FEWEST_PAIRS}")
-    config.option.cluster = config.option.cluster or os.environ.get("SIGNOFF_CLUSTER") or "embedded"
+    chosen = config.stash[CHOSEN] = options.check(
+        cluster=option.cluster,
+        attach=option.attach,
+        keep=option.keep_cluster,
+        fresh=option.fresh_cluster,
+        manifests=Path(option.manifests),
+        litellm_image=option.litellm_image,
+        vllm_image=option.vllm_image,
+        reports=Path(option.reports).absolute(),
+        overhead_pairs=option.overhead_pairs,
+    )
     waived = waivers.read(option.waive, declared, chosen.cluster)
     commit = _git("rev-parse", "--short", "HEAD") or "nogit"
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit}-{os.getpid()}"
