@@ -204,7 +204,7 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 
 @then("the endpoint answers by its cluster name from inside a pod")
 @observes("cluster-name")
-def answers_inside(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
+def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     base = f"http://{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}/v1"
     with blame.of(Subject.CLUSTER):
         found = inside.ask(kube, deployment.manifests.gateway_image, base, story.MODEL)
