@@ -259,7 +259,8 @@ def judge_observed(
     """
     judge = JUDGES.get(check.judge)
     if judge is None:
-        yield "", not_judged(f"this version has no judge {check.judge!r}", Code.PENDING)
+        for each in observations:
+            yield each.case, not_judged(f"this version has no judge {check.judge!r}", Code.PENDING)
         return
     disturbed = {line.scenario: line.record.cause for line in evidence.lines if isinstance(line.record, Disturbance)}
     for each in observations:
