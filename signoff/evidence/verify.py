@@ -56,12 +56,8 @@ def main(options: argparse.Namespace) -> int:
 
 def _made_by(folder: Path) -> str:
     """Whose pages these are: another version of signoff may draw others."""
-    try:
-        run = read(folder).run
-    except SignoffError:
-        return ""
-    version = run.versions.get("signoff", "")
-    return f" (the run was made by signoff {version}, commit {run.commit})" if run.commit else ""
+    commit = _first((folder / FILE).read_bytes()).get("commit")
+    return f" (the run was made by signoff at commit {commit}, which another one may draw otherwise)" if commit else ""
 
 
 def _told(evidence: Recorded) -> str:
@@ -80,7 +76,7 @@ def verify(folder: Path) -> Iterator[Finding]:
     found = list(_chain(data))
     yield from found
     try:
-        evidence = read(folder)
+        evidence = _read(folder, data)
     except SignoffError as error:
         damage = Finding(error.where.replace(f"{folder}/", ""), error.what)
         if damage.where not in {each.where for each in found}:
@@ -110,11 +106,29 @@ def _evidence_of(folder: Path) -> bytes:
         raise SignoffError(
             f"there is no evidence: {error.strerror}", where=str(path), hint="name the folder of a run"
         ) from None
-    first = _parsed(data.partition(b"\n")[0])
-    if isinstance(first, dict) and first.get("schema") != SCHEMA:
-        version = repr(first["schema"]) if "schema" in first else "before there were hashes in it"
+    first = _first(data)
+    version = "before there were hashes in it" if "prev" not in first else repr(first.get("schema", SCHEMA))
+    if first and version != repr(SCHEMA):
         raise SignoffError(f"the evidence is of a version that cannot be verified: {version}", where=str(path))
     return data
+
+
+def _first(data: bytes) -> dict[str, Any]:
+    """The first line; empty where it is damaged."""
+    found = _parsed(data.partition(b"\n")[0])
+    return found if isinstance(found, dict) else {}
+
+
+def _read(folder: Path, data: bytes) -> Recorded:
+    """The evidence as judges read it.
+
+    Raises:
+        SignoffError: it is damaged.
+    """
+    first = _first(data)
+    if first and "schema" not in first:
+        raise SignoffError("the evidence does not begin with how the run began", where=f"{folder / FILE}:1")
+    return read(folder)
 
 
 def _chain(data: bytes) -> Iterator[Finding]:
@@ -169,7 +183,7 @@ def _side_files(evidence: Recorded) -> Iterator[Finding]:
         try:
             evidence.path(file)
         except SignoffError as error:
-            yield Finding(file.name, f"{error.what} ({FILE}:{number})")
+            yield Finding(f"{FILE}:{number}", error.what)
     for number, record in _numbered(evidence):
         if isinstance(record, ScenarioEnd) and record.bundle and not (evidence.folder / record.bundle).is_file():
             yield Finding(record.bundle, f"the bundle is missing, which {FILE}:{number} names")
@@ -227,7 +241,7 @@ def _verdict(folder: Path, judged: str) -> Iterator[Finding]:
         return
     differences = list(_differences(told, json.loads(judged)))
     for where, one, other in differences:
-        yield Finding(report.VERDICT, f"{where} is {_shown(one)}, and by the evidence {_shown(other)}")
+        yield Finding(report.VERDICT, f"{where} is {_shown(one)}, by the evidence {_shown(other)}")
     if printed != judged and not differences:
         yield Finding(report.VERDICT, "it is not written as signoff writes it")
 
@@ -243,7 +257,7 @@ def _differences(one: Any, other: Any, where: str = "") -> Iterator[tuple[str, A
 
 
 def _shown(value: Any) -> str:
-    return "missing" if value is _NOTHING else json.dumps(value, ensure_ascii=False)
+    return "not there" if value is _NOTHING else json.dumps(value, ensure_ascii=False)
 
 
 def _page(folder: Path, name: str, drawn: str) -> Iterator[Finding]:
