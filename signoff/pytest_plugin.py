@@ -170,6 +170,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not features or config.option.help:
         return
     try:
+        if not config.pluginmanager.hasplugin("pytest-bdd"):
+            raise UsageError("features need the plug-in pytest-bdd", where="-p no:pytest-bdd", hint="leave it in")
         declared = declaration.find(features)
         registry.validate(declared)
         config.stash[DECLARATION] = declared
@@ -540,7 +542,7 @@ def _tell_pytest(config: pytest.Config, result: Result) -> None:
         xml.add_global_property("verdict", result.headline)
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal and (missing := result.counted[Value.NOT_JUDGED]):
-        terminal.stats["checks not judged"] = [None] * missing
+        terminal.stats[f"check{'s' if missing > 1 else ''} not judged"] = [None] * missing
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -6,6 +6,7 @@ one that was edited is not (`signoff verify`).
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def terminal_lines(result: Result) -> Iterator[tuple[str, dict[str, bool]]]:
     yield f"report: {result.evidence.folder / PAGES[0]}", {}
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

@@ -40,16 +40,14 @@ def _broken_off(view: View) -> Iterator[Line]:
 
 def _requirements(view: View) -> Iterator[Line]:
     width = max(len(each.key) for each in view.result.requirements) + 2
-    told: set[str] = set()
     for requirement in view.result.requirements:
         text = f"{requirement.key:{width}}{requirement.word:{_WORD}} {requirement.needs.text}"
         yield text, _COLOURS.get(requirement.value, _YELLOW) if requirement.word == requirement.value else {}
-        hindering = view.hindering(requirement)
-        for reason in _reasons([each for each in hindering if each.name not in told]):
+        first = view.told_first(requirement)
+        for reason in _reasons(first):
             yield _indented(reason, width), {}
-        if again := [each.name for each in hindering if each.name in told]:
+        if again := [each.name for each in view.hindering(requirement) if each not in first]:
             yield f"{'':{width}}{', '.join(again)}: as above", {}
-        told |= {each.name for each in hindering}
 
 
 def _reasons(checks: Sequence[Judged]) -> Iterator[str]:

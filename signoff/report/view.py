@@ -138,6 +138,12 @@ class View:
         found = [each for each in requirement.checks if each.hinders]
         return sorted(found, key=lambda each: GRAVITY.index(each.value))
 
+    def told_first(self, requirement: Requirement) -> list[Judged]:
+        """Those of `hindering` that keep no requirement before it from passing: each reason is told once."""
+        before = self.result.requirements[: self.result.requirements.index(requirement)]
+        known = {each.name for earlier in before for each in self.hindering(earlier)}
+        return [each for each in self.hindering(requirement) if each.name not in known]
+
     def aside(self, requirement: Requirement) -> list[Judged]:
         """The checks of it that do not count: waived, or outside reach."""
         return [each for each in requirement.checks if each.waiver is not None or each.value is Value.OUTSIDE_REACH]
@@ -147,15 +153,13 @@ class View:
         return [each.key for each in self.result.requirements if name in each.needs.checks]
 
     def cases(self, judged: Judged) -> list[Cases]:
-        """The cases of a check that did not pass, together where value and reason are the same."""
+        """The cases of a check that did not pass, together where there is the same to be said of them."""
         grouped: dict[tuple[Value, str], list[str]] = {}
         for case, verdict in judged.cases.items():
             if case and verdict.value is not Value.PASSED:
-                grouped.setdefault((verdict.value, verdict.reason), []).append(case)
-        return [
-            Cases(value, tuple(names), "" if reason in judged.verdict.reason else reason)
-            for (value, reason), names in grouped.items()
-        ]
+                reason = "" if verdict.reason in judged.verdict.reason else verdict.reason
+                grouped.setdefault((verdict.value, reason), []).append(case)
+        return [Cases(value, tuple(names), reason) for (value, reason), names in grouped.items()]
 
     # What was measured
 
@@ -289,6 +293,6 @@ class View:
             ("parity.html", "both answers of each call", self.parity),
             ("parity.json", "the same as data", self.parity),
             ("junit.xml", "the scenarios for a CI", True),
-            ("SHA256SUMS", "what `signoff verify` compares all of it with", True),
+            ("SHA256SUMS", "the SHA-256 of each of them", True),
         )
         return [(name, what) for name, what, there in named if there]
