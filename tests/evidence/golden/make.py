@@ -1,4 +1,4 @@
-"""Writes the golden evidence (not the verdicts, which are written by hand): `python -m tests.evidence.golden.make`.
+"""Writes the golden evidence (not the verdicts, which are kept): `python -m tests.evidence.golden.make`.
 
 The files are kept, so that evidence of today is still read, and judged alike, by whatever comes later.
 """
