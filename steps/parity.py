@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -34,10 +35,13 @@ class Compared:
     file: SideFile
     version: str
     image: str
+    seconds: float
 
     def seen(self, check: str) -> CallsCompared:
         """The calls as an observation of a check."""
-        return CallsCompared(check=check, calls_file=self.file, version=self.version, image=self.image)
+        return CallsCompared(
+            check=check, calls_file=self.file, version=self.version, image=self.image, seconds=self.seconds
+        )
 
 
 @pytest.fixture
@@ -79,13 +83,15 @@ def with_recorder(
 def send_calls(sides: Sides, manifests: StoryManifests, evidence: Evidence, datatable: Rows) -> Compared:
     prefix = parity_deployment.story_prefix(manifests)
     chosen = [_run(row["call"], row["mode"], prefix) for row in rows(datatable)]
+    started = time.monotonic()
     with evidence.phase(f"compare {len(chosen)} calls"):
         observed = sides.observe(chosen)
+    seconds = round(time.monotonic() - started, 1)
     path = next(path for n in itertools.count(1) if not (path := evidence.dir / f"calls-{n}.json").exists())
     lines = [json.dumps(redacted(each.to_record()), ensure_ascii=False) for each in observed]
     path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
     version = version_of(observed, manifests.gateway_image)
-    return Compared(side_file(path), version, manifests.gateway_image)
+    return Compared(side_file(path), version, manifests.gateway_image, seconds)
 
 
 def _run(call: str, mode: str, prefix: str) -> cases.Run:

@@ -324,6 +324,8 @@ class CallsCompared(Observation):
     kind: Literal["parity-calls"] = "parity-calls"
     calls_file: SideFile
     only: list[str] = []
+    seconds: float = 0.0
+    """How long the asking took."""
     version: str
     image: str
 

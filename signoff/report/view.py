@@ -198,7 +198,7 @@ class View:
             parity_judge.knowledge(),
             version=last.version,
             image=last.image,
-            seconds=self._seconds_of_asking(),
+            seconds=sum(each.seconds for each in compared.values()),
             whole=False,
         )
         return {**made, "at": self._at(last)}
@@ -210,17 +210,6 @@ class View:
     def _at(self, record: CallsCompared) -> str:
         """When the last calls were recorded: the page tells no other time than the evidence does."""
         return next(line.at for line in self.evidence.lines if line.record is record)
-
-    def _seconds_of_asking(self) -> float:
-        """How long the asking took: each comparison's phase is the one that ended just before it was recorded."""
-        asked, phase, found = set[str](), 0.0, 0.0
-        for line in self.evidence.lines:
-            if isinstance(line.record, Phase):
-                phase = line.record.seconds
-            if isinstance(line.record, CallsCompared) and line.record.calls_file.name not in asked:
-                asked.add(line.record.calls_file.name)
-                found += phase
-        return found
 
     @property
     def unknown_defects(self) -> int:

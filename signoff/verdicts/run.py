@@ -20,6 +20,7 @@ from signoff.evidence.models import (
     ScenarioEnd,
     Subject,
 )
+from signoff.stats.estimate import Estimate
 from signoff.verdicts import judges
 from signoff.verdicts.registry import JUDGES
 from signoff.verdicts.verdict import (
@@ -243,10 +244,14 @@ def _check_record(judged: Judged) -> dict[str, Any]:
         "reason": verdict.reason,
         "waived": judged.waiver,
         "cases": {case: each.value.value for case, each in judged.cases.items()},
-        "estimates": {
-            name: {"value": each.value, "low": each.low, "high": each.high} for name, each in verdict.estimates.items()
-        },
+        "estimates": {name: _estimate_record(each) for name, each in verdict.estimates.items()},
     }
+
+
+def _estimate_record(estimate: Estimate) -> dict[str, float | None]:
+    """An estimate to six digits behind the point: the last bits differ from one machine to the next."""
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: None if end is None else round(end, 6) for name, end in ends.items()}
 
 
 # One check
@@ -277,6 +282,10 @@ def judge_observed(
         except SignoffError as error:
             told = not_judged(error.what)  # not where: the pages are the same wherever the folder lies
             yield from ((case, told) for case in spoken_of)
+            continue
+        except (LookupError, TypeError, ValueError) as error:
+            what = f"the suite could not judge what was observed: {type(error).__name__}: {error}"
+            yield from ((case, inconclusive(what, Code.SUITE_FAILED)) for case in spoken_of)
             continue
         cause = disturbed.get(scenario_of.get(id(each), ""))
         for case, verdict in found:

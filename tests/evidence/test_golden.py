@@ -1,6 +1,8 @@
 """Two small runs whose verdicts were worked out with pencil and paper, and are kept: `signoff verify` finds the same.
 
-The evidence is written by `python -m tests.evidence.golden.make`, its verdict.json by hand.
+The figures and verdicts that the tests name below were worked out by hand, with the reasons beside them. The evidence
+is written by `python -m tests.evidence.golden.make`; verdict.json, which is kept with it, was drawn once and compared
+with the work by hand: it changes only when a person changes it.
 """
 
 import json
@@ -24,7 +26,7 @@ def printed(name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["overhead", "answers"])
-def test_a_verdict_by_hand_is_verified(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kept_verdict_is_verified(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
     shutil.copytree(GOLDEN / name, run)
     for page, text in report.drawn(Result(read(run))).items():

@@ -452,11 +452,18 @@ DAMAGES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One place for all copies: what was computed of a file is kept by its path and its SHA-256."""
+    return tmp_path_factory.mktemp("copies") / "run"
+
+
 @pytest.fixture
-def folder(signed_off: Path, tmp_path: Path) -> Path:
+def folder(signed_off: Path, place: Path) -> Path:
     """A copy of the run, under another name."""
-    shutil.copytree(signed_off, tmp_path / "run")
-    return tmp_path / "run"
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(signed_off, place)
+    return place
 
 
 @pytest.fixture

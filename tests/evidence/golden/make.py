@@ -1,4 +1,4 @@
-"""Writes the golden evidence (not the verdicts, which are written by hand): `python -m tests.evidence.golden.make`.
+"""Writes the golden evidence (not the verdicts, which are kept): `python -m tests.evidence.golden.make`.
 
 The files are kept, so that evidence of today is still read, and judged alike, by whatever comes later.
 """
@@ -93,7 +93,7 @@ def make(name: str, checks: dict[str, Any], observe: Callable[[Evidence], Iterat
         "criteria": {key: {"text": each["text"], "checks": [key]} for key, each in checks.items()},
         "checks": checks,
     }
-    with mock.patch.object(store, "datetime", _Clock), mock.patch.object(store.time, "monotonic", lambda: 1.0):
+    with mock.patch.object(store, "datetime", _Clock), mock.patch("time.monotonic", lambda: 1.0):
         evidence = Evidence(
             folder, Run(cluster="embedded", story=story, story_file="story.yaml", story_sha256="00" * 32)
         )
