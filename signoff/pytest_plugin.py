@@ -436,7 +436,7 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo else None
     if error is not None and running.end == "whole":
         _note_end(run, running, error, result)
-    if isinstance(error, _SHORT):
+    if isinstance(error, _SHORT) or (running.cause and running.cause.subject is not Subject.SUITE):
         result.longrepr = _told(run, running, error)
     result.duration = max(0.0, result.duration - running.set_up_of_phase)
     running.set_up_seconds, running.set_up_of_phase = running.set_up_seconds + running.set_up_of_phase, 0.0
@@ -457,7 +457,7 @@ def _note_end(run: Run, running: Running, error: BaseException, report: pytest.T
         _record_disturbances(run)
 
 
-def _told(run: Run, running: Running, error: BaseException) -> str:
+def _told(run: Run, running: Running, error: BaseException | None) -> str:
     """The error as the terminal and JUnit show it, beginning with its verdict where it is not LiteLLM's failure."""
     if isinstance(error, NotPassed) or running.cause is None:
         return str(error)

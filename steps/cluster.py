@@ -29,7 +29,7 @@ from signoff.manifests import StoryManifests
 from signoff.observing import observes
 from signoff.options import Chosen
 from signoff.pytest_plugin import watch_over
-from signoff.traffic.client import OpenAIClient
+from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
 
 
@@ -250,8 +250,7 @@ def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> 
 @then("the version that runs is the one that was deployed")
 @observes("version")
 def version_is(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
-    with blame.of(Subject.GATEWAY), OpenAIClient(gateway) as client:
-        tells = client.models().headers.get("x-litellm-version", "")
+    tells = ask(evidence, "proxied", gateway, PROMPT).answer.headers.get("x-litellm-version", "")
     pods = kube.pods(story.NAMESPACE, story.GATEWAY)
     evidence.add(
         VersionSeen(

@@ -34,8 +34,9 @@ def _broken_off(view: View) -> Iterator[Line]:
         yield view.broken_off, {"red": True}
     for failure in view.set_up_failures:
         yield f"the set-up failed: {failure.cause.what}", {"red": True}
-    for scenario, disturbance in view.disturbances:
-        yield f"disturbed in {scenario!r}: {disturbance.cause.what}", _YELLOW
+    for what, scenarios in view.disturbed_scenarios.items():
+        more = f" and {len(scenarios) - 1} after it" if len(scenarios) > 1 else ""
+        yield f"disturbed in {scenarios[0]!r}{more}: {what}", _YELLOW
 
 
 def _requirements(view: View) -> Iterator[Line]:

@@ -104,14 +104,14 @@ class View:
         return INTERRUPTED if end.interrupted else ""
 
     @property
-    def disturbances(self) -> list[tuple[str, Disturbance]]:
-        """What nobody ordered, each with the name of the scenario in which it was seen."""
+    def disturbed_scenarios(self) -> dict[str, list[str]]:
+        """What nobody ordered, in a sentence each, with the names of the scenarios in which it was seen."""
         names = {each.id: each.name for each in self.result.planned}
-        return [
-            (names.get(line.scenario, line.scenario), line.record)
-            for line in self.evidence.lines
-            if isinstance(line.record, Disturbance)
-        ]
+        found: dict[str, list[str]] = {}
+        for line in self.evidence.lines:
+            if isinstance(line.record, Disturbance):
+                found.setdefault(line.record.cause.what, []).append(names.get(line.scenario, line.scenario))
+        return found
 
     @property
     def set_up_failures(self) -> list[SetUpFailure]:
@@ -203,9 +203,9 @@ class View:
         )
         return {**made, "at": self._at(last)}
 
-    def _compared(self) -> Mapping[str, CallsCompared]:
-        """The comparisons by their files: several checks may speak of one."""
-        return {each.calls_file.name: each for each in self.evidence.of(CallsCompared)}
+    def _compared(self) -> Mapping[tuple[str, tuple[str, ...]], CallsCompared]:
+        """The comparisons by their files and what they are about in these: several checks may speak of one."""
+        return {(each.calls_file.name, tuple(each.only)): each for each in self.evidence.of(CallsCompared)}
 
     def _at(self, record: CallsCompared) -> str:
         """When the last calls were recorded: the page tells no other time than the evidence does."""
