@@ -12,7 +12,19 @@ import yaml
 
 from signoff.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
-from signoff.evidence.models import End, Exchange, Note, Observation, Phase, Plan, PodPlace, ScenarioEnd, StayedReady
+from signoff.evidence.models import (
+    CallsCompared,
+    End,
+    Exchange,
+    Note,
+    Observation,
+    OverheadTimed,
+    Phase,
+    Plan,
+    PodPlace,
+    ScenarioEnd,
+    StayedReady,
+)
 from signoff.verdicts import judges
 from signoff.verdicts.run import Result
 from signoff.verdicts.verdict import GRAVITY, Value
@@ -35,6 +47,7 @@ OVERHEAD = "completion.feature::test_the_latency_overhead_is_below_100_ms_nfr66"
 POD = "deploy.feature::test_the_litellm_pod_starts_in_the_ml_namespace"
 GAMING_MODE = "gaming_mode.feature::test_litellm_outlives_its_backend"
 PARITY = "parity.feature::test_the_response_format_matches_vllms"
+PENDING = "placement.feature::test_litellm_rather_waits_than_runs_on_the_gpu_worker"
 COUNTER = "proxying.feature::test_each_chat_completion_reaches_vllm_once"
 
 
@@ -184,6 +197,18 @@ def test_the_run_is_told_as_version_1_tells_it(honest: Old) -> None:
     assert shared == {"apply the manifests", "vLLM becomes available", "LiteLLM becomes available"}
     first = evidence.first(ScenarioEnd)
     assert first is not None and 0 < first.seconds < 5 < honest.told("scenario")["seconds"]
+    timed = evidence.first(OverheadTimed)
+    assert timed is not None and (len(timed.blocks), timed.pairs_asked, timed.place) == (15, 400, "from this machine")
+    assert timed.seed == honest.told("overhead-plan")["seed"]
+    assert timed.requests.rows == sum(1 for _ in (honest.folder / "overhead.csv").open()) - 1
+    calls = evidence.of(CallsCompared)
+    assert [(each.check, len(each.only), each.version) for each in calls] == [
+        ("response-format", 14, "1.80.16"),
+        ("calls-exercised", 14, "1.80.16"),
+        ("request-fidelity", 6, "1.80.16"),
+        ("calls-exercised", 6, "1.80.16"),
+    ]
+    assert {each.image for each in calls} == {timed.gateway_image} == {"ghcr.io/berriai/litellm:main-v1.80.16-stable"}
 
 
 # What is not made of it
@@ -245,6 +270,12 @@ def test_running_pods_are_ready_unless_the_step_failed(honest: Old, tmp_path: Pa
     assert "litellm-" in result.checks["pod-ready"].verdict.reason
 
 
+def test_a_pod_that_waited_for_another_reason_fails(honest: Old, tmp_path: Path) -> None:
+    step = "the new LiteLLM pod stays Pending and the scheduler says that no node matches"
+    result = Result(written(tmp_path, ended(honest.scenario(PENDING), "failed", step)))
+    assert values(result, "stays-pending", "not-on-gpu-worker") == ["failed", "not judged"]
+
+
 def test_a_pod_that_was_not_ready_in_gaming_mode_is_named(honest: Old, tmp_path: Path) -> None:
     pods = {"litellm-1": "Running", "litellm-2": "Failed"}
     objects = [
@@ -260,13 +291,21 @@ def test_a_pod_that_was_not_ready_in_gaming_mode_is_named(honest: Old, tmp_path:
 # What may be missing
 
 
-@pytest.mark.parametrize(("scenario", "check"), [(OVERHEAD, "overhead"), (PARITY, "response-format")])
-def test_a_file_that_is_gone_leaves_its_checks_not_judged(
-    honest: Old, tmp_path: Path, scenario: str, check: str
+@pytest.mark.parametrize(
+    ("scenario", "check", "step"),
+    [
+        (OVERHEAD, "overhead", "the overhead is below 100 ms with 95 % confidence"),
+        (PARITY, "response-format", "no difference fails the parity gate"),
+    ],
+)
+def test_a_file_that_is_gone_leaves_what_passed_not_judged(
+    honest: Old, tmp_path: Path, scenario: str, check: str, step: str
 ) -> None:
     evidence = written(tmp_path, honest.scenario(scenario))
     assert values(Result(evidence), check) == ["not judged"]
     assert " is gone" in evidence.of(Note)[0].text
+    evidence = written(tmp_path, ended(honest.scenario(scenario), "failed", step, "it differs"))
+    assert values(Result(evidence), check) == ["failed"]
 
 
 def test_calls_that_their_file_does_not_hold_are_not_judged(honest: Old, tmp_path: Path) -> None:
