@@ -466,7 +466,9 @@ def _scenario_end(past: Past, seen: Sequence[tuple[Step, Record]]) -> ScenarioEn
     cause = None
     if end == "error":
         subject = Subject.SUITE if told["outcome"] == "inconclusive" else Subject.GATEWAY
-        cause = Cause(subject=subject, what=told["reason"] or f"version 0 called it {told['outcome']}")
+        # Behind the message of an assertion stands what pytest saw of its expression.
+        what = told["reason"].partition("\nassert ")[0] or f"version 0 called it {told['outcome']}"
+        cause = Cause(subject=subject, what=what)
     return ScenarioEnd(
         id=told["id"],
         end=end,

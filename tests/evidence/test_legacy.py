@@ -234,7 +234,7 @@ def test_an_error_before_all_then_steps_is_of_all_their_checks(
     honest: Old, tmp_path: Path, outcome: str, value: str
 ) -> None:
     step = "I send the same plain chat completions to vLLM twice and to LiteLLM"
-    result = Result(written(tmp_path, ended(honest.scenario(ANSWER_PLAIN), outcome, step, "no answer")))
+    result = Result(written(tmp_path, ended(honest.scenario(ANSWER_PLAIN), outcome, step, "no answer\nassert 0")))
     assert not result.evidence.of(Observation)
     assert values(result, "equal-answers", "answers-differ", "finish-reasons") == [value] * 3
     assert result.checks["equal-answers"].verdict.reason == "no answer"
