@@ -50,7 +50,7 @@ def _record(told: dict[str, Any]) -> dict[str, Any] | None:
         case "parity-matrix":
             return {**head, "litellm": told["litellm"]}
         case "run":
-            return {**told, "argv": [], "machine": {"cpus": told["machine"]["cpus"]}}
+            return {**told, "argv": [], "machine": {**told["machine"], "system": "Linux"}}
         case "cluster":
             return {**told, "details": {}}
     return told

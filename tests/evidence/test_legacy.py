@@ -1,4 +1,4 @@
-"""Evidence of version 0: ten recorded runs are judged as they were then, and none of it needs more than is there."""
+"""Evidence of version 0: recorded runs are judged as they were then, and none of it needs more than is there."""
 
 import json
 import tarfile
