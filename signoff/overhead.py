@@ -12,10 +12,8 @@ recorded runs it is about half as wide.
 Intervals are those of signoff.stats.bootstrap, which draws blocks of whole rounds.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -82,13 +80,6 @@ class Samples:
         timed = [timing for timing in self.timings if timing.round >= 0]
         wall = sum(timing.ms for timing in timed) or 1.0
         return Generator(sum(each.cpu_ms for each in timed) / wall, sum(each.waited_ms for each in timed) / wall)
-
-    def to_csv(self, path: Path) -> None:
-        """Write each request as a line."""
-        with path.open("w", newline="") as file:
-            lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
-            lines.writeheader()
-            lines.writerows(asdict(timing) for timing in self.timings)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,8 @@
 
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from signoff.attribution import Attribution, attribute
@@ -231,15 +229,13 @@ def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
     assert len(taken(pair, 60).rounds()) == 60
 
 
-def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None, tmp_path: Path) -> None:
+def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None) -> None:
     pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
     measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)
     assert result.verdict is Value.FAILED
     for name in ("median", "median_plain", "median_streamed", "ttft"):
         assert figure(result, name).value > 39.0
-    measured.to_csv(tmp_path / "overhead.csv")
-    assert (pd.read_csv(tmp_path / "overhead.csv")["round"] >= 0).sum() == 20 * len(ARMS)
 
 
 def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pair) -> None:

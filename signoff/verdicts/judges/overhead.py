@@ -1,18 +1,15 @@
 """Whether what LiteLLM adds to a request stays below the story's limit."""
 
-import csv
-import types
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 from signoff import overhead
 from signoff.declaration import Check
 from signoff.evidence import Recorded
 from signoff.evidence.models import OverheadTimed
 from signoff.overhead import Overhead, Samples
+from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
 from signoff.verdicts.judges.deployment import listed
@@ -47,23 +44,7 @@ def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> Overhead:
 @lru_cache(maxsize=8)
 def _timings(path: Path, _sha256: str) -> tuple[Timing, ...]:
     """The lines of the file; the hash tells one file of a name from another."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(Timing(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file))
-
-
-_HINTS = get_type_hints(Timing)
-_OPTIONAL = {each.name for each in fields(Timing) if types.NoneType in get_args(_HINTS[each.name])}
-
-
-def _value(name: str, text: str) -> Any:
-    """A cell as the field's type; an empty one of an optional field is None."""
-    if name in _OPTIONAL and text == "":
-        return None
-    hint = _HINTS[name]
-    kind = next((each for each in get_args(hint) if isinstance(each, type) and each is not types.NoneType), hint)
-    if kind is bool:
-        return text == "True"
-    return kind(text) if kind in (int, float) else text
+    return timings_csv.read(path)
 
 
 @judge("overhead", OverheadTimed, wants=dict, least=["pairs"])
