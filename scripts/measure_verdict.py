@@ -132,7 +132,7 @@ def one(recorded: Rounds, case: Case, overhead_ms: float, seed: int) -> Value:
     rows = ((starts[:, None] + np.arange(LONG_BLOCK)) % len(recorded)).ravel()[: case.pairs]
     nothing = np.full((case.pairs, 3), np.nan)
     drawn = Rounds(population[rows], nothing, nothing, recorded.streamed[rows])
-    return verdict_of(estimates(drawn, seed=seed), story.OVERHEAD_LIMIT_MS)[0]
+    return verdict_of(estimates(drawn, seed=seed), story.OVERHEAD_LIMIT_MS).value
 
 
 def with_overhead(recorded: Rounds, case: Case, overhead_ms: float) -> Numbers:

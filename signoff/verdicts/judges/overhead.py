@@ -14,7 +14,7 @@ from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
 from signoff.verdicts.judges.deployment import listed
 from signoff.verdicts.registry import Judgement, judge
-from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
+from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
 
 
 def samples(each: OverheadTimed, evidence: Recorded) -> Samples:
@@ -59,18 +59,16 @@ def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Record
 
 
 def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, check: Check) -> Verdict:
-    limit, least = float(check.wants["limit_ms"]), check.least["pairs"]
+    limit, least = result.limit_ms, check.least["pairs"]
     arms = {timing.arm for timing in timed.timings}
-    if problems := timed.errors("direct", "control"):
-        return inconclusive(f"{_counted(problems, 'vLLM')} failed: {problems[0]}", Code.BACKEND_FAILED)
-    if problems := timed.errors("proxied"):
-        return failed(f"{_counted(problems, 'LiteLLM')} failed: {problems[0]}", Code.NO_ANSWER)
+    if timed.errors(*ARMS):
+        return result.verdict
     if missing := [arm for arm in check.wants.get("arms", ARMS) if arm not in arms]:
         return not_judged(f"nothing was timed on the arm {listed(missing)}", Code.TOO_FEW)
     if figure not in result.figures:
         needs = f"; it needs {PAIRS_FOR_P95} pairs" if figure == "p95_shift" else ""
         return not_judged(f"{_words(figure)} cannot be told of {result.pairs} pairs{needs}", Code.TOO_FEW)
-    verdict = overhead.verdict_of_figure(figure, result, limit)
+    verdict = result.of(figure)
     if verdict.value is not Value.PASSED:
         return verdict
     if result.pairs < least:
@@ -78,11 +76,7 @@ def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, chec
     if each.limit_asked_ms != limit:
         told = f"the feature's limit is {each.limit_asked_ms:g} ms, the story's {limit:g} ms"
         return not_judged(told, Code.ASKED_OTHERWISE)
-    return passed(verdict.reason, {figure: result.figures[figure]})
-
-
-def _counted(problems: Sequence[str], whom: str) -> str:
-    return f"{len(problems)} request{'s' if len(problems) > 1 else ''} to {whom}"
+    return verdict
 
 
 def _words(figure: str) -> str:
