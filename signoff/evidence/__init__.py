@@ -1,5 +1,5 @@
 """Evidence: typed records of what was observed, in one store for features, parity and load."""
 
-from signoff.evidence.store import FILE, Evidence, Recorded, read, side_file
+from signoff.evidence.store import FILE, Evidence, Recorded, read, recording, side_file
 
-__all__ = ["FILE", "Evidence", "Recorded", "read", "side_file"]
+__all__ = ["FILE", "Evidence", "Recorded", "read", "recording", "side_file"]

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from signoff.errors import SignoffError
-from signoff.evidence.models import SCHEMA, Line, Phase, Record, Run, SideFile, kinds
+from signoff.evidence.models import SCHEMA, End, Line, Phase, Record, Run, SideFile, kinds
 from signoff.redact import redacted
 
 FILE = "evidence.jsonl"
@@ -100,6 +100,24 @@ class Evidence:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+
+
+@contextmanager
+def recording(folder: Path, run: Run) -> Iterator[Evidence]:
+    """The evidence of what the block does; its end is recorded however it comes about.
+
+    Raises:
+        SignoffError: it cannot be written.
+    """
+    evidence, interrupted = Evidence(folder, run), False
+    try:
+        yield evidence
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
+    finally:
+        evidence.add(End(interrupted=interrupted))
+        evidence.close()
 
 
 class Recorded:
