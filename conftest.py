@@ -1,10 +1,10 @@
-"""Loads the steps and the plugin that collects `.feature` files; the steps' asserts are rewritten like a test's."""
+"""Loads the steps and the plugin that collects `.feature` files."""
 
 pytest_plugins = [
     "signoff.pytest_plugin",
+    "steps.chat",
     "steps.cluster",
     "steps.placement",
-    "steps.chat",
     "steps.completion",
     "steps.parity",
     "steps.gaming_mode",

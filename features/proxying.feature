@@ -20,7 +20,8 @@ Feature: Proxy requests to vLLM
       | streamed |
 
   Scenario Outline: The official client reads the same
-    Then the official OpenAI client reads the same <kind> answer from LiteLLM as from vLLM
+    When the official OpenAI client asks vLLM and LiteLLM for a <kind> chat completion
+    Then it reads the same from both
 
     Examples:
       | kind     |

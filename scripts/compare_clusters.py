@@ -1,70 +1,73 @@
-"""The verdict on each scenario, on the embedded cluster and on kind, side by side; exit status 1 when they disagree.
+"""The verdict on each scenario and check, on the embedded cluster and on kind, side by side; exit status 1 when they
+disagree.
 
     python -m scripts.compare_clusters                                  # runs features/ on both, one after the other
     python -m scripts.compare_clusters --runs reports/A reports/B       # compares two runs that were made before
     python -m scripts.compare_clusters -- --manifests path/to/manifests # options for both runs
 
-A scenario that was not run on one of them disagrees, and so does one that was skipped on either without saying why.
+A scenario that was not run on one of them disagrees, and so does one that was skipped on either without saying why. A
+check disagrees where its verdicts differ, unless the story says of one of the clusters that it is outside its reach.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from signoff import evidence
 from signoff.console import progress
 from signoff.errors import SignoffError
+from signoff.evidence.models import Cluster
 from signoff.paths import ROOT
-from signoff.verdicts import NOT_RUN
+from signoff.verdicts.run import Judged, Result, Scenario, State
+from signoff.verdicts.verdict import Value
 
 CLUSTERS = ("embedded", "kind")
-Record = dict[str, Any]
+NOT_DECLARED = "not declared"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a scenario or a check went on one cluster, in a word, and why it did not pass."""
+
+    word: str
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One scenario and its record on either cluster; a run that never planned it has none."""
+    """A scenario or a check, how it went on either cluster, and why the two do not agree; empty if they do."""
 
     name: str
-    first: Record
-    second: Record
-
-    @property
-    def fault(self) -> str:
-        """Why the two do not agree; empty if they do."""
-        one, other = outcome(self.first), outcome(self.second)
-        if NOT_RUN in (one, other):
-            return "not run on both"
-        silent = [record for record in (self.first, self.second) if outcome(record) == "skipped" and not reason(record)]
-        if silent:
-            return "skipped without a reason"
-        return "" if one == other else "different verdicts"
+    first: Outcome
+    second: Outcome
+    fault: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print the table, and say what disagrees."""
+    """Compare, print the tables, and say what disagrees."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs=2, type=Path, metavar="RUN", help="folders of two runs, instead of new ones")
     parser.add_argument("options", nargs="*", help="options for pytest, after --")
     options = parser.parse_args(arguments)
     try:
         folders = options.runs or [run(cluster, options.options) for cluster in CLUSTERS]
-        records = [evidence.read(folder)[0] for folder in folders]
+        one, other = (judged(folder) for folder in folders)
     except SignoffError as error:
         print(f"compare_clusters: {error}", file=sys.stderr)
         return 2
-    names = [cluster_of(each) for each in records]
-    lines = compare(*records)
-    for line in table(lines, names):
-        print(line)
-    faults = [line for line in lines if line.fault]
-    print(f"\n{len(lines)} scenarios, {len(faults)} disagreements ({names[0]}: {folders[0]}, {names[1]}: {folders[1]})")
-    return 1 if faults or not lines else 0
+    names = [cluster_of(each) for each in (one, other)]
+    scenarios, checks = compare_scenarios(one, other), compare_checks(one, other)
+    print("\n".join([*table("scenario", scenarios, names), "", *table("check", checks, names)]))
+    faults = [line for line in (*scenarios, *checks) if line.fault]
+    print(
+        f"\n{len(scenarios)} scenarios and {len(checks)} checks, {len(faults)} disagreements "
+        f"({names[0]}: {folders[0]}, {names[1]}: {folders[1]})"
+    )
+    return 1 if faults or not scenarios else 0
 
 
 def run(cluster: str, options: Sequence[str]) -> Path:
@@ -83,47 +86,79 @@ def run(cluster: str, options: Sequence[str]) -> Path:
     return found[0].parent
 
 
-def compare(first: Sequence[Record], second: Sequence[Record]) -> list[Line]:
-    """Every scenario that either run planned, with both outcomes."""
-    one, other = _by_id(first), _by_id(second)
-    return [
-        Line(_name(one.get(key) or other[key]), one.get(key, {}), other.get(key, {}))
-        for key in dict.fromkeys([*one, *other])
-    ]
+def judged(folder: Path) -> Result:
+    """The run of a folder, judged anew.
+
+    Raises:
+        SignoffError: there is none, or it is one that judges no story.
+    """
+    recorded = evidence.read(folder)
+    if recorded.run.story is None:
+        raise SignoffError(f"a run of signoff {recorded.run.tool}, which judges no story", where=str(folder))
+    return Result(recorded)
 
 
-def _by_id(records: Sequence[Record]) -> dict[str, Record]:
-    planned = {each["id"]: each for record in records if record["kind"] == "plan" for each in record["scenarios"]}
-    return planned | {record["id"]: record for record in records if record["kind"] == "scenario"}
+def compare_scenarios(one: Result, other: Result) -> list[Line]:
+    """Every scenario that either run planned."""
+    first, second = ({each.planned.id: each for each in result.scenarios} for result in (one, other))
+    lines = []
+    for key in dict.fromkeys([*first, *second]):
+        pair = _scenario(first.get(key)), _scenario(second.get(key))
+        lines.append(Line(_name(first.get(key) or second[key]), *pair, _fault_of_scenario(pair)))
+    return lines
 
 
-def _name(record: Record) -> str:
-    example = str(record["id"]).partition("[")[2]
-    return f"{Path(record['feature']).stem}: {record['name']}" + (f" [{example}" if example else "")
+def _scenario(found: Scenario | None) -> Outcome:
+    return Outcome(found.state, found.reason) if found else Outcome(State.NOT_RUN)
 
 
-def outcome(record: Record) -> str:
-    """The word for how it went."""
-    return str(record.get("outcome", NOT_RUN))
+def _name(scenario: Scenario) -> str:
+    planned = scenario.planned
+    example = planned.id.partition("[")[2]
+    return f"{Path(planned.feature).stem}: {planned.name}" + (f" [{example}" if example else "")
 
 
-def reason(record: Record) -> str:
-    """Why it did not pass, as one line."""
-    return " ".join(str(record.get("reason", "")).split())
+def _fault_of_scenario(pair: Sequence[Outcome]) -> str:
+    words = {each.word for each in pair}
+    if State.NOT_RUN in words:
+        return "not run on both"
+    if any(each.word == State.SKIPPED and not each.reason for each in pair):
+        return "skipped without a reason"
+    return "different states" if len(words) > 1 else ""
 
 
-def cluster_of(records: Sequence[Record]) -> str:
+def compare_checks(one: Result, other: Result) -> list[Line]:
+    """Every check that either run's story declares."""
+    lines = []
+    for name in dict.fromkeys([*one.checks, *other.checks]):
+        pair = _check(name, one.checks), _check(name, other.checks)
+        words = {each.word for each in pair}
+        differ = len(words - {Value.OUTSIDE_REACH}) > 1 or NOT_DECLARED in words
+        lines.append(Line(name, *pair, "different verdicts" if differ else ""))
+    return lines
+
+
+def _check(name: str, checks: Mapping[str, Judged]) -> Outcome:
+    if name not in checks:
+        return Outcome(NOT_DECLARED)
+    verdict = checks[name].verdict
+    return Outcome(verdict.value, "" if verdict.value is Value.PASSED else verdict.reason)
+
+
+def cluster_of(result: Result) -> str:
     """Which cluster the run was on, by its own word."""
-    return next((str(record["provider"]) for record in records if record["kind"] == "cluster"), "no cluster")
+    cluster = result.evidence.first(Cluster)
+    return cluster.provider if cluster else "no cluster"
 
 
-def table(lines: Sequence[Line], names: Sequence[str]) -> list[str]:
+def table(what: str, lines: Sequence[Line], names: Sequence[str]) -> list[str]:
     """The lines as a Markdown table."""
-    rows = [f"| scenario | {names[0]} | {names[1]} | |", "| --- | --- | --- | --- |"]
+    rows = [f"| {what} | {names[0]} | {names[1]} | |", "| --- | --- | --- | --- |"]
     for line in lines:
-        reasons = dict.fromkeys(reason(record)[:160] for record in (line.first, line.second) if reason(record))
-        said = "; ".join([*([f"**{line.fault}**"] if line.fault else []), *reasons]).replace("|", "\\|")
-        rows.append(f"| {line.name} | {outcome(line.first)} | {outcome(line.second)} | {said} |")
+        reasons = dict.fromkeys(" ".join(each.reason.split())[:160] for each in (line.first, line.second))
+        faults = [f"**{line.fault}**"] if line.fault else []
+        said = "; ".join([*faults, *filter(None, reasons)]).replace("|", "\\|")
+        rows.append(f"| {line.name} | {line.first.word} | {line.second.word} | {said} |")
     return rows
 
 

@@ -20,20 +20,20 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import pandas as pd
 
 from signoff import story
 from signoff.overhead import Rounds, Samples, estimates, verdict_of
 from signoff.stats.arrays import Numbers
+from signoff.traffic import timings_csv
 from signoff.traffic.client import OpenAIClient
-from signoff.traffic.pairs import Timing, measure
+from signoff.traffic.pairs import measure
 from signoff.verdicts.verdict import Value
 
 RECORDED_ROUNDS = 600
@@ -81,7 +81,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}\n")
     if options.only != "client":
-        rounds = read(options.csv) if options.csv else record()
+        rounds = Samples(timings_csv.read(options.csv)).rounds() if options.csv else record()
         show_simulated(
             rounds, [case for case in CASES if (options.case or "") in case.name], options.runs, options.jobs
         )
@@ -91,17 +91,6 @@ def main() -> None:
 
 
 # Simulated runs
-
-
-def read(path: Path) -> Rounds:
-    """The rounds of a recorded run."""
-    table = pd.read_csv(path)
-    table["error"] = table["error"].fillna("")
-    names = {field.name for field in fields(Timing)}
-    rows: list[dict[str, Any]] = [
-        {str(name): value for name, value in row.items() if name in names} for row in table.to_dict("records")
-    ]
-    return Samples(tuple(Timing(**row) for row in rows)).rounds()
 
 
 def record() -> Rounds:
@@ -143,7 +132,7 @@ def one(recorded: Rounds, case: Case, overhead_ms: float, seed: int) -> Value:
     rows = ((starts[:, None] + np.arange(LONG_BLOCK)) % len(recorded)).ravel()[: case.pairs]
     nothing = np.full((case.pairs, 3), np.nan)
     drawn = Rounds(population[rows], nothing, nothing, recorded.streamed[rows])
-    return verdict_of(estimates(drawn, seed=seed), story.OVERHEAD_LIMIT_MS)[0]
+    return verdict_of(estimates(drawn, seed=seed), story.OVERHEAD_LIMIT_MS).value
 
 
 def with_overhead(recorded: Rounds, case: Case, overhead_ms: float) -> Numbers:

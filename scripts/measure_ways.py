@@ -6,6 +6,7 @@ Blocks of both ways alternate on one deployment, so that both meet the same mach
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,27 +17,37 @@ import numpy as np
 from signoff import prober
 from signoff.cluster.provider import open_cluster
 from signoff.deployment import Deployment
+from signoff.evidence import Evidence
+from signoff.evidence.models import Run
 from signoff.manifests import StoryManifests
 from signoff.overhead import Samples, judge
 from signoff.paths import MANIFESTS
+from signoff.recording import recording
 from signoff.story import OVERHEAD_LIMIT_MS
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import Timing, measure
 
 CONNECTIONS = 50
+RUN = Run(tool="measure", cluster="kind")
 
 
 def main() -> None:
-    """Deploy, time both ways in turn, and print the figures."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    """Compare the ways; what the deployment records on the way is not kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attach", type=Path, help="the folder of a running kind cluster (default: start one)")
     parser.add_argument("--pairs", type=int, default=100, help="pairs of each block (default: 100)")
     parser.add_argument("--blocks", type=int, default=4, help="blocks of each way (default: 4)")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="signoff-") as folder, recording(Path(folder) / "run", RUN) as evidence:
+        compare(options, evidence)
+
+
+def compare(options: argparse.Namespace, evidence: Evidence) -> None:
+    """Deploy, time both ways in turn, and print the figures."""
     manifests = StoryManifests.read(MANIFESTS)
     cluster = open_cluster("kind", options.attach, manifests.images)
     try:
-        deployment = Deployment(cluster, manifests, lambda *_, **__: None)
+        deployment = Deployment(cluster, manifests, evidence)
         deployment.start_both()
         deployment.wait_for_gateway()
         direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()

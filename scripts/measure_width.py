@@ -35,7 +35,6 @@ quicker when it has just answered: so their means may differ a little.
 """
 
 import argparse
-import json
 import math
 import os
 import platform
@@ -48,25 +47,29 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scripts import peers
+from signoff import evidence as store
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
-from signoff.evidence import FILE, Evidence
+from signoff.evidence import Evidence, side_file
+from signoff.evidence.models import Measurement
 from signoff.manifests import StoryManifests
 from signoff.overhead import Samples, judge
 from signoff.paths import MANIFESTS, ROOT
+from signoff.recording import began, record_cluster, recording
 from signoff.stats.bootstrap import BlockBootstrap
 from signoff.stats.estimate import Estimate, z
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
-from signoff.traffic import relay
+from signoff.traffic import relay, timings_csv
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import (
     ARMS,
@@ -93,6 +96,9 @@ FAILURES = 2
 WARM_UP_REQUESTS = 2 * WINDOW_ROUNDS
 """Of each run of a peer: as many as signoff's shortest warm-up sends over each connection."""
 HUB = "huggingface"
+CLUSTER = "embedded"
+RUN = "run"
+"""What a run of a tool is called in the evidence."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,16 @@ class Run:
     def width(self) -> float:
         """Of its own interval."""
         return self.high - self.low
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is recorded; JSON has no NaN, which is an end of no interval."""
+        return {name: None if value != value else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> "Run":
+        """What was recorded."""
+        ends = {name: math.nan if told[name] is None else told[name] for name in ("low", "high")}
+        return cls(**{**told, **ends})
 
 
 @dataclass(frozen=True)
@@ -173,10 +189,12 @@ def compare(options: argparse.Namespace) -> tuple[list[Run], int]:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     until = time.monotonic() + options.minutes * 60
     folder = options.out or ROOT / "reports" / f"width-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
-    evidence = Evidence(folder.absolute())
+    asked = {name: getattr(options, name) for name in ("repeats", "pairs", "minutes", "without", "delay", "seed")}
+    begun = began("measure", CLUSTER, asked)
     runs: list[Run] = []
     try:
         with (
+            recording(folder, begun) as evidence,
             tempfile.TemporaryDirectory(prefix="signoff-") as name,
             deployed(Path(name), options.delay, evidence) as (direct, proxied),
         ):
@@ -184,13 +202,11 @@ def compare(options: argparse.Namespace) -> tuple[list[Run], int]:
             list(measured(direct, proxied, pairs=options.pairs // 4, seed=options.seed))
             tools = _tools(direct, proxied, Path(name), options, evidence)
             for run in repeated(tools, options.repeats, random.Random(options.seed), until, put_in=options.delay):
-                evidence.record("run", **asdict(run))
+                evidence.add(Measurement(name=RUN, values=run.to_json()))
                 runs.append(run)
     except KeyboardInterrupt:
         progress("width", "interrupted; what there is until now:")
         return runs, 130
-    finally:
-        evidence.close()
     progress("width", f"all runs are in {folder}")
     return runs, 0
 
@@ -202,10 +218,10 @@ def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[
     Meanwhile the peers' tokenizer is made.
     """
     manifests = StoryManifests.read(MANIFESTS)
-    cluster = open_cluster("embedded", None, manifests.images, fresh=True)
+    cluster = open_cluster(CLUSTER, None, manifests.images, fresh=True)
     try:
-        evidence.record("cluster", **asdict(cluster.facts()))
-        deployment = Deployment(cluster, manifests, evidence.record)
+        record_cluster(evidence, cluster)
+        deployment = Deployment(cluster, manifests, evidence)
         if delay is None:
             deployment.start_both()
         else:
@@ -229,11 +245,15 @@ def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[
 def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace, evidence: Evidence) -> dict[str, Tool]:
     """signoff in both ways, and the peers that can be had."""
 
-    def own(kinds: Sequence[bool]) -> Tool:
+    def own(tool: str, kinds: Sequence[bool]) -> Tool:
         def once(repeat: int) -> Measured:
             seed = options.seed * 1000 + repeat
             timings = measured(direct, proxied, pairs=options.pairs, seed=seed, kinds=kinds, delay=options.delay or 0.0)
-            evidence.record("timings", kinds=kinds, repeat=repeat, timings=[asdict(each) for each in timings])
+            path = evidence.dir / f"{'streams' if all(kinds) else 'both'}-{repeat}.csv"
+            with timings_csv.writing(path) as write:
+                for each in timings:
+                    write(each)
+            evidence.add(Measurement(name="timings", values={"tool": tool, "repeat": repeat}, files=[side_file(path)]))
             return judged(timings, seed)
 
         return once
@@ -250,12 +270,13 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
                     work = peers.Work(url, prompts, length, TOKENS, WARM_UP_REQUESTS, seed, folder / HUB, Path(name))
                     found.append(peer.run(work, seconds=PEER_SECONDS))
             once_direct, once_proxied = found
-            evidence.record("latencies", tool=peer.name, repeat=repeat, direct=once_direct, proxied=once_proxied)
+            told = {"tool": peer.name, "repeat": repeat, "direct": once_direct, "proxied": once_proxied}
+            evidence.add(Measurement(name="latencies", values=told))
             return Measured(two_samples(once_direct, once_proxied, seed=repeat), 2 * each)
 
         return once
 
-    tools = {OWN: own((False, True)), STREAMS: own((True,))}
+    tools = {OWN: own(OWN, (False, True)), STREAMS: own(STREAMS, (True,))}
     length = prompt_tokens(direct)
     tools |= {peer.name: other(peer) for peer in _peers(options.without)}
     return tools
@@ -300,8 +321,8 @@ def measured(
 def judged(timings: Sequence[Timing], seed: int) -> Measured:
     """What signoff says of its timings."""
     found = judge(Samples(tuple(timings)), limit_ms=OVERHEAD_LIMIT_MS, seed=seed)
-    if found.reason.startswith("void"):
-        progress("signoff", found.reason)
+    if found.is_void:
+        progress("signoff", found.verdict.reason)
     return Measured(found.figures["median"], found.pairs * len(ARMS))
 
 
@@ -363,14 +384,10 @@ def read(folder: Path) -> list[Run]:
     Raises:
         SignoffError: there are none.
     """
-    try:
-        lines = [json.loads(line) for line in (folder / FILE).read_text().splitlines()]
-    except (OSError, ValueError) as error:
-        raise SignoffError(f"there is no comparison: {error}", where=str(folder)) from error
-    names = {each.name for each in fields(Run)}
-    return [
-        Run(**{key: value for key, value in line.items() if key in names}) for line in lines if line["kind"] == "run"
-    ]
+    evidence = store.read(folder)
+    if evidence.run.tool != "measure":
+        raise SignoffError(f"a run of signoff {evidence.run.tool}, which compares no widths", where=str(folder))
+    return [Run.from_json(each.values) for each in evidence.of(Measurement) if each.name == RUN]
 
 
 # The tables

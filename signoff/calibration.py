@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError, UsageError
-from signoff.evidence import Evidence
+from signoff.evidence import Evidence, side_file
+from signoff.evidence.models import DelayFound, DelayTimed
 from signoff.manifests import StoryManifests
 from signoff.options import check_deployment
 from signoff.overhead import Overhead, Samples, judge
 from signoff.paths import MANIFESTS, ROOT, check_reports
+from signoff.recording import began, record_cluster, recording
 from signoff.stats.estimate import Estimate
-from signoff.traffic import relay
+from signoff.traffic import relay, timings_csv
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.pairs import Arm, failed, measure
 from signoff.verdicts.verdict import Value
@@ -70,6 +72,8 @@ INJECTIONS = (
     Injection(40, jitter_ms=10),
 )
 PAIRS = 200
+CLUSTER = "embedded"
+"""Where the story's vLLM is asked, if no other server is named."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class Recovery:
 
         A wrong verdict is told all the same.
         """
-        if self.bias_ms is None or self.result.reason.startswith("void"):
+        if self.bias_ms is None or self.result.is_void:
             return True
         if self.is_wrongly_judged:
             return False
@@ -108,13 +112,13 @@ class Recovery:
     def is_wrongly_judged(self) -> bool:
         """Whether the verdict is the opposite of what was put in."""
         below = self.injection.ms < self.result.limit_ms
-        return self.result.verdict is (Value.FAILED if below else Value.PASSED)
+        return self.result.verdict.value is (Value.FAILED if below else Value.PASSED)
 
     @property
     def fault(self) -> str:
         """What is wrong with it; empty if nothing is."""
-        if self.bias_ms is None or self.result.reason.startswith("void"):
-            return self.result.reason
+        if self.bias_ms is None or self.result.is_void:
+            return self.result.verdict.reason
         if self.is_wrongly_judged:
             return f"wrongly {self.result.verdict.value}"
         if self.is_untold:
@@ -159,15 +163,13 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
-    evidence = Evidence(folder.absolute())
-    try:
-        with _server(options.url, evidence) as url:
-            evidence.record(
-                "calibration-plan", url=url, seed=seed, pairs=options.pairs, delays=list(map(str, injections))
-            )
-            recoveries = [recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence) for each in injections]
-    finally:
-        evidence.close()
+    settings = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
+    begun = began("calibrate", "" if options.url else CLUSTER, settings)
+    with recording(folder, begun) as evidence, _server(options.url, evidence) as url:
+        recoveries = [
+            recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv")
+            for number, each in enumerate(injections, start=1)
+        ]
     print("\n".join(lines(recoveries)))
     print(f"evidence: {evidence.dir}")
     return 1 if any(each.fault for each in recoveries) else 0
@@ -186,11 +188,19 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError(f"--url {options.url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
 
 
-def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence) -> Recovery:
-    """Put one delay in, and judge what is timed."""
+def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence, file: str) -> Recovery:
+    """Put one delay in, and judge what is timed; each request is a line of `file`, beside the evidence.
+
+    Raises:
+        SignoffError: a request failed.
+    """
     progress("calibrate", f"{injection} ms, {pairs} pairs")
-    with relay.running(url) as direct, relay.running(url, injection.ms, injection.jitter_ms) as delayed:
-        timings = []
+    path, timings = evidence.dir / file, []
+    with (
+        relay.running(url) as direct,
+        relay.running(url, injection.ms, injection.jitter_ms) as delayed,
+        timings_csv.writing(path) as write,
+    ):
         longer_rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), injection.ms / 1000)
         for timing in measure(
             direct,
@@ -200,8 +210,17 @@ def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: 
             longer_rests=longer_rests,
             progress=lambda text: progress("calibrate", text),
         ):
-            evidence.record("timing", delay=str(injection), **asdict(timing))
+            write(timing)
             timings.append(timing)
+    timed = DelayTimed(
+        delay_ms=injection.ms,
+        jitter_ms=injection.jitter_ms,
+        url=url,
+        pairs_asked=pairs,
+        seed=seed,
+        requests=side_file(path),
+    )
+    number = evidence.add(timed)
     if failed(timings):
         raise SignoffError(
             f"a request failed: {next(each.error for each in timings if each.error)}",
@@ -209,8 +228,17 @@ def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: 
             hint=f"does it serve {story.MODEL} in OpenAI's format?",
         )
     found = Recovery(injection, judge(Samples(tuple(timings)), limit_ms=story.OVERHEAD_LIMIT_MS, seed=seed))
-    summary = {**asdict(found.result), "verdict": found.result.verdict.value}
-    evidence.record("recovery", delay=str(injection), bias_ms=found.bias_ms, fault=found.fault, summary=summary)
+    evidence.add(
+        DelayFound(
+            timed=number,
+            bias_ms=found.bias_ms,
+            figures=dict(found.result.figures),
+            verdict=found.result.verdict.value,
+            code=found.result.verdict.code,
+            reason=found.result.verdict.reason,
+            fault=found.fault,
+        )
+    )
     return found
 
 
@@ -256,10 +284,10 @@ def _server(url: str | None, evidence: Evidence) -> Iterator[str]:
         yield url
         return
     manifests = StoryManifests.read(MANIFESTS)
-    cluster = open_cluster("embedded", None, manifests.images)
+    cluster = open_cluster(CLUSTER, None, manifests.images)
     try:
-        evidence.record("cluster", **asdict(cluster.facts()))
-        deployment = Deployment(cluster, manifests, evidence.record)
+        record_cluster(evidence, cluster)
+        deployment = Deployment(cluster, manifests, evidence)
         deployment.apply(manifests.backend)
         yield deployment.wait_for_backend()
     finally:

@@ -16,20 +16,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from signoff import report, story
+from signoff import story
 from signoff.cluster.embedded.binaries import find_binaries
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import REFUSED, SignoffError, UsageError
-from signoff.evidence import FILE
 from signoff.options import Setting, check_deployment, cluster_of
-from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports, check_writable, free_folder
-from signoff.recording import record_cluster, recording
+from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports, free_folder
+from signoff.recording import began, record_cluster, recording
 from signoff.waiting import WaitFailed
 
 ELSEWHERE = {
+    "report": "signoff.report.command",
+    "verify": "signoff.evidence.verify",
     "parity": "signoff.parity.command",
     "calibrate": "signoff.calibration",
     "load": "signoff.load.distributed",
@@ -87,7 +88,8 @@ def serve(options: argparse.Namespace) -> int:
     manifests = check_deployment(options.manifests, cluster=asked, attach=attach)
     check_reports(options.reports)
     settings = {"attach": attach.value, "manifests": str(options.manifests)}
-    with recording(free_folder(options.reports.absolute(), "serve"), "serve", asked.value, settings) as evidence:
+    folder = free_folder(options.reports, "serve")
+    with recording(folder, began("serve", asked.value, settings)) as evidence:
         closed = _interrupt_when_stdin_closes()
         cluster = None
         try:
@@ -144,17 +146,6 @@ def prepare(options: argparse.Namespace) -> int:
     return 0
 
 
-def draw_report(options: argparse.Namespace) -> int:
-    """Draw signoff.html and signoff.md of a run again, from its evidence alone."""
-    if not (options.run_dir / FILE).is_file():
-        hint = "name the folder of a run, such as reports/2026-..."
-        raise UsageError("there is no evidence", where=str(options.run_dir / FILE), hint=hint)
-    check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
-    report.write(options.run_dir)
-    print(options.run_dir / report.PAGES[0])
-    return 0
-
-
 def _parser(asked: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="signoff",
@@ -182,9 +173,6 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     )
     preparing.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
     preparing.set_defaults(run=prepare)
-    drawing = commands.add_parser("report", help="draw a run's report again", description=draw_report.__doc__)
-    drawing.add_argument("run_dir", type=Path, metavar="RUN", help="the run's folder, such as reports/2026-...")
-    drawing.set_defaults(run=draw_report)
     if asked not in commands.choices:
         for module in [ELSEWHERE[asked]] if asked in ELSEWHERE else ELSEWHERE.values():
             import_module(module).add_to(commands)

@@ -51,12 +51,9 @@ class Definition:
 
 
 def every_scenario(session: pytest.Session, declaration: Declaration) -> list[pytest.Item]:
-    """Every scenario of the story's folder, whatever was selected."""
-    items: list[pytest.Item] = []
-    for path in sorted(declaration.file.parent.rglob("*.feature")):
-        module = FeatureFile.from_parent(session, path=path)
-        items += [each for each in session.genitems(module) if isinstance(each, pytest.Item)]
-    return items
+    """Every scenario of the story's folder, whatever was selected; pytest does not count these as collected."""
+    modules = (FeatureFile.from_parent(session, path=path) for path in sorted(declaration.features()))
+    return [each for module in modules for each in module.collect() if isinstance(each, pytest.Item)]
 
 
 def planned(item: pytest.Item, session: pytest.Session) -> PlannedScenario:

@@ -11,7 +11,6 @@ _OF_A_MODEL: dict[str, Path] = {
     "model_name": ("model_name",),
     "model": ("litellm_params", "model"),
     "api_base": ("litellm_params", "api_base"),
-    "mode": ("model_info", "mode"),
 }
 _OF_THE_ROUTER = ("routing_strategy", "num_retries", "timeout")
 

@@ -106,7 +106,7 @@ class Declaration:
         Raises:
             UsageError: it is no declaration, with file, line and the nearest name.
         """
-        self.file = file
+        self.file = file.absolute()
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -137,6 +137,12 @@ class Declaration:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UsageError(f"the story's declaration cannot be read: {reason}", where=str(file)) from None
+
+    def features(self) -> Iterator[Path]:
+        """The feature files of the story: those in its folder and below, but for other stories' in there."""
+        for path in self.file.parent.rglob("*.feature"):
+            if _above(path) == self.file:
+                yield path
 
     def where(self, *path: str | int) -> str:
         """File and line of a place in it; of the nearest place above, if that has none."""

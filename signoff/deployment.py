@@ -1,9 +1,7 @@
 """The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
 
-import csv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from signoff.evidence import Evidence
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
 from signoff.kube import Kube, describe_end, is_ready
 from signoff.manifests import Manifest, StoryManifests, containers
+from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block, time_blocks
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.pairs import Timing, measure
@@ -146,7 +145,7 @@ class Deployment:
         Raises:
             WaitFailed: it cannot be timed inside the cluster.
         """
-        with _timings_file(file) as write:
+        with timings_csv.writing(file) as write:
             if not self.cluster.tunnelled:
                 return self._time_pairs_from_here(pairs, seed, write), "from this machine"
             image = self.manifests.gateway_image
@@ -182,15 +181,6 @@ class Deployment:
 def _ends(status: Any) -> int:
     """How often a container has ended, the end that it has not come back from counted."""
     return int(status.restart_count) + bool(status.state and status.state.terminated)
-
-
-@contextmanager
-def _timings_file(path: Path) -> Iterator[Callable[[Timing], None]]:
-    """A CSV with the fields of `Timing`; each line is with the operating system at once."""
-    with path.open("w", newline="", buffering=1, encoding="utf-8") as file:
-        lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
-        lines.writeheader()
-        yield lambda timing: lines.writerow(asdict(timing))
 
 
 def _version_of(backend_url: str) -> str:

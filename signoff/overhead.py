@@ -12,15 +12,13 @@ recorded runs it is about half as wide.
 Intervals are those of signoff.stats.bootstrap, which draws blocks of whole rounds.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from signoff.stats.arrays import Flags, Numbers
-from signoff.stats.below import below, is_above, sorted_out
+from signoff.stats.below import below, sorted_out
 from signoff.stats.bootstrap import FEWEST, BlockBootstrap, Statistic
 from signoff.stats.estimate import Estimate
 from signoff.traffic.blocks import Block
@@ -83,13 +81,6 @@ class Samples:
         wall = sum(timing.ms for timing in timed) or 1.0
         return Generator(sum(each.cpu_ms for each in timed) / wall, sum(each.waited_ms for each in timed) / wall)
 
-    def to_csv(self, path: Path) -> None:
-        """Write each request as a line."""
-        with path.open("w", newline="") as file:
-            lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
-            lines.writeheader()
-            lines.writerows(asdict(timing) for timing in self.timings)
-
 
 @dataclass(frozen=True)
 class Rounds:
@@ -121,6 +112,9 @@ class Generator:
         return ""
 
 
+IDLE = Generator(0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class Overhead:
     """The verdict against `limit_ms`, and the figures that it rests on, by the names of `figures_of`.
@@ -128,56 +122,61 @@ class Overhead:
     There are none when a request failed or nothing was timed.
     """
 
-    verdict: Value
-    reason: str
+    verdict: Verdict
     limit_ms: float
     pairs: int
     seed: int
     figures: Mapping[str, Estimate] = field(default_factory=dict)
     direct_median_ms: float | None = None
     proxied_median_ms: float | None = None
-    generator_cpu: float | None = None
-    generator_waited: float | None = None
+    generator: Generator = IDLE
     warm: bool | None = None
     """Whether the warm-up settled; one that did not makes a run no worse than its intervals and control say."""
 
+    @property
+    def is_void(self) -> bool:
+        """Whether the generator itself was the limit, so that nothing is told of what it timed."""
+        return self.verdict.code is Code.GENERATOR_BOUND
+
+    def of(self, name: str) -> Verdict:
+        """The verdict of a single one of the figures."""
+        return verdict_of(self.figures, self.limit_ms, names=[name], generator=self.generator)
+
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
-    """Judge a measurement.
+    """Judge a measurement: as `verdict_of`, where no request failed.
 
-    Failed: a proxied request failed, or the lower end of a `JUDGED` figure lies above the limit, whatever the control
-    says. Passed: the upper ends of all of them lie below it, and the control's interval within `CONTROL_LIMIT_MS` of
-    nothing. Else inconclusive; void, and so inconclusive, when the generator itself was the limit.
+    A failed request to LiteLLM is a failure; but to vLLM inconclusive, whatever became of LiteLLM's.
     """
     rounds = samples.rounds()
     pairs = len(rounds)
-    if problems := samples.errors("proxied"):
-        reason = f"{len(problems)} requests to LiteLLM failed: {problems[0]}"
-        return Overhead(Value.FAILED, reason, limit_ms, pairs, seed)
-    if problems := samples.errors("direct", "control"):
-        reason = f"{len(problems)} requests to vLLM failed: {problems[0]}"
-        return Overhead(Value.INCONCLUSIVE, reason, limit_ms, pairs, seed)
-    if not pairs:
-        return Overhead(Value.INCONCLUSIVE, "nothing was timed", limit_ms, pairs, seed)
-
-    figures = estimates(rounds, seed=seed)
-    generator = samples.generator()
-    verdict, reason = verdict_of(figures, limit_ms)
-    if generator.limit:
-        verdict, reason = Value.INCONCLUSIVE, f"void: the generator itself was the limit: {generator.limit}"
+    if told := _untimed(samples, pairs):
+        return Overhead(told, limit_ms, pairs, seed)
+    figures, generator = estimates(rounds, seed=seed), samples.generator()
     return Overhead(
-        verdict=verdict,
-        reason=reason,
+        verdict=verdict_of(figures, limit_ms, generator=generator),
         limit_ms=limit_ms,
         pairs=pairs,
         seed=seed,
         figures=figures,
         direct_median_ms=float(np.median(rounds.ms[:, 0])),
         proxied_median_ms=float(np.median(rounds.ms[:, 1])),
-        generator_cpu=generator.cpu,
-        generator_waited=generator.waited,
+        generator=generator,
         warm=samples.is_warm(),
     )
+
+
+def _untimed(samples: Samples, pairs: int) -> Verdict | None:
+    """What keeps a measurement from having figures; None where nothing does."""
+    if problems := samples.errors("direct", "control"):
+        return inconclusive(f"{_requests(problems)} to vLLM failed: {problems[0]}", Code.BACKEND_FAILED)
+    if problems := samples.errors("proxied"):
+        return failed(f"{_requests(problems)} to LiteLLM failed: {problems[0]}", Code.NO_ANSWER)
+    return None if pairs else inconclusive("nothing was timed", Code.TOO_FEW)
+
+
+def _requests(problems: Sequence[str]) -> str:
+    return f"{len(problems)} request{'s' if len(problems) > 1 else ''}"
 
 
 def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
@@ -222,44 +221,32 @@ def median_of_kinds(
     return (plain + of_streams) * 0.5, {"plain": plain, "streamed": of_streams}
 
 
-def verdict_of(figures: Mapping[str, Estimate], limit_ms: float) -> tuple[Value, str]:
-    """The verdict of the figures alone, and its reason."""
-    judged = sorted_out({name.replace("_", " "): figures[name] for name in JUDGED if name in figures}, limit_ms)
-    if above := judged[Value.FAILED]:
-        return Value.FAILED, f"{listed(above)} above {limit_ms:g} ms with 95 % confidence"
-    if told := _restless(figures["control"]):
-        return Value.INCONCLUSIVE, told
-    if unsure := judged[Value.INCONCLUSIVE]:
-        return Value.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit_ms:g} ms"
-    return Value.PASSED, f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence"
+def verdict_of(
+    figures: Mapping[str, Estimate], limit_ms: float, *, names: Sequence[str] = JUDGED, generator: Generator = IDLE
+) -> Verdict:
+    """The verdict of those of the figures that have these names, which is the gravest of theirs.
 
-
-def verdict_of_figure(name: str, measured: Overhead, limit_ms: float) -> Verdict:
-    """The verdict of one figure of a measurement in which no request failed."""
-    figure, control, words = measured.figures[name], measured.figures["control"], name.replace("_", " ")
-    generator = Generator(measured.generator_cpu or 0.0, measured.generator_waited or 0.0)
+    Failed: the lower end of one lies above the limit, whatever the control says. Passed: the upper ends of all lie
+    below it, and the control's interval within `CONTROL_LIMIT_MS` of nothing. Else inconclusive; void, and so
+    inconclusive, when the generator itself was the limit.
+    """
+    asked, control = {name: figures[name] for name in names if name in figures}, figures["control"]
+    judged = sorted_out({name.replace("_", " "): figure for name, figure in asked.items()}, limit_ms)
     if generator.limit:
-        told = f"void: the generator itself was the limit: {generator.limit}"
-        return inconclusive(told, Code.GENERATOR_BOUND)
-    if is_above(figure, limit_ms):
-        return failed(f"{words} above {limit_ms:g} ms with 95 % confidence", Code.LIMIT_EXCEEDED)
-    if told := _restless(control):
-        return inconclusive(told, Code.RESTLESS)
-    if below(figure, limit_ms) is not Value.PASSED:
-        return inconclusive(f"the interval of {words} includes {limit_ms:g} ms", Code.INTERVAL_HOLDS_LIMIT)
-    return passed(f"{words} below {limit_ms:g} ms with 95 % confidence", {name: figure})
-
-
-def _restless(control: Estimate) -> str:
-    """Why direct against direct says that nothing can be told; empty if it does not."""
-    if control.low is None:
-        return f"fewer than {FEWEST} pairs have no interval"
-    if all(below(each, CONTROL_LIMIT_MS) is Value.PASSED for each in (control, -control)):
-        return ""
-    return (
-        f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "
-        f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless"
-    )
+        return inconclusive(f"void: the generator itself was the limit: {generator.limit}", Code.GENERATOR_BOUND)
+    if above := judged[Value.FAILED]:
+        return failed(f"{listed(above)} above {limit_ms:g} ms with 95 % confidence", Code.LIMIT_EXCEEDED)
+    if any(each.low is None for each in (control, *asked.values())):
+        return inconclusive(f"fewer than {FEWEST} pairs have no interval", Code.TOO_FEW)
+    if not all(below(each, CONTROL_LIMIT_MS) is Value.PASSED for each in (control, -control)):
+        return inconclusive(
+            f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "
+            f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless",
+            Code.RESTLESS,
+        )
+    if unsure := judged[Value.INCONCLUSIVE]:
+        return inconclusive(f"the interval of {listed(unsure)} includes {limit_ms:g} ms", Code.INTERVAL_HOLDS_LIMIT)
+    return passed(f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence", asked)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -168,6 +168,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if not features or config.option.help:
         return
     try:
+        if not config.pluginmanager.hasplugin("pytest-bdd"):
+            raise UsageError("features need the plug-in pytest-bdd", where="-p no:pytest-bdd", hint="leave it in")
         declared = declaration.find(features)
         registry.validate(declared)
         config.stash[DECLARATION] = declared
@@ -410,7 +412,7 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo else None
     if error is not None and running.end == "whole":
         _note_end(run, running, error, result)
-    if isinstance(error, _SHORT):
+    if isinstance(error, _SHORT) or (running.cause and running.cause.subject is not Subject.SUITE):
         result.longrepr = _told(run, running, error)
     result.duration = max(0.0, result.duration - running.set_up_of_phase)
     running.set_up_seconds, running.set_up_of_phase = running.set_up_seconds + running.set_up_of_phase, 0.0
@@ -431,7 +433,7 @@ def _note_end(run: Run, running: Running, error: BaseException, report: pytest.T
         _record_disturbances(run)
 
 
-def _told(run: Run, running: Running, error: BaseException) -> str:
+def _told(run: Run, running: Running, error: BaseException | None) -> str:
     """The error as the terminal and JUnit show it, beginning with its verdict where it is not LiteLLM's failure."""
     if isinstance(error, NotPassed) or running.cause is None:
         return str(error)
@@ -516,7 +518,7 @@ def _tell_pytest(config: pytest.Config, result: Result) -> None:
         xml.add_global_property("verdict", result.headline)
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal and (missing := result.counted[Value.NOT_JUDGED]):
-        terminal.stats["checks not judged"] = [None] * missing
+        terminal.stats[f"check{'s' if missing > 1 else ''} not judged"] = [None] * missing
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

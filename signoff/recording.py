@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +16,23 @@ from signoff.evidence.models import Cluster as ClusterRecord
 from signoff.evidence.models import End, Run, SetUpFailure
 from signoff.redact import redacted_log
 
+Tool = Literal["parity", "load", "serve", "calibrate", "measure"]
+
+
+def began(tool: Tool, cluster: str, settings: Mapping[str, Any]) -> Run:
+    """How a run of a command begins: with its circumstances, and what it was asked for."""
+    argv = [redacted_log(each) for each in sys.argv[1:]]
+    return Run(tool=tool, argv=argv, cluster=cluster, **circumstances(settings))
+
 
 @contextmanager
-def recording(
-    folder: Path, tool: Literal["parity", "load", "serve"], cluster: str, settings: Mapping[str, Any]
-) -> Iterator[Evidence]:
+def recording(folder: Path, run: Run) -> Iterator[Evidence]:
     """The evidence of what is done in this block; it ends with what ended that, where it was an error.
 
     Raises:
         SignoffError: it cannot be written, or the folder holds the evidence of another run.
     """
-    argv = [redacted_log(each) for each in sys.argv[1:]]
-    evidence = Evidence(folder.absolute(), Run(tool=tool, argv=argv, cluster=cluster, **circumstances(settings)))
+    evidence = Evidence(folder.absolute(), run)
     try:
         yield evidence
     except BaseException as error:
@@ -44,13 +50,4 @@ def recording(
 
 def record_cluster(evidence: Evidence, cluster: Cluster) -> None:
     """Say what the cluster is."""
-    facts = cluster.facts()
-    evidence.add(
-        ClusterRecord(
-            provider=facts.provider,
-            kubernetes_version=facts.kubernetes_version,
-            nodes=list(facts.nodes),
-            start_seconds=facts.start_seconds,
-            details=facts.details,
-        )
-    )
+    evidence.add(ClusterRecord(**asdict(cluster.facts())))

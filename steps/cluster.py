@@ -29,7 +29,7 @@ from signoff.observing import observes
 from signoff.options import Chosen
 from signoff.pytest_plugin import watch_over
 from signoff.recording import record_cluster
-from signoff.traffic.client import OpenAIClient
+from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
 
 
@@ -195,7 +195,7 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 
 @then("the endpoint answers by its cluster name from inside a pod")
 @observes("cluster-name")
-def answers_inside(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
+def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     base = f"http://{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}/v1"
     with blame.of(Subject.CLUSTER):
         found = inside.ask(kube, deployment.manifests.gateway_image, base, story.MODEL)
@@ -241,8 +241,7 @@ def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> 
 @then("the version that runs is the one that was deployed")
 @observes("version")
 def version_is(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
-    with blame.of(Subject.GATEWAY), OpenAIClient(gateway) as client:
-        tells = client.models().headers.get("x-litellm-version", "")
+    tells = ask(evidence, "proxied", gateway, PROMPT).answer.headers.get("x-litellm-version", "")
     pods = kube.pods(story.NAMESPACE, story.GATEWAY)
     evidence.add(
         VersionSeen(

@@ -1,6 +1,7 @@
 """The gate of the parity matrix within the sign-off: fewer calls, the same judgement."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,10 +33,13 @@ class Compared:
     file: SideFile
     version: str
     image: str
+    seconds: float
 
     def seen(self, check: str) -> CallsCompared:
         """The calls as an observation of a check."""
-        return CallsCompared(check=check, calls_file=self.file, version=self.version, image=self.image)
+        return CallsCompared(
+            check=check, calls_file=self.file, version=self.version, image=self.image, seconds=self.seconds
+        )
 
 
 @pytest.fixture
@@ -77,11 +81,13 @@ def with_recorder(
 def send_calls(sides: Sides, manifests: StoryManifests, evidence: Evidence, datatable: Rows) -> Compared:
     prefix = parity_deployment.story_prefix(manifests)
     chosen = [_run(row["call"], row["mode"], prefix) for row in rows(datatable)]
+    started = time.monotonic()
     with evidence.phase(f"compare {len(chosen)} calls"):
         observed = sides.observe(chosen)
+    seconds = round(time.monotonic() - started, 1)
     path = next(path for n in itertools.count(1) if not (path := evidence.dir / f"calls-{n}.json").exists())
     version = version_of(observed, manifests.gateway_image)
-    return Compared(calls.write(observed, path), version, manifests.gateway_image)
+    return Compared(calls.write(observed, path), version, manifests.gateway_image, seconds)
 
 
 def _run(call: str, mode: str, prefix: str) -> cases.Run:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from signoff import deployment, evidence, story
+from signoff import deployment, story
 from signoff.deployment import Deployment
-from signoff.evidence import Evidence
+from signoff.evidence import Evidence, read
+from signoff.evidence.models import Backend as BackendRecord
+from signoff.evidence.models import Phase, PodPlace, Run
 from steps.cluster import vllm_is_running
 from tests.doubles.backend import Backend
 from tests.doubles.serving import running
@@ -41,12 +43,13 @@ def test_a_backend_that_was_left_away_is_waited_for_and_recorded_anew(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployment, "Kube", KubeWithVllmAway)
-    kept = Evidence(tmp_path / "run")
+    kept = Evidence(tmp_path / "run", Run())
     no_manifests: Any = None
-    made = Deployment(cluster, no_manifests, kept.record)
+    made = Deployment(cluster, no_manifests, kept)
     for _ in range(2):  # the second time it is there
         vllm_is_running(made, cluster.service_url(story.NAMESPACE), kept)
-    records, _ = evidence.read(kept.dir)
-    assert [record["kind"] for record in records] == ["placement", "backend", "phase"]
-    assert records[0]["pod"] == "vllm-2"
-    assert "comes back" in records[-1]["name"]
+    _, place, backend, phase = (line.record for line in read(kept.dir).lines)
+    assert place == PodPlace(pod="vllm-2", node="k3s")
+    assert isinstance(backend, BackendRecord)
+    assert isinstance(phase, Phase)
+    assert "comes back" in phase.name

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from signoff.evidence.chain import HEAD, SCHEMA
 from signoff.load.voids import VoidKind
+from signoff.stats.estimate import Estimate
 
 
 class Subject(StrEnum):
@@ -59,7 +60,7 @@ class Run(Record):
 
     kind: Literal["run"] = "run"
     schema_: Annotated[str, Field(alias="schema")] = SCHEMA
-    tool: Literal["features", "parity", "load", "serve"] = "features"
+    tool: Literal["features", "parity", "load", "serve", "calibrate", "measure"] = "features"
     argv: list[str] = []
     commit: str = ""
     dirty: bool = False
@@ -325,6 +326,8 @@ class CallsCompared(Observation):
     kind: Literal["parity-calls"] = "parity-calls"
     calls_file: SideFile
     only: list[str] = []
+    seconds: float = 0.0
+    """How long the asking took."""
     version: str
     image: str
 
@@ -512,6 +515,43 @@ class LoadFiles(Record):
 
     kind: Literal["load-files"] = "load-files"
     files: list[SideFile]
+
+
+# Calibrations and other measurements as runs of their own
+
+
+class DelayTimed(Record):
+    """What was timed at `url` with a known delay before each proxied request: within `jitter_ms` of `delay_ms`."""
+
+    kind: Literal["delay-timed"] = "delay-timed"
+    delay_ms: float
+    jitter_ms: float
+    url: str
+    pairs_asked: int
+    seed: int
+    requests: SideFile
+
+
+class DelayFound(Record):
+    """What the code that judges the gateway made of the delay in line `timed`; `fault` is empty where it found it."""
+
+    kind: Literal["delay-found"] = "delay-found"
+    timed: int
+    bias_ms: float | None
+    figures: dict[str, Estimate]
+    verdict: str
+    code: str
+    reason: str
+    fault: str
+
+
+class Measurement(Record):
+    """What a script measured. `name` says of `values` what they are; `files` hold what is too much for a line."""
+
+    kind: Literal["measurement"] = "measurement"
+    name: str
+    values: dict[str, Any]
+    files: list[SideFile] = []
 
 
 class Note(Record):

@@ -177,13 +177,14 @@ def read(folder: Path) -> Recorded:
     if not whole:
         raise SignoffError("the evidence is empty", where=str(path), hint="name the folder of a run")
     objects = [_object(text, number, path) for number, text in enumerate(whole, start=1)]
-    if "schema" not in objects[0]:
+    if "schema" not in objects[0] and "prev" not in objects[0]:
         from signoff.evidence.legacy import upgrade
 
         objects = upgrade(objects, folder)
-    elif objects[0]["schema"] != SCHEMA:
+    elif objects[0].get("schema") != SCHEMA:
+        found = objects[0].get("schema")
         raise SignoffError(
-            f"the evidence is of version {objects[0]['schema']!r}; this signoff reads {SCHEMA!r} and what came before",
+            f"the evidence is of version {found!r}; this signoff reads {SCHEMA!r} and what came before",
             where=str(path),
             hint="read it with the signoff that wrote it",
         )

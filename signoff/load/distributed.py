@@ -39,7 +39,7 @@ from signoff.load.voids import LOOK_EVERY_SECONDS
 from signoff.manifests import Manifest, check_deploys, containers, load, transform
 from signoff.options import Setting, check_deployment, cluster_of
 from signoff.paths import MANIFESTS, ROOT, check_reports, free_folder
-from signoff.recording import record_cluster, recording
+from signoff.recording import began, record_cluster, recording
 from signoff.redact import redacted_log
 from signoff.waiting import NotYet, eventually
 
@@ -134,8 +134,8 @@ def run(options: argparse.Namespace) -> int:
         "manifests": str(options.manifests),
         "workers": options.workers,
     }
-    folder = free_folder(options.reports.absolute(), "load")
-    with recording(folder, "load", options.cluster, settings) as evidence:
+    folder = free_folder(options.reports, "load")
+    with recording(folder, began("load", options.cluster, settings)) as evidence:
         cluster = open_cluster(
             options.cluster,
             Path(attach.value) if attach.value else None,

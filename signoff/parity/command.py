@@ -27,7 +27,7 @@ from signoff.parity.recorder import Recorder
 from signoff.parity.runner import Backend, Observation, Sides, lanes_for, version_of
 from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports
-from signoff.recording import record_cluster, recording
+from signoff.recording import began, record_cluster, recording
 from signoff.report import parity as page
 from signoff.report import seal
 from signoff.verdicts import Value
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
         CASES: str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder),
         "only": options.only,
     }
-    with recording(out, "parity", "embedded", settings) as evidence:
+    with recording(out, began("parity", "embedded", settings)) as evidence:
         whole = not options.only and options.cases == cases.FOLDER
         _record(evidence, manifests, *_observe(chosen, manifests, evidence), whole=whole)
         found = matrix_of(evidence.so_far())

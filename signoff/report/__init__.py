@@ -6,11 +6,13 @@ one that was edited is not (`signoff verify`).
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from signoff.evidence.models import CallsCompared
 from signoff.report import parity, terminal
 from signoff.report.sums import seal
 from signoff.report.view import View
@@ -39,9 +41,12 @@ def write(result: Result) -> None:
 def drawn(result: Result) -> dict[str, str]:
     """The text of each file that follows from the evidence, by its name."""
     view = View(result)
+    named = {each.calls_file.name for each in result.evidence.of(CallsCompared)}
     files = {VERDICT: json.dumps(result.to_record(), ensure_ascii=False, indent=1) + "\n"}
     if view.parity:
-        files |= {parity.FILE: parity.as_json(view.parity), parity.PAGE: parity.draw(view.parity)}
+        files[parity.PAGE] = parity.draw(view.parity)
+        if parity.FILE not in named:  # which in version 0 was the evidence itself
+            files[parity.FILE] = parity.as_json(view.parity)
     environment = _environment()
     return files | {page: environment.get_template(f"{page}.j2").render(view=view, result=result) for page in PAGES}
 
@@ -52,6 +57,7 @@ def terminal_lines(result: Result) -> Iterator[tuple[str, dict[str, bool]]]:
     yield f"report: {result.evidence.folder / PAGES[0]}", {}
 
 
+@cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

@@ -1,6 +1,7 @@
 """The page of a parity matrix: a pure function of its JSON."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,16 @@ def as_json(matrix: dict[str, Any]) -> str:
 
 def draw(matrix: dict[str, Any]) -> str:
     """The page's text."""
+    return _template().render(m=matrix)
+
+
+@cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"pretty": _pretty, "slug": lambda text: text.replace(" ", "-")}
-    return environment.get_template("parity.html.j2").render(m=matrix)
+    return environment.get_template("parity.html.j2")
 
 
 def _pretty(value: Any) -> str:

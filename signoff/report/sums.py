@@ -11,13 +11,13 @@ FILE = "SHA256SUMS"
 
 def seal(folder: Path) -> None:
     """Name every file below the folder."""
-    _write(folder, {name: digest((folder / name).read_bytes()) for name in files(folder)})
+    put(folder / FILE, as_text({name: digest((folder / name).read_bytes()) for name in files(folder)}))
 
 
 def drawn_again(folder: Path, names: Iterable[str]) -> None:
     """Name these files anew, and leave what is said of all others: who draws pages vouches for nothing else."""
     if (folder / FILE).is_file():
-        _write(folder, {**named(folder), **{name: digest((folder / name).read_bytes()) for name in names}})
+        put(folder / FILE, as_text(named(folder) | {name: digest((folder / name).read_bytes()) for name in names}))
 
 
 def named(folder: Path) -> dict[str, str]:
@@ -33,5 +33,6 @@ def files(folder: Path) -> Iterator[str]:
     return iter(sorted(name for name in found if name != FILE))
 
 
-def _write(folder: Path, sums: dict[str, str]) -> None:
-    put(folder / FILE, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+def as_text(sums: dict[str, str]) -> str:
+    """The file's text, sorted by name."""
+    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))

@@ -34,22 +34,21 @@ def _broken_off(view: View) -> Iterator[Line]:
         yield view.broken_off, {"red": True}
     for failure in view.set_up_failures:
         yield f"the set-up failed: {failure.cause.what}", {"red": True}
-    for scenario, disturbance in view.disturbances:
-        yield f"disturbed in {scenario!r}: {disturbance.cause.what}", _YELLOW
+    for what, scenarios in view.disturbed_scenarios.items():
+        more = f" and {len(scenarios) - 1} after it" if len(scenarios) > 1 else ""
+        yield f"disturbed in {scenarios[0]!r}{more}: {what}", _YELLOW
 
 
 def _requirements(view: View) -> Iterator[Line]:
     width = max(len(each.key) for each in view.result.requirements) + 2
-    told: set[str] = set()
     for requirement in view.result.requirements:
         text = f"{requirement.key:{width}}{requirement.word:{_WORD}} {requirement.needs.text}"
         yield text, _COLOURS.get(requirement.value, _YELLOW) if requirement.word == requirement.value else {}
-        hindering = view.hindering(requirement)
-        for reason in _reasons([each for each in hindering if each.name not in told]):
+        first = view.told_first(requirement)
+        for reason in _reasons(first):
             yield _indented(reason, width), {}
-        if again := [each.name for each in hindering if each.name in told]:
+        if again := [each.name for each in view.hindering(requirement) if each not in first]:
             yield f"{'':{width}}{', '.join(again)}: as above", {}
-        told |= {each.name for each in hindering}
 
 
 def _reasons(checks: Sequence[Judged]) -> Iterator[str]:

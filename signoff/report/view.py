@@ -104,14 +104,14 @@ class View:
         return INTERRUPTED if end.interrupted else ""
 
     @property
-    def disturbances(self) -> list[tuple[str, Disturbance]]:
-        """What nobody ordered, each with the name of the scenario in which it was seen."""
+    def disturbed_scenarios(self) -> dict[str, list[str]]:
+        """What nobody ordered, in a sentence each, with the names of the scenarios in which it was seen."""
         names = {each.id: each.name for each in self.result.planned}
-        return [
-            (names.get(line.scenario, line.scenario), line.record)
-            for line in self.evidence.lines
-            if isinstance(line.record, Disturbance)
-        ]
+        found: dict[str, list[str]] = {}
+        for line in self.evidence.lines:
+            if isinstance(line.record, Disturbance):
+                found.setdefault(line.record.cause.what, []).append(names.get(line.scenario, line.scenario))
+        return found
 
     @property
     def set_up_failures(self) -> list[SetUpFailure]:
@@ -138,6 +138,12 @@ class View:
         found = [each for each in requirement.checks if each.hinders]
         return sorted(found, key=lambda each: GRAVITY.index(each.value))
 
+    def told_first(self, requirement: Requirement) -> list[Judged]:
+        """Those of `hindering` that keep no requirement before it from passing: each reason is told once."""
+        before = self.result.requirements[: self.result.requirements.index(requirement)]
+        known = {each.name for earlier in before for each in self.hindering(earlier)}
+        return [each for each in self.hindering(requirement) if each.name not in known]
+
     def aside(self, requirement: Requirement) -> list[Judged]:
         """The checks of it that do not count: waived, or outside reach."""
         return [each for each in requirement.checks if each.waiver is not None or each.value is Value.OUTSIDE_REACH]
@@ -147,15 +153,13 @@ class View:
         return [each.key for each in self.result.requirements if name in each.needs.checks]
 
     def cases(self, judged: Judged) -> list[Cases]:
-        """The cases of a check that did not pass, together where value and reason are the same."""
+        """The cases of a check that did not pass, together where there is the same to be said of them."""
         grouped: dict[tuple[Value, str], list[str]] = {}
         for case, verdict in judged.cases.items():
             if case and verdict.value is not Value.PASSED:
-                grouped.setdefault((verdict.value, verdict.reason), []).append(case)
-        return [
-            Cases(value, tuple(names), "" if reason in judged.verdict.reason else reason)
-            for (value, reason), names in grouped.items()
-        ]
+                reason = "" if verdict.reason in judged.verdict.reason else verdict.reason
+                grouped.setdefault((verdict.value, reason), []).append(case)
+        return [Cases(value, tuple(names), reason) for (value, reason), names in grouped.items()]
 
     # What was measured
 
@@ -194,29 +198,18 @@ class View:
             parity_judge.knowledge(),
             version=last.version,
             image=last.image,
-            seconds=self._seconds_of_asking(),
+            seconds=sum(each.seconds for each in compared.values()),
             whole=False,
         )
         return {**made, "at": self._at(last)}
 
-    def _compared(self) -> Mapping[str, CallsCompared]:
-        """The comparisons by their files: several checks may speak of one."""
-        return {each.calls_file.name: each for each in self.evidence.of(CallsCompared)}
+    def _compared(self) -> Mapping[tuple[str, tuple[str, ...]], CallsCompared]:
+        """The comparisons by their files and what they are about in these: several checks may speak of one."""
+        return {(each.calls_file.name, tuple(each.only)): each for each in self.evidence.of(CallsCompared)}
 
     def _at(self, record: CallsCompared) -> str:
         """When the last calls were recorded: the page tells no other time than the evidence does."""
         return next(line.at for line in self.evidence.lines if line.record is record)
-
-    def _seconds_of_asking(self) -> float:
-        """How long the asking took: each comparison's phase is the one that ended just before it was recorded."""
-        asked, phase, found = set[str](), 0.0, 0.0
-        for line in self.evidence.lines:
-            if isinstance(line.record, Phase):
-                phase = line.record.seconds
-            if isinstance(line.record, CallsCompared) and line.record.calls_file.name not in asked:
-                asked.add(line.record.calls_file.name)
-                found += phase
-        return found
 
     @property
     def unknown_defects(self) -> int:
@@ -289,6 +282,6 @@ class View:
             ("parity.html", "both answers of each call", self.parity),
             ("parity.json", "the same as data", self.parity),
             ("junit.xml", "the scenarios for a CI", True),
-            ("SHA256SUMS", "what `signoff verify` compares all of it with", True),
+            ("SHA256SUMS", "the SHA-256 of each of them", True),
         )
         return [(name, what) for name, what, there in named if there]

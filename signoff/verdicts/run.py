@@ -20,6 +20,8 @@ from signoff.evidence.models import (
     ScenarioEnd,
     Subject,
 )
+from signoff.stats.estimate import Estimate
+from signoff.verdicts import judges
 from signoff.verdicts.registry import JUDGES
 from signoff.verdicts.verdict import (
     Code,
@@ -32,6 +34,8 @@ from signoff.verdicts.verdict import (
     not_judged,
     passed,
 )
+
+assert judges, "the judges register themselves"
 
 _CODES = {
     Subject.GATEWAY: Code.NO_ANSWER,
@@ -240,10 +244,14 @@ def _check_record(judged: Judged) -> dict[str, Any]:
         "reason": verdict.reason,
         "waived": judged.waiver,
         "cases": {case: each.value.value for case, each in judged.cases.items()},
-        "estimates": {
-            name: {"value": each.value, "low": each.low, "high": each.high} for name, each in verdict.estimates.items()
-        },
+        "estimates": {name: _estimate_record(each) for name, each in verdict.estimates.items()},
     }
+
+
+def _estimate_record(estimate: Estimate) -> dict[str, float | None]:
+    """An estimate to six digits behind the point: the last bits differ from one machine to the next."""
+    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
+    return {name: None if end is None else round(end, 6) for name, end in ends.items()}
 
 
 # One check
@@ -259,17 +267,25 @@ def judge_observed(
     """
     judge = JUDGES.get(check.judge)
     if judge is None:
-        yield "", not_judged(f"this version has no judge {check.judge!r}", Code.PENDING)
+        for each in observations:
+            yield each.case, not_judged(f"this version has no judge {check.judge!r}", Code.PENDING)
         return
     disturbed = {line.scenario: line.record.cause for line in evidence.lines if isinstance(line.record, Disturbance)}
     for each in observations:
+        spoken_of = (each.case,) if each.case or not check.cases else check.cases
         if not isinstance(each, judge.reads):
-            yield each.case, not_judged(f"{each.kind} was observed, where {judge.reads.kind_name()} is judged")
+            told = not_judged(f"{each.kind} was observed, where {judge.reads.kind_name()} is judged")
+            yield from ((case, told) for case in spoken_of)
             continue
         try:
             found = list(judge.rule([each], check, evidence))
         except SignoffError as error:
-            yield each.case, not_judged(error.what)  # not where: the pages are the same wherever the folder lies
+            told = not_judged(error.what)  # not where: the pages are the same wherever the folder lies
+            yield from ((case, told) for case in spoken_of)
+            continue
+        except (LookupError, TypeError, ValueError) as error:
+            what = f"the suite could not judge what was observed: {type(error).__name__}: {error}"
+            yield from ((case, inconclusive(what, Code.SUITE_FAILED)) for case in spoken_of)
             continue
         cause = disturbed.get(scenario_of.get(id(each), ""))
         for case, verdict in found:

@@ -315,9 +315,13 @@ def main() -> None:
     parser.add_argument("--lie", choices=LIES)
     parser.add_argument("--delay-ms", type=float, default=150.0)
     parser.add_argument("--jitter-ms", type=float, default=0.0)
+    parser.add_argument("--header", metavar="NAME=VALUE", help="added to each answer, in place of one of that name")
     parser.add_argument("--aside", default="", help="the other server that `asks_aside` asks")
     args = parser.parse_args()
     gateway = Gateway(args.upstream, args.lie, delay_ms=args.delay_ms, jitter_ms=args.jitter_ms, aside=args.aside)
+    if args.header:
+        name, _, value = args.header.partition("=")
+        gateway.headers[name] = value
     web.run_app(gateway.app(), host=args.host, port=args.port, access_log=None, print=None)
 
 

@@ -78,7 +78,7 @@ def test_what_fails_inside_is_heard_of_outside(kube: Kube) -> None:
     samples, _ = prober.time_pairs(kube, IMAGE, pairs=PAIRS, seed=1)
     kube.core.patch_namespaced_service(story.GATEWAY, story.NAMESPACE, {"spec": {"selector": service.spec.selector}})
     assert "no answer to POST" in samples.errors("proxied")[0]
-    assert judge(samples, limit_ms=story.OVERHEAD_LIMIT_MS, seed=1).verdict is Value.FAILED
+    assert judge(samples, limit_ms=story.OVERHEAD_LIMIT_MS, seed=1).verdict.value is Value.FAILED
 
 
 def test_a_prober_that_cannot_run_says_why_and_is_removed(kube: Kube) -> None:

@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 import yaml
 
-from signoff import evidence, story
+from signoff import story
 from signoff.cluster.base import Cluster
 from signoff.cluster.provider import open_cluster
-from signoff.deployment import Deployment
+from signoff.deployment import BACKEND_APP, Deployment
+from signoff.evidence import Evidence, read
+from signoff.evidence.models import Run
 from signoff.kube import Kube
 from signoff.manifests import StoryManifests
 from signoff.paths import MANIFESTS, ROOT
+from signoff.verdicts.run import Result, Scenario, State
 from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import BACKEND_LIAR, Mutation, Objects
 
 PAIRS = "20"
+FILES = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
 RUN_SECONDS = 600
 
 
@@ -37,18 +41,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of the kind that `--cluster` names, or the running one of `--attach`."""
     manifests = StoryManifests.read(MANIFESTS)
     attach = pytestconfig.getoption("--attach")
-    started = open_cluster(pytestconfig.getoption("--cluster"), attach and Path(attach), manifests.images)
+    started = open_cluster(cluster_name(pytestconfig), attach and Path(attach), manifests.images)
+    evidence = Evidence(tmp_path_factory.mktemp("start") / "run", Run(tool="serve"))
     try:
-        deployment = Deployment(started, manifests, lambda kind, **data: None)
+        deployment = Deployment(started, manifests, evidence)
         deployment.apply(manifests.backend)
         deployment.wait_for_backend()
         yield started
     finally:
         started.close()
+        evidence.close()
+
+
+def cluster_name(config: pytest.Config) -> str:
+    """The kind of cluster that was asked for."""
+    return config.getoption("--cluster") or "embedded"
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def run_features(
         manifests = mutated(mutation, own / "manifests")
         everything = pytestconfig.getoption("--every-feature")
         paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
-        name, attach = pytestconfig.getoption("--cluster"), str(cluster.dir)
+        name, attach = cluster_name(pytestconfig), str(cluster.dir)
         command = [sys.executable, "-m", "pytest", *paths, "--cluster", name, "--attach", attach]
         if not everything and OVERHEAD not in mutation.red:
             command += ["-k", "not overhead"]  # it takes as long as all else in a run
@@ -72,8 +83,9 @@ def run_features(
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         folders = list((own / "reports").iterdir())
         assert len(folders) == 1, done.stdout + done.stderr
-        records, _ = evidence.read(folders[0])
-        scenarios = {scenario_name(r): r for r in records if r["kind"] == "scenario"}
+        result = Result(read(folders[0]))
+        ran = [each for each in result.scenarios if each.state is not State.NOT_RUN]
+        scenarios = {scenario_name(each): outcome_of(each) for each in ran}
         assert scenarios, done.stdout + done.stderr
         return scenarios
 
@@ -81,11 +93,20 @@ def run_features(
     remove_gateway(Kube(cluster.kubeconfig))
 
 
-def scenario_name(record: dict[str, Any]) -> str:
+def scenario_name(scenario: Scenario) -> str:
     """The scenario as the table names it: feature, scenario, and the example in brackets."""
-    feature = Path(record["feature"]).stem
-    example = record["id"].partition("[")[2]
-    return f"{feature}: {record['name']}" + (f" [{example}" if example else "")
+    planned = scenario.planned
+    example = planned.id.partition("[")[2]
+    return f"{Path(planned.feature).stem}: {planned.name}" + (f" [{example}" if example else "")
+
+
+def outcome_of(scenario: Scenario) -> dict[str, str]:
+    """How it went, the step at which it ended, and why."""
+    return {
+        "outcome": scenario.state.value,
+        "step": scenario.end.step if scenario.end else "",
+        "reason": scenario.reason,
+    }
 
 
 def mutated(mutation: Mutation, folder: Path) -> Path:
@@ -93,18 +114,19 @@ def mutated(mutation: Mutation, folder: Path) -> Path:
     shutil.copytree(MANIFESTS, folder)
     backend_file = folder / "vllm" / "deployment.yaml"
     backend = list(yaml.safe_load_all(backend_file.read_text()))
-    files = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
-    objects: Objects = {
-        document["kind"]: document
-        for name in files
-        for document in yaml.safe_load_all((folder / "litellm" / name).read_text())
-    }
+    documents = {name: list(yaml.safe_load_all((folder / "litellm" / name).read_text())) for name in FILES}
+    objects: Objects = {document["kind"]: document for several in documents.values() for document in several}
+    file_of = {document["kind"]: name for name, several in documents.items() for document in several}
     objects["BackendService"] = next(document for document in backend if document["kind"] == "Service")
     mutation.edit(objects)
     del objects["BackendService"]  # edited in place
     backend_file.write_text(yaml.safe_dump_all(backend))
-    (folder / "litellm" / "all.yaml").write_text(yaml.safe_dump_all(objects.values()))
-    (folder / "litellm" / "kustomization.yaml").write_text("resources: [all.yaml]\n")
+    written: dict[str, list[dict[str, Any]]] = {}
+    for key, document in objects.items():
+        written.setdefault(mutation.file or file_of.get(key, "more.yaml"), []).append(document)
+    for name, several in written.items():
+        (folder / "litellm" / name).write_text(yaml.safe_dump_all(several))
+    (folder / "litellm" / "kustomization.yaml").write_text(yaml.safe_dump({"resources": list(written)}))
     return folder
 
 
@@ -117,6 +139,9 @@ def remove_gateway(kube: Kube) -> None:
     for service in kube.core.list_namespaced_service(namespace).items:
         if service.metadata.name.startswith(story.GATEWAY):
             kube.core.delete_namespaced_service(service.metadata.name, namespace)
+    for pod in kube.pods(namespace, BACKEND_APP):
+        if pod.metadata.name.endswith("-alone"):
+            kube.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
     for app in (story.GATEWAY, BACKEND_LIAR):
         kube.delete_pods(namespace, app)
         kube.wait_until_gone(namespace, app)

@@ -18,8 +18,27 @@ RECORDED = "parity: Requests arrive as they were sent, and a broken answer never
 GAMING_MODE = "gaming_mode: LiteLLM outlives its backend"
 WRONG_MODEL = "findings: A model name that vLLM does not serve"
 NO_KEY = "findings: A missing api_key"
+INSIDE = "deploy: The endpoint answers inside the cluster"
+CLIENT = "proxying: The official client reads the same [plain]"
+CLIENT_STREAMED = "proxying: The official client reads the same [streamed]"
+FILES = "manifests: The manifests lie where the story lists them"
+CONFIGURED = "manifests: LiteLLM is configured for vLLM"
+VERSION = "manifests: The version that runs is the one that was deployed"
+GPU = "placement: The GPU is vLLM's alone"
 
-ASKING = {COUNTER, FORMAT, FORMAT_STREAMED, EQUAL, EQUAL_STREAMED, OVERHEAD, CHAT, PARITY}
+ASKING = {
+    COUNTER,
+    FORMAT,
+    FORMAT_STREAMED,
+    CLIENT,
+    CLIENT_STREAMED,
+    EQUAL,
+    EQUAL_STREAMED,
+    OVERHEAD,
+    CHAT,
+    INSIDE,
+    PARITY,
+}
 """Those that need a completion from the LiteLLM under test."""
 
 POD_READY = "the LiteLLM pod is Running and Ready in the ml namespace"
@@ -31,7 +50,7 @@ SOME_TEXT = "the answer has status 200 and some text"
 ON_WORKERS = "every LiteLLM pod runs on one of these nodes"
 STAYS_PENDING = "the new LiteLLM pod stays Pending and the scheduler says that no node matches"
 NOT_ON_GPU = "no LiteLLM pod runs on k3s-gpu-worker"
-COUNTED_10 = "vLLM's own counter has grown by exactly 10 requests"
+COUNTED_10 = "vLLM's own counter has grown by exactly as many requests"
 IN_FORMAT = "the answer is in OpenAI API format"
 SAYS_THE_SAME = "LiteLLM's text, finish_reason and usage equal vLLM's"
 DIFFER = "the answers of vLLM differ from prompt to prompt"
@@ -44,4 +63,13 @@ ERROR_IN_TIME = "LiteLLM answers a chat completion with an OpenAI error within 3
 SERVES_AGAIN = "LiteLLM serves chat completions again"
 NAMES_MODEL = "the answer is an OpenAI error that names qwen2.5:14b"
 NAMES_KEY = "the answer is an OpenAI error that names api_key"
-COUNTED_0 = "vLLM's own counter has grown by exactly 0 requests"
+COUNTED_0 = "nothing has reached vLLM"
+RECORDED_GATE = "no difference of the recorded calls fails the parity gate"
+ANSWERS_INSIDE = "the endpoint answers by its cluster name from inside a pod"
+READS_SAME = "it reads the same from both"
+IN_FILES = "the manifests lie in the files that the story lists"
+IS_CONFIGURED = "LiteLLM's configuration is the story's"
+TELLS_MODE = "LiteLLM tells that the mode of the story's model is chat"
+SAME_VERSION = "the version that runs is the one that was deployed"
+NO_GPU = "LiteLLM asks for no GPU"
+VLLM_ON_GPU = "vLLM runs on k3s-gpu-worker"

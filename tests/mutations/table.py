@@ -9,13 +9,18 @@ from typing import Any
 import yaml
 
 from signoff import story
+from signoff.deployment import BACKEND_APP
 from signoff.manifests import containers, load
 from signoff.paths import MANIFESTS
 from tests.mutations.scenarios import (
+    ANSWERS_INSIDE,
     ASKING,
     BELOW_LIMIT,
     BOTH_REASONS,
     CHAT,
+    CLIENT,
+    CLIENT_STREAMED,
+    CONFIGURED,
     CORDON,
     COUNTED_0,
     COUNTED_10,
@@ -25,17 +30,22 @@ from tests.mutations.scenarios import (
     EQUAL_STREAMED,
     ERROR_IN_TIME,
     EXERCISED,
+    FILES,
     FORMAT,
     FORMAT_STREAMED,
     GAMING_MODE,
     GATE_PASSES,
+    GPU,
+    IN_FILES,
     IN_FORMAT,
+    IS_CONFIGURED,
     LABELLED,
     LABELS,
     MODEL_LIST,
     MODELS,
     NAMES_KEY,
     NAMES_MODEL,
+    NO_GPU,
     NO_KEY,
     NOT_ON_GPU,
     ON_WORKERS,
@@ -43,7 +53,10 @@ from tests.mutations.scenarios import (
     PARITY,
     POD,
     POD_READY,
+    READS_SAME,
     RECORDED,
+    RECORDED_GATE,
+    SAME_VERSION,
     SAYS_THE_SAME,
     SERVES_AGAIN,
     SERVICE,
@@ -52,6 +65,9 @@ from tests.mutations.scenarios import (
     SOME_TEXT,
     STAYS_PENDING,
     STAYS_READY,
+    TELLS_MODE,
+    VERSION,
+    VLLM_ON_GPU,
     WORKER,
     WRONG_MODEL,
 )
@@ -85,6 +101,8 @@ class Mutation:
     features: tuple[str, ...] = ()
     outcome: str = "failed"
     before_then: bool = False
+    file: str = ""
+    """The one file that all of LiteLLM's objects then stand in."""
 
     @property
     def tested(self) -> list[str]:
@@ -187,7 +205,7 @@ def no_end_of_broken_streams(objects: Objects) -> None:
     container["env"] = [each for each in container["env"] if each["name"] != "DISABLE_AIOHTTP_TRANSPORT"]
 
 
-def liar(lie: str, **options: str) -> Callable[[Objects], None]:
+def liar(lie: str = "", **options: str) -> Callable[[Objects], None]:
     """Put a gateway that tells this lie between the Service and LiteLLM, as a second container of the pod.
 
     It runs in LiteLLM's own image, which has what the double needs, so that no cluster needs an image of its own.
@@ -235,12 +253,13 @@ def lying_container(objects: Objects, upstream: str, lie: str, **options: str) -
         "metadata": {"name": LIAR, "namespace": story.NAMESPACE},
         "data": {LIAR_CODE.name: LIAR_CODE.read_text()},
     }
-    extra = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+    told = {"lie": lie, **options} if lie else options
+    extra = [f"--{key.replace('_', '-')}={value}" for key, value in told.items()]
     container = {
         "name": "liar",
         "image": litellm(objects)["image"],
         "command": ["python3", f"/liar/{LIAR_CODE.name}"],
-        "args": ["--host=0.0.0.0", f"--port={LIAR_PORT}", f"--upstream=http://{upstream}", f"--lie={lie}", *extra],
+        "args": ["--host=0.0.0.0", f"--port={LIAR_PORT}", f"--upstream=http://{upstream}", *extra],
         "ports": [{"containerPort": LIAR_PORT}],
         "volumeMounts": [{"name": "liar", "mountPath": "/liar", "readOnly": True}],
         "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
@@ -276,6 +295,29 @@ def stranger_on_the_gpu_worker(objects: Objects) -> None:
     objects["Stranger"] = pod(story.GATEWAY, container, [story.GPU_NODE])
 
 
+def stranger_asks_for_a_gpu(objects: Objects) -> None:
+    """A second pod labelled as LiteLLM's asks for a GPU, which no worker has."""
+    asks = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    objects["Stranger"] = pod(story.GATEWAY, SLEEPS | asks | {"image": litellm(objects)["image"]}, story.ALLOWED_NODES)
+
+
+def vllm_on_a_worker(objects: Objects) -> None:
+    """A pod labelled as vLLM's runs on a worker without a GPU, and never becomes Ready."""
+    never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 5}
+    container = SLEEPS | {"image": litellm(objects)["image"], "readinessProbe": never}
+    objects["Stranger"] = pod(BACKEND_APP, container, story.ALLOWED_NODES)
+
+
+def another_routing_strategy(parsed: dict[str, Any]) -> None:
+    """Route by latency, of which a single backend has one."""
+    parsed["router_settings"]["routing_strategy"] = "latency-based-routing"
+
+
+def another_mode(parsed: dict[str, Any]) -> None:
+    """Say that the model completes texts."""
+    parsed["model_list"][0]["model_info"]["mode"] = "completion"
+
+
 def service_misses_a_pod(objects: Objects) -> None:
     """A Ready pod labelled as LiteLLM's is not selected by the Service."""
     track = {"track": "stable"}
@@ -290,7 +332,9 @@ def service_type(objects: Objects) -> None:
 
 
 EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
+READING = frozenset({CLIENT, CLIENT_STREAMED})
 FORM = frozenset({PARITY, RECORDED})
+WRITTEN = frozenset({FILES, CONFIGURED, VERSION})
 NO_COMPLETION = frozenset({*ASKING, RECORDED, GAMING_MODE})
 
 TABLE = (
@@ -301,7 +345,7 @@ TABLE = (
     Mutation(
         "a stranger on the GPU worker",
         stranger_on_the_gpu_worker,
-        frozenset({POD, WORKER, CORDON, GAMING_MODE}),
+        frozenset({POD, WORKER, CORDON, GAMING_MODE, VERSION}),
         frozenset({POD_READY, ON_WORKERS, NOT_ON_GPU}),
         ("deploy", "placement"),
     ),
@@ -316,8 +360,8 @@ TABLE = (
     Mutation(
         "Service port",
         service_port,
-        frozenset({SERVICE, MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
-        frozenset({SERVICE_ON_PORT}),
+        frozenset({SERVICE, MODELS, CONFIGURED, VERSION, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset({SERVICE_ON_PORT, ANSWERS_INSIDE}),
         ("deploy",),
         before_then=True,
     ),
@@ -326,14 +370,14 @@ TABLE = (
     Mutation(
         "backend model",
         model_params(model="hosted_vllm/qwen2.5:14b"),
-        NO_COMPLETION,
+        NO_COMPLETION | {CONFIGURED},
         frozenset({SERVES_AGAIN}),
         ("gaming_mode",),
     ),
     Mutation(
         "model_name",
         config(model_name),
-        frozenset({MODELS, *NO_COMPLETION, WRONG_MODEL, NO_KEY}) - {RECORDED},
+        frozenset({MODELS, CONFIGURED, *NO_COMPLETION, WRONG_MODEL, NO_KEY}) - {RECORDED},
         frozenset({MODEL_LIST, SOME_TEXT, NAMES_MODEL, NAMES_KEY}),
         ("deploy", "findings"),
     ),
@@ -359,21 +403,35 @@ TABLE = (
         frozenset({OVERHEAD}),
         frozenset({BELOW_LIMIT}),
     ),
-    Mutation("changed text", liar("changed_text"), EQUALITY | FORM, frozenset({SAYS_THE_SAME}), ("completion",)),
-    Mutation("changed usage", liar("changed_usage"), EQUALITY | FORM, frozenset({GATE_PASSES}), ("parity",)),
+    Mutation(
+        "changed text",
+        liar("changed_text"),
+        EQUALITY | READING | FORM,
+        frozenset({SAYS_THE_SAME, READS_SAME}),
+        ("completion", "proxying"),
+    ),
+    Mutation(
+        "changed usage",
+        liar("changed_usage"),
+        EQUALITY | READING | FORM,
+        frozenset({GATE_PASSES, RECORDED_GATE}),
+        ("parity",),
+    ),
     Mutation(
         "swapped finish_reason",
         liar("swapped_finish_reason"),
-        EQUALITY | FORM,
+        EQUALITY | READING | FORM,
         frozenset({SAYS_THE_SAME}),
         ("completion",),
     ),
-    Mutation("a broken answer looks whole", no_end_of_broken_streams, frozenset({RECORDED}), frozenset({GATE_PASSES})),
+    Mutation(
+        "a broken answer looks whole", no_end_of_broken_streams, frozenset({RECORDED}), frozenset({RECORDED_GATE})
+    ),
     Mutation(
         "malformed stream chunk",
         liar("malformed_chunk"),
-        frozenset({FORMAT_STREAMED, EQUAL_STREAMED, *FORM}),
-        frozenset({IN_FORMAT, SAYS_THE_SAME}),
+        frozenset({FORMAT_STREAMED, EQUAL_STREAMED, CLIENT_STREAMED, *FORM}),
+        frozenset({IN_FORMAT, SAYS_THE_SAME, READS_SAME}),
         ("proxying", "completion"),
     ),
     Mutation(
@@ -406,9 +464,40 @@ TABLE = (
     Mutation(
         "never ready",
         never_ready,
-        frozenset({POD, LABELS, SERVICE, WORKER, CORDON, MODELS, CHAT, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
+        frozenset(
+            {POD, LABELS, SERVICE, WORKER, CORDON, GPU, MODELS, CHAT, *WRITTEN, *NO_COMPLETION, WRONG_MODEL, NO_KEY}
+        ),
         frozenset(),
         ("deploy",),
         before_then=True,
+    ),
+    Mutation("all in one file", lambda _: None, frozenset({FILES}), frozenset({IN_FILES}), file="all.yaml"),
+    Mutation(
+        "another routing strategy",
+        config(another_routing_strategy),
+        frozenset({CONFIGURED}),
+        frozenset({IS_CONFIGURED}),
+    ),
+    Mutation("another mode", config(another_mode), frozenset({CONFIGURED}), frozenset({TELLS_MODE})),
+    Mutation(
+        "LiteLLM tells another version",
+        liar(header="x-litellm-version=9.9.9"),
+        frozenset({VERSION, *FORM}),
+        frozenset({SAME_VERSION}),
+        ("manifests",),
+    ),
+    Mutation(
+        "a second pod asks for a GPU",
+        stranger_asks_for_a_gpu,
+        frozenset({POD, WORKER, GPU, GAMING_MODE}),
+        frozenset({NO_GPU}),
+        ("placement",),
+    ),
+    Mutation(
+        "vLLM on a worker without a GPU",
+        vllm_on_a_worker,
+        frozenset({GPU, GAMING_MODE}),
+        frozenset({VLLM_ON_GPU}),
+        ("placement",),
     ),
 )

@@ -1,211 +1,360 @@
 """The pages show what the evidence holds, the same each time, and nothing in it can break them."""
 
 import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html import unescape
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from signoff import report
 from signoff.cli import main
 from signoff.errors import SignoffError
-from signoff.verdicts import Verdict, judge
-
-SCENARIOS = [
-    {"id": f"features/a.feature::test_{name.lower()}", "name": name, "feature": "features/a.feature", "criteria": [key]}
-    for name, key in (("Pod", "AC1"), ("B", "AC2"), ("C", "AC3"), ("N", "notes"))
-]
-OVERHEAD = {
-    "verdict": "passed",
-    "reason": "below",
-    "limit_ms": 100.0,
-    "pairs": 400,
-    "seed": 1,
-    "figures": {
-        "median": {"value": 12.34, "low": 11.9, "high": 12.8},
-        "median_streamed": {"value": 14.1, "low": 13.9, "high": 14.4},
-        "p95_shift": {"value": 15.0, "low": 13.0, "high": 18.0},
-        "control": {"value": 0.1, "low": -0.2, "high": 0.4},
-        "ttft": {"value": 9.1, "low": 8.8, "high": 9.5},
-    },
-    "generator_cpu": 0.113,
-}
-ATTRIBUTION = {
-    "direct_ms": 10.0,
-    "proxied_ms": 22.0,
-    "backend_difference_ms": 0.3,
-    "requests": 100,
-    "note": "",
-    "parts": [["vLLM's own time", 8.5], ["the rest of the direct way", 1.5], ["LiteLLM's header", 2.0], ["hop", 4.4]],
-}
+from signoff.evidence import Evidence, read
+from signoff.evidence.models import Cause, End, Note, Plan, PlannedScenario, Run, ScenarioEnd, SetUpFailure, Subject
+from signoff.report import whole
+from signoff.verdicts import ExitStatus, Value
+from signoff.verdicts.run import Result, State
+from tests.evidence import runs
+from tests.report.browser import PROGRAM, browse
 
 
-def scenario(index: int, outcome: str, reason: str = "") -> dict[str, Any]:
-    return {"kind": "scenario", **SCENARIOS[index], "outcome": outcome, "reason": reason, "seconds": 1.5, "bundle": ""}
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return runs.whole_run(tmp_path_factory.mktemp("reports") / "passed")
 
 
-def records(*outcomes: str) -> list[dict[str, Any]]:
-    ran = [scenario(index, outcome) for index, outcome in enumerate(outcomes)]
-    return [{"kind": "plan", "scenarios": SCENARIOS}, *ran]
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    return runs.troubled_run(tmp_path_factory.mktemp("reports") / "troubled")
 
 
-def write(folder: Path, *more: dict[str, Any], tail: str = "") -> Path:
-    lines = [json.dumps({"at": "2026-01-01T00:00:00+00:00", "monotonic": 1.0, **record}) for record in more]
-    (folder / "evidence.jsonl").write_text("\n".join(lines) + "\n" + tail)
-    return folder
+def page(result: Result, name: str = "signoff.html") -> str:
+    return (result.evidence.folder / name).read_text(encoding="utf-8")
 
 
+def words(result: Result, name: str) -> str:
+    """What a person reads: without tags and marks, each space one."""
+    text = page(result, name)
+    if name.endswith(".html"):
+        text = unescape(re.sub(r"<style>.*?</style>|<[^>]+>", " ", text, flags=re.DOTALL))
+    text = " ".join(re.sub(r"[`*|\\]|<br>", " ", text).split())
+    return re.sub(r" ([,;:)”])", r"\1", text).replace("( ", "(").replace("“ ", "“")
+
+
+def terminal(result: Result) -> list[str]:
+    return [line for line, _ in report.terminal_lines(result)]
+
+
+both = pytest.mark.parametrize("name", report.PAGES)
+
+
+# What stands on them
+
+
+@both
+def test_the_headline_and_the_story_stand_above_all_but_the_waivers(passed: Result, name: str) -> None:
+    text = words(passed, name)
+    parts = ("Waived by the person who ran it", "way-in", "Traefik is tried by hand, see ticket 12", "Story 14.1: ")
+    places = [text.index(part) for part in (*parts, "What the story asks")]
+    assert places == sorted(places)
+    assert "Signed off; 1 check waived" in text[: places[-1]]
+    assert "Story 14.1: Deploy LiteLLM Proxy with vLLM Backend" in text
+    assert f"features/story.yaml, SHA-256 {passed.evidence.run.story_sha256}" in text
+
+
+@both
+def test_every_requirement_and_point_has_its_word(troubled: Result, name: str) -> None:
+    text = words(troubled, name)
+    for requirement in troubled.requirements:
+        assert f"{requirement.key} {requirement.word} {requirement.needs.text}" in text
+    for told in (
+        "documents only Determine the deployment method (raw manifests, in manifests/litellm)",
+        "outside reach External access via Tailscale",
+        "tailscale outside reach: existing only",
+        "failed LiteLLM is Running on a non-GPU worker",
+        "passed The directory structure of the story",
+        "not judged TLS with a Let's Encrypt certificate",
+    ):
+        assert told in text
+
+
+@both
+def test_every_check_is_told_with_its_verdict_and_reason(troubled: Result, name: str) -> None:
+    text = words(troubled, name)
+    assert {each.value for each in troubled.checks.values()} == set(Value)
+    for judged in troubled.checks.values():
+        needed = ", ".join(each.key for each in troubled.requirements if judged.name in each.needs.checks)
+        row = f"{judged.name} {needed} {judged.value} {judged.check.text} {judged.verdict.reason}"
+        assert " ".join(row.split()) in text
+    for told in ("failed median, median_streamed, p95_shift", "not judged models, chat"):
+        assert told in text.replace(":", "")
+
+
+def test_classes_are_those_of_the_enums(troubled: Result) -> None:
+    text = page(troubled)
+    for judged in troubled.checks.values():
+        value, code = judged.value.replace(" ", "-"), judged.verdict.code
+        row = text.partition(f'id="check-{judged.name}"')[2].partition("</tr>")[0]
+        assert f'<span class="verdict {value} code-{code}" title="{code}">{judged.value}</span>' in row
+    shown = {each.state for each in troubled.scenarios}
+    assert shown >= {State.PASSED, State.FAILED, State.INCONCLUSIVE, State.SKIPPED, State.NOT_RUN}
+    for state in shown:
+        assert f'<span class="verdict {state.replace(" ", "-")}">{state}</span>' in text
+
+
+@both
+def test_scenarios_are_told_with_step_reason_and_bundle(troubled: Result, name: str) -> None:
+    text = words(troubled, name)
+    for told in ("ended at: LiteLLM stays Ready", "bundles/a-test.txt", "31.2", "the cluster lacks certificates"):
+        assert told in text
+    assert (' href="bundles/a-test.txt"' in page(troubled, name)) is name.endswith(".html")
+
+
+@both
+def test_figures_placement_versions_and_hashes(passed: Result, name: str) -> None:
+    text = words(passed, name)
+    for told in (
+        "13.5",
+        "of streams",
+        "time to the first token (not compared with the limit)",
+        "400 interleaved pairs",
+        "timed from this machine",
+        "hop",
+        "k3s-worker-01",
+        "abababababab",
+        "cdcdcdcdcdcd",
+        "LiteLLM 1.80.16, vLLM 0.32.0",
+        "v1.35.4",
+        "main-v1.80.16-stable",
+        "its CRD is not installed",
+        "start the cluster",
+        "20 calls, of which 3 equal, 1 relocated or lost, 16 with known defects; gate passed",
+        "#15141",
+        "the prefix openai/",
+        passed.evidence.sha256,
+    ):
+        assert told in text, told
+    assert re.search(r"set-up .*vLLM becomes available .*scenarios .*time the overhead", text)
+
+
+def test_the_page_of_the_parity_holds_all_calls_at_the_time_of_the_evidence(passed: Result) -> None:
+    matrix = json.loads(page(passed, "parity.json"))
+    assert len(matrix["runs"]) == 20
+    assert matrix["at"] in {line.at for line in passed.evidence.lines}
+    assert "chat.plain/plain/hosted_vllm" in page(passed, "parity.html")
+
+
+def test_verdict_json_is_the_result(troubled: Result) -> None:
+    assert json.loads(page(troubled, "verdict.json")) == troubled.to_record()
+    assert troubled.to_record()["exit_status"] == ExitStatus.FAILED
+
+
+def short(folder: Path, then: Callable[[runs.Writer], None], *, end: bool = True) -> Result:
+    """A run of one scenario, after which something else happens."""
+    writer = runs.open_run(folder, {})
+    runs.plan(writer, {"LiteLLM is Running": runs.OBSERVES["LiteLLM is Running"]})
+    writer.play(["LiteLLM is Running"])
+    then(writer)
+    if end:
+        return runs.finish(writer)
+    writer.evidence.close()
+    report.write(result := Result(read(folder)))
+    return result
+
+
+def nothing(_: runs.Writer) -> None:
+    """Nothing else happens."""
+
+
+def without_figures(writer: runs.Writer) -> None:
+    rows = runs.timings(3, 9.0)
+    failed = [*rows[:-1], type(rows[-1])(**{**vars(rows[-1]), "arm": "proxied", "error": "status 500"})]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "timings", lambda *_: failed)
+        writer.record(writer.overhead())
+
+
+@both
+def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path, name: str) -> None:
+    text = words(short(tmp_path / "run", without_figures), name)
+    assert "1 request to LiteLLM failed: status 500" in text
+    assert "at the median" not in text
+    assert "None" not in text
+
+
+def of_the_set_up(writer: runs.Writer) -> None:
+    cause = Cause(subject=Subject.CLUSTER, what="no cluster: port 6443 is taken")
+    writer.evidence.add(SetUpFailure(cause=cause, where="port 6443", traceback="Traceback ..."))
+
+
+@both
 @pytest.mark.parametrize(
-    ("outcomes", "verdict"),
+    ("then", "end", "told"),
     [
-        (("passed",), Verdict.PASSED),
-        (("failed",), Verdict.FAILED),
-        (("inconclusive",), Verdict.INCONCLUSIVE),
-        (("skipped",), Verdict.INCONCLUSIVE),
-        ((), None),
+        (nothing, False, "The evidence has no end: the run was killed"),
+        (lambda w: w.evidence.add(End(interrupted=True)), False, "The run was interrupted before it came to its end"),
+        (of_the_set_up, True, "The set-up failed at port 6443"),
+        (lambda w: w.evidence.add(Note(text="a note to whom it may concern")), True, "a note to whom it may concern"),
     ],
 )
-def test_a_criterion_is_judged_by_its_scenarios(outcomes: tuple[str, ...], verdict: Verdict | None) -> None:
-    assert judge(records(*outcomes))[0].verdict is verdict
-
-
-def test_one_failure_outweighs_what_was_not_run() -> None:
-    plan = [{"kind": "plan", "scenarios": [SCENARIOS[0], {**SCENARIOS[0], "id": "other"}]}]
-    assert judge([*plan, scenario(0, "failed")])[0].verdict is Verdict.FAILED
-    assert judge([*plan, scenario(0, "passed")])[0].verdict is None
-
-
-def test_the_parity_of_calls_stands_in_the_report_with_its_known_defects(tmp_path: Path) -> None:
-    issue = "https://example.com/issues/4711"
-    known = {"reason": "usage is lost", "issues": [issue], "avoid": "a setting", "class": "defect", "runs": ["chat.a"]}
-    failure = {"rule": "Usage is vLLM's", "run": "chat.b", "path": "body.usage", "known": None}
-    matrix = {
-        "kind": "parity-matrix",
-        "summary": {"equal": 1, "defect": 2, "vacuous": 0},
-        "unknown": 1,
-        "runs": [{"id": name} for name in ("chat.a", "chat.b", "chat.c")],
-        "gate": {"passed": False, "failures": [failure]},
-        "known": {"lost-usage": known},
-    }
-    folder = write(tmp_path, *records("passed"), {**matrix, "runs": []}, matrix)
-    report.write(folder)
-    sentence = "3 calls, of which 1 equal, 1 with unknown defects, 1 with known defects; gate failed at 1 call"
-    for page in report.PAGES:
-        text = (folder / page).read_text()
-        for expected in (sentence, "usage is lost", issue, "#4711", "a setting", "chat.b", "body.usage", "parity.html"):
-            assert expected in text, (page, expected)
-    assert f"parity {sentence}" in [line for line, _ in report.terminal_lines(folder)]
-
-
-def test_without_any_evidence_nothing_is_signed_off(tmp_path: Path) -> None:
-    assert report.summarise(write(tmp_path)).headline == "Not signed off: 4 not judged"
-
-
-def test_the_pages_show_verdicts_figures_placement_and_hashes(tmp_path: Path) -> None:
-    more: list[dict[str, Any]] = [
-        {"kind": "overhead", "summary": OVERHEAD},
-        {"kind": "attribution", **ATTRIBUTION},
-        {"kind": "placement", "pod": "litellm-1", "node": "k3s-worker-02"},
-        {
-            "kind": "manifest",
-            "file": "litellm/deployment.yaml",
-            "object": "Deployment/litellm",
-            "sha256": "ab" * 32,
-            "object_sha256": "cd" * 32,
-            "outcome": "applied",
-            "reason": "",
-            "images": ["ghcr.io/berriai/litellm:main-v1.80.16-stable"],
-        },
-        {
-            "kind": "cluster",
-            "provider": "embedded",
-            "kubernetes_version": "v1.35.4",
-            "nodes": ["k3s-worker-01"],
-            "start_seconds": {"total": 3.5},
-        },
-        {"kind": "exchange", "headers": {"x-litellm-version": "1.80.99"}},
-        {"kind": "backend", "version": "0.32.0+cpu"},
-        {"kind": "phase", "name": "vLLM becomes available", "seconds": 30.25},
-    ]
-    report.write(write(tmp_path, *records("passed", "failed", "passed", "passed"), *more))
-    for page in report.PAGES:
-        text = (tmp_path / page).read_text()
-        for part in (
-            "1 failed, 3 passed",
-            "12.3",
-            "11.9",
-            "of streams",
-            "time to the first token",
-            "8.8 to 9.5",
-            "hop",
-            "4.4",
-            "k3s-worker-02",
-            "abababababab",
-            "cdcdcdcdcdcd",
-            "LiteLLM 1.80.99, vLLM 0.32.0",
-            "v1.35.4",
-            "30.2",
-            "1.80.16",
-        ):
-            assert part in text, (page, part)
-    terminal = "\n".join(line for line, _ in report.terminal_lines(tmp_path))
-    assert "12.3 ms at the median (95 % interval 11.9 to 12.8), p95 shift 15.0 ms (13.0 to 18.0), TTFT 9.1" in terminal
-    assert "LiteLLM's header 2.0 + hop 4.4" in terminal
-
-
-def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path) -> None:
-    unjudged = {**OVERHEAD, "figures": {}, "generator_cpu": None}
-    failed = scenario(2, "failed", "3 requests to LiteLLM failed")
-    report.write(write(tmp_path, records()[0], failed, {"kind": "overhead", "summary": unjudged}))
-    for page in report.PAGES:
-        text = (tmp_path / page).read_text()
-        assert "3 requests to LiteLLM failed" in text
-        assert "at the median" not in text
-        assert "None" not in text
-
-
-def test_a_figure_of_too_little_says_that_its_interval_is_not_known(tmp_path: Path) -> None:
-    alone = {"value": 0.25, "low": None, "high": None}
-    timed = {**OVERHEAD, "figures": {**OVERHEAD["figures"], "itl": alone}}  # type: ignore[dict-item]
-    report.write(write(tmp_path, *records("passed"), {"kind": "overhead", "summary": timed}))
-    for page in report.PAGES:
-        assert "not known" in (tmp_path / page).read_text()
-    assert "between tokens 0.25 ms (not known)" in "\n".join(line for line, _ in report.terminal_lines(tmp_path))
-
-
-def test_the_same_evidence_gives_the_same_bytes(tmp_path: Path) -> None:
-    write(tmp_path, *records("passed"))
-    report.write(tmp_path)
-    before = [(tmp_path / page).read_bytes() for page in report.PAGES]
-    assert main(["report", str(tmp_path)]) == 0
-    assert [(tmp_path / page).read_bytes() for page in report.PAGES] == before
-
-
-def test_nothing_in_the_evidence_can_break_the_page(tmp_path: Path) -> None:
-    evil = "<script>alert(1)</script> | a\nb"
-    report.write(write(tmp_path, records()[0], scenario(0, "failed", evil)))
-    page = (tmp_path / "signoff.html").read_text()
-    assert "<script>" not in page
-    assert "&lt;script&gt;" in page
-    (row,) = [line for line in (tmp_path / "signoff.md").read_text().splitlines() if line.startswith("| AC1 | Pod")]
-    assert row.endswith("| &lt;script>alert(1)&lt;/script> \\| a b |")
-
-
-def test_evidence_that_was_cut_off_is_read_to_there_and_said(tmp_path: Path) -> None:
-    report.write(write(tmp_path, *records("passed"), tail='{"kind": "scen'))
-    assert "the run was killed while it wrote" in (tmp_path / "signoff.html").read_text()
-    assert "the run was killed while it wrote" in (tmp_path / "signoff.md").read_text()
-
-
-def test_damaged_or_missing_evidence_is_an_error_with_its_place(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_how_a_run_went_wrong_is_told(
+    tmp_path: Path, name: str, then: Callable[[runs.Writer], None], end: bool, told: str
 ) -> None:
-    with pytest.raises(SignoffError, match="there is no evidence"):
-        report.write(tmp_path)
-    write(tmp_path, *records("passed"))
-    path = tmp_path / "evidence.jsonl"
-    path.write_text("not json\n" + path.read_text())
-    with pytest.raises(SignoffError, match="line 1 of the evidence is damaged"):
-        report.write(tmp_path)
-    assert main(["report", str(tmp_path / "nowhere")]) == 4
-    assert "next:" in capsys.readouterr().err
+    result = short(tmp_path / "run", then, end=end)
+    assert told in words(result, name)
+    assert not result.signed_off
+
+
+@both
+def test_evidence_that_was_cut_off_is_read_to_there_and_said(tmp_path: Path, name: str) -> None:
+    short(tmp_path / "run", nothing)
+    with (tmp_path / "run" / "evidence.jsonl").open("a") as file:
+        file.write('{"seq": 99, "kind": "scen')
+    report.write(result := Result(read(tmp_path / "run")))
+    assert "the run was killed while it wrote" in words(result, name)
+    assert "the run was killed while it wrote" in terminal(result)[0]
+
+
+@both
+def test_a_disturbance_is_told_with_its_scenario(troubled: Result, name: str) -> None:
+    told = "Disturbed (backend) while “LiteLLM outlives its backend” ran: vLLM ended: OOMKilled (exit code 137)"
+    assert told in words(troubled, name)
+
+
+@both
+def test_nothing_in_the_evidence_can_break_the_page(tmp_path: Path, name: str) -> None:
+    evil = "<script>alert(1)</script> | a\nb"
+
+    def happens(writer: runs.Writer) -> None:
+        cause = Cause(subject=Subject.GATEWAY, what=evil)
+        planned = PlannedScenario(id="evil", name=evil, feature="f", checks=["pod-ready"])
+        writer.evidence.add(Plan(scenarios=[planned], selected=[]))
+        writer.evidence.add(ScenarioEnd(id="evil", end="error", step=evil, cause=cause, bundle="a b"))
+        writer.evidence.add(Note(text=evil))
+
+    text = page(short(tmp_path / "run", happens), name)
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text or "&lt;script>" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert all(len(re.findall(r"(?<!\\)\|", row)) in (4, 5, 6) for row in rows)
+
+
+# The terminal
+
+
+def test_the_terminal_of_a_run_that_is_signed_off_is_short(passed: Result) -> None:
+    told = terminal(passed)
+    assert told[0] == "AC1     passed         " + passed.requirements[0].needs.text
+    assert told[6].startswith("task 4  waived ")
+    assert told[9] == "waived by the person who ran it: way-in: Traefik is tried by hand, see ticket 12"
+    assert told[11].startswith("overhead 13.5 ms at the median (95 % interval ")
+    assert "LiteLLM's header 1.1 + hop 1.8" in told[12]
+    assert told[14].startswith("parity 20 calls, of which 3 equal")
+    assert told[-2:] == ["Signed off; 1 check waived", f"report: {passed.evidence.folder / 'signoff.html'}"]
+    assert len(told) < 30
+
+
+def test_the_terminal_tells_each_reason_once(troubled: Result) -> None:
+    told = "\n".join(terminal(troubled))
+    for line in (
+        "        pod-ready failed: not Running and Ready: litellm-1: CrashLoopBackOff",
+        "        service, endpoints, cluster-name not judged: not run: The Service leads to LiteLLM",
+        "        pod-ready, overhead: as above",
+        "disturbed in 'LiteLLM outlives its backend': vLLM ended: OOMKilled (exit code 137)",
+        "skipped The certificate is obtained: the cluster lacks certificates",
+    ):
+        assert line in told.split("\n")
+    below = told.partition("AC1")[2]
+    for judged in troubled.checks.values():
+        if judged.hinders:
+            assert judged.name in below
+            assert below.count(f": {judged.verdict.reason}\n") == 1
+
+
+def test_nothing_but_what_passed_is_green(troubled: Result) -> None:
+    green = [line for line, markup in report.terminal_lines(troubled) if markup.get("green")]
+    assert green == [f"AC2     passed         {troubled.requirements[1].needs.text}"]
+
+
+# The files
+
+
+def test_the_same_evidence_gives_the_same_bytes_wherever_it_lies(passed: Result, tmp_path: Path) -> None:
+    shutil.copytree(passed.evidence.folder, tmp_path / "copy")
+    for name in (*report.PAGES, "verdict.json", "parity.html", "parity.json"):
+        assert str(passed.evidence.folder.parent) not in page(passed, name)
+        (tmp_path / "copy" / name).unlink()
+    assert main(["report", str(tmp_path / "copy")]) == 0
+    assert main(["verify", str(tmp_path / "copy")]) == 0
+    for path in passed.evidence.folder.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / "copy" / path.relative_to(passed.evidence.folder)).read_bytes() == path.read_bytes()
+
+
+def test_a_report_drawn_again_ends_with_the_status_of_the_run(
+    troubled: Result, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", str(troubled.evidence.folder)]) == ExitStatus.FAILED
+    assert capsys.readouterr().out.splitlines()[0] == troubled.headline
+
+
+def test_a_report_drawn_again_vouches_for_nothing_but_its_pages(passed: Result, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(passed.evidence.folder, folder)
+    (folder / "junit.xml").write_text("<nothing/>")
+    (folder / "signoff.md").write_text("Signed off")
+    assert main(["report", str(folder)]) == 0
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=False)
+    assert [line for line in done.stdout.splitlines() if not line.endswith(": OK")] == ["junit.xml: FAILED"]
+
+
+def test_the_seal_names_every_file_but_itself(passed: Result) -> None:
+    folder = passed.evidence.folder
+    subprocess.run(["sha256sum", "-c", "--strict", "SHA256SUMS"], cwd=folder, capture_output=True, check=True)
+    named = [line.split("  ")[1] for line in page(passed, "SHA256SUMS").splitlines()]
+    assert named == sorted(named)
+    every = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(named) == every - {"SHA256SUMS"}
+    assert "bundles/a-scenario.txt" in named
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole.put(tmp_path / "page", "before")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(SignoffError, match="page cannot be written: No space left on device"):
+        whole.put(tmp_path / "page", "after")
+    assert [path.name for path in tmp_path.iterdir()] == ["page"]
+    assert (tmp_path / "page").read_text() == "before"
+
+
+def test_what_is_no_run_of_a_story_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path / "nowhere")]) == 1
+    assert "there is no evidence" in capsys.readouterr().err
+    evidence = Evidence(tmp_path / "load", Run(tool="load"))
+    evidence.add(End())
+    evidence.close()
+    assert main(["report", str(tmp_path / "load")]) == 1
+    assert "a run of signoff load, which judges no story" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "load")]) == 0
+    assert capsys.readouterr().out == "verified: 2 lines of evidence of a run of signoff load\n"
+
+
+# In a browser
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium or Chrome on PATH")
+@pytest.mark.parametrize("name", ["signoff.html", "parity.html"])
+def test_nothing_sticks_out_of_a_narrow_or_a_wide_window(troubled: Result, tmp_path: Path, name: str) -> None:
+    with browse(troubled.evidence.folder / name, tmp_path / "browser") as opened:
+        for width in (375, 1600):
+            opened.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=True)
+            opened.shows("document.documentElement.scrollWidth <= window.innerWidth", True)
+            opened.shows("window.innerWidth", width)
+        for scheme, dark in (("light", False), ("dark", True)):
+            opened.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            paper = "getComputedStyle(document.body).backgroundColor"
+            opened.shows(f"{paper} === 'rgb(13, 17, 23)'", dark)

@@ -1,5 +1,6 @@
 """The comparison of interval widths: what the peers write is read, and the tables say what was measured."""
 
+import argparse
 import contextlib
 import json
 import random
@@ -17,7 +18,10 @@ from scripts import measure_width, peers
 from scripts.measure_width import OWN, STREAMS, Measured, Run, read, repeated, tables, two_samples
 from signoff.errors import SignoffError
 from signoff.evidence import Evidence
+from signoff.evidence.models import Cluster, Measurement
+from signoff.evidence.models import Run as RunRecord
 from signoff.stats.estimate import Estimate, z
+from signoff.traffic import timings_csv
 from signoff.traffic.pairs import Timing
 
 FOREVER = float("inf")
@@ -211,10 +215,11 @@ def test_a_single_repeat_and_none_have_tables_too() -> None:
 def test_the_tables_of_an_earlier_comparison_are_drawn_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    evidence = Evidence(tmp_path / "earlier")
-    evidence.record("cluster", name="embedded")
+    evidence = Evidence(tmp_path / "earlier", RunRecord(tool="measure"))
+    evidence.add(Cluster(provider="embedded", kubernetes_version="1.35", nodes=["one"]))
     for run in runs():
-        evidence.record("run", **vars(run))
+        evidence.add(Measurement(name="latencies", values={"tool": run.tool, "direct": [1.0], "proxied": [2.0]}))
+        evidence.add(Measurement(name="run", values=run.to_json()))
     evidence.close()
     assert read(tmp_path / "earlier") == runs()
     monkeypatch.setattr(sys, "argv", ["measure_width", "--from", str(tmp_path / "earlier")])
@@ -222,4 +227,37 @@ def test_the_tables_of_an_earlier_comparison_are_drawn_again(
     assert capsys.readouterr().out.splitlines() == list(tables(runs()))
     monkeypatch.setattr(sys, "argv", ["measure_width", "--from", str(tmp_path)])
     assert measure_width.main() == 1
-    assert "there is no comparison" in capsys.readouterr().err
+    assert "there is no evidence" in capsys.readouterr().err
+    Evidence(tmp_path / "other", RunRecord(tool="calibrate")).close()
+    with pytest.raises(SignoffError, match="a run of signoff calibrate, which compares no widths"):
+        read(tmp_path / "other")
+
+
+def test_a_run_without_an_interval_comes_back_from_the_evidence() -> None:
+    nothing = float("nan")
+    (found,) = [Run.from_json(replace(runs()[0], low=nothing, high=nothing, put_in=None).to_json())]
+    assert found.low != found.low and found.high != found.high
+    assert found.put_in is None
+    assert Run.from_json(runs()[0].to_json()) == runs()[0]
+
+
+def test_what_signoff_timed_lies_in_files_that_the_evidence_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = [timing(0), timing(1)]
+    monkeypatch.setattr(measure_width, "measured", lambda *_, **__: timed)
+    monkeypatch.setattr(measure_width, "judged", lambda *_: fine(0))
+    monkeypatch.setattr(measure_width, "prompt_tokens", lambda _: 3)
+    monkeypatch.setattr(measure_width, "_peers", lambda _: [])
+    options = argparse.Namespace(seed=1, pairs=1, delay=None, without=[])
+    evidence = Evidence(tmp_path / "run", RunRecord(tool="measure"))
+    for tool in measure_width._tools("", "", tmp_path, options, evidence).values():
+        for repeat in range(2):
+            tool(repeat)
+    kept = [each for each in evidence.so_far().of(Measurement) if each.name == "timings"]
+    assert [(each.values["tool"], each.values["repeat"]) for each in kept] == [
+        (tool, repeat) for tool in (OWN, STREAMS) for repeat in range(2)
+    ]
+    files = [file for each in kept for file in each.files]
+    assert len({file.name for file in files}) == len(files) == 4
+    assert all(list(timings_csv.read(evidence.so_far().path(file))) == timed for file in files)

@@ -33,7 +33,7 @@ def test_the_whole_interval_decides_and_on_the_limit_is_not_above_it(figure: Est
 @pytest.mark.parametrize(("figure", "verdict"), CASES)
 def test_all_who_judge_agree_on_the_limit_too(figure: Estimate, verdict: Value) -> None:
     figures = {"median": figure, "control": Estimate(0, -1, 1)}
-    assert overhead.verdict_of(figures, 100)[0] is verdict
+    assert overhead.verdict_of(figures, 100).value is verdict
     assert gate._judged(figure, gate.Limit("e2e_p50_ms", most=100))[0] is verdict
     assert gate._judged(-figure, gate.Limit("e2e_p50_ms", least=-100))[0] is verdict
     assert soak._judge_memory(figure, None, "", soak.SOAK_SECONDS, 100)[0] is verdict
@@ -42,7 +42,7 @@ def test_all_who_judge_agree_on_the_limit_too(figure: Estimate, verdict: Value) 
 @pytest.mark.parametrize(("end", "verdict"), [(20.0, PASSED), (20.1, INCONCLUSIVE)])
 def test_a_control_on_its_limit_is_within_it(end: float, verdict: Value) -> None:
     for control in (Estimate(0, -end, 1), Estimate(0, -1, end)):
-        assert overhead.verdict_of({"median": Estimate(9, 8, 10), "control": control}, 100)[0] is verdict
+        assert overhead.verdict_of({"median": Estimate(9, 8, 10), "control": control}, 100).value is verdict
 
 
 def test_memory_that_never_changes_holds_a_limit_of_zero() -> None:

@@ -1,19 +1,22 @@
 """A known delay is found again, and a measurement that is off, or a verdict that is wrong, is heard of."""
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from signoff import calibration, story
 from signoff.calibration import Injection, Recovery, lines
 from signoff.cli import main
-from signoff.overhead import Overhead
+from signoff.evidence import read
+from signoff.evidence.models import DelayFound, DelayTimed, End
+from signoff.overhead import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
-from signoff.traffic import relay
+from signoff.traffic import relay, timings_csv
 from signoff.traffic.client import OpenAIClient
-from signoff.verdicts.verdict import Value
+from signoff.traffic.pairs import ARMS
+from signoff.verdicts.verdict import Code, failed, inconclusive
 from tests.traffic.conftest import Pair
 
 HONEST = relay.running
@@ -21,6 +24,12 @@ HONEST = relay.running
 
 def calibrate(pair: Pair, folder: Path, *arguments: str) -> int:
     return main(["calibrate", "--url", pair.direct, "--pairs", "20", "--seed", "1", "--out", str(folder), *arguments])
+
+
+def found_in(folder: Path) -> dict[float, DelayFound]:
+    """What was made of each delay, by its milliseconds."""
+    evidence = read(folder)
+    return {evidence.by_seq(each.timed, DelayTimed).delay_ms: each for each in evidence.of(DelayFound)}
 
 
 def late_by(extra_ms: float) -> object:
@@ -38,12 +47,12 @@ def test_a_known_delay_is_found_again(pair: Pair, tmp_path: Path, capsys: pytest
     pair.backend.delay_ms = 20.0
     calibrate(pair, tmp_path / "run", "--delay", "0", "--delay", "60+-5")
     said = capsys.readouterr().out
-    records = [json.loads(line) for line in (tmp_path / "run" / "evidence.jsonl").read_text().splitlines()]
-    found = {record["delay"]: record for record in records if record["kind"] == "recovery"}
-    assert found.keys() == {"0", "60+-5"}
-    for record in found.values():
-        assert abs(record["bias_ms"]) < 15  # on a restless machine; the command itself measures it properly
-        assert record["summary"]["verdict"] != "failed"
+    found = found_in(tmp_path / "run")
+    assert found.keys() == {0.0, 60.0}
+    for each in found.values():
+        assert each.bias_ms is not None
+        assert abs(each.bias_ms) < 15  # on a restless machine; the command itself measures it properly
+        assert each.verdict != "failed"
     assert "60+-5" in said
     assert "95 % interval" in said
 
@@ -51,9 +60,26 @@ def test_a_known_delay_is_found_again(pair: Pair, tmp_path: Path, capsys: pytest
 def test_a_server_that_idled_for_longer_is_not_taken_for_a_longer_delay(pair: Pair, tmp_path: Path) -> None:
     pair.backend.delay_ms, pair.backend.drowsy = 5.0, 0.8
     calibrate(pair, tmp_path / "run", "--delay", "35", "--pairs", "10")
-    records = [json.loads(line) for line in (tmp_path / "run" / "evidence.jsonl").read_text().splitlines()]
-    (found,) = (record for record in records if record["kind"] == "recovery")
-    assert abs(found["bias_ms"]) < 14  # 28 where only the delayed requests find it drowsy
+    bias_ms = found_in(tmp_path / "run")[35.0].bias_ms
+    assert bias_ms is not None
+    assert abs(bias_ms) < 14  # 28 where only the delayed requests find it drowsy
+
+
+def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pair, tmp_path: Path) -> None:
+    calibrate(pair, tmp_path / "run", "--delay", "5+-2", "--delay", "5+-2")
+    evidence = read(tmp_path / "run")
+    assert evidence.run.tool == "calibrate"
+    assert evidence.run.settings == {"url": pair.direct, "pairs": 20, "seed": 1, "delays": ["5+-2", "5+-2"]}
+    assert evidence.of(End) == [End()]
+    timed = evidence.of(DelayTimed)
+    assert [(each.delay_ms, each.jitter_ms) for each in timed] == [(5.0, 2.0), (5.0, 2.0)]
+    assert len({each.requests.name for each in timed}) == len(timed)
+    for found in evidence.of(DelayFound):
+        each = evidence.by_seq(found.timed, DelayTimed)
+        timings = timings_csv.read(evidence.path(each.requests))
+        assert sum(timing.round >= 0 for timing in timings) == 20 * len(ARMS)
+        again = judge(Samples(timings), limit_ms=story.OVERHEAD_LIMIT_MS, seed=each.seed)
+        assert (again.figures, again.verdict.code) == (found.figures, found.code)
 
 
 def test_a_measurement_that_is_off_fails(
@@ -66,27 +92,27 @@ def test_a_measurement_that_is_off_fails(
 
 
 @pytest.mark.parametrize(
-    ("low", "ms", "high", "reason", "said"),
+    ("low", "ms", "high", "code", "said"),
     [
-        (4.8, 5.2, 5.6, "", ""),
-        (4.8, 6.0, 7.2, "", "too restless to say"),
-        (5.5, 6.0, 6.5, "", "off by more than 0.35 ms"),
-        (4.8, 5.2, 5.6, "void: the generator itself was the limit", "void"),
+        (4.8, 5.2, 5.6, Code.RESTLESS, ""),
+        (4.8, 6.0, 7.2, Code.RESTLESS, "too restless to say"),
+        (5.5, 6.0, 6.5, Code.RESTLESS, "off by more than 0.35 ms"),
+        (4.8, 5.2, 5.6, Code.GENERATOR_BOUND, "it worked too much"),
     ],
 )
-def test_a_bias_that_may_be_noise_is_not_called_one(low: float, ms: float, high: float, reason: str, said: str) -> None:
+def test_a_bias_that_may_be_noise_is_not_called_one(low: float, ms: float, high: float, code: Code, said: str) -> None:
     figures = {"median": Estimate(ms, low, high), "control": Estimate(0.0, -0.1, 0.1)}
-    recovery = Recovery(Injection(5), Overhead(Value.INCONCLUSIVE, reason, 100.0, 200, 1, figures))
+    recovery = Recovery(Injection(5), Overhead(inconclusive("it worked too much", code), 100.0, 200, 1, figures))
     assert recovery.fault.startswith(said)
     assert bool(recovery.fault) == bool(said)
     told = "\n".join(lines([recovery]))
     assert f"{ms - 5:+7.2f}     0.35" in told
-    assert ("too busy a machine to say of 1" in told) == (said in ("too restless to say", "void"))
+    assert ("too busy a machine to say of 1" in told) == (said in ("too restless to say", "it worked too much"))
 
 
 def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
     figures = {"median": Estimate(6.0, 4.8, 7.2), "control": Estimate(0.0, -0.1, 0.1)}
-    recovery = Recovery(Injection(5), Overhead(Value.FAILED, "", 100.0, 200, 1, figures))
+    recovery = Recovery(Injection(5), Overhead(failed(""), 100.0, 200, 1, figures))
     assert recovery.fault == "wrongly failed"
     assert "too busy" not in "\n".join(lines([recovery]))
 
@@ -133,3 +159,17 @@ def test_a_server_that_fails_is_said(pair: Pair, tmp_path: Path, capsys: pytest.
     pair.backend.model = "another"
     assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
     assert "a request failed: status 404" in capsys.readouterr().err
+    evidence = read(tmp_path / "run")
+    (timed,) = evidence.of(DelayTimed)
+    assert "status 404" in timings_csv.read(evidence.path(timed.requests))[-1].error
+    assert evidence.of(DelayFound) == []
+    assert evidence.last(End) == End()
+
+
+def test_an_interrupted_calibration_says_so(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibration, "recover", interrupted)
+    assert calibrate(pair, tmp_path / "run", "--delay", "5") == 130
+    assert read(tmp_path / "run").last(End) == End(interrupted=True)

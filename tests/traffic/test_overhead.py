@@ -1,21 +1,20 @@
 """The overhead that was put in is found again, and the verdict follows from the figures alone."""
 
+import itertools
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from signoff.attribution import Attribution, attribute
-from signoff.overhead import PAIRS_FOR_P99, Overhead, Samples, judge
+from signoff.overhead import IDLE, JUDGED, PAIRS_FOR_P99, Generator, Overhead, Samples, judge, verdict_of
 from signoff.stats.estimate import Estimate
 from signoff.traffic import pairs as paired
 from signoff.traffic.blocks import BLOCKS, Block, time_blocks
 from signoff.traffic.client import OpenAIClient
-from signoff.traffic.pairs import ARMS, Round, Timing, is_narrow, is_stable, measure
-from signoff.verdicts.verdict import Value
+from signoff.traffic.pairs import ARMS, Arm, Round, Timing, is_narrow, is_stable, measure
+from signoff.verdicts.verdict import Code, Value, gravest, inconclusive
 from tests.traffic.conftest import Pair
 
 LIMIT_MS = 100.0
@@ -28,7 +27,6 @@ def samples(
     streamed_ms: float | None = None,
     noise_ms: float = 2.0,
     control_ms: float = 0.0,
-    error: str = "",
 ) -> Samples:
     chance = np.random.default_rng(7)
     timings = []
@@ -41,8 +39,6 @@ def samples(
             ms = 20 + added[arm] + chance.exponential(noise_ms)
             ttft, itl = (ms - 7, 1.0) if stream else (None, None)
             timings.append(Timing(number, place, arm, number, ms, streamed=stream, ttft_ms=ttft, itl_ms=itl, cpu_ms=1))
-    if error:
-        timings.append(Timing(pairs, 0, "direct" if error == "direct" else "proxied", 0.0, 0.0, "status 500"))
     return Samples(tuple(timings))
 
 
@@ -51,7 +47,7 @@ def taken(pair: Pair, pairs: int = 20, gateway: str = "") -> Samples:
 
 
 def figure(result: Overhead, name: str) -> Estimate:
-    assert name in result.figures, result.reason
+    assert name in result.figures, result.verdict.reason
     return result.figures[name]
 
 
@@ -63,7 +59,7 @@ def holds(found: Estimate, truth: float) -> bool:
 @pytest.mark.parametrize("shift_ms", [0.0, 18.0, 95.0])
 def test_a_shift_below_the_limit_passes_and_is_found_again(shift_ms: float) -> None:
     result = judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.PASSED, result.reason
+    assert result.verdict.value is Value.PASSED, result.verdict.reason
     for name in ("median", "median_plain", "median_streamed", "ttft"):
         assert holds(figure(result, name), shift_ms), name
     assert figure(result, "p95_shift").value == pytest.approx(shift_ms, abs=3)
@@ -73,18 +69,19 @@ def test_a_shift_below_the_limit_passes_and_is_found_again(shift_ms: float) -> N
 
 @pytest.mark.parametrize("shift_ms", [105.0, 150.0])
 def test_a_shift_above_the_limit_fails(shift_ms: float) -> None:
-    assert judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1).verdict is Value.FAILED
+    assert judge(samples(400, shift_ms), limit_ms=LIMIT_MS, seed=1).verdict.value is Value.FAILED
 
 
 def test_an_interval_that_includes_the_limit_is_inconclusive() -> None:
     result = judge(samples(60, 94.0, noise_ms=20), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.INCONCLUSIVE
-    assert "includes 100 ms" in result.reason
+    assert (result.verdict.value, result.verdict.code) == (Value.INCONCLUSIVE, Code.INTERVAL_HOLDS_LIMIT)
+    assert "includes 100 ms" in result.verdict.reason
 
 
 def test_a_restless_control_takes_a_pass_away_but_not_a_failure() -> None:
-    assert judge(samples(100, 10, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict is Value.INCONCLUSIVE
-    assert judge(samples(100, 150, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict is Value.FAILED
+    quick, slow = (judge(samples(100, ms, control_ms=30), limit_ms=LIMIT_MS, seed=1).verdict for ms in (10, 150))
+    assert (quick.value, quick.code) == (Value.INCONCLUSIVE, Code.RESTLESS)
+    assert (slow.value, slow.code) == (Value.FAILED, Code.LIMIT_EXCEEDED)
 
 
 def test_a_slow_tail_fails_though_the_median_is_fine() -> None:
@@ -94,8 +91,8 @@ def test_a_slow_tail_fails_though_the_median_is_fine() -> None:
         for each in quick.timings
     )
     result = judge(Samples(slow), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.FAILED
-    assert "p95" in result.reason
+    assert result.verdict.value is Value.FAILED
+    assert "p95" in result.verdict.reason
 
 
 @pytest.mark.parametrize(("plain_ms", "streamed_ms", "slow"), [(10.0, 150.0, "streamed"), (150.0, 10.0, "plain")])
@@ -103,8 +100,8 @@ def test_one_slow_kind_of_answer_fails_though_the_other_is_quick(
     plain_ms: float, streamed_ms: float, slow: str
 ) -> None:
     result = judge(samples(100, plain_ms, streamed_ms=streamed_ms), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.FAILED
-    assert f"median {slow}" in result.reason
+    assert result.verdict.value is Value.FAILED
+    assert f"median {slow}" in result.verdict.reason
 
 
 def test_how_far_the_kinds_of_answers_are_apart_widens_no_interval() -> None:
@@ -129,8 +126,9 @@ def test_a_run_in_which_the_generator_was_the_limit_is_void(worked: float, waite
     timed = samples(100, shift_ms)
     busy = (replace(each, cpu_ms=worked * each.ms, waited_ms=waited * each.ms) for each in timed.timings)
     result = judge(Samples(tuple(busy)), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.INCONCLUSIVE
-    assert "void: the generator itself was the limit" in result.reason
+    assert result.is_void
+    assert (result.verdict.value, result.verdict.code) == (Value.INCONCLUSIVE, Code.GENERATOR_BOUND)
+    assert all(result.of(name) == result.verdict for name in JUDGED if name in result.figures)
 
 
 def test_a_generator_that_really_has_no_time_is_seen(pair: Pair) -> None:
@@ -150,10 +148,42 @@ def test_a_generator_that_really_has_no_time_is_seen(pair: Pair) -> None:
     assert busy.cpu > 1.5 * idle.cpu
 
 
-def test_failed_requests_are_never_left_out_of_the_verdict() -> None:
-    assert judge(samples(100, 1, error="proxied"), limit_ms=LIMIT_MS, seed=1).verdict is Value.FAILED
-    assert judge(samples(100, 1, error="direct"), limit_ms=LIMIT_MS, seed=1).verdict is Value.INCONCLUSIVE
-    assert judge(Samples(()), limit_ms=LIMIT_MS, seed=1).verdict is Value.INCONCLUSIVE
+@pytest.mark.parametrize(
+    ("failed", "value", "code"),
+    [
+        (["proxied"], Value.FAILED, Code.NO_ANSWER),
+        (["direct"], Value.INCONCLUSIVE, Code.BACKEND_FAILED),
+        (["control"], Value.INCONCLUSIVE, Code.BACKEND_FAILED),
+        (["proxied", "control"], Value.INCONCLUSIVE, Code.BACKEND_FAILED),
+    ],
+)
+def test_failed_requests_are_never_left_out_of_the_verdict(failed: list[Arm], value: Value, code: Code) -> None:
+    wrong = tuple(Timing(100, place, arm, 0.0, 0.0, "status 500") for place, arm in enumerate(failed))
+    result = judge(Samples(samples(100, 1).timings + wrong), limit_ms=LIMIT_MS, seed=1)
+    assert (result.verdict.value, result.verdict.code) == (value, code)
+    assert result.verdict.reason.startswith("1 request to ")
+    assert not result.figures
+
+
+def test_nothing_that_was_timed_has_no_verdict() -> None:
+    assert judge(Samples(()), limit_ms=LIMIT_MS, seed=1).verdict == inconclusive("nothing was timed", Code.TOO_FEW)
+
+
+LOW, ACROSS, HIGH, UNKNOWN = Estimate(20, 10, 30), Estimate(99, 90, 110), Estimate(120, 110, 130), Estimate(20)
+
+
+@pytest.mark.parametrize("control", [Estimate(0, -1, 1), Estimate(30, 25, 35), Estimate(0)])
+@pytest.mark.parametrize("generator", [IDLE, Generator(0.9, 0.0)])
+def test_the_verdict_of_several_figures_is_the_gravest_of_theirs(control: Estimate, generator: Generator) -> None:
+    for figures in itertools.product([LOW, ACROSS, HIGH, UNKNOWN], repeat=3):
+        named = dict(zip(("median", "median_plain", "median_streamed"), figures, strict=True))
+        every = verdict_of(named | {"control": control}, LIMIT_MS, generator=generator)
+        single = [
+            verdict_of(named | {"control": control}, LIMIT_MS, names=[name], generator=generator) for name in named
+        ]
+        assert every.value is gravest(single).value
+        assert every.code in {each.code for each in single if each.value is every.value}
+        assert every.estimates == gravest(single).estimates
 
 
 def warming(*round_ms: float) -> tuple[Timing, ...]:
@@ -199,8 +229,8 @@ def test_a_recorded_run_has_the_intervals_that_it_had(pairs: int, seed: int) -> 
 def test_too_few_pairs_have_no_interval_and_no_verdict() -> None:
     result = judge(samples(19, 10.0), limit_ms=LIMIT_MS, seed=1)
     assert figure(result, "median") == Estimate(figure(result, "median").value)
-    assert (result.verdict, result.reason) == (Value.INCONCLUSIVE, "fewer than 20 pairs have no interval")
-    assert judge(samples(20, 10.0), limit_ms=LIMIT_MS, seed=1).verdict is Value.PASSED
+    assert result.verdict == inconclusive("fewer than 20 pairs have no interval", Code.TOO_FEW)
+    assert judge(samples(20, 10.0), limit_ms=LIMIT_MS, seed=1).verdict.value is Value.PASSED
 
 
 def rounds_of(timed: Samples) -> list[Round]:
@@ -231,15 +261,13 @@ def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
     assert len(taken(pair, 60).rounds()) == 60
 
 
-def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None, tmp_path: Path) -> None:
+def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None) -> None:
     pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
     measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)
-    assert result.verdict is Value.FAILED
+    assert result.verdict.value is Value.FAILED
     for name in ("median", "median_plain", "median_streamed", "ttft"):
         assert figure(result, name).value > 39.0
-    measured.to_csv(tmp_path / "overhead.csv")
-    assert (pd.read_csv(tmp_path / "overhead.csv")["round"] >= 0).sum() == 20 * len(ARMS)
 
 
 def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pair) -> None:
@@ -279,8 +307,8 @@ def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
 def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
     pair.gateway.lie = "no_choices"
     result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.FAILED
-    assert "without text" in result.reason
+    assert result.verdict.value is Value.FAILED
+    assert "without text" in result.verdict.reason
 
 
 def test_an_answer_that_is_not_streamed_though_asked_is_a_fault(pair: Pair) -> None:
@@ -298,8 +326,8 @@ def test_an_answer_that_ends_at_once_is_an_answer(pair: Pair) -> None:
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:
     pair.gateway.lie = "server_error"
     result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert result.verdict is Value.FAILED
-    assert "status 500" in result.reason
+    assert result.verdict.value is Value.FAILED
+    assert "status 500" in result.verdict.reason
 
 
 def split(blocks: list[Block]) -> Attribution:

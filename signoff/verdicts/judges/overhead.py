@@ -1,23 +1,20 @@
 """Whether what LiteLLM adds to a request stays below the story's limit."""
 
-import csv
-import types
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
 from signoff import overhead
 from signoff.declaration import Check
 from signoff.evidence import Recorded
 from signoff.evidence.models import OverheadTimed
 from signoff.overhead import Overhead, Samples
+from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
 from signoff.verdicts.judges.deployment import listed
 from signoff.verdicts.registry import Judgement, judge
-from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
+from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
 
 
 def samples(each: OverheadTimed, evidence: Recorded) -> Samples:
@@ -47,23 +44,7 @@ def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> Overhead:
 @lru_cache(maxsize=8)
 def _timings(path: Path, _sha256: str) -> tuple[Timing, ...]:
     """The lines of the file; the hash tells one file of a name from another."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return tuple(Timing(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file))
-
-
-_HINTS = get_type_hints(Timing)
-_OPTIONAL = {each.name for each in fields(Timing) if types.NoneType in get_args(_HINTS[each.name])}
-
-
-def _value(name: str, text: str) -> Any:
-    """A cell as the field's type; an empty one of an optional field is None."""
-    if name in _OPTIONAL and text == "":
-        return None
-    hint = _HINTS[name]
-    kind = next((each for each in get_args(hint) if isinstance(each, type) and each is not types.NoneType), hint)
-    if kind is bool:
-        return text == "True"
-    return kind(text) if kind in (int, float) else text
+    return timings_csv.read(path)
 
 
 @judge("overhead", OverheadTimed, wants=dict, least=["pairs"])
@@ -78,18 +59,16 @@ def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Record
 
 
 def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, check: Check) -> Verdict:
-    limit, least = float(check.wants["limit_ms"]), check.least["pairs"]
+    limit, least = result.limit_ms, check.least["pairs"]
     arms = {timing.arm for timing in timed.timings}
-    if problems := timed.errors("direct", "control"):
-        return inconclusive(f"{_counted(problems, 'vLLM')} failed: {problems[0]}", Code.BACKEND_FAILED)
-    if problems := timed.errors("proxied"):
-        return failed(f"{_counted(problems, 'LiteLLM')} failed: {problems[0]}", Code.NO_ANSWER)
+    if timed.errors(*ARMS):
+        return result.verdict
     if missing := [arm for arm in check.wants.get("arms", ARMS) if arm not in arms]:
         return not_judged(f"nothing was timed on the arm {listed(missing)}", Code.TOO_FEW)
     if figure not in result.figures:
         needs = f"; it needs {PAIRS_FOR_P95} pairs" if figure == "p95_shift" else ""
         return not_judged(f"{_words(figure)} cannot be told of {result.pairs} pairs{needs}", Code.TOO_FEW)
-    verdict = overhead.verdict_of_figure(figure, result, limit)
+    verdict = result.of(figure)
     if verdict.value is not Value.PASSED:
         return verdict
     if result.pairs < least:
@@ -97,11 +76,7 @@ def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, chec
     if each.limit_asked_ms != limit:
         told = f"the feature's limit is {each.limit_asked_ms:g} ms, the story's {limit:g} ms"
         return not_judged(told, Code.ASKED_OTHERWISE)
-    return passed(verdict.reason, {figure: result.figures[figure]})
-
-
-def _counted(problems: Sequence[str], whom: str) -> str:
-    return f"{len(problems)} request{'s' if len(problems) > 1 else ''} to {whom}"
+    return verdict
 
 
 def _words(figure: str) -> str:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from signoff.declaration import Check
+from signoff.errors import SignoffError
 from signoff.evidence import Recorded
 from signoff.evidence.models import CallsCompared
 from signoff.parity import cases
@@ -34,8 +35,11 @@ def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str) -> li
     told = json.loads(path.read_text(encoding="utf-8"))
     records = {each["id"]: each for each in (told["runs"] if isinstance(told, dict) else told)}
     known_runs = _runs()
-    chosen = [records[name] for name in only or records]
-    return judge_runs([Observation.from_record(known_runs[each["id"]], each) for each in chosen], knowledge(), version)
+    names = only or tuple(records)
+    if gone := [name for name in names if name not in records or name not in known_runs]:
+        raise SignoffError(f"this version knows no call {gone[0]!r}, which {path.name} is to hold")
+    observed = [Observation.from_record(known_runs[name], records[name]) for name in names]
+    return judge_runs(observed, knowledge(), version)
 
 
 def results(each: CallsCompared, evidence: Recorded) -> list[Result]:

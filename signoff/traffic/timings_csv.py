@@ -1,0 +1,51 @@
+"""Timed requests as a CSV file: a line for each, with the fields of `Timing`."""
+
+import csv
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from signoff.errors import SignoffError
+from signoff.traffic.pairs import Timing
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Callable[[Timing], None]]:
+    """Give what writes a line; each is with the operating system at once."""
+    with path.open("w", newline="", buffering=1, encoding="utf-8") as file:
+        lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
+        lines.writeheader()
+        yield lambda timing: lines.writerow(asdict(timing))
+
+
+def read(path: Path) -> tuple[Timing, ...]:
+    """What was written.
+
+    Raises:
+        SignoffError: the file holds something else.
+        OSError: it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            return tuple(Timing(**{name: _value(name, text) for name, text in row.items()}) for row in rows)
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise SignoffError(f"{path.name} holds no timed requests: {error}", where=str(path)) from None
+
+
+_HINTS = get_type_hints(Timing)
+_OPTIONAL = {each.name for each in fields(Timing) if types.NoneType in get_args(_HINTS[each.name])}
+
+
+def _value(name: str, text: str) -> Any:
+    """A cell as the field's type; an empty one of an optional field is None."""
+    if name in _OPTIONAL and text == "":
+        return None
+    hint = _HINTS[name]
+    kind = next((each for each in get_args(hint) if isinstance(each, type) and each is not types.NoneType), hint)
+    if kind is bool:
+        return text == "True"
+    return kind(text) if kind in (int, float) else text

@@ -1,0 +1,488 @@
+"""Runs as the features write them, without a cluster: the story's own checks, observed in scenarios of this file.
+
+The parity calls are those of a real vLLM and a real LiteLLM (tests/parity/recorded), everything else is made up.
+"""
+
+import csv
+import json
+import lzma
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from signoff import report
+from signoff.declaration import Declaration
+from signoff.evidence import Evidence, read, side_file
+from signoff.evidence.models import (
+    AnswersSeen,
+    Applied,
+    Backend,
+    CallsCompared,
+    Cause,
+    ClientRead,
+    Cluster,
+    ConfigurationSeen,
+    CounterSeen,
+    Disturbance,
+    End,
+    EndpointsSeen,
+    Exchange,
+    FilesSeen,
+    InsideSeen,
+    LabelsSeen,
+    ModesSeen,
+    Observation,
+    OverheadTimed,
+    PendingSeen,
+    PlacesSeen,
+    Plan,
+    PlannedScenario,
+    PodPlace,
+    PodsSeen,
+    ResourcesSeen,
+    Run,
+    ScenarioEnd,
+    ServiceSeen,
+    StayedReady,
+    Subject,
+    Trio,
+    TriosSeen,
+    VersionSeen,
+)
+from signoff.paths import ROOT
+from signoff.traffic.blocks import Block
+from signoff.traffic.pairs import ARMS, Timing
+from signoff.verdicts.run import Result
+from tests.parity.test_recorded import RECORDED
+
+STORY = ROOT / "features" / "story.yaml"
+MODEL = "Qwen/Qwen2.5-7B-Instruct-AWQ"
+IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
+PROMPTS = ("Name three rivers.", "Wie heißt die Hauptstadt von Österreich?", "東京は何の首都ですか? 🗼", "One line.")
+WAIVED = {"way-in": "Traefik is tried by hand, see ticket 12"}
+"""The one check that no scenario observes yet."""
+
+Record = Callable[[], Sequence[Observation]]
+
+
+@dataclass
+class Writer:
+    """A run that is being written; `left_out` are checks that none of its scenarios observes."""
+
+    evidence: Evidence
+    declaration: Declaration
+    left_out: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()
+
+    def scenarios(self) -> dict[str, Callable[[], Iterator[Observation]]]:
+        """What each scenario observes, by its name."""
+        return {
+            "LiteLLM is Running": self.running,
+            "The Service leads to LiteLLM": self.service,
+            "Chat completions are answered": self.answers,
+            "The answer matches vLLM's [plain]": lambda: self.trios("plain"),
+            "The answer matches vLLM's [streamed]": lambda: self.trios("streamed"),
+            "The latency overhead is below 100 ms (NFR66)": self.overhead,
+            "The response format matches vLLM's": lambda: self.calls("response-format"),
+            "Requests arrive as they were sent": lambda: self.calls("request-fidelity"),
+            "LiteLLM stays off the GPU worker": self.placement,
+            "LiteLLM outlives its backend": self.gaming_mode,
+            "Mistakes are told": self.mistakes,
+        }
+
+    def play(self, only: Sequence[str] = ()) -> None:
+        """Write every scenario, or those named."""
+        played = {name: play for name, play in self.scenarios().items() if not only or name in only}
+        for name, play in played.items():
+            self.evidence.scenario = scenario_id(name)
+            self.record(play())
+            self.evidence.add(ScenarioEnd(id=scenario_id(name), end="whole", seconds=1.5))
+            self.evidence.scenario = ""
+
+    def record(self, seen: Iterator[Observation]) -> None:
+        for each in seen:
+            if each.check not in self.left_out:
+                self.evidence.add(each)
+
+    def check(self, name: str) -> Any:
+        """What the story wants of a check."""
+        return self.declaration.story.checks[name].wants
+
+    # The deployment
+
+    def running(self) -> Iterator[Observation]:
+        pods = {"litellm-1": "pod-ready" not in self.failing}
+        yield PodsSeen(check="pod-ready", selector="app=litellm", ready=pods, states={"litellm-1": "CrashLoopBackOff"})
+        labels = self.check("labels")
+        for kind in self.declaration.story.checks["labels"].cases:
+            yield LabelsSeen(check="labels", case=kind, labels={f"{kind}/litellm": labels}, asked=labels)
+        yield FilesSeen(check="file-layout", folder="litellm", kinds=self.check("file-layout"))
+        values = {name: [value] for name, value in self.check("configuration").items()}
+        yield ConfigurationSeen(check="configuration", object="ConfigMap/litellm", values=values)
+        yield VersionSeen(check="version", manifest=IMAGE, pods={"litellm-1": IMAGE}, tells="1.80.16")
+        yield ModesSeen(check="mode-chat", status=200, modes={MODEL: "chat"})
+
+    def service(self) -> Iterator[Observation]:
+        yield ServiceSeen(check="service", type="ClusterIP", ports=[4000], asked=self.check("service"))
+        yield EndpointsSeen(check="endpoints", endpoints=["10.1.0.7"], ready_pods=["10.1.0.7"])
+        for case, body in (("models", {"data": [{"id": MODEL}]}), ("chat", completion("Danube"))):
+            url = f"{self.check('cluster-name')}/{case}"
+            yield InsideSeen(
+                check="cluster-name", case=case, url=url, status=200, body=json.dumps(body), node="k3s-worker-01"
+            )
+
+    # Answers
+
+    def ask(self, arm: str, prompt: str, *, text: str = "", stream: bool = False, reason: str = "length") -> int:
+        """Record a chat completion, which repeats the prompt if nothing else is said; gives its `seq`."""
+        text = text or f"{prompt} indeed"
+        body = {
+            "model": MODEL,
+            "messages": [{"role": "user", "content": prompt}],
+            **({"stream": True} if stream else {}),
+        }
+        told = completion(text, reason)
+        chunks = [{"data": data, "ms": 5.0 + at} for at, data in enumerate(streamed(text, reason))]
+        kind = "text/event-stream" if stream else "application/json"
+        own = {"x-litellm-version": "1.80.16"} if arm == "proxied" else {}
+        exchange = Exchange(
+            arm=arm,
+            request={"method": "POST", "url": f"http://{arm}/v1/chat/completions", "body": body},
+            status=200,
+            headers={"content-type": kind, **own},
+            started=1.0,
+            e2e_ms=20.0,
+            ttft_ms=5.0 if stream else None,
+            body=None if stream else json.dumps(told),
+            chunks=chunks if stream else None,
+        )
+        return self.evidence.add(exchange)
+
+    def answer(self, status: int, body: dict[str, Any], url: str = "http://proxied/v1/chat/completions") -> int:
+        """Record an answer that is no stream; gives its `seq`."""
+        request = {"method": "POST", "url": url, "body": {"model": MODEL}}
+        headers = {"content-type": "application/json"}
+        told = Exchange(
+            arm="proxied",
+            request=request,
+            status=status,
+            headers=headers,
+            started=1.0,
+            e2e_ms=9.0,
+            body=json.dumps(body),
+        )
+        return self.evidence.add(told)
+
+    def answers(self) -> Iterator[Observation]:
+        models = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm"}]}
+        yield AnswersSeen(check="model-list", exchanges=[self.answer(200, models)])
+        yield AnswersSeen(check="chat-answer", exchanges=[self.ask("proxied", "Hello")])
+        yield CounterSeen(check="each-request-once", metric="vllm:requests", requests=10, grown=10)
+        for case in ("plain", "streamed"):
+            seq = self.ask("proxied", "What is a gateway?", stream=case == "streamed")
+            yield AnswersSeen(check="openai-format", case=case, exchanges=[seq])
+            yield ClientRead(
+                check="openai-client", case=case, client="openai 2.8", direct={"text": "a"}, proxied={"text": "a"}
+            )
+
+    def trios(self, kind: str) -> Iterator[Observation]:
+        trios = []
+        for at, prompt in enumerate(PROMPTS):
+            seqs = [
+                self.ask(arm, prompt, stream=kind == "streamed", reason="length" if at else "stop")
+                for arm in ("direct", "direct again", "proxied")
+            ]
+            trios.append(Trio(prompt=prompt, direct=seqs[0], again=seqs[1], proxied=seqs[2]))
+        for check in ("equal-answers", "answers-differ", "finish-reasons"):
+            asked = self.check("finish-reasons") if check == "finish-reasons" else []
+            yield TriosSeen(check=check, case=kind, trios=trios, asked=asked)
+
+    # What is measured
+
+    def overhead(self) -> Iterator[Observation]:
+        path = self.evidence.dir / "overhead.csv"
+        with self.evidence.phase("time the overhead"):
+            write_timings(path, timings(400, 90.0 if "overhead" in self.failing else 9.0))
+        yield OverheadTimed(
+            check="overhead",
+            requests=side_file(path),
+            blocks=[asdict(block) for block in blocks()],
+            seed=7,
+            pairs_asked=400,
+            limit_asked_ms=100,
+            place="from this machine",
+            gateway_image=IMAGE,
+        )
+
+    def calls(self, check: str) -> Iterator[Observation]:
+        cases = self.declaration.story.checks[check].cases
+        path = self.evidence.dir / f"calls-{check}.json"
+        with self.evidence.phase(f"compare {len(cases)} calls"):
+            path.write_text(json.dumps(recorded(cases)), encoding="utf-8")
+        for each in (check, "calls-exercised"):
+            yield CallsCompared(check=each, calls_file=side_file(path), version="1.80.16", image=IMAGE)
+
+    # Placement, Gaming Mode, findings
+
+    def placement(self) -> Iterator[Observation]:
+        for check, pod, node in (
+            ("on-workers", "litellm-1", "k3s-worker-01"),
+            ("not-on-gpu-worker", "litellm-1", "k3s-worker-01"),
+            ("vllm-on-gpu-worker", "vllm-1", "k3s-gpu-worker"),
+        ):
+            yield PlacesSeen(check=check, nodes={pod: node}, asked=self.check(check))
+        yield PendingSeen(
+            check="stays-pending",
+            pod="litellm-2",
+            node=None,
+            phase="Pending",
+            reason="Unschedulable",
+            message="0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector",
+            cordoned=self.check("stays-pending"),
+            seconds=5.2,
+        )
+        yield ResourcesSeen(check="no-gpu", requested={"litellm-1/litellm": {"cpu": "500m"}})
+
+    def gaming_mode(self) -> Iterator[Observation]:
+        yield StayedReady(check="stays-ready", seconds=20.1, looks=10, pods=1)
+        error = {"error": {"message": "no backend", "type": "server_error", "param": None, "code": "500"}}
+        yield AnswersSeen(check="error-in-time", exchanges=[self.answer(500, error)], asked={"seconds": 30})
+        yield AnswersSeen(check="serves-again", exchanges=[self.ask("proxied", "Are you back?")])
+
+    def mistakes(self) -> Iterator[Observation]:
+        for case in self.declaration.story.checks["mistakes-told"].cases:
+            error = {"error": {"message": f"{case} is wrong", "type": "error", "param": None, "code": "400"}}
+            yield AnswersSeen(check="mistakes-told", case=case, exchanges=[self.answer(400, error)])
+        yield CounterSeen(check="no-key-stops-here", metric="vllm:requests", requests=1, grown=0)
+
+
+def scenario_id(name: str) -> str:
+    """As pytest-bdd names the tests of a feature."""
+    title, _, example = name.partition(" [")
+    slug = "".join(letter if letter.isalnum() else "_" for letter in title.lower())
+    return f"features/a.feature::test_{slug}" + (f"[{example}" if example else "")
+
+
+def open_run(folder: Path, waivers: Mapping[str, str] | None = None, story: Path = STORY, **about: Any) -> Writer:
+    """A run that has just begun, with its plan."""
+    declared = Declaration.read(story)
+    run = Run(
+        argv=["features/"],
+        commit="abc1234",
+        cluster="embedded",
+        versions={"python": "3.11.7", "signoff": "0.1.0"},
+        machine={"system": "Linux 6.1 x86_64", "cpus": 2, "memory_gib": 7.7},
+        story=declared.story.model_dump(mode="json", by_alias=True),
+        story_file="features/story.yaml",
+        story_sha256=declared.sha256,
+        waivers=dict(WAIVED if waivers is None else waivers),
+        **about,
+    )
+    return Writer(Evidence(folder, run), declared)
+
+
+def plan(writer: Writer, observed: Mapping[str, Sequence[str]]) -> None:
+    """Record the scenarios by name, with the checks that each is to observe."""
+    planned = [
+        PlannedScenario(
+            id=scenario_id(name),
+            name=name.partition(" [")[0],
+            feature="features/a.feature",
+            line=7 + at,
+            checks=list(checks),
+        )
+        for at, (name, checks) in enumerate(observed.items())
+    ]
+    writer.evidence.add(Plan(scenarios=planned, selected=[each.id for each in planned]))
+
+
+OBSERVES = {
+    "LiteLLM is Running": ("pod-ready", "labels", "file-layout", "configuration", "version", "mode-chat"),
+    "The Service leads to LiteLLM": ("service", "endpoints", "cluster-name"),
+    "Chat completions are answered": (
+        "model-list",
+        "chat-answer",
+        "each-request-once",
+        "openai-format",
+        "openai-client",
+    ),
+    "The answer matches vLLM's [plain]": ("equal-answers", "answers-differ", "finish-reasons"),
+    "The answer matches vLLM's [streamed]": ("equal-answers", "answers-differ", "finish-reasons"),
+    "The latency overhead is below 100 ms (NFR66)": ("overhead",),
+    "The response format matches vLLM's": ("response-format", "calls-exercised"),
+    "Requests arrive as they were sent": ("request-fidelity", "calls-exercised"),
+    "LiteLLM stays off the GPU worker": (
+        "on-workers",
+        "not-on-gpu-worker",
+        "vllm-on-gpu-worker",
+        "stays-pending",
+        "no-gpu",
+    ),
+    "LiteLLM outlives its backend": ("stays-ready", "error-in-time", "serves-again"),
+    "Mistakes are told": ("mistakes-told", "no-key-stops-here"),
+}
+"""The checks of each scenario, as their Then steps would declare them."""
+
+
+def set_up(writer: Writer) -> None:
+    """Record where it runs."""
+    add = writer.evidence.add
+    nodes = ["k3s-gpu-worker", "k3s-worker-01", "k3s-worker-02"]
+    add(Cluster(provider="embedded", kubernetes_version="v1.35.4", nodes=nodes, start_seconds={"total": 3.1}))
+    for kind, reason in (
+        ("Deployment", ""),
+        ("Certificate", "the cluster does not know Certificate of cert-manager.io/v1: its CRD is not installed"),
+    ):
+        add(
+            Applied(
+                file="litellm/deployment.yaml",
+                sha256="ab" * 32,
+                object=f"{kind}/litellm",
+                object_sha256="cd" * 32,
+                reason=reason,
+                images=[IMAGE] if not reason else [],
+            )
+        )
+    with writer.evidence.phase("vLLM becomes available", set_up=True):
+        add(PodPlace(pod="vllm-1", node="k3s-gpu-worker"))
+        add(PodPlace(pod="litellm-1", node="k3s-worker-01"))
+    add(Backend(version="0.32.0+cpu"))
+
+
+def bundle(writer: Writer, name: str) -> None:
+    """Write a state of the cluster, as for a scenario that did not pass."""
+    (writer.evidence.dir / "bundles").mkdir()
+    (writer.evidence.dir / "bundles" / f"{name}.txt").write_text("likely cause: a taint\n")
+
+
+def finish(writer: Writer, *, interrupted: bool = False) -> Result:
+    """End the run as the plug-in does: judge what lies on the disk, draw, write junit.xml, seal."""
+    folder = writer.evidence.dir
+    writer.evidence.add(End(interrupted=interrupted, pytest_status=2 if interrupted else 0))
+    writer.evidence.close()
+    result = Result(read(folder))
+    report.write(result)
+    (folder / "junit.xml").write_text(f'<testsuites verdict="{result.headline}"/>')
+    report.seal(folder)
+    return result
+
+
+def whole_run(folder: Path, waivers: Mapping[str, str] | None = None) -> Result:
+    """A run in which everything passed, and which is signed off with a waiver for what nobody observes."""
+    writer = open_run(folder, waivers)
+    plan(writer, OBSERVES)
+    set_up(writer)
+    writer.play()
+    bundle(writer, "a-scenario")
+    return finish(writer)
+
+
+def troubled_run(folder: Path) -> Result:
+    """A run in which one of everything went wrong."""
+    writer = open_run(folder, {})
+    plan(writer, {**OBSERVES, "The certificate is obtained": ("way-in",)})
+    set_up(writer)
+    writer.failing = frozenset({"pod-ready", "overhead"})
+    writer.left_out = frozenset({"configuration", "labels"})
+    gone_wrong = ("LiteLLM outlives its backend", "The Service leads to LiteLLM", "Mistakes are told")
+    writer.play([name for name in OBSERVES if name not in gone_wrong])
+    bundle(writer, "a-test")
+    away = scenario_id("LiteLLM outlives its backend")
+    writer.evidence.scenario = away
+    writer.evidence.add(Disturbance(cause=Cause(subject=Subject.BACKEND, what="vLLM ended: OOMKilled (exit code 137)")))
+    silent = Cause(subject=Subject.GATEWAY, what="http://litellm:4000 did not answer within 30 s")
+    writer.evidence.add(
+        ScenarioEnd(
+            id=away, end="error", step="LiteLLM stays Ready", cause=silent, seconds=31.2, bundle="bundles/a-test.txt"
+        )
+    )
+    writer.evidence.scenario = ""
+    reason = "the cluster lacks certificates"
+    writer.evidence.add(ScenarioEnd(id=scenario_id("The certificate is obtained"), end="skipped", skipped=reason))
+    return finish(writer)
+
+
+# What is exchanged and timed
+
+
+def completion(text: str, reason: str = "length") -> dict[str, Any]:
+    """An OpenAI chat completion."""
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": MODEL,
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13},
+    }
+
+
+def streamed(text: str, reason: str = "length") -> list[str]:
+    """The same as a stream's events."""
+    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
+    deltas: list[tuple[dict[str, str], str | None]] = [
+        ({"role": "assistant", "content": ""}, None),
+        *(({"content": word}, None) for word in text.split(" ")),
+        ({}, reason),
+    ]
+    usage = {"prompt_tokens": 5, "completion_tokens": 8, "total_tokens": 13}
+    events = [{**base, "choices": [{"index": 0, "delta": d, "finish_reason": end}]} for d, end in deltas]
+    return [json.dumps(each) for each in (*events, {**base, "choices": [], "usage": usage})] + ["[DONE]"]
+
+
+def timings(pairs: int, added: float) -> list[Timing]:
+    """Rounds in which LiteLLM adds about so many milliseconds, to a stream twice as much."""
+    chance = random.Random(3)
+    found = []
+    for at in range(pairs):
+        stream = bool(at % 2)
+        for position, arm in enumerate(ARMS):
+            ms = 12 + chance.random() + (added * (1 + stream) if arm == "proxied" else 0)
+            found.append(
+                Timing(
+                    round=at,
+                    position=position,
+                    arm=arm,
+                    started=float(at),
+                    ms=round(ms, 3),
+                    streamed=stream,
+                    ttft_ms=round(ms / 2, 3) if stream else None,
+                    itl_ms=0.5 if stream else None,
+                    tokens=8,
+                    header_ms=1.1 if arm == "proxied" and not stream else None,
+                    cpu_ms=1.2,
+                )
+            )
+    return found
+
+
+def blocks() -> list[Block]:
+    """Blocks of one arm at a time."""
+    return [
+        Block("direct", 20, 12.9, 11.1),
+        Block("proxied", 20, 21.9, 11.2, 1.1),
+        Block("hop", 20, 1.8),
+    ]
+
+
+def write_timings(path: Path, rows: Sequence[Timing]) -> None:
+    """As the steps write them: a line for each request."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
+        lines.writeheader()
+        lines.writerows(asdict(each) for each in rows)
+
+
+@lru_cache(maxsize=1)
+def _matrix() -> Mapping[str, Any]:
+    with lzma.open(RECORDED, "rt", encoding="utf-8") as file:
+        return {run["id"]: run for run in json.load(file)["runs"]}
+
+
+def recorded(calls: Sequence[str]) -> list[dict[str, Any]]:
+    """These calls as a real vLLM and a real LiteLLM answered them."""
+    return [_matrix()[f"{call}/hosted_vllm" if f"{call}/hosted_vllm" in _matrix() else call] for call in calls]
