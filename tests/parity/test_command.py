@@ -1,6 +1,5 @@
 """What `signoff parity` says before it starts anything, and of two matrices."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +120,7 @@ def test_what_was_asked_is_in_evidence_from_which_all_follows_again(
     assert [type(line.record) for line in recorded.lines] == [Run, Note, ParityMatrix, End]
     (matrix_record,) = recorded.of(ParityMatrix)
     assert matrix_record.calls_file.name == "calls.json"
-    assert json.loads((out / page.FILE).read_text()) == matrix_of(recorded)
+    assert (out / page.FILE).read_text() == page.as_json(matrix_of(recorded))
     assert main(["verify", str(out)]) == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     (out / page.FILE).write_text("{}")
