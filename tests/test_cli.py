@@ -1,5 +1,6 @@
 """`signoff` says what is wrong in words for a person."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from signoff.cli import main
+from signoff.evidence import read
+from signoff.evidence.models import Backend, Cluster, End, Run, SetUpFailure
+from signoff.evidence.verify import verify
 
 
 @pytest.mark.parametrize("command", ["serve", "prepare"])
@@ -57,18 +61,61 @@ def test_a_caller_that_waits_is_no_reason_to_crash(tmp_path: Path) -> None:
     assert "Fatal" not in said
 
 
-def test_a_serving_that_fails_while_its_caller_waits_ends_without_a_crash() -> None:
+def test_a_serving_that_fails_while_its_caller_waits_ends_without_a_crash(tmp_path: Path) -> None:
     failing = (
         "import sys; from signoff import cli; from signoff.errors import SignoffError\n"
         "def fail(*_): raise SignoffError('no')\n"
-        "cli.open_cluster = fail; sys.exit(cli.main(['serve']))"
+        "cli.open_cluster = fail; sys.exit(cli.main(['serve', '--reports', sys.argv[1]]))"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", failing], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", failing, str(tmp_path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as serving:
         assert serving.stderr is not None
         assert serving.stderr.read() == "signoff: no\n"
         assert serving.wait() == 1
+    (folder,) = tmp_path.iterdir()
+    (failure,) = read(folder).of(SetUpFailure)
+    assert failure.cause.what.endswith("no")
+
+
+_SERVING = """
+import sys
+from types import SimpleNamespace as Of
+from signoff import cli
+from signoff.cluster.base import ClusterFacts
+from signoff.evidence.models import Backend
+
+class Deployment:
+    def __init__(self, cluster, manifests, evidence):
+        self.evidence = evidence
+    def start_both(self): pass
+    def wait_for_gateway(self): pass
+    def wait_for_backend(self):
+        self.evidence.add(Backend(version="1"))
+        return "http://vllm"
+    def answering_gateway(self):
+        return "http://litellm"
+
+cli.Deployment = Deployment
+facts = ClusterFacts("none", "v1", (), {}, {})
+cli.open_cluster = lambda *_: Of(kubeconfig="config", close=lambda: None, facts=lambda: facts)
+sys.exit(cli.main(["serve", "--reports", sys.argv[1]]))
+"""
+
+
+def test_what_is_served_is_in_evidence_that_the_caller_is_told_of(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        assert serving.stdout is not None and serving.stdin is not None
+        told = json.loads(serving.stdout.readline())
+        serving.stdin.close()
+        assert serving.wait() == 0
+    (folder,) = tmp_path.iterdir()
+    assert told["evidence"] == str(folder)
+    assert [type(line.record) for line in read(folder).lines] == [Run, Cluster, Backend, End]
+    assert read(folder).run.tool == "serve"
+    assert list(verify(folder)) == []
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:

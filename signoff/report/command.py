@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff import report
-from signoff.errors import SignoffError
+from signoff.errors import SignoffError, refusing
 from signoff.evidence import Recorded, read
 from signoff.parity.verdict import matrix_of, verdict_on
 from signoff.report import parity, sums
@@ -22,7 +22,8 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def draw(options: argparse.Namespace) -> int:
     """Draw verdict and pages of a run again, from its evidence alone; ends with the run's exit status."""
-    evidence = read(options.run_dir)
+    with refusing():
+        evidence = read(options.run_dir)
     if evidence.run.tool == "parity":
         return _draw_matrix(evidence)
     result = judged(evidence)

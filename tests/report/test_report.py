@@ -332,7 +332,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_is_no_run_of_a_story_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", str(tmp_path / "nowhere")]) == 1
+    assert main(["report", str(tmp_path / "nowhere")]) == 4
     assert "there is no evidence" in capsys.readouterr().err
     evidence = Evidence(tmp_path / "load", Run(tool="load"))
     evidence.add(End())
