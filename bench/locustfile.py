@@ -6,13 +6,14 @@
     locust -f bench/ --headless -t 1m --processes 2 DirectStreamed      vLLM alone, from two processes
 
 A kept cluster is found, or the story's deployment started; --host and --direct point at one that is there already. Raw
-records, run.json and samples.csv go to a folder of their own under reports/.
+records, samples.csv and the evidence of the load go to a folder of their own under reports/.
 """
 
 import json
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from locust import User, events, task
@@ -38,11 +39,16 @@ class Deployment:
 
     def __init__(self) -> None:
         self._serving: subprocess.Popen[str] | None = None
+        self.evidence: Path | None = None
+        """The folder with the evidence of a deployment that was started."""
 
-    def find_or_start(self) -> dict[str, str]:
-        """Start the story's deployment and wait until both arms answer; gives their URLs and the kubeconfig."""
+    def find_or_start(self, reports: str) -> dict[str, str]:
+        """Start the story's deployment and wait until both arms answer; gives their URLs and the kubeconfig.
+
+        Its evidence goes to a folder of its own among the reports.
+        """
         self._serving = subprocess.Popen(
-            [sys.executable, "-m", "signoff.cli", "serve"],
+            [sys.executable, "-m", "signoff.cli", "serve", "--reports", reports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -53,7 +59,9 @@ class Deployment:
         if not line:
             print("the deployment could not be started; the reason is above", file=sys.stderr)
             sys.exit(REFUSED if self._serving.wait() == REFUSED else 1)
-        return dict(json.loads(line))
+        found = dict(json.loads(line))
+        self.evidence = Path(found["evidence"])
+        return found
 
     def close(self) -> None:
         """End what was started."""
@@ -96,10 +104,12 @@ def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     if not isinstance(environment.runner, WorkerRunner):
         _prepare(environment)
     load = Load(environment, Probe.__name__)
+    if load.keeper:
+        load.keeper.deployment = DEPLOYMENT.evidence
     LOADS.append(load)
     if web_ui and load.keeper:
         keeper = load.keeper
-        files.serve(web_ui.app, lambda: keeper.folder, lambda: load.unwritable)
+        files.serve(web_ui.app, lambda: keeper.folder, lambda: keeper.ended, lambda: load.unwritable)
 
 
 @events.quitting.add_listener
@@ -112,7 +122,7 @@ def _prepare(environment: Any) -> None:
     chosen = environment.parsed_options
     environment.host = environment.host or chosen.proxied
     if not environment.host:
-        found = DEPLOYMENT.find_or_start()
+        found = DEPLOYMENT.find_or_start(chosen.reports)
         environment.host, chosen.kubeconfig = found["proxied"], found["kubeconfig"]
         chosen.direct, chosen.model = chosen.direct or found["direct"], found["model"]
     chosen.host = environment.host

@@ -26,6 +26,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from signoff.evidence import FILE, Evidence
+from signoff.evidence.models import Run
 from signoff.limits import LOCUST_READY, Limit
 from signoff.load import files
 from signoff.load.distributed import Collector
@@ -106,10 +108,16 @@ def compare(collector: Collector, there: Path) -> None:
 
     def look() -> None:
         collector.copy()
-        if files.sizes(there) != files.sizes(collector.folder):
-            raise NotYet(f"{files.sizes(there)} there, {files.sizes(collector.folder)} here")
+        original, copied = _samples(there), _samples(collector.evidence.dir)
+        if original != copied:
+            raise NotYet(f"{original} there, {copied} here")
 
     eventually("the copy to be what it was copied from", FOLDED, look)
+
+
+def _samples(folder: Path) -> dict[str, int]:
+    """Of the files but the evidence, of which each has its own."""
+    return {name: size for name, size in files.sizes(folder).items() if name != FILE}
 
 
 @contextmanager
@@ -128,7 +136,7 @@ def loaded(folder: Path, minutes: float, keep: int) -> Iterator[tuple[list[Look]
         httpx.Client(base_url=f"http://127.0.0.1:{page}", trust_env=False) as client,
     ):
         eventually("Locust's master to answer", LOCUST_READY, lambda: _listens(page))
-        collector = Collector(client, folder / "here")
+        collector = Collector(client, Evidence(folder / "here", Run(tool="load")))
         processes = psutil.Process(master), eventually("Locust's worker", LOCUST_READY, lambda: worker_of(master))
         with watched(processes, client, folder) as looks:
             collector.until_ended()

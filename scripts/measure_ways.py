@@ -17,11 +17,12 @@ import numpy as np
 from signoff import prober
 from signoff.cluster.provider import open_cluster
 from signoff.deployment import Deployment
-from signoff.evidence import Evidence, recording
+from signoff.evidence import Evidence
 from signoff.evidence.models import Run
 from signoff.manifests import StoryManifests
 from signoff.overhead import Samples, judge
 from signoff.paths import MANIFESTS
+from signoff.recording import recording
 from signoff.story import OVERHEAD_LIMIT_MS
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import Timing, measure

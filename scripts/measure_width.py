@@ -60,12 +60,12 @@ from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
-from signoff.evidence import Evidence, recording, side_file
-from signoff.evidence.models import Cluster, Measurement
-from signoff.evidence.models import Run as RunRecord
+from signoff.evidence import Evidence, side_file
+from signoff.evidence.models import Measurement
 from signoff.manifests import StoryManifests
 from signoff.overhead import Samples, judge
 from signoff.paths import MANIFESTS, ROOT
+from signoff.recording import began, record_cluster, recording
 from signoff.stats.bootstrap import BlockBootstrap
 from signoff.stats.estimate import Estimate, z
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
@@ -190,11 +190,11 @@ def compare(options: argparse.Namespace) -> tuple[list[Run], int]:
     until = time.monotonic() + options.minutes * 60
     folder = options.out or ROOT / "reports" / f"width-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     asked = {name: getattr(options, name) for name in ("repeats", "pairs", "minutes", "without", "delay", "seed")}
-    begun = RunRecord(tool="measure", argv=sys.argv[1:], cluster=CLUSTER, settings=asked)
+    begun = began("measure", CLUSTER, asked)
     runs: list[Run] = []
     try:
         with (
-            recording(folder.absolute(), begun) as evidence,
+            recording(folder, begun) as evidence,
             tempfile.TemporaryDirectory(prefix="signoff-") as name,
             deployed(Path(name), options.delay, evidence) as (direct, proxied),
         ):
@@ -220,7 +220,7 @@ def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[
     manifests = StoryManifests.read(MANIFESTS)
     cluster = open_cluster(CLUSTER, None, manifests.images, fresh=True)
     try:
-        evidence.add(Cluster(**asdict(cluster.facts())))
+        record_cluster(evidence, cluster)
         deployment = Deployment(cluster, manifests, evidence)
         if delay is None:
             deployment.start_both()

@@ -10,10 +10,9 @@ import argparse
 import math
 import os
 import secrets
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,13 @@ from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError, UsageError
-from signoff.evidence import Evidence, recording, side_file
-from signoff.evidence.models import Cluster, DelayFound, DelayTimed
-from signoff.evidence.models import Run as RunRecord
+from signoff.evidence import Evidence, side_file
+from signoff.evidence.models import DelayFound, DelayTimed
 from signoff.manifests import StoryManifests
 from signoff.options import check_deployment
 from signoff.overhead import Overhead, Samples, judge
 from signoff.paths import MANIFESTS, ROOT, check_reports
+from signoff.recording import began, record_cluster, recording
 from signoff.stats.estimate import Estimate
 from signoff.traffic import relay, timings_csv
 from signoff.traffic.client import NoAnswer, OpenAIClient
@@ -165,8 +164,8 @@ def run(options: argparse.Namespace) -> int:
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     settings = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
-    begun = RunRecord(tool="calibrate", argv=sys.argv[1:], cluster="" if options.url else CLUSTER, settings=settings)
-    with recording(folder.absolute(), begun) as evidence, _server(options.url, evidence) as url:
+    begun = began("calibrate", "" if options.url else CLUSTER, settings)
+    with recording(folder, begun) as evidence, _server(options.url, evidence) as url:
         recoveries = [
             recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv")
             for number, each in enumerate(injections, start=1)
@@ -287,7 +286,7 @@ def _server(url: str | None, evidence: Evidence) -> Iterator[str]:
     manifests = StoryManifests.read(MANIFESTS)
     cluster = open_cluster(CLUSTER, None, manifests.images)
     try:
-        evidence.add(Cluster(**asdict(cluster.facts())))
+        record_cluster(evidence, cluster)
         deployment = Deployment(cluster, manifests, evidence)
         deployment.apply(manifests.backend)
         yield deployment.wait_for_backend()

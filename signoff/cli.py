@@ -23,9 +23,9 @@ from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import REFUSED, SignoffError, UsageError
-from signoff.evidence import forget
 from signoff.options import Setting, check_deployment, cluster_of
-from signoff.paths import MANIFESTS, cache_dir
+from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports, free_folder
+from signoff.recording import began, record_cluster, recording
 from signoff.waiting import WaitFailed
 
 ELSEWHERE = {
@@ -80,27 +80,35 @@ def serve(options: argparse.Namespace) -> int:
     """Hold the story's deployment for another program until that closes our standard input.
 
     A kept cluster is used and left running, else one is started that ends with this. Writes one line of JSON to
-    standard output once LiteLLM and vLLM answer: the URLs of both, the model, and the cluster's kubeconfig.
+    standard output once LiteLLM and vLLM answer: the URLs of both, the model, the cluster's kubeconfig, and the folder
+    with the evidence of what was deployed.
     """
     attach = Setting.of("--attach", options.attach)
-    manifests = check_deployment(options.manifests, cluster=cluster_of(options.cluster), attach=attach)
-    closed = _interrupt_when_stdin_closes()
-    cluster = None
-    try:
-        cluster = open_cluster(options.cluster, Path(attach.value) if attach.value else None, manifests.images)
-        deployment = Deployment(cluster, manifests, forget)
-        deployment.start_both()
-        deployment.wait_for_gateway()
-        direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
-        urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
-        print(json.dumps({**urls, "kubeconfig": str(cluster.kubeconfig)}), flush=True)
-        closed.wait()
-    except KeyboardInterrupt:
-        if not closed.is_set():
-            raise
-    finally:
-        if cluster:
-            cluster.close()
+    asked = cluster_of(options.cluster)
+    manifests = check_deployment(options.manifests, cluster=asked, attach=attach)
+    check_reports(options.reports)
+    settings = {"attach": attach.value, "manifests": str(options.manifests)}
+    folder = free_folder(options.reports, "serve")
+    with recording(folder, began("serve", asked.value, settings)) as evidence:
+        closed = _interrupt_when_stdin_closes()
+        cluster = None
+        try:
+            cluster = open_cluster(asked.value, Path(attach.value) if attach.value else None, manifests.images)
+            record_cluster(evidence, cluster)
+            deployment = Deployment(cluster, manifests, evidence)
+            deployment.start_both()
+            deployment.wait_for_gateway()
+            direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
+            urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
+            told = {**urls, "kubeconfig": str(cluster.kubeconfig), "evidence": str(evidence.dir)}
+            print(json.dumps(told), flush=True)
+            closed.wait()
+        except KeyboardInterrupt:
+            if not closed.is_set():
+                raise
+        finally:
+            if cluster:
+                cluster.close()
     return 0
 
 
@@ -156,6 +164,9 @@ def _parser(asked: str) -> argparse.ArgumentParser:
         "--attach", metavar="NAME", help="use this running cluster (its folder, or the name of an embedded one)"
     )
     serving.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    serving.add_argument(
+        "--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where its evidence goes"
+    )
     serving.set_defaults(run=serve)
     preparing = commands.add_parser(
         "prepare", help="fill the cache that embedded clusters start from", description=prepare.__doc__

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from signoff.errors import UsageError
@@ -16,6 +17,13 @@ def cache_dir() -> Path:
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signoff"
+
+
+def free_folder(reports: Path, tool: str) -> Path:
+    """A folder below the reports that is not there yet, named by the tool and the moment."""
+    stamp = datetime.now().strftime(f"{tool}-%Y-%m-%dT%H-%M-%S")
+    names = (f"{stamp}{f'-{number}' if number else ''}" for number in range(1000))
+    return next(reports / name for name in names if not (reports / name).exists())
 
 
 def check_cache() -> None:

@@ -6,8 +6,6 @@ pytest's own outcomes.
 """
 
 import os
-import platform
-import subprocess
 import sys
 import time
 import traceback
@@ -15,7 +13,6 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +21,7 @@ from _pytest.junitxml import xml_key
 from pytest_bdd.parser import Step
 
 from signoff import blame, collection, console, declaration, options, report, waivers
+from signoff.circumstances import circumstances, commit
 from signoff.cluster.provider import NAMES
 from signoff.collection import FeatureFile
 from signoff.declaration import Declaration
@@ -198,8 +196,7 @@ def _open_run(config: pytest.Config, declared: Declaration) -> None:
         overhead_pairs=option.overhead_pairs,
     )
     waived = waivers.read(option.waive, declared, chosen.cluster)
-    commit = _git("rev-parse", "--short", "HEAD") or "nogit"
-    name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit}-{os.getpid()}"
+    name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
     record = RunRecord(
         tool="features",
         argv=sys.argv[1:],
@@ -208,7 +205,7 @@ def _open_run(config: pytest.Config, declared: Declaration) -> None:
         story_file=_relative(declared.file),
         story_sha256=declared.sha256,
         waivers=waived,
-        **_circumstances(chosen, commit),
+        **circumstances(_settings(chosen)),
     )
     evidence = Evidence(chosen.reports / name, record)
     config.stash[RUN] = Run(evidence, declared)
@@ -229,35 +226,14 @@ def _features_asked_for(config: pytest.Config) -> list[Path]:
     return found
 
 
-def _git(*arguments: str) -> str:
-    """What git says of this checkout; nothing where there is no git, or no checkout."""
-    try:
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _circumstances(chosen: options.Chosen, commit: str) -> dict[str, Any]:
-    packages = ("signoff", "pytest", "pytest-bdd", "httpx", "kubernetes", "numpy")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _settings(chosen: options.Chosen) -> dict[str, Any]:
     return {
-        "commit": commit,
-        "dirty": bool(_git("status", "--porcelain")),
-        "settings": {
-            "cluster": chosen.cluster,
-            "attach": str(chosen.attach or ""),
-            "manifests": str(chosen.manifests.folder),
-            "litellm_image": chosen.litellm_image,
-            "vllm_image": chosen.vllm_image,
-            "overhead_pairs": chosen.overhead_pairs,
-        },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
-        "machine": {
-            "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-            "cpus": os.cpu_count(),
-            "memory_gib": round(memory / 2**30, 1),
-        },
+        "cluster": chosen.cluster,
+        "attach": str(chosen.attach or ""),
+        "manifests": str(chosen.manifests.folder),
+        "litellm_image": chosen.litellm_image,
+        "vllm_image": chosen.vllm_image,
+        "overhead_pairs": chosen.overhead_pairs,
     }
 
 

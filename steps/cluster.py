@@ -12,7 +12,6 @@ from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.evidence import Evidence
-from signoff.evidence.models import Cluster as ClusterRecord
 from signoff.evidence.models import (
     ConfigurationSeen,
     EndpointsSeen,
@@ -29,6 +28,7 @@ from signoff.manifests import StoryManifests
 from signoff.observing import observes
 from signoff.options import Chosen
 from signoff.pytest_plugin import watch_over
+from signoff.recording import record_cluster
 from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
 
@@ -46,16 +46,7 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
         images = chosen.manifests.images
         opened = open_cluster(chosen.cluster, chosen.attach, images, keep=chosen.keep, fresh=chosen.fresh)
     try:
-        facts = opened.facts()
-        evidence.add(
-            ClusterRecord(
-                provider=facts.provider,
-                kubernetes_version=facts.kubernetes_version,
-                nodes=list(facts.nodes),
-                start_seconds=facts.start_seconds,
-                details=facts.details,
-            )
-        )
+        record_cluster(evidence, opened)
         yield opened
     finally:
         try:

@@ -1,7 +1,6 @@
 """The gate of the parity matrix within the sign-off: fewer calls, the same judgement."""
 
 import itertools
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,15 +13,14 @@ from signoff import story
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
-from signoff.evidence import Evidence, side_file
+from signoff.evidence import Evidence
 from signoff.evidence.models import CallsCompared, SideFile
 from signoff.manifests import StoryManifests
 from signoff.observing import observes
-from signoff.parity import cases, recorder_pod
+from signoff.parity import calls, cases, recorder_pod
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
-from signoff.redact import redacted
 from steps.tables import Rows, rows
 
 EVERY = cases.runs(cases.load())
@@ -88,10 +86,8 @@ def send_calls(sides: Sides, manifests: StoryManifests, evidence: Evidence, data
         observed = sides.observe(chosen)
     seconds = round(time.monotonic() - started, 1)
     path = next(path for n in itertools.count(1) if not (path := evidence.dir / f"calls-{n}.json").exists())
-    lines = [json.dumps(redacted(each.to_record()), ensure_ascii=False) for each in observed]
-    path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
     version = version_of(observed, manifests.gateway_image)
-    return Compared(side_file(path), version, manifests.gateway_image, seconds)
+    return Compared(calls.write(observed, path), version, manifests.gateway_image, seconds)
 
 
 def _run(call: str, mode: str, prefix: str) -> cases.Run:

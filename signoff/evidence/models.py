@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from signoff.evidence.chain import HEAD, SCHEMA
+from signoff.load.voids import VoidKind
 from signoff.stats.estimate import Estimate
-
-SCHEMA = "signoff.evidence/1"
 
 
 class Subject(StrEnum):
@@ -441,10 +441,13 @@ class Fact(Observation):
 
 
 class ParityMatrix(Record):
-    """A parity matrix, whose JSON stands beside the evidence."""
+    """The calls of a parity matrix, from which parity.json and parity.html follow.
+
+    `calls_file` holds a JSON list with all that was exchanged. `whole` says whether these are all calls that there are.
+    """
 
     kind: Literal["parity-matrix"] = "parity-matrix"
-    matrix: SideFile
+    calls_file: SideFile
     version: str
     image: str
     seconds: float
@@ -452,10 +455,59 @@ class ParityMatrix(Record):
 
 
 class Load(Record):
-    """The state of a load; a later one takes the place of those before it. `run` is signoff.load.run.Run as JSON."""
+    """A load as it began, or what more is known of it by now: the fields of signoff.load.run.Run that this names.
+
+    Its steps, void marks, workers and notes have records of their own.
+    """
 
     kind: Literal["load"] = "load"
     run: dict[str, Any]
+
+
+class LoadDeployment(Record):
+    """The deployment that was started for a load has evidence of its own, in this folder beside the load's."""
+
+    kind: Literal["load-deployment"] = "load-deployment"
+    folder: str
+
+
+class LoadStep(Record):
+    """A step of a load began or, if it says so, ended: the later record of a name is the one that counts.
+
+    In an open loop `planned_rate` is the arrivals per second, in a closed one `planned_users` the requests in flight.
+    """
+
+    kind: Literal["load-step"] = "load-step"
+    name: str
+    planned_rate: float | None
+    planned_users: int | None
+    started: float
+    ended: float | None = None
+
+
+class LoadVoid(Record):
+    """The load generator, not what it asked, was the limit in this time, as so many `looks` of this worker found.
+
+    Of one worker and one `what` that goes on there is a record now and then; signoff.load.voids.mark joins them.
+    `worst` is a share of a core, milliseconds or requests, `seconds` the time that was looked at.
+    """
+
+    kind: Literal["load-void"] = "load-void"
+    began: float
+    ended: float
+    worker: str
+    what: VoidKind
+    reason: str
+    worst: float
+    looks: int
+    seconds: float
+
+
+class LoadWorker(Record):
+    """A worker of which the first record of a request was written."""
+
+    kind: Literal["load-worker"] = "load-worker"
+    worker: str
 
 
 class LoadFiles(Record):
@@ -523,7 +575,7 @@ class Line(BaseModel):
     scenario: str = ""
     record: Record
 
-    HEAD: ClassVar = ("seq", "prev", "at", "monotonic", "scenario")
+    HEAD: ClassVar = HEAD
 
 
 def kinds() -> dict[str, type[Record]]:

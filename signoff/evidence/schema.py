@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from signoff.evidence.models import SCHEMA, Line, kinds
+from signoff.evidence.chain import SCHEMA
+from signoff.evidence.models import Line, kinds
 
 
 def schema() -> dict[str, Any]:

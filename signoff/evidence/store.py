@@ -5,13 +5,11 @@ was changed, dropped, repeated or moved shows (`signoff verify`); what is too mu
 which the line names with its SHA-256 and its number of rows.
 """
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,10 +17,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from signoff.errors import SignoffError
-from signoff.evidence.models import SCHEMA, End, Line, Phase, Record, Run, SideFile, kinds
+from signoff.evidence import chain
+from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
+from signoff.evidence.models import Line, Phase, Record, Run, SideFile, kinds
 from signoff.redact import redacted
 
-FILE = "evidence.jsonl"
+__all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
 
 R = TypeVar("R", bound=Record)
 
@@ -31,19 +31,18 @@ class Evidence:
     """The evidence of one run in its folder `dir`, while it is being written."""
 
     def __init__(self, folder: Path, run: Run) -> None:
-        """Make the folder, and write how the run began.
+        """Make the folder if it is not there, and write how the run began.
 
         Raises:
-            SignoffError: it cannot be made or written to.
+            SignoffError: it cannot be made or written to, or holds the evidence of a run.
         """
         self.dir = folder
         self.scenario = ""
         """The id of the scenario that is running."""
         self.lines: list[Line] = []
-        self._last = ""
         try:
-            folder.mkdir(parents=True)
-            self._file = (folder / FILE).open("a", encoding="utf-8")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._chain = Chain(folder / FILE)
         except OSError as error:
             raise SignoffError(
                 f"the report's folder cannot be written: {error.strerror}",
@@ -59,26 +58,16 @@ class Evidence:
             SignoffError: it cannot be written.
         """
         clean = type(record).model_validate(redacted(record.model_dump(mode="json", by_alias=True)))
-        line = Line(
-            seq=len(self.lines),
-            prev=self._last,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            monotonic=round(time.monotonic(), 6),
-            scenario=self.scenario,
-            record=clean,
-        )
-        text = as_text(line)
         try:
-            self._file.write(text + "\n")
-            self._file.flush()
+            told = self._chain.append(clean.model_dump(mode="json", by_alias=True), self.scenario)
         except OSError as error:
             raise SignoffError(
                 f"evidence cannot be written, so nothing more can be judged: {error.strerror}",
                 where=str(self.dir / FILE),
                 hint="free some space and run again",
             ) from error
+        line = Line(**{key: told[key] for key in Line.HEAD}, record=clean)
         self.lines.append(line)
-        self._last = digest(text.encode())
         return line.seq
 
     @contextmanager
@@ -96,28 +85,9 @@ class Evidence:
 
     def close(self) -> None:
         """Make sure that all of it is on the disk."""
-        if not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-
-@contextmanager
-def recording(folder: Path, run: Run) -> Iterator[Evidence]:
-    """The evidence of what the block does; its end is recorded however it comes about.
-
-    Raises:
-        SignoffError: it cannot be written.
-    """
-    evidence, interrupted = Evidence(folder, run), False
-    try:
-        yield evidence
-    except KeyboardInterrupt:
-        interrupted = True
-        raise
-    finally:
-        evidence.add(End(interrupted=interrupted))
-        evidence.close()
+        if not self._chain.closed:
+            os.fsync(self._chain.fileno())
+            self._chain.close()
 
 
 class Recorded:
@@ -186,21 +156,7 @@ class Recorded:
 
 def side_file(path: Path) -> SideFile:
     """Name a file that is whole, with its SHA-256 and its rows."""
-    data = path.read_bytes()
-    rows = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
-    return SideFile(name=path.name, sha256=digest(data), rows=max(0, rows - (path.suffix == ".csv")))
-
-
-def digest(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def as_text(line: Line) -> str:
-    """A line as it stands in the file: its place, then the record's own fields."""
-    head = line.model_dump(include=set(Line.HEAD))
-    body = line.record.model_dump(mode="json", by_alias=True)
-    return json.dumps({**head, **body}, ensure_ascii=False, allow_nan=False)
+    return SideFile(**chain.side_file(path))
 
 
 def read(folder: Path) -> Recorded:
@@ -244,6 +200,15 @@ def _object(text: str, number: int, path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise SignoffError(f"line {number} of the evidence is no JSON object", where=f"{path}:{number}")
     return found
+
+
+def parse(text: str, number: int, path: Path) -> Line:
+    """A line of evidence of this version by itself, with its number from 1 on and where it was read.
+
+    Raises:
+        SignoffError: it is damaged.
+    """
+    return _line(_object(text, number, path), number, path)
 
 
 _KINDS = kinds()

@@ -15,8 +15,10 @@ from pydantic import BaseModel
 
 from signoff import report
 from signoff.errors import SignoffError
-from signoff.evidence.models import SCHEMA, End, ScenarioEnd, SideFile
+from signoff.evidence.chain import SCHEMA
+from signoff.evidence.models import End, ScenarioEnd, SideFile
 from signoff.evidence.store import FILE, Recorded, digest, read
+from signoff.parity.verdict import matrix_of
 from signoff.report import parity, sums
 from signoff.verdicts.run import Result
 
@@ -83,8 +85,11 @@ def verify(folder: Path) -> Iterator[Finding]:
             yield damage
     else:
         yield from _side_files(evidence)
+        yield from _end(evidence)
         if evidence.run.tool == "features":
             yield from _printed(evidence)
+        elif evidence.run.tool == "parity":
+            yield from _matrix(evidence)
         elif not (folder / sums.FILE).exists():
             return
     yield from _sums(folder)
@@ -208,19 +213,37 @@ def _files_in(value: Any) -> Iterator[SideFile]:
 # What was printed
 
 
-def _printed(evidence: Recorded) -> Iterator[Finding]:
-    """Where verdict and pages are not what the evidence gives."""
+def _end(evidence: Recorded) -> Iterator[Finding]:
+    """Whether the run was killed, or its end is not the last that was recorded."""
     if not any(isinstance(line.record, End) for line in evidence.lines):
         yield Finding(FILE, "the evidence has no end: the run was killed")
     elif not isinstance(evidence.lines[-1].record, End):
         yield Finding(f"{FILE}:{len(evidence.lines)}", "something was recorded after the end of the run")
+
+
+def _matrix(evidence: Recorded) -> Iterator[Finding]:
+    """Where the files of a parity matrix are not what the evidence gives."""
+    try:
+        drawn = parity.drawn(matrix_of(evidence))
+    except Exception as error:
+        yield _unjudged(error)
+        return
+    for name, text in drawn.items():
+        yield from _page(evidence.folder, name, text)
+
+
+def _unjudged(error: Exception) -> Finding:
+    """Whatever a judge trips over was put there, and has to be told like any other damage."""
+    return Finding(FILE, f"the evidence cannot be judged: {type(error).__name__}: {str(error).partition(chr(10))[0]}")
+
+
+def _printed(evidence: Recorded) -> Iterator[Finding]:
+    """Where verdict and pages are not what the evidence gives."""
     try:
         result = Result(evidence)
         drawn = report.drawn(result)
-    except Exception as error:  # whatever a judge trips over was put there, and has to be told like any other damage
-        yield Finding(
-            FILE, f"the evidence cannot be judged: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        )
+    except Exception as error:
+        yield _unjudged(error)
         return
     yield from _verdict(evidence.folder, drawn.pop(report.VERDICT))
     for name, text in drawn.items():

@@ -6,6 +6,7 @@ fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a p
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -17,7 +18,8 @@ from signoff import story
 from signoff.errors import SignoffError
 from signoff.load import folding
 from signoff.load.records import read_records
-from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, Void, hiding, read_run
+from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, check_files, read_run
+from signoff.load.voids import Void, VoidKind, hiding
 from signoff.overhead import JUDGED, listed, median_of_kinds
 from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.below import sorted_out
@@ -40,6 +42,30 @@ MOST_PAIRS_LOST = 0.02
 """Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
 
 _FLOW_BINS = 60
+
+
+class StepState(StrEnum):
+    """Whether LiteLLM kept up with a step, or why that cannot be told."""
+
+    KEPT_UP = "kept-up"
+    FELL_BEHIND = "fell-behind"
+    SATURATED = "saturated"
+    TOO_SHORT = "too-short"
+    VOID = "void"
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return _STATES[self]
+
+
+_STATES = {
+    StepState.KEPT_UP: "kept up",
+    StepState.FELL_BEHIND: "not kept up",
+    StepState.SATURATED: "backend or machine saturated",
+    StepState.TOO_SHORT: "too short to tell",
+    StepState.VOID: "void",
+}
 
 
 @dataclass(frozen=True)
@@ -123,7 +149,7 @@ class StepResult:
     """The marks that make the step void; none where they are of too little of its time."""
     verdict: Value = Value.INCONCLUSIVE
     reason: str = ""
-    state: str = "kept up"
+    state: StepState = StepState.KEPT_UP
 
     @property
     def load(self) -> float:
@@ -141,7 +167,7 @@ class StepResult:
 
         A backlog, of which latencies say nothing either, does not: it is LiteLLM that lets it grow.
         """
-        return hiding([void for void in self.voids if void.kind != "backlog"], self.started, self.ended)
+        return hiding([void for void in self.voids if void.kind is not VoidKind.BACKLOG], self.started, self.ended)
 
     def at(self) -> str:
         """The load in words."""
@@ -180,6 +206,8 @@ class Loaded:
     samples: pd.DataFrame
     folded: pd.DataFrame
     """Minutes of the load whose records are gone, as signoff.load.folding describes; empty but for a long soak."""
+    vouched: bool
+    """Whether the evidence names the files that all this was read from, with their SHA-256."""
 
     @cached_property
     def raw_from(self) -> float:
@@ -208,10 +236,10 @@ def load(folder: Path) -> Loaded:
     """Read a run, also one that was killed.
 
     Raises:
-        SignoffError: there is none, or it is damaged.
+        SignoffError: there is none, it is damaged, or a file is not the one that the evidence names.
     """
-    run = read_run(folder)
-    return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder))
+    run, vouched = read_run(folder), check_files(folder)
+    return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder), vouched)
 
 
 def of_minutes(folded: pd.DataFrame, edges: Numbers) -> Numbers:

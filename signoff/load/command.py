@@ -76,6 +76,8 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
         yield f"VOID {found.void}: the generator was the limit there, and nothing is judged"
     if found.loaded.run.ended is None:
         yield "the run did not end by itself: this is its report up to then"
+    if not found.loaded.vouched:
+        yield report.UNVOUCHED
     yield ""
     columns = "step", "offered/s", "achieved/s", "overhead ms", "p95 wait ms", "errors"
     yield f"{columns[0]:16} {columns[1]:>10} {columns[2]:>10} {columns[3]:>22} {columns[4]:>12} {columns[5]:>7}  state"
@@ -88,7 +90,7 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
         failed = f"{load.error_rate.value:.1%}" if load else "-"
         yield (
             f"{step.name:16} {step.offered:10.1f} {step.achieved.value:10.1f} {told:>22} {p95:>12} {failed:>7}"
-            f"  {step.state}"
+            f"  {step.state.words}"
         )
     yield ""
     for ruling in sorted(rulings, key=lambda each: each.verdict is Value.PASSED)[:_SHOWN]:

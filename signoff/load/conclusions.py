@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signoff import story
 from signoff.load import analysis, knee, soak
-from signoff.load.analysis import Loaded, StepResult
+from signoff.load.analysis import Loaded, StepResult, StepState
 from signoff.load.knee import Knee
 from signoff.load.soak import Trend
 from signoff.stats.estimate import Estimate
@@ -69,7 +69,7 @@ class Conclusions:
         """The run in one sentence; void steps say nothing in it."""
         if (
             self.lightest.voids
-            and self.lightest.state == knee.VOID
+            and self.lightest.state is StepState.VOID
             and self.knee.step is None
             and self.knee.last is None
         ):
@@ -108,7 +108,7 @@ class Conclusions:
     def error_rate(self) -> Estimate | None:
         """The share of the load's requests that failed, over all steps that LiteLLM kept up with."""
         records = self.loaded.records
-        kept = [step.name for step in self.steps if step.state == knee.KEPT_UP]
+        kept = [step.name for step in self.steps if step.state is StepState.KEPT_UP]
         mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
         folded = self.loaded.folded
         happened = analysis.failures(records[mine], folded[folded["step"].isin(kept)])

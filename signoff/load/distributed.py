@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -26,24 +26,21 @@ from signoff.cluster.provider import NAMES, open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError, UsageError, refusing
-from signoff.evidence import forget
+from signoff.evidence import FILE, Evidence
+from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWorker, Note
+from signoff.evidence.store import digest, parse
 from signoff.kube import Kube
 from signoff.load import files
 from signoff.load.folding import follow_folding
 from signoff.load.mix import Mix
 from signoff.load.pods import PodWatch, Watch
-from signoff.load.run import (
-    FILE,
-    LOOK_EVERY_SECONDS,
-    POD_SAMPLES,
-    Sample,
-    fingerprint_of,
-    read_run,
-    samples_file,
-)
+from signoff.load.run import POD_SAMPLES, files_of, read_run, run_of, samples_file
+from signoff.load.voids import LOOK_EVERY_SECONDS
 from signoff.manifests import Manifest, check_deploys, containers, load, transform
 from signoff.options import Setting, check_deployment, cluster_of
-from signoff.paths import MANIFESTS, ROOT, check_reports
+from signoff.paths import MANIFESTS, ROOT, check_reports, free_folder
+from signoff.recording import began, record_cluster, recording
+from signoff.redact import redacted_log
 from signoff.waiting import NotYet, eventually
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
@@ -53,7 +50,10 @@ DEFAULT_TIME = "60s"
 MODULES = (
     "bench/locustfile.py",
     "signoff/__init__.py",
+    "signoff/circumstances.py",
     "signoff/errors.py",
+    "signoff/evidence/__init__.py",
+    "signoff/evidence/chain.py",
     "signoff/paths.py",
     "signoff/redact.py",
     "signoff/story.py",
@@ -71,15 +71,18 @@ MODULES = (
     "signoff/load/session.py",
     "signoff/load/shapes.py",
     "signoff/load/stages.py",
+    "signoff/load/voids.py",
     "signoff/load/watch.py",
 )
-"""What bench/locustfile.py imports of this repository in a pod; Locust's image has no httpx and no pandas."""
+"""What bench/locustfile.py imports of this repository in a pod; Locust's image has no httpx, pandas and pydantic."""
 
 _LENGTHS = "lengths.csv"
 _COLLECT_EVERY_SECONDS = 2.0
 _TELL_EVERY_SECONDS = 10.0
 _STOPPING, _STOPPED = "stopping", "stopped"
-"""Locust's words. A master that cannot write, on a full disk, stops without saying so in run.json."""
+"""Locust's words. A master that cannot write, on a full disk, stops without saying so in its evidence."""
+_OF_THE_LOAD = (Load, LoadStep, LoadVoid, LoadWorker, Note)
+"""What is taken over from the master's evidence; how that began and ended, and its files, this process says itself."""
 
 
 def add_to(commands: Any) -> None:
@@ -88,7 +91,7 @@ def add_to(commands: Any) -> None:
         "load",
         help="run Locust's master and workers as pods, and collect the raw records",
         description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
-        mode, and collect run.json, samples.csv, the raw records and Locust's own report into a folder under reports/.
+        mode, and collect evidence, samples.csv, the raw records and Locust's own report into a folder under reports/.
         What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
         which `locust --help` lists.""",
         epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
@@ -124,22 +127,32 @@ def run(options: argparse.Namespace) -> int:
     story_manifests = check_deployment(
         options.manifests, cluster=cluster_of(options.cluster), attach=attach, more_images=images
     )
-    cluster = open_cluster(
-        options.cluster,
-        Path(attach.value) if attach.value else None,
-        {**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)},
-    )
-    try:
-        deployment = Deployment(cluster, story_manifests, forget)
-        deployment.start_both()
-        deployment.wait_for_gateway()
-        deployment.wait_for_backend()
-        deployment.answering_gateway()
-        with _applied(deployment.kube, wanted):
-            collected = _follow(cluster, deployment.kube, options)
-    finally:
-        cluster.close()
-    return concluded(collected.folder, collected.error)
+    settings = {
+        "attach": attach.value,
+        "image": image.value,
+        "locust": [redacted_log(each) for each in options.locust],
+        "manifests": str(options.manifests),
+        "workers": options.workers,
+    }
+    folder = free_folder(options.reports, "load")
+    with recording(folder, began("load", options.cluster, settings)) as evidence:
+        cluster = open_cluster(
+            options.cluster,
+            Path(attach.value) if attach.value else None,
+            {**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)},
+        )
+        try:
+            record_cluster(evidence, cluster)
+            deployment = Deployment(cluster, story_manifests, evidence)
+            deployment.start_both()
+            deployment.wait_for_gateway()
+            deployment.wait_for_backend()
+            deployment.answering_gateway()
+            with _applied(deployment.kube, wanted):
+                error = _follow(cluster, deployment.kube, evidence)
+        finally:
+            cluster.close()
+        return concluded(evidence.dir, error)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -171,12 +184,12 @@ def concluded(folder: Path, error: str) -> int:
     told = read_run(folder)
     hidden = [void for voids in told.void_in().values() for void in voids]
     for void in hidden[:3]:
-        progress("load", f"VOID ({void.worker}, {void.kind}, {void.looks} times), at worst: {void.reason}")
+        progress("load", f"VOID ({void.worker}, {void.kind.words}, {void.looks} times), at worst: {void.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
     progress("load", f"judge them with: signoff load-report {folder}")
     if error or told.ended is None:
         raise SignoffError(
-            f"the load broke off: {error or 'Locust stopped and run.json does not say that the load had ended'}",
+            f"the load broke off: {error or 'Locust stopped without saying that the load had ended'}",
             where=str(folder),
             hint=f"what was recorded until then is there; is the disk of {MASTER} full, or did its pod start anew?",
         )
@@ -257,14 +270,14 @@ def _remove(kube: Kube, wanted: list[Manifest]) -> None:
         kube.wait_until_gone(story.NAMESPACE, name)
 
 
-def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> "Collector":
-    """Collect the load's files until it has ended. Ctrl-C ends the load, and then this."""
+def _follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
+    """Collect the load's files until it has ended; says why it broke off. Ctrl-C ends the load, and then this."""
     url = cluster.service_url(story.NAMESPACE, MASTER, PAGE_PORT)
     progress("load", f"Locust's page is at {url}")
     with httpx.Client(base_url=url, timeout=limits.REQUEST.seconds, trust_env=False) as page:
-        collector = Collector(page, options.reports)
+        collector = Collector(page, evidence)
         watch = PodWatch(kube, story.NAMESPACE, lambda text: progress("load", text))
-        with watched(watch, lambda: collector.folder):
+        with watched(watch, evidence.dir):
             try:
                 collector.until_ended()
             except KeyboardInterrupt:
@@ -272,12 +285,12 @@ def _follow(cluster: Cluster, kube: Kube, options: argparse.Namespace) -> "Colle
                 page.post("/stop")
                 collector.until_ended()
         report = page.get("/stats/report").content
-    if not collector.folder.name:
+    if not collector.run:
         raise SignoffError(f"no load began: {collector.error or 'Locust stopped before'}", where=url)
-    with _writing(collector.folder):
-        (collector.folder / "locust.html").write_bytes(report)
-        _complete(collector.folder, watch.versions())
-    return collector
+    with _writing(evidence.dir):
+        (evidence.dir / "locust.html").write_bytes(report)
+    complete(evidence, watch.versions())
+    return collector.error
 
 
 @contextmanager
@@ -298,16 +311,19 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 class Collector:
-    """Copies the master's growing files into a folder of the same name here."""
+    """Copies the master's growing files, and takes over what its evidence tells of the load."""
 
-    def __init__(self, page: httpx.Client, reports: Path) -> None:
-        self._page, self._reports = page, reports
-        self.folder = Path()
+    def __init__(self, page: httpx.Client, evidence: Evidence) -> None:
+        self._page, self.evidence = page, evidence
+        self._taken, self._lines, self._last = 0, 0, ""
+        """Bytes and lines of the master's evidence that were taken over, and the SHA-256 of the last."""
+        self.run = ""
+        """How the master calls its load; empty before it has one."""
         self.error = ""
         """Why the load broke off, as far as somebody told; empty if nobody did."""
 
     def until_ended(self) -> None:
-        """Copy until run.json says that the load has ended, then once more; or until Locust has stopped without that.
+        """Copy until the load has ended, then once more; or until Locust has stopped without that.
 
         Raises:
             WaitFailed: the master does not answer any more.
@@ -339,43 +355,59 @@ class Collector:
             time.sleep(_COLLECT_EVERY_SECONDS)
 
     def copy(self) -> None:
-        """Fetch what is new: of tables the lines that were added, run.json anew; follow what was folded.
+        """Fetch what is new, the lines that were added; follow what was folded.
 
         Raises:
-            SignoffError: it cannot be written here.
+            SignoffError: it cannot be written here, or the master's evidence is damaged.
         """
         listed = self._get(files.PATH).json()
         if listed["error"]:
             self.error = f"{MASTER} cannot write its records: {listed['error']}"
         if not listed["run"]:
             return
-        if self.folder.name != listed["run"]:
-            self.folder = self._reports / listed["run"]
-        with _writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for name, size in listed["files"].items():
-                self._copy_file(Path(name).name, size)
-            follow_folding(self.folder, listed["files"])
+        if self.run and self.run != listed["run"]:
+            self.error = f"{MASTER} has begun another load: its pod started anew, or somebody used its page"
+            return
+        self.run = listed["run"]
+        folder = self.evidence.dir
+        for name, size in listed["files"].items():
+            if name == FILE:
+                self._take_over(size)
+            elif name.endswith(".csv"):
+                with _writing(folder):
+                    self._copy_file(folder / Path(name).name, size)
+        with _writing(folder):
+            follow_folding(folder, listed["files"])
 
-    def _copy_file(self, name: str, size: int) -> None:
-        here = self.folder / name
-        have = here.stat().st_size if here.exists() and name != FILE else 0
+    def _copy_file(self, here: Path, size: int) -> None:
+        have = here.stat().st_size if here.exists() else 0
         if have >= size:
             return
-        answer = self._get(f"{files.PATH}/{name}?from={have}")
+        answer = self._get(f"{files.PATH}/{here.name}?from={have}")
         if answer.status_code == httpx.codes.NOT_FOUND:
             return  # folded since it was listed
-        if name == FILE:
-            draft = here.with_name(f".{name}")
-            draft.write_bytes(answer.content)
-            draft.replace(here)
-        else:
-            with here.open("ab") as file:
-                file.write(answer.content)
+        with here.open("ab") as file:
+            file.write(answer.content)
+
+    def _take_over(self, size: int) -> None:
+        """Read the new lines of the master's evidence, and record here what they tell of the load."""
+        if size <= self._taken:
+            return
+        where = Path(f"{files.PATH}/{FILE}")
+        *whole, _ = self._get(f"{where}?from={self._taken}").content.split(b"\n")
+        for text in whole:
+            line = parse(text.decode("utf-8", errors="replace"), self._lines + 1, where)
+            if (line.seq, line.prev) != (self._lines, self._last):
+                raise SignoffError(
+                    f"line {self._lines + 1} of the evidence of {MASTER} does not follow the one before it",
+                    where=str(where),
+                )
+            if isinstance(line.record, _OF_THE_LOAD):
+                self.evidence.add(line.record)
+            self._taken, self._lines, self._last = self._taken + len(text) + 1, self._lines + 1, digest(text)
 
     def _ended(self) -> bool:
-        listed = self._get(files.PATH).json()
-        return FILE in listed["files"] and bool(self._get(f"{files.PATH}/{FILE}").json()["ended"])
+        return bool(self._get(files.PATH).json()["ended"])
 
     def _get(self, path: str) -> httpx.Response:
         """The answer of the page: what was asked for, or that there is no such thing."""
@@ -402,30 +434,26 @@ def _tell(stats: dict[str, Any]) -> None:
 
 
 @contextmanager
-def watched(watch: Watch, folder: Callable[[], Path]) -> Iterator[None]:
-    """Sample the pods from a thread inside this block, into the run's folder as soon as it has a name.
+def watched(watch: Watch, folder: Path) -> Iterator[None]:
+    """Sample the pods into the folder, from a thread inside this block.
 
     Samples that cannot be written are lost, which is told once: the load is worth more than they are.
     """
     over = threading.Event()
 
     def follow() -> None:
-        samples: list[Sample] = []
         told = False
         with suppress(OSError), ExitStack() as opened:  # closing writes what could not be written before
             lines = None
             while not over.wait(LOOK_EVERY_SECONDS):
-                samples += watch.look()
-                if not folder().name:
-                    continue
+                samples = watch.look()
                 try:
-                    lines = lines or opened.enter_context(samples_file(folder(), POD_SAMPLES))
+                    lines = lines or opened.enter_context(samples_file(folder, POD_SAMPLES))
                     lines.writerows(map(asdict, samples))
                 except OSError as error:
                     if not told:
                         progress("load", f"samples of the pods are lost, which cannot be written: {error}")
                     told = True
-                samples = []
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -436,9 +464,13 @@ def watched(watch: Watch, folder: Callable[[], Path]) -> Iterator[None]:
         thread.join()
 
 
-def _complete(folder: Path, images: dict[str, str]) -> None:
-    """Put the images into run.json."""
-    told = read_run(folder)
-    told.versions |= images
-    told.fingerprint = fingerprint_of(told)
-    told.write(folder)
+def complete(evidence: Evidence, images: dict[str, str]) -> None:
+    """Tell the images, and name the files: nothing more is written to them.
+
+    Raises:
+        SignoffError: the files cannot be read, or nothing written.
+    """
+    evidence.add(Load(run={"versions": run_of(evidence.so_far()).versions | images}))
+    with _writing(evidence.dir):
+        named = files_of(evidence.dir)
+    evidence.add(LoadFiles.model_validate({"files": named}))

@@ -9,17 +9,19 @@ from typing import Any
 PATH = "/signoff/files"
 
 
-def serve(app: Any, folder: Callable[[], Path | None], error: Callable[[], str]) -> None:
+def serve(app: Any, folder: Callable[[], Path | None], ended: Callable[[], bool], error: Callable[[], str]) -> None:
     """Serve the folder that `folder` gives: a list of names and sizes, and of each file what is behind `from`.
 
-    The list has what `error` gives too: why nothing more is written there, empty as long as it is.
+    The list says too whether its load has `ended`, and why nothing more is written there (`error`; empty as long as
+    it is).
     """
     from flask import Response, request  # which whoever collects does not need
 
     @app.route(PATH)  # type: ignore[untyped-decorator]
     def listed() -> Any:
         where = folder()
-        told = {"run": where.name if where else "", "files": sizes(where) if where else {}, "error": error()}
+        run, there = (where.name, sizes(where)) if where else ("", {})
+        told = {"run": run, "files": there, "ended": ended(), "error": error()}
         return Response(json.dumps(told), mimetype="application/json")
 
     @app.route(f"{PATH}/<name>")  # type: ignore[untyped-decorator]

@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from signoff.errors import SignoffError
-from signoff.load.analysis import PERCENTILES, StepResult
+from signoff.load.analysis import PERCENTILES, StepResult, StepState
 from signoff.load.conclusions import Conclusions
-from signoff.load.knee import KEPT_UP, UNCLEAR, VOID
 from signoff.stats.below import below
 from signoff.stats.estimate import Estimate
 from signoff.verdicts.verdict import Value
@@ -193,8 +192,6 @@ def refuse_unlike(found: Conclusions, baseline: Conclusions) -> None:
         SignoffError: they differ, with what differs.
     """
     now, then = found.loaded.run.fingerprint, baseline.loaded.run.fingerprint
-    if not now or not then:
-        raise SignoffError("a run without a fingerprint cannot be compared", where=str(baseline.loaded.folder))
     names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
     if names:
         told = "; ".join(f"{name}: {then.get(name)} there, {now.get(name)} here" for name in names)
@@ -254,7 +251,7 @@ def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResul
         yield None, _of_run(found, name)
         return
     for step in found.ordered:
-        if fnmatchcase(step.name, at) if at else step.state in (KEPT_UP, UNCLEAR, VOID):
+        if fnmatchcase(step.name, at) if at else step.state in (StepState.KEPT_UP, StepState.TOO_SHORT, StepState.VOID):
             yield step, step.figures().get(name)
 
 

@@ -3,62 +3,83 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from signoff.circumstances import circumstances
+from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.load.folding import RotatingRecords
 from signoff.load.mix import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 from signoff.load.options import mix_of
 from signoff.load.records import Record
 from signoff.load.run import (
-    MOST_VOID,
     Run,
     Sample,
     Step,
-    Void,
-    fingerprint_of,
+    files_of,
+    fold,
+    load_record,
     machine,
-    mark,
     own_versions,
     samples_file,
+    step_record,
+    void_record,
 )
+from signoff.load.voids import MOST_VOID, Untold, Void, VoidKind
+from signoff.paths import free_folder
 from signoff.redact import HIDDEN, redacted_log
 
 Kept = Record | Sample | Void
 
 
 class Keeper:
-    """Writes a folder for each test: run.json, samples.csv and a file of records for each worker."""
+    """Writes a folder for each test: its evidence, samples.csv and a file of records for each worker.
+
+    `run` is what the evidence tells of the test, and changes with it alone.
+    """
 
     def __init__(self, environment: Any, probe_class: str) -> None:
         self.run: Run | None = None
         self.folder: Path | None = None
+        self.deployment: Path | None = None
+        """The folder with the evidence of the deployment, if one was started for the load."""
         self._environment, self._probe_class = environment, probe_class
         self._open = ExitStack()
+        self._chain: Chain | None = None
         self._records: Any = None
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
+        self._untold = Untold()
         self._unobserved: list[str] = []
         self._pods = _pod_watch(environment.parsed_options, self._blind)
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
         if self._pods:
             self._pods.look()  # the first look costs most, so it comes before any clock runs
 
+    @property
+    def ended(self) -> bool:
+        """Whether the test of this folder has ended."""
+        return self.folder is not None and (self.run is None or self.run.ended is not None)
+
     def begin(self) -> None:
         """Make the folder of a new test."""
         self.close()
         options = self._environment.parsed_options
-        folder = self.folder = _new_folder(Path(options.reports))
-        self._counts = Counter()
+        folder = free_folder(Path(options.reports), "load")
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._counts, self._untold = Counter(), Untold()
         # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
         self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
         self._samples = self._open.enter_context(samples_file(folder))
+        self._chain = Chain(folder / FILE)
+        command = _without_key(sys.argv)
+        self._tell({"kind": "run", "schema": SCHEMA, "tool": "load", "argv": command[1:], **circumstances({})})
         shape = self._environment.shape_class
-        self.run = Run(
+        run = Run(
             seed=options.seed,
             shape=shape.name if shape else "steady" if options.headless or options.autostart else "page",
             arrivals=options.arrivals,
@@ -72,14 +93,17 @@ class Keeper:
                 "users": sorted(each.__name__ for each in self._environment.user_classes),
             },
             probe_every_seconds=options.probe_every,
-            command=_without_key(sys.argv),
+            command=command,
             started=time.time(),
             step_seconds=options.stage_seconds if shape else options.run_time,
             versions={**own_versions(), **self._versions},
             machine=machine(),
-            notes=list(self._unobserved),
         )
-        self._write()
+        self._tell(load_record(run))
+        if self.deployment:
+            self._tell({"kind": "load-deployment", "folder": self.deployment.name})
+        for text in self._unobserved:
+            self.note(text)
         print(f"raw records go to {folder}", file=sys.stderr)
 
     def next_step(self) -> str:
@@ -98,84 +122,86 @@ class Keeper:
         label = f"rate={rate:g}" if rate is not None else f"users={users}"
         last = run.steps[-1] if run.steps else None
         if last and last.name.partition(" #")[0] == label:
-            last.ended = None
-            self._write()
+            self._tell(step_record(replace(last, ended=None)))
             return last.name
         self.end_step()
         times = 1 + sum(step.name.partition(" #")[0] == label for step in run.steps)
         step = Step(label if times == 1 else f"{label} #{times}", rate, None if open_loop else users, time.time())
-        run.steps.append(step)
-        self._write()
+        self._tell(step_record(step))
         return step.name
 
     def keep(self, kept: list[Kept]) -> None:
-        """Write what a sender has kept; void marks at once, so that they outlive a kill."""
-        run = self.run
-        if run is None:
+        """Write what a sender has kept; a void mark at once, unless its worker has just been told of as well."""
+        if self.run is None:
             return
-        changed = False
         for each in kept:
             if isinstance(each, Record):
-                if each.worker not in run.workers:
-                    run.workers.append(each.worker)
-                    changed = True
+                if each.worker not in self.run.workers:
+                    self._tell({"kind": "load-worker", "worker": each.worker})
                 self._records.write(each)
                 self._counts[each.error] += 1
             elif isinstance(each, Sample):
                 self._samples.writerow(asdict(each))
             else:
-                mark(run.voids, each)
-                changed = True
-        if changed:
-            self._write()
+                self._untold.add(each)
+        self._tell_voids(self._untold.due(time.time()))
 
     def note(self, text: str) -> None:
-        """Say something in this test's run.json."""
+        """Say something in this test's evidence."""
         if self.run:
-            self.run.notes.append(text)
-            self._write()
+            self._tell({"kind": "note", "text": text})
 
     def _blind(self, text: str) -> None:
-        """Say in each test's run.json what cannot be observed: that is told once."""
+        """Say in each test's evidence what cannot be observed: that is told once."""
         self._unobserved.append(text)
         self.note(text)
 
     def end_step(self) -> None:
         """End the last step, unless it has ended: what is still in flight has time to end after it."""
         if self.run and self.run.steps and self.run.steps[-1].ended is None:
-            self.run.steps[-1].ended = time.time()
-            self._write()
+            self._tell_voids(self._untold.rest())
+            self._tell(step_record(replace(self.run.steps[-1], ended=time.time())))
 
     def end(self) -> None:
         """Say that the test has ended; what workers still send is kept nevertheless."""
         run = self.run
         if run is None or run.ended:
             return
-        run.ended = time.time()
         self.end_step()
-        self._write()
+        self._tell_voids(self._untold.rest())
+        self._tell({"kind": "load", "run": {"ended": time.time()}})
         for line in self._summary():
             print(line, file=sys.stderr)
 
     def close(self) -> None:
-        """Close the files of the last test."""
+        """Close the files of the last test, and name those with its samples in its evidence."""
         try:
-            if self.run and not self.run.ended:
+            if self.run:
                 self.end()
+                self._tell_voids(self._untold.rest())
+                self._open.close()
+                assert self.folder is not None
+                self._tell({"kind": "load-files", "files": files_of(self.folder)})
+                self._tell({"kind": "end"})
         finally:
             self.run = None
             self._open.close()
+            if self._chain:
+                self._chain.close()
 
     def look_at_pods(self) -> None:
         """Write a sample of each pod, while a test runs."""
         if self._pods and self.run and not self.run.ended:
             self.keep(list(self._pods.look()))
 
-    def _write(self) -> None:
-        assert self.run is not None
-        assert self.folder is not None
-        self.run.fingerprint = fingerprint_of(self.run)
-        self.run.write(self.folder)
+    def _tell(self, record: Mapping[str, Any]) -> None:
+        """Write a record, and know it."""
+        assert self._chain is not None
+        self.run = fold(self.run, self._chain.append(record))
+
+    def _tell_voids(self, voids: list[Void]) -> None:
+        for void in voids:
+            self._tell(void_record(void))
 
     def _summary(self) -> Iterator[str]:
         assert self.run is not None
@@ -183,7 +209,7 @@ class Keeper:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(failed.items(), key=lambda each: -each[1]))
         yield f"{sum(self._counts.values())} requests in {self.folder}{f'; failed: {told}' if told else ''}"
         yield f"judge them with: signoff load-report {self.folder}"
-        marks: dict[tuple[str, str], list[Void]] = {}
+        marks: dict[tuple[str, VoidKind], list[Void]] = {}
         for void in self.run.voids:
             marks.setdefault((void.worker, void.kind), []).append(void)
         if marks:
@@ -194,12 +220,12 @@ class Keeper:
             )
             for (worker, kind), found in marks.items():
                 worst = max(found, key=lambda each: each.worst)
-                yield f"  {worker}, {kind}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"
+                yield f"  {worker}, {kind.words}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"
             yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
 
 
 def _without_key(command: list[str]) -> list[str]:
-    """The command line as run.json may hold it."""
+    """The command line as evidence may hold it."""
     after_option = ["", *command]
     return [
         HIDDEN if before == "--api-key" else redacted_log(each)
@@ -214,11 +240,3 @@ def _pod_watch(options: Any, note: Callable[[str], None]) -> Any:
     except ImportError:
         return None
     return pods.watch(options, note)
-
-
-def _new_folder(reports: Path) -> Path:
-    stamp = datetime.now().strftime("load-%Y-%m-%dT%H-%M-%S")
-    names = (f"{stamp}{f'-{number}' if number else ''}" for number in range(1000))
-    folder = next(reports / name for name in names if not (reports / name).exists())
-    folder.mkdir(parents=True)
-    return folder

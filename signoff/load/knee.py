@@ -20,7 +20,7 @@ not of LiteLLM. Twice is what a half-used queue of random arrivals takes (M/M/1,
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from signoff.load.analysis import StepResult
+from signoff.load.analysis import StepResult, StepState
 from signoff.stats.below import is_above
 from signoff.verdicts.verdict import Value
 
@@ -29,8 +29,6 @@ LESS_POWER = 0.9
 """A step is past the knee when its power is below this share of the greatest: less is noise."""
 DEGRADED = 2.0
 
-KEPT_UP, FELL_BEHIND, SATURATED = "kept up", "not kept up", "backend or machine saturated"
-VOID, UNCLEAR = "void", "too short to tell"
 OPEN_RULE = f"at least {1 - MOST_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
 CLOSED_RULE = (
     f"answers per second over the time of one stay above {LESS_POWER:.0%} of their greatest, and at least "
@@ -61,25 +59,27 @@ def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
     strongest = max((step for step in steps if not step.hidden_by), key=_power, default=None)
     found = [replace(step, state=_state(step, lightest, strongest)) for step in steps]
     return [
-        step if step.state in (KEPT_UP, VOID) else replace(step, verdict=Value.INCONCLUSIVE, reason=step.state)
+        step
+        if step.state in (StepState.KEPT_UP, StepState.VOID)
+        else replace(step, verdict=Value.INCONCLUSIVE, reason=step.state.words)
         for step in found
     ]
 
 
-def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult | None) -> str:
+def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult | None) -> StepState:
     if step.hidden_by:
-        return VOID
+        return StepState.VOID
     if lightest and _degraded(step, lightest):
-        return SATURATED
+        return StepState.SATURATED
     if step.too_short or not step.offered:
-        return UNCLEAR
+        return StepState.TOO_SHORT
     if step.planned_users is not None and strongest is not None and _is_past(step, strongest):
-        return FELL_BEHIND
+        return StepState.FELL_BEHIND
     load = step.groups.get("load")
     lacking = step.shortfall if step.planned_users is None or load is None else load.error_rate
     if lacking.value <= MOST_SHORTFALL:
-        return KEPT_UP
-    return FELL_BEHIND if is_above(lacking, 0.0) else UNCLEAR
+        return StepState.KEPT_UP
+    return StepState.FELL_BEHIND if is_above(lacking, 0.0) else StepState.TOO_SHORT
 
 
 def _is_past(step: StepResult, strongest: StepResult) -> bool:
@@ -108,11 +108,11 @@ def find(steps: Sequence[StepResult]) -> Knee:
     ordered = sorted(steps, key=lambda step: step.load)
     kept: StepResult | None = None
     for step in ordered:
-        if step.state == KEPT_UP:
+        if step.state is StepState.KEPT_UP:
             kept = step
-        elif step.state == FELL_BEHIND:
+        elif step.state is StepState.FELL_BEHIND:
             return Knee(step, kept, _stops(step, kept, ordered), own=kept is not None)
-        elif step.state == SATURATED:
+        elif step.state is StepState.SATURATED:
             return Knee(step, kept, f"meets a backend or machine that is saturated at {step.at()}", own=False)
     if kept is None:
         return Knee(None, None, "was not seen long enough, at a load that the generator could make", own=False)
@@ -125,5 +125,6 @@ def _stops(step: StepResult, kept: StepResult | None, ordered: Sequence[StepResu
     if step.planned_users is not None:
         return f"is past its knee at {step.at()}"
     text = f"stops keeping up at {step.at()}"
-    hidden = [each for each in ordered if each.state in (VOID, UNCLEAR) and kept.load < each.load < step.load]
-    return f"{text} (or already at {hidden[0].at()}, which was {hidden[0].state})" if hidden else text
+    between = [each for each in ordered if kept.load < each.load < step.load]
+    hidden = [each for each in between if each.state in (StepState.VOID, StepState.TOO_SHORT)]
+    return f"{text} (or already at {hidden[0].at()}, which was {hidden[0].state.words})" if hidden else text

@@ -12,17 +12,18 @@ from markupsafe import Markup
 
 import signoff.report
 from signoff import story
-from signoff.load.analysis import StepResult, of_minutes
+from signoff.load.analysis import StepResult, StepState, of_minutes
 from signoff.load.charts import Axis, Chart, Line, Mark, axis
 from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
-from signoff.load.knee import CLOSED_RULE, KEPT_UP, OPEN_RULE
-from signoff.load.run import MOST_VOID
+from signoff.load.knee import CLOSED_RULE, OPEN_RULE
 from signoff.load.soak import Trend
+from signoff.load.voids import MOST_VOID
 from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import Estimate
 
 PAGE = "load-report.html"
+UNVOUCHED = "no evidence vouches for these records: the load was killed or still runs, or a signoff of before kept it"
 
 _CURVE_POINTS = 80
 _TIME_BINS = 150
@@ -54,6 +55,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
         limit_ms=story.OVERHEAD_LIMIT_MS,
         most_void=Estimate(MOST_VOID),
+        unvouched="" if found.loaded.vouched else UNVOUCHED,
     )
     path = found.loaded.folder / PAGE
     path.write_text(page, encoding="utf-8")
@@ -83,7 +85,7 @@ def overhead_chart(found: Conclusions) -> Chart:
     x = axis("requests per second" if open_loop else "requests in flight", loads, log=x_log, zero=not x_log)
     x = Axis(x.label, x.low, x.high, x.log, [(load, f"{load:g}") for load in sorted(set(loads))])
     knee = found.knee.step
-    word = "knee" if found.knee.own else knee.state if knee else ""
+    word = "knee" if found.knee.own else knee.state.words if knee else ""
     return Chart(
         title="Overhead of LiteLLM against load",
         x=x,
@@ -108,8 +110,8 @@ def _against_load(name: str, style: str, of: str, steps: Sequence[StepResult]) -
         [step.load for step, _ in seen],
         [figure.value for _, figure in seen],
         ends=[(figure.low, figure.high) if figure.low is not None else None for _, figure in seen],
-        titles=[f"{step.at()}: {_interval(figure)} ms; {step.state}" for step, figure in seen],
-        hollow=[step.state != KEPT_UP or bool(step.voids) for step, _ in seen],
+        titles=[f"{step.at()}: {_interval(figure)} ms; {step.state.words}" for step, figure in seen],
+        hollow=[step.state is not StepState.KEPT_UP or bool(step.voids) for step, _ in seen],
     )
 
 

@@ -1,41 +1,36 @@
-"""What a load run says of itself beside its records: `run.json`, and the time series `samples.csv`.
+"""What a load run says of itself beside its records: in its evidence, and in the time series `samples.csv`.
 
-`run.json` is written anew at each change, whole and in one move, so that a run that was killed leaves a true file up to
-then: its `ended` is null. Moments are Unix seconds everywhere.
+Whoever writes the evidence and whoever reads it make the same `Run` of it, record by record (`fold`), so that of a run
+that was killed it holds what was true up to then: its `ended` is None. Moments are Unix seconds everywhere.
 """
 
 import csv
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import metadata
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
 from signoff.errors import SignoffError
+from signoff.evidence.chain import FILE, HEAD, side_file
+from signoff.load.voids import Void, hiding, mark
 
-FILE = "run.json"
+if TYPE_CHECKING:  # Locust's image has no pydantic
+    from signoff.evidence import Recorded
+
 SAMPLES = "samples.csv"
 POD_SAMPLES = "samples-pods.csv"
 """The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
-SCHEMA = 2
-
-LOOK_EVERY_SECONDS = 5.0
-"""Between two looks at the pods, and between two of a generator at itself: what a sample or a void mark speaks of."""
-MOST_VOIDS = 200
-"""A run holds so many void marks at most: each is written with all the others."""
-MOST_VOID = 0.01
-"""Share of a step's time that marks may cover before the step is void. What is judged is p95 at most: 5 % of the time.
-
-So one busy moment of the machine ends no soak of hours; a step of minutes is void with its first mark."""
-_TOUCHING_SECONDS = 1.0
-"""Looks follow one another at once, but for what a busy machine takes between them."""
+_FILE_OF_BEFORE = "run.json"
+_SCHEMA_OF_BEFORE = 2
+_TOLD_APART = ("steps", "voids", "notes", "workers")
+"""What has records of its own."""
 
 Arrivals = Literal["closed", "poisson", "constant"]
 Shape = Literal["steady", "ramp", "spike", "sweep-users", "sweep-rate", "page"]
@@ -62,98 +57,11 @@ class Step:
 
 
 @dataclass
-class Void:
-    """Why the load generator, not what it asked, was the limit in this time; the run's figures are then void.
-
-    `kind` is "cpu" (the generator's own use of one core), "loop lag" (how late its event loop woke up),
-    "schedule lag" (how late requests were sent) or "backlog" (more requests in flight than it may hold). A mark stands
-    for one or more `looks` that found so; `reason` is that of the worst, `worst` what it saw: a share of a core,
-    milliseconds, or requests. `seconds` is the time that they looked at, less than from `began` to `ended` where marks
-    were joined; where it is not told, all of that.
-    """
-
-    began: float
-    ended: float
-    worker: str
-    kind: str
-    reason: str
-    worst: float = 0.0
-    looks: int = 1
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Fill in the time that was looked at."""
-        self.seconds = self.seconds or self.ended - self.began
-
-    def follows(self, earlier: "Void") -> bool:
-        """Whether no look that found nothing lies between the two."""
-        return self.began - earlier.ended <= _TOUCHING_SECONDS
-
-    def absorb(self, later: "Void") -> None:
-        """Speak of both; of the time between as well where the one follows the other."""
-        self.seconds += later.seconds
-        if later.follows(self):
-            self.seconds += later.began - self.ended
-        self.ended, self.looks = max(self.ended, later.ended), self.looks + later.looks
-        if later.worst > self.worst:
-            self.worst, self.reason = later.worst, later.reason
-
-
-def mark(voids: list[Void], found: Void) -> None:
-    """Add a mark; one that goes on where the last of its worker and kind ended becomes one with it.
-
-    So do the two of a worker and kind that have least time between them when there are more than `MOST_VOIDS`: a mark
-    then holds clean time, which its `seconds` leave out.
-    """
-    last = next((each for each in reversed(voids) if _source(each) == _source(found)), None)
-    if last and found.follows(last):
-        last.absorb(found)
-        return
-    voids.append(found)
-    if len(voids) > MOST_VOIDS and (pairs := list(_neighbours(voids))):
-        earlier, later = min(pairs, key=lambda pair: pair[1].began - pair[0].ended)
-        earlier.absorb(later)
-        voids[:] = [each for each in voids if each is not later]
-
-
-def hiding(voids: Sequence[Void], began: float, ended: float) -> tuple[Void, ...]:
-    """The marks that make this time void: those that touch it, if together they cover more of it than `MOST_VOID`.
-
-    Time that several cover counts once. A mark that holds clean time covers a share of each moment, and may have all of
-    its `seconds` in the part that touches: so the sum may be too high, never too low.
-    """
-    touching = sorted(
-        (each for each in voids if began < each.ended and each.began < ended), key=lambda each: each.began
-    )
-    parts = [(max(each.began, began), min(each.ended, ended), each.seconds) for each in touching]
-    shares = [(low, high, min(1.0, seconds / (high - low))) for low, high, seconds in parts if high > low]
-    moments = sorted({end for low, high, _ in shares for end in (low, high)})
-    covered = 0.0
-    for now, then in pairwise(moments):
-        covered += (then - now) * min(1.0, sum(share for low, high, share in shares if low <= now and then <= high))
-    return tuple(touching) if covered > MOST_VOID * (ended - began) else ()
-
-
-def _source(void: Void) -> tuple[str, str]:
-    return void.worker, void.kind
-
-
-def _neighbours(voids: list[Void]) -> Iterator[tuple[Void, Void]]:
-    """Marks of one worker and kind that follow one another."""
-    before: dict[tuple[str, str], Void] = {}
-    for void in voids:
-        if _source(void) in before:
-            yield before[_source(void)], void
-        before[_source(void)] = void
-
-
-@dataclass
 class Run:
     """One load. `machine` is the generator's: cores, cpu, memory_gib, load_average at the start, system.
 
     `versions` maps python, locust, litellm, vllm, litellm_image and vllm_image to text, those that are known.
-    `fingerprint` holds what must be equal before two runs may be compared: see `fingerprint_of`. `notes` says what
-    could not be observed, such as a pod without metrics. `workers` are those that wrote records.
+    `notes` says what could not be observed, such as a pod without metrics. `workers` are those that wrote records.
     """
 
     seed: int
@@ -176,8 +84,23 @@ class Run:
     machine: dict[str, Any] = field(default_factory=dict)
     step_seconds: float | None = None
     """How long each step was planned to take: a stage of a shape, or the whole of a steady load; None for no limit."""
-    fingerprint: dict[str, Any] = field(default_factory=dict)
-    schema: int = SCHEMA
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What must match for a comparison of two runs: the same load on the same software on like machines."""
+        return {
+            "shape": self.shape,
+            "arrivals": self.arrivals,
+            "steps": [step.name for step in self.steps],
+            "step_seconds": self.step_seconds,
+            "model": self.model,
+            "mix": self.mix,
+            "probe_every_seconds": self.probe_every_seconds,
+            "cores": self.machine.get("cores"),
+            "cpu": self.machine.get("cpu"),
+            "vllm": self.versions.get("vllm") or self.versions.get("vllm_image", ""),
+            "locust": self.versions.get("locust", ""),
+        }
 
     def void_in(self) -> dict[str, tuple[Void, ...]]:
         """The steps that are void, with the marks that say why; a step that has not ended lasts until the last mark."""
@@ -186,55 +109,131 @@ class Run:
         found = {step.name: hiding(self.voids, step.started, ended) for step, ended in spans}
         return {name: voids for name, voids in found.items() if voids}
 
-    def write(self, folder: Path) -> None:
-        """Put it into the folder's `run.json`, in one move."""
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{FILE}"
-        draft.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        draft.replace(folder / FILE)
+
+def load_record(run: Run) -> dict[str, Any]:
+    """How evidence tells that a load began."""
+    return {"kind": "load", "run": {key: each for key, each in asdict(run).items() if key not in _TOLD_APART}}
+
+
+def step_record(step: Step) -> dict[str, Any]:
+    """How evidence tells that a step began or ended."""
+    return {"kind": "load-step", **asdict(step)}
+
+
+def void_record(void: Void) -> dict[str, Any]:
+    """How evidence tells of a void mark."""
+    told = asdict(void)
+    return {"kind": "load-void", "what": told.pop("kind"), **told}
+
+
+def files_of(folder: Path) -> list[dict[str, Any]]:
+    """The files of a load's samples, as evidence names them once nothing more is written to them."""
+    return [side_file(path) for path in _sample_files(folder)]
+
+
+def _sample_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.csv")) if not path.name.startswith(".")]
+
+
+def fold(run: Run | None, record: Mapping[str, Any]) -> Run | None:
+    """The run once this record is known too; there is none before its first, and other records change nothing.
+
+    Raises:
+        TypeError, ValueError: the record holds what a run has not.
+    """
+    told = {key: each for key, each in record.items() if key not in ("kind", *HEAD)}
+    if record["kind"] == "load":
+        return Run(**told["run"]) if run is None else replace(run, **told["run"])
+    if run is None:
+        return None
+    match record["kind"]:
+        case "load-step":
+            step = Step(**told)
+            names = [each.name for each in run.steps]
+            place = names.index(step.name) if step.name in names else len(names)
+            run.steps[place : place + 1] = [step]
+        case "load-void":
+            mark(run.voids, Void(kind=told.pop("what"), **told))
+        case "load-worker":
+            run.workers.append(told["worker"])
+        case "note":
+            run.notes.append(told["text"])
+    return run
 
 
 def read_run(folder: Path) -> Run:
-    """The run that was written into this folder.
+    """The run that was written into this folder, by a signoff of before as run.json.
 
     Raises:
-        SignoffError: there is none, or it was not written by this version.
+        SignoffError: there is none, or it is damaged.
     """
-    path = folder / FILE
+    from signoff.evidence import read
+
+    if not (folder / FILE).is_file():
+        return _read_of_before(folder)
+    return run_of(read(folder))
+
+
+def run_of(recorded: "Recorded") -> Run:
+    """The run that evidence tells of.
+
+    Raises:
+        SignoffError: it tells of none.
+    """
+    run, where = None, recorded.folder / FILE
+    for number, line in enumerate(recorded.lines, start=1):
+        try:
+            run = fold(run, line.record.model_dump(mode="json"))
+        except (TypeError, ValueError) as error:
+            raise SignoffError(f"line {number} of the evidence tells of no load: {error}", where=str(where)) from error
+    if run is None:
+        raise SignoffError("the evidence tells of no load", where=str(where), hint=_HINT)
+    return run
+
+
+def check_files(folder: Path) -> bool:
+    """Whether the evidence names the files with the samples of this run: those that are there are then the same.
+
+    That of a load which was killed, or which still runs, names none.
+
+    Raises:
+        SignoffError: one is not the file that the evidence names, or one is there that it does not name.
+    """
+    from signoff.evidence import read
+    from signoff.evidence.models import LoadFiles
+
+    if not (folder / FILE).is_file():
+        return False
+    recorded = read(folder)
+    named = recorded.last(LoadFiles)
+    if named is None:
+        return False
+    for each in named.files:
+        recorded.path(each)
+    if more := {path.name for path in _sample_files(folder)} - {each.name for each in named.files}:
+        raise SignoffError(f"the evidence names no file {min(more)}", where=str(folder), hint="take it out")
+    return True
+
+
+def _read_of_before(folder: Path) -> Run:
+    path = folder / _FILE_OF_BEFORE
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        if told.get("schema") != SCHEMA:
-            raise SignoffError(
-                f"{FILE} has schema {told.get('schema')}, not {SCHEMA}",
-                where=str(path),
-                hint="another version of signoff wrote it, which can report it: the records are as they were",
-            )
+        if (schema := told.pop("schema")) != _SCHEMA_OF_BEFORE:
+            found = f"{path.name} has schema {schema}, not {_SCHEMA_OF_BEFORE}"
+            raise SignoffError(found, where=str(path), hint=_OLDER)
+        told.pop("fingerprint")
         steps = [Step(**each) for each in told.pop("steps")]
         voids = [Void(**each) for each in told.pop("voids")]
         return Run(**told, steps=steps, voids=voids)
     except FileNotFoundError:
-        raise SignoffError(
-            f"there is no {FILE}", where=str(folder), hint="name the folder of a load: reports/load-..."
-        ) from None
+        raise SignoffError("there is no evidence of a load", where=str(folder), hint=_HINT) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SignoffError(f"{FILE} is damaged: {error}", where=str(path)) from error
+        raise SignoffError(f"{path.name} is damaged: {error}", where=str(path)) from error
 
 
-def fingerprint_of(run: Run) -> dict[str, Any]:
-    """What must match for a comparison of two runs: the same load on the same software on the same kind of machine."""
-    return {
-        "shape": run.shape,
-        "arrivals": run.arrivals,
-        "steps": [step.name for step in run.steps],
-        "step_seconds": run.step_seconds,
-        "model": run.model,
-        "mix": run.mix,
-        "probe_every_seconds": run.probe_every_seconds,
-        "cores": run.machine.get("cores"),
-        "cpu": run.machine.get("cpu"),
-        "vllm": run.versions.get("vllm") or run.versions.get("vllm_image", ""),
-        "locust": run.versions.get("locust", ""),
-    }
+_HINT = "name the folder of a load: reports/load-..."
+_OLDER = "report it with the signoff that wrote it: the records are as they were"
 
 
 def machine() -> dict[str, Any]:

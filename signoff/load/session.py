@@ -18,8 +18,9 @@ from locust.runners import MasterRunner, WorkerRunner
 from signoff.load.keeper import Keeper, Kept
 from signoff.load.options import settle_start
 from signoff.load.records import Record
-from signoff.load.run import LOOK_EVERY_SECONDS, Sample, Void
+from signoff.load.run import Sample
 from signoff.load.sender import Sender
+from signoff.load.voids import LOOK_EVERY_SECONDS, Void
 
 MOST_POINTS = 2000
 """Of the charts in Locust's page and report; three hours have so many."""

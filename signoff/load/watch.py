@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import gevent
 import psutil
 
-from signoff.load.run import LOOK_EVERY_SECONDS, Sample, Void
+from signoff.load.run import Sample
+from signoff.load.voids import LOOK_EVERY_SECONDS, Void, VoidKind
 
 SHORTEST_SECONDS = 1.0
 """The last look's use of the processor is told from so much time on: less is noise."""
@@ -88,17 +89,20 @@ class Watch:
 
 def reasons(
     share: float, woke_late: Sequence[float], sent_late: Sequence[float], overflows: int
-) -> list[tuple[str, float, str]]:
+) -> list[tuple[VoidKind, float, str]]:
     """Kind, worst value and text of each reason for which the time that was looked at is void; durations in ms."""
-    found: list[tuple[str, float, str]] = []
+    found: list[tuple[VoidKind, float, str]] = []
     if share > MOST_CPU:
-        found.append(("cpu", share, f"the generator used {share:.0%} of a core, more than {MOST_CPU:.0%}"))
+        found.append((VoidKind.CPU, share, f"the generator used {share:.0%} of a core, more than {MOST_CPU:.0%}"))
     if too := _too_late(woke_late):
-        found.append(("loop lag", max(woke_late), f"the event loop woke up more than {LATE_MS:.0f} ms late {too}"))
+        woken = f"the event loop woke up more than {LATE_MS:.0f} ms late {too}"
+        found.append((VoidKind.LOOP_LAG, max(woke_late), woken))
     if too := _too_late(sent_late):
-        found.append(("schedule lag", max(sent_late), f"requests were sent more than {LATE_MS:.0f} ms late {too}"))
+        sent = f"requests were sent more than {LATE_MS:.0f} ms late {too}"
+        found.append((VoidKind.SCHEDULE_LAG, max(sent_late), sent))
     if overflows:
-        found.append(("backlog", overflows, f"{overflows} requests were not sent, since too many were in flight"))
+        unsent = f"{overflows} requests were not sent, since too many were in flight"
+        found.append((VoidKind.BACKLOG, overflows, unsent))
     return found
 
 

@@ -15,18 +15,22 @@ from signoff.cluster.embedded.images import Images
 from signoff.cluster.provider import open_cluster
 from signoff.console import progress
 from signoff.deployment import Deployment
-from signoff.errors import SignoffError, refusing
-from signoff.evidence import forget
+from signoff.errors import UsageError, refusing
+from signoff.evidence import FILE, Evidence
+from signoff.evidence.models import ParityMatrix
 from signoff.manifests import StoryManifests, containers
 from signoff.options import Setting, check_deployment
-from signoff.parity import cases, deployment
-from signoff.parity.judge import Class, judge
-from signoff.parity.knowledge import Knowledge
-from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, matrix, read, unproven
+from signoff.parity import calls, cases, deployment
+from signoff.parity.judge import Class
+from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, read
 from signoff.parity.recorder import Recorder
-from signoff.parity.runner import Backend, Sides, lanes_for, version_of
+from signoff.parity.runner import Backend, Observation, Sides, lanes_for, version_of
+from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports
+from signoff.recording import began, record_cluster, recording
 from signoff.report import parity as page
+from signoff.report import seal
+from signoff.verdicts import Value
 
 _WORST_SHOWN = 12
 
@@ -38,9 +42,10 @@ def add_to(commands: Any) -> None:
         help="compare LiteLLM with its vLLM, call by call",
         description=f"""Ask vLLM directly and through LiteLLM, case by case, and class every difference. Deploys the
         story's manifests on the kept embedded cluster if there is one, else on one of its own, with a recorder between
-        LiteLLM and vLLM, and a second LiteLLM without the settings that avoid known faults. Writes parity.json and
-        parity.html. Exits 1 if the gate (signoff/parity/gate.yaml) fails, and if none or less than
-        {1 - MOST_UNPROVEN:.0%} of the story's runs could be judged.""",
+        LiteLLM and vLLM, and a second LiteLLM without the settings that avoid known faults. Writes the evidence with
+        all calls, and what follows from it: parity.json and parity.html. Exits 1 if the gate
+        (signoff/parity/gate.yaml) fails, and if none or less than {1 - MOST_UNPROVEN:.0%} of the story's runs could be
+        judged.""",
         epilog="""To see what an upgrade changes: `signoff parity --out reports/now`, `signoff parity --out reports/next
         --image ghcr.io/berriai/litellm:<other tag>`, `signoff parity diff reports/now reports/next`.""",
     )
@@ -50,7 +55,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--only", action="append", default=[], metavar="PATTERN", help="runs such as 'chat.*/streamed/*'"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: reports/parity-<time>)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder to make (default: reports/parity-<time>)")
     parser.add_argument("--list", action="store_true", help="show the runs and end")
     parser.set_defaults(run=run)
     more = parser.add_subparsers(metavar="")
@@ -69,31 +74,50 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(each.id for each in chosen))
         return 0
-    knowledge = Knowledge.read()
     manifests = check_deployment(options.manifests, gateway=Setting.of("--image", options.image))
     with refusing():
         Images(cache_dir()).find(manifests.gateway_image)  # the index, too, is asked before there is a cluster
     out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SignoffError(f"the folder cannot be written: {error.strerror}", where=str(out)) from None
-    found = _observe_and_judge(chosen, manifests, knowledge, whole=not options.only and options.cases == cases.FOLDER)
-    page.save(found, out)
+    _check_free(out)
+    folder = options.cases.resolve()
+    settings = {
+        "manifests": str(options.manifests),
+        "image": options.image or "",
+        CASES: str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder),
+        "only": options.only,
+    }
+    with recording(out, began("parity", "embedded", settings)) as evidence:
+        whole = not options.only and options.cases == cases.FOLDER
+        _record(evidence, manifests, *_observe(chosen, manifests, evidence), whole=whole)
+        found = matrix_of(evidence.so_far())
+    page.save(found, evidence.dir)
+    seal(evidence.dir)
     print("\n".join(lines(found)))
-    print(f"report: {out / page.PAGE}")
-    if why := unproven(found):
-        print(f"not passed: {why}")
-    return 0 if found["gate"]["passed"] and not why else 1
+    print(f"report: {evidence.dir / page.PAGE}")
+    verdict = verdict_on(found)
+    if verdict.value is Value.PASSED:
+        return 0
+    print(f"not passed: {verdict.reason}")
+    return 1
 
 
-def _observe_and_judge(
-    chosen: list[cases.Run], manifests: StoryManifests, knowledge: Knowledge, *, whole: bool
-) -> Matrix:
+def _check_free(out: Path) -> None:
+    """See that no run is in the folder: evidence is of one run alone.
+
+    Raises:
+        UsageError: one is.
+    """
+    if there := [name for name in (FILE, page.FILE) if (out / name).exists()]:
+        raise UsageError(f"a run's {there[0]} is there already", where=f"--out {out}", hint="name another folder")
+
+
+def _observe(chosen: list[cases.Run], manifests: StoryManifests, evidence: Evidence) -> tuple[list[Observation], float]:
+    """Ask both sides every call; gives what was seen, and how many seconds the asking took."""
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
-        deployed = Deployment(cluster, manifests, forget)
+        record_cluster(evidence, cluster)
+        deployed = Deployment(cluster, manifests, evidence)
         deployed.apply(deployment.backend(manifests))
         urls = {"chat": deployed.backend_url}  # known before anybody answers there
         if any(run.case.backend == "embeddings" for run in chosen):
@@ -117,12 +141,22 @@ def _observe_and_judge(
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
-        observed = Sides(backends, gateways, lanes).observe(chosen, _tell)
-        seconds = time.monotonic() - started
+        return Sides(backends, gateways, lanes).observe(chosen, _tell), time.monotonic() - started
+
+
+def _record(
+    evidence: Evidence, manifests: StoryManifests, observed: list[Observation], seconds: float, *, whole: bool
+) -> None:
     image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
-    version = version_of(observed, image)
-    results = judge(observed, knowledge, version)
-    return matrix(results, knowledge, version=version, image=image, seconds=seconds, whole=whole)
+    evidence.add(
+        ParityMatrix(
+            calls_file=calls.write(observed, evidence.dir / "calls.json"),
+            version=version_of(observed, image),
+            image=image,
+            seconds=round(seconds, 1),
+            whole=whole,
+        )
+    )
 
 
 def _tell(done: int, every: int) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 from signoff import report
 from signoff.errors import SignoffError
-from signoff.evidence import read
-from signoff.report import sums
+from signoff.evidence import Recorded, read
+from signoff.parity.verdict import matrix_of, verdict_on
+from signoff.report import parity, sums
+from signoff.verdicts import Value
 from signoff.verdicts.run import Result
 
 
@@ -20,7 +22,10 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def draw(options: argparse.Namespace) -> int:
     """Draw verdict and pages of a run again, from its evidence alone; ends with the run's exit status."""
-    result = judged(options.run_dir)
+    evidence = read(options.run_dir)
+    if evidence.run.tool == "parity":
+        return _draw_matrix(evidence)
+    result = judged(evidence)
     report.write(result)
     sums.drawn_again(options.run_dir, report.drawn(result))
     *_, headline, place = (line for line, _ in report.terminal_lines(result))
@@ -28,13 +33,23 @@ def draw(options: argparse.Namespace) -> int:
     return int(result.status)
 
 
-def judged(folder: Path) -> Result:
-    """The run of a folder, judged anew.
+def _draw_matrix(evidence: Recorded) -> int:
+    found = matrix_of(evidence)
+    parity.save(found, evidence.folder)
+    sums.drawn_again(evidence.folder, parity.drawn(found))
+    verdict = verdict_on(found)
+    print(f"{verdict.value.value}: {verdict.reason}\nreport: {evidence.folder / parity.PAGE}")
+    return 0 if verdict.value is Value.PASSED else 1
+
+
+def judged(evidence: Recorded) -> Result:
+    """The run of this evidence, judged anew.
 
     Raises:
-        SignoffError: there is none, or it is one that judges no story.
+        SignoffError: it is one that judges no story.
     """
-    evidence = read(folder)
     if evidence.run.story is None:
-        raise SignoffError(f"a run of signoff {evidence.run.tool}, which judges no story", where=str(folder))
+        hint = "draw it with: signoff load-report RUN" if evidence.run.tool == "load" else ""
+        told = f"a run of signoff {evidence.run.tool}, which judges no story"
+        raise SignoffError(told, where=str(evidence.folder), hint=hint)
     return Result(evidence)

@@ -15,8 +15,13 @@ FILE = "parity.json"
 
 def save(matrix: dict[str, Any], folder: Path) -> None:
     """Write the matrix, as JSON and as a page, into a folder."""
-    put(folder / FILE, as_json(matrix))
-    write(matrix, folder / PAGE)
+    for name, text in drawn(matrix).items():
+        put(folder / name, text)
+
+
+def drawn(matrix: dict[str, Any]) -> dict[str, str]:
+    """The text of each of the two files, by its name."""
+    return {FILE: as_json(matrix), PAGE: draw(matrix)}
 
 
 def write(matrix: dict[str, Any], path: Path) -> None:

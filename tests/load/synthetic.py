@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.load.records import COLUMNS
-from signoff.load.run import SAMPLE_COLUMNS, SAMPLES, Arrivals, Run, Sample, Shape, Step, Void, fingerprint_of
+from signoff.load.run import (
+    SAMPLE_COLUMNS,
+    SAMPLES,
+    Arrivals,
+    Run,
+    Sample,
+    Shape,
+    Step,
+    files_of,
+    load_record,
+    step_record,
+    void_record,
+)
+from signoff.load.voids import Void
 
 BEGAN = 1_800_000_000.0
 MACHINE = {"cores": 2, "cpu": "a processor", "memory_gib": 8, "load_average": 0.3, "system": "Linux"}
@@ -150,14 +165,28 @@ class Synthetic:
             versions=dict(self.versions),
             machine=dict(MACHINE),
         )
-        run.fingerprint = fingerprint_of(run)
-        run.write(folder)
+        write_evidence(run, folder)
         self.records().to_csv(folder / "records-local.csv", index=False)
         with (folder / SAMPLES).open("w", newline="") as file:
             lines = csv.DictWriter(file, SAMPLE_COLUMNS)
             lines.writeheader()
             lines.writerows(asdict(sample) for sample in self.samples)
         return folder
+
+
+def write_evidence(run: Run, folder: Path, *, sealed: bool = False) -> None:
+    """Put a run into the folder's evidence, in the place of what is there; `sealed` names the files too."""
+    (folder / FILE).unlink(missing_ok=True)
+    with closing(Chain(folder / FILE)) as chain:
+        chain.append({"kind": "run", "schema": SCHEMA, "tool": "load"})
+        for record in (load_record(run), *map(step_record, run.steps), *map(void_record, run.voids)):
+            chain.append(record)
+        for worker in run.workers:
+            chain.append({"kind": "load-worker", "worker": worker})
+        for note in run.notes:
+            chain.append({"kind": "note", "text": note})
+        if sealed:
+            chain.append({"kind": "load-files", "files": files_of(folder)})
 
 
 def _queued(arrivals: Any, capacity: float) -> Any:

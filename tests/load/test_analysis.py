@@ -8,11 +8,10 @@ import pytest
 
 from signoff.cli import main
 from signoff.errors import SignoffError
+from signoff.load.analysis import StepState
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.knee import FELL_BEHIND, KEPT_UP, SATURATED, UNCLEAR
-from signoff.load.knee import VOID as VOID_STATE
 from signoff.load.records import read_records
-from signoff.load.run import Void
+from signoff.load.voids import Void, VoidKind
 from signoff.stats.estimate import Estimate
 from signoff.verdicts.verdict import Value
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
@@ -93,7 +92,12 @@ def test_p95_shift_is_judged_from_400_pairs_on(tmp_path: Path) -> None:
 
 
 def test_knee_is_the_first_step_that_falls_behind(sweep: Conclusions) -> None:
-    assert [step.state for step in sweep.ordered] == [KEPT_UP, KEPT_UP, KEPT_UP, FELL_BEHIND]
+    assert [step.state for step in sweep.ordered] == [
+        StepState.KEPT_UP,
+        StepState.KEPT_UP,
+        StepState.KEPT_UP,
+        StepState.FELL_BEHIND,
+    ]
     assert sweep.knee.own and sweep.knee.step and sweep.knee.step.name == "rate=40"
     assert sweep.ordered[-1].achieved.value == pytest.approx(33, abs=1)
 
@@ -101,7 +105,7 @@ def test_knee_is_the_first_step_that_falls_behind(sweep: Conclusions) -> None:
 def test_a_step_where_the_direct_probes_degrade_too_is_not_the_knee(tmp_path: Path) -> None:
     behaviours = [LIGHT, LIGHT, SLOWER, Behaviour(direct_ms=300, added_ms=140, capacity=33)]
     found = conclude(Synthetic(loads=SWEEP.loads, behaviours=behaviours, seconds=40).write(tmp_path))
-    assert found.ordered[-1].state == SATURATED
+    assert found.ordered[-1].state is StepState.SATURATED
     assert not found.knee.own
     assert "meets a backend or machine that is saturated at 40 requests per second" in found.sentence
 
@@ -116,7 +120,7 @@ def test_errors_are_not_kept_up_with(tmp_path: Path) -> None:
     behaviours = [LIGHT, Behaviour(error_share=0.2)]
     found = conclude(Synthetic(loads=(5, 20), behaviours=behaviours).write(tmp_path))
     step = found.ordered[-1]
-    assert step.state == FELL_BEHIND
+    assert step.state is StepState.FELL_BEHIND
     assert step.groups["load"].errors.keys() == {"status 503"}
     assert about(step.groups["load"].error_rate, 0.2, 0.03)
 
@@ -126,7 +130,7 @@ def test_requests_that_were_never_recorded_count_as_not_answered(tmp_path: Path)
     table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
     lost = (table["step"] == "rate=20") & (table["role"] == "load") & (table.index % 3 == 0)
     table[~lost].to_csv(folder / "records-local.csv", index=False)
-    assert conclude(folder).ordered[-1].state == FELL_BEHIND
+    assert conclude(folder).ordered[-1].state is StepState.FELL_BEHIND
 
 
 def test_a_step_that_is_too_short_is_neither_kept_up_with_nor_the_knee(tmp_path: Path) -> None:
@@ -136,7 +140,7 @@ def test_a_step_that_is_too_short_is_neither_kept_up_with_nor_the_knee(tmp_path:
     table.loc[last, "e2e_ms"] += 5000
     table.to_csv(folder / "records-local.csv", index=False)
     found = conclude(folder)
-    assert found.ordered[-1].state == UNCLEAR
+    assert found.ordered[-1].state is StepState.TOO_SHORT
     assert found.knee.step is None and found.knee.last and found.knee.last.name == "rate=5"
 
 
@@ -144,7 +148,12 @@ def test_knee_of_a_closed_loop_is_where_more_in_flight_buys_only_waiting(tmp_pat
     behaviours = [Behaviour(), Behaviour(), Behaviour(added_ms=16), Behaviour(added_ms=16, capacity=90)]
     run = Synthetic(loads=(1, 2, 4, 16), arrivals="closed", shape="sweep-users", behaviours=behaviours, seconds=30)
     found = conclude(run.write(tmp_path))
-    assert [step.state for step in found.ordered] == [KEPT_UP, KEPT_UP, KEPT_UP, FELL_BEHIND]
+    assert [step.state for step in found.ordered] == [
+        StepState.KEPT_UP,
+        StepState.KEPT_UP,
+        StepState.KEPT_UP,
+        StepState.FELL_BEHIND,
+    ]
     assert "at 1 request in flight" in found.sentence and "past its knee at 16 requests in flight" in found.sentence
 
 
@@ -161,33 +170,33 @@ def test_late_sendings_count_into_what_a_user_waits(tmp_path: Path) -> None:
 
 
 def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
-    void = Void(BEGAN + 25, BEGAN + 30, "local", "cpu", "the generator used 97% of a core")
+    void = Void(BEGAN + 25, BEGAN + 30, "local", VoidKind.CPU, "the generator used 97% of a core")
     found = conclude(Synthetic(voids=[void]).write(tmp_path))
-    assert found.lightest.state == VOID_STATE
+    assert found.lightest.state is StepState.VOID
     assert found.nfr66[0] is Value.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
     assert found.sentence == "Nothing can be said of LiteLLM: the load generator was the limit."
     assert found.void
 
 
 def test_a_void_step_below_the_knee_is_told(tmp_path: Path) -> None:
-    void = Void(BEGAN + 85, BEGAN + 90, "local", "loop lag", "late")
+    void = Void(BEGAN + 85, BEGAN + 90, "local", VoidKind.LOOP_LAG, "late")
     run = Synthetic(loads=(2, 10, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
-    assert conclude(run.write(tmp_path)).ordered[-1].state == VOID_STATE
-    run.voids = [Void(BEGAN + 55, BEGAN + 60, "local", "loop lag", "late")]
+    assert conclude(run.write(tmp_path)).ordered[-1].state is StepState.VOID
+    run.voids = [Void(BEGAN + 55, BEGAN + 60, "local", VoidKind.LOOP_LAG, "late")]
     found = conclude(run.write(tmp_path))
     assert "stops keeping up at 40 requests per second (or already at 10 requests per second" in found.sentence
 
 
 def test_a_void_step_below_one_that_was_kept_up_with_hides_no_knee(tmp_path: Path) -> None:
-    void = Void(BEGAN + 50, BEGAN + 55, "local", "loop lag", "late")
+    void = Void(BEGAN + 50, BEGAN + 55, "local", VoidKind.LOOP_LAG, "late")
     run = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
     found = conclude(run.write(tmp_path))
-    assert found.ordered[1].state == VOID_STATE
+    assert found.ordered[1].state is StepState.VOID
     assert "stops keeping up at 40 requests per second; " in found.sentence
 
 
 def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
-    void = Void(BEGAN + 145, BEGAN + 150, "local", "backlog", "12 requests were not sent")
+    void = Void(BEGAN + 145, BEGAN + 150, "local", VoidKind.BACKLOG, "12 requests were not sent")
     run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
     found = conclude(run.write(tmp_path))
     assert found.knee.own and found.ordered[-1].verdict is Value.INCONCLUSIVE
@@ -197,13 +206,13 @@ def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> 
     rules = tmp_path / "rules.toml"
     rules.write_text('[[limit]]\nfigure = "kept_up_with"\nleast = 20\n')
     began = BEGAN + 2 * 600
-    backlog = Void(began + 100, began + 595, "local", "backlog", "12 requests were not sent")
+    backlog = Void(began + 100, began + 595, "local", VoidKind.BACKLOG, "12 requests were not sent")
     for busy, hidden in ((5, False), (7, True)):
-        voids = [backlog, Void(began + 50, began + 50 + busy, "local", "cpu", "97% of a core")]
+        voids = [backlog, Void(began + 50, began + 50 + busy, "local", VoidKind.CPU, "97% of a core")]
         run = Synthetic(loads=(2, 20, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=600, voids=voids)
         folder = run.write(tmp_path / str(busy))
         found = conclude(folder)
-        assert found.ordered[-1].state == (VOID_STATE if hidden else FELL_BEHIND)
+        assert found.ordered[-1].state is (StepState.VOID if hidden else StepState.FELL_BEHIND)
         assert len(found.ordered[-1].voids) == 2 and found.ordered[-1].verdict is Value.INCONCLUSIVE
         assert main(["load-report", str(folder), "--thresholds", str(rules)]) == hidden
 
@@ -218,7 +227,7 @@ def test_where_no_lighter_step_was_kept_up_with_litellm_is_not_blamed(tmp_path: 
     for loads in ((40,), (40, 80)):
         run = Synthetic(loads=loads, behaviours=[BEHIND], seconds=40)
         found = conclude(run.write(tmp_path / str(len(loads))))
-        assert found.lightest.state == FELL_BEHIND
+        assert found.lightest.state is StepState.FELL_BEHIND
         assert not found.knee.own
         assert "whether by LiteLLM or vLLM needs a lighter step" in found.sentence
         assert "stops keeping up" not in found.sentence
@@ -229,31 +238,34 @@ def test_a_load_that_litellm_was_not_asked_for_says_nothing_of_it(tmp_path: Path
     table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
     table.loc[table["role"] == "load", "arm"] = "direct"
     table.to_csv(folder / "records-local.csv", index=False)
-    assert conclude(folder).lightest.state == UNCLEAR
+    assert conclude(folder).lightest.state is StepState.TOO_SHORT
 
 
 def test_a_closed_loop_that_fails_is_not_kept_up_with(tmp_path: Path) -> None:
     for share in (1.0, 0.2):
         behaviours = [Behaviour(), Behaviour(error_share=share)]
         run = Synthetic(loads=(1, 4), arrivals="closed", shape="sweep-users", behaviours=behaviours, seconds=30)
-        assert [step.state for step in conclude(run.write(tmp_path / str(share))).ordered] == [KEPT_UP, FELL_BEHIND]
+        assert [step.state for step in conclude(run.write(tmp_path / str(share))).ordered] == [
+            StepState.KEPT_UP,
+            StepState.FELL_BEHIND,
+        ]
 
 
 def test_a_step_shorter_than_three_answers_is_too_short_to_tell(tmp_path: Path) -> None:
     long = Behaviour(direct_ms=15_000)
-    for seconds, state in ((40, UNCLEAR), (240, KEPT_UP)):
+    for seconds, state in ((40, StepState.TOO_SHORT), (240, StepState.KEPT_UP)):
         found = conclude(Synthetic(loads=(10,), behaviours=[long], seconds=seconds).write(tmp_path / str(seconds)))
-        assert found.lightest.state == state, seconds
+        assert found.lightest.state is state, seconds
 
 
 def test_steps_that_were_not_kept_up_with_pass_nothing(tmp_path: Path) -> None:
     quick = Behaviour(direct_ms=200, added_ms=5, capacity=33)
     found = conclude(Synthetic(loads=(10, 40), behaviours=[LIGHT, quick], seconds=40).write(tmp_path / "saturated"))
-    assert found.ordered[-1].state == SATURATED
-    assert (found.ordered[-1].verdict, found.ordered[-1].reason) == (Value.INCONCLUSIVE, SATURATED)
+    assert found.ordered[-1].state is StepState.SATURATED
+    assert (found.ordered[-1].verdict, found.ordered[-1].reason) == (Value.INCONCLUSIVE, "backend or machine saturated")
     behind = Behaviour(added_ms=12, capacity=33)
     found = conclude(Synthetic(loads=(10, 40), behaviours=[LIGHT, behind], seconds=40).write(tmp_path / "behind"))
-    assert found.ordered[-1].state == FELL_BEHIND
+    assert found.ordered[-1].state is StepState.FELL_BEHIND
     assert found.nfr66[1].endswith("holds up to 10 requests per second; inconclusive at 40 requests per second: "
                                    "not kept up")  # fmt: skip
 

@@ -8,8 +8,9 @@ import pytest
 
 from signoff.cli import main
 from signoff.load.conclusions import conclude
-from signoff.load.run import Void, fingerprint_of, read_run
-from tests.load.synthetic import BEGAN, Behaviour, Synthetic
+from signoff.load.run import read_run
+from signoff.load.voids import Void, VoidKind
+from tests.load.synthetic import BEGAN, Behaviour, Synthetic, write_evidence
 
 Out = pytest.CaptureFixture[str]
 
@@ -84,7 +85,7 @@ def test_a_rule_for_a_step_that_was_not_run_or_a_figure_that_is_not_there_does_n
 
 
 def test_a_void_step_does_not_pass(tmp_path: Path, capsys: Out) -> None:
-    run = Synthetic(voids=[Void(BEGAN + 15, BEGAN + 20, "local", "loop lag", "the event loop woke up late")])
+    run = Synthetic(voids=[Void(BEGAN + 15, BEGAN + 20, "local", VoidKind.LOOP_LAG, "the event loop woke up late")])
     status, text = gated(capsys, run.write(tmp_path))
     assert status == 1 and "VOID" in text and "void: the event loop woke up late" in text
 
@@ -115,8 +116,8 @@ def test_a_baseline_of_another_kind_is_refused_with_what_differs(good: Path, tmp
     status, text = gated(capsys, good, "--baseline", other)
     assert status == 1 and "arrivals: constant there, poisson here" in text and "next:" in text
     run = read_run(Synthetic().write(tmp_path / "vllm"))
-    run.fingerprint["vllm"] = "0.33.0"
-    run.write(tmp_path / "vllm")
+    run.versions["vllm"] = "0.33.0"
+    write_evidence(run, tmp_path / "vllm")
     status, text = gated(capsys, good, "--baseline", tmp_path / "vllm")
     assert status == 1 and "vllm: 0.33.0 there, 0.32.0 here" in text
     newer = Synthetic(versions={"litellm": "1.81.0", "vllm": "0.32.0", "locust": "2.40"}).write(tmp_path / "newer")
@@ -136,9 +137,7 @@ def test_a_baseline_of_another_image_or_length_is_refused(
     before, now = (Synthetic().write(tmp_path / name) for name in ("before", "now"))
     for folder, more in ((before, {}), (now, changed)):
         told_of = {"versions": {"vllm_image": "vllm:1"}, "step_seconds": 60.0, **more}
-        run = replace(read_run(folder), **told_of)
-        run.fingerprint = fingerprint_of(run)
-        run.write(folder)
+        write_evidence(replace(read_run(folder), **told_of), folder)
     status, text = gated(capsys, now, "--baseline", before)
     assert status == 1 and told in text
 
@@ -167,5 +166,5 @@ def test_bad_thresholds_are_told_before_anything_is_judged(
 
 def test_a_folder_without_a_load_is_told(tmp_path: Path, capsys: Out) -> None:
     status, out = gated(capsys, tmp_path)
-    assert status == 4 and "there is no run.json" in out and "reports/load-" in out
+    assert status == 4 and "there is no evidence of a load" in out and "reports/load-" in out
     assert gated(capsys, tmp_path, "--thresholds", tmp_path / "none.toml")[0] == 4

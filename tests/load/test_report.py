@@ -12,7 +12,8 @@ from signoff.cli import main
 from signoff.load import report
 from signoff.load.charts import Axis, Chart, Line, axis
 from signoff.load.conclusions import conclude
-from signoff.load.run import Sample, Void
+from signoff.load.run import Sample
+from signoff.load.voids import Void, VoidKind
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 HOSTILE = '<script>alert(1)</script> & "quotes"'
@@ -30,7 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         behaviours=[Behaviour(), Behaviour(error_share=0.05, error=HOSTILE), Behaviour(added_ms=140, capacity=33)],
         seconds=40,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event=f"Unhealthy: {HOSTILE}")],
-        voids=[Void(BEGAN + 95, BEGAN + 100, "local", "backlog", HOSTILE)],
+        voids=[Void(BEGAN + 95, BEGAN + 100, "local", VoidKind.BACKLOG, HOSTILE)],
     )
     folder = run.write(tmp_path_factory.mktemp("page") / "load-2026")
     main(["load-report", str(folder)])

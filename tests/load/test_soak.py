@@ -7,8 +7,9 @@ import pytest
 
 from signoff.cli import main
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.run import Sample, Void
+from signoff.load.run import Sample
 from signoff.load.soak import Trend
+from signoff.load.voids import Void, VoidKind
 from signoff.verdicts.verdict import Value
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic, pod_memory
 
@@ -112,7 +113,7 @@ def test_a_busy_moment_does_not_void_a_soak_but_a_busy_minute_does(tmp_path: Pat
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     for seconds, verdict in ((30, Value.PASSED), (60, Value.INCONCLUSIVE)):
-        marks = [Void(BEGAN + 100, BEGAN + 100 + seconds, name, "cpu", "97% of a core") for name in ("a", "b")]
+        marks = [Void(BEGAN + 100, BEGAN + 100 + seconds, name, VoidKind.CPU, "97% of a core") for name in ("a", "b")]
         folder = tmp_path / str(seconds)
         found = soak(folder, samples, voids=marks)
         assert found.nfr66[0] is verdict and bool(found.void) is (verdict is not Value.PASSED)

@@ -1,19 +1,17 @@
 """Void marks of hours stay few, and none of the time that they speak of is lost."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from signoff.errors import SignoffError
 from signoff.load.conclusions import conclude
 from signoff.load.report import timeline
-from signoff.load.run import LOOK_EVERY_SECONDS, MOST_VOIDS, Void, hiding, mark, read_run
+from signoff.load.voids import LOOK_EVERY_SECONDS, MOST_VOIDS, TOLD_EVERY_SECONDS, Untold, Void, VoidKind, hiding, mark
 from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 
-def look(number: int, worker: str = "local", kind: str = "cpu", worst: float = 0.9) -> Void:
+def look(number: int, worker: str = "local", kind: VoidKind = VoidKind.CPU, worst: float = 0.9) -> Void:
     """What the look with this number found."""
     began = BEGAN + number * LOOK_EVERY_SECONDS
     return Void(began, began + LOOK_EVERY_SECONDS, worker, kind, f"{worst:.0%} of a core", worst)
@@ -28,13 +26,13 @@ def marked(*looks: Void) -> list[Void]:
 
 def test_looks_that_follow_one_another_are_one_mark_with_the_worst_of_them() -> None:
     busy = [look(number, worst=0.99 if number == 1000 else 0.9) for number in range(5000)]
-    late = [look(number, kind="loop lag", worst=30) for number in range(5000)]
+    late = [look(number, kind=VoidKind.LOOP_LAG, worst=30) for number in range(5000)]
     other = [look(number, worker="worker-1") for number in range(5000)]
     voids = marked(*(each for three in zip(busy, late, other, strict=True) for each in three))
     assert [(each.worker, each.kind, each.looks) for each in voids] == [
-        ("local", "cpu", 5000),
-        ("local", "loop lag", 5000),
-        ("worker-1", "cpu", 5000),
+        ("local", VoidKind.CPU, 5000),
+        ("local", VoidKind.LOOP_LAG, 5000),
+        ("worker-1", VoidKind.CPU, 5000),
     ]
     assert (voids[0].began, voids[0].ended) == (busy[0].began, busy[-1].ended)
     assert (voids[0].worst, voids[0].reason) == (0.99, "99% of a core")
@@ -67,15 +65,15 @@ def test_joined_marks_do_not_make_a_soak_void_that_was_busy_now_and_then(tmp_pat
 
 
 def test_time_that_several_workers_cover_counts_once_and_a_joined_mark_hides_none_beside_it() -> None:
-    same = [Void(BEGAN, BEGAN + 9, name, "cpu", "busy") for name in ("a", "b")]
+    same = [Void(BEGAN, BEGAN + 9, name, VoidKind.CPU, "busy") for name in ("a", "b")]
     assert not hiding(same, BEGAN, BEGAN + 1000)
-    joined = Void(BEGAN, BEGAN + 900, "a", "cpu", "busy", looks=1, seconds=5)
+    joined = Void(BEGAN, BEGAN + 900, "a", VoidKind.CPU, "busy", looks=1, seconds=5)
     assert not hiding([joined], BEGAN, BEGAN + 1000)
-    assert hiding([joined, Void(BEGAN + 500, BEGAN + 520, "b", "cpu", "busy")], BEGAN, BEGAN + 1000)
+    assert hiding([joined, Void(BEGAN + 500, BEGAN + 520, "b", VoidKind.CPU, "busy")], BEGAN, BEGAN + 1000)
 
 
 def test_a_look_that_a_busy_machine_made_late_covers_all_of_its_time() -> None:
-    assert [each.seconds for each in marked(Void(BEGAN, BEGAN + 60, "a", "loop lag", "late"))] == [60]
+    assert [each.seconds for each in marked(Void(BEGAN, BEGAN + 60, "a", VoidKind.LOOP_LAG, "late"))] == [60]
     apart = [look(0), replace(look(1), began=look(1).began + 0.5, seconds=0)]
     assert [(each.looks, each.seconds) for each in marked(*apart)] == [(2, 10)]
 
@@ -87,16 +85,27 @@ def test_more_workers_than_marks_keep_one_each() -> None:
 
 def test_a_mark_of_long_hides_all_steps_that_it_touches(tmp_path: Path) -> None:
     run = Synthetic(loads=(2, 10, 20, 40), seconds=40)
-    mid = Void(BEGAN + 50, BEGAN + 90, "local", "cpu", "97% of a core", 0.97, looks=8)
+    mid = Void(BEGAN + 50, BEGAN + 90, "local", VoidKind.CPU, "97% of a core", 0.97, looks=8)
     found = conclude(replace(run, voids=[mid]).write(tmp_path))
     assert [bool(step.voids) for step in found.ordered] == [False, True, True, False]
     (span,) = next(iter(timeline(found))).spans
     assert list(span[:2]) == pytest.approx([50.0, 90.0])
 
 
-def test_a_run_of_another_version_is_told_as_one(tmp_path: Path) -> None:
-    folder = Synthetic(voids=[look(1)]).write(tmp_path)
-    told = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**told, "schema": 1}))
-    with pytest.raises(SignoffError, match="schema 1, not 2"):
-        read_run(folder)
+def test_a_mark_that_goes_on_is_told_now_and_then_and_what_ends_tells_the_rest() -> None:
+    untold, told = Untold(), list[Void]()
+    for number in range(100):
+        for worker in ("a", "b"):
+            untold.add(look(number, worker=worker))
+        told += untold.due(look(number).ended)
+    assert len(told) <= 2 * (100 * LOOK_EVERY_SECONDS / TOLD_EVERY_SECONDS + 1)
+    told += untold.rest()
+    assert not untold.rest()
+    assert [(each.looks, each.seconds) for each in marked(*told)] == [(100, 500), (100, 500)]
+
+
+def test_kinds_of_a_run_of_before_are_read() -> None:
+    assert VoidKind("loop lag") is VoidKind("loop-lag") is VoidKind.LOOP_LAG
+    assert VoidKind.SCHEDULE_LAG.words == "schedule lag"
+    with pytest.raises(ValueError, match="lag"):
+        VoidKind("lag")

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import json
 import os
 import resource
 import shutil
@@ -19,13 +20,16 @@ import pytest
 
 from signoff import cli, limits
 from signoff.errors import SignoffError
+from signoff.evidence import FILE, Evidence
+from signoff.evidence import models as evidence
+from signoff.evidence.chain import Chain, digest
 from signoff.limits import Limit
 from signoff.load import distributed, files
 from signoff.load.distributed import CODE, MASTER, MODULES, WORKER, Collector, manifests
 from signoff.load.folding import RotatingRecords, fold
 from signoff.load.pods import PodWatch
 from signoff.load.records import Record, Role, read_records
-from signoff.load.run import Sample, read_run
+from signoff.load.run import Sample, check_files, read_run
 from signoff.paths import MANIFESTS, ROOT
 from signoff.waiting import NotYet, eventually
 from tests.load.synthetic import Synthetic
@@ -36,7 +40,7 @@ _IMPORT = """
 import importlib.util, sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"httpx", "pandas", "numpy", "kubernetes", "yaml", "aiohttp"}:
+        if name.partition(".")[0] in {"httpx", "pandas", "numpy", "kubernetes", "yaml", "aiohttp", "pydantic"}:
             raise ModuleNotFoundError(f"Locust's image has no {name}", name=name)
 sys.meta_path.insert(0, Refuse())
 sys.path.insert(0, sys.argv[1])
@@ -193,31 +197,49 @@ def locust_with_a_page(pair: Pair, there: Path, *arguments: str, most_bytes: int
         locust.wait()
 
 
+def collecting(client: httpx.Client, folder: Path) -> Collector:
+    return Collector(client, Evidence(folder, evidence.Run(tool="load")))
+
+
 def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     with locust_with_a_page(pair, there, "-t", "4s") as client:
-        collector = Collector(client, here)
+        collector = collecting(client, here)
         collector.until_ended()
-        for outside in (f"{files.PATH}/..%2F..%2Fsecret", f"{files.PATH}/.run.json", f"{files.PATH}/none"):
+        for outside in (f"{files.PATH}/..%2F..%2Fsecret", f"{files.PATH}/.{FILE}", f"{files.PATH}/none"):
             assert client.get(outside).status_code == 404
+        distributed.complete(collector.evidence, {"vllm_image": "vllm:1"})
     assert collector.error == ""
-    assert distributed.concluded(collector.folder, collector.error) == 0
+    assert distributed.concluded(here, collector.error) == 0
     (original,) = there.iterdir()
-    assert collector.folder == here / original.name
-    assert read_run(collector.folder).ended
-    for name in ("run.json", "records-local.csv"):
-        assert (collector.folder / name).read_bytes() == (original / name).read_bytes()
-    assert len(read_records(collector.folder)) > 0
+    assert collector.run == original.name
+    told, kept = read_run(here), read_run(original)
+    assert told.ended and told.versions.pop("vllm_image") == "vllm:1"
+    assert told == kept
+    assert (here / "records-local.csv").read_bytes() == (original / "records-local.csv").read_bytes()
+    assert len(read_records(here)) > 0
+    assert check_files(here) and check_files(original)
+    assert_chained(here)
+    assert_chained(original)
+
+
+def assert_chained(folder: Path) -> None:
+    """Each line names the one before it."""
+    before = ""
+    for number, text in enumerate((folder / FILE).read_bytes().splitlines()):
+        line = json.loads(text)
+        assert (line["seq"], line["prev"]) == (number, before)
+        before = digest(text)
 
 
 def test_a_load_that_broke_off_on_a_full_disk_is_told_with_its_reason(pair: Pair, tmp_path: Path) -> None:
     with locust_with_a_page(pair, tmp_path / "there", "-t", "50s", "--think", "0", most_bytes=30_000) as client:
-        collector = Collector(client, tmp_path / "here")
+        collector = collecting(client, tmp_path / "here")
         collector.until_ended()
     assert os.strerror(errno.EFBIG) in collector.error
     with pytest.raises(SignoffError, match="the load broke off: locust-master cannot write its records"):
-        distributed.concluded(collector.folder, collector.error)
-    assert len(read_records(collector.folder)) > 10
+        distributed.concluded(tmp_path / "here", collector.error)
+    assert len(read_records(tmp_path / "here")) > 10
 
 
 class Page:
@@ -235,7 +257,8 @@ class Page:
             told = {"state": self.state, "user_count": 0, "stats": [], "total_rps": 0.0, "fail_ratio": 0.0}
             return httpx.Response(200, json=told)
         if request.url.path == files.PATH:
-            listed = {"run": self.folder.name, "files": files.sizes(self.folder), "error": ""}
+            ended = read_run(self.folder).ended is not None
+            listed = {"run": self.folder.name, "files": files.sizes(self.folder), "ended": ended, "error": ""}
             return httpx.Response(200, json=listed)
         self.before_a_file()
         path = self.folder / request.url.path.rpartition("/")[2]
@@ -254,7 +277,7 @@ def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> 
     there, here = tmp_path / "load-there", tmp_path / "here"
     Synthetic().write(there)
     (there / "records-local.csv").unlink()
-    collector = Collector(Page(there).client(), here)
+    collector = collecting(Page(there).client(), here)
     most = 0
     with closing(RotatingRecords(there, keep=100, files=2)) as kept:
         for number in range(600):
@@ -263,11 +286,11 @@ def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> 
                 kept._folding.wait()
             if number % 40 == 0:
                 collector.copy()
-                most = max(most, len(list(collector.folder.glob("records-*.csv"))))
+                most = max(most, len(list(here.glob("records-*.csv"))))
     collector.copy()
     assert most <= 2 + 3
-    assert {path.name: path.read_bytes() for path in collector.folder.iterdir()} == {
-        path.name: path.read_bytes() for path in there.iterdir()
+    assert {path.name: path.read_bytes() for path in here.glob("*.csv")} == {
+        path.name: path.read_bytes() for path in there.glob("*.csv")
     }
 
 
@@ -275,12 +298,12 @@ def test_what_is_folded_while_it_is_collected_is_neither_lost_nor_waited_for(tmp
     there = Synthetic().write(tmp_path / "load-there")
     page = Page(there)
     page.before_a_file = lambda: fold(there / "records-local.csv") if (there / "records-local.csv").exists() else None
-    collector = Collector(page.client(), tmp_path / "here")
+    collector = collecting(page.client(), tmp_path / "here")
     collector.copy()
-    assert not (collector.folder / "records-local.csv").exists()
+    assert not ((tmp_path / "here") / "records-local.csv").exists()
     collector.copy()
-    assert len(read_records(collector.folder)) == len(read_records(there))
-    assert (collector.folder / "minutes-local.csv").read_bytes() == (there / "minutes-local.csv").read_bytes()
+    assert len(read_records(tmp_path / "here")) == len(read_records(there))
+    assert ((tmp_path / "here") / "minutes-local.csv").read_bytes() == (there / "minutes-local.csv").read_bytes()
 
 
 def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
@@ -288,70 +311,124 @@ def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
 ) -> None:
     monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
     there = Synthetic(ended=False).write(tmp_path / "load-there")
-    collector = Collector(Page(there).client(), tmp_path / "here")
+    collector = collecting(Page(there).client(), tmp_path / "here")
     collector.until_ended()
-    assert len(read_records(collector.folder)) == len(read_records(there))
-    with pytest.raises(SignoffError, match=r"run\.json does not say that the load had ended"):
-        distributed.concluded(collector.folder, collector.error)
+    assert len(read_records(tmp_path / "here")) == len(read_records(there))
+    with pytest.raises(SignoffError, match="Locust stopped without saying that the load had ended"):
+        distributed.concluded(tmp_path / "here", collector.error)
 
 
 def test_a_master_that_never_stops_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
     monkeypatch.setattr(limits, "LOCUST_STOPS", Limit(0.05))
     there = Synthetic(ended=False).write(tmp_path / "load-there")
-    collector = Collector(Page(there, state="stopping").client(), tmp_path / "here")
+    collector = collecting(Page(there, state="stopping").client(), tmp_path / "here")
     collector.until_ended()
     with pytest.raises(SignoffError, match="has been stopping for"):
-        distributed.concluded(collector.folder, collector.error)
+        distributed.concluded(tmp_path / "here", collector.error)
 
 
 def test_a_disk_that_is_full_here_leaves_what_was_collected_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = Synthetic(ended=False).write(tmp_path / "load-there")
-    collector = Collector(Page(there).client(), tmp_path / "here")
+    there, here = Synthetic(ended=False).write(tmp_path / "load-there"), tmp_path / "here"
+    collector = collecting(Page(there).client(), here)
     collector.copy()
-
-    def full(path: Path, data: bytes) -> int:
-        path.open("wb").close()
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
+    run, records = read_run(here), len(read_records(here))
+    grow(there)
+    monkeypatch.setattr(Path, "open", full_for("records-local.csv", lambda: True))
     with pytest.raises(SignoffError) as told:
         collector.copy()
     assert os.strerror(errno.ENOSPC) in told.value.what
-    assert told.value.where == str(collector.folder)
+    assert told.value.where == str(here)
     assert "make room" in told.value.hint
-    assert read_run(collector.folder).ended is None
-    assert len(read_records(collector.folder)) == len(read_records(there))
+    assert (read_run(here), len(read_records(here))) == (run, records)
 
 
 def test_what_could_not_be_written_is_collected_once_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
-    there = Synthetic(ended=False).write(tmp_path / "load-there")
-    page = Page(there, state="running")
-    collector, write, failures = Collector(page.client(), tmp_path / "here"), Path.write_bytes, [0]
+    there, here = Synthetic(ended=False).write(tmp_path / "load-there"), tmp_path / "here"
+    page, failures = Page(there, state="running"), [0]
 
-    def full_twice(path: Path, data: bytes) -> int:
+    def full_twice() -> bool:
         failures[0] += 1
-        if failures[0] <= 2:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        page.state = "stopped"
-        return write(path, data)
+        if failures[0] > 2:
+            page.state = "stopped"
+        return failures[0] <= 2
 
-    monkeypatch.setattr(Path, "write_bytes", full_twice)
+    collector = collecting(page.client(), here)
+    monkeypatch.setattr(Path, "open", full_for("records-local.csv", full_twice))
     collector.until_ended()
     assert capfd.readouterr().err.count("make room") == 1
-    assert read_run(collector.folder).started == read_run(there).started
-    assert len(read_records(collector.folder)) == len(read_records(there))
+    assert read_run(here) == read_run(there)
+    assert len(read_records(here)) == len(read_records(there))
+
+
+def grow(folder: Path) -> None:
+    """Let the master's records grow by one."""
+    lines = (folder / "records-local.csv").read_bytes().splitlines(keepends=True)
+    (folder / "records-local.csv").write_bytes(b"".join([*lines, lines[-1]]))
+
+
+def full_for(name: str, full: Callable[[], bool]) -> Any:
+    """Opens as ever, but for adding to files of this name, as long as it is `full`."""
+    opened = Path.open
+
+    def maybe_open(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        if path.name == name and mode == "ab" and full():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(path, mode, *arguments, **named)
+
+    return maybe_open
+
+
+def test_evidence_that_cannot_be_written_is_taken_over_once_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, here = Synthetic(ended=False).write(tmp_path / "load-there"), tmp_path / "here"
+    collector, append, left = collecting(Page(there).client(), here), Chain.append, [2]
+
+    def full_soon(chain: Chain, record: Any, scenario: str = "") -> Any:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return append(chain, record, scenario)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Chain, "append", full_soon)
+        with pytest.raises(SignoffError, match="evidence cannot be written"):
+            collector.copy()
+    collector.copy()
+    assert read_run(here) == read_run(there)
+    assert_chained(here)
+
+
+def test_a_master_that_begins_anew_breaks_the_load_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    page = Page(Synthetic(ended=False).write(tmp_path / "load-there"), state="running")
+    collector = collecting(page.client(), tmp_path / "here")
+    collector.copy()
+    page.folder = Synthetic(ended=False, seed=2).write(tmp_path / "load-another")
+    collector.until_ended()
+    assert read_run(tmp_path / "here").seed == 1
+    with pytest.raises(SignoffError, match="the load broke off: locust-master has begun another load"):
+        distributed.concluded(tmp_path / "here", collector.error)
+
+
+def test_evidence_of_the_master_that_does_not_follow_is_refused(tmp_path: Path) -> None:
+    there = Synthetic().write(tmp_path / "load-there")
+    lines = (there / FILE).read_bytes().splitlines(keepends=True)
+    (there / FILE).write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    with pytest.raises(SignoffError, match="line 3 of the evidence of locust-master does not follow"):
+        collecting(Page(there).client(), tmp_path / "here").copy()
 
 
 def test_a_file_that_goes_while_the_folder_is_listed_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / FILE).write_text("{}")
     (tmp_path / "records-local.csv").symlink_to(tmp_path / "gone")  # named by the folder, and not there when looked at
-    assert files.sizes(tmp_path) == {"run.json": 2}
+    assert files.sizes(tmp_path) == {FILE: 2}
 
 
 class Pods:
@@ -377,12 +454,10 @@ class Pods:
 
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.02)
-    folder, pods = Path(), Pods()
-    with distributed.watched(pods, lambda: folder):
-        pods.wait_for(looks=2)
-        folder = tmp_path
+    pods = Pods()
+    with distributed.watched(pods, tmp_path):
         pods.wait_for(looks=5)
-        # The fifth may not be written yet; those before it are, those too that were taken before there was a folder.
+        # The fifth may not be written yet; those before it are.
         lines = (tmp_path / "samples-pods.csv").read_text().splitlines()
         assert len(lines) > 4 and lines[0].startswith("at,pod,")
 
@@ -409,7 +484,7 @@ def test_samples_that_cannot_be_written_are_told_once_and_looking_goes_on(
 ) -> None:
     monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.01)
     folder, pods = tmp_path / "not-there", Pods()
-    with distributed.watched(pods, lambda: folder):
+    with distributed.watched(pods, folder):
         pods.wait_for(looks=3)
         folder.mkdir()
         after = pods.looks

@@ -15,9 +15,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from signoff.evidence import FILE, read
+from signoff.evidence.models import End, LoadFiles
 from signoff.limits import Limit
 from signoff.load.records import COLUMNS, read_records
-from signoff.load.run import Run, read_run
+from signoff.load.run import Run, check_files, read_run
 from signoff.paths import ROOT
 from signoff.waiting import NotYet, eventually
 from tests.traffic.conftest import Pair
@@ -170,7 +172,7 @@ def test_a_sweep_from_two_processes_keeps_the_records_of_both(pair: Pair, tmp_pa
 
 def test_a_generator_that_cannot_keep_up_says_that_the_run_is_void(pair: Pair, tmp_path: Path) -> None:
     told = load(pair, tmp_path, "-t", "6s", "--rate", "5000", "-s", "1")
-    assert {"cpu", "loop lag", "schedule lag", "backlog"} & {void.kind for void in told.run.voids}
+    assert told.run.voids
     assert "VOID" in told.output
 
 
@@ -187,7 +189,10 @@ def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     kept = run_folder(tmp_path)
-    assert read_run(kept).ended is None
+    run = read_run(kept)
+    assert run.ended is None and [step.ended for step in run.steps] == [None]
+    assert run.workers == ["local"]
+    assert not check_files(kept)
     assert len(read_records(kept)) > 10
 
 
@@ -384,12 +389,12 @@ _FULL = (
     _LEFT.partition("for users in")[0]
     + """
 from pathlib import Path
-room, write = False, keeper.Run.write
-def full(run, folder):
+room, append = False, keeper.Chain.append
+def full(chain, record):
     if not room:
         raise OSError(28, "No space left on device")
-    write(run, folder)
-keeper.Run.write = full
+    return append(chain, record)
+keeper.Chain.append = full
 for room in (False, True, False):
     runner.start(1, 100)
     runner.spawning_greenlet.join(timeout=30)
@@ -416,6 +421,41 @@ entries = (stats.total, *stats.entries.values())
 print(max(len(each) for entry in entries for each in (entry.num_reqs_per_sec, entry.num_fail_per_sec)) < 100)
 print(before == (stats.total.current_rps, stats.entries["chat", "proxied"].current_fail_per_sec) == (3, 3))
 print(len(stats.history), stats.history[-1] >= MOST_POINTS - 1)
+"""
+
+_TOLD = """
+import dataclasses, json, sys
+from types import SimpleNamespace as Of
+from locust import User
+from signoff.load import keeper, voids
+from signoff.load.records import Record
+from signoff.load.run import Sample, read_run
+from signoff.load.voids import Void, VoidKind
+keeper._pod_watch = lambda options, note: None
+options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
+    headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
+    keep_records=1000)
+runner = Of(target_user_classes_count={"U": 2})
+kept = keeper.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User], runner=runner), "Probe")
+now = 1_800_000_000.0
+keeper.time.time = lambda: now
+kept.begin()
+kept.next_step()
+for look in range(2000):
+    now += 5.0
+    found = [Void(now - 5, now, worker, VoidKind.CPU, "busy", 0.9) for worker in ("a", "b") if look % 3]
+    request = Record("a", "U", "load", "proxied", True, "users=2", None, now, now, 9.0, 5.0, 1.0, 2, 9, 200, "")
+    kept.keep([*found, request, Sample(now, "generator a", cpu_share=0.9)])
+    if look == 1000:
+        runner.target_user_classes_count = {"U": 3}
+        kept.next_step()
+kept.note("it goes on")
+lines = (kept.folder / "evidence.jsonl").read_text().splitlines()
+print(read_run(kept.folder) == kept.run, len(lines) < 2 * 2000 * 5 / voids.TOLD_EVERY_SECONDS + 20)
+kept.end_step()
+run = read_run(kept.folder)
+print(sum(each.looks for each in run.voids), round(sum(each.seconds for each in run.voids)), run.workers, run.notes)
+print([(step.name, bool(step.ended)) for step in run.steps], sorted(run.void_in()))
 """
 
 _NOTES = """
@@ -469,12 +509,26 @@ def test_what_is_noted_of_a_test_is_not_told_of_the_next(tmp_path: Path) -> None
     assert printed(_NOTES, str(tmp_path)) == "['no metrics', 'of the first']\n['no metrics']\n"
 
 
+def test_evidence_of_a_load_that_was_killed_tells_all_that_the_load_knew_and_stays_small(tmp_path: Path) -> None:
+    assert printed(_TOLD, str(tmp_path)).splitlines() == [
+        "True True",
+        "2666 13330 ['a'] ['it goes on']",
+        "[('users=2', True), ('users=3', True)] ['users=2', 'users=3']",
+    ]
+
+
 def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:
     told = load(pair, tmp_path, "-t", "2s", "--api-key", "hush-hush", "DirectStreamed", "Probe")
     assert set(told.load.arm) == {"direct"}
     assert list(told.records.columns) == COLUMNS
-    written = json.loads((run_folder(tmp_path) / "run.json").read_text())
-    assert "hush-hush" not in json.dumps(written)
-    assert written["fingerprint"]["mix"]["users"] == ["DirectStreamed", "Probe"]
-    assert written["machine"]["cores"] == os.cpu_count()
-    assert written["ended"] > written["started"]
+    folder = run_folder(tmp_path)
+    assert "hush-hush" not in (folder / FILE).read_text()
+    assert told.run.fingerprint["mix"]["users"] == ["DirectStreamed", "Probe"]
+    assert told.run.machine["cores"] == os.cpu_count()
+    assert told.run.ended and told.run.ended > told.run.started
+    recorded = read(folder)
+    assert recorded.run.tool == "load" and recorded.run.versions["locust"] == told.run.versions["locust"]
+    (named,) = recorded.of(LoadFiles)
+    assert {each.name for each in named.files} == {path.name for path in folder.glob("*.csv")}
+    assert check_files(folder)
+    assert isinstance(recorded.lines[-1].record, End)

@@ -13,7 +13,8 @@ from signoff.errors import SignoffError
 from signoff.load import mix, stages
 from signoff.load.arrivals import Arrivals
 from signoff.load.mix import Mix
-from signoff.load.run import Sample, Void
+from signoff.load.run import Sample
+from signoff.load.voids import Void, VoidKind
 from signoff.load.watch import Watch, reasons
 
 RATE = 200.0
@@ -132,10 +133,10 @@ def test_a_generator_at_ease_is_no_reason() -> None:
 @pytest.mark.parametrize(
     ("share", "woke", "sent", "overflows", "kind"),
     [
-        (0.9, [], [], 0, "cpu"),
-        (0.1, [0.1] * 200 + [21.0] * 12, [], 0, "loop lag"),
-        (0.1, [], [1.0] * 20 + [25.0] * 4, 0, "schedule lag"),
-        (0.1, [], [], 1, "backlog"),
+        (0.9, [], [], 0, VoidKind.CPU),
+        (0.1, [0.1] * 200 + [21.0] * 12, [], 0, VoidKind.LOOP_LAG),
+        (0.1, [], [1.0] * 20 + [25.0] * 4, 0, VoidKind.SCHEDULE_LAG),
+        (0.1, [], [], 1, VoidKind.BACKLOG),
     ],
 )
 def test_a_generator_at_its_limit_says_which(
@@ -153,6 +154,6 @@ def test_what_was_late_since_the_last_look_is_told_at_the_end() -> None:
     watch.overflowed()
     watch.stop()
     voids = [each for each in told if isinstance(each, Void)]
-    assert [each.kind for each in voids] == ["schedule lag", "backlog"]
+    assert [each.kind for each in voids] == [VoidKind.SCHEDULE_LAG, VoidKind.BACKLOG]
     (sample,) = (each for each in told if isinstance(each, Sample))
     assert sample.schedule_lag_ms == 500

@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
         (["calibrate", "--url", "vllm:8000"], "--url vllm:8000 is no http:// URL"),
         (["calibrate", "--out", "."], "there is something already\n  where: --out ."),
         (["calibrate", "--out", "/dev/null/x"], "the report's folder cannot be written: /dev/null is no folder"),
-        (["load-report", "nowhere"], "there is no run.json\n  where: nowhere"),
+        (["load-report", "nowhere"], "there is no evidence of a load\n  where: nowhere"),
         (["load-report", "nowhere", "--thresholds", "none.toml"], "the thresholds cannot be read"),
         (["cluster", "up", "Not/this"], "a cluster cannot be called 'Not/this'"),
         (["cluster", "down", "nobody"], "no cluster is called nobody"),

@@ -1,15 +1,22 @@
 """What `signoff parity` says before it starts anything, and of two matrices."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from signoff.cli import main
 from signoff.cluster.embedded.images import Images
+from signoff.errors import SignoffError
+from signoff.evidence import Evidence, read
+from signoff.evidence.models import End, Note, ParityMatrix, Run, SetUpFailure
 from signoff.parity import command
-from signoff.parity.matrix import Matrix, matrix
+from signoff.parity.matrix import matrix
+from signoff.parity.runner import Observation
+from signoff.parity.verdict import judge, matrix_of
 from signoff.paths import cache_dir
 from signoff.report import parity as page
+from signoff.verdicts import Code, Value
 from tests.doubles.liar import Lie, drop
 from tests.parity.conftest import NOTHING_KNOWN, Bench
 
@@ -49,33 +56,105 @@ def test_a_diff_says_what_became_of_each_run_and_what_they_have_in_common(
     assert "1 fixed" in capsys.readouterr().out
 
 
+@dataclass
+class Asked:
+    """What is asked of both sides: nothing but the doubles, instead of a cluster."""
+
+    observed: list[Observation]
+
+    def __call__(self, chosen: object, manifests: object, evidence: Evidence) -> tuple[list[Observation], float]:
+        evidence.add(Note(text="the doubles were asked"))
+        return self.observed, 1.0
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    asked = Asked([])
+    monkeypatch.setattr(command, "_observe", asked)
+    return asked
+
+
 @pytest.mark.parametrize(
     ("judged", "idle", "status", "told"),
     [(0, 4, 1, "no run with the story's settings was judged"), (9, 1, 1, "1 of 10 runs"), (39, 1, 0, "gate passed")],
 )
 def test_a_matrix_that_proves_too_little_does_not_pass(
     judged: int, idle: int, status: int, told: str,
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    bench: Bench, asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     (good,), (vacuous,) = bench.ask("chat.plain/plain/*"), bench.ask("chat.tool/*")
-    results = [good] * judged + [vacuous] * idle
-    made = matrix(results, NOTHING_KNOWN, version="1.80.16", image="i", seconds=1)
-    monkeypatch.setattr(command, "_observe_and_judge", lambda *_, **__: made)
-    assert main(["parity", "--out", str(tmp_path)]) == status
+    asked.observed = [good.observation] * judged + [vacuous.observation] * idle
+    assert main(["parity", "--out", str(tmp_path / "run"), "--cases", str(CASES)]) == status
     assert told in capsys.readouterr().out
+    verdict = judge(read(tmp_path / "run"))
+    assert verdict.code is (Code.PROVES_NOTHING if status else Code.AS_WANTED)
+
+
+def test_a_gate_that_fails_fails_the_matrix(
+    bench: Bench, asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked.observed = [each.observation for each in bench.ask("chat.plain/plain/*", lie=Lie(body=drop("usage")))]
+    assert main(["parity", "--out", str(tmp_path / "run"), "--cases", str(CASES)]) == 1
+    assert "not passed: the gate fails: " in capsys.readouterr().out
+    assert judge(read(tmp_path / "run")).value is Value.FAILED
 
 
 @pytest.mark.parametrize("arguments", [["--only", "chat.plain"], ["--cases", str(CASES)]])
 def test_a_part_of_the_matrix_cannot_tell_that_a_defect_is_fixed(
-    arguments: list[str], bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], bench: Bench, asked: Asked, tmp_path: Path
 ) -> None:
-    made = matrix(bench.ask("chat.plain/plain/*"), NOTHING_KNOWN, version="1.80.16", image="i", seconds=1)
-    told: list[bool] = []
+    asked.observed = [each.observation for each in bench.ask("chat.plain/plain/*")]
+    main(["parity", "--out", str(tmp_path / "run"), *arguments])
+    (recorded,) = read(tmp_path / "run").of(ParityMatrix)
+    assert not recorded.whole
 
-    def observe(*_: object, whole: bool) -> Matrix:
-        told.append(whole)
-        return made
 
-    monkeypatch.setattr(command, "_observe_and_judge", observe)
-    assert main(["parity", "--out", str(tmp_path), *arguments]) == 0
-    assert told == [False]
+def test_what_was_asked_is_in_evidence_from_which_all_follows_again(
+    bench: Bench, asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    asked.observed = [each.observation for each in bench.ask("chat.plain/*")]
+    assert main(["parity", "--out", str(out), "--cases", str(CASES)]) == 0
+    recorded = read(out)
+    assert recorded.run.tool == "parity" and recorded.run.commit
+    assert [type(line.record) for line in recorded.lines] == [Run, Note, ParityMatrix, End]
+    (matrix_record,) = recorded.of(ParityMatrix)
+    assert matrix_record.calls_file.name == "calls.json"
+    assert (out / page.FILE).read_text() == page.as_json(matrix_of(recorded))
+    assert main(["verify", str(out)]) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / page.FILE).write_text("{}")
+    (out / page.PAGE).unlink()
+    assert main(["verify", str(out)]) == 1
+    assert main(["report", str(out)]) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    capsys.readouterr()
+    (out / "calls.json").write_text((out / "calls.json").read_text().replace("chatcmpl", "chatcmpL", 1))
+    assert main(["report", str(out)]) == 1
+    assert "calls.json is not the file that the evidence names" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_a_run_is_refused(asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("evidence.jsonl", "parity.json"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("{}")
+        assert main(["parity", "--out", str(tmp_path / name)]) == 4
+        told = capsys.readouterr().err
+        assert f"a run's {name} is there already" in told and f"--out {tmp_path / name}" in told
+        assert [path.name for path in (tmp_path / name).iterdir()] == [name]
+
+
+def test_what_ended_a_matrix_is_in_its_evidence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise SignoffError("no cluster", where="port 6443")
+
+    monkeypatch.setattr(command, "_observe", fail)
+    assert main(["parity", "--out", str(tmp_path / "run")]) == 1
+    recorded = read(tmp_path / "run")
+    (failure,) = recorded.of(SetUpFailure)
+    assert failure.where == "port 6443" and "no cluster" in failure.cause.what
+    assert isinstance(recorded.lines[-1].record, End)
+    assert main(["report", str(tmp_path / "run")]) == 1
+    assert "the evidence tells of no parity matrix" in capsys.readouterr().err

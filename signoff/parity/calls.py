@@ -1,0 +1,42 @@
+"""The calls of a matrix as a file beside the evidence: all that was exchanged, without secrets, before it is judged."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from signoff.errors import SignoffError
+from signoff.evidence import side_file
+from signoff.evidence.models import SideFile
+from signoff.parity.cases import Run
+from signoff.parity.runner import Observation
+from signoff.redact import redacted
+
+
+def write(observed: Iterable[Observation], path: Path) -> SideFile:
+    """Write a JSON list with a line for each call, and name it.
+
+    Raises:
+        SignoffError: it cannot be written.
+    """
+    lines = [json.dumps(redacted(each.to_record()), ensure_ascii=False) for each in observed]
+    try:
+        path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        return side_file(path)
+    except OSError as error:
+        raise SignoffError(
+            f"the calls cannot be written: {error.strerror}", where=str(path), hint="free some space and run again"
+        ) from error
+
+
+def read(path: Path, runs: Mapping[str, Run]) -> Sequence[Observation]:
+    """The calls of a file; `runs` are the cases' runs by their ids.
+
+    Raises:
+        SignoffError: a call is of none of these.
+    """
+    told = json.loads(path.read_text(encoding="utf-8"))
+    if unknown := [each["id"] for each in told if each["id"] not in runs]:
+        raise SignoffError(
+            f"no case run is called {unknown[0]}", where=str(path), hint="use the cases that the calls were made with"
+        )
+    return [Observation.from_record(runs[each["id"]], each) for each in told]
