@@ -16,7 +16,7 @@ import yaml
 
 from signoff import limits, story
 from signoff.cluster.base import Cluster
-from signoff.cluster.embedded.sweep import marked
+from signoff.cluster.embedded.processes import marked
 from signoff.cluster.provider import open_cluster
 from signoff.deployment import BACKEND_APP, Deployment
 from signoff.evidence import Evidence, read

@@ -221,7 +221,8 @@ def test_evidence_that_was_cut_off_is_read_to_there_and_said(tmp_path: Path, nam
 
 @both
 def test_a_disturbance_is_told_with_its_scenario(troubled: Result, name: str) -> None:
-    told = "Disturbed (backend) while “LiteLLM outlives its backend” ran: vLLM ended: OOMKilled (exit code 137)"
+    seen = "(seen while “LiteLLM outlives its backend” ran)"
+    told = f"Disturbed: vLLM ended: OOMKilled (exit code 137) {seen}"
     assert told in words(troubled, name)
 
 
