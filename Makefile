@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 
 .PHONY: acceptance test mutations lint clean
 
+# The way in (IngressRoute and Certificate) is declared, and has no scenario yet; nothing else is waived.
 acceptance: $(VENV)/.ready
-	$(BIN)/pytest features/
+	$(BIN)/pytest features/ --waive "way-in=no scenario for the IngressRoute and the Certificate is built yet"
 
 test: lint
 	$(BIN)/signoff prepare

@@ -364,7 +364,7 @@ def pytest_bdd_after_step(request: pytest.FixtureRequest, step: Step, step_func:
     if run is None or step.type != "then":
         return
     verdict = _judge_step(run, request.node.nodeid, observed_by(step_func))
-    if verdict.value is Value.FAILED and _record_disturbances(run):
+    if verdict.value in (Value.FAILED, Value.INCONCLUSIVE) and _record_disturbances(run):
         verdict = _judge_step(run, request.node.nodeid, observed_by(step_func))
     if verdict.value is not Value.PASSED:
         raise NotPassed(verdict)

@@ -182,9 +182,9 @@ def read(folder: Path) -> Recorded:
 
         objects = upgrade(objects, folder)
     elif objects[0].get("schema") != SCHEMA:
-        found = objects[0].get("schema")
+        version = objects[0].get("schema")
         raise SignoffError(
-            f"the evidence is of version {found!r}; this signoff reads {SCHEMA!r} and what came before",
+            f"the evidence is of version {version!r}; this signoff reads {SCHEMA!r} and what came before",
             where=str(path),
             hint="read it with the signoff that wrote it",
         )

@@ -75,7 +75,7 @@ def verify(folder: Path) -> Iterator[Finding]:
         SignoffError: the folder holds no evidence, or that of another version.
     """
     data = _evidence_of(folder)
-    found = list(_chain(data))
+    found = list(breaks(data))
     yield from found
     try:
         evidence = _read(folder, data)
@@ -136,8 +136,8 @@ def _read(folder: Path, data: bytes) -> Recorded:
     return read(folder)
 
 
-def _chain(data: bytes) -> Iterator[Finding]:
-    """What shows that a line was changed, dropped, repeated, inserted or moved."""
+def breaks(data: bytes) -> Iterator[Finding]:
+    """What shows that a line of evidence was changed, dropped, repeated, inserted or moved, or is cut off."""
     *lines, rest = data.split(b"\n")
     before, offset = b"", 0
     for number, line in enumerate(lines, start=1):

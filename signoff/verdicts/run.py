@@ -289,8 +289,8 @@ def judge_observed(
             continue
         cause = disturbed.get(scenario_of.get(id(each), ""))
         for case, verdict in found:
-            if cause and verdict.value is Value.FAILED:
-                verdict = inconclusive(f"{cause.what}; before that was known: {verdict.reason}", _CODES[cause.subject])
+            if cause and verdict.value in (Value.FAILED, Value.INCONCLUSIVE):
+                verdict = inconclusive(f"{cause.what}; seen then: {verdict.reason}", _CODES[cause.subject])
             yield case, verdict
 
 

@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.processes import marked
 from signoff.kube import Kube
 from signoff.limits import Limit
-from signoff.paths import cache_dir
+from signoff.paths import ROOT, cache_dir
 from signoff.waiting import NotYet, eventually
+from tests.processes import start
 
 IMAGE = "signoff.test/snake:1"
 SOON = Limit(20, every=0.1)
@@ -111,3 +114,10 @@ def ended(kube: Kube, namespace: str) -> str:
 def processes_of(cluster: Path) -> list[int]:
     """The living processes of the cluster at this folder."""
     return [pid for pid, folder in marked() if folder == cluster]
+
+
+def run_features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Run features/deploy.feature on a cluster of its own, as a user would."""
+    feature = "features/deploy.feature"
+    command = [sys.executable, "-m", "pytest", feature, "--fresh-cluster", "--reports", str(reports), *arguments]
+    return start(command, ROOT)

@@ -11,48 +11,55 @@ import pytest
 
 from signoff.cluster.embedded.kept import clusters_dir
 from signoff.paths import MANIFESTS, ROOT
-from tests.embedded.conftest import processes_of, wait_for
-from tests.processes import start
-
-FEATURE = "features/deploy.feature"
+from signoff.verdicts import ExitStatus
+from tests.embedded.conftest import processes_of, run_features, wait_for
 
 
-def run_features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "pytest", FEATURE, "--fresh-cluster", "--reports", str(reports), *arguments]
-    return start(command, ROOT)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--cluster", "existing"], "existing"),
+        (["--vllm-image", "example.test/none:1"], "no recipe for image example.test/none:1"),
+        (["--manifests", "nowhere"], "nowhere"),
+        (["--attach", "nothing"], "nothing"),
+        (["--attach", "nothing", "--fresh-cluster"], "leave out one or the other"),
+    ],
+)
+def test_what_an_option_gets_wrong_is_said_at_once_and_once(tmp_path: Path, options: list[str], told: str) -> None:
+    output, status = finished(run_features(tmp_path / "reports", *options))
+    assert status == ExitStatus.USAGE, output
+    assert output.count("next:") == 1, output
+    assert told in output
+    assert "Traceback" not in output
+    assert "cluster:" not in output
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_variable_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_CLUSTER", "foo")
+    output, status = finished(run_features(tmp_path / "reports"))
+    assert status == ExitStatus.USAGE
+    assert "SIGNOFF_CLUSTER=foo" in output
+    assert "--cluster" not in output
+    assert not (tmp_path / "reports").exists()
 
 
 def test_broken_yaml_is_said_before_a_cluster_starts(tmp_path: Path) -> None:
     manifests = tmp_path / "manifests"
     shutil.copytree(MANIFESTS, manifests)
     (manifests / "litellm" / "configmap.yaml").write_text("kind: [unclosed\n")
-    process = run_features(tmp_path / "reports", "--manifests", str(manifests))
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 1
+    output, status = finished(run_features(tmp_path / "reports", "--manifests", str(manifests)))
+    assert status == ExitStatus.USAGE
     assert "not valid YAML" in output
     assert str(manifests / "litellm" / "configmap.yaml") in output
-    assert "cluster:" not in output
     assert "Traceback" not in output
-    (page,) = (tmp_path / "reports").glob("*/signoff.html")
-    assert "not valid YAML" in page.read_text()
+    assert not (tmp_path / "reports").exists()
 
 
-def test_a_cluster_that_is_not_built_yet_is_refused(tmp_path: Path) -> None:
-    output, _ = run_features(tmp_path / "reports", "--cluster", "existing").communicate(timeout=60)
-    assert "cannot run on a cluster of kind 'existing' yet" in output
-    assert "next:" in output
-
-
-def test_an_image_without_a_recipe_ends_the_run_early_and_leaves_nothing(tmp_path: Path) -> None:
-    process = run_features(tmp_path / "reports", "--vllm-image", "example.test/none:1")
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "no recipe for image example.test/none:1" in output
-    assert "gave up early, since waiting does not mend this" in output
-    found = re.search(r"\((\S*/clusters/\w+)\)", output)
-    assert found, output
-    assert not processes_of(Path(found[1]))
-    assert not Path(found[1]).exists()
+def finished(process: "subprocess.Popen[str]") -> tuple[str, int]:
+    """Its output, and its exit status."""
+    output, _ = process.communicate(timeout=60)
+    return output, process.returncode
 
 
 def test_serving_ends_with_its_caller_though_it_still_starts() -> None:

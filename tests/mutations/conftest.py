@@ -1,18 +1,22 @@
 """One embedded cluster with one vLLM for the whole table; LiteLLM is deployed anew for each mutation."""
 
 import itertools
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from signoff import story
+from signoff import limits, story
 from signoff.cluster.base import Cluster
+from signoff.cluster.embedded.processes import marked
 from signoff.cluster.provider import open_cluster
 from signoff.deployment import BACKEND_APP, Deployment
 from signoff.evidence import Evidence, read
@@ -23,6 +27,7 @@ from signoff.paths import MANIFESTS, ROOT
 from signoff.verdicts.run import Result, Scenario, State
 from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import BACKEND_LIAR, Mutation, Objects
+from tests.processes import said_until, start
 
 PAIRS = "20"
 FILES = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
@@ -74,12 +79,10 @@ def run_features(
         manifests = mutated(mutation, own / "manifests")
         everything = pytestconfig.getoption("--every-feature")
         paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
-        name, attach = cluster_name(pytestconfig), str(cluster.dir)
-        command = [sys.executable, "-m", "pytest", *paths, "--cluster", name, "--attach", attach]
+        command = features_command(pytestconfig, cluster, *paths, "--overhead-pairs", PAIRS, "-q")
         if not everything and OVERHEAD not in mutation.red:
             command += ["-k", "not overhead"]  # it takes as long as all else in a run
-        command += ["--manifests", str(manifests)]
-        command += ["--reports", str(own / "reports"), "--overhead-pairs", PAIRS, "-q"]
+        command += ["--manifests", str(manifests), "--reports", str(own / "reports")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         folders = list((own / "reports").iterdir())
         assert len(folders) == 1, done.stdout + done.stderr
@@ -91,6 +94,42 @@ def run_features(
 
     yield run
     remove_gateway(Kube(cluster.kubeconfig))
+
+
+def features_command(config: pytest.Config, cluster: Cluster, *arguments: str) -> list[str]:
+    """How features are run on the cluster."""
+    return [
+        *(sys.executable, "-m", "pytest", *arguments),
+        *("--cluster", cluster_name(config), "--attach", str(cluster.dir)),
+    ]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run said, how it ended, and its folder."""
+
+    output: str
+    status: int
+    run_dir: Path
+
+
+@pytest.fixture
+def vllm_is_killed_while_timed(cluster: Cluster, tmp_path: Path, pytestconfig: pytest.Config) -> Iterator[Finished]:
+    """A run that times the overhead, in the middle of which vLLM is killed."""
+    if cluster_name(pytestconfig) != "embedded":
+        pytest.skip("only on embedded is vLLM a process of this machine")
+    reports = tmp_path / "reports"
+    command = features_command(pytestconfig, cluster, "features/completion.feature", "-k", "overhead")
+    process = start([*command, "--reports", str(reports)], ROOT)
+    seen = said_until(process, "overhead: 50 ")
+    for pid, folder in marked():
+        if folder == cluster.dir and "--served-model-name" in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGKILL)
+    rest, _ = process.communicate(timeout=RUN_SECONDS)
+    (run_dir,) = reports.iterdir()
+    yield Finished(seen + rest, process.returncode, run_dir)
+    remove_gateway(Kube(cluster.kubeconfig))
+    Kube(cluster.kubeconfig).wait_until_available(story.NAMESPACE, BACKEND_APP, limits.BACKEND_READY)
 
 
 def scenario_name(scenario: Scenario) -> str:

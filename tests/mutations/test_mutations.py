@@ -10,6 +10,9 @@ from pytest_bdd.feature import get_features
 
 from signoff.overhead import WAIT_BOUND, Generator
 from signoff.paths import ROOT
+from signoff.report import PAGES
+from signoff.verdicts import ExitStatus
+from tests.mutations.conftest import Finished
 from tests.mutations.scenarios import BELOW_LIMIT, EQUAL, EQUAL_STREAMED, OVERHEAD, SAYS_THE_SAME
 from tests.mutations.table import TABLE, Mutation
 
@@ -32,14 +35,25 @@ ORDERED = sorted(TABLE, key=lambda mutation: mutation.leaves_vllm_away)
 # Two classes, which two processes run at the same time, each with a cluster of its own (--dist loadscope).
 
 
-@pytest.mark.parametrize("mutation", ORDERED[0::2], ids=lambda mutation: mutation.name)
 class TestOneHalf:
+    def test_a_vllm_that_is_killed_while_timed_is_not_held_against_litellm(
+        self, vllm_is_killed_while_timed: Finished
+    ) -> None:
+        done = vllm_is_killed_while_timed
+        assert done.status == ExitStatus.INCONCLUSIVE, done.output
+        told = "vLLM ended: vllm"
+        for text in (done.output, *((done.run_dir / name).read_text() for name in (*PAGES, "junit.xml"))):
+            assert told in text
+        assert "exit code 137" in done.output
+        assert "AC3     inconclusive" in done.output
+
+    @pytest.mark.parametrize("mutation", ORDERED[0::2], ids=lambda mutation: mutation.name)
     def test_mutation_turns_exactly_its_scenarios_red(self, mutation: Mutation, run_features: RunFeatures) -> None:
         turns_exactly_its_scenarios_red(mutation, run_features)
 
 
-@pytest.mark.parametrize("mutation", ORDERED[1::2], ids=lambda mutation: mutation.name)
 class TestOtherHalf:
+    @pytest.mark.parametrize("mutation", ORDERED[1::2], ids=lambda mutation: mutation.name)
     def test_mutation_turns_exactly_its_scenarios_red(self, mutation: Mutation, run_features: RunFeatures) -> None:
         turns_exactly_its_scenarios_red(mutation, run_features)
 

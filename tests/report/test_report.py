@@ -221,7 +221,8 @@ def test_evidence_that_was_cut_off_is_read_to_there_and_said(tmp_path: Path, nam
 
 @both
 def test_a_disturbance_is_told_with_its_scenario(troubled: Result, name: str) -> None:
-    told = "Disturbed (backend) while “LiteLLM outlives its backend” ran: vLLM ended: OOMKilled (exit code 137)"
+    seen = "(seen while “LiteLLM outlives its backend” ran)"
+    told = f"Disturbed: vLLM ended: OOMKilled (exit code 137) {seen}"
     assert told in words(troubled, name)
 
 
@@ -358,3 +359,18 @@ def test_nothing_sticks_out_of_a_narrow_or_a_wide_window(troubled: Result, tmp_p
             opened.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
             paper = "getComputedStyle(document.body).backgroundColor"
             opened.shows(f"{paper} === 'rgb(13, 17, 23)'", dark)
+
+
+@pytest.mark.parametrize(("old", "new"), [('"status": 200', '"status": 500'), ('"kind"', '"kind" ')])
+def test_nothing_is_drawn_from_evidence_that_was_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], old: str, new: str
+) -> None:
+    runs.troubled_run(folder := tmp_path / "run")
+    file = folder / "evidence.jsonl"
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
+    drawn_before = page(Result(read(folder)))
+    assert main(["report", str(folder)]) == 1
+    assert "the evidence is not as it was written: evidence.jsonl:" in capsys.readouterr().err
+    assert page(Result(read(folder))) == drawn_before
