@@ -1,5 +1,6 @@
 """Whose doing an error is: only what LiteLLM did wrong is held against it."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from signoff.evidence.models import Cause, Subject
 from signoff.waiting import WaitFailed
 
 LONGEST = 2000
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _OF_THE_CLUSTER = (ApiException, DynamicApiError, HTTPError)
 """What the clients of the Kubernetes API raise when it refuses, or is no more."""
 
@@ -33,6 +35,8 @@ def cause_of(error: BaseException) -> Cause:
     for each in _chain(error):
         if isinstance(each, _OF_THE_CLUSTER):
             return Cause(subject=Subject.CLUSTER, what=f"the Kubernetes API failed: {_one_line(each)}")
+        if isinstance(each, OSError) and each.errno in _OF_THE_MACHINE:
+            return Cause(subject=Subject.MACHINE, what=f"the machine has run out: {each.strerror}")
         subject = getattr(each, "subject", None)
         if isinstance(subject, Subject):
             return Cause(subject=subject, what=_sentence(each))

@@ -63,10 +63,17 @@ def planned(item: pytest.Item, session: pytest.Session) -> PlannedScenario:
     return PlannedScenario(
         id=item.nodeid,
         name=template.name,
-        feature=str(item.path.relative_to(item.config.rootpath)),
+        feature=_file(item),
         line=template.line_number,
         checks=list(dict.fromkeys(checks)),
     )
+
+
+def checks_from(item: pytest.Item, session: pytest.Session, step: str) -> list[str]:
+    """The checks of the step of this name and of those behind it; of all steps, if none has it."""
+    definitions = list(_definitions(session, item))
+    at = next((at for at, each in enumerate(definitions) if each.step.name == step), 0)
+    return list(dict.fromkeys(name for each in definitions[at:] for name in _checks(each)))
 
 
 def problems(session: pytest.Session, items: list[pytest.Item], declaration: Declaration) -> Iterator[str]:
@@ -125,7 +132,8 @@ def _steps(item: pytest.Item) -> list[Step]:
 
 
 def _file(item: pytest.Item) -> str:
-    return str(item.path.relative_to(item.config.rootpath))
+    root = item.config.rootpath
+    return str(item.path.relative_to(root) if item.path.is_relative_to(root) else item.path)
 
 
 def _place(definition: Callable[..., Any]) -> str:

@@ -6,6 +6,7 @@ cases, and how much of each is enough. Features and steps can observe less than 
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,14 +31,15 @@ class _Model(BaseModel):
 class Check(_Model):
     """One thing that has to be true.
 
-    `judge` names the function that judges it, `wants` is what that compares with, `cases` are the parts that each have
-    to be judged, `least` how much of each is enough. Only clusters named in `reach` can tell, if any are named;
-    `pending` says why nothing observes it yet.
+    `judge` names the function that judges it, `wants` is what that compares with, `arms` are the sides that have to be
+    asked, `cases` the parts that each have to be judged, `least` how much of each is enough. Only clusters named in
+    `reach` can tell, if any are named; `pending` says why nothing observes it yet.
     """
 
     text: Text
     judge: Text
     wants: Any = None
+    arms: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     least: dict[str, float] = {}
     reach: tuple[str, ...] = ()
@@ -110,12 +112,18 @@ class Declaration:
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         try:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
-            data = yaml.safe_load(text)
+            data = json.loads(json.dumps(yaml.safe_load(text), allow_nan=False))  # as the evidence will hold it
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f":{mark.line + 1}" if mark else ""
             raise UsageError(
                 f"not valid YAML: {getattr(error, 'problem', None) or error}", where=f"{file}{line}"
+            ) from None
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"it holds what JSON has not (a date, NaN or infinity): {error}",
+                where=str(self.file),
+                hint="write it as a text, in quotes",
             ) from None
         self._lines = lines_of(node)
         try:

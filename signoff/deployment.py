@@ -72,6 +72,7 @@ class Deployment:
     def wait_for_backend(self) -> str:
         """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
         url = self.answering_backend()
+        list(self._ends_of_backend())  # what it went through until now disturbs nobody
         self._record_placements(BACKEND_APP)
         progress("vllm", f"serves {story.MODEL}")
         self.evidence.add(Backend(version=_version_of(url)))
@@ -87,16 +88,19 @@ class Deployment:
             self.kube.wait_until_available(story.NAMESPACE, BACKEND_APP, limits.BACKEND_READY)
             return _answering(self.backend_url)
 
-    def wait_for_gateway(self, name: str = story.GATEWAY) -> None:
-        """Wait until the pods of this LiteLLM are available, whatever its Service says."""
-        with blame.of(Subject.GATEWAY):
+    def wait_for_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> None:
+        """Wait until the pods of this LiteLLM are available, whatever its Service says.
+
+        The suite's own recorder stands where a LiteLLM would, and is waited for like one: `whose` then says so.
+        """
+        with blame.of(whose):
             self.kube.wait_until_available(story.NAMESPACE, name, limits.GATEWAY_READY)
         self._record_placements(name)
         progress(name, "is Ready")
 
-    def answering_gateway(self, name: str = story.GATEWAY) -> str:
+    def answering_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> str:
         """The base URL of this LiteLLM's Service, once it answers."""
-        with blame.of(Subject.GATEWAY):
+        with blame.of(whose):
             return _answering(self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT))
 
     @property
@@ -124,9 +128,14 @@ class Deployment:
         if ended := self.cluster.failure():
             yield Cause(subject=Subject.CLUSTER, what=ended.what)
             return
-        for node in self.kube.silent_nodes():
+        for node in self.kube.silent_nodes(self._own_nodes()):
             yield Cause(subject=Subject.CLUSTER, what=f"the kubelet of the node {node} does not answer")
         yield from self._ends_of_backend()
+
+    def _own_nodes(self) -> set[str]:
+        """The nodes that vLLM and LiteLLM run on; what becomes of others disturbs neither."""
+        pods = [*self.kube.pods(story.NAMESPACE, BACKEND_APP), *self.kube.pods(story.NAMESPACE, story.GATEWAY)]
+        return {pod.spec.node_name for pod in pods if pod.spec.node_name}
 
     def _ends_of_backend(self) -> Iterator[Cause]:
         """A vLLM that was scaled down leaves no pod behind, so that nobody takes that for an end of its own."""

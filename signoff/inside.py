@@ -15,9 +15,11 @@ from signoff.kube import Kube, describe_pod, is_hopeless
 from signoff.waiting import Hopeless, NotYet, eventually
 
 NAME = "signoff-inside"
+PATHS = {"models": "/models", "chat": "/chat/completions"}
+"""What is asked for, below the base URL."""
 
 SCRIPT = """
-import json, sys, urllib.error, urllib.request
+import json, socket, sys, urllib.error, urllib.request
 def ask(url, body):
     request = urllib.request.Request(url, data=body and json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
@@ -28,7 +30,7 @@ def ask(url, body):
     except urllib.error.HTTPError as error:
         return {"status": error.code, "body": error.read().decode(errors="replace")}
     except OSError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "unresolved": isinstance(getattr(error, "reason", error), socket.gaierror)}
 base, model = sys.argv[1:]
 chat = {"model": model, "messages": [{"role": "user", "content": "Who asks?"}], "max_tokens": 8}
 print(json.dumps({"models": ask(base + "/models", None), "chat": ask(base + "/chat/completions", chat)}))

@@ -1,7 +1,7 @@
 """What the suite asks of the Kubernetes API, in the words of the steps; on any cluster."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -124,13 +124,13 @@ class Kube:
         found = self.core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}").items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
-    def silent_nodes(self) -> list[str]:
-        """The nodes whose kubelet does not answer the API server; long before they count as not Ready."""
-        return [node.metadata.name for node in self.core.list_node().items if not self._kubelet_answers(node)]
+    def silent_nodes(self, nodes: Iterable[str]) -> list[str]:
+        """Those of the nodes whose kubelet does not answer the API server; long before they count as not Ready."""
+        return [node for node in sorted(nodes) if not self._kubelet_answers(node)]
 
-    def _kubelet_answers(self, node: Any) -> bool:
+    def _kubelet_answers(self, node: str) -> bool:
         try:
-            self.core.connect_get_node_proxy_with_path(node.metadata.name, "healthz")
+            self.core.connect_get_node_proxy_with_path(node, "healthz")
         except ApiException as error:
             return error.status not in (500, 502, 503, 504)
         return True

@@ -47,6 +47,8 @@ from signoff.waiting import WaitFailed
 
 assert judges, "the judges register themselves"
 _NEEDS = "needs-"
+_RUNS_NOTHING = ("help", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+"""Options of pytest that only tell something."""
 
 
 class NotPassed(Exception):
@@ -71,6 +73,8 @@ class Run:
     bundle: Callable[[BaseException], str] | None = None
     disturbances: Callable[[], Iterable[Cause]] | None = None
     running: dict[str, "Running"] = field(default_factory=dict)
+    failed: int = 0
+    """How many of pytest's failures are of scenarios."""
     set_up_depth: int = 0
 
 
@@ -88,6 +92,8 @@ class Running:
     """Of the evidence that the step which is running writes."""
     cause: Cause | None = None
     skipped: str = ""
+    over: bool = False
+    """Whether its steps are over, so that only its tear-down is left."""
 
 
 CHOSEN = pytest.StashKey[options.Chosen]()
@@ -165,7 +171,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what was asked for wrongly, then open the run's folder, all before anything is started."""
     config.addinivalue_line("markers", "needs(capability): the scenario needs this of the cluster, else it is skipped")
     features = _features_asked_for(config)
-    if not features or config.option.help:
+    if not features or any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
         return
     try:
         if not config.pluginmanager.hasplugin("pytest-bdd"):
@@ -209,7 +215,8 @@ def _open_run(config: pytest.Config, declared: Declaration) -> None:
     )
     evidence = Evidence(chosen.reports / name, record)
     config.stash[RUN] = Run(evidence, declared)
-    config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
+    if config.pluginmanager.hasplugin("junitxml"):
+        config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
     _write_progress_past_capture(config)
 
 
@@ -253,8 +260,15 @@ def _write_progress_past_capture(config: pytest.Config) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Collect `.feature` files directly."""
-    return FeatureFile.from_parent(parent, path=file_path) if file_path.suffix == ".feature" else None
+    """Collect `.feature` files directly; none that nobody would judge."""
+    if file_path.suffix.lower() != ".feature":
+        return None
+    if file_path.suffix != ".feature" or DECLARATION not in parent.config.stash:
+        raise pytest.UsageError(
+            f"{file_path}\n  is a feature that would not be judged: name its folder itself, without links, and let the"
+            " file's name end in .feature"
+        )
+    return FeatureFile.from_parent(parent, path=file_path)
 
 
 def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
@@ -384,7 +398,7 @@ def _judge_step(run: Run, nodeid: str, checks: Iterable[str]) -> Verdict:
         if not own:
             raise SignoffError(f"the step recorded nothing of the check {name!r}, which it is to observe")
         check = run.declaration.story.checks[name]
-        found += [verdict for _, verdict in judge_observed(check, so_far, own, {id(each): nodeid for each in own})]
+        found += [verdict for _, verdict in judge_observed(check, so_far, [(nodeid, each) for each in own])]
     return gravest(found)
 
 
@@ -409,8 +423,10 @@ def pytest_runtest_makereport(
     if run is None or not isinstance(item.parent, FeatureFile):
         return result
     running = run.running[item.nodeid]
+    run.failed += result.failed
     error = call.excinfo.value if call.excinfo else None
     if error is not None and running.end == "whole":
+        running.over = call.when == "teardown"
         _note_end(run, running, error, result)
     if isinstance(error, _SHORT) or (running.cause and running.cause.subject is not Subject.SUITE):
         result.longrepr = _told(run, running, error)
@@ -437,12 +453,7 @@ def _told(run: Run, running: Running, error: BaseException | None) -> str:
     """The error as the terminal and JUnit show it, beginning with its verdict where it is not LiteLLM's failure."""
     if isinstance(error, NotPassed) or running.cause is None:
         return str(error)
-    disturbed = [
-        line.record.cause
-        for line in run.evidence.lines
-        if isinstance(line.record, Disturbance) and line.scenario == run.evidence.scenario
-    ]
-    cause = disturbed[0] if disturbed else running.cause
+    cause = run.evidence.so_far().disturbance(run.evidence.scenario) or running.cause
     if cause.subject is Subject.GATEWAY:
         return str(error)
     return f"{Value.INCONCLUSIVE.value}: {cause.what}"
@@ -475,12 +486,20 @@ def _record_end(run: Run, item: pytest.Item, running: Running) -> None:
             id=item.nodeid,
             end=running.end,
             step=running.step if running.end in ("judged", "error") else "",
+            unobserved=_unobserved(item, running),
             cause=running.cause,
             skipped=running.skipped,
             seconds=round(time.monotonic() - running.started - running.set_up_seconds, 3),
             bundle=str(bundle.relative_to(run.evidence.dir)) if bundle.exists() else "",
         )
     )
+
+
+def _unobserved(item: pytest.Item, running: Running) -> list[str]:
+    """The checks of the step at which a scenario ended, and of those behind it."""
+    if running.end == "whole" or running.over:
+        return []
+    return collection.checks_from(item, item.session, running.step)
 
 
 # The end
@@ -492,24 +511,22 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     run = session.config.stash.get(RUN, None)
     if run is None:
         return (yield)
-    interrupted = int(exitstatus) == pytest.ExitCode.INTERRUPTED
-    run.evidence.add(End(interrupted=interrupted, pytest_status=int(exitstatus)))
+    run.evidence.add(
+        End(
+            interrupted=int(exitstatus) == pytest.ExitCode.INTERRUPTED or int(exitstatus) not in list(pytest.ExitCode),
+            pytest_status=int(exitstatus),
+            other_failures=max(0, session.testsfailed - run.failed),
+        )
+    )
     run.evidence.close()
     result = Result(read(run.evidence.dir))
     report.write(result)
     _tell_pytest(session.config, result)
-    session.config.stash[STATUS] = session.exitstatus = _status(result, int(exitstatus))
+    session.config.stash[STATUS] = session.exitstatus = int(result.status)
     try:
         return (yield)
     finally:
         report.seal(run.evidence.dir)
-
-
-def _status(result: Result, pytest_status: int) -> int:
-    """The verdict's exit status; pytest's own where that could not even begin, or something else in it failed."""
-    if pytest_status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-        return pytest_status if result.status is ExitStatus.SIGNED_OFF else int(result.status)
-    return pytest_status
 
 
 def _tell_pytest(config: pytest.Config, result: Result) -> None:
@@ -525,7 +542,7 @@ def _tell_pytest(config: pytest.Config, result: Result) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
     """End with the verdict's exit status, whatever other plug-ins have made of the session's."""
     status = yield
-    return config.stash.get(STATUS, status)
+    return config.stash.get(STATUS, int(ExitStatus.NOT_JUDGED) if RUN in config.stash else status)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

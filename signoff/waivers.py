@@ -28,7 +28,14 @@ def read(told: Sequence[str], declaration: Declaration, cluster: str) -> dict[st
             reach = " and ".join(story.checks[name].reach)
             raise _refused(text, f"no waiver is needed: {name!r} is outside reach here ({reach} only)")
         waivers[name] = reason
-    if bare := _without_a_check(story, set(waivers)):
+    outside = story.outside_reach(cluster)
+    if bare := _without_a_check(story, outside):
+        raise UsageError(
+            f"no check of {bare} can be judged on a cluster of kind {cluster!r}",
+            where=declaration.where("criteria", bare),
+            hint="give it one, or make it a task",
+        )
+    if bare := _without_a_check(story, outside | set(waivers)):
         raise UsageError(
             f"these waivers leave {bare} without a check, and nothing of it would be judged",
             where=f"{OPTION} {', '.join(sorted(waivers))}",
@@ -37,8 +44,9 @@ def read(told: Sequence[str], declaration: Declaration, cluster: str) -> dict[st
     return waivers
 
 
-def _without_a_check(story: Story, waived: set[str]) -> str | None:
-    return next((key for key, criterion in story.criteria.items() if set(criterion.checks) <= waived), None)
+def _without_a_check(story: Story, left_out: set[str]) -> str | None:
+    """The first criterion of which nothing would be judged."""
+    return next((key for key, criterion in story.criteria.items() if set(criterion.checks) <= left_out), None)
 
 
 def _refused(text: str, what: str, hint: str = "") -> UsageError:

@@ -112,7 +112,7 @@ def counter_has_grown(backend: str, evidence: Evidence, requests_before: int, se
 
 @then("nothing has reached vLLM")
 @observes("no-key-stops-here")
-def counter_stands_still(backend: str, evidence: Evidence, requests_before: int) -> None:
+def counter_stands_still(backend: str, evidence: Evidence, requests_before: int, asked: Asked) -> None:
     evidence.add(_growth("no-key-stops-here", backend, requests_before, 1, expected=0))
 
 

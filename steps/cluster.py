@@ -199,11 +199,15 @@ def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> No
     base = f"http://{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}/v1"
     with blame.of(Subject.CLUSTER):
         found = inside.ask(kube, deployment.manifests.gateway_image, base, story.MODEL)
-    paths = {"models": "/models", "chat": "/chat/completions"}
     for case, answer in found.answers.items():
         evidence.add(
             InsideSeen(
-                check="cluster-name", case=case, url=f"{base}{paths[case]}", pod=found.pod, node=found.node, **answer
+                check="cluster-name",
+                case=case,
+                url=f"{base}{inside.PATHS[case]}",
+                pod=found.pod,
+                node=found.node,
+                **answer,
             )
         )
 

@@ -29,11 +29,12 @@ def backend_comes_back(deployment: Deployment) -> Iterator[None]:
         kube.scale(story.NAMESPACE, BACKEND_APP, replicas)
 
 
-@when("vLLM is scaled to 0")
-def scale_to_zero(kube: Kube, backend_comes_back: None) -> None:
+@when("vLLM is scaled to 0", target_fixture="away_since")
+def scale_to_zero(kube: Kube, backend_comes_back: None) -> float:
     kube.scale(story.NAMESPACE, BACKEND_APP, 0)
     with blame.of(Subject.BACKEND):
         kube.wait_until_gone(story.NAMESPACE, BACKEND_APP)
+    return time.monotonic()
 
 
 @then(parsers.parse("LiteLLM stays Ready for {seconds:d} seconds"))
@@ -59,22 +60,23 @@ def stays_ready(kube: Kube, evidence: Evidence, seconds: int) -> None:
 
 @then(parsers.parse("LiteLLM answers a chat completion with an OpenAI error within {seconds:d} seconds"))
 @observes("error-in-time")
-def answers_with_error(gateway: str, evidence: Evidence, seconds: int) -> None:
+def answers_with_error(gateway: str, evidence: Evidence, away_since: float, seconds: int) -> None:
     asked = ask(evidence, "proxied, vLLM away", gateway, PROMPT)
     evidence.add(AnswersSeen(check="error-in-time", exchanges=[asked.seq], asked={"seconds": seconds}))
 
 
-@when("vLLM is scaled back")
-def scale_back(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+@when("vLLM is scaled back", target_fixture="away_seconds")
+def scale_back(kube: Kube, deployment: Deployment, evidence: Evidence, away_since: float) -> float:
     progress("vllm", "scaled back; it takes about half a minute to start")
     with evidence.phase("vLLM comes back after Gaming Mode"):
         kube.scale(story.NAMESPACE, BACKEND_APP, 1)
         deployment.wait_for_backend()
+    return time.monotonic() - away_since
 
 
 @then("LiteLLM serves chat completions again")
 @observes("serves-again")
-def serves_again(gateway: str, evidence: Evidence) -> None:
+def serves_again(gateway: str, evidence: Evidence, away_seconds: float) -> None:
     tries: list[Asked] = []
 
     def look() -> None:
@@ -85,4 +87,5 @@ def serves_again(gateway: str, evidence: Evidence) -> None:
 
     with suppress(WaitFailed):  # the last answer is what is judged
         eventually("LiteLLM to serve again", limits.GATEWAY_NOTICES, look)
-    evidence.add(AnswersSeen(check="serves-again", exchanges=[each.seq for each in tries]))
+    asked = {"away_seconds": round(away_seconds, 1)}
+    evidence.add(AnswersSeen(check="serves-again", exchanges=[each.seq for each in tries], asked=asked))

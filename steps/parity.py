@@ -14,7 +14,7 @@ from signoff.console import progress
 from signoff.deployment import Deployment
 from signoff.errors import SignoffError
 from signoff.evidence import Evidence
-from signoff.evidence.models import CallsCompared, SideFile
+from signoff.evidence.models import CallsCompared, SideFile, Subject
 from signoff.manifests import StoryManifests
 from signoff.observing import observes
 from signoff.parity import calls, cases, recorder_pod
@@ -70,9 +70,10 @@ def with_recorder(
         for manifest in made:
             undo_recorder.callback(deployment.kube.delete, manifest, story.NAMESPACE)
             deployment.kube.apply(manifest, story.NAMESPACE)
-        for name in (recorder_pod.NAME, parity_deployment.RECORDED):
-            deployment.wait_for_gateway(name)
-    recorder = undo_recorder.enter_context(RemoteRecorder(deployment.answering_gateway(recorder_pod.NAME)))
+        deployment.wait_for_gateway(recorder_pod.NAME, Subject.SUITE)
+        deployment.wait_for_gateway(parity_deployment.RECORDED)
+    url = deployment.answering_gateway(recorder_pod.NAME, Subject.SUITE)
+    recorder = undo_recorder.enter_context(RemoteRecorder(url))
     recorded = deployment.answering_gateway(parity_deployment.RECORDED)
     return Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, lanes)
 

@@ -121,6 +121,7 @@ def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
 
     with blame.of(Subject.CLUSTER):
         eventually("the scheduler's word on the new LiteLLM pod", limits.POD_SCHEDULED, judged_by_the_scheduler)
+    looked = time.monotonic()
     time.sleep(STAYS_SECONDS)
     pod = read()
     scheduled = condition(pod, "PodScheduled")
@@ -133,7 +134,7 @@ def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
             reason=scheduled.reason or "",
             message=scheduled.message or "",
             cordoned=list(new_pod.cordoned),
-            seconds=STAYS_SECONDS,
+            seconds=round(time.monotonic() - looked, 1),
         )
     )
 

@@ -473,11 +473,19 @@ def _scenario_end(past: Past, seen: Sequence[tuple[Step, Record]]) -> ScenarioEn
         id=told["id"],
         end=end,
         step=told["step"],
+        unobserved=_unobserved(past, seen) if end == "error" else [],
         cause=cause,
         skipped=told["reason"] if end == "skipped" else "",
         seconds=round(max(0.0, told["seconds"] - _shared_seconds(past)), 3),
         bundle=told["bundle"],
     )
+
+
+def _unobserved(past: Past, seen: Sequence[tuple[Step, Record]]) -> list[str]:
+    """The checks of the scenario of which nothing was seen."""
+    observed = {record.check for _, record in seen if isinstance(record, Observation)}
+    checks = [step.check for step in SCENARIOS.get(past.end["name"], ()) if step.check]
+    return [name for name in dict.fromkeys(checks) if name not in observed]
 
 
 def _shared_seconds(past: Past) -> float:

@@ -4,10 +4,11 @@ A record says what was seen and never what to think of it. `docs/evidence.md` de
 `docs/evidence.schema.json` is their JSON schema. Fields may be added in version 1; none changes its meaning.
 """
 
+import json
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from signoff.evidence.chain import HEAD, SCHEMA
 from signoff.load.voids import VoidKind
@@ -106,14 +107,16 @@ class ScenarioEnd(Record):
     """How a scenario ended, which decides nothing by itself.
 
     `end` is "whole" when its last step was reached, "judged" when a verdict on what it observed ended it, "error" when
-    something else did (`cause`), "skipped" when it never began (`skipped` says why). `step` is the one it ended at.
-    `seconds` leave out the set-up that all scenarios share.
+    something else did (`cause`), "skipped" when it never began (`skipped` says why). `step` is the one it ended at,
+    `unobserved` are the checks of that step and of those that would have come after it. `seconds` leave out the set-up
+    that all scenarios share.
     """
 
     kind: Literal["scenario"] = "scenario"
     id: str
     end: Literal["whole", "judged", "error", "skipped"]
     step: str = ""
+    unobserved: list[str] = []
     cause: Cause | None = None
     skipped: str = ""
     seconds: float = 0.0
@@ -146,11 +149,15 @@ class Phase(Record):
 
 
 class End(Record):
-    """The last record of a run that was not killed."""
+    """The last record of a run that was not killed.
+
+    `other_failures` counts tests and collectors that failed beside the scenarios.
+    """
 
     kind: Literal["end"] = "end"
     interrupted: bool = False
     pytest_status: int = 0
+    other_failures: int = 0
 
 
 # What it ran on
@@ -328,6 +335,8 @@ class CallsCompared(Observation):
     only: list[str] = []
     seconds: float = 0.0
     """How long the asking took."""
+    knowledge_sha256: str = ""
+    """Of known.yaml, gate.yaml and the cases, by which the calls are judged."""
     version: str
     image: str
 
@@ -410,13 +419,17 @@ class ModesSeen(Observation):
 
 
 class InsideSeen(Observation):
-    """What a pod of the cluster got from the gateway by its cluster name; `error` where nothing came back."""
+    """What a pod of the cluster got from the gateway by its cluster name; `error` where nothing came back.
+
+    `unresolved` says that it was the name which led nowhere.
+    """
 
     kind: Literal["inside"] = "inside"
     url: str
     status: int = 0
     body: str = ""
     error: str = ""
+    unresolved: bool = False
     pod: str = ""
     node: str = ""
 
@@ -431,10 +444,16 @@ class ClientRead(Observation):
 
 
 class Fact(Observation):
-    """Anything else that a story of one's own wants to be judged: what was seen, for the judges equals and below."""
+    """Anything else that a story of one's own wants to be judged: what was seen, for the judges equals and at-most."""
 
     kind: Literal["fact"] = "fact"
     seen: Any
+
+    @field_validator("seen")
+    @classmethod
+    def _is_json(cls, seen: Any) -> Any:
+        json.dumps(seen, allow_nan=False)  # a NaN would be read back as nothing
+        return seen
 
 
 # Parity and load as runs of their own

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from signoff.errors import SignoffError
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
-from signoff.evidence.models import Line, Phase, Record, Run, SideFile, kinds
+from signoff.evidence.models import Cause, Disturbance, Line, Observation, Phase, Record, Run, SideFile, kinds
 from signoff.redact import redacted
 
 __all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
@@ -49,14 +49,18 @@ class Evidence:
                 where=str(folder),
                 hint="free some space, or name another folder with --reports",
             ) from error
+        self._checks = run.story["checks"].keys() if run.story else None
         self.add(run)
 
     def add(self, record: Record) -> int:
         """Append one record, without secrets; gives its `seq`.
 
         Raises:
-            SignoffError: it cannot be written.
+            SignoffError: it cannot be written, or is of a check that the story does not declare.
         """
+        if isinstance(record, Observation) and self._checks is not None and record.check not in self._checks:
+            undeclared = f"the story declares no check {record.check!r}"
+            raise SignoffError(f"{undeclared}, so nobody would judge what was seen of it")
         clean = type(record).model_validate(redacted(record.model_dump(mode="json", by_alias=True)))
         try:
             told = self._chain.append(clean.model_dump(mode="json", by_alias=True), self.scenario)
@@ -110,6 +114,11 @@ class Recorded:
     def first(self, kind: type[R]) -> R | None:
         """The first record of a kind."""
         return next(iter(self.of(kind)), None)
+
+    def disturbance(self, scenario: str) -> Cause | None:
+        """What nobody ordered happened first while a scenario ran, if anything did."""
+        found = (line.record for line in self.lines if line.scenario == scenario)
+        return next((each.cause for each in found if isinstance(each, Disturbance)), None)
 
     def last(self, kind: type[R]) -> R | None:
         """The last record of a kind."""

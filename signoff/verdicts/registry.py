@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from signoff.declaration import Check, Declaration, nearest
 from signoff.evidence import Recorded
-from signoff.evidence.models import Observation
+from signoff.evidence.models import Observation, Subject
 from signoff.verdicts.verdict import Verdict
 
 T = TypeVar("T", bound=Observation)
@@ -26,15 +26,25 @@ class Judge:
     name: str
     reads: type[Observation]
     rule: Rule
-    wants: type | None
+    wants: Any
+    keys: tuple[str, ...]
+    """Of `wants`, where that is a mapping."""
     least: tuple[str, ...]
+    cases: bool
+    """Whether it has to be told its cases."""
+    rests_on: frozenset[Subject]
+    """Whose disturbance can be why something was not as wanted."""
 
     def problems(self, check: Check) -> Iterator[tuple[str, str]]:
         """What the declaration gets wrong about a check of this kind, with the setting's name."""
         if self.wants is None and check.wants is not None:
             yield "wants", f"the judge {self.name!r} reads no wants"
         if self.wants is not None and (check.wants is None or not isinstance(check.wants, self.wants)):
-            yield "wants", f"the judge {self.name!r} needs wants as {self.wants.__name__}"
+            yield "wants", f"the judge {self.name!r} needs wants as {getattr(self.wants, '__name__', self.wants)}"
+        elif missing := [key for key in self.keys if key not in check.wants]:
+            yield "wants", f"the judge {self.name!r} needs wants.{missing[0]}"
+        if self.cases and not check.cases:
+            yield "cases", f"the judge {self.name!r} needs cases"
         for name in self.least:
             if name not in check.least:
                 yield "least", f"the judge {self.name!r} needs least.{name}"
@@ -46,11 +56,23 @@ class Judge:
 JUDGES: dict[str, Judge] = {}
 
 
-def judge(name: str, reads: type[T], *, wants: type | None = None, least: Sequence[str] = ()) -> Callable[[Any], Any]:
-    """Register the rule that judges checks whose declaration says `judge: name`."""
+DISTURBED = frozenset({Subject.BACKEND, Subject.CLUSTER, Subject.MACHINE})
+
+
+def judge(
+    name: str,
+    reads: type[T],
+    *,
+    wants: Any = None,
+    keys: Sequence[str] = (),
+    least: Sequence[str] = (),
+    cases: bool = False,
+    rests_on: frozenset[Subject] = DISTURBED,
+) -> Callable[[Any], Any]:
+    """Register the rule that judges checks whose declaration says `judge: name`; the rest as in `Judge`."""
 
     def register(rule: Callable[[Sequence[T], Check, Recorded], Iterable[Judgement]]) -> Any:
-        JUDGES[name] = Judge(name, reads, rule, wants, tuple(least))
+        JUDGES[name] = Judge(name, reads, rule, wants, tuple(keys), tuple(least), cases, rests_on)
         return rule
 
     return register

@@ -1,7 +1,7 @@
 """From evidence to verdict: each check, each criterion, and the run as a whole. Pure functions of what was recorded."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -12,7 +12,6 @@ from signoff.errors import SignoffError
 from signoff.evidence import Recorded
 from signoff.evidence.models import (
     Cause,
-    Disturbance,
     End,
     Observation,
     Plan,
@@ -44,6 +43,9 @@ _CODES = {
     Subject.MACHINE: Code.MACHINE_FAILED,
     Subject.SUITE: Code.SUITE_FAILED,
 }
+
+
+_OF_PYTEST = (ExitStatus.INTERRUPTED, ExitStatus.INTERNAL_ERROR, ExitStatus.USAGE, ExitStatus.NOTHING_COLLECTED)
 
 
 class State(StrEnum):
@@ -167,25 +169,43 @@ class Result:
             each.value for each in self.checks.values() if each.waiver is None and each.value is not Value.OUTSIDE_REACH
         )
 
+    @cached_property
+    def _unfinished(self) -> str:
+        """Why the run as a whole cannot be signed off, whatever its checks say; empty if nothing speaks against it."""
+        end = self.evidence.last(End)
+        if end is None or end.interrupted or self.evidence.cut_off:
+            return "the run did not come to its end"
+        if end.other_failures:
+            return f"{end.other_failures} other tests of the run failed"
+        if errors := [each.cause for each in self.evidence.of(ScenarioEnd) if each.end == "error" and each.cause]:
+            return f"a scenario ended in an error: {errors[0].what}"
+        if bare := [key for key in self.story.criteria if not self._has_passed_check(key)]:
+            return f"nothing of {bare[0]} was judged"
+        return ""
+
+    def _has_passed_check(self, criterion: str) -> bool:
+        return any(self.checks[name].value is Value.PASSED for name in self.story.criteria[criterion].checks)
+
     @property
     def signed_off(self) -> bool:
-        """Whether every requirement has passed, the run came to its end, and no waiver was in vain."""
-        end = self.evidence.last(End)
-        whole = end is not None and not end.interrupted and not self.evidence.cut_off
-        return whole and not self.unneeded_waivers and all(each.value is Value.PASSED for each in self.requirements)
+        """Whether every requirement has passed, the run came whole to its end, and no waiver was in vain."""
+        passed_all = all(each.value is Value.PASSED for each in self.requirements)
+        return passed_all and not self._unfinished and not self.unneeded_waivers
 
     @property
     def status(self) -> ExitStatus:
-        """The exit status of the run."""
+        """The exit status of the run: pytest's own where that says why it did not run, else the gravest value."""
         end = self.evidence.last(End)
-        values = {each.value for each in self.requirements}
-        if self.signed_off:
-            return ExitStatus.SIGNED_OFF
         if end is not None and end.interrupted:
             return ExitStatus.INTERRUPTED
+        if end is not None and end.pytest_status in _OF_PYTEST:
+            return ExitStatus(end.pytest_status)
+        if self.signed_off:
+            return ExitStatus.SIGNED_OFF
+        values = {each.value for each in self.requirements}
         if Value.FAILED in values:
             return ExitStatus.FAILED
-        if Value.INCONCLUSIVE in values:
+        if Value.INCONCLUSIVE in values or any(each.end == "error" for each in self.evidence.of(ScenarioEnd)):
             return ExitStatus.INCONCLUSIVE
         if self.unneeded_waivers and Value.NOT_JUDGED not in values:
             return ExitStatus.USAGE
@@ -198,9 +218,6 @@ class Result:
             if self.waived:
                 return f"Signed off; {_checks(len(self.waived))} waived"
             return "Signed off: every criterion passed"
-        if self.unneeded_waivers:
-            names = ", ".join(self.unneeded_waivers)
-            return f"Not signed off: the waiver of {names} is not needed, since the check passed; run again without it"
         counted = self.counted
         judged = sum(counted[value] for value in (Value.PASSED, Value.FAILED, Value.INCONCLUSIVE))
         every = judged + counted[Value.NOT_JUDGED]
@@ -212,8 +229,11 @@ class Result:
         sentence = f"judged {judged} of {_checks(every)}" + (f", {told}" if told else "")
         if counted[Value.FAILED] or counted[Value.INCONCLUSIVE]:
             return f"Not signed off: {sentence}"
+        if self.unneeded_waivers:
+            names = ", ".join(self.unneeded_waivers)
+            return f"Not signed off: the waiver of {names} is not needed, since the check passed; run again without it"
         if judged == every:
-            return f"Not signed off: {sentence}; the run did not come to its end"
+            return f"Not signed off: {sentence}; {self._unfinished}"
         return f"{sentence[:1].upper()}{sentence[1:]}; not a sign-off"
 
     def to_record(self) -> dict[str, Any]:
@@ -258,55 +278,63 @@ def _estimate_record(estimate: Estimate) -> dict[str, float | None]:
 
 
 def judge_observed(
-    check: Check, evidence: Recorded, observations: Sequence[Observation], scenario_of: Mapping[int, str]
+    check: Check, evidence: Recorded, observed: Iterable[tuple[str, Observation]]
 ) -> Iterator[tuple[str, Verdict]]:
-    """What these observations say of a check, case by case; whether all of its cases are there is not asked.
+    """What observations say of a check, case by case; whether all of its cases are there is not asked.
 
-    Around a disturbance nothing is held against the gateway. `scenario_of` names the scenario of each observation, by
-    the identity of the object.
+    Each observation comes with the id of its scenario. Where that was disturbed by something that the judge rests on,
+    nothing is held against the gateway. A case that the story does not declare can fail the check, and never pass it.
     """
+    declared = check.cases or ("",)
+    for scenario, each in observed:
+        cause = evidence.disturbance(scenario)
+        for case, verdict in _told_by(check, evidence, each):
+            if cause and verdict.value in (Value.FAILED, Value.INCONCLUSIVE) and _rests_on(check, cause):
+                verdict = inconclusive(f"{cause.what}; seen then: {verdict.reason}", _CODES[cause.subject])
+            if case not in declared and verdict.value is Value.PASSED:
+                verdict = not_judged(f"the story declares no case {case!r}", Code.ASKED_OTHERWISE)
+            yield case, verdict
+
+
+def _rests_on(check: Check, cause: Cause) -> bool:
+    return check.judge in JUDGES and cause.subject in JUDGES[check.judge].rests_on
+
+
+def _told_by(check: Check, evidence: Recorded, each: Observation) -> Iterator[tuple[str, Verdict]]:
+    """What the check's judge says of one observation; for all its cases, where it cannot say for which."""
     judge = JUDGES.get(check.judge)
+    spoken_of = (each.case,) if each.case or not check.cases else check.cases
     if judge is None:
-        for each in observations:
-            yield each.case, not_judged(f"this version has no judge {check.judge!r}", Code.PENDING)
-        return
-    disturbed = {line.scenario: line.record.cause for line in evidence.lines if isinstance(line.record, Disturbance)}
-    for each in observations:
-        spoken_of = (each.case,) if each.case or not check.cases else check.cases
-        if not isinstance(each, judge.reads):
-            told = not_judged(f"{each.kind} was observed, where {judge.reads.kind_name()} is judged")
-            yield from ((case, told) for case in spoken_of)
-            continue
+        told = not_judged(f"this version has no judge {check.judge!r}", Code.PENDING)
+    elif not isinstance(each, judge.reads):
+        told = not_judged(f"{each.kind} was observed, where {judge.reads.kind_name()} is judged")
+    else:
         try:
-            found = list(judge.rule([each], check, evidence))
+            yield from list(judge.rule([each], check, evidence))
+            return
         except SignoffError as error:
             told = not_judged(error.what)  # not where: the pages are the same wherever the folder lies
-            yield from ((case, told) for case in spoken_of)
-            continue
         except (LookupError, TypeError, ValueError) as error:
             what = f"the suite could not judge what was observed: {type(error).__name__}: {error}"
-            yield from ((case, inconclusive(what, Code.SUITE_FAILED)) for case in spoken_of)
-            continue
-        cause = disturbed.get(scenario_of.get(id(each), ""))
-        for case, verdict in found:
-            if cause and verdict.value in (Value.FAILED, Value.INCONCLUSIVE):
-                verdict = inconclusive(f"{cause.what}; seen then: {verdict.reason}", _CODES[cause.subject])
-            yield case, verdict
+            told = inconclusive(what, Code.SUITE_FAILED)
+    yield from ((case, told) for case in spoken_of)
 
 
 def _judged(
     name: str, check: Check, evidence: Recorded, planned: Sequence[PlannedScenario], *, outside: bool
 ) -> tuple[Verdict, dict[str, Verdict]]:
     """The verdict of a check, and those of its cases."""
-    lines = [line for line in evidence.lines if isinstance(line.record, Observation) and line.record.check == name]
-    scenario_of = {id(line.record): line.scenario for line in lines}
-    observations = [line.record for line in lines if isinstance(line.record, Observation)]
-    if outside and not observations:
+    observed = [
+        (line.scenario, line.record)
+        for line in evidence.lines
+        if isinstance(line.record, Observation) and line.record.check == name
+    ]
+    if outside and not observed:
         return Verdict(Value.OUTSIDE_REACH, Code.OUTSIDE_REACH, f"{' and '.join(check.reach)} only"), {}
     found: dict[str, list[Verdict]] = {case: [] for case in check.cases or ("",)}
-    for case, verdict in judge_observed(check, evidence, observations, scenario_of):
+    for case, verdict in judge_observed(check, evidence, observed):
         found.setdefault(case, []).append(verdict)
-    errors = list(_errors(name, evidence, planned, {line.scenario for line in lines}))
+    errors = list(_errors(name, evidence))
     missing = _missing(check, evidence, [each for each in planned if name in each.checks])
     cases = {
         case: gravest(several) if several else gravest(errors) if errors else missing for case, several in found.items()
@@ -324,15 +352,11 @@ def _with_names(verdict: Verdict, cases: Mapping[str, Verdict]) -> Verdict:
     return Verdict(verdict.value, verdict.code, f"{', '.join(named)}: {told}", verdict.estimates)
 
 
-def _errors(
-    name: str, evidence: Recorded, planned: Sequence[PlannedScenario], observed_in: set[str]
-) -> Iterator[Verdict]:
-    """What ended the scenarios that were to observe the check before they did."""
-    to_observe = {each.id for each in planned if name in each.checks}
-    disturbed = {line.scenario: line.record.cause for line in evidence.lines if isinstance(line.record, Disturbance)}
+def _errors(name: str, evidence: Recorded) -> Iterator[Verdict]:
+    """What ended scenarios at the step that was to observe the check, or before it."""
     for end in evidence.of(ScenarioEnd):
-        if end.id in to_observe - observed_in and end.end == "error" and end.cause is not None:
-            yield of_cause(disturbed.get(end.id, end.cause))
+        if name in end.unobserved and end.end == "error" and end.cause is not None:
+            yield of_cause(evidence.disturbance(end.id) or end.cause)
 
 
 def of_cause(cause: Cause) -> Verdict:
@@ -376,15 +400,10 @@ def _verdicts_in(scenario: str, end: ScenarioEnd, result: Result, evidence: Reco
     """What a scenario's own observations and its end say."""
     yield passed() if end.end == "whole" else not_judged("it ended before its last step")
     if end.cause is not None:
-        disturbed = [
-            line.record.cause
-            for line in evidence.lines
-            if isinstance(line.record, Disturbance) and line.scenario == scenario
-        ]
-        yield of_cause(disturbed[0] if disturbed else end.cause)
+        yield of_cause(evidence.disturbance(scenario) or end.cause)
     for line in evidence.lines:
         if line.scenario == scenario and isinstance(line.record, Observation):
             check = result.story.checks.get(line.record.check)
             if check is not None:
-                told = judge_observed(check, evidence, [line.record], {id(line.record): scenario})
+                told = judge_observed(check, evidence, [(scenario, line.record)])
                 yield from (verdict for _, verdict in told)

@@ -51,7 +51,6 @@ class Code(StrEnum):
     PENDING = "pending"
     """The story declares it; this version does not observe it yet."""
     OUTSIDE_REACH = "outside-reach"
-    DOCUMENTS_ONLY = "documents-only"
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,13 @@ def gravest(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 class ExitStatus(IntEnum):
-    """How a run of features ends; 2, 3 and 5 are pytest's own (interrupted, internal error, nothing collected)."""
+    """How a run of features ends; from 2 to 5 they are pytest's own."""
 
     SIGNED_OFF = 0
     NOT_JUDGED = 1
     INTERRUPTED = 2
+    INTERNAL_ERROR = 3
     USAGE = 4
+    NOTHING_COLLECTED = 5
     FAILED = 10
     INCONCLUSIVE = 11

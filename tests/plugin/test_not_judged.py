@@ -1,5 +1,6 @@
 """Whatever is tried to be signed off without being judged ends non-zero: the table of docs/not-judged.md, tried."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from signoff.evidence import FILE
 from signoff.paths import ROOT
+from signoff.report import PAGES, VERDICT
 from tests.plugin.conftest import INTERRUPT, KILL, Finished, Project
 
 TABLE = ROOT / "docs" / "not-judged.md"
@@ -242,6 +244,86 @@ def pytest_runtest_logreport(report): pass
     )
 
 
+@trick
+def error_after(project: Project) -> Finished:
+    project.replace("features/one.feature", "Then it is fine", "Then it is fine\n    And LiteLLM does not answer")
+    return conftest(
+        project,
+        """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    report.outcome, report.longrepr = "passed", None
+    return report
+""",
+    )
+
+
+@trick
+def error_at_the_end(project: Project) -> Finished:
+    return conftest(
+        project,
+        """
+@pytest.fixture(autouse=True)
+def fails_at_the_end():
+    yield
+    raise OSError("the cluster is not as it was")
+""",
+    )
+
+
+@trick
+def other_tests(project: Project) -> Finished:
+    project.write("test_other.py", "def test_it():\n    assert False\n")
+    return project.run("features", "test_other.py")
+
+
+@trick
+def plug_in_unregistered(project: Project) -> Finished:
+    return conftest(
+        project,
+        """
+def pytest_collection_finish(session):
+    session.config.pluginmanager.unregister(name="signoff.pytest_plugin")
+def pytest_runtest_protocol(item, nextitem):
+    return True
+""",
+    )
+
+
+@trick
+def linked_folder(project: Project) -> Finished:
+    (project.folder / "sub").mkdir()
+    (project.folder / "sub" / "link").symlink_to(project.folder / "features")
+    return project.run("sub", "-k", "first")
+
+
+@trick
+def undeclared_case(project: Project) -> Finished:
+    project.replace("features/one.feature", "| streamed | fine |", "| streamed | fine |\n      | other | fine |")
+    return project.run()
+
+
+@trick
+def undeclared_check(project: Project) -> Finished:
+    project.replace("words.py", 'Fact(check="fine", seen=True)', 'Fact(check="fien", seen=True)')
+    return project.run()
+
+
+@trick
+def waive_outside(project: Project) -> Finished:
+    project.replace("features/story.yaml", "checks: [enough]", "checks: [enough, outside]")
+    return project.run("features", "--waive", "enough=nobody counts")
+
+
+@trick
+def nothing_in_reach(project: Project) -> Finished:
+    project.replace("features/story.yaml", "checks: [enough]", "checks: [outside]")
+    project.replace("features/story.yaml", "  enough: {text: there is enough of it, judge: at-most, wants: 3}\n", "")
+    (project.folder / "features" / "two.feature").unlink()
+    return project.run()
+
+
 def half_way(project: Project, number: int) -> Finished:
     project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
     process = project.start()
@@ -356,7 +438,9 @@ def see_that_it_is_not_signed_off(row: Row, done: Finished) -> None:
     assert "Signed off" not in done.output
     assert row.said in done.output, done.output
     for folder in (done.folder / "reports").glob("*"):
-        for page in ("signoff.html", "signoff.md", "verdict.json"):
+        if (folder / VERDICT).exists():
+            assert json.loads((folder / VERDICT).read_text())["exit_status"] == row.status
+        for page in (*PAGES, VERDICT):
             if (folder / page).exists():
                 assert "Signed off" not in (folder / page).read_text()
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from signoff import openai_format
 from signoff.declaration import Check
+from signoff.errors import SignoffError
 from signoff.evidence import Recorded
 from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, Trio, TriosSeen
 from signoff.parity.answers import compare, distinct
@@ -37,15 +38,25 @@ def said(answer: Answer) -> str:
     return f"status {answer.status}: {text[:300]}"
 
 
-def _answers(seen: Sequence[AnswersSeen], evidence: Recorded) -> Iterator[tuple[AnswersSeen, list[Answer]]]:
+def _answers(
+    seen: Sequence[AnswersSeen], check: Check, evidence: Recorded
+) -> Iterator[tuple[AnswersSeen, list[Answer]]]:
+    """The answers that each observation is about.
+
+    Raises:
+        SignoffError: another side was asked than the story declares.
+    """
     for each in seen:
+        for seq in each.exchanges:
+            if check.arms and (arm := evidence.by_seq(seq, Exchange).arm) not in check.arms:
+                raise SignoffError(f"{arm!r} was asked, the story wants {listed(check.arms)} to be")
         yield each, [answer_of(evidence, seq) for seq in each.exchanges]
 
 
 @judge("model-list", AnswersSeen, wants=str)
 def model_list(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """An OpenAI model list that holds the story's model."""
-    for each, answers in _answers(seen, evidence):
+    for each, answers in _answers(seen, check, evidence):
         for answer in answers:
             if answer.status != 200:
                 yield each.case, failed(f"/v1/models answered {said(answer)}")
@@ -60,7 +71,7 @@ def model_list(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) ->
 @judge("some-text", AnswersSeen)
 def some_text(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """The last answer has status 200 and some text."""
-    for each, answers in _answers(seen, evidence):
+    for each, answers in _answers(seen, check, evidence):
         if not answers:
             yield each.case, not_judged("nothing was asked", Code.TOO_FEW)
         elif not answers[-1].ok or not answers[-1].text:
@@ -72,7 +83,7 @@ def some_text(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> 
 @judge("openai-format", AnswersSeen)
 def openai_form(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """Answers in the form of OpenAI's API document, streamed if and only if that was asked."""
-    for each, answers in _answers(seen, evidence):
+    for each, answers in _answers(seen, check, evidence):
         for answer in answers:
             yield each.case, _form(answer, streamed=each.case == "streamed")
 
@@ -105,7 +116,7 @@ def openai_error(answer: Answer) -> str:
 @judge("error-names", AnswersSeen)
 def error_names(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """An OpenAI error whose text names the case."""
-    for each, answers in _answers(seen, evidence):
+    for each, answers in _answers(seen, check, evidence):
         for answer in answers:
             if problem := openai_error(answer):
                 yield each.case, failed(problem)
@@ -115,11 +126,11 @@ def error_names(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -
                 yield each.case, passed() if each.case in message else failed(told)
 
 
-@judge("error-in-time", AnswersSeen, wants=dict)
+@judge("error-in-time", AnswersSeen, wants=dict, keys=["seconds"])
 def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """An OpenAI error, within the seconds that the story names."""
     limit = check.wants["seconds"]
-    for each, answers in _answers(seen, evidence):
+    for each, answers in _answers(seen, check, evidence):
         for answer in answers:
             if problem := openai_error(answer):
                 yield each.case, failed(problem)
@@ -135,16 +146,24 @@ def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded)
 
 @judge("counter", CounterSeen, least=["requests"])
 def counter(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """vLLM's own counter grew by what was sent, and so much was sent; of least 0 nothing may have reached it."""
-    least = check.least["requests"]
+    """vLLM's own counter grew by what was sent, and so much was sent."""
     for each in seen:
-        expected = each.requests if least else 0
-        if each.grown != expected:
-            yield each.case, failed(f"vLLM finished {each.grown} requests where {expected} were wanted ({each.metric})")
-        elif each.requests < least:
-            yield each.case, not_judged(f"{each.requests} requests were sent, {least:g} are wanted", Code.TOO_FEW)
-        else:
-            yield each.case, passed(f"{each.grown} requests")
+        yield each.case, _counted(each, each.requests, check.least["requests"])
+
+
+@judge("nothing-arrives", CounterSeen, least=["requests"])
+def nothing_arrives(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """So much was sent, and vLLM's own counter stands still."""
+    for each in seen:
+        yield each.case, _counted(each, 0, check.least["requests"])
+
+
+def _counted(each: CounterSeen, expected: int, least: float) -> Verdict:
+    if each.grown != expected:
+        return failed(f"vLLM finished {each.grown} requests where {expected} were wanted ({each.metric})")
+    if each.requests < least:
+        return not_judged(f"{each.requests} requests were sent, {least:g} are wanted", Code.TOO_FEW)
+    return passed(f"{each.grown} of {each.requests} requests")
 
 
 @judge("client-reads", ClientRead)
@@ -168,7 +187,19 @@ def client_reads(seen: Sequence[ClientRead], check: Check, _: Recorded) -> Itera
             yield each.case, passed(each.client)
 
 
-def _trio(trio: Trio, evidence: Recorded) -> tuple[Answer, Answer, Answer]:
+def _trio(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer, Answer]:
+    """The three answers to a prompt.
+
+    Raises:
+        SignoffError: they are not of the arms that the story declares, or to another prompt.
+    """
+    exchanges = [evidence.by_seq(seq, Exchange) for seq in (trio.direct, trio.again, trio.proxied)]
+    arms = tuple(each.arm for each in exchanges)
+    if arms != check.arms:
+        raise SignoffError(f"{listed(arms)} were asked, the story wants {listed(check.arms)} to be")
+    asked = {str(each.request["body"]["messages"][-1]["content"]) for each in exchanges}
+    if asked != {trio.prompt}:
+        raise SignoffError(f"the answers to {trio.prompt!r} are to {listed(sorted(asked))}")
     first, again, proxied = (answer_of(evidence, seq) for seq in (trio.direct, trio.again, trio.proxied))
     return first, again, proxied
 
@@ -191,7 +222,7 @@ def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -
         if too_few := _least_prompts(each, check):
             yield each.case, too_few
         for trio in each.trios:
-            answers = _trio(trio, evidence)
+            answers = _trio(trio, check, evidence)
             if any(bool(answer.request["body"].get("stream")) is not (each.case == "streamed") for answer in answers):
                 yield (
                     each.case,
@@ -215,7 +246,7 @@ def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) 
     for each in seen:
         if too_few := _least_prompts(each, check):
             yield each.case, too_few
-        if distinct([_trio(trio, evidence)[0] for trio in each.trios]):
+        if distinct([_trio(trio, check, evidence)[0] for trio in each.trios]):
             yield each.case, passed(f"{_prompts(each)} prompts")
         else:
             told = "vLLM gave distinct prompts the same answer, so equality with it would prove nothing"
@@ -226,7 +257,7 @@ def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) 
 def finish_reasons(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM ended an answer for each of the reasons."""
     for each in seen:
-        found = {_trio(trio, evidence)[0].finish_reason for trio in each.trios}
+        found = {_trio(trio, check, evidence)[0].finish_reason for trio in each.trios}
         if missing := [reason for reason in check.wants if reason not in found]:
             told = f"no answer of vLLM ended with {listed(missing)}, so LiteLLM was not tried on it"
             yield each.case, inconclusive(told, Code.PROVES_NOTHING)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from signoff import openai_format
 from signoff.declaration import Check
 from signoff.evidence import Recorded
 from signoff.evidence.models import (
@@ -16,14 +17,16 @@ from signoff.evidence.models import (
     ResourcesSeen,
     ServiceSeen,
     StayedReady,
+    Subject,
     VersionSeen,
 )
 from signoff.parity.exchange import parse
 from signoff.verdicts.registry import Judgement, judge
 from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
 
-GPU = "gpu"
-"""What every vendor's extended resource has in its name: nvidia.com/gpu, amd.com/gpu, gpu.intel.com/i915."""
+ON_THE_CLUSTER = frozenset({Subject.CLUSTER, Subject.MACHINE})
+"""What vLLM does has nothing to do with what these judges look at."""
+BY_ITSELF: frozenset[Subject] = frozenset()
 
 
 def listed(items: Sequence[object]) -> str:
@@ -37,7 +40,7 @@ def at(file: str) -> str:
     return f" (see {file})" if file else ""
 
 
-@judge("pods-ready", PodsSeen, least=["pods"])
+@judge("pods-ready", PodsSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
 def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Every pod is Running and Ready."""
     for each in seen:
@@ -45,12 +48,13 @@ def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[
         if waiting:
             yield each.case, failed(f"not Running and Ready: {'; '.join(waiting)}")
         elif len(each.ready) < check.least["pods"]:
-            yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, at least one was wanted")
+            least = f"at least {check.least['pods']:g} were wanted"
+            yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, {least}")
         else:
             yield each.case, passed(f"{len(each.ready)} Running and Ready")
 
 
-@judge("labels", LabelsSeen, wants=dict)
+@judge("labels", LabelsSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Every object of a kind carries the labels; the feature's table names them all."""
     wanted: dict[str, str] = check.wants
@@ -72,7 +76,7 @@ def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Ju
             yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
-@judge("service", ServiceSeen, wants=dict)
+@judge("service", ServiceSeen, wants=dict, keys=["type", "port"], rests_on=ON_THE_CLUSTER)
 def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """The Service is of the type, and has the port."""
     kind, port = check.wants["type"], check.wants["port"]
@@ -90,7 +94,7 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
             yield each.case, passed()
 
 
-@judge("endpoints", EndpointsSeen, least=["pods"])
+@judge("endpoints", EndpointsSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
 def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """The Service's ready endpoints are the Ready pods, and there are some."""
     for each in seen:
@@ -109,7 +113,7 @@ def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Itera
             yield each.case, passed(f"{len(each.endpoints)} endpoints")
 
 
-@judge("file-layout", FilesSeen, wants=dict)
+@judge("file-layout", FilesSeen, wants=dict, rests_on=BY_ITSELF)
 def file_layout(seen: Sequence[FilesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Each file is there, and holds at least the objects that the story puts there."""
     for each in seen:
@@ -123,7 +127,7 @@ def file_layout(seen: Sequence[FilesSeen], check: Check, _: Recorded) -> Iterato
         yield each.case, failed(f"in {each.folder}: {'; '.join(wrong)}") if wrong else passed()
 
 
-@judge("configuration", ConfigurationSeen, wants=dict)
+@judge("configuration", ConfigurationSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Each setting has the story's value, and no other one beside it."""
     for each in seen:
@@ -138,7 +142,7 @@ def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) 
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
-@judge("no-gpu", ResourcesSeen, least=["containers"])
+@judge("no-gpu", ResourcesSeen, least=["containers"], rests_on=ON_THE_CLUSTER)
 def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """No container asks for a GPU."""
     for each in seen:
@@ -146,7 +150,7 @@ def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator
             f"{container} asks for {name}: {amount}"
             for container, resources in each.requested.items()
             for name, amount in resources.items()
-            if GPU in name.lower()
+            if _is_extended(name)
         ]
         if asking:
             yield each.case, failed(f"{'; '.join(asking)}; LiteLLM needs no GPU{at(each.file)}")
@@ -156,7 +160,15 @@ def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator
             yield each.case, passed(f"{len(each.requested)} containers, none asks for a GPU")
 
 
-@judge("version", VersionSeen, least=["pods"])
+def _is_extended(resource: str) -> bool:
+    """Whether it is a device of some vendor's (nvidia.com/gpu, aws.amazon.com/neuron), as all with a domain are.
+
+    Source: https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#extended-resources
+    """
+    return "/" in resource and not resource.startswith("kubernetes.io/")
+
+
+@judge("version", VersionSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
 def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """The pods run the image of the manifests, and LiteLLM tells the version that its tag names."""
     for each in seen:
@@ -187,7 +199,7 @@ def _plain(version: str) -> str:
     return re.sub(r"[.-]?rc\.?", "rc", version)
 
 
-@judge("model-mode", ModesSeen, wants=dict)
+@judge("model-mode", ModesSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """LiteLLM tells the mode of each model."""
     for each in seen:
@@ -202,24 +214,41 @@ def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator
             yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
-@judge("inside-answers", InsideSeen, wants=str)
+INSIDE_PATHS = {"models": "/models", "chat": "/chat/completions"}
+"""What each case asks for inside the cluster, below the base URL."""
+
+
+@judge("inside-answers", InsideSeen, wants=dict, keys=["base", "model"], cases=True)
 def inside_answers(seen: Sequence[InsideSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """From inside a pod the cluster's name leads to LiteLLM: to its models and to an answer with text."""
+    """From inside a pod the cluster's name leads to LiteLLM: to its models, and to a chat completion with some text."""
     for each in seen:
-        body = parse(each.body)
-        if not each.url.startswith(check.wants):
-            yield each.case, not_judged(f"{each.url} was asked, the story names {check.wants}", Code.ASKED_OTHERWISE)
+        wanted = check.wants["base"] + INSIDE_PATHS.get(each.case, "")
+        if each.url != wanted:
+            yield each.case, not_judged(f"{each.url} was asked, the story names {wanted}", Code.ASKED_OTHERWISE)
+        elif each.unresolved:
+            told = f"no pod finds {each.url} by its name: {each.error}"
+            yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
         elif each.error:
             yield each.case, failed(f"{each.url} gave no answer inside the cluster: {each.error}", Code.NO_ANSWER)
         elif each.status != 200:
             yield each.case, failed(f"{each.url} answered {each.status} inside the cluster: {each.body[:200]}")
-        elif not isinstance(body, dict) or not (body.get("data") or body.get("choices")):
-            yield each.case, failed(f"{each.url} answered without anything in it: {each.body[:200]}")
+        elif problem := _not_inside(each, check.wants["model"]):
+            yield each.case, failed(f"{each.url} inside the cluster: {problem}")
         else:
             yield each.case, passed(f"asked on {each.node}")
 
 
-@judge("stays-ready", StayedReady, least=["seconds", "pods"])
+def _not_inside(each: InsideSeen, model: str) -> str:
+    """What is wrong with an answer inside the cluster; empty if nothing is."""
+    body = parse(each.body)
+    if found := openai_format.violations(body):
+        return str(found[0])
+    if each.case == "models":
+        return "" if model in [offered["id"] for offered in body["data"]] else f"{model} is not among its models"
+    return "" if body["choices"][0]["message"]["content"] else "the answer says nothing"
+
+
+@judge("stays-ready", StayedReady, least=["seconds", "looks", "pods"], rests_on=ON_THE_CLUSTER)
 def stays_ready(seen: Sequence[StayedReady], check: Check, _: Recorded) -> Iterator[Judgement]:
     """All pods were Ready at each look, long enough, while the backend was away."""
     for each in seen:
@@ -229,6 +258,11 @@ def stays_ready(seen: Sequence[StayedReady], check: Check, _: Recorded) -> Itera
             yield each.case, inconclusive(f"{each.backend_pods} pods of vLLM were still there", Code.PROVES_NOTHING)
         elif each.pods < check.least["pods"]:
             yield each.case, failed("there was no LiteLLM pod")
+        elif each.looks < check.least["looks"]:
+            yield (
+                each.case,
+                not_judged(f"looked at {each.looks} times, {check.least['looks']:g} are wanted", Code.TOO_FEW),
+            )
         elif each.seconds < check.least["seconds"]:
             yield (
                 each.case,

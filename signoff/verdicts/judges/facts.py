@@ -19,7 +19,7 @@ def equals(seen: Sequence[Fact], check: Check, _: Recorded) -> Iterator[Judgemen
             yield each.case, failed(f"{each.seen!r} was seen, {check.wants!r} was wanted")
 
 
-@judge("at-most", Fact, wants=object)
+@judge("at-most", Fact, wants=int | float)
 def at_most(seen: Sequence[Fact], check: Check, _: Recorded) -> Iterator[Judgement]:
     """The number that was seen is not above the one that the story wants."""
     for each in seen:

@@ -47,7 +47,7 @@ def _timings(path: Path, _sha256: str) -> tuple[Timing, ...]:
     return timings_csv.read(path)
 
 
-@judge("overhead", OverheadTimed, wants=dict, least=["pairs"])
+@judge("overhead", OverheadTimed, wants=dict, keys=["limit_ms"], least=["pairs"], cases=True)
 def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """Each figure lies below the limit with confidence, of pairs enough, in which every arm took part."""
     limit = float(check.wants["limit_ms"])
@@ -63,7 +63,7 @@ def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, chec
     arms = {timing.arm for timing in timed.timings}
     if timed.errors(*ARMS):
         return result.verdict
-    if missing := [arm for arm in check.wants.get("arms", ARMS) if arm not in arms]:
+    if missing := [arm for arm in (check.arms or ARMS) if arm not in arms]:
         return not_judged(f"nothing was timed on the arm {listed(missing)}", Code.TOO_FEW)
     if figure not in result.figures:
         needs = f"; it needs {PAIRS_FOR_P95} pairs" if figure == "p95_shift" else ""

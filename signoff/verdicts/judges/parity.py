@@ -15,7 +15,7 @@ from signoff.parity.judge import judge as judge_runs
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.runner import Observation
 from signoff.verdicts.registry import Judgement, judge
-from signoff.verdicts.verdict import Code, failed, inconclusive, passed
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
 
 
 @lru_cache(maxsize=1)
@@ -58,17 +58,31 @@ def call_of(result: Result) -> str:
     return f"{run.case.name}/{run.mode}"
 
 
-@judge("parity-gate", CallsCompared)
+@judge("parity-gate", CallsCompared, cases=True)
 def parity_gate(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """No difference of a call is one that gate.yaml refuses, or a defect that known.yaml does not know."""
     for each in seen:
+        yield from ((call_of(result), _through_the_gate(result)) for result in results(each, evidence))
+
+
+@judge("parity-recorded", CallsCompared, cases=True)
+def parity_recorded(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """The same of calls of which a recorder before vLLM kept what arrived."""
+    for each in seen:
         for result in results(each, evidence):
-            found = gate([result], knowledge())
-            told = "; ".join(f"{failure.rule}: {failure.run} at {failure.path}" for failure in found)
-            yield call_of(result), failed(told) if found else passed()
+            verdict = _through_the_gate(result)
+            if verdict.value is Value.PASSED and result.observation.received is None:
+                verdict = not_judged("no recorder saw what reached vLLM", Code.ASKED_OTHERWISE)
+            yield call_of(result), verdict
 
 
-@judge("parity-exercised", CallsCompared)
+def _through_the_gate(result: Result) -> Verdict:
+    found = gate([result], knowledge())
+    told = "; ".join(f"{failure.rule}: {failure.run} at {failure.path}" for failure in found)
+    return failed(told) if found else passed()
+
+
+@judge("parity-exercised", CallsCompared, cases=True)
 def parity_exercised(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM answered each call as the case wants it, and repeated itself."""
     for each in seen:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from signoff.declaration import Check
 from signoff.evidence import Recorded
 from signoff.evidence.models import PendingSeen, PlacesSeen
-from signoff.verdicts.judges.deployment import at, listed
+from signoff.verdicts.judges.deployment import ON_THE_CLUSTER, at, listed
 from signoff.verdicts.registry import Judgement, judge
-from signoff.verdicts.verdict import Code, failed, not_judged, passed
+from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
 
 
-@judge("on-nodes", PlacesSeen, wants=list, least=["pods"])
+@judge("on-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
 def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Every pod runs on one of the nodes."""
     for each in seen:
@@ -31,7 +31,7 @@ def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[
             yield each.case, passed(listed([f"{pod} on {node}" for pod, node in each.nodes.items()]))
 
 
-@judge("off-nodes", PlacesSeen, wants=list, least=["pods"])
+@judge("off-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
 def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """No pod runs on one of the nodes."""
     for each in seen:
@@ -52,7 +52,7 @@ def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator
             yield each.case, passed()
 
 
-@judge("stays-pending", PendingSeen, wants=list, least=["seconds"])
+@judge("stays-pending", PendingSeen, wants=list, least=["seconds"], rests_on=ON_THE_CLUSTER)
 def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """With every allowed node cordoned the scheduler says that no node matches the pod's affinity."""
     for each in seen:
@@ -66,6 +66,9 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
                     Code.ASKED_OTHERWISE,
                 ),
             )
+        elif each.phase == "Pending" and each.reason not in ("Unschedulable", ""):
+            told = f"the scheduler could not say anything of {each.pod}: {each.reason}: {each.message}"
+            yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
         elif each.phase != "Pending" or each.reason != "Unschedulable":
             yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}), Pending as Unschedulable was wanted")
         elif "affinity" not in each.message:
