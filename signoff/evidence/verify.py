@@ -136,6 +136,23 @@ def _read(folder: Path, data: bytes) -> Recorded:
     return read(folder)
 
 
+def see_unchanged(evidence: Recorded) -> None:
+    """Have nothing drawn from what somebody has changed; a killed run's last line may be cut off.
+
+    Raises:
+        SignoffError: a line was changed, dropped, added or moved after it was written.
+    """
+    if not any(line.prev for line in evidence.lines):
+        return  # version 0 had no chain
+    data = (evidence.folder / FILE).read_bytes()
+    for found in breaks(data[: data.rfind(b"\n") + 1]):
+        raise SignoffError(
+            f"the evidence is not as it was written: {found}",
+            where=str(evidence.folder),
+            hint=f"`signoff verify {evidence.folder}` names every difference",
+        )
+
+
 def breaks(data: bytes) -> Iterator[Finding]:
     """What shows that a line of evidence was changed, dropped, repeated, inserted or moved, or is cut off."""
     *lines, rest = data.split(b"\n")

@@ -197,14 +197,17 @@ def check_files(folder: Path) -> bool:
     That of a load which was killed, or which still runs, names none.
 
     Raises:
-        SignoffError: one is not the file that the evidence names, or one is there that it does not name.
+        SignoffError: one is not the file that the evidence names, one is there that it does not name, or the evidence
+            itself was changed.
     """
     from signoff.evidence import read
     from signoff.evidence.models import LoadFiles
+    from signoff.evidence.verify import see_unchanged
 
     if not (folder / FILE).is_file():
         return False
     recorded = read(folder)
+    see_unchanged(recorded)
     named = recorded.last(LoadFiles)
     if named is None:
         return False

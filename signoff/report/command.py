@@ -6,8 +6,8 @@ from typing import Any
 
 from signoff import report
 from signoff.errors import SignoffError, refusing
-from signoff.evidence import FILE, Recorded, read
-from signoff.evidence.verify import breaks
+from signoff.evidence import Recorded, read
+from signoff.evidence.verify import see_unchanged
 from signoff.parity.verdict import matrix_of, verdict_on
 from signoff.report import parity, sums
 from signoff.verdicts import Value
@@ -25,7 +25,7 @@ def draw(options: argparse.Namespace) -> int:
     """Draw verdict and pages of a run again, from its evidence alone; ends with the run's exit status."""
     with refusing():
         evidence = read(options.run_dir)
-    _see_that_it_is_unchanged(evidence)
+    see_unchanged(evidence)
     if evidence.run.tool == "parity":
         return _draw_matrix(evidence)
     result = judged(evidence)
@@ -34,23 +34,6 @@ def draw(options: argparse.Namespace) -> int:
     *_, headline, place = (line for line, _ in report.terminal_lines(result))
     print(f"{headline}\n{place}")
     return int(result.status)
-
-
-def _see_that_it_is_unchanged(evidence: Recorded) -> None:
-    """Draw nothing from what somebody has changed; a killed run's last line may be cut off.
-
-    Raises:
-        SignoffError: a line was changed, dropped, added or moved after it was written.
-    """
-    if not any(line.prev for line in evidence.lines):
-        return  # version 0 had no chain
-    data = (evidence.folder / FILE).read_bytes()
-    for found in breaks(data[: data.rfind(b"\n") + 1]):
-        raise SignoffError(
-            f"the evidence is not as it was written: {found}",
-            where=str(evidence.folder),
-            hint=f"`signoff verify {evidence.folder}` names every difference",
-        )
 
 
 def _draw_matrix(evidence: Recorded) -> int:

@@ -97,6 +97,14 @@ def test_nothing_is_concluded_from_files_that_the_evidence_does_not_name(
         conclude(folder)
 
 
+def test_nothing_is_concluded_from_evidence_that_was_changed(tmp_path: Path) -> None:
+    folder = Synthetic(voids=[VOID]).write(tmp_path)
+    lines = (folder / FILE).read_bytes().splitlines(keepends=True)
+    (folder / FILE).write_bytes(b"".join(line for line in lines if b"load-void" not in line))
+    with pytest.raises(SignoffError, match="the evidence is not as it was written"):
+        conclude(folder)
+
+
 def test_of_a_load_that_was_killed_nothing_vouches_and_the_report_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

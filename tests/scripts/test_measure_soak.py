@@ -42,7 +42,7 @@ def copying(there: Path, here: Path, *, after: int) -> Any:
         if left[0] == 0:
             (here / "minutes-local.csv").write_text((there / "minutes-local.csv").read_text())
 
-    return Of(copy=copy, folder=here)
+    return Of(copy=copy, evidence=Of(dir=here))
 
 
 def test_a_copy_is_compared_once_folding_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
