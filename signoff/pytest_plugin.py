@@ -229,8 +229,14 @@ def _features_asked_for(config: pytest.Config) -> list[Path]:
     found: list[Path] = []
     for argument in config.args:
         path = config.invocation_params.dir / argument.partition("::")[0]
-        found += sorted(path.rglob("*.feature")) if path.is_dir() else [path] if path.suffix == ".feature" else []
+        found += _features_below(path) if path.is_dir() else [path] if path.suffix == ".feature" else []
     return found
+
+
+def _features_below(folder: Path) -> list[Path]:
+    """The feature files of a folder; links are followed, as pytest does."""
+    walked = os.walk(folder, followlinks=True)
+    return sorted(Path(at) / name for at, _, names in walked for name in names if name.endswith(".feature"))
 
 
 def _settings(chosen: options.Chosen) -> dict[str, Any]:

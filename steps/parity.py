@@ -19,6 +19,7 @@ from signoff.manifests import StoryManifests
 from signoff.observing import observes
 from signoff.parity import calls, cases, recorder_pod
 from signoff.parity import deployment as parity_deployment
+from signoff.parity.knowledge import fingerprint
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
 from steps.tables import Rows, rows
@@ -38,7 +39,12 @@ class Compared:
     def seen(self, check: str) -> CallsCompared:
         """The calls as an observation of a check."""
         return CallsCompared(
-            check=check, calls_file=self.file, version=self.version, image=self.image, seconds=self.seconds
+            check=check,
+            calls_file=self.file,
+            version=self.version,
+            image=self.image,
+            seconds=self.seconds,
+            knowledge_sha256=fingerprint(),
         )
 
 

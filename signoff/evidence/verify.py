@@ -6,6 +6,7 @@ file. It cannot show that somebody did not make all of them up.
 
 import argparse
 import json
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,12 @@ from pydantic import BaseModel
 from signoff import report
 from signoff.errors import SignoffError
 from signoff.evidence.chain import SCHEMA
-from signoff.evidence.models import End, ScenarioEnd, SideFile
+from signoff.evidence.models import CallsCompared, End, ScenarioEnd, SideFile
 from signoff.evidence.store import FILE, Recorded, digest, read
+from signoff.parity.knowledge import fingerprint
 from signoff.parity.verdict import matrix_of
 from signoff.report import parity, sums
-from signoff.verdicts.run import Result
+from signoff.verdicts.run import Result, State
 
 _NOTHING = object()
 
@@ -86,8 +88,10 @@ def verify(folder: Path) -> Iterator[Finding]:
     else:
         yield from _side_files(evidence)
         yield from _end(evidence)
+        yield from _knowledge(evidence)
         if evidence.run.tool == "features":
             yield from _printed(evidence)
+            yield from _junit(Result(evidence))
         elif evidence.run.tool == "parity":
             yield from _matrix(evidence)
         elif not (folder / sums.FILE).exists():
@@ -196,6 +200,34 @@ def _parsed(line: bytes) -> dict[str, Any] | str:
     if json.dumps(told, ensure_ascii=False) != text:
         return "the line is not as signoff writes it: it has other spaces, another line end, or a key twice"
     return told
+
+
+def _knowledge(evidence: Recorded) -> Iterator[Finding]:
+    """Calls that were judged by other knowledge than is here, by which they may be judged otherwise."""
+    for number, record in _numbered(evidence):
+        if isinstance(record, CallsCompared) and record.knowledge_sha256 not in ("", fingerprint()):
+            told = "these calls were judged by other known.yaml, gate.yaml or cases than this signoff has"
+            yield Finding(f"{FILE}:{number}", told)
+
+
+def _junit(result: Result) -> Iterator[Finding]:
+    """What junit.xml says otherwise than the evidence: the verdict, and which scenarios did not pass."""
+    path = result.evidence.folder / "junit.xml"
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return  # its sum tells of that
+    told = {each.get("name"): each.get("value") for each in root.iter("property")}.get("verdict")
+    if told not in (None, result.headline):
+        yield Finding(path.name, f"its verdict is {told!r}, by the evidence {result.headline!r}")
+    states = {scenario.planned.id: scenario.state for scenario in result.scenarios}
+    for case in root.iter("testcase"):
+        named = f"{case.get('classname', '')}::{case.get('name', '')}"
+        state = next((each for key, each in states.items() if key.replace("/", ".") == named), None)
+        passed = not any(child.tag in ("failure", "error", "skipped") for child in case)
+        if state is not None and passed is not (state is State.PASSED):
+            word = "passed" if passed else "not passed"
+            yield Finding(path.name, f"{case.get('name')} has {word}, by the evidence it is {state.value}")
 
 
 def _side_files(evidence: Recorded) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 A pattern of paths is a path with `[]` for any index, or with every index given, in which `*` stands for anything.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,14 @@ from signoff.errors import SignoffError
 
 HERE = Path(__file__).parent
 UPSTREAM = "https://github.com/BerriAI/litellm/issues/"
+
+
+def fingerprint() -> str:
+    """SHA-256 of what is known, of the gate and of the cases: two that differ may judge one call differently."""
+    found = hashlib.sha256()
+    for file in sorted([HERE / "known.yaml", HERE / "gate.yaml", *(HERE / "cases").glob("*.yaml")]):
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 KINDS = (

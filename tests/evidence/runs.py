@@ -52,9 +52,11 @@ from signoff.evidence.models import (
     TriosSeen,
     VersionSeen,
 )
+from signoff.parity.knowledge import fingerprint
 from signoff.paths import ROOT
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, Timing
+from signoff.verdicts.judges.deployment import INSIDE_PATHS
 from signoff.verdicts.run import Result
 from tests.parity.test_recorded import RECORDED
 
@@ -66,6 +68,8 @@ WAIVED = {"way-in": "Traefik is tried by hand, see ticket 12"}
 """The one check that no scenario observes yet."""
 
 Record = Callable[[], Sequence[Observation]]
+MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm"}]}
+OF_ITS_OWN = "a LiteLLM of its own"
 
 
 @dataclass
@@ -128,8 +132,8 @@ class Writer:
     def service(self) -> Iterator[Observation]:
         yield ServiceSeen(check="service", type="ClusterIP", ports=[4000], asked=self.check("service"))
         yield EndpointsSeen(check="endpoints", endpoints=["10.1.0.7"], ready_pods=["10.1.0.7"])
-        for case, body in (("models", {"data": [{"id": MODEL}]}), ("chat", completion("Danube"))):
-            url = f"{self.check('cluster-name')}/{case}"
+        for case, body in (("models", MODELS), ("chat", completion("Danube"))):
+            url = self.check("cluster-name")["base"] + INSIDE_PATHS[case]
             yield InsideSeen(
                 check="cluster-name", case=case, url=url, status=200, body=json.dumps(body), node="k3s-worker-01"
             )
@@ -161,12 +165,12 @@ class Writer:
         )
         return self.evidence.add(exchange)
 
-    def answer(self, status: int, body: dict[str, Any], url: str = "http://proxied/v1/chat/completions") -> int:
+    def answer(self, status: int, body: dict[str, Any], arm: str = "proxied") -> int:
         """Record an answer that is no stream; gives its `seq`."""
-        request = {"method": "POST", "url": url, "body": {"model": MODEL}}
+        request = {"method": "POST", "url": "http://proxied/v1/chat/completions", "body": {"model": MODEL}}
         headers = {"content-type": "application/json"}
         told = Exchange(
-            arm="proxied",
+            arm=arm,
             request=request,
             status=status,
             headers=headers,
@@ -177,8 +181,7 @@ class Writer:
         return self.evidence.add(told)
 
     def answers(self) -> Iterator[Observation]:
-        models = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm"}]}
-        yield AnswersSeen(check="model-list", exchanges=[self.answer(200, models)])
+        yield AnswersSeen(check="model-list", exchanges=[self.answer(200, MODELS)])
         yield AnswersSeen(check="chat-answer", exchanges=[self.ask("proxied", "Hello")])
         yield CounterSeen(check="each-request-once", metric="vllm:requests", requests=10, grown=10)
         for case in ("plain", "streamed"):
@@ -223,7 +226,13 @@ class Writer:
         with self.evidence.phase(f"compare {len(cases)} calls"):
             path.write_text(json.dumps(recorded(cases)), encoding="utf-8")
         for each in (check, "calls-exercised"):
-            yield CallsCompared(check=each, calls_file=side_file(path), version="1.80.16", image=IMAGE)
+            yield CallsCompared(
+                check=each,
+                calls_file=side_file(path),
+                version="1.80.16",
+                image=IMAGE,
+                knowledge_sha256=fingerprint(),
+            )
 
     # Placement, Gaming Mode, findings
 
@@ -249,13 +258,14 @@ class Writer:
     def gaming_mode(self) -> Iterator[Observation]:
         yield StayedReady(check="stays-ready", seconds=20.1, looks=10, pods=1)
         error = {"error": {"message": "no backend", "type": "server_error", "param": None, "code": "500"}}
-        yield AnswersSeen(check="error-in-time", exchanges=[self.answer(500, error)], asked={"seconds": 30})
-        yield AnswersSeen(check="serves-again", exchanges=[self.ask("proxied", "Are you back?")])
+        away = self.answer(500, error, "proxied, vLLM away")
+        yield AnswersSeen(check="error-in-time", exchanges=[away], asked={"seconds": 30})
+        yield AnswersSeen(check="serves-again", exchanges=[self.ask("proxied, vLLM back", "Are you back?")])
 
     def mistakes(self) -> Iterator[Observation]:
         for case in self.declaration.story.checks["mistakes-told"].cases:
             error = {"error": {"message": f"{case} is wrong", "type": "error", "param": None, "code": "400"}}
-            yield AnswersSeen(check="mistakes-told", case=case, exchanges=[self.answer(400, error)])
+            yield AnswersSeen(check="mistakes-told", case=case, exchanges=[self.answer(400, error, OF_ITS_OWN)])
         yield CounterSeen(check="no-key-stops-here", metric="vllm:requests", requests=1, grown=0)
 
 
@@ -396,7 +406,13 @@ def troubled_run(folder: Path) -> Result:
     silent = Cause(subject=Subject.GATEWAY, what="http://litellm:4000 did not answer within 30 s")
     writer.evidence.add(
         ScenarioEnd(
-            id=away, end="error", step="LiteLLM stays Ready", cause=silent, seconds=31.2, bundle="bundles/a-test.txt"
+            id=away,
+            end="error",
+            step="LiteLLM stays Ready",
+            unobserved=["stays-ready", "error-in-time", "serves-again"],
+            cause=silent,
+            seconds=31.2,
+            bundle="bundles/a-test.txt",
         )
     )
     writer.evidence.scenario = ""

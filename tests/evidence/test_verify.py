@@ -541,3 +541,27 @@ def test_what_cannot_be_read_is_one_sentence(
     do(folder)
     assert main(["verify", str(folder)]) == 1
     assert sentence in capsys.readouterr().err.splitlines()[0]
+
+
+def test_what_junits_file_says_is_judged_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = runs.whole_run(folder := tmp_path / "run", {"way-in": "no Traefik"})
+    scenario = result.scenarios[0].planned.id
+    classname, _, name = scenario.replace("/", ".").partition("::")
+    (folder / "junit.xml").write_text(
+        '<testsuites><testsuite><properties><property name="verdict" value="Signed off: all of it"/></properties>'
+        f'<testcase classname="{classname}" name="{name}"><failure/></testcase></testsuite></testsuites>'
+    )
+    report.seal(folder)
+    assert main(["verify", str(folder)]) == 1
+    told = capsys.readouterr().out
+    assert f"junit.xml: its verdict is 'Signed off: all of it', by the evidence {result.headline!r}" in told
+    assert f"junit.xml: {name} has not passed, by the evidence it is passed" in told
+
+
+def test_calls_that_other_knowledge_judged_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.whole_run(folder := tmp_path / "run", {"way-in": "no Traefik"})
+    monkeypatch.setattr("signoff.evidence.verify.fingerprint", lambda: "another")
+    assert main(["verify", str(folder)]) == 1
+    assert "these calls were judged by other known.yaml, gate.yaml or cases" in capsys.readouterr().out

@@ -422,6 +422,8 @@ def report_of_less(project: Project) -> Finished:
     run_dir = project.run().run_dir
     lines = (run_dir / FILE).read_text().splitlines(keepends=True)
     (run_dir / FILE).write_text("".join(line for line in lines if '"check": "enough"' not in line))
+    for printed in (*PAGES, VERDICT):
+        (run_dir / printed).unlink()
     command = [sys.executable, "-m", "signoff.cli", "report", str(run_dir)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     return Finished(done.returncode, done.stdout + done.stderr, project.folder)

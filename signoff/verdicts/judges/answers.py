@@ -195,8 +195,10 @@ def _trio(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer,
     """
     exchanges = [evidence.by_seq(seq, Exchange) for seq in (trio.direct, trio.again, trio.proxied)]
     arms = tuple(each.arm for each in exchanges)
-    if arms != check.arms:
+    if check.arms and arms != check.arms:
         raise SignoffError(f"{listed(arms)} were asked, the story wants {listed(check.arms)} to be")
+    if len({trio.direct, trio.again, trio.proxied}) < len(exchanges):
+        raise SignoffError(f"{trio.prompt!r} was not asked three times")
     asked = {str(each.request["body"]["messages"][-1]["content"]) for each in exchanges}
     if asked != {trio.prompt}:
         raise SignoffError(f"the answers to {trio.prompt!r} are to {listed(sorted(asked))}")
