@@ -15,8 +15,6 @@ from signoff.kube import Kube, describe_pod, is_hopeless
 from signoff.waiting import Hopeless, NotYet, eventually
 
 NAME = "signoff-inside"
-PATHS = {"models": "/models", "chat": "/chat/completions"}
-"""What is asked for, below the base URL."""
 
 SCRIPT = """
 import json, socket, sys, urllib.error, urllib.request

@@ -24,6 +24,7 @@ from signoff.stats.estimate import Estimate
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
 from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, passed
+from signoff.words import listed
 
 PAIRS_FOR_P99 = 2000
 CONTROL_LIMIT_MS = 20.0
@@ -247,8 +248,3 @@ def verdict_of(
     if unsure := judged[Value.INCONCLUSIVE]:
         return inconclusive(f"the interval of {listed(unsure)} includes {limit_ms:g} ms", Code.INTERVAL_HOLDS_LIMIT)
     return passed(f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence", asked)
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names in words: "a, b and c"."""
-    return " and ".join(", ".join(names).rsplit(", ", 1))

@@ -29,6 +29,7 @@ from signoff.observing import observes
 from signoff.options import Chosen
 from signoff.pytest_plugin import watch_over
 from signoff.recording import record_cluster
+from signoff.verdicts.judges.deployment import INSIDE_PATHS
 from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
 
@@ -204,7 +205,7 @@ def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> No
             InsideSeen(
                 check="cluster-name",
                 case=case,
-                url=f"{base}{inside.PATHS[case]}",
+                url=f"{base}{INSIDE_PATHS[case]}",
                 pod=found.pod,
                 node=found.node,
                 **answer,

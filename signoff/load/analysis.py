@@ -20,7 +20,7 @@ from signoff.load import folding
 from signoff.load.records import read_records
 from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, check_files, read_run
 from signoff.load.voids import Void, VoidKind, hiding
-from signoff.overhead import JUDGED, listed, median_of_kinds
+from signoff.overhead import JUDGED, median_of_kinds
 from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.below import sorted_out
 from signoff.stats.bootstrap import FEWEST, BlockBootstrap, quantile_estimates
@@ -28,6 +28,7 @@ from signoff.stats.estimate import Estimate
 from signoff.stats.proportions import proportion
 from signoff.traffic.pairs import PAIRS_FOR_P95
 from signoff.verdicts.verdict import Value
+from signoff.words import listed
 
 NOT_ITS_DOING = ("unfinished", "not sent")
 """Kinds of error that the end of the test or the generator made; counted, and not in the error rate."""

@@ -157,7 +157,8 @@ class View:
         grouped: dict[tuple[Value, str], list[str]] = {}
         for case, verdict in judged.cases.items():
             if case and verdict.value is not Value.PASSED:
-                reason = "" if verdict.reason in judged.verdict.reason else verdict.reason
+                # Of the cases that have the check's own value, its reason has told already.
+                reason = "" if verdict.value is judged.value else verdict.reason
                 grouped.setdefault((verdict.value, reason), []).append(case)
         return [Cases(value, tuple(names), reason) for (value, reason), names in grouped.items()]
 

@@ -11,9 +11,9 @@ from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchan
 from signoff.parity.answers import compare, distinct
 from signoff.traffic.client import Answer
 from signoff.traffic.wire import Event
-from signoff.verdicts.judges.deployment import listed
 from signoff.verdicts.registry import Judgement, judge
 from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
+from signoff.words import listed
 
 
 def answer_of(evidence: Recorded, seq: int) -> Answer:

@@ -23,16 +23,11 @@ from signoff.evidence.models import (
 from signoff.parity.exchange import parse
 from signoff.verdicts.registry import Judgement, judge
 from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
+from signoff.words import listed
 
 ON_THE_CLUSTER = frozenset({Subject.CLUSTER, Subject.MACHINE})
 """What vLLM does has nothing to do with what these judges look at."""
 BY_ITSELF: frozenset[Subject] = frozenset()
-
-
-def listed(items: Sequence[object]) -> str:
-    """Items in words: "a, b and c"."""
-    texts = [str(item) for item in items]
-    return " and ".join(", ".join(texts).rsplit(", ", 1))
 
 
 def at(file: str) -> str:

@@ -12,9 +12,9 @@ from signoff.overhead import Overhead, Samples
 from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
-from signoff.verdicts.judges.deployment import listed
 from signoff.verdicts.registry import Judgement, judge
 from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
+from signoff.words import listed
 
 
 def samples(each: OverheadTimed, evidence: Recorded) -> Samples:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from signoff.declaration import Check
 from signoff.evidence import Recorded
 from signoff.evidence.models import PendingSeen, PlacesSeen
-from signoff.verdicts.judges.deployment import ON_THE_CLUSTER, at, listed
+from signoff.verdicts.judges.deployment import ON_THE_CLUSTER, at
 from signoff.verdicts.registry import Judgement, judge
 from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
+from signoff.words import listed
 
 
 @judge("on-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
