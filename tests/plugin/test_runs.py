@@ -64,6 +64,13 @@ def test_an_error_of_the_gateway_is_its_failure(project: Project) -> None:
     assert done.records(SetUpFailure) == []
 
 
+def test_a_second_case_without_an_answer_is_its_failure_too(project: Project) -> None:
+    project.scenarios("First: Then it is fine; Then LiteLLM does not answer")
+    done = project.run()
+    assert done.status == 10
+    assert done.result.checks["fine"].value == "failed"
+
+
 def test_an_error_of_the_suite_is_not_held_against_the_gateway(project: Project) -> None:
     project.scenarios("First: Then the step is wrong")
     done = project.run()
@@ -184,6 +191,15 @@ def test_a_waived_check_stands_in_the_headline_and_on_every_page(project: Projec
     assert "Signed off; 1 check waived" in done.output
     for page in report.PAGES:
         assert "no time for it" in (done.run_dir / page).read_text()
+
+
+def test_a_waived_check_that_fails_hinders_nothing_and_all_say_the_same(project: Project) -> None:
+    project.scenarios("First: Then it is not fine")
+    done = project.run("features", "--waive", "fine=it is known not to be")
+    assert done.status == 0, done.output
+    assert "Signed off; 1 check waived" in done.output
+    verdict = json.loads((done.run_dir / "verdict.json").read_text())
+    assert (verdict["exit_status"], verdict["checks"]["fine"]["verdict"]) == (0, "failed")
 
 
 @pytest.mark.parametrize(
