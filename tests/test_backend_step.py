@@ -30,7 +30,9 @@ class KubeWithVllmAway:
         self.available = 1
 
     def pods(self, *_: str) -> list[Any]:
-        return [SimpleNamespace(metadata=SimpleNamespace(name="vllm-2"), spec=SimpleNamespace(node_name="k3s"))]
+        status = SimpleNamespace(container_statuses=[])
+        metadata, spec = SimpleNamespace(name="vllm-2"), SimpleNamespace(node_name="k3s")
+        return [SimpleNamespace(metadata=metadata, spec=spec, status=status)]
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_its_values_are_those_that_the_machinery_uses() -> None:
     assert CHECKS["service"].wants == {"type": "ClusterIP", "port": story.GATEWAY_PORT}
     assert CHECKS["model-list"].wants == story.MODEL
     assert CHECKS["mode-chat"].wants == {story.MODEL: "chat"}
-    assert CHECKS["cluster-name"].wants == service
+    assert CHECKS["cluster-name"].wants == {"base": service, "model": story.MODEL}
     assert CHECKS["configuration"].wants["api_base"] == backend
     assert CHECKS["configuration"].wants["model"] == CHECKS["configuration"].wants["model_name"] == story.MODEL
     assert CHECKS["on-workers"].wants == CHECKS["stays-pending"].wants == list(story.ALLOWED_NODES)

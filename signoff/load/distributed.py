@@ -79,6 +79,8 @@ MODULES = (
 _LENGTHS = "lengths.csv"
 _COLLECT_EVERY_SECONDS = 2.0
 _TELL_EVERY_SECONDS = 10.0
+_STOPPED_LOOKS = 4
+"""Locust says that it has stopped before its master has written so, on a busy machine seconds before."""
 _STOPPING, _STOPPED = "stopping", "stopped"
 """Locust's words. A master that cannot write, on a full disk, stops without saying so in its evidence."""
 _OF_THE_LOAD = (Load, LoadStep, LoadVoid, LoadWorker, Note)
@@ -330,11 +332,12 @@ class Collector:
             SignoffError: what was recorded cannot be written here, even when the load has ended. Until then that is
                 told, once: the master has it all, so that there is time to make room.
         """
-        told, before, went_on, full_told = 0.0, "", time.monotonic(), False
+        told, before, went_on, full_told, stopped = 0.0, "", time.monotonic(), False, 0
         while True:
             stats = self._get("/stats/requests").json()
-            ended = self._ended() or stats["state"] == before == _STOPPED
             before = stats["state"]
+            stopped = stopped + 1 if before == _STOPPED else 0
+            ended = self._ended() or stopped >= _STOPPED_LOOKS
             if before != _STOPPING:
                 went_on = time.monotonic()
             elif time.monotonic() - went_on >= limits.LOCUST_STOPS.seconds:

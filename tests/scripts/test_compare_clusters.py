@@ -43,7 +43,7 @@ def run(folder: Path, provider: str, told: dict[str, Any], outcomes: Outcomes) -
             kept.add(ScenarioEnd(id=ids[name], end="whole"))
         else:
             whose = Subject.GATEWAY if outcome == "failed" else Subject.MACHINE
-            kept.add(ScenarioEnd(id=ids[name], end="error", cause=Cause(subject=whose, what=reason)))
+            kept.add(ScenarioEnd(id=ids[name], end="error", unobserved=[name], cause=Cause(subject=whose, what=reason)))
         kept.scenario = ""
     kept.add(End())
     kept.close()
