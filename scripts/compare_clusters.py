@@ -22,6 +22,7 @@ from signoff.console import progress
 from signoff.errors import SignoffError
 from signoff.evidence.models import Cluster
 from signoff.paths import ROOT
+from signoff.report.command import judged
 from signoff.verdicts.run import Judged, Result, Scenario, State
 from signoff.verdicts.verdict import Value
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         folders = options.runs or [run(cluster, options.options) for cluster in CLUSTERS]
-        one, other = (judged(folder) for folder in folders)
+        one, other = (judged(evidence.read(folder)) for folder in folders)
     except SignoffError as error:
         print(f"compare_clusters: {error}", file=sys.stderr)
         return 2
@@ -84,18 +85,6 @@ def run(cluster: str, options: Sequence[str]) -> Path:
     if not found:
         raise SignoffError("the run left no evidence", where=" ".join(command), hint="its own message is above")
     return found[0].parent
-
-
-def judged(folder: Path) -> Result:
-    """The run of a folder, judged anew.
-
-    Raises:
-        SignoffError: there is none, or it is one that judges no story.
-    """
-    recorded = evidence.read(folder)
-    if recorded.run.story is None:
-        raise SignoffError(f"a run of signoff {recorded.run.tool}, which judges no story", where=str(folder))
-    return Result(recorded)
 
 
 def compare_scenarios(one: Result, other: Result) -> list[Line]:

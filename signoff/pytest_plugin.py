@@ -75,6 +75,8 @@ class Run:
     running: dict[str, "Running"] = field(default_factory=dict)
     failed: int = 0
     """How many of pytest's failures are of scenarios."""
+    result: Result | None = None
+    """The run judged, once it is over."""
     set_up_depth: int = 0
 
 
@@ -99,6 +101,8 @@ class Running:
 CHOSEN = pytest.StashKey[options.Chosen]()
 """What the run was asked for."""
 DECLARATION = pytest.StashKey[Declaration]()
+EVERY = pytest.StashKey[list[pytest.Item]]()
+"""Every scenario of the story, selected or not."""
 RUN = pytest.StashKey[Run]()
 STATUS = pytest.StashKey[int]()
 
@@ -287,19 +291,19 @@ def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
-    """See that every scenario of the story, selected or not, can be judged, and record what is planned."""
+    """See that every scenario of the story, selected or not, can be judged."""
     declared = config.stash.get(DECLARATION, None)
     if declared is None:
         return
-    every = collection.every_scenario(session, declared)
+    every = config.stash[EVERY] = collection.every_scenario(session, declared)
     if found := list(dict.fromkeys(collection.problems(session, every, declared))):
         raise pytest.UsageError("\n".join(found))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Record which scenarios there are, and which of them are to run."""
-    if run := session.config.stash.get(RUN, None):
-        every = collection.every_scenario(session, run.declaration)
+    run, every = session.config.stash.get(RUN, None), session.config.stash.get(EVERY, None)
+    if run is not None and every is not None:  # a story that was refused has no plan
         run.evidence.add(
             Plan(
                 scenarios=[collection.planned(item, session) for item in every],
@@ -525,7 +529,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         )
     )
     run.evidence.close()
-    result = Result(read(run.evidence.dir))
+    result = run.result = Result(read(run.evidence.dir))
     report.write(result)
     _tell_pytest(session.config, result)
     session.config.stash[STATUS] = session.exitstatus = int(result.status)
@@ -553,10 +557,11 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdicts, the overhead, where the time went, and where the report lies."""
-    if not (run := config.stash.get(RUN, None)):
+    run = config.stash.get(RUN, None)
+    if run is None or run.result is None:
         return
     terminalreporter.section("sign-off")
-    for line, markup in report.terminal_lines(Result(read(run.evidence.dir))):
+    for line, markup in report.terminal_lines(run.result):
         terminalreporter.write_line(line, **markup)
 
 

@@ -38,35 +38,27 @@ def undo() -> Iterator[ExitStack]:
         yield stack
 
 
-def places(kube: Kube, app: str) -> dict[str, str | None]:
-    """The node of each pod of an app."""
-    return {pod.metadata.name: pod.spec.node_name for pod in kube.pods(story.NAMESPACE, app)}
+def placed(deployment: Deployment, app: str, check: str, asked: list[str]) -> PlacesSeen:
+    """The node of each pod of an app, and where its manifest says so."""
+    return PlacesSeen(
+        check=check,
+        nodes={pod.metadata.name: pod.spec.node_name for pod in deployment.kube.pods(story.NAMESPACE, app)},
+        asked=asked,
+        file=deployment.manifests.where("Deployment", app, *_AFFINITY),
+    )
 
 
 @then("every LiteLLM pod runs on one of these nodes")
 @observes("on-workers")
-def runs_on_one_of(kube: Kube, deployment: Deployment, evidence: Evidence, datatable: Rows) -> None:
-    evidence.add(
-        PlacesSeen(
-            check="on-workers",
-            nodes=places(kube, story.GATEWAY),
-            asked=[row["node"] for row in rows(datatable)],
-            file=deployment.manifests.where("Deployment", story.GATEWAY, *_AFFINITY),
-        )
-    )
+def runs_on_one_of(deployment: Deployment, evidence: Evidence, datatable: Rows) -> None:
+    asked = [row["node"] for row in rows(datatable)]
+    evidence.add(placed(deployment, story.GATEWAY, "on-workers", asked))
 
 
 @then(parsers.parse("vLLM runs on {node}"))
 @observes("vllm-on-gpu-worker")
-def vllm_runs_on(kube: Kube, deployment: Deployment, evidence: Evidence, node: str) -> None:
-    evidence.add(
-        PlacesSeen(
-            check="vllm-on-gpu-worker",
-            nodes=places(kube, BACKEND_APP),
-            asked=[node],
-            file=deployment.manifests.where("Deployment", BACKEND_APP, *_AFFINITY),
-        )
-    )
+def vllm_runs_on(deployment: Deployment, evidence: Evidence, node: str) -> None:
+    evidence.add(placed(deployment, BACKEND_APP, "vllm-on-gpu-worker", [node]))
 
 
 @then("LiteLLM asks for no GPU")
@@ -141,12 +133,5 @@ def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
 
 @then(parsers.parse("no LiteLLM pod runs on {node}"))
 @observes("not-on-gpu-worker")
-def runs_not_on(kube: Kube, deployment: Deployment, evidence: Evidence, node: str) -> None:
-    evidence.add(
-        PlacesSeen(
-            check="not-on-gpu-worker",
-            nodes=places(kube, story.GATEWAY),
-            asked=[node],
-            file=deployment.manifests.where("Deployment", story.GATEWAY, *_AFFINITY),
-        )
-    )
+def runs_not_on(deployment: Deployment, evidence: Evidence, node: str) -> None:
+    evidence.add(placed(deployment, story.GATEWAY, "not-on-gpu-worker", [node]))

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -121,3 +122,10 @@ def run_features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
     feature = "features/deploy.feature"
     command = [sys.executable, "-m", "pytest", feature, "--fresh-cluster", "--reports", str(reports), *arguments]
     return start(command, ROOT)
+
+
+def cluster_in(said: str) -> Path:
+    """The folder of the cluster that a run says it has started."""
+    found = re.search(r"\((\S*/clusters/\w+)\)", said)
+    assert found, said
+    return Path(found[1])

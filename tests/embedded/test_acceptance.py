@@ -1,6 +1,5 @@
 """`pytest features/` as a user meets it when something is wrong: a clear word, a report, and nothing left running."""
 
-import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,8 @@ import pytest
 from signoff.cluster.embedded.kept import clusters_dir
 from signoff.paths import MANIFESTS, ROOT
 from signoff.verdicts import ExitStatus
-from tests.embedded.conftest import processes_of, run_features, wait_for
+from tests.embedded.conftest import cluster_in, processes_of, run_features, wait_for
+from tests.processes import said_until
 
 
 @pytest.mark.parametrize(
@@ -78,24 +78,16 @@ def test_serving_ends_with_its_caller_though_it_still_starts() -> None:
     seen += process.stdout.read()
     assert process.wait(timeout=30) == 0, seen
     assert "Traceback" not in seen
-    found = re.search(r"\((\S*/clusters/\w+)\)", seen)
-    assert found, seen
-    assert not Path(found[1]).exists()
-    assert not processes_of(Path(found[1]))
+    cluster = cluster_in(seen)
+    assert not cluster.exists()
+    assert not processes_of(cluster)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = run_features(tmp_path / "reports")
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if "deploy:" in line:
-            break
-    found = re.search(r"\((\S*/clusters/\w+)\)", seen)
-    assert found, seen
-    cluster = Path(found[1])
+    seen = said_until(process, "deploy:")
+    cluster = cluster_in(seen)
     assert cluster.parent == clusters_dir()
     assert processes_of(cluster)
     process.send_signal(number)

@@ -1,7 +1,6 @@
 """What the suite's own cluster does wrong is never LiteLLM's failure: parts of it are killed in mid-run."""
 
 import os
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 
 from signoff.report import PAGES
 from signoff.verdicts import ExitStatus
-from tests.embedded.conftest import processes_of, run_features
+from tests.embedded.conftest import cluster_in, processes_of, run_features
+from tests.processes import said_until
 
 
 def command_of(pid: int) -> str:
@@ -38,15 +38,8 @@ def test_a_part_of_the_cluster_that_is_killed_is_not_held_against_litellm(
     is_killed: Callable[[str], bool], told: str, tmp_path: Path
 ) -> None:
     process = run_features(tmp_path / "reports")
-    assert process.stdout is not None
-    seen = ""
-    for line in process.stdout:
-        seen += line
-        if "deploy: vLLM and LiteLLM start" in line:
-            break
-    found = re.search(r"\((\S*/clusters/\w+)\)", seen)
-    assert found, seen
-    killed = [pid for pid in processes_of(Path(found[1])) if is_killed(command_of(pid))]
+    seen = said_until(process, "deploy: vLLM and LiteLLM start")
+    killed = [pid for pid in processes_of(cluster_in(seen)) if is_killed(command_of(pid))]
     assert killed, seen
     for pid in killed:
         os.kill(pid, signal.SIGKILL)
