@@ -151,17 +151,26 @@ class Kube:
                 and (status.replicas or 0) == want
             )
             if not done:
-                app = deployment.spec.selector.match_labels["app.kubernetes.io/name"]
-                why = self._why_not(namespace, app, f"{status.available_replicas or 0} of {want} replicas available")
+                why = self._why_not(deployment, f"{status.available_replicas or 0} of {want} replicas available")
                 raise Hopeless(f"progress deadline exceeded: {why}", grace=0) if _gave_up(status) else why
 
         eventually(f"Deployment {name} to be available", limit, look)
 
-    def _why_not(self, namespace: str, app: str, summary: str) -> NotYet:
-        pods = self.pods(namespace, app)
+    def _why_not(self, deployment: Any, summary: str) -> NotYet:
+        pods = self._owned_pods(deployment)
         states = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods]
         text = "; ".join([summary, *states])
         return Hopeless(text) if any(is_hopeless(pod) for pod in pods) else NotYet(text)
+
+    def _owned_pods(self, deployment: Any) -> list[Any]:
+        """The Deployment's own pods, by way of its ReplicaSets: another pod of the same labels says nothing of it."""
+        namespace = deployment.metadata.namespace
+        labels = deployment.spec.selector.match_labels
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        sets = self.apps.list_namespaced_replica_set(namespace, label_selector=selector).items
+        owners = {each.metadata.uid for each in sets if _owned_by(each, {deployment.metadata.uid})}
+        pods = self.core.list_namespaced_pod(namespace, label_selector=selector).items
+        return [pod for pod in pods if pod.metadata.deletion_timestamp is None and _owned_by(pod, owners)]
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the Deployment's number of replicas, as `kubectl scale` does."""
@@ -249,6 +258,10 @@ def is_hopeless(pod: Any) -> bool:
         return True
     waiting = [s.state.waiting.reason for s in _container_statuses(pod) if s.state and s.state.waiting]
     return any(reason in HOPELESS_REASONS for reason in waiting)
+
+
+def _owned_by(body: Any, owners: set[str]) -> bool:
+    return any(owner.uid in owners for owner in body.metadata.owner_references or [])
 
 
 def _gave_up(status: Any) -> bool:

@@ -44,6 +44,8 @@ class Keeper:
     def __init__(self, environment: Any, probe_class: str) -> None:
         self.run: Run | None = None
         self.folder: Path | None = None
+        self.ended = False
+        """Whether the test of this folder has ended; one that still begins has not."""
         self.deployment: Path | None = None
         """The folder with the evidence of the deployment, if one was started for the load."""
         self._environment, self._probe_class = environment, probe_class
@@ -59,14 +61,10 @@ class Keeper:
         if self._pods:
             self._pods.look()  # the first look costs most, so it comes before any clock runs
 
-    @property
-    def ended(self) -> bool:
-        """Whether the test of this folder has ended."""
-        return self.folder is not None and (self.run is None or self.run.ended is not None)
-
     def begin(self) -> None:
         """Make the folder of a new test."""
         self.close()
+        self.ended = False
         options = self._environment.parsed_options
         folder = free_folder(Path(options.reports), "load")
         folder.mkdir(parents=True)
@@ -170,6 +168,7 @@ class Keeper:
         self.end_step()
         self._tell_voids(self._untold.rest())
         self._tell({"kind": "load", "run": {"ended": time.time()}})
+        self.ended = True
         for line in self._summary():
             print(line, file=sys.stderr)
 

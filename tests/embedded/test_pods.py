@@ -15,6 +15,8 @@ from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 from signoff.kube import Kube
+from signoff.limits import Limit
+from signoff.waiting import WaitFailed
 from tests.embedded.behaviours import delete
 from tests.embedded.conftest import container, ended, event, pod, status, wait_for, waiting
 
@@ -86,6 +88,21 @@ def test_a_sidecar_says_that_it_is_not_there(kube: Kube, namespace: str) -> None
     sidecar = container(SLEEP, name="sidecar", restartPolicy="Always")
     kube.core.create_namespaced_pod(namespace, pod(container(SLEEP), initContainers=[sidecar]))
     assert "no restartable init containers" in event(kube, namespace, "Failed").message
+
+
+def test_a_stranger_of_the_same_labels_is_not_waited_for(kube: Kube, namespace: str) -> None:
+    labels = {"app": "pod"}
+    never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}}
+    template = {"metadata": {"labels": labels}, "spec": pod(container(SLEEP, readinessProbe=never))["spec"]}
+    kube.apps.create_namespaced_deployment(
+        namespace,
+        {"metadata": {"name": "own"}, "spec": {"selector": {"matchLabels": labels}, "template": template}},
+    )
+    hopeless = container(SLEEP, resources={"limits": {"nvidia.com/gpu": "1"}})
+    kube.core.create_namespaced_pod(namespace, pod(hopeless))
+    with pytest.raises(WaitFailed, match="0 of 1 replicas available; own-") as failed:
+        kube.wait_until_available(namespace, "own", Limit(3))
+    assert "nvidia.com/gpu" not in str(failed.value)
 
 
 def test_a_node_is_as_a_kubelet_registers_it(kube: Kube) -> None:

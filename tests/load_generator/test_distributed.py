@@ -248,6 +248,22 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
     assert list(verify(original)) == []
 
 
+def test_a_load_is_not_taken_for_ended_before_it_has_begun(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine there are seconds between the folder of a load and its first line, in which git is asked."""
+    slow = tmp_path / "bin" / "git"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nsleep 1.2\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", str(slow.parent), prepend=os.pathsep)
+    with locust_with_a_page(pair, tmp_path / "there", "-t", "6s") as client:
+        collector = collecting(client, tmp_path / "here")
+        collector.until_ended()
+        distributed.complete(collector.evidence, {})
+    assert distributed.concluded(tmp_path / "here", collector.error) == 0
+
+
 def test_a_load_that_broke_off_on_a_full_disk_is_told_with_its_reason(pair: Pair, tmp_path: Path) -> None:
     with locust_with_a_page(pair, tmp_path / "there", "-t", "50s", "--think", "0", most_bytes=30_000) as client:
         collector = collecting(client, tmp_path / "here")
