@@ -121,7 +121,10 @@ class Kube:
 
     def pods(self, namespace: str, app: str) -> list[Any]:
         """The pods labelled `app.kubernetes.io/name: <app>` that are not being deleted."""
-        found = self.core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}").items
+        return self._selected_pods(namespace, f"app.kubernetes.io/name={app}")
+
+    def _selected_pods(self, namespace: str, selector: str) -> list[Any]:
+        found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
     def silent_nodes(self, nodes: Iterable[str]) -> list[str]:
@@ -165,12 +168,10 @@ class Kube:
     def _owned_pods(self, deployment: Any) -> list[Any]:
         """The Deployment's own pods, by way of its ReplicaSets: another pod of the same labels says nothing of it."""
         namespace = deployment.metadata.namespace
-        labels = deployment.spec.selector.match_labels
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        selector = selector_of(deployment)
         sets = self.apps.list_namespaced_replica_set(namespace, label_selector=selector).items
         owners = {each.metadata.uid for each in sets if _owned_by(each, {deployment.metadata.uid})}
-        pods = self.core.list_namespaced_pod(namespace, label_selector=selector).items
-        return [pod for pod in pods if pod.metadata.deletion_timestamp is None and _owned_by(pod, owners)]
+        return [pod for pod in self._selected_pods(namespace, selector) if _owned_by(pod, owners)]
 
     def scale(self, namespace: str, name: str, replicas: int) -> None:
         """Set the Deployment's number of replicas, as `kubectl scale` does."""
@@ -213,6 +214,11 @@ class Kube:
         taints = self.core.read_node(node).spec.taints or []
         if not any(taint.key == "node.kubernetes.io/unschedulable" for taint in taints):
             raise NotYet(f"tainted with {sorted(taint.key for taint in taints)}")
+
+
+def selector_of(deployment: Any) -> str:
+    """The Deployment's selector as the API takes it for a list."""
+    return ",".join(f"{key}={value}" for key, value in deployment.spec.selector.match_labels.items())
 
 
 def condition(pod: Any, name: str) -> Any:

@@ -23,7 +23,7 @@ from signoff.evidence.models import (
     Subject,
     VersionSeen,
 )
-from signoff.kube import Kube, describe_pod, is_ready
+from signoff.kube import Kube, describe_pod, is_ready, selector_of
 from signoff.manifests import StoryManifests
 from signoff.observing import observes
 from signoff.options import Chosen
@@ -151,8 +151,7 @@ def _objects_of_gateway(kube: Kube) -> dict[str, dict[str, Any]]:
     """The objects of LiteLLM by kind and name, its pods included."""
     namespace, name, config = story.NAMESPACE, story.GATEWAY, story.GATEWAY_CONFIG
     deployment = kube.deployment(namespace, name)
-    selector = ",".join(f"{key}={value}" for key, value in deployment.spec.selector.match_labels.items())
-    pods = kube.core.list_namespaced_pod(namespace, label_selector=selector).items
+    pods = kube.core.list_namespaced_pod(namespace, label_selector=selector_of(deployment)).items
     return {
         "Deployment": {name: deployment},
         "Service": {name: kube.core.read_namespaced_service(name, namespace)},
