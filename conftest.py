@@ -1,7 +1,7 @@
 """Loads the steps and the plugin that collects `.feature` files."""
 
 pytest_plugins = [
-    "signoff.pytest_plugin",
+    "signoff.bdd.plugin",
     "steps.chat",
     "steps.cluster",
     "steps.placement",

@@ -21,10 +21,10 @@ from locust.argument_parser import LocustArgumentParser
 from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
-from signoff.errors import REFUSED, UsageError
-from signoff.load import files, options
-from signoff.load.sender import Sender
-from signoff.load.session import Load
+from signoff.core.errors import REFUSED, UsageError
+from signoff.in_cluster.load_generator import files, options
+from signoff.in_cluster.load_generator.request_sender import Sender
+from signoff.in_cluster.load_generator.session import Load
 
 if TYPE_CHECKING:
     from signoff.traffic.pairs import Arm

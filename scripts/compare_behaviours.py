@@ -3,9 +3,9 @@
     python -m scripts.compare_behaviours
     python -m scripts.compare_behaviours --attach DIR --only "Crash loop"
 
-The behaviours are those of tests/embedded/behaviours.py. A cluster of each kind is started for them, and removed again;
-a kind cluster that was kept is used with `--attach`. An embedded node is lost by SIGSTOP, a kind one by `docker pause`.
-Exits 1 when anything differs.
+The behaviours are those of signoff/cluster/conformance.py. A cluster of each kind is started for them, and removed
+again; a kind cluster that was kept is used with `--attach`. An embedded node is lost by SIGSTOP, a kind one by
+`docker pause`. Exits 1 when anything differs.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from pathlib import Path
 from threading import Lock
 
 from signoff import story
+from signoff.cluster.conformance import BEHAVIOURS, Behaviour, Cluster, Observations
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.cluster.kind import KindCluster
-from signoff.console import progress
-from signoff.kube import Kube
-from signoff.manifests import StoryManifests
-from signoff.paths import MANIFESTS
-from tests.embedded.behaviours import BEHAVIOURS, Behaviour, Cluster, Observations
+from signoff.core.console import progress
+from signoff.core.paths import MANIFESTS
+from signoff.kube.client import Kube
+from signoff.kube.manifests import StoryManifests
 
 # Any image with Python does; the story's own is on every cluster that it is judged on.
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image

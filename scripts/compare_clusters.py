@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from signoff import evidence
-from signoff.console import progress
-from signoff.errors import SignoffError
+from signoff.commands.report import judged
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError
+from signoff.core.paths import ROOT
 from signoff.evidence.models import Cluster
-from signoff.paths import ROOT
-from signoff.report.command import judged
-from signoff.verdicts.run import Judged, Result, Scenario, State
+from signoff.judges.run import Judged, Result, Scenario, State
 from signoff.verdicts.verdict import Value
 
 CLUSTERS = ("embedded", "kind")

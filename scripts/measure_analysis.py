@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.load.synthetic import Behaviour, Synthetic, pod_memory
+from scripts.synthetic_load import Behaviour, Synthetic, pod_memory
 
 SECONDS, STEPS = 600.0, 4
 PAIRS = 1200

@@ -23,11 +23,11 @@ from pathlib import Path
 
 from scripts import peers
 from signoff import story
-from signoff.errors import SignoffError
-from signoff.limits import SERVICE_ANSWERS
-from signoff.paths import ROOT
+from signoff.core.errors import SignoffError
+from signoff.core.paths import ROOT
+from signoff.core.timeouts import SERVICE_ANSWERS
+from signoff.core.waiting import NotYet, eventually
 from signoff.traffic.client import NoAnswer, OpenAIClient
-from signoff.waiting import NotYet, eventually
 
 IN_FLIGHT = 16
 SHORT, LONG = 4, 14

@@ -18,11 +18,11 @@ import numpy as np
 
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.slot import to_loopback
-from signoff.kube import Kube, is_ready
-from signoff.limits import Limit
-from signoff.manifests import StoryManifests
-from signoff.paths import MANIFESTS
-from signoff.waiting import NotYet, eventually
+from signoff.core.paths import MANIFESTS
+from signoff.core.timeouts import Limit
+from signoff.core.waiting import NotYet, eventually
+from signoff.kube.client import Kube, is_ready
+from signoff.kube.manifests import StoryManifests
 
 PORT = 7000
 MESSAGE = b"x" * 512

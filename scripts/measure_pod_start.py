@@ -16,11 +16,11 @@ import numpy as np
 
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.images import Images
-from signoff.kube import Kube
-from signoff.limits import Limit
-from signoff.manifests import StoryManifests
-from signoff.paths import MANIFESTS, cache_dir
-from signoff.waiting import NotYet, eventually
+from signoff.core.paths import MANIFESTS, cache_dir
+from signoff.core.timeouts import Limit
+from signoff.core.waiting import NotYet, eventually
+from signoff.kube.client import Kube
+from signoff.kube.manifests import StoryManifests
 
 # Any image with Python does; the cluster's default LiteLLM image has it.
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image

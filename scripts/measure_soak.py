@@ -7,7 +7,7 @@ Locust's master and a worker ask the double of vLLM as quickly as they can, prob
 the master's folder meanwhile, as `signoff load` does. Memory is the resident one of both processes, disk what stands in
 the run's folder and in the copy: each the highest at about a quarter of the run (20 to 30 %) and in its last quarter.
 What grows with time, not with records, is not hurried by this: a line for each minute, samples (1.3 MB a day for each
-pod and worker), and Locust's own statistics, which signoff.load.session trims.
+pod and worker), and Locust's own statistics, which signoff.in_cluster.load_generator.session trims.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from pathlib import Path
 import httpx
 import psutil
 
+from signoff.core.paths import ROOT
+from signoff.core.timeouts import LOCUST_READY, Limit
+from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import Run
-from signoff.limits import LOCUST_READY, Limit
-from signoff.load import files
+from signoff.in_cluster.load_generator import files
 from signoff.load.distributed import Collector
-from signoff.paths import ROOT
-from signoff.waiting import NotYet, eventually
 
 MODEST_RATE = 10
 """Requests per second that the hours are told for."""

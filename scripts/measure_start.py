@@ -28,10 +28,10 @@ from typing import Any
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.kept import clusters_dir
 from signoff.cluster.embedded.processes import descendants, marked, memory_of, start_time
-from signoff.kube import Kube, is_ready
-from signoff.limits import Limit
-from signoff.paths import ROOT, cache_dir
-from signoff.waiting import NotYet, eventually
+from signoff.core.paths import ROOT, cache_dir
+from signoff.core.timeouts import Limit
+from signoff.core.waiting import NotYet, eventually
+from signoff.kube.client import Kube, is_ready
 
 KIND_NAME = "signoff-measure"
 WORKERS = 3

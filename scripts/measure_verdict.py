@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from signoff import story
-from signoff.overhead import Rounds, Samples, estimates, verdict_of
+from signoff.overhead.estimate import Rounds, Samples, estimates, verdict_of
 from signoff.stats.arrays import Numbers
 from signoff.traffic import timings_csv
 from signoff.traffic.client import OpenAIClient

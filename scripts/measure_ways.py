@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from signoff import prober
-from signoff.cluster.provider import open_cluster
-from signoff.deployment import Deployment
+from signoff.cluster.registry import open_cluster
+from signoff.core.paths import MANIFESTS
 from signoff.evidence import Evidence
 from signoff.evidence.models import Run
-from signoff.manifests import StoryManifests
-from signoff.overhead import Samples, judge
-from signoff.paths import MANIFESTS
-from signoff.recording import recording
+from signoff.evidence.recording import recording
+from signoff.gateway.deployment import Deployment
+from signoff.kube.manifests import StoryManifests
+from signoff.overhead import timing_job
+from signoff.overhead.estimate import Samples, judge
 from signoff.story import OVERHEAD_LIMIT_MS
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import Timing, measure
@@ -56,7 +56,9 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
         around: list[float] = []
         for block in range(options.blocks):
             begun = time.monotonic()
-            samples, node = prober.time_pairs(deployment.kube, manifests.gateway_image, pairs=options.pairs, seed=block)
+            samples, node = timing_job.time_pairs(
+                deployment.kube, manifests.gateway_image, pairs=options.pairs, seed=block
+            )
             timed = samples.timings
             around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)
             inside += _renumbered(timed, block * options.pairs)

@@ -7,7 +7,8 @@
 On one deployment each repeat runs every tool once, in random order: one request in flight, prompts and answers of one
 length. A run of a tool ends in one estimate of what LiteLLM adds to the end-to-end latency, with an interval:
 
-- signoff: `--pairs` rounds of direct, proxied and direct again (the control), and what `signoff.overhead` says of them.
+- signoff: `--pairs` rounds of direct, proxied and direct again (the control), and what
+  `signoff.overhead.estimate` says of them.
   "signoff, streams" times streams alone, as the peers do; "signoff" both kinds, as in a sign-off.
 - A peer: one command against vLLM, then the same against LiteLLM, as its users do, each a process of its own. The
   estimate is the difference of the medians of the two runs.
@@ -56,20 +57,20 @@ import numpy as np
 
 from scripts import peers
 from signoff import evidence as store
-from signoff.cluster.provider import open_cluster
-from signoff.console import progress
-from signoff.deployment import Deployment
-from signoff.errors import SignoffError
+from signoff.cluster.registry import open_cluster
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError
+from signoff.core.paths import MANIFESTS, ROOT
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import Measurement
-from signoff.manifests import StoryManifests
-from signoff.overhead import Samples, judge
-from signoff.paths import MANIFESTS, ROOT
-from signoff.recording import began, record_cluster, recording
+from signoff.evidence.recording import began, record_cluster, recording
+from signoff.gateway.deployment import Deployment
+from signoff.kube.manifests import StoryManifests
+from signoff.overhead.estimate import Samples, judge
 from signoff.stats.bootstrap import BlockBootstrap
 from signoff.stats.estimate import Estimate, z
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
-from signoff.traffic import relay, timings_csv
+from signoff.traffic import delay_proxy, timings_csv
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import (
     ARMS,
@@ -233,7 +234,7 @@ def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[
             yield deployment.wait_for_backend(), deployment.answering_gateway()
         else:
             backend = deployment.wait_for_backend()
-            with relay.running(backend) as direct, relay.running(backend, delay) as delayed:
+            with delay_proxy.running(backend) as direct, delay_proxy.running(backend, delay) as delayed:
                 yield direct, delayed
     finally:
         cluster.close()

@@ -23,9 +23,9 @@ from signoff import story
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.images.versions import run_uv
 from signoff.cluster.embedded.processes import dying_with
-from signoff.console import progress
-from signoff.errors import SignoffError
-from signoff.paths import MANIFESTS, cache_dir
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError
+from signoff.core.paths import MANIFESTS, cache_dir
 
 GUIDELLM = "guidellm==0.8.1"
 AIPERF = "aiperf==0.13.0"

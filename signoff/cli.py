@@ -19,23 +19,23 @@ from typing import Any
 from signoff import story
 from signoff.cluster.embedded.binaries import find_binaries
 from signoff.cluster.embedded.images import Images
-from signoff.cluster.provider import NAMES, open_cluster
-from signoff.console import progress
-from signoff.deployment import Deployment
-from signoff.errors import REFUSED, SignoffError, UsageError
+from signoff.cluster.registry import NAMES, open_cluster
+from signoff.core.console import progress
+from signoff.core.errors import REFUSED, SignoffError, UsageError
+from signoff.core.paths import MANIFESTS, ROOT, cache_dir, check_reports, free_folder
+from signoff.core.waiting import WaitFailed
+from signoff.evidence.recording import began, record_cluster, recording
+from signoff.gateway.deployment import Deployment
 from signoff.options import Setting, check_deployment, cluster_of
-from signoff.paths import MANIFESTS, ROOT, cache_dir, check_reports, free_folder
-from signoff.recording import began, record_cluster, recording
-from signoff.waiting import WaitFailed
 
 ELSEWHERE = {
-    "report": "signoff.report.command",
-    "verify": "signoff.evidence.verify",
-    "parity": "signoff.parity.command",
-    "calibrate": "signoff.calibration",
+    "report": "signoff.commands.report",
+    "verify": "signoff.commands.verify",
+    "parity": "signoff.commands.parity",
+    "calibrate": "signoff.overhead.calibration",
     "load": "signoff.load.distributed",
-    "load-report": "signoff.load.command",
-    "cluster": "signoff.cluster.embedded.command",
+    "load-report": "signoff.commands.load_report",
+    "cluster": "signoff.commands.cluster",
 }
 """The commands that have a module of their own; all of them take seconds to import, so only the one asked for is."""
 _READER_GONE = 128 + signal.SIGPIPE

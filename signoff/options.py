@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from signoff.cluster.provider import NAMES, precheck
-from signoff.errors import SignoffError, UsageError, refusing
-from signoff.manifests import StoryManifests, containers
-from signoff.paths import check_cache, check_reports
+from signoff.cluster.registry import NAMES, precheck
+from signoff.core.errors import SignoffError, UsageError, refusing
+from signoff.core.paths import check_cache, check_reports
+from signoff.kube.manifests import StoryManifests, containers
 from signoff.stats.bootstrap import FEWEST
 
 DEFAULT_CLUSTER = NAMES[0]

@@ -8,14 +8,23 @@ import openai
 import pytest
 from pytest_bdd import parsers, then, when
 
-from signoff import blame, limits, story
-from signoff.evidence import Evidence
-from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, ModesSeen, NoAnswer, Subject
-from signoff.observing import observes
+from signoff import story
+from signoff.bdd.observing import observes
+from signoff.core import timeouts
+from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.evidence import Evidence, causes
+from signoff.evidence.models import (
+    AnswersSeen,
+    ClientRead,
+    CounterSeen,
+    Exchange,
+    ModesSeen,
+    NoAnswer,
+    Subject,
+)
 from signoff.traffic import client as http
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, OpenAIClient
-from signoff.waiting import NotYet, WaitFailed, eventually
 
 PROMPT = "Say something about gateways."
 TOKENS = 16
@@ -49,7 +58,7 @@ def recorded(evidence: Evidence, arm: str, send: Any) -> Asked:
         NoAnswer: the server could not be reached.
     """
     try:
-        with blame.of(Subject.BACKEND if arm.startswith("direct") else Subject.GATEWAY):
+        with causes.of(Subject.BACKEND if arm.startswith("direct") else Subject.GATEWAY):
             answer: Answer = send()
     except http.NoAnswer as error:
         evidence.add(NoAnswer(arm=arm, request={}, error=str(error)))
@@ -60,7 +69,7 @@ def recorded(evidence: Evidence, arm: str, send: Any) -> Asked:
 @pytest.fixture
 def requests_before(backend: str) -> int:
     """What vLLM's own request counter said before the scenario sent anything."""
-    with blame.of(Subject.BACKEND):
+    with causes.of(Subject.BACKEND):
         return metrics.request_count(backend)
 
 
@@ -124,9 +133,9 @@ def _growth(check: str, backend: str, before: int, requests: int, *, expected: i
         if grown < expected:
             raise NotYet(f"it has grown by {grown}")
 
-    with blame.of(Subject.BACKEND):
+    with causes.of(Subject.BACKEND):
         try:
-            eventually(f"vLLM's request counter to grow by {expected}", limits.COUNTER_GROWS, look)
+            eventually(f"vLLM's request counter to grow by {expected}", timeouts.COUNTER_GROWS, look)
             time.sleep(QUIET_SECONDS)
         except WaitFailed:
             pass  # how far it came is what is judged
@@ -192,7 +201,7 @@ def read_by_openai(base_url: str, *, stream: bool) -> dict[str, Any]:
         "max_tokens": TOKENS,
     }
     with openai.OpenAI(
-        base_url=f"{base_url}/v1", api_key="sk-none", max_retries=0, timeout=limits.REQUEST.seconds
+        base_url=f"{base_url}/v1", api_key="sk-none", max_retries=0, timeout=timeouts.REQUEST.seconds
     ) as client:
         try:
             if not stream:

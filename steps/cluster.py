@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from pytest_bdd import given, parsers, then
 
-from signoff import blame, bundle, configuration, inside, story
+from signoff import story
+from signoff.bdd.observing import observes
+from signoff.bdd.plugin import watch_over
 from signoff.cluster.base import Cluster
-from signoff.cluster.provider import open_cluster
-from signoff.console import progress
-from signoff.deployment import Deployment
-from signoff.evidence import Evidence
+from signoff.cluster.registry import open_cluster
+from signoff.core.console import progress
+from signoff.evidence import Evidence, causes
 from signoff.evidence.models import (
     ConfigurationSeen,
     EndpointsSeen,
@@ -23,13 +24,14 @@ from signoff.evidence.models import (
     Subject,
     VersionSeen,
 )
-from signoff.kube import Kube, describe_pod, is_ready, selector_of
-from signoff.manifests import StoryManifests
-from signoff.observing import observes
+from signoff.evidence.recording import record_cluster
+from signoff.gateway import configuration, inside
+from signoff.gateway.deployment import Deployment
+from signoff.judges.deployment import INSIDE_PATHS
+from signoff.kube import diagnostics
+from signoff.kube.client import Kube, describe_pod, is_ready, selector_of
+from signoff.kube.manifests import StoryManifests
 from signoff.options import Chosen
-from signoff.pytest_plugin import watch_over
-from signoff.recording import record_cluster
-from signoff.verdicts.judges.deployment import INSIDE_PATHS
 from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
 
@@ -43,7 +45,7 @@ def manifests(chosen: Chosen) -> StoryManifests:
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) -> Iterator[Cluster]:
     """The cluster of this run; what the run started ends with it."""
-    with blame.of(Subject.CLUSTER):
+    with causes.of(Subject.CLUSTER):
         images = chosen.manifests.images
         opened = open_cluster(chosen.cluster, chosen.attach, images, keep=chosen.keep, fresh=chosen.fresh)
     try:
@@ -72,7 +74,7 @@ def deployment(
     made = Deployment(cluster, manifests, evidence)
     watch_over(
         request.config,
-        bundle=lambda error: bundle.collect(made.kube, story.NAMESPACE, error, cluster.failure()),
+        bundle=lambda error: diagnostics.collect(made.kube, story.NAMESPACE, error, cluster.failure()),
         disturbances=made.disturbances,
     )
     with evidence.phase("apply the manifests", set_up=True):
@@ -197,7 +199,7 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 @observes("cluster-name")
 def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     base = f"http://{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}/v1"
-    with blame.of(Subject.CLUSTER):
+    with causes.of(Subject.CLUSTER):
         found = inside.ask(kube, deployment.manifests.gateway_image, base, story.MODEL)
     for case, answer in found.answers.items():
         evidence.add(

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 import pytest
 from pytest_bdd import parsers, then, when
 
-from signoff.console import progress
-from signoff.deployment import Deployment
+from signoff.bdd.observing import observes
+from signoff.core.console import progress
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import OverheadTimed, Trio, TriosSeen
-from signoff.observing import observes
+from signoff.gateway.deployment import Deployment
 from signoff.traffic.blocks import Block
 from steps.chat import ask, is_streamed
 from steps.tables import Rows, rows

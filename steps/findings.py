@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pytest_bdd import given, parsers, when
 
-from signoff import manifests, story
-from signoff.deployment import Deployment
+from signoff import story
 from signoff.evidence import Evidence
+from signoff.gateway.deployment import Deployment
+from signoff.kube import manifests
 from steps.chat import PROMPT, Asked, ask
 
 EditConfig = Callable[[dict[str, Any]], None]

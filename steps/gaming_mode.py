@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from pytest_bdd import parsers, then, when
 
-from signoff import blame, limits, story
-from signoff.console import progress
-from signoff.deployment import BACKEND_APP, Deployment
-from signoff.evidence import Evidence
+from signoff import story
+from signoff.bdd.observing import observes
+from signoff.core import timeouts
+from signoff.core.console import progress
+from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.evidence import Evidence, causes
 from signoff.evidence.models import AnswersSeen, StayedReady, Subject
-from signoff.kube import Kube, describe_pod, is_ready
-from signoff.observing import observes
-from signoff.waiting import NotYet, WaitFailed, eventually
+from signoff.gateway.deployment import BACKEND_APP, Deployment
+from signoff.kube.client import Kube, describe_pod, is_ready
 from steps.chat import PROMPT, Asked, ask
 
 
@@ -32,7 +33,7 @@ def backend_comes_back(deployment: Deployment) -> Iterator[None]:
 @when("vLLM is scaled to 0", target_fixture="away_since")
 def scale_to_zero(kube: Kube, backend_comes_back: None) -> float:
     kube.scale(story.NAMESPACE, BACKEND_APP, 0)
-    with blame.of(Subject.BACKEND):
+    with causes.of(Subject.BACKEND):
         kube.wait_until_gone(story.NAMESPACE, BACKEND_APP)
     return time.monotonic()
 
@@ -86,6 +87,6 @@ def serves_again(gateway: str, evidence: Evidence, away_seconds: float) -> None:
             raise NotYet(f"status {answer.status}: {answer.body[:200]}")
 
     with suppress(WaitFailed):  # the last answer is what is judged
-        eventually("LiteLLM to serve again", limits.GATEWAY_NOTICES, look)
+        eventually("LiteLLM to serve again", timeouts.GATEWAY_NOTICES, look)
     asked = {"away_seconds": round(away_seconds, 1)}
     evidence.add(AnswersSeen(check="serves-again", exchanges=[each.seq for each in tries], asked=asked))

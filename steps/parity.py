@@ -10,13 +10,13 @@ import pytest
 from pytest_bdd import given, then, when
 
 from signoff import story
-from signoff.console import progress
-from signoff.deployment import Deployment
-from signoff.errors import SignoffError
+from signoff.bdd.observing import observes
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence
 from signoff.evidence.models import CallsCompared, SideFile, Subject
-from signoff.manifests import StoryManifests
-from signoff.observing import observes
+from signoff.gateway.deployment import Deployment
+from signoff.kube.manifests import StoryManifests
 from signoff.parity import calls, cases, recorder_pod
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.knowledge import fingerprint

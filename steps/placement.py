@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from pytest_bdd import parsers, then, when
 
-from signoff import blame, limits, story
-from signoff.deployment import BACKEND_APP, Deployment
-from signoff.evidence import Evidence
+from signoff import story
+from signoff.bdd.observing import observes
+from signoff.core import timeouts
+from signoff.core.waiting import NotYet, eventually
+from signoff.evidence import Evidence, causes
 from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subject
-from signoff.kube import Kube, condition
-from signoff.observing import observes
-from signoff.waiting import NotYet, eventually
+from signoff.gateway.deployment import BACKEND_APP, Deployment
+from signoff.kube.client import Kube, condition
 from steps.tables import Rows, rows
 
 STAYS_SECONDS = 5.0
@@ -97,8 +98,8 @@ def scale_up(kube: Kube, undo: ExitStack, cordoned: tuple[str, ...]) -> NewPod:
             raise NotYet("no new pod")
         return NewPod(new[0].metadata.name, cordoned)
 
-    with blame.of(Subject.CLUSTER):
-        return eventually("the new LiteLLM pod to be created", limits.POD_SCHEDULED, look)
+    with causes.of(Subject.CLUSTER):
+        return eventually("the new LiteLLM pod to be created", timeouts.POD_SCHEDULED, look)
 
 
 @then("the new LiteLLM pod stays Pending and the scheduler says that no node matches")
@@ -111,8 +112,8 @@ def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
         if condition(read(), "PodScheduled") is None:
             raise NotYet("the scheduler has not looked at it")
 
-    with blame.of(Subject.CLUSTER):
-        eventually("the scheduler's word on the new LiteLLM pod", limits.POD_SCHEDULED, judged_by_the_scheduler)
+    with causes.of(Subject.CLUSTER):
+        eventually("the scheduler's word on the new LiteLLM pod", timeouts.POD_SCHEDULED, judged_by_the_scheduler)
     looked = time.monotonic()
     time.sleep(STAYS_SECONDS)
     pod = read()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 
 
 def precheck(attach: Path | None, images: Mapping[str, str]) -> None:

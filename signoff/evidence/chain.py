@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from signoff.redact import redacted
+from signoff.core.redact import redacted
 
 FILE = "evidence.jsonl"
 SCHEMA = "signoff.evidence/1"

@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from signoff import story
-from signoff.declaration import FILE as STORY_FILE
-from signoff.declaration import Declaration
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
+from signoff.core.paths import ROOT
 from signoff.evidence.models import (
     AnswersSeen,
     Applied,
@@ -63,7 +62,8 @@ from signoff.evidence.models import (
     TriosSeen,
 )
 from signoff.evidence.store import FILE, side_file
-from signoff.paths import ROOT
+from signoff.story.declaration import FILE as STORY_FILE
+from signoff.story.declaration import Declaration
 
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from signoff.evidence.chain import HEAD, SCHEMA
-from signoff.load.voids import VoidKind
+from signoff.evidence.voids import VoidKind
 from signoff.stats.estimate import Estimate
 
 
@@ -474,7 +474,7 @@ class ParityMatrix(Record):
 
 
 class Load(Record):
-    """A load as it began, or what more is known of it by now: the fields of signoff.load.run.Run that this names.
+    """A load as it began, or what more is known of it by now: fields of the load generator's `Run`.
 
     Its steps, void marks, workers and notes have records of their own.
     """
@@ -507,7 +507,7 @@ class LoadStep(Record):
 class LoadVoid(Record):
     """The load generator, not what it asked, was the limit in this time, as so many `looks` of this worker found.
 
-    Of one worker and one `what` that goes on there is a record now and then; signoff.load.voids.mark joins them.
+    Of one worker and one `what` that goes on there is a record now and then; signoff.evidence.voids.mark joins them.
     `worst` is a share of a core, milliseconds or requests, `seconds` the time that was looked at.
     """
 

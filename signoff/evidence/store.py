@@ -16,11 +16,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
+from signoff.core.redact import redacted
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
 from signoff.evidence.models import Cause, Disturbance, Line, Observation, Phase, Record, Run, SideFile, kinds
-from signoff.redact import redacted
 
 __all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
 

@@ -15,20 +15,28 @@ import numpy as np
 import pandas as pd
 
 from signoff import story
-from signoff.errors import SignoffError
-from signoff.load import folding
-from signoff.load.records import read_records
-from signoff.load.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step, check_files, read_run
-from signoff.load.voids import Void, VoidKind, hiding
-from signoff.overhead import JUDGED, median_of_kinds
+from signoff.core.errors import SignoffError
+from signoff.core.words import listed
+from signoff.evidence.voids import Void, VoidKind, hiding
+from signoff.in_cluster.load_generator import rollup
+from signoff.in_cluster.load_generator.records import read_records
+from signoff.in_cluster.load_generator.run import (
+    POD_SAMPLES,
+    SAMPLE_COLUMNS,
+    SAMPLES,
+    Run,
+    Step,
+    check_files,
+    read_run,
+)
+from signoff.overhead.estimate import JUDGED, median_of_kinds
 from signoff.stats.arrays import Flags, Numbers
-from signoff.stats.below import sorted_out
 from signoff.stats.bootstrap import FEWEST, BlockBootstrap, quantile_estimates
 from signoff.stats.estimate import Estimate
 from signoff.stats.proportions import proportion
 from signoff.traffic.pairs import PAIRS_FOR_P95
+from signoff.verdicts.below import sorted_out
 from signoff.verdicts.verdict import Value
-from signoff.words import listed
 
 NOT_ITS_DOING = ("unfinished", "not sent")
 """Kinds of error that the end of the test or the generator made; counted, and not in the error rate."""
@@ -120,7 +128,7 @@ class Overhead:
     """The medians of the two arms."""
 
     def judged(self) -> dict[str, Estimate]:
-        """The figures that must lie below NFR66's limit, those that signoff.overhead judges."""
+        """The figures that must lie below NFR66's limit, those that signoff.overhead.estimate judges."""
         found = zip(JUDGED, (self.e2e, self.plain, self.streamed, self.p95_shift), strict=True)
         return {name.replace("_", " "): figure for name, figure in found if figure}
 
@@ -206,7 +214,7 @@ class Loaded:
     records: pd.DataFrame
     samples: pd.DataFrame
     folded: pd.DataFrame
-    """Minutes of the load whose records are gone, as signoff.load.folding describes; empty but for a long soak."""
+    """Minutes of the load whose records are gone, as the rollup describes; empty but for a long soak."""
     vouched: bool
     """Whether the evidence names the files that all this was read from, with their SHA-256."""
 
@@ -218,9 +226,9 @@ class Loaded:
     @cached_property
     def probes_from(self) -> float:
         """From when on there are all probes, where a worker's earliest were dropped; 0 where all are there."""
-        minutes = {path.name.removeprefix("minutes-") for path in folding.whole(self.folder, "minutes")}
-        probes = {path.name.removeprefix("probes-") for path in folding.whole(self.folder, "probes")}
-        dropped = {folding.worker_of(name) for name in minutes - probes}
+        minutes = {path.name.removeprefix("minutes-") for path in rollup.whole(self.folder, "minutes")}
+        probes = {path.name.removeprefix("probes-") for path in rollup.whole(self.folder, "probes")}
+        dropped = {rollup.worker_of(name) for name in minutes - probes}
         left = self.records[(self.records["role"] == "probe") & self.records["worker"].isin(dropped)]
         return float(left.groupby("worker", observed=True)["intended"].min().max()) if len(left) else 0.0
 
@@ -251,9 +259,9 @@ def of_minutes(folded: pd.DataFrame, edges: Numbers) -> Numbers:
 
 
 def _read_minutes(folder: Path) -> pd.DataFrame:
-    paths = list(folding.whole(folder, "minutes"))
+    paths = list(rollup.whole(folder, "minutes"))
     if not paths:
-        return pd.DataFrame(columns=folding.MINUTE_COLUMNS)
+        return pd.DataFrame(columns=rollup.MINUTE_COLUMNS)
     tables = [pd.read_csv(path, keep_default_na=False) for path in paths]
     whole = pd.concat(tables, ignore_index=True)
     return whole[whole["arm"] == "proxied"].sort_values("minute", kind="stable", ignore_index=True)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from locust.argument_parser import get_parser
 from locust.util.load_locustfile import load_locustfile
 
-from signoff.errors import REFUSED, UsageError
-from signoff.paths import ROOT
+from signoff.core.errors import REFUSED, UsageError
+from signoff.core.paths import ROOT
 
 _NOT_IN_PODS = {
     "headless": "the master has a page, from which the records are collected",

@@ -20,61 +20,36 @@ from typing import Any
 import httpx
 import yaml
 
-from signoff import carried, limits, story
+from signoff import story
 from signoff.cluster.base import Cluster
-from signoff.cluster.provider import NAMES, open_cluster
-from signoff.console import progress
-from signoff.deployment import Deployment
-from signoff.errors import SignoffError, UsageError, refusing
+from signoff.cluster.registry import NAMES, open_cluster
+from signoff.core import timeouts
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError, UsageError, refusing
+from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
+from signoff.core.redact import redacted_log
+from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWorker, Note
+from signoff.evidence.recording import began, record_cluster, recording
 from signoff.evidence.store import digest, parse
-from signoff.kube import Kube
-from signoff.load import files
-from signoff.load.folding import follow_folding
-from signoff.load.mix import Mix
-from signoff.load.pods import PodWatch, Watch
-from signoff.load.run import POD_SAMPLES, files_of, read_run, run_of, samples_file
-from signoff.load.voids import LOOK_EVERY_SECONDS
-from signoff.manifests import Manifest, check_deploys, containers, load, transform
+from signoff.evidence.voids import LOOK_EVERY_SECONDS
+from signoff.gateway.deployment import Deployment
+from signoff.in_cluster.load_generator import files
+from signoff.in_cluster.load_generator.resource_sampler import PodWatch, Watch
+from signoff.in_cluster.load_generator.rollup import follow_folding
+from signoff.in_cluster.load_generator.run import POD_SAMPLES, files_of, read_run, run_of, samples_file
+from signoff.in_cluster.load_generator.workload import Mix
+from signoff.kube import shipping
+from signoff.kube.client import Kube
+from signoff.kube.manifests import Manifest, check_deploys, containers, load, transform
 from signoff.options import Setting, check_deployment, cluster_of
-from signoff.paths import MANIFESTS, ROOT, check_reports, free_folder
-from signoff.recording import began, record_cluster, recording
-from signoff.redact import redacted_log
-from signoff.waiting import NotYet, eventually
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
 PAGE_PORT = 8089
 IMAGE_NAME = "locustio/locust"
 DEFAULT_TIME = "60s"
-MODULES = (
-    "bench/locustfile.py",
-    "signoff/__init__.py",
-    "signoff/circumstances.py",
-    "signoff/errors.py",
-    "signoff/evidence/__init__.py",
-    "signoff/evidence/chain.py",
-    "signoff/paths.py",
-    "signoff/redact.py",
-    "signoff/story.py",
-    "signoff/load/__init__.py",
-    "signoff/load/arrivals.py",
-    "signoff/load/client.py",
-    "signoff/load/files.py",
-    "signoff/load/folding.py",
-    "signoff/load/keeper.py",
-    "signoff/load/mix.py",
-    "signoff/load/options.py",
-    "signoff/load/records.py",
-    "signoff/load/run.py",
-    "signoff/load/sender.py",
-    "signoff/load/session.py",
-    "signoff/load/shapes.py",
-    "signoff/load/stages.py",
-    "signoff/load/voids.py",
-    "signoff/load/watch.py",
-)
-"""What bench/locustfile.py imports of this repository in a pod; Locust's image has no httpx, pandas and pydantic."""
+LOCUSTFILE = "bench.locustfile"
 
 _LENGTHS = "lengths.csv"
 _COLLECT_EVERY_SECONDS = 2.0
@@ -115,7 +90,9 @@ def run(options: argparse.Namespace) -> int:
     """Do what the command line asks; exit status 1 if the load is void or incomplete."""
     if options.options:
         # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
-        return subprocess.run([sys.executable, "-m", "signoff.load.options"], check=False).returncode
+        return subprocess.run(
+            [sys.executable, "-m", "signoff.in_cluster.load_generator.options"], check=False
+        ).returncode
     _check(options)
     with refusing():
         wanted = manifests(options)
@@ -219,7 +196,7 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
                 container["args"] += arguments
         for volume in spec["volumes"]:
             if "configMap" in volume:
-                volume["configMap"]["items"] = carried.items(MODULES) + lengths
+                volume["configMap"]["items"] = shipping.items(_modules()) + lengths
         if body["metadata"]["name"] == WORKER:
             body["spec"]["replicas"] = options.workers
 
@@ -228,6 +205,10 @@ def manifests(options: argparse.Namespace) -> list[Manifest]:
         check_deploys(options.manifests / "locust", listed, name)
     found = transform(listed, change)
     return [Manifest(Path(__file__), "", code), *found]
+
+
+def _modules() -> tuple[str, ...]:
+    return shipping.modules(LOCUSTFILE)
 
 
 def _ends(arguments: Sequence[str]) -> bool:
@@ -239,7 +220,7 @@ def _ends(arguments: Sequence[str]) -> bool:
 
 def _code(lengths: Path | None) -> dict[str, Any]:
     """The ConfigMap that holds the modules, and a person's own lengths."""
-    data = carried.data(MODULES)
+    data = shipping.data(_modules())
     if lengths:
         try:
             data[_LENGTHS] = lengths.read_text()
@@ -258,7 +239,7 @@ def _applied(kube: Kube, wanted: list[Manifest]) -> Iterator[None]:
         for manifest in wanted:
             kube.apply(manifest, story.NAMESPACE)
         for name in (MASTER, WORKER):
-            kube.wait_until_available(story.NAMESPACE, name, limits.LOCUST_READY)
+            kube.wait_until_available(story.NAMESPACE, name, timeouts.LOCUST_READY)
         yield
     finally:
         _remove(kube, wanted)
@@ -276,7 +257,7 @@ def _follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
     """Collect the load's files until it has ended; says why it broke off. Ctrl-C ends the load, and then this."""
     url = cluster.service_url(story.NAMESPACE, MASTER, PAGE_PORT)
     progress("load", f"Locust's page is at {url}")
-    with httpx.Client(base_url=url, timeout=limits.REQUEST.seconds, trust_env=False) as page:
+    with httpx.Client(base_url=url, timeout=timeouts.REQUEST.seconds, trust_env=False) as page:
         collector = Collector(page, evidence)
         watch = PodWatch(kube, story.NAMESPACE, lambda text: progress("load", text))
         with watched(watch, evidence.dir):
@@ -340,8 +321,8 @@ class Collector:
             ended = self._ended() or stopped >= _STOPPED_LOOKS
             if before != _STOPPING:
                 went_on = time.monotonic()
-            elif time.monotonic() - went_on >= limits.LOCUST_STOPS.seconds:
-                self.error = f"Locust's master has been stopping for {limits.LOCUST_STOPS.seconds:.0f} s"
+            elif time.monotonic() - went_on >= timeouts.LOCUST_STOPS.seconds:
+                self.error = f"Locust's master has been stopping for {timeouts.LOCUST_STOPS.seconds:.0f} s"
             try:
                 self.copy()
             except SignoffError as full:
@@ -424,7 +405,7 @@ class Collector:
             except httpx.HTTPError as error:
                 raise NotYet(str(error)) from None
 
-        return eventually("Locust's master to answer", limits.LOCUST_ANSWERS, look)
+        return eventually("Locust's master to answer", timeouts.LOCUST_ANSWERS, look)
 
 
 def _tell(stats: dict[str, Any]) -> None:

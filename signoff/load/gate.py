@@ -12,7 +12,7 @@ A thresholds file is TOML (signoff/load/thresholds.toml is the default and expla
     worse = 5                      # by how much it may be worse than the baseline's, in the figure's own unit
 
 A rule is judged on the whole 95 % interval: passed or failed when it lies on one side, else inconclusive
-(signoff.stats.below).
+(signoff.verdicts.below).
 """
 
 import tomllib
@@ -22,11 +22,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.load.analysis import PERCENTILES, StepResult, StepState
 from signoff.load.conclusions import Conclusions
-from signoff.stats.below import below
 from signoff.stats.estimate import Estimate
+from signoff.verdicts.below import below
 from signoff.verdicts.verdict import Value
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from signoff.load.analysis import StepResult, StepState
-from signoff.stats.below import is_above
+from signoff.verdicts.below import is_above
 from signoff.verdicts.verdict import Value
 
 MOST_SHORTFALL = 0.05

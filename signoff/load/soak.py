@@ -11,9 +11,9 @@ from signoff import story
 from signoff.load import analysis
 from signoff.load.analysis import NOT_ITS_DOING, Loaded
 from signoff.stats.arrays import Numbers
-from signoff.stats.below import below
 from signoff.stats.estimate import Estimate
 from signoff.stats.trend import FEWEST_POINTS, slope
+from signoff.verdicts.below import below
 from signoff.verdicts.verdict import Value
 
 WARM_UP = 0.1

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
+from signoff.core.redact import redacted
 from signoff.evidence import side_file
 from signoff.evidence.models import SideFile
 from signoff.parity.cases import Run
 from signoff.parity.runner import Observation
-from signoff.redact import redacted
 
 
 def write(observed: Iterable[Observation], path: Path) -> SideFile:

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from signoff import story
-from signoff.errors import SignoffError
-from signoff.parity.recorder import Fault
+from signoff.core.errors import SignoffError
+from signoff.in_cluster.recorder import Fault
 
 FOLDER = Path(__file__).parent / "cases"
 MODES = ("plain", "streamed")

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from signoff import story
-from signoff.manifests import Manifest, StoryManifests, containers, transform, with_gateway_config
+from signoff.kube.manifests import Manifest, StoryManifests, containers, transform, with_gateway_config
 from signoff.parity.cases import PREFIXES
 from signoff.parity.runner import KEY, embeddings_name, model_name
 

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from signoff import openai_format
-from signoff.openai_format import SCHEMAS
 from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, parse, profile
 from signoff.parity.knowledge import shape
+from signoff.traffic import openai_format
+from signoff.traffic.openai_format import SCHEMAS
 from signoff.traffic.wire import Event
 
 VOLATILE = {

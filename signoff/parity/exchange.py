@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from signoff.openai_format import DONE
-from signoff.redact import redacted
+from signoff.core.redact import redacted
 from signoff.traffic.client import Answer
+from signoff.traffic.openai_format import DONE
 from signoff.traffic.wire import parse_json
 
 NOT_JSON = "not JSON"

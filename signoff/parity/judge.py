@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from signoff.in_cluster.recorder import Received
 from signoff.parity.differ import MISSING, Difference, differences, own_violations
 from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.knowledge import Knowledge, Known, matches, shape
-from signoff.parity.recorder import Received
 from signoff.parity.runner import KEY, Observation
 from signoff.verdicts.verdict import Value
 

@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
 from signoff import story
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 
 HERE = Path(__file__).parent
 UPSTREAM = "https://github.com/BerriAI/litellm/issues/"

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.parity.judge import GRAVITY, Class, Result, counts, fixed, gate
 from signoff.parity.knowledge import Knowledge, matches, shape
 

@@ -14,23 +14,17 @@ from typing import Any, Self
 
 import httpx
 
-from signoff import carried, story
-from signoff.limits import REQUEST
-from signoff.manifests import Manifest
-from signoff.parity import recorder
-from signoff.parity.recorder import CONTROL, Fault, Received, RecorderFailed, Seen
+from signoff import story
+from signoff.core.timeouts import REQUEST
+from signoff.in_cluster import recorder
+from signoff.in_cluster.recorder import CONTROL, Fault, Received, RecorderFailed, Seen
+from signoff.kube import shipping
+from signoff.kube.manifests import Manifest
 
 NAME = "litellm-recorder"
 """It begins as everything of LiteLLM's does, and is cleared away with it."""
 PORT = story.GATEWAY_PORT
-MODULES = (
-    "signoff/__init__.py",
-    "signoff/errors.py",
-    "signoff/limits.py",
-    "signoff/redact.py",
-    "signoff/parity/recorder.py",
-)
-"""The program, which is the last of them, and what it imports of this package."""
+PROGRAM = "signoff.in_cluster.recorder"
 
 _CODE = "/recorder"
 _LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}
@@ -46,17 +40,17 @@ def manifests(image: str) -> list[Manifest]:
     container = {
         "name": "recorder",
         "image": image,
-        "command": ["python3", f"{_CODE}/{MODULES[-1]}"],
+        "command": ["python3", "-m", PROGRAM],
         "args": [
             "--host=0.0.0.0",
             f"--port={PORT}",
             f"--upstream=http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}",
         ],
-        "env": carried.environment(_CODE),
+        "env": shipping.environment(_CODE),
         "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "resources": carried.RESOURCES,
-        "securityContext": carried.CONTAINER_SECURITY,
+        "resources": shipping.RESOURCES,
+        "securityContext": shipping.CONTAINER_SECURITY,
         "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
     }
     worker = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
@@ -66,9 +60,9 @@ def manifests(image: str) -> list[Manifest]:
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 2,
         "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
-        "securityContext": carried.POD_SECURITY,
+        "securityContext": shipping.POD_SECURITY,
         "containers": [container],
-        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": carried.items(MODULES)}}],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(shipping.modules(PROGRAM))}}],
     }
     workload = {
         "replicas": 1,
@@ -78,7 +72,7 @@ def manifests(image: str) -> list[Manifest]:
     ports = [{"name": "http", "port": PORT, "targetPort": "http"}]
     service = {"selector": {"app.kubernetes.io/name": NAME}, "ports": ports}
     return [
-        _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": carried.data(MODULES)}),
+        _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(shipping.modules(PROGRAM))}),
         _manifest({"apiVersion": "apps/v1", "kind": "Deployment", "spec": workload}),
         _manifest({"apiVersion": "v1", "kind": "Service", "spec": service}),
     ]

@@ -9,13 +9,14 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from signoff import limits, story
-from signoff.errors import SignoffError
+from signoff import story
+from signoff.core import timeouts
+from signoff.core.errors import SignoffError
+from signoff.in_cluster.recorder import Fault, Received, RecorderFailed, Records, Seen
 from signoff.parity import rates
 from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
-from signoff.parity.recorder import Fault, Received, RecorderFailed, Records, Seen
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
 LANES = 16
@@ -298,10 +299,10 @@ def _heard(seen: Seen) -> Sequence[Received]:
 
 def _was_left(seen: Seen) -> bool:
     """Whether the side that asked the backend closes its connection soon."""
-    deadline = time.monotonic() + limits.LEAVING_NOTICED.seconds
+    deadline = time.monotonic() + timeouts.LEAVING_NOTICED.seconds
     while time.monotonic() < deadline:
         received = seen()
         if received and received[-1].left:
             return True
-        time.sleep(limits.LEAVING_NOTICED.every)
+        time.sleep(timeouts.LEAVING_NOTICED.every)
     return False

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
+from signoff.core.paths import ROOT
 from signoff.evidence import Recorded
 from signoff.evidence.models import ParityMatrix
 from signoff.parity import calls, cases
 from signoff.parity import judge as judging
 from signoff.parity.knowledge import Knowledge
 from signoff.parity.matrix import Matrix, matrix, unproven
-from signoff.paths import ROOT
 from signoff.verdicts import Code, Verdict
 from signoff.verdicts.verdict import failed, inconclusive, passed
 

@@ -13,12 +13,12 @@ from typing import Any
 import jinja2
 
 from signoff.evidence.models import CallsCompared
+from signoff.judges.run import Result
 from signoff.report import parity, terminal
 from signoff.report.sums import seal
 from signoff.report.view import View
 from signoff.report.whole import put
 from signoff.report.wording import attribution_sentence, interval, milliseconds, parity_sentence
-from signoff.verdicts.run import Result
 
 __all__ = ["PAGES", "VERDICT", "drawn", "seal", "terminal_lines", "write"]
 

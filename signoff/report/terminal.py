@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from signoff.judges.run import Judged
 from signoff.report.view import View
 from signoff.report.wording import attribution_sentence, overhead_sentence, parity_sentence
 from signoff.verdicts import Value
-from signoff.verdicts.run import Judged
 
 Line = tuple[str, dict[str, bool]]
 """A line, and its markup for pytest's terminal writer."""

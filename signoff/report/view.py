@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from signoff.attribution import Attribution, attribute
-from signoff.declaration import Point, Task
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.evidence import Recorded
 from signoff.evidence.models import (
     Applied,
@@ -25,13 +23,15 @@ from signoff.evidence.models import (
     Run,
     SetUpFailure,
 )
-from signoff.overhead import Overhead
+from signoff.judges import overhead as overhead_judge
+from signoff.judges import parity as parity_judge
+from signoff.judges.run import Judged, Requirement, Result, State
+from signoff.overhead.breakdown import Attribution, attribute
+from signoff.overhead.estimate import Overhead
 from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
 from signoff.report.wording import FIGURES
 from signoff.stats.estimate import Estimate
-from signoff.verdicts.judges import overhead as overhead_judge
-from signoff.verdicts.judges import parity as parity_judge
-from signoff.verdicts.run import Judged, Requirement, Result, State
+from signoff.story.declaration import Point, Task
 from signoff.verdicts.verdict import GRAVITY, Value
 
 KILLED = "The evidence ends in mid-line: the run was killed while it wrote. What came after is unknown."

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 
 
 def put(path: Path, text: str) -> None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from signoff.attribution import Attribution
-from signoff.overhead import Overhead
+from signoff.overhead.breakdown import Attribution
+from signoff.overhead.estimate import Overhead
 from signoff.stats.estimate import Estimate
 
 FIGURES = {

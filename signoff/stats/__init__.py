@@ -1,7 +1,6 @@
-"""The suite's statistics: what a figure may be (`estimate`), how it is found (`bootstrap`, `proportions`, `trend`), and
-whether it lies below a limit (`below`).
+"""The suite's statistics: what a figure may be (`estimate`), how it is found (`bootstrap`, `proportions`, `trend`).
 
 Nothing here knows of LiteLLM or of milliseconds. scipy is imported where it is used: it takes a second, and most
-commands that import this package estimate nothing. Pods that run the suite's code (signoff.carried) have no numpy, and
-use none of it.
+commands that import this package estimate nothing. Pods that run the suite's code (signoff.in_cluster) have no numpy,
+and use none of it.
 """

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from signoff.errors import SignoffError
-from signoff.limits import COUNTER_GROWS
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import COUNTER_GROWS
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
 from signoff.traffic.pairs import REST_SECONDS, TOKENS, fault, header_ms, random_prompt

@@ -14,8 +14,8 @@ from typing import Any, Self
 import httpx
 
 from signoff import story
-from signoff.errors import SignoffError
-from signoff.limits import REQUEST
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import REQUEST
 from signoff.traffic.wire import Event, EventSplitter, as_text, parse_json
 
 KEEP_ALIVE_SECONDS = 4.0

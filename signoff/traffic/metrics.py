@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import httpx
 
-from signoff.errors import SignoffError
-from signoff.limits import REQUEST
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import REQUEST
 
 REQUESTS = "vllm:request_success_total"
 """Requests that vLLM's engine finished, by `finished_reason` and `model_name`; one that it refused is not."""

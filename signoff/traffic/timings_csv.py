@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.traffic.pairs import Timing
 
 

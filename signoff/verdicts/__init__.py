@@ -1,8 +1,4 @@
-"""Verdicts: what each check says of the evidence, and what follows for the story.
-
-`verdict` holds the words (values, codes, exit statuses), `registry` the judges by name, `judges` the rules themselves,
-and `run` puts them together for a whole run.
-"""
+"""Verdicts: their values, codes and exit statuses, and the one rule by which a figure lies below a limit."""
 
 from signoff.verdicts.verdict import Code, ExitStatus, Value, Verdict
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff import report
-from signoff.declaration import Declaration
+from signoff.core.paths import ROOT
 from signoff.evidence import Evidence, read, side_file
 from signoff.evidence.models import (
     AnswersSeen,
@@ -52,12 +52,12 @@ from signoff.evidence.models import (
     TriosSeen,
     VersionSeen,
 )
+from signoff.judges.deployment import INSIDE_PATHS
+from signoff.judges.run import Result
 from signoff.parity.knowledge import fingerprint
-from signoff.paths import ROOT
+from signoff.story.declaration import Declaration
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, Timing
-from signoff.verdicts.judges.deployment import INSIDE_PATHS
-from signoff.verdicts.run import Result
 from tests.parity.test_recorded import RECORDED
 
 STORY = ROOT / "features" / "story.yaml"

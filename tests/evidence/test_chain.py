@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import signoff
-from signoff.errors import SignoffError
+from signoff.commands.verify import verify
+from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, read
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest, side_file
 from signoff.evidence.models import End, Note, Run, SetUpFailure
-from signoff.evidence.verify import verify
-from signoff.recording import began, recording
+from signoff.evidence.recording import began, recording
 
 BEGAN = {"kind": "run", "schema": SCHEMA, "tool": "load"}
 

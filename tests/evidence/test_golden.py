@@ -15,7 +15,7 @@ import pytest
 from signoff import report
 from signoff.cli import main
 from signoff.evidence import read
-from signoff.verdicts.run import Result
+from signoff.judges.run import Result
 
 GOLDEN = Path(__file__).parent / "golden"
 

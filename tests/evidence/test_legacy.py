@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from signoff.errors import SignoffError
+from signoff import judges
+from signoff.core.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
 from signoff.evidence.models import (
     CallsCompared,
@@ -25,8 +26,7 @@ from signoff.evidence.models import (
     ScenarioEnd,
     StayedReady,
 )
-from signoff.verdicts import judges
-from signoff.verdicts.run import Result
+from signoff.judges.run import Result
 from signoff.verdicts.verdict import GRAVITY, Value
 from tests.evidence.slim import RECORDED
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from signoff.core.paths import ROOT
 from signoff.evidence.models import kinds
 from signoff.evidence.schema import schema
-from signoff.paths import ROOT
 
 DOCS = ROOT / "docs"
 

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
+from signoff.evidence.voids import Void, VoidKind
+from signoff.in_cluster.load_generator.records import read_records
 from signoff.load.analysis import StepState
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.records import read_records
-from signoff.load.voids import Void, VoidKind
 from signoff.stats.estimate import Estimate
 from signoff.verdicts.verdict import Value
-from tests.load.synthetic import BEGAN, Behaviour, Synthetic
 
 LIGHT, SLOWER, BEHIND = Behaviour(), Behaviour(added_ms=31), Behaviour(added_ms=140, capacity=33)
 SWEEP = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, SLOWER, BEHIND], seconds=40)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, write_evidence
 from signoff.cli import main
+from signoff.evidence.voids import Void, VoidKind
+from signoff.in_cluster.load_generator.run import read_run
 from signoff.load.conclusions import conclude
-from signoff.load.run import read_run
-from signoff.load.voids import Void, VoidKind
-from tests.load.synthetic import BEGAN, Behaviour, Synthetic, write_evidence
 
 Out = pytest.CaptureFixture[str]
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, pod_memory
 from signoff.cli import main
+from signoff.evidence.voids import Void, VoidKind
+from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.run import Sample
 from signoff.load.soak import Trend
-from signoff.load.voids import Void, VoidKind
 from signoff.verdicts.verdict import Value
-from tests.load.synthetic import BEGAN, Behaviour, Synthetic, pod_memory
 
 HOURS = 1.0
 

@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 import yaml
 
-from signoff import limits, story
+from signoff import story
 from signoff.cluster.base import Cluster
 from signoff.cluster.embedded.processes import marked
-from signoff.cluster.provider import open_cluster
-from signoff.deployment import BACKEND_APP, Deployment
+from signoff.cluster.registry import open_cluster
+from signoff.core import timeouts
+from signoff.core.paths import MANIFESTS, ROOT
 from signoff.evidence import Evidence, read
 from signoff.evidence.models import Run
-from signoff.kube import Kube
-from signoff.manifests import StoryManifests
-from signoff.paths import MANIFESTS, ROOT
-from signoff.verdicts.run import Result, Scenario, State
+from signoff.gateway.deployment import BACKEND_APP, Deployment
+from signoff.judges.run import Result, Scenario, State
+from signoff.kube.client import Kube
+from signoff.kube.manifests import StoryManifests
 from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import BACKEND_LIAR, Mutation, Objects
 from tests.processes import said_until, start
@@ -129,7 +130,7 @@ def vllm_is_killed_while_timed(cluster: Cluster, tmp_path: Path, pytestconfig: p
     (run_dir,) = reports.iterdir()
     yield Finished(seen + rest, process.returncode, run_dir)
     remove_gateway(Kube(cluster.kubeconfig))
-    Kube(cluster.kubeconfig).wait_until_available(story.NAMESPACE, BACKEND_APP, limits.BACKEND_READY)
+    Kube(cluster.kubeconfig).wait_until_available(story.NAMESPACE, BACKEND_APP, timeouts.BACKEND_READY)
 
 
 def scenario_name(scenario: Scenario) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from signoff import story
-from signoff.deployment import BACKEND_APP
-from signoff.manifests import containers, load
-from signoff.paths import MANIFESTS
+from signoff.core.paths import MANIFESTS
+from signoff.gateway.deployment import BACKEND_APP
+from signoff.kube.manifests import containers, load
 from tests.mutations.scenarios import (
     ANSWERS_INSIDE,
     ASKING,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pytest_bdd.feature import get_features
 
-from signoff.overhead import WAIT_BOUND, Generator
-from signoff.paths import ROOT
+from signoff.core.paths import ROOT
+from signoff.overhead.estimate import WAIT_BOUND, Generator
 from signoff.report import PAGES
 from signoff.verdicts import ExitStatus
 from tests.mutations.conftest import Finished

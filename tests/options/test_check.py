@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from signoff import options
-from signoff.errors import UsageError
+from signoff.core.errors import UsageError
+from signoff.core.paths import MANIFESTS
 from signoff.options import Chosen
-from signoff.paths import MANIFESTS
 
 LITELLM = "ghcr.io/berriai/litellm"
 Check = Callable[..., Chosen]

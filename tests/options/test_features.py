@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pytest_bdd.feature import get_feature
 
-from signoff.errors import SignoffError
-from signoff.features import read_feature
-from signoff.paths import ROOT
+from signoff.bdd.features import read_feature
+from signoff.core.errors import SignoffError
+from signoff.core.paths import ROOT
 
 WHOLE = "@AC1\nFeature: One\n  Scenario: First\n    Given a start\n    Then it is fine\n"
 OUTLINE = "Feature: One\n  Scenario Outline: Sums\n    Then <a> equals <b>\n"

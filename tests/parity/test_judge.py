@@ -9,7 +9,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 
 from signoff import story
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.parity import cases, rates
 from signoff.parity.consumer import Consumer
 from signoff.parity.differ import Difference
@@ -19,8 +19,8 @@ from signoff.parity.knowledge import KINDS, Knowledge, Known, Rule
 from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
 from signoff.parity.runner import version_of
 from signoff.verdicts.verdict import Value
+from tests.doubles.bench import Bench
 from tests.doubles.liar import DONE, Events, Lie, drop, put
-from tests.parity.conftest import Bench
 
 PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
 LOST_USAGE = Known(

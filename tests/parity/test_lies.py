@@ -8,8 +8,8 @@ import pytest
 
 from signoff.parity.judge import Class, gate, judge
 from signoff.parity.knowledge import Knowledge, matches, shape
+from tests.doubles.bench import Bench
 from tests.doubles.liar import DONE, Events, Lie, add_to, chunk, drop, each_chunk, put, rename
-from tests.parity.conftest import Bench
 
 PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
 ERROR, MODELS = "chat.unknown-model/*", "models.list/*"

@@ -18,8 +18,8 @@ from typing import Any
 
 import websocket
 
-from signoff.limits import Limit
-from signoff.waiting import NotYet, eventually
+from signoff.core.timeouts import Limit
+from signoff.core.waiting import NotYet, eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)

@@ -12,12 +12,22 @@ import pytest
 
 from signoff import report
 from signoff.cli import main
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, read
-from signoff.evidence.models import Cause, End, Note, Plan, PlannedScenario, Run, ScenarioEnd, SetUpFailure, Subject
+from signoff.evidence.models import (
+    Cause,
+    End,
+    Note,
+    Plan,
+    PlannedScenario,
+    Run,
+    ScenarioEnd,
+    SetUpFailure,
+    Subject,
+)
+from signoff.judges.run import Result, State
 from signoff.report import whole
 from signoff.verdicts import ExitStatus, Value
-from signoff.verdicts.run import Result, State
 from tests.evidence import runs
 from tests.report.browser import PROGRAM, browse
 

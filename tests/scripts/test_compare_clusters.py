@@ -7,7 +7,17 @@ import pytest
 
 from scripts.compare_clusters import main
 from signoff.evidence import Evidence
-from signoff.evidence.models import Cause, Cluster, End, Fact, Plan, PlannedScenario, Run, ScenarioEnd, Subject
+from signoff.evidence.models import (
+    Cause,
+    Cluster,
+    End,
+    Fact,
+    Plan,
+    PlannedScenario,
+    Run,
+    ScenarioEnd,
+    Subject,
+)
 
 Outcomes = dict[str, str]
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from scripts import measure_soak
-from signoff.limits import Limit
+from signoff.core.timeouts import Limit
+from signoff.core.waiting import WaitFailed
 from signoff.load.distributed import Collector
-from signoff.waiting import WaitFailed
 
 
 def test_a_look_that_fails_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

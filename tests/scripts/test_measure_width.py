@@ -16,7 +16,7 @@ import pytest
 
 from scripts import measure_width, peers
 from scripts.measure_width import OWN, STREAMS, Measured, Run, read, repeated, tables, two_samples
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence
 from signoff.evidence.models import Cluster, Measurement
 from signoff.evidence.models import Run as RunRecord

@@ -5,18 +5,21 @@ import sys
 
 import pytest
 
+from signoff.core.paths import ROOT
+from signoff.kube import shipping
 from signoff.load import distributed
+from signoff.overhead import timing_job
 from signoff.parity import recorder_pod
-from signoff.paths import ROOT
-from signoff.prober import MODULES
+
+PROGRAMS = (timing_job.PROGRAM, distributed.LOCUSTFILE, recorder_pod.PROGRAM)
 
 
-@pytest.mark.parametrize("module", sorted({*MODULES, *distributed.MODULES, *recorder_pod.MODULES}))
+@pytest.mark.parametrize("module", sorted({module for program in PROGRAMS for module in shipping.modules(program)}))
 def test_code_for_pods_has_no_statistics(module: str) -> None:
     text = (ROOT / module).read_text()
     assert "import signoff.stats" not in text and "from signoff.stats" not in text
 
 
 def test_a_command_that_estimates_nothing_does_not_load_scipy() -> None:
-    code = "import sys, signoff.cli, signoff.overhead, signoff.load.command; print('scipy' in sys.modules)"
+    code = "import sys, signoff.cli, signoff.overhead, signoff.commands.load_report; print('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -9,7 +9,7 @@ from signoff import parity
 from signoff.parity import Comparison
 from signoff.traffic.client import OpenAIClient
 from signoff.verdicts.verdict import Value
-from tests.traffic.conftest import Pair
+from tests.doubles.pair import Pair
 
 
 def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Comparison:

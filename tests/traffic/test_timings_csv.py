@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 from signoff.traffic import timings_csv
 from signoff.traffic.pairs import Timing
 

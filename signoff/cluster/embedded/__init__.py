@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from signoff import console
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.embedded.ended import forget_end, logs_of, reason_of_end
 from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
-from signoff.errors import SignoffError
-from signoff.limits import PROCESS_EXIT
+from signoff.core import console
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import PROCESS_EXIT
 
 _SUBJECT = "cluster"
 Progress = Callable[[str, str], None]

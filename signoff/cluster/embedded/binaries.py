@@ -21,9 +21,9 @@ from pathlib import Path
 import httpx
 
 from signoff.cluster.embedded.processes import dying_with
-from signoff.errors import SignoffError
-from signoff.limits import BUILD_KUBERNETES, DOWNLOAD_CONNECT
-from signoff.paths import cache_dir
+from signoff.core.errors import SignoffError
+from signoff.core.paths import cache_dir
+from signoff.core.timeouts import BUILD_KUBERNETES, DOWNLOAD_CONNECT
 
 KUBERNETES = "1.35.4"
 ETCD = "3.6.6"

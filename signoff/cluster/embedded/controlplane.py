@@ -11,8 +11,8 @@ from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
 from signoff.cluster.embedded.slot import Slot, free_ports
-from signoff.errors import SignoffError
-from signoff.limits import CONTROL_PLANE_READY, Limit
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import CONTROL_PLANE_READY, Limit
 
 _LOG_TAIL_LINES = 15
 _GOGC = "50"

@@ -4,8 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from signoff.errors import SignoffError
-from signoff.paths import cache_dir
+from signoff.core.errors import SignoffError
+from signoff.core.paths import cache_dir
 
 KEPT_AT_MOST = 5
 _REASON = "reason.json"

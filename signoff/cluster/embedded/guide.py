@@ -6,7 +6,7 @@ from pathlib import Path
 from kubernetes.client.exceptions import ApiException
 
 from signoff.cluster.embedded.slot import to_loopback
-from signoff.kube import Kube
+from signoff.kube.client import Kube
 
 
 def how_to_use(name: str, kubeconfig: Path) -> str:

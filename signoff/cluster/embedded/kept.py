@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from signoff.cluster.embedded.processes import memory_of
 from signoff.cluster.embedded.sweep import supervisor_of
-from signoff.paths import ROOT, cache_dir
+from signoff.core.paths import ROOT, cache_dir
 
 FACTS_FILE = "cluster.json"
 KEPT_FILE = "kept"
@@ -37,7 +37,11 @@ def fingerprint() -> str:
     facts = hashlib.sha256(f"{ROOT} {sys.executable} {sys.version}".encode())
     for name in _SETTINGS:
         facts.update(f"{name}={os.environ.get(name, '')}\0".encode())
-    code = [*Path(__file__).parent.rglob("*.py"), ROOT / "signoff" / "limits.py", ROOT / "signoff" / "story.py"]
+    code = [
+        *Path(__file__).parent.rglob("*.py"),
+        ROOT / "signoff" / "core" / "timeouts.py",
+        ROOT / "signoff" / "story" / "__init__.py",
+    ]
     for path in sorted(code):
         facts.update(path.read_bytes())
     return facts.hexdigest()[:16]

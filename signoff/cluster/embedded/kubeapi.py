@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from signoff.limits import API_REQUEST, CONTROL_PLANE_READY
+from signoff.core.timeouts import API_REQUEST, CONTROL_PLANE_READY
 
 Json = dict[str, Any]
 

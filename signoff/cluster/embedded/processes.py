@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from signoff.limits import CLUSTER_DOWN
+from signoff.core.timeouts import CLUSTER_DOWN
 
 MARK = "SIGNOFF_CLUSTER"
 """The environment variable that every process of a cluster carries; its value is the cluster's folder."""

@@ -8,8 +8,8 @@ from signoff.cluster.base import Cluster
 from signoff.cluster.embedded import EmbeddedCluster, facts_of
 from signoff.cluster.embedded.binaries import check_named_folder
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images
-from signoff.errors import SignoffError
-from signoff.paths import cache_dir
+from signoff.core.errors import SignoffError
+from signoff.core.paths import cache_dir
 
 
 def precheck(attach: Path | None, images: Mapping[str, str]) -> None:

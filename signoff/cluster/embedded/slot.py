@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from signoff.errors import SignoffError
+from signoff.core.errors import SignoffError
 
 SLOTS = 50
 _CLAIM_PORT = 61999

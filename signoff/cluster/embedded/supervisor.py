@@ -32,9 +32,9 @@ from signoff.cluster.embedded.pki import write_private
 from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
 from signoff.cluster.embedded.slot import Slot, claim_slot
 from signoff.cluster.embedded.sweep import make_cluster_dir, remove, sweep
-from signoff.errors import SignoffError
-from signoff.limits import NODES_READY
-from signoff.paths import cache_dir
+from signoff.core.errors import SignoffError
+from signoff.core.paths import cache_dir
+from signoff.core.timeouts import NODES_READY
 from signoff.story import GPU_NODE, NODES
 
 _REAP_EVERY_SECONDS = 5

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from signoff.cluster.embedded.processes import descendants, kill, marked, start_time
-from signoff.console import progress
-from signoff.errors import SignoffError
-from signoff.limits import CLUSTER_DOWN
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import CLUSTER_DOWN
 
 PID_FILE = "supervisor.pid"
 _UNBORN, _GOING = ".new-", ".old-"

@@ -18,12 +18,13 @@ import pytest_kind
 import yaml
 from kubernetes import client, config
 
-from signoff import console, limits, story
+from signoff import story
 from signoff.cluster.base import ClusterFacts
-from signoff.cluster.forward import ServiceForward
 from signoff.cluster.kind import ledger, tools
-from signoff.errors import SignoffError
-from signoff.waiting import NotYet, eventually
+from signoff.cluster.port_forward import ServiceForward
+from signoff.core import console, timeouts
+from signoff.core.errors import SignoffError
+from signoff.core.waiting import NotYet, eventually
 
 NAME_VARIABLE = "SIGNOFF_KIND_NAME"
 IMAGE_VARIABLE = "SIGNOFF_KIND_IMAGE"
@@ -198,7 +199,7 @@ class KindCluster:
                 if waiting or len(nodes) <= len(story.NODES):
                     raise NotYet(f"not Ready: {', '.join(waiting) or 'a node that has not registered'}")
 
-            eventually("the nodes to be Ready", limits.KIND_NODES_READY, look)
+            eventually("the nodes to be Ready", timeouts.KIND_NODES_READY, look)
 
     def _load(self, image: str, nodes: Collection[str]) -> None:
         wanted = [self.container_of(node) for node in nodes]

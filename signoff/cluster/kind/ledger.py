@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 
 from signoff.cluster.kind.tools import containers_of, run_kind
-from signoff.errors import SignoffError
-from signoff.limits import PROCESS_EXIT
-from signoff.paths import cache_dir
+from signoff.core.errors import SignoffError
+from signoff.core.paths import cache_dir
+from signoff.core.timeouts import PROCESS_EXIT
 
 _OWNER = "owner.json"
 

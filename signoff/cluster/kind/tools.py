@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 
-from signoff.errors import SignoffError
-from signoff.limits import DOWNLOAD_CONNECT
-from signoff.paths import cache_dir
+from signoff.core.errors import SignoffError
+from signoff.core.paths import cache_dir
+from signoff.core.timeouts import DOWNLOAD_CONNECT
 
 KIND = "0.33.0"
 """The release that is downloaded where PATH has none; pytest-kind's own (0.17) is too old for today's node images."""

@@ -30,7 +30,13 @@ from signoff.cluster.embedded.agent.services import Services
 from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
 from signoff.cluster.embedded.agent.status import POD_INITIALIZING, ContainerState
 from signoff.cluster.embedded.agent.translation import Translation, service_names
-from signoff.cluster.embedded.agent.volumes import MountError, mount_paths, prepare_sub_paths, texts_of, write_volumes
+from signoff.cluster.embedded.agent.volumes import (
+    MountError,
+    mount_paths,
+    prepare_sub_paths,
+    texts_of,
+    write_volumes,
+)
 from signoff.cluster.embedded.images import Image, ImageError
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
 from signoff.cluster.embedded.serviceproxy import holder_of

@@ -31,9 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from signoff import console
 from signoff.cluster.embedded.images import versions
-from signoff.errors import SignoffError
+from signoff.core import console
+from signoff.core.errors import SignoffError
 
 BUILTIN = Path(__file__).parent
 EXTRA = "SIGNOFF_RECIPES"

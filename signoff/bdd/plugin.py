@@ -1,0 +1,576 @@
+"""The pytest plugin: collects features, keeps the evidence of a run, and ends it with the verdict on the story.
+
+It decides nothing. What a Then step saw is judged as soon as it was recorded, so that the scenario turns red at that
+step; the run's verdict and exit status are those of `signoff.judges.run` on the evidence alone, whatever became of
+pytest's own outcomes.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from _pytest.junitxml import xml_key
+from pytest_bdd.parser import Step
+
+from signoff import judges, options, report
+from signoff.bdd import collection
+from signoff.bdd.collection import FeatureFile
+from signoff.bdd.observing import observed_by
+from signoff.cluster.registry import NAMES
+from signoff.core import console
+from signoff.core.errors import SignoffError, UsageError
+from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.waiting import WaitFailed
+from signoff.evidence import Evidence, causes, read
+from signoff.evidence.circumstances import circumstances, commit
+from signoff.evidence.models import (
+    Cause,
+    Disturbance,
+    End,
+    Observation,
+    Plan,
+    ScenarioEnd,
+    SetUpFailure,
+    Subject,
+)
+from signoff.evidence.models import Run as RunRecord
+from signoff.judges import registry
+from signoff.judges.run import Result, judge_observed
+from signoff.story import declaration, waivers
+from signoff.story.declaration import Declaration
+from signoff.verdicts import ExitStatus, Value, Verdict
+from signoff.verdicts.verdict import gravest
+
+assert judges, "the judges register themselves"
+_NEEDS = "needs-"
+_RUNS_NOTHING = ("help", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+"""Options of pytest that only tell something."""
+
+
+class NotPassed(Exception):
+    """What a Then step saw was judged, and is not as wanted, or cannot be told."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        prefix = "" if verdict.value is Value.FAILED else f"{verdict.value.value}: "
+        super().__init__(f"{prefix}{verdict.reason}")
+
+
+_SHORT = (SignoffError, WaitFailed, NotPassed)
+"""Their text says what, where and what to do next; a Python traceback would only hide it."""
+
+
+@dataclass
+class Run:
+    """One acceptance run: its evidence, and how the scenario that is running goes."""
+
+    evidence: Evidence
+    declaration: Declaration
+    bundle: Callable[[BaseException], str] | None = None
+    disturbances: Callable[[], Iterable[Cause]] | None = None
+    running: dict[str, "Running"] = field(default_factory=dict)
+    failed: int = 0
+    """How many of pytest's failures are of scenarios."""
+    result: Result | None = None
+    """The run judged, once it is over."""
+    set_up_depth: int = 0
+
+
+@dataclass
+class Running:
+    """A scenario until its end; the first phase that does not pass decides how that is told."""
+
+    started: float = field(default_factory=time.monotonic)
+    set_up_seconds: float = 0.0
+    """Of its time, what went into what all scenarios share; `set_up_of_phase` is that of the phase that lasts."""
+    set_up_of_phase: float = 0.0
+    end: Literal["whole", "judged", "error", "skipped"] = "whole"
+    step: str = ""
+    first_line: int = 0
+    """Of the evidence that the step which is running writes."""
+    cause: Cause | None = None
+    skipped: str = ""
+    over: bool = False
+    """Whether its steps are over, so that only its tear-down is left."""
+
+
+CHOSEN = pytest.StashKey[options.Chosen]()
+"""What the run was asked for."""
+DECLARATION = pytest.StashKey[Declaration]()
+EVERY = pytest.StashKey[list[pytest.Item]]()
+"""Every scenario of the story, selected or not."""
+RUN = pytest.StashKey[Run]()
+STATUS = pytest.StashKey[int]()
+
+
+def watch_over(
+    config: pytest.Config, *, bundle: Callable[[BaseException], str], disturbances: Callable[[], Iterable[Cause]]
+) -> None:
+    """Look at the cluster whenever something does not pass.
+
+    `bundle` is called with the error; its text, likely cause first, is kept beside the evidence. `disturbances` tells
+    what nobody ordered has happened to cluster and backend, so that LiteLLM is not blamed for it.
+    """
+    run = config.stash[RUN]
+    run.bundle, run.disturbances = bundle, disturbances
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of a run."""
+    group = parser.getgroup("signoff", "sign-off of an LLM gateway")
+    group.addoption(
+        "--cluster",
+        metavar="NAME",
+        default=None,
+        help=f"where to run: {', '.join(NAMES)} (default: SIGNOFF_CLUSTER or embedded, which needs no preparation)",
+    )
+    group.addoption(
+        "--attach", metavar="DIR", help="use the running cluster, embedded (or its name) or kind, whose folder this is"
+    )
+    group.addoption(
+        "--keep-cluster",
+        action="store_true",
+        help="leave the cluster running at the end and say how to use and remove it",
+    )
+    group.addoption(
+        "--fresh-cluster", action="store_true", help="start a new cluster even where a kept one could be used"
+    )
+    group.addoption(
+        "--manifests", metavar="DIR", default=str(MANIFESTS), help="folder with litellm/ and vllm/ (default: manifests)"
+    )
+    group.addoption(
+        "--litellm-image",
+        metavar="IMAGE",
+        help=f"LiteLLM's image (default: {options.LITELLM_IMAGE} or the manifests' own)",
+    )
+    group.addoption(
+        "--vllm-image", metavar="IMAGE", help=f"vLLM's image (default: {options.VLLM_IMAGE} or the manifests' own)"
+    )
+    group.addoption(
+        "--reports", metavar="DIR", default=str(ROOT / "reports"), help="where the run's folder goes (default: reports)"
+    )
+    group.addoption(
+        waivers.OPTION,
+        action="append",
+        default=[],
+        metavar="CHECK=REASON",
+        help="leave a check of the story out of the sign-off, which every page then says; may be given several times",
+    )
+    group.addoption(
+        "--overhead-pairs",
+        metavar="N",
+        type=int,
+        default=400,
+        help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
+        f"narrow enough (default: 400, at least {options.FEWEST_PAIRS}; below 400 the story's overhead is not judged)",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what was asked for wrongly, then open the run's folder, all before anything is started."""
+    config.addinivalue_line("markers", "needs(capability): the scenario needs this of the cluster, else it is skipped")
+    features = _features_asked_for(config)
+    if not features or any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
+        return
+    try:
+        if not config.pluginmanager.hasplugin("pytest-bdd"):
+            raise UsageError("features need the plug-in pytest-bdd", where="-p no:pytest-bdd", hint="leave it in")
+        declared = declaration.find(features)
+        registry.validate(declared)
+        config.stash[DECLARATION] = declared
+        if config.option.collectonly:
+            return
+        _open_run(config, declared)
+    except SignoffError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _open_run(config: pytest.Config, declared: Declaration) -> None:
+    option = config.option
+    if getattr(option, "dist", "no") != "no":
+        raise UsageError("features share one deployment: run them in one process, without -n")
+    chosen = config.stash[CHOSEN] = options.check(
+        cluster=option.cluster,
+        attach=option.attach,
+        keep=option.keep_cluster,
+        fresh=option.fresh_cluster,
+        manifests=Path(option.manifests),
+        litellm_image=option.litellm_image,
+        vllm_image=option.vllm_image,
+        reports=Path(option.reports).absolute(),
+        overhead_pairs=option.overhead_pairs,
+    )
+    waived = waivers.read(option.waive, declared, chosen.cluster)
+    name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
+    record = RunRecord(
+        tool="features",
+        argv=sys.argv[1:],
+        cluster=chosen.cluster,
+        story=declared.story.model_dump(mode="json", by_alias=True),
+        story_file=_relative(declared.file),
+        story_sha256=declared.sha256,
+        waivers=waived,
+        **circumstances(_settings(chosen)),
+    )
+    evidence = Evidence(chosen.reports / name, record)
+    config.stash[RUN] = Run(evidence, declared)
+    if config.pluginmanager.hasplugin("junitxml"):
+        config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
+    _write_progress_past_capture(config)
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def _features_asked_for(config: pytest.Config) -> list[Path]:
+    """The feature files that the arguments lead to; those of testpaths where there are none."""
+    found: list[Path] = []
+    for argument in config.args:
+        path = config.invocation_params.dir / argument.partition("::")[0]
+        found += _features_below(path) if path.is_dir() else [path] if path.suffix == ".feature" else []
+    return found
+
+
+def _features_below(folder: Path) -> list[Path]:
+    """The feature files of a folder; links are followed, as pytest does."""
+    walked = os.walk(folder, followlinks=True)
+    return sorted(Path(at) / name for at, _, names in walked for name in names if name.endswith(".feature"))
+
+
+def _settings(chosen: options.Chosen) -> dict[str, Any]:
+    return {
+        "cluster": chosen.cluster,
+        "attach": str(chosen.attach or ""),
+        "manifests": str(chosen.manifests.folder),
+        "litellm_image": chosen.litellm_image,
+        "vllm_image": chosen.vllm_image,
+        "overhead_pairs": chosen.overhead_pairs,
+    }
+
+
+def _write_progress_past_capture(config: pytest.Config) -> None:
+    capture = config.pluginmanager.getplugin("capturemanager")
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if terminal := config.pluginmanager.getplugin("terminalreporter"):
+                terminal.ensure_newline()
+            print(line, file=sys.__stderr__, flush=True)
+
+    console.write_with(write)
+
+
+# Collection
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect `.feature` files directly; none that nobody would judge."""
+    if file_path.suffix.lower() != ".feature":
+        return None
+    if file_path.suffix != ".feature" or DECLARATION not in parent.config.stash:
+        raise pytest.UsageError(
+            f"{file_path}\n  is a feature that would not be judged: name its folder itself, without links, and let the"
+            " file's name end in .feature"
+        )
+    return FeatureFile.from_parent(parent, path=file_path)
+
+
+def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
+    """A tag `needs-x` asks for a capability of the cluster; any other is a marker, and has to be a known one."""
+    if not tag.startswith(_NEEDS):
+        return None
+    pytest.mark.needs(tag.removeprefix(_NEEDS))(function)
+    return True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config) -> None:
+    """See that every scenario of the story, selected or not, can be judged."""
+    declared = config.stash.get(DECLARATION, None)
+    if declared is None:
+        return
+    every = config.stash[EVERY] = collection.every_scenario(session, declared)
+    if found := list(dict.fromkeys(collection.problems(session, every, declared))):
+        raise pytest.UsageError("\n".join(found))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Record which scenarios there are, and which of them are to run."""
+    run, every = session.config.stash.get(RUN, None), session.config.stash.get(EVERY, None)
+    if run is not None and every is not None:  # a story that was refused has no plan
+        run.evidence.add(
+            Plan(
+                scenarios=[collection.planned(item, session) for item in every],
+                selected=[item.nodeid for item in session.items if isinstance(item.parent, FeatureFile)],
+            )
+        )
+
+
+# Running
+
+
+@pytest.fixture(scope="session")
+def chosen(pytestconfig: pytest.Config) -> options.Chosen:
+    """What this run was asked for."""
+    return pytestconfig.stash[CHOSEN]
+
+
+@pytest.fixture(scope="session")
+def evidence(pytestconfig: pytest.Config) -> Evidence:
+    """The evidence of this run."""
+    return pytestconfig.stash[RUN].evidence
+
+
+@pytest.fixture(autouse=True)
+def _has_what_it_needs(request: pytest.FixtureRequest) -> None:
+    """Skip the scenario if the cluster lacks a capability that its tags name."""
+    needed = {mark.args[0] for mark in request.node.iter_markers("needs")}
+    if needed and (lacking := needed - request.getfixturevalue("capabilities")):
+        pytest.skip(f"the cluster lacks {', '.join(sorted(lacking))}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """Start a scenario's clock before its set-up; what is recorded until its end is recorded of it."""
+    run = item.config.stash.get(RUN, None)
+    if run is None or not isinstance(item.parent, FeatureFile):
+        return (yield)
+    running = run.running[item.nodeid] = Running()
+    run.evidence.scenario = item.nodeid
+    try:
+        return (yield)
+    finally:
+        _record_end(run, item, running)
+        run.evidence.scenario = ""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Tell the time of what all scenarios share from their own, and record what keeps it from being set up."""
+    run = request.config.stash.get(RUN, None)
+    if run is None or fixturedef.scope != "session":
+        return (yield)
+    started = time.monotonic()
+    run.set_up_depth += 1
+    try:
+        return (yield)
+    except Exception as error:
+        if not isinstance(error, WaitFailed):
+            text = "".join(traceback.format_exception(error))
+            where = error.where if isinstance(error, SignoffError) else ""
+            run.evidence.add(SetUpFailure(cause=causes.cause_of(error), where=where, traceback=text))
+        raise
+    finally:
+        run.set_up_depth -= 1
+        if run.set_up_depth == 0 and (running := run.running.get(run.evidence.scenario)):
+            running.set_up_of_phase += time.monotonic() - started
+
+
+def pytest_bdd_before_step(request: pytest.FixtureRequest, step: Step) -> None:
+    """Note which step runs, and where in the evidence it begins."""
+    if run := request.config.stash.get(RUN, None):
+        running = run.running[request.node.nodeid]
+        running.step, running.first_line = step.name, len(run.evidence.lines)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_bdd_after_step(request: pytest.FixtureRequest, step: Step, step_func: Callable[..., Any]) -> None:
+    """Judge what a Then step saw, as soon as it was recorded, so that the scenario ends where it is not as wanted."""
+    run = request.config.stash.get(RUN, None)
+    if run is None or step.type != "then":
+        return
+    verdict = _judge_step(run, request.node.nodeid, observed_by(step_func))
+    if verdict.value in (Value.FAILED, Value.INCONCLUSIVE) and _record_disturbances(run):
+        verdict = _judge_step(run, request.node.nodeid, observed_by(step_func))
+    if verdict.value is not Value.PASSED:
+        raise NotPassed(verdict)
+
+
+def _judge_step(run: Run, nodeid: str, checks: Iterable[str]) -> Verdict:
+    """The gravest verdict on what the step that has just ended observed of its checks.
+
+    Raises:
+        SignoffError: it recorded nothing of one of them.
+    """
+    so_far = run.evidence.so_far()
+    seen = [line.record for line in so_far.lines[run.running[nodeid].first_line :]]
+    found: list[Verdict] = []
+    for name in checks:
+        own = [each for each in seen if isinstance(each, Observation) and each.check == name]
+        if not own:
+            raise SignoffError(f"the step recorded nothing of the check {name!r}, which it is to observe")
+        check = run.declaration.story.checks[name]
+        found += [verdict for _, verdict in judge_observed(check, so_far, [(nodeid, each) for each in own])]
+    return gravest(found)
+
+
+def _record_disturbances(run: Run) -> bool:
+    """Record what nobody ordered has happened to cluster and backend; whether anything has."""
+    try:
+        found = list(run.disturbances()) if run.disturbances else []
+    except Exception as error:
+        found = [causes.cause_of(error)]
+    for cause in found:
+        run.evidence.add(Disturbance(cause=cause))
+    return bool(found)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how the scenario ends, and show an error made for people without Python's traceback."""
+    result = yield
+    run = item.config.stash.get(RUN, None)
+    if run is None or not isinstance(item.parent, FeatureFile):
+        return result
+    running = run.running[item.nodeid]
+    run.failed += result.failed
+    error = call.excinfo.value if call.excinfo else None
+    if error is not None and running.end == "whole":
+        running.over = call.when == "teardown"
+        _note_end(run, running, error, result)
+    if isinstance(error, _SHORT) or (running.cause and running.cause.subject is not Subject.SUITE):
+        result.longrepr = _told(run, running, error)
+    result.duration = max(0.0, result.duration - running.set_up_of_phase)
+    running.set_up_seconds, running.set_up_of_phase = running.set_up_seconds + running.set_up_of_phase, 0.0
+    if call.when == "call" and isinstance(error, Exception) and running.end in ("judged", "error"):
+        result.sections += _bundle(run, item, error)
+    return result
+
+
+def _note_end(run: Run, running: Running, error: BaseException, report: pytest.TestReport) -> None:
+    if isinstance(error, NotPassed):
+        running.end = "judged"
+    elif isinstance(error, pytest.skip.Exception):
+        running.end, running.skipped = "skipped", str(error.msg)
+    elif report.skipped:
+        running.end, running.skipped = "skipped", str(error)
+    elif isinstance(error, Exception):
+        running.end, running.cause = "error", causes.cause_of(error)
+        _record_disturbances(run)
+
+
+def _told(run: Run, running: Running, error: BaseException | None) -> str:
+    """The error as the terminal and JUnit show it, beginning with its verdict where it is not LiteLLM's failure."""
+    if isinstance(error, NotPassed) or running.cause is None:
+        return str(error)
+    cause = run.evidence.so_far().disturbance(run.evidence.scenario) or running.cause
+    if cause.subject is Subject.GATEWAY:
+        return str(error)
+    return f"{Value.INCONCLUSIVE.value}: {cause.what}"
+
+
+def _bundle(run: Run, item: pytest.Item, error: BaseException) -> list[tuple[str, str]]:
+    """Write the state of the cluster beside the evidence; its first line goes to the terminal."""
+    if run.bundle is None:
+        return []
+    path = _bundle_path(run, item)
+    try:
+        text = run.bundle(error)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    except Exception as failed:
+        # A bundle must not hide the failure that it explains.
+        return [("cluster", f"its state could not be collected: {failed}")]
+    return [("cluster", f"{text.splitlines()[0]}\nmore: {path}")]
+
+
+def _bundle_path(run: Run, item: pytest.Item) -> Path:
+    name = "".join(letter if letter.isalnum() else "_" for letter in item.nodeid.partition("::")[2])
+    return run.evidence.dir / "bundles" / f"{item.path.stem}-{name}.txt"
+
+
+def _record_end(run: Run, item: pytest.Item, running: Running) -> None:
+    bundle = _bundle_path(run, item)
+    run.evidence.add(
+        ScenarioEnd(
+            id=item.nodeid,
+            end=running.end,
+            step=running.step if running.end in ("judged", "error") else "",
+            unobserved=_unobserved(item, running),
+            cause=running.cause,
+            skipped=running.skipped,
+            seconds=round(time.monotonic() - running.started - running.set_up_seconds, 3),
+            bundle=str(bundle.relative_to(run.evidence.dir)) if bundle.exists() else "",
+        )
+    )
+
+
+def _unobserved(item: pytest.Item, running: Running) -> list[str]:
+    """The checks of the step at which a scenario ended, and of those behind it."""
+    if running.end == "whole" or running.over:
+        return []
+    return collection.checks_from(item, item.session, running.step)
+
+
+# The end
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """Judge the run from its evidence, as it lies on the disk, and write the pages, whatever happened."""
+    run = session.config.stash.get(RUN, None)
+    if run is None:
+        return (yield)
+    run.evidence.add(
+        End(
+            interrupted=int(exitstatus) == pytest.ExitCode.INTERRUPTED or int(exitstatus) not in list(pytest.ExitCode),
+            pytest_status=int(exitstatus),
+            other_failures=max(0, session.testsfailed - run.failed),
+        )
+    )
+    run.evidence.close()
+    result = run.result = Result(read(run.evidence.dir))
+    report.write(result)
+    _tell_pytest(session.config, result)
+    session.config.stash[STATUS] = session.exitstatus = int(result.status)
+    try:
+        return (yield)
+    finally:
+        report.seal(run.evidence.dir)
+
+
+def _tell_pytest(config: pytest.Config, result: Result) -> None:
+    """Put the verdict into JUnit's file and pytest's last line."""
+    if xml := config.stash.get(xml_key, None):
+        xml.add_global_property("verdict", result.headline)
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal and (missing := result.counted[Value.NOT_JUDGED]):
+        terminal.stats[f"check{'s' if missing > 1 else ''} not judged"] = [None] * missing
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, int, int]:
+    """End with the verdict's exit status, whatever other plug-ins have made of the session's."""
+    status = yield
+    return config.stash.get(STATUS, int(ExitStatus.NOT_JUDGED) if RUN in config.stash else status)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The verdicts, the overhead, where the time went, and where the report lies."""
+    run = config.stash.get(RUN, None)
+    if run is None or run.result is None:
+        return
+    terminalreporter.section("sign-off")
+    for line, markup in report.terminal_lines(run.result):
+        terminalreporter.write_line(line, **markup)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close the evidence."""
+    if run := config.stash.get(RUN, None):
+        console.write_with(None)
+        run.evidence.close()

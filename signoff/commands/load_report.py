@@ -1,0 +1,103 @@
+"""`signoff load-report`: what a load's records say, as a page, in a few lines and as an exit status."""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from signoff.core.console import progress
+from signoff.core.errors import refusing
+from signoff.core.paths import check_writable
+from signoff.in_cluster.load_generator.run import read_run
+from signoff.load import gate, soak
+from signoff.load.conclusions import Conclusions, conclude
+from signoff.load.gate import FIGURES, Ruling
+from signoff.report import load as page
+from signoff.verdicts.verdict import Value
+
+_SHOWN = 12
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "load-report",
+        help="judge a load: overhead, knee, soak; gate it, and compare it with a baseline",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            f"Draw {page.PAGE} into a load's folder from its raw records, and judge it by the thresholds.\n"
+            "Also of a run that was killed. Exits 0 only if every rule passed and a soak's memory does not grow too\n"
+            "fast, 1 if one of them failed or could not be judged."
+        ),
+        epilog=f"{gate.__doc__}\nFigures:\n"
+        + "\n".join(f"  {name:22} {text}" for name, text in FIGURES.items())
+        + "\n\nIn CI: signoff load-report reports/load-now --thresholds load.toml --baseline reports/load-before",
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN", help="the load's folder, such as reports/load-2026-...")
+    parser.add_argument(
+        "--thresholds",
+        type=Path,
+        default=gate.THRESHOLDS,
+        metavar="FILE",
+        help="rules (default: NFR66 and 1 %% errors)",
+    )
+    parser.add_argument("--baseline", type=Path, metavar="RUN", help="a load of the same kind to compare with")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Draw and judge; returns 1 unless every rule passed, and memory where it has a verdict."""
+    with refusing():
+        thresholds = gate.read_thresholds(options.thresholds)
+        for folder in filter(None, (options.run_dir, options.baseline)):
+            read_run(folder)
+    check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
+    progress("load", f"reading and judging {options.run_dir}")
+    most = thresholds.most("memory_mib_per_hour")
+    memory_limit = soak.MEMORY_LIMIT_MIB_PER_HOUR if most is None else most
+    found = conclude(options.run_dir, memory_limit)
+    baseline = conclude(options.baseline, memory_limit) if options.baseline else None
+    rulings = gate.judge(found, thresholds, baseline)
+    print("\n".join(lines(found, rulings)), flush=True)
+    page.write(found, rulings, options.baseline)
+    print(f"report: {options.run_dir / page.PAGE}")
+    verdicts = [trend.verdict for trend in found.trends if trend.verdict] + [ruling.verdict for ruling in rulings]
+    return 0 if all(verdict is Value.PASSED for verdict in verdicts) else 1
+
+
+def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
+    """The terminal's short form of the page."""
+    yield found.sentence
+    yield found.nfr66[1]
+    for trend in found.trends:
+        if trend.verdict:
+            yield f"{trend.name} {trend.verdict.value}: {trend.reason}"
+    if found.void:
+        yield f"VOID {found.void}: the generator was the limit there, and nothing is judged"
+    if found.loaded.run.ended is None:
+        yield "the run did not end by itself: this is its report up to then"
+    if not found.loaded.vouched:
+        yield page.UNVOUCHED
+    yield ""
+    columns = "step", "offered/s", "achieved/s", "overhead ms", "p95 wait ms", "errors"
+    yield f"{columns[0]:16} {columns[1]:>10} {columns[2]:>10} {columns[3]:>22} {columns[4]:>12} {columns[5]:>7}  state"
+    for step in found.ordered:
+        overhead, load = step.overhead.e2e, step.groups.get("load")
+        told = f"{overhead.value:.1f}" if overhead else "-"
+        if overhead and overhead.low is not None:
+            told += f" ({overhead.low:.1f} to {overhead.high:.1f})"
+        p95 = f"{load.e2e['p95'].value:.1f}" if load and load.e2e else "-"
+        failed = f"{load.error_rate.value:.1%}" if load else "-"
+        yield (
+            f"{step.name:16} {step.offered:10.1f} {step.achieved.value:10.1f} {told:>22} {p95:>12} {failed:>7}"
+            f"  {step.state.words}"
+        )
+    yield ""
+    for ruling in sorted(rulings, key=lambda each: each.verdict is Value.PASSED)[:_SHOWN]:
+        at = f" [{ruling.step}]" if ruling.step else ""
+        yield f"gate {ruling.verdict.value:13} {ruling.rule}{at}: {ruling.reason}"
+    if len(rulings) > _SHOWN:
+        yield f"... and {len(rulings) - _SHOWN} more in the report"
+    words = Counter(ruling.verdict.value for ruling in rulings)
+    yield f"gate: {', '.join(f'{count} {word}' for word, count in words.items())}"

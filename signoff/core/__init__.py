@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, timeouts, waiting, the console, paths."""

@@ -1,0 +1,65 @@
+"""Where the suite keeps things."""
+
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from signoff.core.errors import UsageError
+
+CACHE_VARIABLE = "SIGNOFF_CACHE"
+ROOT = Path(__file__).resolve().parent.parent.parent
+MANIFESTS = ROOT / "manifests"
+
+
+def cache_dir() -> Path:
+    """The folder of everything that is made once and kept: `SIGNOFF_CACHE`, else `$XDG_CACHE_HOME/signoff`."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signoff"
+
+
+def free_folder(reports: Path, tool: str) -> Path:
+    """A folder below the reports that is not there yet, named by the tool and the moment."""
+    stamp = datetime.now().strftime(f"{tool}-%Y-%m-%dT%H-%M-%S")
+    names = (f"{stamp}{f'-{number}' if number else ''}" for number in range(1000))
+    return next(reports / name for name in names if not (reports / name).exists())
+
+
+def check_cache() -> None:
+    """See that the cache can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    named = os.environ.get(CACHE_VARIABLE)
+    where = f"{CACHE_VARIABLE}={named}" if named else str(cache_dir())
+    check_writable(cache_dir(), "the cache", where, f"name a folder that you may write to in {CACHE_VARIABLE}")
+
+
+def check_reports(folder: Path, option: str = "--reports") -> None:
+    """See that the folder that this option names can be written, or made.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    hint = f"name a folder that you may write to with {option}"
+    check_writable(folder, "the report's folder", f"{option} {folder}", hint)
+
+
+def check_writable(folder: Path, what: str, where: str, hint: str) -> None:
+    """See that files can be made in this folder or, if it is not there yet, where it would be. Nothing is left there.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    path = folder.absolute()
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except NotADirectoryError:
+        raise UsageError(f"{what} cannot be written: {there} is no folder", where=where, hint=hint) from None
+    except OSError as error:
+        why = f"nothing can be made in {there} ({error.strerror})"
+        raise UsageError(f"{what} cannot be written: {why}", where=where, hint=hint) from None

@@ -1,0 +1,64 @@
+"""Whose doing an error is: only what LiteLLM did wrong is held against it."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
+from urllib3.exceptions import HTTPError
+
+from signoff.core.errors import SignoffError
+from signoff.core.waiting import WaitFailed
+from signoff.evidence.models import Cause, Subject
+
+LONGEST = 2000
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+_OF_THE_CLUSTER = (ApiException, DynamicApiError, HTTPError)
+"""What the clients of the Kubernetes API raise when it refuses, or is no more."""
+
+
+@contextmanager
+def of(subject: Subject) -> Iterator[None]:
+    """Errors of this block are this subject's doing, unless it is known already whose they are."""
+    try:
+        yield
+    except (SignoffError, WaitFailed) as error:
+        if getattr(error, "subject", None) is None:
+            error.subject = subject  # type: ignore[union-attr]
+        raise
+
+
+def cause_of(error: BaseException) -> Cause:
+    """The error in one sentence, and whose doing it is; the suite's own where nobody says otherwise."""
+    for each in _chain(error):
+        if isinstance(each, _OF_THE_CLUSTER):
+            return Cause(subject=Subject.CLUSTER, what=f"the Kubernetes API failed: {_one_line(each)}")
+        if isinstance(each, OSError) and each.errno in _OF_THE_MACHINE:
+            return Cause(subject=Subject.MACHINE, what=f"the machine has run out: {each.strerror}")
+        subject = getattr(each, "subject", None)
+        if isinstance(subject, Subject):
+            return Cause(subject=subject, what=_sentence(each))
+    return Cause(subject=Subject.SUITE, what=f"the suite itself failed: {_sentence(error)}")
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, SignoffError | WaitFailed):
+        return str(error)[:LONGEST]
+    return f"{type(error).__name__}: {error}"[:LONGEST]
+
+
+def _one_line(error: Any) -> str:
+    """What the API said, without pages of HTTP headers."""
+    if isinstance(error, ApiException | DynamicApiError):
+        return f"{error.status} {error.reason}"
+    reason = getattr(error, "reason", None)
+    return " ".join(str(reason or error).split())[:300]

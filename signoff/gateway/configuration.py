@@ -1,0 +1,54 @@
+"""What LiteLLM's configuration says, setting by setting, and on which of its lines."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from signoff.core.yaml_lines import Path, lines_of, nearest_line
+
+_OF_A_MODEL: dict[str, Path] = {
+    "model_name": ("model_name",),
+    "model": ("litellm_params", "model"),
+    "api_base": ("litellm_params", "api_base"),
+}
+_OF_THE_ROUTER = ("routing_strategy", "num_retries", "timeout")
+
+
+@dataclass
+class Configuration:
+    """The values of each setting, one for each model that has it, and the line of the first, counted from 1."""
+
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+def read(text: str) -> Configuration:
+    """Read a config.yaml; what is not there has no value. A model's prefix ("openai/") is not part of its name."""
+    found = Configuration()
+    try:
+        parsed, lines = yaml.safe_load(text), lines_of(yaml.compose(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError:
+        return found
+    config = parsed if isinstance(parsed, dict) else {}
+    for at, entry in enumerate(config.get("model_list") or []):
+        for name, path in _OF_A_MODEL.items():
+            value = _below(entry, path)
+            value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value
+            _add(found, name, value, nearest_line(lines, ("model_list", at, *path)))
+    for name in _OF_THE_ROUTER:
+        value = _below(config, ("router_settings", name))
+        _add(found, name, value, nearest_line(lines, ("router_settings", name)))
+    return found
+
+
+def _below(value: Any, path: Path) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _add(found: Configuration, name: str, value: Any, line: int) -> None:
+    found.lines.setdefault(name, line)
+    if value is not None:
+        found.values.setdefault(name, []).append(value)

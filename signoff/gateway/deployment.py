@@ -1,0 +1,219 @@
+"""The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from signoff import story
+from signoff.cluster.base import Cluster
+from signoff.core import timeouts
+from signoff.core.console import progress
+from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.evidence import Evidence, causes
+from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
+from signoff.kube import cleanup
+from signoff.kube.client import Kube, describe_end, is_ready
+from signoff.kube.manifests import Manifest, StoryManifests, containers
+from signoff.overhead import timing_job
+from signoff.traffic import timings_csv
+from signoff.traffic.blocks import Block, time_blocks
+from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.pairs import Timing, measure
+
+BACKEND_APP = "vllm"
+"""vLLM's Deployment, and the name label of its pods."""
+
+
+@dataclass
+class Deployment:
+    """What the story's manifests make of a cluster."""
+
+    cluster: Cluster
+    manifests: StoryManifests
+    evidence: Evidence
+    kube: Kube = field(init=False)
+    _ends: dict[str, int] = field(default_factory=dict)
+    """How often each container of the backend had ended when that was last told."""
+
+    def __post_init__(self) -> None:
+        self.kube = Kube(self.cluster.kubeconfig)
+
+    def apply(self, wanted: list[Manifest]) -> None:
+        """Apply the objects in their order and record each; a namespace is waited for before the next object."""
+        for manifest in wanted:
+            skipped = self.kube.apply(manifest, story.NAMESPACE)
+            self.evidence.add(
+                Applied(
+                    file=str(manifest.file.relative_to(self.manifests.folder)),
+                    sha256=manifest.sha256,
+                    object=manifest.name,
+                    object_sha256=manifest.object_sha256,
+                    reason=skipped or "",
+                    images=sorted({c["image"] for c in containers(manifest.body)}),
+                )
+            )
+            if skipped:
+                progress("deploy", f"{manifest.name} skipped: {skipped}")
+            if manifest.body["kind"] == "Namespace":
+                self.kube.wait_for_namespace(manifest.body["metadata"]["name"])
+
+    def start_both(self) -> None:
+        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for.
+
+        On a cluster that was there before, what earlier runs left is cleared away first, LiteLLM itself included.
+        """
+        if self.cluster.reused:
+            done = cleanup.clear(self.kube, story.NAMESPACE, stays=self.manifests.backend)
+            self.evidence.add(ClearedAway(done=done))
+            if done:
+                progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
+        progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
+        self.apply(self.manifests.backend)
+        self.apply(self.manifests.gateway)
+
+    def wait_for_backend(self) -> str:
+        """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
+        url = self.answering_backend()
+        list(self._ends_of_backend())  # what it went through until now disturbs nobody
+        self._record_placements(BACKEND_APP)
+        progress("vllm", f"serves {story.MODEL}")
+        self.evidence.add(Backend(version=_version_of(url)))
+        return url
+
+    def backend_is_available(self) -> bool:
+        """Whether vLLM is there just now."""
+        return bool(self.kube.deployment(story.NAMESPACE, BACKEND_APP).status.available_replicas)
+
+    def answering_backend(self) -> str:
+        """The base URL of vLLM's Service, once vLLM is available and answers there."""
+        with causes.of(Subject.BACKEND):
+            self.kube.wait_until_available(story.NAMESPACE, BACKEND_APP, timeouts.BACKEND_READY)
+            return _answering(self.backend_url)
+
+    def wait_for_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> None:
+        """Wait until the pods of this LiteLLM are available, whatever its Service says.
+
+        The suite's own recorder stands where a LiteLLM would, and is waited for like one: `whose` then says so.
+        """
+        with causes.of(whose):
+            self.kube.wait_until_available(story.NAMESPACE, name, timeouts.GATEWAY_READY)
+        self._record_placements(name)
+        progress(name, "is Ready")
+
+    def answering_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> str:
+        """The base URL of this LiteLLM's Service, once it answers."""
+        with causes.of(whose):
+            return _answering(self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT))
+
+    @property
+    def backend_url(self) -> str:
+        """Where this process reaches vLLM."""
+        return self.cluster.service_url(story.NAMESPACE, story.BACKEND, story.BACKEND_PORT)
+
+    def disturbances(self) -> list[Cause]:
+        """What nobody ordered has happened since this was last asked: to the control plane, the nodes, or vLLM.
+
+        It is looked for a moment longer, since what has just ended shows a little later.
+        """
+
+        def look() -> list[Cause]:
+            if found := list(self._disturbances()):
+                return found
+            raise NotYet("nothing but what the scenarios did")
+
+        try:
+            return eventually("a disturbance", timeouts.END_SHOWS, look)
+        except WaitFailed:
+            return []
+
+    def _disturbances(self) -> Iterator[Cause]:
+        if ended := self.cluster.failure():
+            yield Cause(subject=Subject.CLUSTER, what=ended.what)
+            return
+        for node in self.kube.silent_nodes(self._own_nodes()):
+            yield Cause(subject=Subject.CLUSTER, what=f"the kubelet of the node {node} does not answer")
+        yield from self._ends_of_backend()
+
+    def _own_nodes(self) -> set[str]:
+        """The nodes that vLLM and LiteLLM run on; what becomes of others disturbs neither."""
+        pods = [*self.kube.pods(story.NAMESPACE, BACKEND_APP), *self.kube.pods(story.NAMESPACE, story.GATEWAY)]
+        return {pod.spec.node_name for pod in pods if pod.spec.node_name}
+
+    def _ends_of_backend(self) -> Iterator[Cause]:
+        """A vLLM that was scaled down leaves no pod behind, so that nobody takes that for an end of its own."""
+        for pod in self.kube.pods(story.NAMESPACE, BACKEND_APP):
+            for status in pod.status.container_statuses or []:
+                key, ends = f"{pod.metadata.uid}/{status.name}", _ends(status)
+                if ends > self._ends.get(key, 0):
+                    yield Cause(subject=Subject.BACKEND, what=f"vLLM ended: {describe_end(status)}")
+                self._ends[key] = ends
+
+    def time_pairs(self, pairs: int, seed: int, file: Path) -> tuple[list[Block], str]:
+        """Time this many rounds of direct and proxied requests; gives the blocks of one arm, and where the clock was.
+
+        Each request is a line of `file`, with the fields of `Timing`, written as soon as it is known.
+
+        Raises:
+            WaitFailed: it cannot be timed inside the cluster.
+        """
+        with timings_csv.writing(file) as write:
+            if not self.cluster.tunnelled:
+                return self._time_pairs_from_here(pairs, seed, write), "from this machine"
+            image = self.manifests.gateway_image
+            samples, node = timing_job.time_pairs(self.kube, image, pairs=pairs, seed=seed)
+            for timing in samples.timings:
+                write(timing)
+            return list(samples.blocks), f"inside the cluster, by a Job of {image} on {node}"
+
+    def _time_pairs_from_here(self, pairs: int, seed: int, write: Callable[[Timing], None]) -> list[Block]:
+        direct, proxied = self.backend_url, self.answering_gateway()
+
+        def tell(text: str) -> None:
+            progress("overhead", text)
+
+        error = ""
+        for timing in measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
+            write(timing)
+            error = timing.error
+        if error:
+            return []
+        tell("blocks of one arm at a time, to see where the time goes")
+        return list(time_blocks(direct, proxied, pairs=pairs, seed=seed))
+
+    def _record_placements(self, app: str) -> None:
+        for pod in self.kube.pods(story.NAMESPACE, app):
+            self.evidence.add(PodPlace(pod=pod.metadata.name, node=pod.spec.node_name))
+
+    def ready_gateway_pods(self) -> list[Any]:
+        """The Ready pods of the LiteLLM under test."""
+        return [pod for pod in self.kube.pods(story.NAMESPACE, story.GATEWAY) if is_ready(pod)]
+
+
+def _ends(status: Any) -> int:
+    """How often a container has ended, the end that it has not come back from counted."""
+    return int(status.restart_count) + bool(status.state and status.state.terminated)
+
+
+def _version_of(backend_url: str) -> str:
+    """What vLLM says of itself; other backends need not."""
+    with OpenAIClient(backend_url) as client:
+        answer = client.get("/version")
+    return str(answer.json["version"]) if answer.ok and isinstance(answer.json, dict) else ""
+
+
+def _answering(url: str) -> str:
+    """The URL, once an HTTP server answers there.
+
+    A Service may refuse for a moment after its pods are Ready: kube-proxy follows a little later.
+    """
+
+    def look() -> str:
+        try:
+            with OpenAIClient(url) as client:
+                client.models()
+        except NoAnswer as error:
+            raise NotYet(str(error)) from None
+        return url
+
+    return eventually(f"{url} to answer", timeouts.SERVICE_ANSWERS, look)

@@ -1,0 +1,293 @@
+"""What a load run says of itself beside its records: in its evidence, and in the time series `samples.csv`.
+
+Whoever writes the evidence and whoever reads it make the same `Run` of it, record by record (`fold`), so that of a run
+that was killed it holds what was true up to then: its `ended` is None. Moments are Unix seconds everywhere.
+"""
+
+import csv
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
+
+from signoff.core.errors import SignoffError
+from signoff.evidence.chain import FILE, HEAD, side_file
+from signoff.evidence.voids import Void, hiding, mark
+
+if TYPE_CHECKING:  # Locust's image has no pydantic
+    from signoff.evidence import Recorded
+
+SAMPLES = "samples.csv"
+POD_SAMPLES = "samples-pods.csv"
+"""The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
+_FILE_OF_BEFORE = "run.json"
+_SCHEMA_OF_BEFORE = 2
+_TOLD_APART = ("steps", "voids", "notes", "workers")
+"""What has records of its own."""
+
+Arrivals = Literal["closed", "poisson", "constant"]
+Shape = Literal["steady", "ramp", "spike", "sweep-users", "sweep-rate", "page"]
+"""How the load changes; `page` is a load that a person set by hand in Locust's web page."""
+
+
+@dataclass
+class Step:
+    """One stage of the load, named as its records name it ("rate=20", "users=8"; a second one of a name "rate=20 #2").
+
+    A request belongs to the step whose whole load stood at its intended moment. Records without a step were meant for a
+    moment at which users or rate were changing: before the first step, or between the end of one and the start of the
+    next.
+
+    In an open loop `planned_rate` is the arrivals per second on LiteLLM, in a closed loop `planned_users` the number of
+    requests that are kept in flight at most; the other is None. `ended` is None while it lasts. Probes are not counted.
+    """
+
+    name: str
+    planned_rate: float | None
+    planned_users: int | None
+    started: float
+    ended: float | None = None
+
+
+@dataclass
+class Run:
+    """One load. `machine` is the generator's: cores, cpu, memory_gib, load_average at the start, system.
+
+    `versions` maps python, locust, litellm, vllm, litellm_image and vllm_image to text, those that are known.
+    `notes` says what could not be observed, such as a pod without metrics. `workers` are those that wrote records.
+    """
+
+    seed: int
+    shape: Shape
+    arrivals: Arrivals
+    proxied: str
+    direct: str
+    model: str
+    mix: dict[str, Any]
+    """The lengths of prompts and answers: `source`, its figures, `max_tokens`, the share of streamed requests."""
+    probe_every_seconds: float
+    command: list[str]
+    started: float
+    ended: float | None = None
+    steps: list[Step] = field(default_factory=list)
+    voids: list[Void] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    workers: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    step_seconds: float | None = None
+    """How long each step was planned to take: a stage of a shape, or the whole of a steady load; None for no limit."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What must match for a comparison of two runs: the same load on the same software on like machines."""
+        return {
+            "shape": self.shape,
+            "arrivals": self.arrivals,
+            "steps": [step.name for step in self.steps],
+            "step_seconds": self.step_seconds,
+            "model": self.model,
+            "mix": self.mix,
+            "probe_every_seconds": self.probe_every_seconds,
+            "cores": self.machine.get("cores"),
+            "cpu": self.machine.get("cpu"),
+            "vllm": self.versions.get("vllm") or self.versions.get("vllm_image", ""),
+            "locust": self.versions.get("locust", ""),
+        }
+
+    def void_in(self) -> dict[str, tuple[Void, ...]]:
+        """The steps that are void, with the marks that say why; a step that has not ended lasts until the last mark."""
+        until = max((void.ended for void in self.voids), default=0.0)
+        spans = [(each, each.ended or self.ended or max(until, each.started)) for each in self.steps]
+        found = {step.name: hiding(self.voids, step.started, ended) for step, ended in spans}
+        return {name: voids for name, voids in found.items() if voids}
+
+
+def load_record(run: Run) -> dict[str, Any]:
+    """How evidence tells that a load began."""
+    return {"kind": "load", "run": {key: each for key, each in asdict(run).items() if key not in _TOLD_APART}}
+
+
+def step_record(step: Step) -> dict[str, Any]:
+    """How evidence tells that a step began or ended."""
+    return {"kind": "load-step", **asdict(step)}
+
+
+def void_record(void: Void) -> dict[str, Any]:
+    """How evidence tells of a void mark."""
+    told = asdict(void)
+    return {"kind": "load-void", "what": told.pop("kind"), **told}
+
+
+def files_of(folder: Path) -> list[dict[str, Any]]:
+    """The files of a load's samples, as evidence names them once nothing more is written to them."""
+    return [side_file(path) for path in _sample_files(folder)]
+
+
+def _sample_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*.csv")) if not path.name.startswith(".")]
+
+
+def fold(run: Run | None, record: Mapping[str, Any]) -> Run | None:
+    """The run once this record is known too; there is none before its first, and other records change nothing.
+
+    Raises:
+        TypeError, ValueError: the record holds what a run has not.
+    """
+    told = {key: each for key, each in record.items() if key not in ("kind", *HEAD)}
+    if record["kind"] == "load":
+        return Run(**told["run"]) if run is None else replace(run, **told["run"])
+    if run is None:
+        return None
+    match record["kind"]:
+        case "load-step":
+            step = Step(**told)
+            names = [each.name for each in run.steps]
+            place = names.index(step.name) if step.name in names else len(names)
+            run.steps[place : place + 1] = [step]
+        case "load-void":
+            mark(run.voids, Void(kind=told.pop("what"), **told))
+        case "load-worker":
+            run.workers.append(told["worker"])
+        case "note":
+            run.notes.append(told["text"])
+    return run
+
+
+def read_run(folder: Path) -> Run:
+    """The run that was written into this folder, by a signoff of before as run.json.
+
+    Raises:
+        SignoffError: there is none, or it is damaged.
+    """
+    from signoff.evidence import read
+
+    if not (folder / FILE).is_file():
+        return _read_of_before(folder)
+    return run_of(read(folder))
+
+
+def run_of(recorded: "Recorded") -> Run:
+    """The run that evidence tells of.
+
+    Raises:
+        SignoffError: it tells of none.
+    """
+    run, where = None, recorded.folder / FILE
+    for number, line in enumerate(recorded.lines, start=1):
+        try:
+            run = fold(run, line.record.model_dump(mode="json"))
+        except (TypeError, ValueError) as error:
+            raise SignoffError(f"line {number} of the evidence tells of no load: {error}", where=str(where)) from error
+    if run is None:
+        raise SignoffError("the evidence tells of no load", where=str(where), hint=_HINT)
+    return run
+
+
+def check_files(folder: Path) -> bool:
+    """Whether the evidence names the files with the samples of this run: those that are there are then the same.
+
+    That of a load which was killed, or which still runs, names none.
+
+    Raises:
+        SignoffError: one is not the file that the evidence names, one is there that it does not name, or the evidence
+            itself was changed.
+    """
+    from signoff.commands.verify import see_unchanged
+    from signoff.evidence import read
+    from signoff.evidence.models import LoadFiles
+
+    if not (folder / FILE).is_file():
+        return False
+    recorded = read(folder)
+    see_unchanged(recorded)
+    named = recorded.last(LoadFiles)
+    if named is None:
+        return False
+    for each in named.files:
+        recorded.path(each)
+    if more := {path.name for path in _sample_files(folder)} - {each.name for each in named.files}:
+        raise SignoffError(f"the evidence names no file {min(more)}", where=str(folder), hint="take it out")
+    return True
+
+
+def _read_of_before(folder: Path) -> Run:
+    path = folder / _FILE_OF_BEFORE
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        if (schema := told.pop("schema")) != _SCHEMA_OF_BEFORE:
+            found = f"{path.name} has schema {schema}, not {_SCHEMA_OF_BEFORE}"
+            raise SignoffError(found, where=str(path), hint=_OLDER)
+        told.pop("fingerprint")
+        steps = [Step(**each) for each in told.pop("steps")]
+        voids = [Void(**each) for each in told.pop("voids")]
+        return Run(**told, steps=steps, voids=voids)
+    except FileNotFoundError:
+        raise SignoffError("there is no evidence of a load", where=str(folder), hint=_HINT) from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SignoffError(f"{path.name} is damaged: {error}", where=str(path)) from error
+
+
+_HINT = "name the folder of a load: reports/load-..."
+_OLDER = "report it with the signoff that wrote it: the records are as they were"
+
+
+def machine() -> dict[str, Any]:
+    """This machine, as far as it matters to a figure taken on it."""
+    return {
+        "cores": os.cpu_count(),
+        "cpu": _cpu_name(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_average": round(os.getloadavg()[0], 2),
+        "system": platform.platform(terse=True),
+    }
+
+
+def own_versions() -> dict[str, str]:
+    """Of Python and Locust."""
+    return {"python": platform.python_version(), "locust": metadata.version("locust")}
+
+
+def _cpu_name() -> str:
+    with Path("/proc/cpuinfo").open() as lines:
+        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of `samples.csv`; what does not apply or could not be observed is None or empty.
+
+    `pod` is a pod's name ("litellm-6f...", or "litellm" where only its /metrics page could be read) or
+    "generator <worker>". `cpu_seconds` only grows, as a counter does, and starts anew with a process. `event` is the
+    text of a pod's event ("Killing: ..."). `cpu_share` (of one core, 0 to 1), `loop_lag_ms` and `schedule_lag_ms` (the
+    worst since the last sample) are the generator's.
+    """
+
+    at: float
+    pod: str
+    cpu_seconds: float | None = None
+    rss_mib: float | None = None
+    restarts: int | None = None
+    event: str = ""
+    cpu_share: float | None = None
+    loop_lag_ms: float | None = None
+    schedule_lag_ms: float | None = None
+
+
+SAMPLE_COLUMNS = [each.name for each in fields(Sample)]
+
+
+@contextmanager
+def samples_file(folder: Path, name: str = SAMPLES) -> Iterator["csv.DictWriter[str]"]:
+    """Write samples with `writerow(asdict(sample))`; each line is with the operating system at once."""
+    with (folder / name).open("w", newline="", buffering=1) as file:
+        lines = csv.DictWriter(file, SAMPLE_COLUMNS)
+        lines.writeheader()
+        yield lines

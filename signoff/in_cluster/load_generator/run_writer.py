@@ -1,0 +1,241 @@
+"""The part of a load that keeps what came of it: a folder for each test."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from signoff.core.paths import free_folder
+from signoff.core.redact import HIDDEN, redacted_log
+from signoff.evidence.chain import FILE, SCHEMA, Chain
+from signoff.evidence.circumstances import circumstances
+from signoff.evidence.voids import MOST_VOID, Untold, Void, VoidKind
+from signoff.in_cluster.load_generator.options import mix_of
+from signoff.in_cluster.load_generator.records import Record
+from signoff.in_cluster.load_generator.rollup import RotatingRecords
+from signoff.in_cluster.load_generator.run import (
+    Run,
+    Sample,
+    Step,
+    files_of,
+    fold,
+    load_record,
+    machine,
+    own_versions,
+    samples_file,
+    step_record,
+    void_record,
+)
+from signoff.in_cluster.load_generator.workload import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
+
+Kept = Record | Sample | Void
+
+
+class Keeper:
+    """Writes a folder for each test: its evidence, samples.csv and a file of records for each worker.
+
+    `run` is what the evidence tells of the test, and changes with it alone.
+    """
+
+    def __init__(self, environment: Any, probe_class: str) -> None:
+        self.run: Run | None = None
+        self.folder: Path | None = None
+        self.ended = False
+        """Whether the test of this folder has ended; one that still begins has not."""
+        self.deployment: Path | None = None
+        """The folder with the evidence of the deployment, if one was started for the load."""
+        self._environment, self._probe_class = environment, probe_class
+        self._open = ExitStack()
+        self._chain: Chain | None = None
+        self._records: Any = None
+        self._samples: Any = None
+        self._counts: Counter[str] = Counter()
+        self._untold = Untold()
+        self._unobserved: list[str] = []
+        self._pods = _pod_watch(environment.parsed_options, self._blind)
+        self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
+        if self._pods:
+            self._pods.look()  # the first look costs most, so it comes before any clock runs
+
+    def begin(self) -> None:
+        """Make the folder of a new test."""
+        self.close()
+        self.ended = False
+        options = self._environment.parsed_options
+        folder = free_folder(Path(options.reports), "load")
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._counts, self._untold = Counter(), Untold()
+        # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
+        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
+        self._samples = self._open.enter_context(samples_file(folder))
+        self._chain = Chain(folder / FILE)
+        command = _without_key(sys.argv)
+        self._tell({"kind": "run", "schema": SCHEMA, "tool": "load", "argv": command[1:], **circumstances({})})
+        shape = self._environment.shape_class
+        run = Run(
+            seed=options.seed,
+            shape=shape.name if shape else "steady" if options.headless or options.autostart else "page",
+            arrivals=options.arrivals,
+            proxied=self._environment.host,
+            direct=options.direct,
+            model=options.model,
+            mix={
+                **mix_of(options).describe(),
+                "think_seconds": options.think_seconds,
+                "probe_tokens": [PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS],
+                "users": sorted(each.__name__ for each in self._environment.user_classes),
+            },
+            probe_every_seconds=options.probe_every,
+            command=command,
+            started=time.time(),
+            step_seconds=options.stage_seconds if shape else options.run_time,
+            versions={**own_versions(), **self._versions},
+            machine=machine(),
+        )
+        self._tell(load_record(run))
+        if self.deployment:
+            self._tell({"kind": "load-deployment", "folder": self.deployment.name})
+        for text in self._unobserved:
+            self.note(text)
+        print(f"raw records go to {folder}", file=sys.stderr)
+
+    def next_step(self) -> str:
+        """Begin a step at the load that there is now, unless it is the last one still; gives its name.
+
+        That is empty where no test could begin.
+        """
+        run = self.run
+        if run is None:
+            return ""
+        counts = self._environment.runner.target_user_classes_count
+        users = sum(count for name, count in counts.items() if name != self._probe_class)
+        options = self._environment.parsed_options
+        open_loop = options.arrivals != "closed"
+        rate = round(users * options.rate_per_user, 6) if open_loop else None
+        label = f"rate={rate:g}" if rate is not None else f"users={users}"
+        last = run.steps[-1] if run.steps else None
+        if last and last.name.partition(" #")[0] == label:
+            self._tell(step_record(replace(last, ended=None)))
+            return last.name
+        self.end_step()
+        times = 1 + sum(step.name.partition(" #")[0] == label for step in run.steps)
+        step = Step(label if times == 1 else f"{label} #{times}", rate, None if open_loop else users, time.time())
+        self._tell(step_record(step))
+        return step.name
+
+    def keep(self, kept: list[Kept]) -> None:
+        """Write what a sender has kept; a void mark at once, unless its worker has just been told of as well."""
+        if self.run is None:
+            return
+        for each in kept:
+            if isinstance(each, Record):
+                if each.worker not in self.run.workers:
+                    self._tell({"kind": "load-worker", "worker": each.worker})
+                self._records.write(each)
+                self._counts[each.error] += 1
+            elif isinstance(each, Sample):
+                self._samples.writerow(asdict(each))
+            else:
+                self._untold.add(each)
+        self._tell_voids(self._untold.due(time.time()))
+
+    def note(self, text: str) -> None:
+        """Say something in this test's evidence."""
+        if self.run:
+            self._tell({"kind": "note", "text": text})
+
+    def _blind(self, text: str) -> None:
+        """Say in each test's evidence what cannot be observed: that is told once."""
+        self._unobserved.append(text)
+        self.note(text)
+
+    def end_step(self) -> None:
+        """End the last step, unless it has ended: what is still in flight has time to end after it."""
+        if self.run and self.run.steps and self.run.steps[-1].ended is None:
+            self._tell_voids(self._untold.rest())
+            self._tell(step_record(replace(self.run.steps[-1], ended=time.time())))
+
+    def end(self) -> None:
+        """Say that the test has ended; what workers still send is kept nevertheless."""
+        run = self.run
+        if run is None or run.ended:
+            return
+        self.end_step()
+        self._tell_voids(self._untold.rest())
+        self._tell({"kind": "load", "run": {"ended": time.time()}})
+        self.ended = True
+        for line in self._summary():
+            print(line, file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the files of the last test, and name those with its samples in its evidence."""
+        try:
+            if self.run:
+                self.end()
+                self._tell_voids(self._untold.rest())
+                self._open.close()
+                assert self.folder is not None
+                self._tell({"kind": "load-files", "files": files_of(self.folder)})
+                self._tell({"kind": "end"})
+        finally:
+            self.run = None
+            self._open.close()
+            if self._chain:
+                self._chain.close()
+
+    def look_at_pods(self) -> None:
+        """Write a sample of each pod, while a test runs."""
+        if self._pods and self.run and not self.run.ended:
+            self.keep(list(self._pods.look()))
+
+    def _tell(self, record: Mapping[str, Any]) -> None:
+        """Write a record, and know it."""
+        assert self._chain is not None
+        self.run = fold(self.run, self._chain.append(record))
+
+    def _tell_voids(self, voids: list[Void]) -> None:
+        for void in voids:
+            self._tell(void_record(void))
+
+    def _summary(self) -> Iterator[str]:
+        assert self.run is not None
+        failed = {kind: count for kind, count in self._counts.items() if kind}
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(failed.items(), key=lambda each: -each[1]))
+        yield f"{sum(self._counts.values())} requests in {self.folder}{f'; failed: {told}' if told else ''}"
+        yield f"judge them with: signoff load-report {self.folder}"
+        marks: dict[tuple[str, VoidKind], list[Void]] = {}
+        for void in self.run.voids:
+            marks.setdefault((void.worker, void.kind), []).append(void)
+        if marks:
+            yield (
+                f"VOID at {', '.join(hidden)}: the load generator was the limit, so that these figures say nothing"
+                if (hidden := self.run.void_in())
+                else f"the load generator was the limit for less than {MOST_VOID:.0%} of the time, which stands"
+            )
+            for (worker, kind), found in marks.items():
+                worst = max(found, key=lambda each: each.worst)
+                yield f"  {worker}, {kind.words}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"
+            yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
+
+
+def _without_key(command: list[str]) -> list[str]:
+    """The command line as evidence may hold it."""
+    after_option = ["", *command]
+    return [
+        HIDDEN if before == "--api-key" else redacted_log(each)
+        for before, each in zip(after_option, command, strict=False)
+    ]
+
+
+def _pod_watch(options: Any, note: Callable[[str], None]) -> Any:
+    """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
+    try:
+        from signoff.in_cluster.load_generator import resource_sampler
+    except ImportError:
+        return None
+    return resource_sampler.watch(options, note)

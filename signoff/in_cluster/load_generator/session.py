@@ -1,0 +1,194 @@
+"""A load under Locust: what its events mean, and how master and workers share the work.
+
+One process plays both parts, or Locust's master keeps what its workers send it: records, samples and void marks. So a
+run's folder is always on the machine of the one who started it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from typing import Any
+
+import gevent
+from gevent.event import Event
+from locust.runners import MasterRunner, WorkerRunner
+
+from signoff.evidence.voids import LOOK_EVERY_SECONDS, Void
+from signoff.in_cluster.load_generator.options import settle_start
+from signoff.in_cluster.load_generator.records import Record
+from signoff.in_cluster.load_generator.request_sender import Sender
+from signoff.in_cluster.load_generator.run import Sample
+from signoff.in_cluster.load_generator.run_writer import Keeper, Kept
+
+MOST_POINTS = 2000
+"""Of the charts in Locust's page and report; three hours have so many."""
+_SECONDS_COUNTED = 60
+_FINISH_GRACE_SECONDS = 5.0
+_KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "Void": Void}
+
+
+class Load:
+    """What the user classes of this process share. `probe_class` is the one whose users are no load."""
+
+    def __init__(self, environment: Any, probe_class: str) -> None:
+        self.environment = environment
+        self.keeper = None if isinstance(environment.runner, WorkerRunner) else Keeper(environment, probe_class)
+        self.sender: Sender | None = None
+        self.unwritable = ""
+        """Why this test's records cannot be written, which has ended it; empty if they can."""
+        self._finished: dict[str, Event] = {}
+        events, runner = environment.events, environment.runner
+        events.test_start.add_listener(self._started)
+        events.spawning_complete.add_listener(self._spawned)
+        events.test_stopping.add_listener(self._stopping)
+        events.test_stop.add_listener(self._stopped)
+        events.quit.add_listener(self._quit)
+        for name in ("kept", "step", "finish", "finished"):
+            runner.register_message(name, getattr(self, f"_on_{name}"), concurrent=name == "finish")
+        if self.keeper:
+            runner.start = self._leaving_the_step(runner.start)
+            gevent.spawn(self._keep_locust_small)
+            gevent.spawn(self._watch_pods, self.keeper)
+
+    def _leaving_the_step(self, start: Callable[..., Any]) -> Callable[..., Any]:
+        """Locust's way to another number of users, for which it has no event: shapes, its page and rebalancing use it.
+
+        From then until all users are there, requests belong to no step.
+        """
+
+        def started(*arguments: Any, **named: Any) -> Any:
+            if self.keeper:
+                with self._writing():
+                    self.keeper.end_step()
+            self._begin_step("")
+            return start(*arguments, **named)
+
+        return started
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write into the run's folder in this block; where that fails, on a full disk, the load ends and says so.
+
+        It would go on for hours, and keep what it cannot write in memory.
+        """
+        try:
+            yield
+        except OSError as error:
+            if not self.unwritable:
+                self.unwritable = str(error)
+                logging.getLogger(__name__).error("the records cannot be written (%s): the load ends here", error)
+                self.environment.process_exit_code = 1
+                gevent.spawn(self.environment.runner.quit)
+
+    def _begin_step(self, name: str) -> None:
+        if self.sender:
+            self.sender.begin_step(name)
+        elif isinstance(self.environment.runner, MasterRunner):
+            self.environment.runner.send_message("step", {"name": name})
+
+    def _keep_locust_small(self) -> None:
+        while True:
+            gevent.sleep(LOOK_EVERY_SECONDS)
+            trim(self.environment.stats)
+
+    def _watch_pods(self, keeper: Keeper) -> None:
+        while True:
+            gevent.sleep(LOOK_EVERY_SECONDS)
+            with self._writing():
+                keeper.look_at_pods()
+
+    # Locust's events
+
+    def _started(self, **_: Any) -> None:
+        if self.keeper:
+            self.unwritable = ""
+            settle_start(self.environment)
+            with self._writing():
+                self.keeper.begin()
+        if not isinstance(self.environment.runner, MasterRunner):
+            self.sender = Sender(self.environment, self._keep)
+
+    def _spawned(self, **_: Any) -> None:
+        if self.keeper:
+            with self._writing():
+                self._begin_step(self.keeper.next_step())
+
+    def _stopping(self, **_: Any) -> None:
+        """Have what is in flight end; probes, whose users Locust stops only then, belong to no step meanwhile."""
+        if self.sender:
+            self.sender.begin_step("")
+        if self.keeper:
+            with self._writing():
+                self.keeper.end_step()
+        if self.sender:
+            self.sender.stop_arrivals()
+        elif self.keeper:
+            self._have_workers_finish()
+
+    def _stopped(self, **_: Any) -> None:
+        if self.sender:
+            self.sender.close()
+            self.sender = None
+        if self.keeper:
+            with self._writing():
+                self.keeper.end()
+
+    def _quit(self, **_: Any) -> None:
+        if self.keeper:
+            with self._writing():
+                self.keeper.close()
+
+    # Between master and workers
+
+    def _keep(self, kept: list[Kept]) -> None:
+        if self.keeper:
+            with self._writing():
+                self.keeper.keep(kept)
+        else:
+            rows = [(type(each).__name__, astuple(each)) for each in kept]
+            self.environment.runner.send_message("kept", {"rows": rows})
+
+    def _on_kept(self, msg: Any, **_: Any) -> None:
+        if self.keeper:
+            with self._writing():
+                self.keeper.keep([_KINDS[kind](*values) for kind, values in msg.data["rows"]])
+
+    def _on_step(self, msg: Any, **_: Any) -> None:
+        if self.sender:
+            self.sender.begin_step(msg.data["name"])
+
+    def _have_workers_finish(self) -> None:
+        """Wait until each worker has ended its requests and sent what it kept: Locust gives them half a second."""
+        runner = self.environment.runner
+        self._finished = {worker.id: Event() for worker in (*runner.clients.running, *runner.clients.spawning)}
+        runner.send_message("finish")
+        # First what was sent on the schedule may end, then what the users themselves have asked.
+        deadline = time.monotonic() + 2 * self.environment.stop_timeout + _FINISH_GRACE_SECONDS
+        for name, finished in self._finished.items():
+            if not finished.wait(max(0.0, deadline - time.monotonic())) and self.keeper:
+                with self._writing():
+                    self.keeper.note(f"worker {name} did not say that it had finished: its last records may be missing")
+
+    def _on_finish(self, **_: Any) -> None:
+        self.environment.runner.stop()
+        self.environment.runner.send_message("finished")
+
+    def _on_finished(self, msg: Any, **_: Any) -> None:
+        if finished := self._finished.get(msg.node_id):
+            finished.set()
+
+
+def trim(stats: Any) -> None:
+    """Bound what Locust's statistics hold: they count the requests of each second for ever, and look at the last 12.
+
+    Of a chart's points every second one goes when there are too many.
+    """
+    oldest = time.time() - _SECONDS_COUNTED
+    for entry in (stats.total, *stats.entries.values()):
+        for counts in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+            for second in [each for each in counts if each < oldest]:
+                del counts[second]
+    if len(stats.history) > MOST_POINTS:
+        del stats.history[::2]

@@ -1,0 +1,314 @@
+"""The recorder: a transparent reverse proxy between LiteLLM and vLLM that keeps each request as it arrived.
+
+Each *lane* is a path prefix, `http://host:port/<lane>/v1`, and so a backend of its own in LiteLLM's eyes: requests of
+cases that run side by side are told apart without a mark in them, and LiteLLM's own memory of one backend's faults
+does not reach another case. Everything is passed on byte by byte, except where a case asks a lane for a fault that the
+real vLLM does not produce on demand. The recorder is never in the way when latency is measured.
+
+It runs in a thread of this process (`Recorder`), or as a program of its own where LiteLLM cannot reach this process; it
+is then told what to do, and asked what it saw, under `/-/lanes/<lane>` (`RemoteRecorder` in `recorder_pod`).
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import aiohttp
+from aiohttp import web
+
+from signoff.core.errors import SignoffError
+from signoff.core.redact import redacted
+from signoff.core.timeouts import RECORDER_DRAINS, REQUEST
+
+_HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"}
+CONTROL = "/-/lanes/"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a lane does instead of passing the answer on, for its first `times` requests (0: for all).
+
+    `status` answers with an error of its own; `headers` are added to whatever is answered. `die_after` breaks the
+    connection off once so many events (of a stream) or bytes (of another answer) have been passed. `delay` waits so
+    many seconds before vLLM is asked, `pause` between two events, and `hold` before an answer that is no stream is
+    passed on.
+    """
+
+    status: int = 0
+    die_after: int | None = None
+    delay: float = 0.0
+    pause: float = 0.0
+    hold: float = 0.0
+    times: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Received:
+    """One request as the backend got it, and what became of its answer.
+
+    `left` says that the asking side closed the connection before the answer was whole; `bytes` were passed on by then.
+    `whole` says that all of it was passed on, `failed` why the backend had no answer for the recorder, which then
+    answers by itself: empty if it had one.
+    """
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: Any
+    at: float
+    status: int = 0
+    left: bool = False
+    whole: bool = False
+    bytes: int = 0
+    events: int = 0
+    """Of a stream, how many events were passed on."""
+    failed: str = ""
+
+    def to_record(self) -> dict[str, Any]:
+        """In JSON types, without credentials. The body is one of the cases', and holds none."""
+        return {
+            "method": self.method,
+            "path": self.path,
+            "headers": redacted(self.headers),
+            "body": self.body,
+            "status": self.status,
+            "left": self.left,
+            "whole": self.whole,
+            "bytes": self.bytes,
+            "events": self.events,
+        }
+
+
+@dataclass
+class Lane:
+    """What a lane has seen since it was last cleared, and the fault that it plays."""
+
+    fault: Fault | None = None
+    received: list[Received] = field(default_factory=list)
+
+
+Seen = Callable[[], Sequence[Received]]
+"""Gives what a lane has received so far."""
+
+
+class RecorderFailed(SignoffError):
+    """The recorder did not do what it was told, did not say what it saw, or had no answer from the backend."""
+
+
+class Records(Protocol):
+    """A recorder, wherever it runs."""
+
+    def url(self, lane: str) -> str:
+        """The base URL of a lane, for this process."""
+        ...
+
+    def recording(self, lane: str, fault: Fault | None = None) -> AbstractContextManager[Seen]:
+        """What the lane receives inside this block; it plays `fault` meanwhile."""
+        ...
+
+
+class Proxy:
+    """The recorder itself, as an aiohttp application."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream.rstrip("/")
+        self._lanes: dict[str, Lane] = {}
+
+    async def serve(self, host: str, port: int) -> web.AppRunner:
+        """Listen; port 0 takes a free one."""
+        app = web.Application(client_max_size=64 * 2**20)
+        app.cleanup_ctx.append(self._session)
+        app.router.add_route("*", CONTROL + "{lane}", self._control)
+        app.router.add_route("*", "/{lane}/{path:.*}", self._handle)
+        # handler_cancellation: the answer to a caller who has left is no longer fetched, as vLLM itself would see it.
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            shutdown_timeout=RECORDER_DRAINS.seconds,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        return runner
+
+    def begin(self, lane: str, fault: Fault | None) -> Lane:
+        """Forget what the lane has received, and play `fault` from now on."""
+        self._lanes[lane] = Lane(fault)
+        return self._lanes[lane]
+
+    async def _control(self, request: web.Request) -> web.Response:
+        """PUT begins a recording with the fault in its body, GET gives what was received, DELETE ends the fault."""
+        name = request.match_info["lane"]
+        if request.method == "PUT":
+            told = await request.json()
+            self.begin(name, Fault(**told) if told else None)
+        elif request.method == "DELETE":
+            self._lanes[name].fault = None
+        return web.json_response([asdict(each) for each in self._lanes[name].received])
+
+    async def _session(self, _app: web.Application) -> AsyncIterator[None]:
+        timeout = aiohttp.ClientTimeout(total=None)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as self._http:
+            yield
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        lane = self._lanes.setdefault(request.match_info["lane"], Lane())
+        raw = await request.read()
+        path = "/" + request.match_info["path"]
+        received = Received(request.method, path, dict(request.headers), _parsed(raw), time.monotonic())
+        lane.received.append(received)
+        fault = lane.fault or Fault()
+        if fault.times and len(lane.received) > fault.times:
+            fault = Fault()
+        try:
+            return await self._answer(request, raw, path, received, fault)
+        except asyncio.CancelledError:
+            received.left = True
+            raise
+        except ConnectionResetError:
+            received.left = True
+            return web.Response(status=499)  # nobody reads it
+        except aiohttp.ClientError as error:
+            received.status, received.failed = 502, str(error) or type(error).__name__
+            return web.json_response({"error": {"message": f"recorder: {error}", "type": "recorder"}}, status=502)
+
+    async def _answer(
+        self, request: web.Request, raw: bytes, path: str, received: Received, fault: Fault
+    ) -> web.StreamResponse:
+        await asyncio.sleep(fault.delay)
+        if fault.status:
+            received.status = fault.status
+            return _refusal(fault)
+        headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP_BY_HOP}
+        url = f"{self.upstream}{path}" + (f"?{request.query_string}" if request.query_string else "")
+        async with self._http.request(
+            request.method, url, data=raw or None, headers=headers, allow_redirects=False
+        ) as answer:
+            received.status = answer.status
+            return await self._pass_on(request, answer, received, fault)
+
+    async def _pass_on(
+        self, request: web.Request, answer: aiohttp.ClientResponse, received: Received, fault: Fault
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        response.headers.extend((k, v) for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP)
+        response.headers.extend(fault.headers)
+        is_stream = answer.content_type == "text/event-stream"
+        await asyncio.sleep(0 if is_stream else fault.hold)
+        await response.prepare(request)
+        left = fault.die_after
+        async for piece in _events(answer) if is_stream and fault != Fault() else answer.content.iter_any():
+            if left is not None and left < (1 if is_stream else len(piece)):
+                await response.write(piece[:left])
+                assert request.transport is not None
+                await asyncio.sleep(RECORDER_DRAINS.seconds)
+                request.transport.abort()
+                return response
+            await response.write(piece)
+            received.bytes += len(piece)
+            received.events += piece.count(b"\n\n")
+            if left is not None:
+                left -= 1 if is_stream else len(piece)
+            await asyncio.sleep(fault.pause)
+        received.whole = True
+        return response
+
+
+class Recorder:
+    """Runs the recorder in a thread of this process, as a context manager; `url(lane)` is a base URL without `/v1`."""
+
+    def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._proxy, self._host, self._port = Proxy(upstream), host, port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._runner: web.AppRunner = self._call(self._proxy.serve(self._host, self._port))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._call(self._runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def url(self, lane: str) -> str:
+        """The base URL of a lane."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}/{lane}"
+
+    @contextlib.contextmanager
+    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
+        """What the lane receives inside this block; it plays `fault` meanwhile."""
+        begun = self._proxy.begin(lane, fault)
+        try:
+            yield lambda: list(begun.received)
+        finally:
+            begun.fault = None
+
+    def _call(self, work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(REQUEST.seconds)
+
+
+async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The stream's events one by one, each with its blank line."""
+    rest = b""
+    async for piece in answer.content.iter_any():
+        *whole, rest = (rest + piece).split(b"\n\n")
+        for event in whole:
+            yield event + b"\n\n"
+    if rest:
+        yield rest
+
+
+def _refusal(fault: Fault) -> web.Response:
+    """An error in the words that vLLM and OpenAI use."""
+    status = fault.status
+    kind = {404: "NotFoundError", 422: "UnprocessableEntityError", 429: "RateLimitError"}.get(
+        status, "InternalServerError" if status >= 500 else "BadRequestError"
+    )
+    error = {"message": f"fault on demand: {status}", "type": kind, "param": None, "code": status}
+    return web.json_response({"error": error}, status=status, headers=fault.headers)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw.decode("utf-8", errors="backslashreplace")
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", required=True, help="vLLM's base URL, without /v1")
+    options = parser.parse_args()
+
+    async def serve() -> None:
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+        runner = await Proxy(options.upstream).serve(options.host, options.port)
+        await stopped.wait()
+        await runner.cleanup()
+
+    asyncio.run(serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""What LiteLLM answered: its form, its content against vLLM's own, and how often vLLM was asked."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from signoff.core.errors import SignoffError
+from signoff.core.words import listed
+from signoff.evidence import Recorded
+from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, Trio, TriosSeen
+from signoff.judges.registry import Judgement, judge
+from signoff.parity.answers import compare, distinct
+from signoff.story.declaration import Check
+from signoff.traffic import openai_format
+from signoff.traffic.client import Answer
+from signoff.traffic.wire import Event
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
+
+
+def answer_of(evidence: Recorded, seq: int) -> Answer:
+    """An exchange as the client saw it."""
+    told = evidence.by_seq(seq, Exchange)
+    events = tuple(Event(chunk["data"], told.started + chunk["ms"] / 1000) for chunk in told.chunks or ())
+    return Answer(
+        status=told.status,
+        headers=told.headers,
+        body=told.body or "",
+        events=events,
+        started=told.started,
+        ended=told.started + told.e2e_ms / 1000,
+        broken=told.broken,
+        request=told.request,
+    )
+
+
+def said(answer: Answer) -> str:
+    """Status and the beginning of the body, for a sentence."""
+    text = answer.body or "".join(data for data, _ in answer.events)
+    return f"status {answer.status}: {text[:300]}"
+
+
+def _answers(
+    seen: Sequence[AnswersSeen], check: Check, evidence: Recorded
+) -> Iterator[tuple[AnswersSeen, list[Answer]]]:
+    """The answers that each observation is about.
+
+    Raises:
+        SignoffError: another side was asked than the story declares.
+    """
+    for each in seen:
+        for seq in each.exchanges:
+            if check.arms and (arm := evidence.by_seq(seq, Exchange).arm) not in check.arms:
+                raise SignoffError(f"{arm!r} was asked, the story wants {listed(check.arms)} to be")
+        yield each, [answer_of(evidence, seq) for seq in each.exchanges]
+
+
+@judge("model-list", AnswersSeen, wants=str)
+def model_list(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """An OpenAI model list that holds the story's model."""
+    for each, answers in _answers(seen, check, evidence):
+        for answer in answers:
+            if answer.status != 200:
+                yield each.case, failed(f"/v1/models answered {said(answer)}")
+            elif found := openai_format.violations(answer.json):
+                yield each.case, failed(f"/v1/models is no OpenAI model list: {found[0]}")
+            else:
+                models = [model["id"] for model in answer.json["data"]]
+                wanted = f"LiteLLM lists {listed(models) or 'no model'}, {check.wants} was wanted"
+                yield each.case, passed() if check.wants in models else failed(wanted)
+
+
+@judge("some-text", AnswersSeen)
+def some_text(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """The last answer has status 200 and some text."""
+    for each, answers in _answers(seen, check, evidence):
+        if not answers:
+            yield each.case, not_judged("nothing was asked", Code.TOO_FEW)
+        elif not answers[-1].ok or not answers[-1].text:
+            yield each.case, failed(f"LiteLLM answered {said(answers[-1])}; 200 with some text was wanted")
+        else:
+            yield each.case, passed()
+
+
+@judge("openai-format", AnswersSeen)
+def openai_form(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """Answers in the form of OpenAI's API document, streamed if and only if that was asked."""
+    for each, answers in _answers(seen, check, evidence):
+        for answer in answers:
+            yield each.case, _form(answer, streamed=each.case == "streamed")
+
+
+def _form(answer: Answer, *, streamed: bool) -> Verdict:
+    asked = bool(answer.request["body"].get("stream"))
+    if asked is not streamed:
+        return not_judged("the request was not of the kind that the case names", Code.ASKED_OTHERWISE)
+    if answer.status != 200:
+        return failed(f"LiteLLM answered {said(answer)}")
+    if answer.streamed is not asked:
+        return failed("the answer was streamed though that was not asked, or not though it was")
+    if answer.broken:
+        return failed(f"the answer broke off: {answer.broken}")
+    found = openai_format.stream_violations(answer.events) if answer.streamed else openai_format.violations(answer.json)
+    return failed("; ".join(str(violation) for violation in found)) if found else passed()
+
+
+def openai_error(answer: Answer) -> str:
+    """Why the answer is no OpenAI error of a client or server; empty if it is one."""
+    if not 400 <= answer.status < 600:
+        return f"an error was wanted, LiteLLM answered {said(answer)}"
+    if found := openai_format.violations(answer.json):
+        return f"no OpenAI error: {found[0]}"
+    if not isinstance(answer.json, dict) or "error" not in answer.json:
+        return f"no OpenAI error: {said(answer)}"
+    return "" if answer.json["error"]["message"].strip() else "the OpenAI error says nothing"
+
+
+@judge("error-names", AnswersSeen)
+def error_names(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """An OpenAI error whose text names the case."""
+    for each, answers in _answers(seen, check, evidence):
+        for answer in answers:
+            if problem := openai_error(answer):
+                yield each.case, failed(problem)
+            else:
+                message = json.dumps(answer.json["error"], ensure_ascii=False)
+                told = f"the error does not name {each.case}: {message}"
+                yield each.case, passed() if each.case in message else failed(told)
+
+
+@judge("error-in-time", AnswersSeen, wants=dict, keys=["seconds"])
+def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """An OpenAI error, within the seconds that the story names."""
+    limit = check.wants["seconds"]
+    for each, answers in _answers(seen, check, evidence):
+        for answer in answers:
+            if problem := openai_error(answer):
+                yield each.case, failed(problem)
+            elif each.asked.get("seconds") != limit:
+                asked = each.asked.get("seconds")
+                yield each.case, not_judged(f"the feature allows {asked} s, the story {limit} s", Code.ASKED_OTHERWISE)
+            elif answer.e2e_ms >= limit * 1000:
+                told = f"the caller waited {answer.e2e_ms / 1000:.1f} s for an error, {limit} s were wanted at most"
+                yield each.case, failed(told, Code.LIMIT_EXCEEDED)
+            else:
+                yield each.case, passed(f"after {answer.e2e_ms / 1000:.1f} s")
+
+
+@judge("counter", CounterSeen, least=["requests"])
+def counter(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """vLLM's own counter grew by what was sent, and so much was sent."""
+    for each in seen:
+        yield each.case, _counted(each, each.requests, check.least["requests"])
+
+
+@judge("nothing-arrives", CounterSeen, least=["requests"])
+def nothing_arrives(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """So much was sent, and vLLM's own counter stands still."""
+    for each in seen:
+        yield each.case, _counted(each, 0, check.least["requests"])
+
+
+def _counted(each: CounterSeen, expected: int, least: float) -> Verdict:
+    if each.grown != expected:
+        return failed(f"vLLM finished {each.grown} requests where {expected} were wanted ({each.metric})")
+    if each.requests < least:
+        return not_judged(f"{each.requests} requests were sent, {least:g} are wanted", Code.TOO_FEW)
+    return passed(f"{each.grown} of {each.requests} requests")
+
+
+@judge("client-reads", ClientRead)
+def client_reads(seen: Sequence[ClientRead], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """The client makes the same of both answers, and something at all of vLLM's."""
+    for each in seen:
+        if "error" in each.direct:
+            yield (
+                each.case,
+                inconclusive(f"{each.client} reads vLLM's own answer as {each.direct['error']}", Code.PROVES_NOTHING),
+            )
+        elif not each.direct.get("text"):
+            yield each.case, inconclusive("vLLM's own answer says nothing", Code.PROVES_NOTHING)
+        elif each.direct != each.proxied:
+            names = [
+                name for name in {**each.direct, **each.proxied} if each.direct.get(name) != each.proxied.get(name)
+            ]
+            told = [f"{name} {each.proxied.get(name)!r} instead of {each.direct.get(name)!r}" for name in names]
+            yield each.case, failed(f"{each.client} reads from LiteLLM {'; '.join(told)}")
+        else:
+            yield each.case, passed(each.client)
+
+
+def _trio(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer, Answer]:
+    """The three answers to a prompt.
+
+    Raises:
+        SignoffError: they are not of the arms that the story declares, or to another prompt.
+    """
+    exchanges = [evidence.by_seq(seq, Exchange) for seq in (trio.direct, trio.again, trio.proxied)]
+    arms = tuple(each.arm for each in exchanges)
+    if check.arms and arms != check.arms:
+        raise SignoffError(f"{listed(arms)} were asked, the story wants {listed(check.arms)} to be")
+    if len({trio.direct, trio.again, trio.proxied}) < len(exchanges):
+        raise SignoffError(f"{trio.prompt!r} was not asked three times")
+    asked = {str(each.request["body"]["messages"][-1]["content"]) for each in exchanges}
+    if asked != {trio.prompt}:
+        raise SignoffError(f"the answers to {trio.prompt!r} are to {listed(sorted(asked))}")
+    first, again, proxied = (answer_of(evidence, seq) for seq in (trio.direct, trio.again, trio.proxied))
+    return first, again, proxied
+
+
+def _prompts(each: TriosSeen) -> int:
+    return len({trio.prompt for trio in each.trios})
+
+
+def _least_prompts(each: TriosSeen, check: Check) -> Verdict | None:
+    wanted = check.least["prompts"]
+    if _prompts(each) >= wanted:
+        return None
+    return not_judged(f"{_prompts(each)} prompts were asked, {wanted:g} are wanted", Code.TOO_FEW)
+
+
+@judge("equal-answers", TriosSeen, least=["prompts"])
+def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """LiteLLM says what vLLM said twice alike, prompt by prompt."""
+    for each in seen:
+        if too_few := _least_prompts(each, check):
+            yield each.case, too_few
+        for trio in each.trios:
+            answers = _trio(trio, check, evidence)
+            if any(bool(answer.request["body"].get("stream")) is not (each.case == "streamed") for answer in answers):
+                yield (
+                    each.case,
+                    not_judged("the requests were not of the kind that the case names", Code.ASKED_OTHERWISE),
+                )
+                continue
+            result = compare(*answers)
+            if result.value is Value.FAILED:
+                told = "; ".join(f"{d.path} is {d.proxied!r}, vLLM said {d.direct!r}" for d in result.differences)
+                yield each.case, failed(f"{trio.prompt!r}: {told}")
+            elif result.value is Value.INCONCLUSIVE:
+                told = f"{trio.prompt!r}: vLLM does not repeat itself, or leaves out what is compared"
+                yield each.case, inconclusive(told, Code.PROVES_NOTHING)
+            else:
+                yield each.case, passed()
+
+
+@judge("answers-differ", TriosSeen, least=["prompts"])
+def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """vLLM gave each prompt a text of its own."""
+    for each in seen:
+        if too_few := _least_prompts(each, check):
+            yield each.case, too_few
+        if distinct([_trio(trio, check, evidence)[0] for trio in each.trios]):
+            yield each.case, passed(f"{_prompts(each)} prompts")
+        else:
+            told = "vLLM gave distinct prompts the same answer, so equality with it would prove nothing"
+            yield each.case, inconclusive(told, Code.PROVES_NOTHING)
+
+
+@judge("finish-reasons", TriosSeen, wants=list)
+def finish_reasons(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """vLLM ended an answer for each of the reasons."""
+    for each in seen:
+        found = {_trio(trio, check, evidence)[0].finish_reason for trio in each.trios}
+        if missing := [reason for reason in check.wants if reason not in found]:
+            told = f"no answer of vLLM ended with {listed(missing)}, so LiteLLM was not tried on it"
+            yield each.case, inconclusive(told, Code.PROVES_NOTHING)
+        elif sorted(each.asked) != sorted(check.wants):
+            told = f"the feature asks for {listed(each.asked)}, the story for {listed(check.wants)}"
+            yield each.case, not_judged(told, Code.ASKED_OTHERWISE)
+        else:
+            yield each.case, passed()

@@ -1,0 +1,267 @@
+"""What stands on the cluster: pods, labels, Service, configuration, version, files."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from signoff.core.words import listed
+from signoff.evidence import Recorded
+from signoff.evidence.models import (
+    ConfigurationSeen,
+    EndpointsSeen,
+    FilesSeen,
+    InsideSeen,
+    LabelsSeen,
+    ModesSeen,
+    PodsSeen,
+    ResourcesSeen,
+    ServiceSeen,
+    StayedReady,
+    Subject,
+    VersionSeen,
+)
+from signoff.judges.registry import Judgement, judge
+from signoff.parity.exchange import parse
+from signoff.story.declaration import Check
+from signoff.traffic import openai_format
+from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
+
+ON_THE_CLUSTER = frozenset({Subject.CLUSTER, Subject.MACHINE})
+"""What vLLM does has nothing to do with what these judges look at."""
+BY_ITSELF: frozenset[Subject] = frozenset()
+
+
+def at(file: str) -> str:
+    """Where to look, if that is known."""
+    return f" (see {file})" if file else ""
+
+
+@judge("pods-ready", PodsSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
+def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """Every pod is Running and Ready."""
+    for each in seen:
+        waiting = [f"{pod}: {each.states.get(pod, '')}" for pod, ready in each.ready.items() if not ready]
+        if waiting:
+            yield each.case, failed(f"not Running and Ready: {'; '.join(waiting)}")
+        elif len(each.ready) < check.least["pods"]:
+            least = f"at least {check.least['pods']:g} were wanted"
+            yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, {least}")
+        else:
+            yield each.case, passed(f"{len(each.ready)} Running and Ready")
+
+
+@judge("labels", LabelsSeen, wants=dict, rests_on=ON_THE_CLUSTER)
+def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """Every object of a kind carries the labels; the feature's table names them all."""
+    wanted: dict[str, str] = check.wants
+    for each in seen:
+        if each.asked != wanted:
+            yield (
+                each.case,
+                not_judged(f"the feature asks for {each.asked}, the story for {wanted}", Code.ASKED_OTHERWISE),
+            )
+        elif not each.labels:
+            yield each.case, failed(f"there is no {each.case} of LiteLLM")
+        else:
+            wrong = [
+                f"{name} has {label}={own.get(label, '(nothing)')}, {value} was wanted{at(each.files.get(name, ''))}"
+                for name, own in each.labels.items()
+                for label, value in wanted.items()
+                if own.get(label) != value
+            ]
+            yield each.case, failed("; ".join(wrong)) if wrong else passed()
+
+
+@judge("service", ServiceSeen, wants=dict, keys=["type", "port"], rests_on=ON_THE_CLUSTER)
+def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """The Service is of the type, and has the port."""
+    kind, port = check.wants["type"], check.wants["port"]
+    for each in seen:
+        if each.asked != check.wants:
+            yield (
+                each.case,
+                not_judged(f"the feature asks for {each.asked}, the story for {check.wants}", Code.ASKED_OTHERWISE),
+            )
+        elif each.type != kind or port not in each.ports:
+            ports = listed(each.ports) or "none"
+            wanted = f"a {kind} with port {port} was wanted{at(each.file)}"
+            yield each.case, failed(f"the Service is a {each.type} with port {ports}; {wanted}")
+        else:
+            yield each.case, passed()
+
+
+@judge("endpoints", EndpointsSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
+def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """The Service's ready endpoints are the Ready pods, and there are some."""
+    for each in seen:
+        missing = sorted(set(each.ready_pods) - set(each.endpoints))
+        strange = sorted(set(each.endpoints) - set(each.ready_pods))
+        if len(each.ready_pods) < check.least["pods"]:
+            yield each.case, failed("no LiteLLM pod is Ready")
+        elif missing:
+            yield (
+                each.case,
+                failed(f"the Service does not send to the Ready pod at {listed(missing)}: its selector leaves it out"),
+            )
+        elif strange:
+            yield each.case, failed(f"the Service sends to {listed(strange)}, where no Ready LiteLLM pod is")
+        else:
+            yield each.case, passed(f"{len(each.endpoints)} endpoints")
+
+
+@judge("file-layout", FilesSeen, wants=dict, rests_on=BY_ITSELF)
+def file_layout(seen: Sequence[FilesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """Each file is there, and holds at least the objects that the story puts there."""
+    for each in seen:
+        wrong = [
+            f"{file} holds {listed(each.kinds[file]) or 'nothing'}, {listed(kinds)} was wanted"
+            if file in each.kinds
+            else f"{file} is missing"
+            for file, kinds in check.wants.items()
+            if not set(kinds) <= set(each.kinds.get(file, []))
+        ]
+        yield each.case, failed(f"in {each.folder}: {'; '.join(wrong)}") if wrong else passed()
+
+
+@judge("configuration", ConfigurationSeen, wants=dict, rests_on=ON_THE_CLUSTER)
+def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """Each setting has the story's value, and no other one beside it."""
+    for each in seen:
+        wrong = []
+        for name, wanted in check.wants.items():
+            values = each.values.get(name, [])
+            if values != [wanted]:
+                line = each.lines.get(name)
+                where = f"{each.file}:{line}" if each.file and line else each.file or each.object
+                found = listed([repr(value) for value in values]) or "not set"
+                wrong.append(f"{name} is {found}, {wanted!r} was wanted ({where})")
+        yield each.case, failed("; ".join(wrong)) if wrong else passed()
+
+
+@judge("no-gpu", ResourcesSeen, least=["containers"], rests_on=ON_THE_CLUSTER)
+def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """No container asks for a GPU."""
+    for each in seen:
+        asking = [
+            f"{container} asks for {name}: {amount}"
+            for container, resources in each.requested.items()
+            for name, amount in resources.items()
+            if _is_extended(name)
+        ]
+        if asking:
+            yield each.case, failed(f"{'; '.join(asking)}; LiteLLM needs no GPU{at(each.file)}")
+        elif len(each.requested) < check.least["containers"]:
+            yield each.case, not_judged("LiteLLM has no container", Code.TOO_FEW)
+        else:
+            yield each.case, passed(f"{len(each.requested)} containers, none asks for a GPU")
+
+
+def _is_extended(resource: str) -> bool:
+    """Whether it is a device of some vendor's (nvidia.com/gpu, aws.amazon.com/neuron), as all with a domain are.
+
+    Source: https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#extended-resources
+    """
+    return "/" in resource and not resource.startswith("kubernetes.io/")
+
+
+@judge("version", VersionSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
+def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """The pods run the image of the manifests, and LiteLLM tells the version that its tag names."""
+    for each in seen:
+        others = {pod: image for pod, image in each.pods.items() if image != each.manifest}
+        tag = re.search(r"\d+\.\d+\.\d+(?:[.-]?rc\.?\d+)?", each.manifest.partition("@")[0].rpartition(":")[2])
+        if len(each.pods) < check.least["pods"]:
+            yield each.case, not_judged("no pod of LiteLLM was there", Code.TOO_FEW)
+        elif others:
+            pod, image = next(iter(others.items()))
+            yield each.case, failed(f"the pod {pod} runs {image}, the manifests name {each.manifest}")
+        elif not each.tells:
+            yield each.case, failed("LiteLLM's answers name no version (header x-litellm-version)")
+        elif tag is None:
+            yield (
+                each.case,
+                inconclusive(
+                    f"the tag of {each.manifest} names no version to compare {each.tells} with", Code.PROVES_NOTHING
+                ),
+            )
+        elif _plain(tag[0]) != _plain(each.tells):
+            yield each.case, failed(f"LiteLLM says that it is {each.tells}, the manifests' tag says {tag[0]}")
+        else:
+            yield each.case, passed(each.tells)
+
+
+def _plain(version: str) -> str:
+    """A version as both tags and packages write it: 1.106.0-rc.1 is 1.106.0rc1."""
+    return re.sub(r"[.-]?rc\.?", "rc", version)
+
+
+@judge("model-mode", ModesSeen, wants=dict, rests_on=ON_THE_CLUSTER)
+def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """LiteLLM tells the mode of each model."""
+    for each in seen:
+        wrong = [
+            f"{model} is {each.modes[model]!r}, {mode!r} was wanted" if model in each.modes else f"{model} is not there"
+            for model, mode in check.wants.items()
+            if each.modes.get(model) != mode
+        ]
+        if each.status != 200:
+            yield each.case, failed(f"LiteLLM answers {each.status} where it tells its models' modes (/model/info)")
+        else:
+            yield each.case, failed("; ".join(wrong)) if wrong else passed()
+
+
+INSIDE_PATHS = {"models": "/models", "chat": "/chat/completions"}
+"""What each case asks for inside the cluster, below the base URL."""
+
+
+@judge("inside-answers", InsideSeen, wants=dict, keys=["base", "model"], cases=True)
+def inside_answers(seen: Sequence[InsideSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """From inside a pod the cluster's name leads to LiteLLM: to its models, and to a chat completion with some text."""
+    for each in seen:
+        wanted = check.wants["base"] + INSIDE_PATHS.get(each.case, "")
+        if each.url != wanted:
+            yield each.case, not_judged(f"{each.url} was asked, the story names {wanted}", Code.ASKED_OTHERWISE)
+        elif each.unresolved:
+            told = f"no pod finds {each.url} by its name: {each.error}"
+            yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
+        elif each.error:
+            yield each.case, failed(f"{each.url} gave no answer inside the cluster: {each.error}", Code.NO_ANSWER)
+        elif each.status != 200:
+            yield each.case, failed(f"{each.url} answered {each.status} inside the cluster: {each.body[:200]}")
+        elif problem := _not_inside(each, check.wants["model"]):
+            yield each.case, failed(f"{each.url} inside the cluster: {problem}")
+        else:
+            yield each.case, passed(f"asked on {each.node}")
+
+
+def _not_inside(each: InsideSeen, model: str) -> str:
+    """What is wrong with an answer inside the cluster; empty if nothing is."""
+    body = parse(each.body)
+    if found := openai_format.violations(body):
+        return str(found[0])
+    if each.case == "models":
+        return "" if model in [offered["id"] for offered in body["data"]] else f"{model} is not among its models"
+    return "" if body["choices"][0]["message"]["content"] else "the answer says nothing"
+
+
+@judge("stays-ready", StayedReady, least=["seconds", "looks", "pods"], rests_on=ON_THE_CLUSTER)
+def stays_ready(seen: Sequence[StayedReady], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """All pods were Ready at each look, long enough, while the backend was away."""
+    for each in seen:
+        if each.not_ready:
+            yield each.case, failed(f"not Ready while vLLM was away: {each.not_ready[0]}")
+        elif each.backend_pods:
+            yield each.case, inconclusive(f"{each.backend_pods} pods of vLLM were still there", Code.PROVES_NOTHING)
+        elif each.pods < check.least["pods"]:
+            yield each.case, failed("there was no LiteLLM pod")
+        elif each.looks < check.least["looks"]:
+            yield (
+                each.case,
+                not_judged(f"looked at {each.looks} times, {check.least['looks']:g} are wanted", Code.TOO_FEW),
+            )
+        elif each.seconds < check.least["seconds"]:
+            yield (
+                each.case,
+                not_judged(f"looked at for {each.seconds:g} s, {check.least['seconds']:g} s are wanted", Code.TOO_FEW),
+            )
+        else:
+            yield each.case, passed(f"{each.looks} looks in {each.seconds:g} s")

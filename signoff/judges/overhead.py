@@ -1,0 +1,83 @@
+"""Whether what LiteLLM adds to a request stays below the story's limit."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from signoff.core.words import listed
+from signoff.evidence import Recorded
+from signoff.evidence.models import OverheadTimed
+from signoff.judges.registry import Judgement, judge
+from signoff.overhead import estimate
+from signoff.overhead.estimate import Overhead, Samples
+from signoff.story.declaration import Check
+from signoff.traffic import timings_csv
+from signoff.traffic.blocks import Block
+from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
+from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
+
+
+def samples(each: OverheadTimed, evidence: Recorded) -> Samples:
+    """What was timed, from its file.
+
+    Raises:
+        SignoffError: the file is not the one that was recorded.
+    """
+    path = evidence.path(each.requests)
+    return Samples(_timings(path, each.requests.sha256), tuple(Block(**block) for block in each.blocks))
+
+
+def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> Overhead:
+    """The figures of a measurement against a limit.
+
+    Raises:
+        SignoffError: its file is not the one that was recorded.
+    """
+    return _measured(evidence.path(each.requests), each.requests.sha256, each.seed, limit_ms)
+
+
+@lru_cache(maxsize=8)
+def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> Overhead:
+    return estimate.judge(Samples(_timings(path, sha256)), limit_ms=limit_ms, seed=seed)
+
+
+@lru_cache(maxsize=8)
+def _timings(path: Path, _sha256: str) -> tuple[Timing, ...]:
+    """The lines of the file; the hash tells one file of a name from another."""
+    return timings_csv.read(path)
+
+
+@judge("overhead", OverheadTimed, wants=dict, keys=["limit_ms"], least=["pairs"], cases=True)
+def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """Each figure lies below the limit with confidence, of pairs enough, in which every arm took part."""
+    limit = float(check.wants["limit_ms"])
+    for each in seen:
+        timed = samples(each, evidence)
+        result = measured(each, evidence, limit)
+        for figure in check.cases:
+            yield figure, _of(figure, timed, result, each, check)
+
+
+def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, check: Check) -> Verdict:
+    limit, least = result.limit_ms, check.least["pairs"]
+    arms = {timing.arm for timing in timed.timings}
+    if timed.errors(*ARMS):
+        return result.verdict
+    if missing := [arm for arm in (check.arms or ARMS) if arm not in arms]:
+        return not_judged(f"nothing was timed on the arm {listed(missing)}", Code.TOO_FEW)
+    if figure not in result.figures:
+        needs = f"; it needs {PAIRS_FOR_P95} pairs" if figure == "p95_shift" else ""
+        return not_judged(f"{_words(figure)} cannot be told of {result.pairs} pairs{needs}", Code.TOO_FEW)
+    verdict = result.of(figure)
+    if verdict.value is not Value.PASSED:
+        return verdict
+    if result.pairs < least:
+        return not_judged(f"{result.pairs} pairs were timed, {least:g} are wanted", Code.TOO_FEW)
+    if each.limit_asked_ms != limit:
+        told = f"the feature's limit is {each.limit_asked_ms:g} ms, the story's {limit:g} ms"
+        return not_judged(told, Code.ASKED_OTHERWISE)
+    return verdict
+
+
+def _words(figure: str) -> str:
+    return figure.replace("_", " ")

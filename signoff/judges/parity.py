@@ -1,0 +1,94 @@
+"""The gate of the parity matrix, on the calls that the features send."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from signoff.core.errors import SignoffError
+from signoff.evidence import Recorded
+from signoff.evidence.models import CallsCompared
+from signoff.judges.registry import Judgement, judge
+from signoff.parity import cases
+from signoff.parity.judge import Class, Result, gate
+from signoff.parity.judge import judge as judge_runs
+from signoff.parity.knowledge import Knowledge
+from signoff.parity.runner import Observation
+from signoff.story.declaration import Check
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
+
+
+@lru_cache(maxsize=1)
+def knowledge() -> Knowledge:
+    """What is known of LiteLLM's differences, read once."""
+    return Knowledge.read()
+
+
+@lru_cache(maxsize=1)
+def _runs() -> dict[str, cases.Run]:
+    return {run.id: run for run in cases.runs(cases.load())}
+
+
+@lru_cache(maxsize=8)
+def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str) -> list[Result]:
+    """Calls of a file, judged together; the hash tells one file of a name from another."""
+    told = json.loads(path.read_text(encoding="utf-8"))
+    records = {each["id"]: each for each in (told["runs"] if isinstance(told, dict) else told)}
+    known_runs = _runs()
+    names = only or tuple(records)
+    if gone := [name for name in names if name not in records or name not in known_runs]:
+        raise SignoffError(f"this version knows no call {gone[0]!r}, which {path.name} is to hold")
+    observed = [Observation.from_record(known_runs[name], records[name]) for name in names]
+    return judge_runs(observed, knowledge(), version)
+
+
+def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
+    """The calls of one comparison, judged.
+
+    Raises:
+        SignoffError: their file is not the one that was recorded.
+    """
+    path = evidence.path(each.calls_file)
+    return _judged(path, each.calls_file.sha256, tuple(each.only), each.version)
+
+
+def call_of(result: Result) -> str:
+    """A call as the declaration names it: its case and mode."""
+    run = result.observation.run
+    return f"{run.case.name}/{run.mode}"
+
+
+@judge("parity-gate", CallsCompared, cases=True)
+def parity_gate(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """No difference of a call is one that gate.yaml refuses, or a defect that known.yaml does not know."""
+    for each in seen:
+        yield from ((call_of(result), _through_the_gate(result)) for result in results(each, evidence))
+
+
+@judge("parity-recorded", CallsCompared, cases=True)
+def parity_recorded(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """The same of calls of which a recorder before vLLM kept what arrived."""
+    for each in seen:
+        for result in results(each, evidence):
+            verdict = _through_the_gate(result)
+            if verdict.value is Value.PASSED and result.observation.received is None:
+                verdict = not_judged("no recorder saw what reached vLLM", Code.ASKED_OTHERWISE)
+            yield call_of(result), verdict
+
+
+def _through_the_gate(result: Result) -> Verdict:
+    found = gate([result], knowledge())
+    told = "; ".join(f"{failure.rule}: {failure.run} at {failure.path}" for failure in found)
+    return failed(told) if found else passed()
+
+
+@judge("parity-exercised", CallsCompared, cases=True)
+def parity_exercised(seen: Sequence[CallsCompared], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """vLLM answered each call as the case wants it, and repeated itself."""
+    for each in seen:
+        for result in results(each, evidence):
+            if result.verdict in (Class.VACUOUS, Class.INCONCLUSIVE):
+                told = f"{result.observation.run.id}: {result.reason}"
+                yield call_of(result), inconclusive(told, Code.PROVES_NOTHING)
+            else:
+                yield call_of(result), passed()

@@ -1,0 +1,80 @@
+"""Where pods run, and where they must not."""
+
+from collections.abc import Iterator, Sequence
+
+from signoff.core.words import listed
+from signoff.evidence import Recorded
+from signoff.evidence.models import PendingSeen, PlacesSeen
+from signoff.judges.deployment import ON_THE_CLUSTER, at
+from signoff.judges.registry import Judgement, judge
+from signoff.story.declaration import Check
+from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
+
+
+@judge("on-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
+def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """Every pod runs on one of the nodes."""
+    for each in seen:
+        elsewhere = {pod: node for pod, node in each.nodes.items() if node not in check.wants}
+        if elsewhere:
+            where = listed([f"{pod} on {node or 'no node'}" for pod, node in elsewhere.items()])
+            yield each.case, failed(f"{where}; {' or '.join(check.wants)} was wanted{at(each.file)}")
+        elif sorted(each.asked) != sorted(check.wants):
+            yield (
+                each.case,
+                not_judged(
+                    f"the feature allows {listed(each.asked)}, the story {listed(check.wants)}", Code.ASKED_OTHERWISE
+                ),
+            )
+        elif len(each.nodes) < check.least["pods"]:
+            yield each.case, failed("there is no such pod")
+        else:
+            yield each.case, passed(listed([f"{pod} on {node}" for pod, node in each.nodes.items()]))
+
+
+@judge("off-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
+def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """No pod runs on one of the nodes."""
+    for each in seen:
+        there = [f"{pod} runs on {node}" for pod, node in each.nodes.items() if node in check.wants]
+        if there:
+            yield each.case, failed(f"{listed(there)}{at(each.file)}")
+        elif sorted(each.asked) != sorted(check.wants):
+            yield (
+                each.case,
+                not_judged(
+                    f"the feature looks at {listed(each.asked)}, the story at {listed(check.wants)}",
+                    Code.ASKED_OTHERWISE,
+                ),
+            )
+        elif len(each.nodes) < check.least["pods"]:
+            yield each.case, not_judged("there is no such pod", Code.TOO_FEW)
+        else:
+            yield each.case, passed()
+
+
+@judge("stays-pending", PendingSeen, wants=list, least=["seconds"], rests_on=ON_THE_CLUSTER)
+def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """With every allowed node cordoned the scheduler says that no node matches the pod's affinity."""
+    for each in seen:
+        if each.node is not None:
+            yield each.case, failed(f"{each.pod} was placed on {each.node} though {listed(each.cordoned)} are cordoned")
+        elif sorted(each.cordoned) != sorted(check.wants):
+            yield (
+                each.case,
+                not_judged(
+                    f"{listed(each.cordoned)} are cordoned, the story allows {listed(check.wants)}",
+                    Code.ASKED_OTHERWISE,
+                ),
+            )
+        elif each.phase == "Pending" and each.reason not in ("Unschedulable", ""):
+            told = f"the scheduler could not say anything of {each.pod}: {each.reason}: {each.message}"
+            yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
+        elif each.phase != "Pending" or each.reason != "Unschedulable":
+            yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}), Pending as Unschedulable was wanted")
+        elif "affinity" not in each.message:
+            yield each.case, failed(f"the scheduler names no affinity that keeps {each.pod} away: {each.message}")
+        elif each.seconds < check.least["seconds"]:
+            yield each.case, not_judged(f"looked at after {each.seconds:g} s", Code.TOO_FEW)
+        else:
+            yield each.case, passed(each.message)

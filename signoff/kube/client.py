@@ -1,0 +1,287 @@
+"""What the suite asks of the Kubernetes API, in the words of the steps; on any cluster."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.discovery import LazyDiscoverer
+from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
+
+from signoff.core import timeouts
+from signoff.core.errors import SignoffError
+from signoff.core.waiting import Hopeless, NotYet, eventually
+from signoff.kube.manifests import Manifest
+
+FIELD_MANAGER = "signoff"
+
+HOPELESS_REASONS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CrashLoopBackOff",
+    "CreateContainerError",
+    "CreateContainerConfigError",
+}
+
+
+class _Discoverer(LazyDiscoverer):  # type: ignore[misc]
+    """Reads the API's kinds anew each time.
+
+    The library keeps them in a file of the temporary folder, named after the server's address: it would outlive the
+    cluster, and be believed by the next one that happens to have the address.
+    """
+
+    def _write_cache(self) -> None:
+        return
+
+
+class Kube:
+    """A cluster's API through one kubeconfig."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client = config.new_client_from_config(str(kubeconfig))
+        self.core = client.CoreV1Api(self._client)
+        self.apps = client.AppsV1Api(self._client)
+        self.batch = client.BatchV1Api(self._client)
+        self.discovery = client.DiscoveryV1Api(self._client)
+        self._dynamic: DynamicClient | None = None
+
+    def apply(self, manifest: Manifest, namespace: str) -> str | None:
+        """Apply one object server-side. Returns why it was skipped, or None when it was applied.
+
+        An object whose kind the cluster does not know (its CRD is not installed) is skipped; everything else that the
+        API server refuses is an error.
+
+        Raises:
+            SignoffError: the API server refused the object, with its own words.
+        """
+        body = manifest.body
+        try:
+            resource = self._resource(body["apiVersion"], body["kind"])
+        except ResourceNotFoundError:
+            return f"the cluster does not know {body['kind']} of {body['apiVersion']}: its CRD is not installed"
+        try:
+            self.dynamic.server_side_apply(
+                resource,
+                body=body,
+                name=body["metadata"]["name"],
+                namespace=body["metadata"].get("namespace", namespace) if resource.namespaced else None,
+                field_manager=FIELD_MANAGER,
+                force_conflicts=True,
+            )
+        except DynamicApiError as error:
+            raise SignoffError(
+                f"the API server refused {manifest.name}: {_reason(error)}",
+                where=str(manifest.file),
+                hint="mend the manifest",
+            ) from None
+        return None
+
+    def delete(self, manifest: Manifest, namespace: str) -> None:
+        """Delete one object with what it owns; one that is not there is no error."""
+        body = manifest.body
+        resource = self._resource(body["apiVersion"], body["kind"])
+        try:
+            self.dynamic.delete(resource, name=body["metadata"]["name"], namespace=namespace)
+        except DynamicApiError as error:
+            if error.status != 404:
+                raise
+
+    @property
+    def dynamic(self) -> DynamicClient:
+        """The dynamic client; made on first use, since it reads the API's whole discovery."""
+        if self._dynamic is None:
+            self._dynamic = DynamicClient(self._client, cache_file="/dev/null/none", discoverer=_Discoverer)
+        return self._dynamic
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        return self.dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def wait_for_namespace(self, name: str) -> None:
+        """Wait until pods can be created in the namespace: its default ServiceAccount and root CA are there."""
+
+        def look() -> None:
+            try:
+                self.core.read_namespaced_service_account("default", name)
+                self.core.read_namespaced_config_map("kube-root-ca.crt", name)
+            except ApiException as error:
+                raise NotYet(_reason(error)) from None
+
+        eventually(f"namespace {name} to accept pods", timeouts.NAMESPACE_READY, look)
+
+    def deployment(self, namespace: str, name: str) -> Any:
+        """The Deployment as the API returns it."""
+        return self.apps.read_namespaced_deployment(name, namespace)
+
+    def pods(self, namespace: str, app: str) -> list[Any]:
+        """The pods labelled `app.kubernetes.io/name: <app>` that are not being deleted."""
+        return self._selected_pods(namespace, f"app.kubernetes.io/name={app}")
+
+    def _selected_pods(self, namespace: str, selector: str) -> list[Any]:
+        found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
+        return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+
+    def silent_nodes(self, nodes: Iterable[str]) -> list[str]:
+        """Those of the nodes whose kubelet does not answer the API server; long before they count as not Ready."""
+        return [node for node in sorted(nodes) if not self._kubelet_answers(node)]
+
+    def _kubelet_answers(self, node: str) -> bool:
+        try:
+            self.core.connect_get_node_proxy_with_path(node, "healthz")
+        except ApiException as error:
+            return error.status not in (500, 502, 503, 504)
+        return True
+
+    def wait_until_available(self, namespace: str, name: str, limit: timeouts.Limit) -> None:
+        """Wait until the Deployment's newest pods are all available and the old ones are gone.
+
+        Gives up early when a pod is in a state that waiting does not mend, or the Deployment itself has given up.
+        """
+
+        def look() -> None:
+            deployment = self.deployment(namespace, name)
+            want, status = deployment.spec.replicas, deployment.status
+            done = (
+                status.observed_generation == deployment.metadata.generation
+                and (status.updated_replicas or 0) == want
+                and (status.available_replicas or 0) == want
+                and (status.replicas or 0) == want
+            )
+            if not done:
+                why = self._why_not(deployment, f"{status.available_replicas or 0} of {want} replicas available")
+                raise Hopeless(f"progress deadline exceeded: {why}", grace=0) if _gave_up(status) else why
+
+        eventually(f"Deployment {name} to be available", limit, look)
+
+    def _why_not(self, deployment: Any, summary: str) -> NotYet:
+        pods = self._owned_pods(deployment)
+        states = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods]
+        text = "; ".join([summary, *states])
+        return Hopeless(text) if any(is_hopeless(pod) for pod in pods) else NotYet(text)
+
+    def _owned_pods(self, deployment: Any) -> list[Any]:
+        """The Deployment's own pods, by way of its ReplicaSets: another pod of the same labels says nothing of it."""
+        namespace = deployment.metadata.namespace
+        selector = selector_of(deployment)
+        sets = self.apps.list_namespaced_replica_set(namespace, label_selector=selector).items
+        owners = {each.metadata.uid for each in sets if _owned_by(each, {deployment.metadata.uid})}
+        return [pod for pod in self._selected_pods(namespace, selector) if _owned_by(pod, owners)]
+
+    def scale(self, namespace: str, name: str, replicas: int) -> None:
+        """Set the Deployment's number of replicas, as `kubectl scale` does."""
+        self.apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": replicas}})
+
+    def wait_until_gone(self, namespace: str, app: str) -> None:
+        """Wait until no pod of the app is left, terminating ones included."""
+
+        def look() -> None:
+            left = self.core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}").items
+            if left:
+                raise NotYet("still there: " + ", ".join(pod.metadata.name for pod in left))
+
+        eventually(f"the pods of {app} to be gone", timeouts.SCALED_DOWN, look)
+
+    def delete_pods(self, namespace: str, app: str) -> None:
+        """Delete the app's pods; their owner makes new ones."""
+        self.core.delete_collection_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}")
+
+    @contextmanager
+    def cordoned(self, nodes: tuple[str, ...]) -> Iterator[None]:
+        """The nodes take no new pods inside this block; afterwards they are as they were.
+
+        Raises:
+            WaitFailed: the control plane does not take notice of it.
+        """
+        were = {node: bool(self.core.read_node(node).spec.unschedulable) for node in nodes}
+        try:
+            for node in nodes:
+                self.core.patch_node(node, {"spec": {"unschedulable": True}})
+            for node in nodes:
+                eventually(f"the taint of the cordoned {node}", timeouts.POD_SCHEDULED, partial(self._shunned, node))
+            yield
+        finally:
+            for node, unschedulable in were.items():
+                self.core.patch_node(node, {"spec": {"unschedulable": unschedulable}})
+
+    def _shunned(self, node: str) -> None:
+        """The taint shows that the control plane has heard of a cordon; a scheduler that has not still places pods."""
+        taints = self.core.read_node(node).spec.taints or []
+        if not any(taint.key == "node.kubernetes.io/unschedulable" for taint in taints):
+            raise NotYet(f"tainted with {sorted(taint.key for taint in taints)}")
+
+
+def selector_of(deployment: Any) -> str:
+    """The Deployment's selector as the API takes it for a list."""
+    return ",".join(f"{key}={value}" for key, value in deployment.spec.selector.match_labels.items())
+
+
+def condition(pod: Any, name: str) -> Any:
+    """The pod's condition of this type, or None."""
+    return next((c for c in pod.status.conditions or [] if c.type == name), None)
+
+
+def is_ready(pod: Any) -> bool:
+    """Whether the pod's Ready condition is True."""
+    ready = condition(pod, "Ready")
+    return ready is not None and ready.status == "True"
+
+
+def describe_pod(pod: Any) -> str:
+    """Phase and the reason for not being ready, in one line."""
+    parts = [pod.status.phase or "Unknown"]
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled.status != "True":
+        parts.append(f"{scheduled.reason}: {scheduled.message}")
+    for status in _container_statuses(pod):
+        if status.state and status.state.waiting:
+            parts.append(
+                f"{status.name} {status.state.waiting.reason}: {status.state.waiting.message or ''}".rstrip(": ")
+            )
+        if status.restart_count:
+            parts.append(f"{status.name} restarted {status.restart_count} times")
+    return ", ".join(parts)
+
+
+def describe_end(status: Any) -> str:
+    """How a container ended last: its reason and exit code."""
+    ended = (status.state and status.state.terminated) or (status.last_state and status.last_state.terminated)
+    if not ended:
+        return f"{status.name} was restarted"
+    signal = f", signal {ended.exit_code - 128}" if ended.exit_code > 128 else ""
+    return f"{status.name} {ended.reason or 'ended'} (exit code {ended.exit_code}{signal})"
+
+
+def is_hopeless(pod: Any) -> bool:
+    """Whether the pod is in a state that waiting does not mend."""
+    scheduled = condition(pod, "PodScheduled")
+    if scheduled is not None and scheduled.reason == "Unschedulable":
+        return True
+    waiting = [s.state.waiting.reason for s in _container_statuses(pod) if s.state and s.state.waiting]
+    return any(reason in HOPELESS_REASONS for reason in waiting)
+
+
+def _owned_by(body: Any, owners: set[str]) -> bool:
+    return any(owner.uid in owners for owner in body.metadata.owner_references or [])
+
+
+def _gave_up(status: Any) -> bool:
+    """Whether the Deployment itself says that its `progressDeadlineSeconds` have passed."""
+    return any(each.reason == "ProgressDeadlineExceeded" for each in status.conditions or [])
+
+
+def _container_statuses(pod: Any) -> list[Any]:
+    return [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+
+
+def _reason(error: ApiException | DynamicApiError) -> str:
+    """The API server's own words: the `message` of the Status object that it answered with."""
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"

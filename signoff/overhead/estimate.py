@@ -1,0 +1,250 @@
+"""What the way through LiteLLM costs: the paired differences of the timed rounds, and the verdict on them.
+
+LiteLLM minus the first direct request is the overhead of a round, the second direct request minus the first is its
+control, which must be about nothing.
+
+Streams are slower to pass on than plain answers, so the differences of both kinds together have two humps, and between
+them the median of all finds little to hold on to: its variance goes with 1 / density^2 there (Cramer, Mathematical
+Methods of Statistics, 1946, 28.5). The kinds are strata therefore, and the overhead is the mean of their two medians,
+whose interval leaves out how far the kinds are apart (Cochran, Sampling Techniques, 3rd edition, 1977, 5.3). On
+recorded runs it is about half as wide.
+
+Intervals are those of signoff.stats.bootstrap, which draws blocks of whole rounds.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from signoff.core.words import listed
+from signoff.stats.arrays import Flags, Numbers
+from signoff.stats.bootstrap import FEWEST, BlockBootstrap, Statistic
+from signoff.stats.estimate import Estimate
+from signoff.traffic.blocks import Block
+from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
+from signoff.verdicts.below import below, sorted_out
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, passed
+
+PAIRS_FOR_P99 = 2000
+CONTROL_LIMIT_MS = 20.0
+"""Where direct and direct differ by more, the machine was too restless to sign anything off."""
+CPU_BOUND = 0.5
+"""The generator's own work, as a part of the time that its requests took; above, it timed itself."""
+WAIT_BOUND = 0.25
+"""The part of that time in which the generator could run and had no processor."""
+
+JUDGED = ("median", "median_plain", "median_streamed", "p95_shift")
+"""The figures that must lie below the limit."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All requests of a measurement in the order in which they were sent, and its blocks of a single arm."""
+
+    timings: tuple[Timing, ...]
+    blocks: tuple[Block, ...] = ()
+
+    def errors(self, *arms: Arm) -> list[str]:
+        """What went wrong on these arms."""
+        return [timing.error for timing in self.timings if timing.error and timing.arm in arms]
+
+    def rounds(self) -> "Rounds":
+        """The whole rounds, without those of the warm-up."""
+        whole: dict[int, dict[str, Timing]] = {}
+        for timing in self.timings:
+            if not timing.error and timing.round >= 0:
+                whole.setdefault(timing.round, {})[timing.arm] = timing
+        rows = [[row[arm] for arm in ARMS] for row in whole.values() if len(row) == len(ARMS)]
+
+        def table(values: list[list[float | None]]) -> Numbers:
+            return np.array(values, dtype=np.float64).reshape(-1, len(ARMS))
+
+        return Rounds(
+            ms=table([[each.ms for each in row] for row in rows]),
+            ttft_ms=table([[each.ttft_ms for each in row] for row in rows]),
+            itl_ms=table([[each.itl_ms for each in row] for row in rows]),
+            streamed=np.array([row[0].streamed for row in rows], dtype=bool),
+        )
+
+    def is_warm(self) -> bool:
+        """Whether the last two windows of the warm-up agreed; also when there was none."""
+        cold: dict[int, Round] = {}
+        for timing in self.timings:
+            if timing.round < 0:
+                cold.setdefault(timing.round, []).append(timing)
+        last = list(cold.values())[-2 * WINDOW_ROUNDS :]
+        return not last or is_stable(last[:WINDOW_ROUNDS], last[WINDOW_ROUNDS:])
+
+    def generator(self) -> "Generator":
+        """How busy the generator itself was while it timed."""
+        timed = [timing for timing in self.timings if timing.round >= 0]
+        wall = sum(timing.ms for timing in timed) or 1.0
+        return Generator(sum(each.cpu_ms for each in timed) / wall, sum(each.waited_ms for each in timed) / wall)
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Milliseconds, one row for each round, with the columns of `ARMS`; NaN where there is no such figure."""
+
+    ms: Numbers
+    ttft_ms: Numbers
+    itl_ms: Numbers
+    streamed: Flags
+
+    def __len__(self) -> int:
+        return len(self.ms)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """The generator's own work and its waiting for a processor, as parts of the time that its requests took."""
+
+    cpu: float
+    waited: float
+
+    @property
+    def limit(self) -> str:
+        """What of it makes the run void; empty if nothing does."""
+        if self.cpu > CPU_BOUND:
+            return f"it worked for {self.cpu:.0%} of the time that its requests took (bound: {CPU_BOUND:.0%})"
+        if self.waited > WAIT_BOUND:
+            return f"it had to wait for a processor for {self.waited:.0%} of that time (bound: {WAIT_BOUND:.0%})"
+        return ""
+
+
+IDLE = Generator(0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """The verdict against `limit_ms`, and the figures that it rests on, by the names of `figures_of`.
+
+    There are none when a request failed or nothing was timed.
+    """
+
+    verdict: Verdict
+    limit_ms: float
+    pairs: int
+    seed: int
+    figures: Mapping[str, Estimate] = field(default_factory=dict)
+    direct_median_ms: float | None = None
+    proxied_median_ms: float | None = None
+    generator: Generator = IDLE
+    warm: bool | None = None
+    """Whether the warm-up settled; one that did not makes a run no worse than its intervals and control say."""
+
+    @property
+    def is_void(self) -> bool:
+        """Whether the generator itself was the limit, so that nothing is told of what it timed."""
+        return self.verdict.code is Code.GENERATOR_BOUND
+
+    def of(self, name: str) -> Verdict:
+        """The verdict of a single one of the figures."""
+        return verdict_of(self.figures, self.limit_ms, names=[name], generator=self.generator)
+
+
+def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
+    """Judge a measurement: as `verdict_of`, where no request failed.
+
+    A failed request to LiteLLM is a failure; but to vLLM inconclusive, whatever became of LiteLLM's.
+    """
+    rounds = samples.rounds()
+    pairs = len(rounds)
+    if told := _untimed(samples, pairs):
+        return Overhead(told, limit_ms, pairs, seed)
+    figures, generator = estimates(rounds, seed=seed), samples.generator()
+    return Overhead(
+        verdict=verdict_of(figures, limit_ms, generator=generator),
+        limit_ms=limit_ms,
+        pairs=pairs,
+        seed=seed,
+        figures=figures,
+        direct_median_ms=float(np.median(rounds.ms[:, 0])),
+        proxied_median_ms=float(np.median(rounds.ms[:, 1])),
+        generator=generator,
+        warm=samples.is_warm(),
+    )
+
+
+def _untimed(samples: Samples, pairs: int) -> Verdict | None:
+    """What keeps a measurement from having figures; None where nothing does."""
+    if problems := samples.errors("direct", "control"):
+        return inconclusive(f"{_requests(problems)} to vLLM failed: {problems[0]}", Code.BACKEND_FAILED)
+    if problems := samples.errors("proxied"):
+        return failed(f"{_requests(problems)} to LiteLLM failed: {problems[0]}", Code.NO_ANSWER)
+    return None if pairs else inconclusive("nothing was timed", Code.TOO_FEW)
+
+
+def _requests(problems: Sequence[str]) -> str:
+    return f"{len(problems)} request{'s' if len(problems) > 1 else ''}"
+
+
+def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
+    """Each figure with its interval, all from the same draws of whole rounds."""
+    bootstrap = BlockBootstrap(len(rounds), seed)
+    return {name: bootstrap.estimate(figure) for name, figure in figures_of(rounds, bootstrap).items()}
+
+
+def figures_of(rounds: Rounds, bootstrap: BlockBootstrap) -> dict[str, Statistic]:
+    """The figures that so many rounds allow.
+
+    "median_plain" and "median_streamed", the medians of the paired differences of each kind, and "median", their mean,
+    or that of the only kind; "control", the median of direct against direct; "p95_shift" and "p99_shift", that
+    percentile of the proxied arm minus that of the direct; "ttft" and "itl", the medians of the paired differences of
+    streams.
+    """
+    direct, proxied, control = rounds.ms.T
+    both, kinds = median_of_kinds(bootstrap, proxied - direct, rounds.streamed)
+    found = {"median": both, "control": bootstrap.quantile(control - direct, 0.5)}
+    found |= {f"median_{name}": median for name, median in kinds.items()}
+    for name, needed, quantile in (("p95_shift", PAIRS_FOR_P95, 0.95), ("p99_shift", PAIRS_FOR_P99, 0.99)):
+        if len(rounds) >= needed:
+            found[name] = bootstrap.quantile(proxied, quantile) - bootstrap.quantile(direct, quantile)
+    for name, table in (("ttft", rounds.ttft_ms), ("itl", rounds.itl_ms)):
+        if not np.isnan(difference := table[:, 1] - table[:, 0]).all():
+            found[name] = bootstrap.quantile(difference, 0.5)
+    return found
+
+
+def median_of_kinds(
+    bootstrap: BlockBootstrap, added: Numbers, streamed: Flags
+) -> tuple[Statistic, dict[str, Statistic]]:
+    """The overhead of pairs, and of its kinds where there are both: the mean of their two medians, and these.
+
+    `added` and `streamed` are of the pairs that the bootstrap draws. The medians are by the names "plain" and
+    "streamed"; where there is one kind alone there are none, and the overhead is its median.
+    """
+    if streamed.all() or not streamed.any():
+        return bootstrap.quantile(added, 0.5), {}
+    plain = bootstrap.quantile(np.where(streamed, np.nan, added), 0.5)
+    of_streams = bootstrap.quantile(np.where(streamed, added, np.nan), 0.5)
+    return (plain + of_streams) * 0.5, {"plain": plain, "streamed": of_streams}
+
+
+def verdict_of(
+    figures: Mapping[str, Estimate], limit_ms: float, *, names: Sequence[str] = JUDGED, generator: Generator = IDLE
+) -> Verdict:
+    """The verdict of those of the figures that have these names, which is the gravest of theirs.
+
+    Failed: the lower end of one lies above the limit, whatever the control says. Passed: the upper ends of all lie
+    below it, and the control's interval within `CONTROL_LIMIT_MS` of nothing. Else inconclusive; void, and so
+    inconclusive, when the generator itself was the limit.
+    """
+    asked, control = {name: figures[name] for name in names if name in figures}, figures["control"]
+    judged = sorted_out({name.replace("_", " "): figure for name, figure in asked.items()}, limit_ms)
+    if generator.limit:
+        return inconclusive(f"void: the generator itself was the limit: {generator.limit}", Code.GENERATOR_BOUND)
+    if above := judged[Value.FAILED]:
+        return failed(f"{listed(above)} above {limit_ms:g} ms with 95 % confidence", Code.LIMIT_EXCEEDED)
+    if any(each.low is None for each in (control, *asked.values())):
+        return inconclusive(f"fewer than {FEWEST} pairs have no interval", Code.TOO_FEW)
+    if not all(below(each, CONTROL_LIMIT_MS) is Value.PASSED for each in (control, -control)):
+        return inconclusive(
+            f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "
+            f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless",
+            Code.RESTLESS,
+        )
+    if unsure := judged[Value.INCONCLUSIVE]:
+        return inconclusive(f"the interval of {listed(unsure)} includes {limit_ms:g} ms", Code.INTERVAL_HOLDS_LIMIT)
+    return passed(f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence", asked)

@@ -1,0 +1,147 @@
+"""Times the pairs from inside the cluster, where this process reaches Services only through a tunnel.
+
+A Job runs `signoff.in_cluster.time_pairs` from LiteLLM's own image, with the code in a ConfigMap; its log brings the
+timings back. It runs on a worker without a GPU, so that it takes nothing from vLLM, and preferably not on LiteLLM's:
+there it would compete with it for the processor, and the callers of a gateway are elsewhere as well. So the way through
+LiteLLM has one hop between nodes more than the direct one, which counts against LiteLLM.
+"""
+
+import json
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+
+from signoff import story
+from signoff.core import timeouts
+from signoff.core.waiting import Hopeless, NotYet, eventually
+from signoff.kube import shipping
+from signoff.kube.client import Kube, describe_pod, is_hopeless
+from signoff.overhead.estimate import Samples
+from signoff.traffic.blocks import Block
+from signoff.traffic.pairs import Timing
+
+NAME = "signoff-prober"
+PROGRAM = "signoff.in_cluster.time_pairs"
+
+_CODE = "/prober"
+_HOSTNAME = "kubernetes.io/hostname"
+
+
+def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Samples, str]:
+    """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
+
+    Raises:
+        WaitFailed: it could not run, or ended without a result.
+    """
+    namespace = story.NAMESPACE
+    remove(kube)
+    kube.core.create_namespaced_config_map(namespace, code())
+    kube.batch.create_namespaced_job(namespace, job(image, pairs, seed))
+    try:
+        pod = eventually(f"the pairs to be timed by Job {NAME}", timeouts.PAIRS_TIMED, lambda: _finished(kube))
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
+        return samples(log), str(pod.spec.node_name)
+    finally:
+        remove(kube)
+
+
+def samples(log: str) -> Samples:
+    """The timings and blocks among the lines of the Job's log; its other lines tell of its progress."""
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    timings = tuple(Timing(**line["timing"]) for line in lines if "timing" in line)
+    return Samples(timings, tuple(Block(**line["block"]) for line in lines if "block" in line))
+
+
+def _finished(kube: Kube) -> Any:
+    """The Job's pod once it has succeeded."""
+    pods = kube.core.list_namespaced_pod(story.NAMESPACE, label_selector=f"app.kubernetes.io/name={NAME}").items
+    if not pods:
+        raise NotYet("it has no pod")
+    pod = pods[0]
+    if pod.status.phase == "Succeeded":
+        return pod
+    last = _last_line(kube, pod)
+    if pod.status.phase == "Failed":
+        raise Hopeless(f"it failed: {last}", grace=0)
+    why = f"{describe_pod(pod)}{f': {last}' if last else ''}"
+    raise Hopeless(why) if is_hopeless(pod) else NotYet(why)
+
+
+def _last_line(kube: Kube, pod: Any) -> str:
+    try:
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE, tail_lines=1)
+    except ApiException:  # no container has started
+        return ""
+    line = str(log).strip()
+    return "the timings are read" if line.startswith("{") else line
+
+
+def remove(kube: Kube) -> None:
+    """Delete the Job with its pod, and its code; also those that a killed run has left."""
+    for delete, more in (
+        (kube.batch.delete_namespaced_job, {"propagation_policy": "Background"}),
+        (kube.core.delete_namespaced_config_map, {}),
+    ):
+        try:
+            delete(NAME, story.NAMESPACE, **more)
+        except ApiException as error:
+            if error.status != 404:
+                raise
+    kube.delete_pods(story.NAMESPACE, NAME)
+    kube.wait_until_gone(story.NAMESPACE, NAME)
+
+
+def code() -> dict[str, Any]:
+    """The ConfigMap that holds the modules."""
+    return {"metadata": _metadata(), "data": shipping.data(_modules())}
+
+
+def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
+    """The Job, which runs once; as unprivileged as LiteLLM itself."""
+    here = f"{story.NAMESPACE}.svc.cluster.local"
+    container = {
+        "name": "prober",
+        "image": image,
+        "command": ["python3", "-u", "-m", PROGRAM],
+        "args": [
+            f"--direct=http://{story.BACKEND}.{here}:{story.BACKEND_PORT}",
+            f"--proxied=http://{story.GATEWAY}.{here}:{story.GATEWAY_PORT}",
+            f"--pairs={pairs}",
+            f"--seed={seed}",
+        ],
+        "env": shipping.environment(_CODE),
+        "resources": shipping.RESOURCES,
+        "securityContext": shipping.CONTAINER_SECURITY,
+        "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "affinity": {"nodeAffinity": _on_a_worker(), "podAntiAffinity": _rather_not_beside_the_gateway()},
+        "securityContext": shipping.POD_SECURITY,
+        "containers": [container],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(_modules())}}],
+    }
+    template = {"metadata": {"labels": _metadata()["labels"]}, "spec": pod}
+    return {"metadata": _metadata(), "spec": {"backoffLimit": 0, "template": template}}
+
+
+def _modules() -> tuple[str, ...]:
+    return shipping.modules(PROGRAM)
+
+
+def _on_a_worker() -> dict[str, Any]:
+    expression = {"key": _HOSTNAME, "operator": "In", "values": list(story.ALLOWED_NODES)}
+    terms = [{"matchExpressions": [expression]}]
+    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+
+
+def _rather_not_beside_the_gateway() -> dict[str, Any]:
+    selector = {"matchLabels": {"app.kubernetes.io/name": story.GATEWAY}}
+    term = {"labelSelector": selector, "topologyKey": _HOSTNAME}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
+
+
+def _metadata() -> dict[str, Any]:
+    return {"name": NAME, "labels": {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}}

@@ -1,0 +1,266 @@
+"""What a run ends with follows from its evidence alone; whatever happens, its folder says what was seen."""
+
+import json
+import os
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from signoff import report
+from signoff.evidence import read
+from signoff.evidence.models import Disturbance, Note, Plan, ScenarioEnd, SetUpFailure
+from signoff.judges.run import Result, State
+from tests.bdd.conftest import INTERRUPT, KILL, Project
+
+
+def test_a_run_is_signed_off_when_every_check_has_passed(project: Project) -> None:
+    done = project.run()
+    assert done.status == 0, done.output
+    assert "Signed off: every criterion passed" in done.output
+    for name in ("evidence.jsonl", "junit.xml", "verdict.json", *report.PAGES):
+        assert (done.run_dir / name).stat().st_size > 0
+    verdict = json.loads((done.run_dir / "verdict.json").read_text())
+    assert (verdict["status"], verdict["exit_status"]) == ("signed off", 0)
+    assert verdict["checks"]["outside"]["verdict"] == "outside reach"
+    assert verdict["requirements"]["task 1"]["verdict"] == "documents only"
+    (plan,) = done.records(Plan)
+    assert [each.checks for each in plan.scenarios] == [
+        ["fine"],
+        ["plain-and-streamed"],
+        ["plain-and-streamed"],
+        ["enough"],
+    ]
+
+
+def test_a_failed_check_fails_its_criterion_and_keeps_a_bundle(project: Project) -> None:
+    project.scenarios("First: Given a bundle; Then it is not fine", "Second: Then it is fine")
+    done = project.run()
+    assert done.status == 10
+    assert "AC1     failed" in done.output
+    assert "False was seen, True was wanted" in done.output
+    assert "the moon" in done.output
+    first, second = done.scenario("First"), done.scenario("Second")
+    assert (first.state, second.state) == (State.FAILED, State.PASSED)
+    assert "the moon" in (done.run_dir / first.end.bundle).read_text()
+    assert second.end.bundle == ""
+
+
+def test_what_cannot_be_judged_is_inconclusive_and_never_passes(project: Project) -> None:
+    project.scenarios("First: Then vLLM does not answer")
+    done = project.run()
+    assert done.status == 11
+    assert "AC1     inconclusive" in done.output
+    assert "inconclusive: no answer" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_an_error_of_the_gateway_is_its_failure(project: Project) -> None:
+    project.scenarios("First: Then LiteLLM does not answer")
+    done = project.run()
+    assert done.status == 10
+    assert "AC1     failed" in done.output
+    assert done.records(SetUpFailure) == []
+
+
+def test_a_second_case_without_an_answer_is_its_failure_too(project: Project) -> None:
+    project.scenarios("First: Then it is fine; Then LiteLLM does not answer")
+    done = project.run()
+    assert done.status == 10
+    assert done.result.checks["fine"].value == "failed"
+
+
+def test_an_error_of_the_suite_is_not_held_against_the_gateway(project: Project) -> None:
+    project.scenarios("First: Then the step is wrong")
+    done = project.run()
+    assert done.status == 11
+    assert "the suite itself failed: ZeroDivisionError: division by zero" in done.output
+
+
+@pytest.mark.parametrize("step", ["it is not fine", "LiteLLM does not answer"])
+def test_around_a_disturbance_nothing_is_held_against_the_gateway(project: Project, step: str) -> None:
+    project.scenarios(f"First: Given a disturbance; Then {step}")
+    done = project.run()
+    assert done.status == 11
+    told = "vLLM ended: killed (exit code 137)"
+    assert f"inconclusive: {told}" in done.output
+    (disturbance,) = done.records(Disturbance)
+    assert disturbance.cause.what == told
+    assert told in (done.run_dir / "junit.xml").read_text()
+    for page in report.PAGES:
+        assert told in (done.run_dir / page).read_text()
+
+
+def test_a_lacking_capability_skips_the_scenario_by_name_and_never_passes(project: Project) -> None:
+    project.scenarios("@needs-cordon First: Then it is fine")
+    project.replace("features/two.feature", "  Scenario: Enough", "  @needs-gpu\n  Scenario: Enough")
+    done = project.run()
+    assert done.status == 1
+    assert done.scenario("First").state is State.PASSED
+    assert (done.scenario("Enough").state, done.scenario("Enough").reason) == (State.SKIPPED, "the cluster lacks gpu")
+    assert "the cluster lacks gpu" in done.output
+
+
+def test_a_part_is_quick_and_no_sign_off(project: Project) -> None:
+    done = project.run("features/two.feature")
+    assert done.status == 1
+    assert "Judged 1 of 3 checks, 1 passed; not a sign-off" in done.output
+    assert "checks not judged" in done.output.splitlines()[-1]
+    assert done.scenario("First").state is State.NOT_RUN
+
+
+def test_a_failed_set_up_is_said_once_without_a_traceback_and_leaves_a_report(project: Project) -> None:
+    project.scenarios("First: Given a broken set-up; Then it is fine", "Second: Given a broken set-up; Then it is fine")
+    done = project.run()
+    assert done.status == 11
+    assert "no cluster\n  where: port 6443\n  next:  free it" in done.output.replace("E   ", "")
+    assert "Traceback" not in done.output
+    (failure,) = done.records(SetUpFailure)
+    assert failure.where == "port 6443"
+    assert "no cluster" in (done.run_dir / "signoff.html").read_text()
+
+
+def test_the_set_up_of_all_is_not_the_first_scenarios_time(project: Project) -> None:
+    project.scenarios("First: Given a slow start; Then it is fine")
+    done = project.run()
+    (end,) = [each for each in done.records(ScenarioEnd) if each.id.endswith("test_first")]
+    assert end.seconds < 0.5
+    cases = ElementTree.parse(done.run_dir / "junit.xml").iter("testcase")
+    assert float(next(each for each in cases if each.get("name") == "test_first").get("time", "9")) < 0.5
+
+
+def test_without_git_a_run_goes_on(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(project.folder))
+    done = project.run()
+    assert done.status == 0, done.output
+    assert done.evidence.run.commit == "nogit"
+
+
+def test_features_further_down_are_judged_too(project: Project) -> None:
+    assert "Signed off: every criterion passed" in project.run(".").output
+
+
+def test_a_failure_names_its_step(project: Project) -> None:
+    project.scenarios("First: Given a start; Then the plain one is fine; Then it is not fine")
+    (end,) = [each for each in project.run().records(ScenarioEnd) if each.end == "judged"]
+    assert end.step == "it is not fine"
+
+
+def test_secrets_do_not_reach_the_evidence(project: Project) -> None:
+    project.scenarios("First: Given a secret in the evidence; Then it is fine")
+    (note,) = project.run().records(Note)
+    assert note.text == "[redacted] and [redacted]"
+
+
+def test_reports_that_cannot_be_written_end_the_run_before_it_starts(project: Project) -> None:
+    project.write("reports", "a file, not a folder")
+    done = project.run()
+    assert done.status == 4
+    assert "the report's folder cannot be written" in done.output
+    assert "--reports" in done.output
+
+
+def test_too_few_pairs_are_refused(project: Project) -> None:
+    done = project.run("features", "--overhead-pairs", "3")
+    assert done.status == 4
+    assert "at least 20" in done.output
+    assert not (project.folder / "reports").exists()
+
+
+def test_the_verdict_stands_in_junits_file(project: Project) -> None:
+    done = project.run("features/two.feature")
+    properties = ElementTree.parse(done.run_dir / "junit.xml").iter("property")
+    assert {each.get("name"): each.get("value") for each in properties}["verdict"] == done.result.headline
+
+
+# Waivers
+
+
+def test_a_waived_check_stands_in_the_headline_and_on_every_page(project: Project) -> None:
+    project.replace("features/story.yaml", "[fine, plain-and-streamed]", "[fine, plain-and-streamed, later]")
+    project.replace(
+        "features/story.yaml",
+        "checks:\n  fine:",
+        "checks:\n  later: {text: it comes, judge: equals, wants: 1, pending: not yet}\n  fine:",
+    )
+    assert project.run().status == 1
+    (project.folder / "reports").rename(project.folder / "before")
+    done = project.run("features", "--waive", "later=no time for it")
+    assert done.status == 0, done.output
+    assert "Signed off; 1 check waived" in done.output
+    for page in report.PAGES:
+        assert "no time for it" in (done.run_dir / page).read_text()
+
+
+def test_a_waived_check_that_fails_hinders_nothing_and_all_say_the_same(project: Project) -> None:
+    project.scenarios("First: Then it is not fine")
+    done = project.run("features", "--waive", "fine=it is known not to be")
+    assert done.status == 0, done.output
+    assert "Signed off; 1 check waived" in done.output
+    verdict = json.loads((done.run_dir / "verdict.json").read_text())
+    assert (verdict["exit_status"], verdict["checks"]["fine"]["verdict"]) == (0, "failed")
+
+
+@pytest.mark.parametrize(
+    ("waivers", "told"),
+    [
+        (["fin=why not"], "no check is called 'fin'; did you mean 'fine'?"),
+        (["fine"], "a waiver needs its reason"),
+        (["fine="], "a waiver needs its reason"),
+        (["fine=a", "fine=b"], "waived twice"),
+        (["outside=no way"], "no waiver is needed"),
+        (["enough=nobody counts"], "leave AC2 without a check"),
+    ],
+)
+def test_a_waiver_that_is_none_is_refused_before_anything_is_written(
+    project: Project, waivers: list[str], told: str
+) -> None:
+    done = project.run("features", *(argument for text in waivers for argument in ("--waive", text)))
+    assert done.status == 4
+    assert told in done.output
+    assert not (project.folder / "reports").exists()
+
+
+def test_a_waiver_that_was_not_needed_is_an_error(project: Project) -> None:
+    done = project.run("features", "--waive", "fine=never mind")
+    assert done.status == 4
+    assert "Not signed off: the waiver of fine is not needed" in done.output
+
+
+# The end
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(300):
+        if path.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} did not appear")
+
+
+def test_ctrl_c_leaves_a_report(project: Project) -> None:
+    project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
+    process = project.start()
+    wait_for(project.folder / "waiting")
+    process.send_signal(INTERRUPT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2, output
+    assert "not judged" in output
+    (run_dir,) = (project.folder / "reports").iterdir()
+    assert "ot a sign-off" in (run_dir / "signoff.md").read_text()
+
+
+def test_kill_9_leaves_evidence_from_which_the_report_can_be_drawn(project: Project) -> None:
+    project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
+    process = project.start()
+    wait_for(project.folder / "waiting")
+    os.kill(process.pid, KILL)
+    process.communicate(timeout=30)
+    (run_dir,) = (project.folder / "reports").iterdir()
+    result = Result(read(run_dir))
+    states = {each.planned.name: each.state for each in result.scenarios}
+    assert (states["First"], states["Second"]) == (State.PASSED, State.NOT_RUN)
+    assert not result.signed_off
+    report.write(result)
+    assert "ot a sign-off" in (run_dir / "signoff.md").read_text()

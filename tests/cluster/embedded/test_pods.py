@@ -1,0 +1,144 @@
+"""What is the embedded cluster's own about pods: images, ports of this machine, and what it does not have.
+
+What every kubelet does is in `behaviours`."""
+
+import os
+import socket
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import stream
+from kubernetes.stream.ws_client import ERROR_CHANNEL
+
+from signoff.cluster.conformance import delete
+from signoff.core.timeouts import Limit
+from signoff.core.waiting import WaitFailed
+from signoff.kube.client import Kube
+from tests.cluster.embedded.conftest import container, ended, event, pod, status, wait_for, waiting
+
+SLEEP = "import time; time.sleep(600)"
+SERVE = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind='0.0.0.0')"
+
+
+def log(kube: Kube, namespace: str, **options: object) -> str:
+    return str(kube.core.read_namespaced_pod_log("pod", namespace, **options))
+
+
+def test_a_socket_in_the_temporary_folder_has_a_short_path(kube: Kube, namespace: str) -> None:
+    code = "import tempfile; print(len(tempfile.gettempdir()))"
+    kube.core.create_namespaced_pod(namespace, pod(container(code), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert int(log(kube, namespace)) + len("/592d81ea-b6b1-4e5c-a054-6d945a577c2b") < 107
+
+
+def test_the_environment_of_this_machine_stays_outside(kube: Kube, namespace: str) -> None:
+    code = "import os; print(os.environ.get('OPENAI_API_KEY'))"
+    kube.core.create_namespaced_pod(namespace, pod(container(code), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert os.environ["OPENAI_API_KEY"]
+    assert log(kube, namespace).strip() == "None"
+
+
+@pytest.mark.parametrize(("image", "said"), [("example.org/nothing:1", "no recipe"), ("signoff.test/snake:x", "tag")])
+def test_an_image_without_a_recipe_is_not_pulled(kube: Kube, namespace: str, image: str, said: str) -> None:
+    kube.core.create_namespaced_pod(namespace, pod({**container(SLEEP), "image": image}))
+    state = waiting(kube, namespace, "ImagePullBackOff")
+    assert said in state.message
+    assert "signoff.test/snake" in state.message
+
+
+def test_a_port_that_another_program_has_is_named(kube: Kube, namespace: str) -> None:
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        kube.core.create_namespaced_pod(namespace, pod(container(SLEEP, ports=[{"containerPort": port}])))
+        message = waiting(kube, namespace, "CreateContainerError").message
+    assert f"port {port} is taken on this machine by pid {os.getpid()}" in message
+
+
+def test_what_is_not_there_says_so(kube: Kube, namespace: str) -> None:
+    kube.core.create_namespaced_pod(namespace, pod(container(SLEEP)))
+    wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
+    for ask, what in (
+        (kube.core.connect_get_namespaced_pod_exec, "exec"),
+        (kube.core.connect_get_namespaced_pod_attach, "attach"),
+    ):
+        more = {"command": ["ls"]} if what == "exec" else {}
+        asked = stream(ask, "pod", namespace, stdout=True, _preload_content=False, **more)
+        asked.run_forever(timeout=10)
+        assert f"the embedded cluster has no {what}" in asked.read_channel(ERROR_CHANNEL)
+    with pytest.raises(ApiException, match="keeps no times of log lines"):
+        log(kube, namespace, timestamps=True)
+
+
+@pytest.mark.parametrize(
+    ("volume", "said"), [({"hostPath": {"path": "/srv"}}, "hostPath"), ({"nfs": {"server": "s", "path": "/"}}, "nfs")]
+)
+def test_a_volume_that_is_not_there_says_so(kube: Kube, namespace: str, volume: dict[str, Any], said: str) -> None:
+    kube.core.create_namespaced_pod(namespace, pod(container(SLEEP), volumes=[{"name": "v", **volume}]))
+    assert f"the embedded cluster has no volumes of type {said}" in event(kube, namespace, "FailedMount").message
+
+
+def test_a_sidecar_says_that_it_is_not_there(kube: Kube, namespace: str) -> None:
+    sidecar = container(SLEEP, name="sidecar", restartPolicy="Always")
+    kube.core.create_namespaced_pod(namespace, pod(container(SLEEP), initContainers=[sidecar]))
+    assert "no restartable init containers" in event(kube, namespace, "Failed").message
+
+
+def test_a_stranger_of_the_same_labels_is_not_waited_for(kube: Kube, namespace: str) -> None:
+    labels = {"app": "pod"}
+    never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}}
+    template = {"metadata": {"labels": labels}, "spec": pod(container(SLEEP, readinessProbe=never))["spec"]}
+    kube.apps.create_namespaced_deployment(
+        namespace,
+        {"metadata": {"name": "own"}, "spec": {"selector": {"matchLabels": labels}, "template": template}},
+    )
+    hopeless = container(SLEEP, resources={"limits": {"nvidia.com/gpu": "1"}})
+    kube.core.create_namespaced_pod(namespace, pod(hopeless))
+    with pytest.raises(WaitFailed, match="0 of 1 replicas available; own-") as failed:
+        kube.wait_until_available(namespace, "own", Limit(3))
+    assert "nvidia.com/gpu" not in str(failed.value)
+
+
+def test_a_node_is_as_a_kubelet_registers_it(kube: Kube) -> None:
+    for node in kube.core.list_node().items:
+        conditions = {each.type: each.status for each in node.status.conditions}
+        assert conditions == {
+            "Ready": "True",
+            "MemoryPressure": "False",
+            "DiskPressure": "False",
+            "PIDPressure": "False",
+        }
+        assert int(node.status.capacity["pods"]) == 110
+        assert node.status.allocatable["memory"].endswith("Ki")
+        lease = client.CoordinationV1Api(kube.core.api_client).read_namespaced_lease(
+            node.metadata.name, "kube-node-lease"
+        )
+        assert lease.spec.holder_identity == node.metadata.name
+        assert (datetime.now(UTC) - lease.spec.renew_time).total_seconds() < lease.spec.lease_duration_seconds
+
+
+def test_conditions_keep_the_time_of_their_transition(kube: Kube, namespace: str) -> None:
+    probe = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 1}
+    kube.core.create_namespaced_pod(namespace, pod(container(SLEEP, readinessProbe=probe)))
+    wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
+    first = {each.type: each.last_transition_time for each in status(kube, namespace).conditions}
+    event(kube, namespace, "Unhealthy")
+    time.sleep(1.5)
+    kube.core.patch_namespaced_pod("pod", namespace, {"metadata": {"labels": {"version": "2"}}})
+    assert {each.type: each.last_transition_time for each in status(kube, namespace).conditions} == first
+
+
+def test_the_last_status_tells_how_a_large_program_ended(kube: Kube, namespace: str) -> None:
+    """A killed process has no environment any more while the kernel still takes its memory away, and only then ends."""
+    code = "import signal, time; held = b'1' * 2**29; signal.signal(15, signal.SIG_IGN); print('up', flush=True)"
+    kube.core.create_namespaced_pod(namespace, pod(container(f"{code}; time.sleep(600)")))
+    wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
+    wait_for("the program to be up", lambda: log(kube, namespace))
+    last = delete(kube, namespace, "pod").status
+    assert last.container_statuses[0].state.terminated.exit_code == 137

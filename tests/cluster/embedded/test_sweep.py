@@ -1,0 +1,126 @@
+"""A sweep ends all of a dead cluster, whatever happens meanwhile, and nothing of a living one."""
+
+import importlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signoff.cluster.embedded.kept import FACTS_FILE, running
+from signoff.cluster.embedded.processes import MARK, descendants, marked
+from signoff.cluster.embedded.sweep import (
+    PID_FILE,
+    make_cluster_dir,
+    remove,
+    short_path,
+    supervisor_of,
+    sweep,
+)
+from signoff.core import console
+from signoff.core.timeouts import Limit
+from tests.cluster.embedded.conftest import processes_of, wait_for
+
+MODULE = importlib.import_module("signoff.cluster.embedded.sweep")
+BREEDER = "for each in $(seq 200); do sleep 30 & sleep 0.002; done; wait"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a cluster of a cache of this test's own would be."""
+    monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path))
+    return tmp_path / "clusters" / "demo"
+
+
+@pytest.fixture
+def dead(cluster: Path) -> Path:
+    """The folder of one whose supervisor has died."""
+    cluster.mkdir(parents=True)
+    (cluster / PID_FILE).write_text("1 1")
+    return cluster
+
+
+@pytest.fixture
+def orphan(dead: Path) -> Iterator[int]:
+    """A process of the dead one."""
+    process = subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: str(dead)})
+    wait_for("its start", lambda: processes_of(dead))
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_a_sweep_leaves_not_even_what_is_born_meanwhile(cluster: Path) -> None:
+    cluster.mkdir(parents=True)
+    for _ in range(5):
+        breeder = subprocess.Popen(["sh", "-c", BREEDER], env={**os.environ, MARK: str(cluster)})
+        wait_for("it to have children", lambda: len(descendants(breeder.pid)) > 3)  # noqa: B023 - called at once
+        sweep(cluster.parent)
+        assert processes_of(cluster) == []
+        breeder.wait()
+
+
+def test_a_cluster_made_anew_during_a_sweep_is_left_alone(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def marked_while_another_starts_it() -> Iterator[tuple[int, Path]]:
+        monkeypatch.setattr(MODULE, "marked", marked)
+        remove(dead)
+        make_cluster_dir(dead)
+        return marked()
+
+    monkeypatch.setattr(MODULE, "marked", marked_while_another_starts_it)
+    assert sweep(dead.parent) == []
+    assert supervisor_of(dead) == os.getpid()
+    assert short_path(dead).readlink() == dead
+    remove(dead)
+
+
+def test_a_cluster_that_is_being_taken_down_is_no_killed_one(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_cluster_dir(cluster)
+    (cluster / FACTS_FILE).write_text('{"fingerprint": "", "ready_at": 0}')
+    assert running()
+    swept = []
+
+    def removed_while_others_look(folder: Path, **options: Any) -> None:
+        monkeypatch.undo()
+        monkeypatch.setenv("SIGNOFF_CACHE", str(cluster.parent.parent))
+        assert running() == []
+        (folder / PID_FILE).unlink()
+        swept.extend(sweep(cluster.parent))
+        shutil.rmtree(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removed_while_others_look)
+    remove(cluster)
+    assert swept == []
+    assert list(cluster.parent.iterdir()) == []
+    assert not short_path(cluster).is_symlink()
+
+
+def test_what_a_process_died_over_is_removed(cluster: Path) -> None:
+    for stage in (".new", ".old"):
+        (cluster.parent / f"{stage}-demo-1-1").mkdir(parents=True)
+    assert len(sweep(cluster.parent)) == 2
+    assert list(cluster.parent.iterdir()) == []
+
+
+def test_a_process_that_shows_no_environment_for_a_moment_is_found(
+    dead: Path, orphan: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def marked_while_it_is_being_executed() -> Iterator[tuple[int, Path]]:
+        monkeypatch.setattr(MODULE, "marked", marked)
+        return iter(())
+
+    monkeypatch.setattr(MODULE, "marked", marked_while_it_is_being_executed)
+    assert sweep(dead.parent) == [dead]
+    wait_for("its end", lambda: processes_of(dead) == [])
+
+
+def test_a_process_that_does_not_end_is_told(dead: Path, orphan: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(MODULE, "kill", lambda _: None)  # stands for one that the kernel does not let go
+    monkeypatch.setattr(MODULE, "CLUSTER_DOWN", Limit(0.05, every=0.01))
+    monkeypatch.setattr(console, "_write", told.append)
+    assert sweep(dead.parent) == [dead]
+    assert f"PID {orphan}" in told[0]

@@ -1,0 +1,63 @@
+"""Looking at the pods for hours: what cannot be seen is told once, and nothing grows with what was seen."""
+
+from datetime import UTC, datetime
+from types import SimpleNamespace as Of
+from typing import Any
+
+from urllib3.exceptions import HTTPError
+
+from signoff.in_cluster.load_generator.resource_sampler import PodWatch
+
+
+class Cluster:
+    """Stands in for a cluster's API whose answers a test sets."""
+
+    def __init__(self) -> None:
+        self.pods: list[Any] = []
+        self.events: list[Any] = []
+        self.looks = 0
+        self.core = self.dynamic = self
+
+    def list_namespaced_pod(self, namespace: str) -> Any:
+        return Of(items=self.pods)
+
+    def list_namespaced_event(self, namespace: str) -> Any:
+        return Of(items=self.events)
+
+    def request(self, *_: Any, **__: Any) -> Any:
+        self.looks += 1
+        raise HTTPError(f"<connection object at 0x{self.looks:x}> broke")
+
+
+def event(name: str, count: int) -> Any:
+    moment = datetime(2100, 1, 1, tzinfo=UTC)
+    about = Of(kind="Pod", name="litellm-0")
+    return Of(
+        metadata=Of(uid=name), count=count, last_timestamp=moment, involved_object=about, reason=name, message="told"
+    )
+
+
+def test_a_node_that_cannot_be_read_is_told_once_though_each_error_reads_otherwise() -> None:
+    cluster, notes = Cluster(), list[str]()
+    status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=0)])
+    cluster.pods = [Of(metadata=Of(name="litellm-0"), spec=Of(node_name="k3s-worker-01"), status=status)]
+    watch = PodWatch(cluster, "ml", notes.append)  # type: ignore[arg-type]
+    for _ in range(100):
+        (sample,) = watch.look()
+        assert sample.rss_mib is None
+    assert cluster.looks == 100
+    (note,) = notes
+    assert "the pods on k3s-worker-01 cannot be read" in note
+
+
+def test_events_are_told_once_and_forgotten_when_the_cluster_forgets_them() -> None:
+    cluster = Cluster()
+    watch = PodWatch(cluster, "ml", lambda note: None)  # type: ignore[arg-type]
+    told = []
+    for number in range(300):
+        cluster.events = [event(f"event-{at}", 1) for at in range(max(0, number - 2), number + 1)]
+        told += [sample.event for sample in watch.look()]
+    assert told == [f"event-{number}: told" for number in range(300)]
+    assert len(watch._seen) == 3
+    cluster.events = [event("event-299", 2)]
+    assert len(watch.look()) == 1, "it happened again"

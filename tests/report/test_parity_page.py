@@ -1,0 +1,30 @@
+"""The page and the terminal's table say what the matrix holds."""
+
+from pathlib import Path
+
+from signoff.commands.parity import lines
+from signoff.parity.knowledge import Knowledge, Known
+from signoff.parity.matrix import matrix
+from signoff.report import parity as page
+from tests.doubles.bench import Bench
+from tests.doubles.liar import Lie, drop, put
+
+
+def test_page_and_table(bench: Bench, tmp_path: Path) -> None:
+    known = Knowledge((), (Known("lost-usage", ("body.usage",), "usage is lost", issues=("4711",)),), ())
+    results = bench.ask("chat.plain/*", lie=Lie(body=drop("usage")), knowledge=known)
+    found = matrix(results, known, version="1.80.16", image="an/image:tag", seconds=2)
+    page.write(found, tmp_path / page.PAGE)
+    drawn = (tmp_path / page.PAGE).read_text()
+    for expected in ("chat.plain/plain/hosted_vllm", "usage is lost", "issues/4711", "an/image:tag", "Name a bird."):
+        assert expected in drawn
+    table = "\n".join(lines(found))
+    assert "known lost-usage (1 runs, #4711): usage is lost" in table
+    assert "NEW   violation schema.$.usage" in table
+
+
+def test_what_a_server_says_is_not_markup(bench: Bench, tmp_path: Path) -> None:
+    lie = Lie(body=put("choices.0.message.content", "<script>alert(1)</script>"))
+    results = bench.ask("chat.plain/plain/*", lie=lie)
+    page.write(matrix(results, Knowledge((), (), ()), version="1", image="i", seconds=1), tmp_path / page.PAGE)
+    assert "<script>alert" not in (tmp_path / page.PAGE).read_text()
