@@ -11,6 +11,7 @@ from signoff.core.console import progress
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import OverheadTimed, Trio, TriosSeen
 from signoff.gateway.deployment import Deployment
+from signoff.overhead import measure
 from signoff.traffic.blocks import Block
 from steps.chat import ask, is_streamed
 from steps.tables import Rows, rows
@@ -76,7 +77,7 @@ def time_pairs(
     pairs, seed = request.config.getoption("--overhead-pairs"), secrets.randbelow(2**31)
     progress("overhead", f"at most {pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
-        blocks, place = deployment.time_pairs(pairs, seed, evidence.dir / TIMINGS)
+        blocks, place = measure.time_pairs(deployment, pairs, seed, evidence.dir / TIMINGS)
     return Timed(blocks, place, seed, pairs)
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from signoff.core.console import progress
 from signoff.core.errors import refusing
 from signoff.core.paths import check_writable
-from signoff.in_cluster.load_generator.run import read_run
 from signoff.load import gate, soak
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.gate import FIGURES, Ruling
+from signoff.load.reading import read_run
 from signoff.report import load as page
 from signoff.verdicts.verdict import Value
 

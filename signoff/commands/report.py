@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from signoff import report
-from signoff.commands.verify import see_unchanged
 from signoff.core.errors import SignoffError, refusing
 from signoff.evidence import Recorded, read
+from signoff.evidence.integrity import see_unchanged
 from signoff.judges.run import Result
 from signoff.parity.verdict import matrix_of, verdict_on
 from signoff.report import parity, sums

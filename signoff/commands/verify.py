@@ -8,7 +8,6 @@ import argparse
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from pydantic import BaseModel
 from signoff import report
 from signoff.core.errors import SignoffError
 from signoff.evidence.chain import SCHEMA
+from signoff.evidence.integrity import Finding, breaks, parsed
 from signoff.evidence.models import CallsCompared, End, ScenarioEnd, SideFile
 from signoff.evidence.store import FILE, Recorded, digest, read
 from signoff.judges.run import Result, State
@@ -25,17 +25,6 @@ from signoff.parity.verdict import matrix_of
 from signoff.report import parity, sums
 
 _NOTHING = object()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One difference: the file, with its line where there is one, and what is wrong there."""
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
 
 
 def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -124,7 +113,7 @@ def _evidence_of(folder: Path) -> bytes:
 
 def _first(data: bytes) -> dict[str, Any]:
     """The first line; empty where it is damaged."""
-    found = _parsed(data.partition(b"\n")[0])
+    found = parsed(data.partition(b"\n")[0])
     return found if isinstance(found, dict) else {}
 
 
@@ -138,68 +127,6 @@ def _read(folder: Path, data: bytes) -> Recorded:
     if first and "schema" not in first:
         raise SignoffError("the evidence does not begin with how the run began", where=f"{folder / FILE}:1")
     return read(folder)
-
-
-def see_unchanged(evidence: Recorded) -> None:
-    """Have nothing drawn from what somebody has changed; a killed run's last line may be cut off.
-
-    Raises:
-        SignoffError: a line was changed, dropped, added or moved after it was written.
-    """
-    if not any(line.prev for line in evidence.lines):
-        return  # version 0 had no chain
-    data = (evidence.folder / FILE).read_bytes()
-    for found in breaks(data[: data.rfind(b"\n") + 1]):
-        raise SignoffError(
-            f"the evidence is not as it was written: {found}",
-            where=str(evidence.folder),
-            hint=f"`signoff verify {evidence.folder}` names every difference",
-        )
-
-
-def breaks(data: bytes) -> Iterator[Finding]:
-    """What shows that a line of evidence was changed, dropped, repeated, inserted or moved, or is cut off."""
-    *lines, rest = data.split(b"\n")
-    before, offset = b"", 0
-    for number, line in enumerate(lines, start=1):
-        told = _parsed(line)
-        if isinstance(told, str):
-            yield Finding(f"{FILE}:{number}", told)
-        else:
-            yield from _place(told, number, before)
-            if (seq := told.get("seq")) != number - 1 + offset:
-                yield Finding(f"{FILE}:{number}", f"its number is {seq!r} where {number - 1 + offset} was due")
-            offset = seq - (number - 1) if isinstance(seq, int) else offset
-        before = line
-    if rest:
-        yield Finding(f"{FILE}:{len(lines) + 1}", "the line is cut off: it does not end")
-
-
-def _place(told: dict[str, Any], number: int, before: bytes) -> Iterator[Finding]:
-    where = f"{FILE}:{number}"
-    if told.get("prev") != (digest(before) if number > 1 else ""):
-        wrong = (
-            f"it does not follow line {number - 1}: one of both was changed, or others were dropped, added or moved"
-            if number > 1
-            else "the first line follows another one, so that what came before is missing"
-        )
-        yield Finding(where, wrong)
-
-
-def _parsed(line: bytes) -> dict[str, Any] | str:
-    """A line's object, or why it is none that signoff wrote."""
-    try:
-        text = line.decode("utf-8")
-        told = json.loads(text)
-    except UnicodeDecodeError:
-        return "the line is no UTF-8"
-    except ValueError as error:
-        return f"the line is no JSON: {error}"
-    if not isinstance(told, dict):
-        return "the line is no JSON object"
-    if json.dumps(told, ensure_ascii=False) != text:
-        return "the line is not as signoff writes it: it has other spaces, another line end, or a key twice"
-    return told
 
 
 def _knowledge(evidence: Recorded) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from typing import Any, Literal, TypeVar
 from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT
+from signoff.evidence.chain import FILE, side_file
 from signoff.evidence.models import (
     AnswersSeen,
     Applied,
@@ -61,7 +62,6 @@ from signoff.evidence.models import (
     Trio,
     TriosSeen,
 )
-from signoff.evidence.store import FILE, side_file
 from signoff.story.declaration import FILE as STORY_FILE
 from signoff.story.declaration import Declaration
 
@@ -312,7 +312,7 @@ def _ids(path: Path) -> set[str]:
 
 def _beside(folder: Path, name: str) -> SideFile | None:
     try:
-        return side_file(folder / name)
+        return SideFile(**side_file(folder / name))
     except OSError:
         return None
 

@@ -20,6 +20,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
+from signoff.evidence.legacy import upgrade
 from signoff.evidence.models import Cause, Disturbance, Line, Observation, Phase, Record, Run, SideFile, kinds
 
 __all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
@@ -187,8 +188,6 @@ def read(folder: Path) -> Recorded:
         raise SignoffError("the evidence is empty", where=str(path), hint="name the folder of a run")
     objects = [_object(text, number, path) for number, text in enumerate(whole, start=1)]
     if "schema" not in objects[0] and "prev" not in objects[0]:
-        from signoff.evidence.legacy import upgrade
-
         objects = upgrade(objects, folder)
     elif objects[0].get("schema") != SCHEMA:
         version = objects[0].get("schema")

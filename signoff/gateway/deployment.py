@@ -1,8 +1,7 @@
 """The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from signoff import story
@@ -15,11 +14,7 @@ from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPla
 from signoff.kube import cleanup
 from signoff.kube.client import Kube, describe_end, is_ready
 from signoff.kube.manifests import Manifest, StoryManifests, containers
-from signoff.overhead import timing_job
-from signoff.traffic import timings_csv
-from signoff.traffic.blocks import Block, time_blocks
 from signoff.traffic.client import NoAnswer, OpenAIClient
-from signoff.traffic.pairs import Timing, measure
 
 BACKEND_APP = "vllm"
 """vLLM's Deployment, and the name label of its pods."""
@@ -148,38 +143,6 @@ class Deployment:
                 if ends > self._ends.get(key, 0):
                     yield Cause(subject=Subject.BACKEND, what=f"vLLM ended: {describe_end(status)}")
                 self._ends[key] = ends
-
-    def time_pairs(self, pairs: int, seed: int, file: Path) -> tuple[list[Block], str]:
-        """Time this many rounds of direct and proxied requests; gives the blocks of one arm, and where the clock was.
-
-        Each request is a line of `file`, with the fields of `Timing`, written as soon as it is known.
-
-        Raises:
-            WaitFailed: it cannot be timed inside the cluster.
-        """
-        with timings_csv.writing(file) as write:
-            if not self.cluster.tunnelled:
-                return self._time_pairs_from_here(pairs, seed, write), "from this machine"
-            image = self.manifests.gateway_image
-            samples, node = timing_job.time_pairs(self.kube, image, pairs=pairs, seed=seed)
-            for timing in samples.timings:
-                write(timing)
-            return list(samples.blocks), f"inside the cluster, by a Job of {image} on {node}"
-
-    def _time_pairs_from_here(self, pairs: int, seed: int, write: Callable[[Timing], None]) -> list[Block]:
-        direct, proxied = self.backend_url, self.answering_gateway()
-
-        def tell(text: str) -> None:
-            progress("overhead", text)
-
-        error = ""
-        for timing in measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
-            write(timing)
-            error = timing.error
-        if error:
-            return []
-        tell("blocks of one arm at a time, to see where the time goes")
-        return list(time_blocks(direct, proxied, pairs=pairs, seed=seed))
 
     def _record_placements(self, app: str) -> None:
         for pod in self.kube.pods(story.NAMESPACE, app):

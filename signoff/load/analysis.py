@@ -19,16 +19,9 @@ from signoff.core.errors import SignoffError
 from signoff.core.words import listed
 from signoff.evidence.voids import Void, VoidKind, hiding
 from signoff.in_cluster.load_generator import rollup
-from signoff.in_cluster.load_generator.records import read_records
-from signoff.in_cluster.load_generator.run import (
-    POD_SAMPLES,
-    SAMPLE_COLUMNS,
-    SAMPLES,
-    Run,
-    Step,
-    check_files,
-    read_run,
-)
+from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step
+from signoff.load.reading import check_files, read_run
+from signoff.load.records import read_records
 from signoff.overhead.estimate import JUDGED, median_of_kinds
 from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.bootstrap import FEWEST, BlockBootstrap, quantile_estimates

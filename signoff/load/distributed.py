@@ -38,11 +38,12 @@ from signoff.gateway.deployment import Deployment
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.resource_sampler import PodWatch, Watch
 from signoff.in_cluster.load_generator.rollup import follow_folding
-from signoff.in_cluster.load_generator.run import POD_SAMPLES, files_of, read_run, run_of, samples_file
+from signoff.in_cluster.load_generator.run import POD_SAMPLES, files_of, samples_file
 from signoff.in_cluster.load_generator.workload import Mix
 from signoff.kube import shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import Manifest, check_deploys, containers, load, transform
+from signoff.load.reading import read_run, run_of
 from signoff.options import Setting, check_deployment, cluster_of
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"

@@ -10,9 +10,9 @@ from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
 from signoff.core.errors import SignoffError
 from signoff.evidence.voids import Void, VoidKind
-from signoff.in_cluster.load_generator.records import read_records
 from signoff.load.analysis import StepState
 from signoff.load.conclusions import Conclusions, conclude
+from signoff.load.records import read_records
 from signoff.stats.estimate import Estimate
 from signoff.verdicts.verdict import Value
 

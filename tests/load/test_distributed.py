@@ -19,7 +19,7 @@ import pytest
 
 from scripts.synthetic_load import Synthetic
 from signoff import cli
-from signoff.commands.verify import breaks, verify
+from signoff.commands.verify import verify
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS, ROOT
@@ -28,14 +28,17 @@ from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence import models as evidence
 from signoff.evidence.chain import Chain
+from signoff.evidence.integrity import breaks
 from signoff.in_cluster.load_generator import files
-from signoff.in_cluster.load_generator.records import Record, Role, read_records
+from signoff.in_cluster.load_generator.records import Record, Role
 from signoff.in_cluster.load_generator.resource_sampler import PodWatch
 from signoff.in_cluster.load_generator.rollup import RotatingRecords, fold
-from signoff.in_cluster.load_generator.run import Sample, check_files, read_run
+from signoff.in_cluster.load_generator.run import Sample
 from signoff.kube import shipping
 from signoff.load import distributed
 from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector, manifests
+from signoff.load.reading import check_files, read_run
+from signoff.load.records import read_records
 from tests.doubles.pair import Pair
 from tests.in_cluster.load_generator.test_resource_sampler import Cluster
 

@@ -9,8 +9,8 @@ import pytest
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, write_evidence
 from signoff.cli import main
 from signoff.evidence.voids import Void, VoidKind
-from signoff.in_cluster.load_generator.run import read_run
 from signoff.load.conclusions import conclude
+from signoff.load.reading import read_run
 
 Out = pytest.CaptureFixture[str]
 

@@ -20,8 +20,10 @@ from signoff.core.timeouts import Limit
 from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, read
 from signoff.evidence.models import End, LoadFiles
-from signoff.in_cluster.load_generator.records import COLUMNS, read_records
-from signoff.in_cluster.load_generator.run import Run, check_files, read_run
+from signoff.in_cluster.load_generator.records import COLUMNS
+from signoff.in_cluster.load_generator.run import Run
+from signoff.load.reading import check_files, read_run
+from signoff.load.records import read_records
 from tests.doubles.pair import Pair
 
 Stats = dict[tuple[str, str], dict[str, float]]
@@ -430,14 +432,16 @@ from locust import User
 from signoff.evidence import voids
 from signoff.in_cluster.load_generator import run_writer
 from signoff.in_cluster.load_generator.records import Record
-from signoff.in_cluster.load_generator.run import Sample, read_run
+from signoff.in_cluster.load_generator.run import Sample
+from signoff.load.reading import read_run
 from signoff.evidence.voids import Void, VoidKind
 run_writer._pod_watch = lambda options, note: None
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
     keep_records=1000)
 runner = Of(target_user_classes_count={"U": 2})
-kept = run_writer.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User], runner=runner), "Probe")
+kept = run_writer.Keeper(
+    Of(parsed_options=options, shape_class=None, host="", user_classes=[User], runner=runner), "Probe")
 now = 1_800_000_000.0
 run_writer.time.time = lambda: now
 kept.begin()
@@ -464,7 +468,7 @@ import sys
 from types import SimpleNamespace as Of
 from locust import User
 from signoff.in_cluster.load_generator import run_writer
-from signoff.in_cluster.load_generator.run import read_run
+from signoff.load.reading import read_run
 run_writer._pod_watch = lambda options, note: note("no metrics")
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,

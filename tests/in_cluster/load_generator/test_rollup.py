@@ -11,9 +11,10 @@ import pytest
 
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
-from signoff.in_cluster.load_generator.records import Record, read_records
+from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords, fold, folded_from, follow_folding
 from signoff.load.conclusions import Conclusions, conclude
+from signoff.load.records import read_records
 from signoff.report.load import timeline
 from signoff.stats.estimate import Estimate
 

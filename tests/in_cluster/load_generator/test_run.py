@@ -12,8 +12,9 @@ from signoff.cli import main
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE
 from signoff.evidence.voids import Void, VoidKind
-from signoff.in_cluster.load_generator.run import Run, check_files, read_run
+from signoff.in_cluster.load_generator.run import Run
 from signoff.load.conclusions import conclude
+from signoff.load.reading import check_files, read_run
 
 VOID = Void(BEGAN + 15, BEGAN + 20, "local", VoidKind.LOOP_LAG, "the event loop woke up late", 30.0)
 

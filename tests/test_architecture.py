@@ -1,0 +1,119 @@
+"""The shape of the house: what may import what. docs/architecture.md draws it."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from signoff.core.paths import ROOT
+from signoff.kube import shipping
+from signoff.load.distributed import LOCUSTFILE
+from signoff.overhead import timing_job
+from signoff.parity import recorder_pod
+
+LAYERS = (
+    "core",
+    "stats",
+    "verdicts",
+    "story",
+    "traffic",
+    "kube",
+    "cluster",
+    "evidence",
+    "in_cluster",
+    "gateway",
+    "options",
+    "overhead",
+    "parity",
+    "load",
+    "judges",
+    "report",
+    "commands",
+    "bdd",
+    "cli",
+)
+"""From what everything stands on to what a person calls; an import goes to an earlier one, or stays at home."""
+
+PROGRAMS = (timing_job.PROGRAM, recorder_pod.PROGRAM, LOCUSTFILE)
+OF_THE_IMAGES = {"aiohttp", "flask", "gevent", "geventhttpclient", "httpx", "locust", "psutil"}
+"""What LiteLLM's image and Locust's have beyond Python itself."""
+
+
+@cache
+def modules(*folders: str) -> dict[str, Path]:
+    """Every module below these folders, by its dotted name."""
+    found = {}
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Everything that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+def known(name: str) -> str:
+    """The module that an imported name is, or is in."""
+    return name if name in modules("signoff") else name.rpartition(".")[0]
+
+
+def layer(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_package_has_a_layer() -> None:
+    assert {layer(each) for each in modules("signoff") if "." in each} == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", sorted(each for each in modules("signoff") if "." in each))
+def test_imports_point_down(module: str) -> None:
+    here = LAYERS.index(layer(module))
+    used = {known(each) for each in imports(modules("signoff")[module]) if each.startswith("signoff.")}
+    assert [each for each in sorted(used) if layer(each) and LAYERS.index(layer(each)) > here] == []
+
+
+def test_no_module_imports_itself_on_any_way() -> None:
+    everyone = modules("signoff")
+    edges = {name: {known(each) for each in imports(path)} & set(everyone) for name, path in everyone.items()}
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for each in edges[waiting.pop()] - seen:
+                seen.add(each)
+                waiting.append(each)
+        return seen
+
+    assert [name for name in everyone if name in reached(name)] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_goes_into_pods_needs_what_their_images_have(program: str) -> None:
+    for module in shipping.modules(program):
+        tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+        top = {name.partition(".")[0] for each in tree.body for name in imported_by(each)}
+        assert top - {"signoff"} - set(sys.stdlib_module_names) <= OF_THE_IMAGES, module
+
+
+def imported_by(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [each.name for each in statement.names]
+    return [statement.module] if isinstance(statement, ast.ImportFrom) and statement.module else []
+
+
+def test_scripts_need_no_tests() -> None:
+    users = [
+        name for name, path in modules("scripts").items() if any(each.startswith("tests") for each in imports(path))
+    ]
+    assert users == []
