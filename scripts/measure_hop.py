@@ -19,7 +19,7 @@ import numpy as np
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.core.paths import MANIFESTS
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube, is_ready
 from signoff.kube.manifests import StoryManifests
@@ -87,7 +87,7 @@ def addresses(cluster: EmbeddedCluster, image: str) -> tuple[tuple[str, int], tu
             raise NotYet(str(found.status.phase))
         return str(found.status.pod_ip)
 
-    ip = eventually("the echoing pod", Limit(120), ready)
+    ip = eventually("the echoing pod", Timeout(120), ready)
     time.sleep(1)
     return (to_loopback(ip), PORT), (to_loopback(made.spec.cluster_ip), PORT)
 

@@ -17,7 +17,7 @@ import numpy as np
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.images import Images
 from signoff.core.paths import MANIFESTS, cache_dir
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
@@ -67,7 +67,7 @@ def as_pod(kube: Kube, name: str) -> float:
         if phase != "Succeeded":
             raise NotYet(phase)
 
-    eventually(f"the pod {name} to end", Limit(60), over)
+    eventually(f"the pod {name} to end", Timeout(60), over)
     started = float(kube.core.read_namespaced_pod_log(name, "default"))
     kube.core.delete_namespaced_pod(name, "default")
     return started - begun

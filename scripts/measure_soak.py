@@ -27,7 +27,7 @@ import httpx
 import psutil
 
 from signoff.core.paths import ROOT
-from signoff.core.timeouts import LOCUST_READY, Limit
+from signoff.core.timeouts import LOCUST_READY, Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import Run
@@ -38,7 +38,7 @@ MODEST_RATE = 10
 """Requests per second that the hours are told for."""
 IN_FLIGHT = 8
 LOOK_EVERY_SECONDS = 2.0
-FOLDED = Limit(120, every=1)
+FOLDED = Timeout(120, every=1)
 """Folding goes on for a while after the load's end."""
 
 _DOUBLE = """

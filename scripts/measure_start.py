@@ -29,13 +29,13 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.kept import clusters_dir
 from signoff.cluster.embedded.processes import descendants, marked, memory_of, start_time
 from signoff.core.paths import ROOT, cache_dir
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube, is_ready
 
 KIND_NAME = "signoff-measure"
 WORKERS = 3
-SOON = Limit(180, every=0.05)
+SOON = Timeout(180, every=0.05)
 Figures = dict[str, float]
 
 

@@ -16,12 +16,12 @@ from typing import Any
 from kubernetes import watch
 from kubernetes.client.exceptions import ApiException
 
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.kube.client import Kube, condition, is_ready
 
 Body = dict[str, Any]
-PATIENCE = Limit(150, every=0.4)
+PATIENCE = Timeout(150, every=0.4)
 """A kubelet shows a changed ConfigMap within its sync period of a minute, and a lost node is noticed after 50 s."""
 SIDE_BY_SIDE = 12
 LABEL = "signoff/behaviour"

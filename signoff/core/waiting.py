@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from signoff.core.console import progress
-from signoff.core.timeouts import HOPELESS_GRACE, Limit
+from signoff.core.timeouts import HOPELESS_GRACE, Timeout
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class WaitFailed(AssertionError):
         super().__init__(f"waited {waited:.1f} s for {awaited}: {why}\n  last seen: {observation}")
 
 
-def eventually(awaited: str, limit: Limit, look: Callable[[], T]) -> T:
+def eventually(awaited: str, timeout: Timeout, look: Callable[[], T]) -> T:
     """Call `look` until it returns, and return what it returned.
 
     `look` raises `NotYet` (or `Hopeless`) with what it saw when the condition does not hold. Other exceptions pass
@@ -56,9 +56,9 @@ def eventually(awaited: str, limit: Limit, look: Callable[[], T]) -> T:
                 raise WaitFailed(awaited, now - start, str(observation), hopeless=True)
         else:
             hopeless_since = None
-        if now - start >= limit.seconds:
+        if now - start >= timeout.seconds:
             raise WaitFailed(awaited, now - start, str(observation), hopeless=False)
         if now - told >= TELL_EVERY_SECONDS:
             told = now
             progress("waiting", f"{now - start:.0f} s for {awaited}: {observation}")
-        time.sleep(limit.every)
+        time.sleep(timeout.every)

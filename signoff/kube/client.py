@@ -138,7 +138,7 @@ class Kube:
             return error.status not in (500, 502, 503, 504)
         return True
 
-    def wait_until_available(self, namespace: str, name: str, limit: timeouts.Limit) -> None:
+    def wait_until_available(self, namespace: str, name: str, timeout: timeouts.Timeout) -> None:
         """Wait until the Deployment's newest pods are all available and the old ones are gone.
 
         Gives up early when a pod is in a state that waiting does not mend, or the Deployment itself has given up.
@@ -157,7 +157,7 @@ class Kube:
                 why = self._why_not(deployment, f"{status.available_replicas or 0} of {want} replicas available")
                 raise Hopeless(f"progress deadline exceeded: {why}", grace=0) if _gave_up(status) else why
 
-        eventually(f"Deployment {name} to be available", limit, look)
+        eventually(f"Deployment {name} to be available", timeout, look)
 
     def _why_not(self, deployment: Any, summary: str) -> NotYet:
         pods = self._owned_pods(deployment)

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 
-SOON = Limit(0.2, every=0.01)
-LONG = Limit(60, every=0.01)
+SOON = Timeout(0.2, every=0.01)
+LONG = Timeout(60, every=0.01)
 
 
 def test_returns_what_the_look_returned() -> None:

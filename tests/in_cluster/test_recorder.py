@@ -7,7 +7,7 @@ import pytest
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.in_cluster.recorder import Fault, Recorder
 from signoff.kube import shipping
 from signoff.parity import cases, recorder_pod, runner
@@ -99,7 +99,7 @@ LEAVES = replace(CASES[0], family="disconnect", id="leaves", leave_after=0.3, fa
 def test_a_client_that_leaves_is_missed_by_a_gateway_that_does_not_care(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, mode: str, leave_after: float
 ) -> None:
-    monkeypatch.setattr(timeouts, "LEAVING_NOTICED", Limit(0.7, every=0.1))
+    monkeypatch.setattr(timeouts, "LEAVING_NOTICED", Timeout(0.7, every=0.1))
     bench.liar.lie = Lie()
     run = cases.Run(replace(LEAVES, leave_after=leave_after), mode, "hosted_vllm", "story")
     (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
@@ -113,7 +113,7 @@ def test_a_client_that_leaves_is_missed_by_a_gateway_that_does_not_care(
 def test_a_client_that_leaves_once_everything_was_said_proves_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeouts, "LEAVING_NOTICED", Limit(0.2, every=0.1))
+    monkeypatch.setattr(timeouts, "LEAVING_NOTICED", Timeout(0.2, every=0.1))
     run = cases.Run(replace(LEAVES, fault=None), "streamed", "hosted_vllm", "story")
     (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
     assert seen.too_late

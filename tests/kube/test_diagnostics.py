@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from signoff.core.errors import SignoffError
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.kube.client import Kube
 from signoff.kube.diagnostics import Snapshot, collect, likely_cause, render
@@ -126,7 +126,7 @@ def test_the_last_observation_of_the_wait_is_kept() -> None:
         raise NotYet("0 of 1 replicas available")
 
     with pytest.raises(WaitFailed) as failed:
-        eventually("Deployment litellm", Limit(0.01, every=0.01), look)
+        eventually("Deployment litellm", Timeout(0.01, every=0.01), look)
     text = render(Snapshot(), failed.value)
     assert "waited 0.0 s for Deployment litellm" in text
     assert "last seen: 0 of 1 replicas available" in text

@@ -23,7 +23,7 @@ from signoff.commands.verify import verify
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS, ROOT
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence import models as evidence
@@ -367,7 +367,7 @@ def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
 
 def test_a_master_that_never_stops_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
-    monkeypatch.setattr(timeouts, "LOCUST_STOPS", Limit(0.05))
+    monkeypatch.setattr(timeouts, "LOCUST_STOPS", Timeout(0.05))
     there = Synthetic(ended=False).write(tmp_path / "load-there")
     collector = collecting(Page(there, state="stopping").client(), tmp_path / "here")
     collector.until_ended()
@@ -496,7 +496,7 @@ class Pods:
             if self.looks < looks:
                 raise NotYet(f"{self.looks} looks")
 
-        eventually(f"{looks} looks", Limit(30, every=0.02), look)
+        eventually(f"{looks} looks", Timeout(30, every=0.02), look)
 
 
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

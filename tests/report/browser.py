@@ -18,13 +18,13 @@ from typing import Any
 
 import websocket
 
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
-STARTED = Limit(60, every=0.05)
-SHOWN = Limit(20, every=0.05)
+STARTED = Timeout(60, every=0.05)
+SHOWN = Timeout(20, every=0.05)
 
 
 @dataclass

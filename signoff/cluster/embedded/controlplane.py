@@ -12,7 +12,7 @@ from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
 from signoff.cluster.embedded.slot import Slot, free_ports
 from signoff.core.errors import SignoffError
-from signoff.core.timeouts import CONTROL_PLANE_READY, Limit
+from signoff.core.timeouts import CONTROL_PLANE_READY, Timeout
 
 _LOG_TAIL_LINES = 15
 _GOGC = "50"
@@ -230,25 +230,25 @@ def _not_loopback(slot: Slot) -> str:
     return "10." + slot.control_plane.split(".", 1)[1]
 
 
-async def until(look: Callable[[], Awaitable[bool]], limit: Limit) -> None:
-    """Look every `limit.every` seconds until it holds; `or_first_end` keeps the deadline."""
+async def until(look: Callable[[], Awaitable[bool]], within: Timeout) -> None:
+    """Look every `within.every` seconds until it holds; `or_first_end` keeps the deadline."""
     while not await look():  # noqa: ASYNC110 - the other side is another process
-        await asyncio.sleep(limit.every)
+        await asyncio.sleep(within.every)
 
 
-async def or_first_end(work: Coroutine[Any, Any, None], children: Children, what: str, limit: Limit) -> None:
+async def or_first_end(work: Coroutine[Any, Any, None], children: Children, what: str, within: Timeout) -> None:
     """Do `work`, which makes `what` ready, unless a child ends first or the time is over.
 
     Raises:
-        SignoffError: a child ended, or `limit` passed.
+        SignoffError: a child ended, or `within` passed.
     """
     working, ended = asyncio.create_task(work), asyncio.create_task(children.first_end())
     try:
-        done, _ = await asyncio.wait({working, ended}, timeout=limit.seconds, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({working, ended}, timeout=within.seconds, return_when=asyncio.FIRST_COMPLETED)
         if ended in done:
             raise ended.result()
         if working not in done:
-            raise SignoffError(f"{what} did not become ready within {limit.seconds:.0f} s", where=str(children.logs))
+            raise SignoffError(f"{what} did not become ready within {within.seconds:.0f} s", where=str(children.logs))
         await working
     finally:
         working.cancel()

@@ -97,9 +97,9 @@ class KubeApi:
         if json is not None:
             body = json_text.dumps(json).encode()
             headers["Content-Type"] = content_type or "application/json"
-        limit = aiohttp.ClientTimeout(total=API_REQUEST.seconds)
+        timeout = aiohttp.ClientTimeout(total=API_REQUEST.seconds)
         async with self._open.request(
-            method, self._server + path, data=body, headers=headers, params=params, timeout=limit
+            method, self._server + path, data=body, headers=headers, params=params, timeout=timeout
         ) as answer:
             text = await answer.text()
             if answer.status >= 400:

@@ -14,13 +14,13 @@ import pytest
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.processes import marked
 from signoff.core.paths import ROOT, cache_dir
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube
 from tests.processes import start
 
 IMAGE = "signoff.test/snake:1"
-SOON = Limit(20, every=0.1)
+SOON = Timeout(20, every=0.1)
 Body = dict[str, Any]
 _NUMBERS = itertools.count(1)
 
@@ -71,7 +71,7 @@ def pod(*containers: Body, **spec: Any) -> Body:
     }
 
 
-def wait_for(what: str, look: Callable[[], Any], limit: Limit = SOON) -> Any:
+def wait_for(what: str, look: Callable[[], Any], timeout: Timeout = SOON) -> Any:
     """Wait until `look` gives something that is true; its last answer is shown when it never does."""
 
     def looked() -> Any:
@@ -80,7 +80,7 @@ def wait_for(what: str, look: Callable[[], Any], limit: Limit = SOON) -> Any:
             raise NotYet(repr(seen))
         return seen
 
-    return eventually(what, limit, looked)
+    return eventually(what, timeout, looked)
 
 
 def status(kube: Kube, namespace: str, name: str = "pod") -> Any:

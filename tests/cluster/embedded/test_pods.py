@@ -15,7 +15,7 @@ from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 from signoff.cluster.conformance import delete
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.kube.client import Kube
 from tests.cluster.embedded.conftest import container, ended, event, pod, status, wait_for, waiting
@@ -101,7 +101,7 @@ def test_a_stranger_of_the_same_labels_is_not_waited_for(kube: Kube, namespace: 
     hopeless = container(SLEEP, resources={"limits": {"nvidia.com/gpu": "1"}})
     kube.core.create_namespaced_pod(namespace, pod(hopeless))
     with pytest.raises(WaitFailed, match="0 of 1 replicas available; own-") as failed:
-        kube.wait_until_available(namespace, "own", Limit(3))
+        kube.wait_until_available(namespace, "own", Timeout(3))
     assert "nvidia.com/gpu" not in str(failed.value)
 
 

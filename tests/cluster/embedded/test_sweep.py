@@ -21,7 +21,7 @@ from signoff.cluster.embedded.sweep import (
     sweep,
 )
 from signoff.core import console
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from tests.cluster.embedded.conftest import processes_of, wait_for
 
 MODULE = importlib.import_module("signoff.cluster.embedded.sweep")
@@ -120,7 +120,7 @@ def test_a_process_that_shows_no_environment_for_a_moment_is_found(
 def test_a_process_that_does_not_end_is_told(dead: Path, orphan: int, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(MODULE, "kill", lambda _: None)  # stands for one that the kernel does not let go
-    monkeypatch.setattr(MODULE, "CLUSTER_DOWN", Limit(0.05, every=0.01))
+    monkeypatch.setattr(MODULE, "CLUSTER_DOWN", Timeout(0.05, every=0.01))
     monkeypatch.setattr(console, "_write", told.append)
     assert sweep(dead.parent) == [dead]
     assert f"PID {orphan}" in told[0]

@@ -18,7 +18,7 @@ import pytest
 from signoff.cluster.kind import KindCluster
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS, ROOT
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
@@ -28,7 +28,7 @@ from tests.processes import said_until, start
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image
 WITH_IMAGE, WITHOUT = "k3s-worker-01", "k3s-worker-02"
 FEATURE = "features/deploy.feature"
-SOON = Limit(120, every=0.2)
+SOON = Timeout(120, every=0.2)
 SERVER = """
 import http.server, os, threading
 class Named(http.server.BaseHTTPRequestHandler):

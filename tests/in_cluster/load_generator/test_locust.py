@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from signoff.core.paths import ROOT
-from signoff.core.timeouts import Limit
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, read
 from signoff.evidence.models import End, LoadFiles
@@ -186,7 +186,7 @@ def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
 
     killed = subprocess.Popen(command(pair, tmp_path, "-t", "60s"), cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
-        eventually("more than 20 lines of records", Limit(50), recorded)
+        eventually("more than 20 lines of records", Timeout(50), recorded)
     finally:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
