@@ -51,7 +51,8 @@ class Deployment:
             [sys.executable, "-m", "signoff.cli", "serve", "--reports", reports],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,  # a Ctrl-C is for Locust, which then ends this
         )
         assert self._serving.stdout is not None

@@ -60,11 +60,11 @@ def write(folder: Path, records: int) -> int:
         samples=pod_memory(2.0, hours=SECONDS * STEPS / 3600, every=5.0),
     )
     run.write(folder)
-    whole = (folder / "records-local.csv").read_text().splitlines(keepends=True)
+    whole = (folder / "records-local.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (folder / "records-local.csv").unlink()
     for number in range(WORKERS):
         own = (line.replace("local", f"worker-{number}", 1) for line in whole[1 + number :: WORKERS])
-        (folder / f"records-worker-{number}.csv").write_text(whole[0] + "".join(own))
+        (folder / f"records-worker-{number}.csv").write_text(whole[0] + "".join(own), encoding="utf-8")
     return len(whole) - 1
 
 

@@ -96,7 +96,9 @@ def _generators(url: str, folder: Path, guidellm: str | None) -> dict[str, Calla
     }
     for kind, lines in _LINES.items():
         path = folder / f"{kind}.py"
-        path.write_text(_PEER.format(kind=kind, lines=lines, model=story.MODEL, prompt=PROMPT, tokens=TOKENS))
+        path.write_text(
+            _PEER.format(kind=kind, lines=lines, model=story.MODEL, prompt=PROMPT, tokens=TOKENS), encoding="utf-8"
+        )
         found[f"Locust {kind}, iter_lines"] = lambda s, path=path: _locust(url, path, s)  # type: ignore[misc]
     try:
         found["vllm bench serve"] = _vllm(url, folder)
@@ -109,7 +111,7 @@ def _generators(url: str, folder: Path, guidellm: str | None) -> dict[str, Calla
 
 def _own(url: str, folder: Path, seconds: int) -> Used:
     lengths = folder / "lengths.csv"
-    lengths.write_text(f"prompt_tokens,answer_tokens\n{len(PROMPT) * 2 // 3},{TOKENS}\n")
+    lengths.write_text(f"prompt_tokens,answer_tokens\n{len(PROMPT) * 2 // 3},{TOKENS}\n", encoding="utf-8")
     arguments = ["-f", str(ROOT / "bench"), "--proxied", url, "--think", "0", "--lengths", str(lengths)]
     arguments += ["--reports", str(folder / "reports"), "-u", str(IN_FLIGHT), "-r", "100", "Streamed"]
     return _timed([sys.executable, "-m", "locust", "--headless", "-t", f"{seconds}s", *arguments], r"(\d+) requests in")
@@ -150,7 +152,9 @@ def _guidellm(url: str, program: str, folder: Path, seconds: int) -> Used:
 def _timed(command: list[str], counted: str) -> Used:
     """Run it; the number of requests is the last that its output tells."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(command, cwd=ROOT, env=peers.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=peers.environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = done.stdout + done.stderr
     found = re.findall(counted, output) if counted else ["0"]

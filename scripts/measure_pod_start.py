@@ -51,7 +51,7 @@ def main() -> None:
 def by_hand(python: str) -> float:
     """Seconds until the program's first look at the clock."""
     begun = time.time()
-    done = subprocess.run([python, *COMMAND[1:]], capture_output=True, text=True, check=True)
+    done = subprocess.run([python, *COMMAND[1:]], capture_output=True, encoding="utf-8", errors="replace", check=True)
     return float(done.stdout) - begun
 
 

@@ -124,7 +124,7 @@ def _samples(folder: Path) -> dict[str, int]:
 def loaded(folder: Path, minutes: float, keep: int) -> Iterator[tuple[list[Look], Collector]]:
     """Run a load of so many minutes and look at it all the while; afterwards its page is there inside this block."""
     lengths = folder / "lengths.csv"
-    lengths.write_text("prompt_tokens,answer_tokens\n20,1\n")
+    lengths.write_text("prompt_tokens,answer_tokens\n20,1\n", encoding="utf-8")
     double, page = _free_port(), _free_port()
     arguments = ["--proxied", f"http://127.0.0.1:{double}", "--direct", f"http://127.0.0.1:{double}"]
     arguments += ["--reports", str(folder / "there"), "--lengths", str(lengths), "--keep-records", str(keep)]

@@ -103,7 +103,7 @@ def kind_start(kind: Path) -> Figures:
         kubeconfig, config = Path(folder, "kubeconfig"), Path(folder, "kind.json")
         roles = ["control-plane", *["worker"] * WORKERS]
         head = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4"}
-        config.write_text(json.dumps({**head, "nodes": [{"role": role} for role in roles]}))
+        config.write_text(json.dumps({**head, "nodes": [{"role": role} for role in roles]}), encoding="utf-8")
         common = ("--name", KIND_NAME, "--kubeconfig", str(kubeconfig))
         begun = time.monotonic()
         try:
@@ -129,7 +129,7 @@ def kind_start(kind: Path) -> Figures:
 
 def run(*command: str | Path) -> str:
     """Run a program and return what it says."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace").stdout
 
 
 def workers_ready(kube: Kube) -> None:

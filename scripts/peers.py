@@ -78,11 +78,13 @@ class Peer:
             SignoffError: it failed, took longer than so many seconds, or did not answer for each request.
         """
         where = f"{self.name} against {work.url}"
-        (work.folder / PROMPTS).write_text("".join(json.dumps({"text": each}) + "\n" for each in work.prompts))
+        (work.folder / PROMPTS).write_text(
+            "".join(json.dumps({"text": each}) + "\n" for each in work.prompts), encoding="utf-8"
+        )
         log = work.folder / "output.log"
         status = _run(self.command(work), work.hub, log, seconds)
         if status != 0:
-            said = "\n".join(log.read_text(errors="replace").strip().splitlines()[-12:])
+            said = "\n".join(log.read_text(errors="replace", encoding="utf-8").strip().splitlines()[-12:])
             what = f"it took more than {seconds:g} s" if status is None else f"exit status {status}"
             raise SignoffError(f"{what}: {said}", where=where)
         try:
@@ -130,17 +132,23 @@ def environment() -> dict[str, str]:
 
 def vllm_programs() -> Path:
     """The folder with the programs of the vLLM image; it is built if it has to be."""
-    deployed = yaml.safe_load_all((MANIFESTS / "vllm" / "deployment.yaml").read_text())
+    deployed = yaml.safe_load_all((MANIFESTS / "vllm" / "deployment.yaml").read_text(encoding="utf-8"))
     image = next(deployed)["spec"]["template"]["spec"]["containers"][0]["image"]
     return Images(cache_dir()).prepare(image).env_dir / "bin"
 
 
 def make_tiny_model(programs: Path, folder: Path) -> None:
     """Make the story's tiny model, tokenizer and all, as its pod does."""
-    config = yaml.safe_load((MANIFESTS / "vllm" / "tiny-model.yaml").read_text())
+    config = yaml.safe_load((MANIFESTS / "vllm" / "tiny-model.yaml").read_text(encoding="utf-8"))
     command = [programs / "python", "-c", config["data"]["tiny_model.py"], folder]
     done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, preexec_fn=dying_with(os.getpid())
+        command,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        preexec_fn=dying_with(os.getpid()),
     )
     if done.returncode:
         raise SignoffError(f"the tiny model cannot be made: {done.stderr.strip()[-1500:]}", where=str(programs))
@@ -155,7 +163,7 @@ def make_hub(programs: Path, hub: Path) -> None:
     kept = hub / "hub" / f"models--{TOKENIZER.replace('/', '--')}"
     make_tiny_model(programs, kept / "snapshots" / "1")
     (kept / "refs").mkdir()
-    (kept / "refs" / "main").write_text("1")
+    (kept / "refs" / "main").write_text("1", encoding="utf-8")
 
 
 def installed(requirement: str) -> Path:
@@ -212,7 +220,7 @@ def vllm_bench(programs: Path) -> Peer:
 
 def vllm_latencies(folder: Path) -> list[float]:
     """From its detailed result: seconds, also of requests that failed, which have an error."""
-    told: dict[str, Any] = json.loads((folder / "vllm.json").read_text())
+    told: dict[str, Any] = json.loads((folder / "vllm.json").read_text(encoding="utf-8"))
     rows = zip(told["latencies"], told["errors"], strict=True)
     return [seconds * 1000 for seconds, error in rows if not error]
 
@@ -237,7 +245,7 @@ def guidellm(programs: Path) -> Peer:
 
 def guidellm_latencies(folder: Path) -> list[float]:
     """From its JSON: seconds from sending the request to the end of its answer."""
-    told: dict[str, Any] = json.loads((folder / "guidellm.json").read_text())
+    told: dict[str, Any] = json.loads((folder / "guidellm.json").read_text(encoding="utf-8"))
     answered = told["benchmarks"][0]["requests"]["successful"]
     return [each["request_latency"] * 1000 for each in sorted(answered, key=lambda each: each["request_start_time"])]
 
@@ -261,7 +269,7 @@ def aiperf(programs: Path) -> Peer:
 
 def aiperf_latencies(folder: Path) -> list[float]:
     """From its record of each request: milliseconds, the warm-up told apart by its phase."""
-    lines = (folder / "profile_export.jsonl").read_text().splitlines()
+    lines = (folder / "profile_export.jsonl").read_text(encoding="utf-8").splitlines()
     records: list[dict[str, Any]] = [json.loads(line) for line in lines]
     timed = [each for each in records if each["metadata"]["benchmark_phase"] == "profiling" and not each.get("error")]
     timed.sort(key=lambda each: int(each["metadata"]["request_start_ns"]))

@@ -167,7 +167,7 @@ class Synthetic:
         )
         write_evidence(run, folder)
         self.records().to_csv(folder / "records-local.csv", index=False)
-        with (folder / SAMPLES).open("w", newline="") as file:
+        with (folder / SAMPLES).open("w", newline="", encoding="utf-8") as file:
             lines = csv.DictWriter(file, SAMPLE_COLUMNS)
             lines.writeheader()
             lines.writerows(asdict(sample) for sample in self.samples)

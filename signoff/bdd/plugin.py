@@ -481,7 +481,7 @@ def _bundle(run: Run, item: pytest.Item, error: BaseException) -> list[tuple[str
     try:
         text = run.bundle(error)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except Exception as failed:
         # A bundle must not hide the failure that it explains.
         return [("cluster", f"its state could not be collected: {failed}")]

@@ -45,7 +45,9 @@ def _versions() -> Iterator[tuple[str, str]]:
 def _git(*arguments: str) -> str:
     """What git says of this checkout; nothing where there is no git, or no checkout."""
     try:
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

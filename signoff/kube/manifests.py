@@ -270,7 +270,7 @@ def _listed(resources: Any, file: Path) -> list[str]:
 
 def _documents(file: Path) -> list[dict[str, Any]]:
     try:
-        parsed = [document for document in yaml.safe_load_all(file.read_text()) if document is not None]
+        parsed = [document for document in yaml.safe_load_all(file.read_text(encoding="utf-8")) if document is not None]
     except FileNotFoundError:
         raise SignoffError(
             "a manifest is missing", where=str(file), hint="check `resources:` and --manifests"

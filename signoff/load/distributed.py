@@ -224,7 +224,7 @@ def _code(lengths: Path | None) -> dict[str, Any]:
     data = shipping.data(_modules())
     if lengths:
         try:
-            data[_LENGTHS] = lengths.read_text()
+            data[_LENGTHS] = lengths.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths), hint="mend it") from None
     metadata = {"name": CODE, "namespace": story.NAMESPACE, "labels": {"app.kubernetes.io/part-of": "signoff"}}

@@ -111,7 +111,9 @@ def running(url: str, delay_ms: float = 0.0, jitter_ms: float = 0.0) -> Iterator
         f"{parts.hostname}:{parts.port or 80}",
     ]
     command += ["--delay-ms", str(delay_ms), "--jitter-ms", str(jitter_ms)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -247,6 +247,6 @@ def _waited_seconds() -> float:
     The second number of https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat, in nanoseconds.
     """
     try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
         return 0.0

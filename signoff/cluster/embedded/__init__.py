@@ -185,7 +185,7 @@ def facts_of(cluster: Path) -> dict[str, Any]:
             raise ended
         hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
         raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
-    return dict(json.loads(facts.read_text()))
+    return dict(json.loads(facts.read_text(encoding="utf-8")))
 
 
 def end(cluster: Running) -> None:
@@ -220,7 +220,8 @@ def _start(cluster: Path, arguments: list[str], progress: Progress) -> tuple[dic
         [sys.executable, "-m", "signoff.cluster.embedded.supervisor", "--dir", cluster, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         start_new_session=True,  # a Ctrl-C is for this process; the supervisor notices the end of its stdin
     )
     try:

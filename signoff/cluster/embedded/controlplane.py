@@ -82,7 +82,7 @@ class Children:
 
     def _tell_end(self, name: str, code: int) -> None:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        lines = self.log(name).read_text(errors="replace").splitlines()
+        lines = self.log(name).read_text(errors="replace", encoding="utf-8").splitlines()
         tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
         if not self._ended.done():
             self._ended.set_result(SignoffError(f"{name} {how}", where=f"{self.log(name)}, which ends\n{tail}"))

@@ -22,7 +22,7 @@ def note_end(cluster: Path, error: SignoffError) -> SignoffError:
     if _logs(cluster).is_dir():
         shutil.copytree(_logs(cluster), _logs(grave))
     where = error.where.replace(str(_logs(cluster)), str(_logs(grave)))
-    (grave / _REASON).write_text(json.dumps({"what": error.what, "where": where, "hint": error.hint}))
+    (grave / _REASON).write_text(json.dumps({"what": error.what, "where": where, "hint": error.hint}), encoding="utf-8")
     for old in sorted(grave.parent.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT_AT_MOST]:
         shutil.rmtree(old, ignore_errors=True)
     return SignoffError(error.what, where=where, hint=error.hint)
@@ -36,7 +36,7 @@ def forget_end(cluster: Path) -> None:
 def reason_of_end(cluster: Path) -> SignoffError | None:
     """What `note_end` was told of the cluster, or None if it did not end by itself."""
     try:
-        told = json.loads((_grave(cluster) / _REASON).read_text())
+        told = json.loads((_grave(cluster) / _REASON).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return SignoffError(f"the embedded cluster has ended: {told['what']}", where=told["where"], hint=told["hint"])

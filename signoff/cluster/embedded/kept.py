@@ -97,11 +97,11 @@ class Running:
         if lease:
             lease.close()
             return ""
-        return _describe(int((self.dir / _LEASE_FILE).read_text() or 0))
+        return _describe(int((self.dir / _LEASE_FILE).read_text(encoding="utf-8") or 0))
 
     def lease(self) -> IO[str] | None:
         """The right to use it alone, until this is closed or this process ends; None while another has it."""
-        file = (self.dir / _LEASE_FILE).open("a+")
+        file = (self.dir / _LEASE_FILE).open("a+", encoding="utf-8")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -118,7 +118,7 @@ def running() -> list[Running]:
     found = []
     for folder in clusters_dir().glob("[!.]*/"):  # not those that are being made or removed
         try:
-            facts = json.loads((folder / FACTS_FILE).read_text())
+            facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # it is still starting, or ends just now
         if supervisor_of(folder) is not None and "fingerprint" in facts:  # an older version wrote less

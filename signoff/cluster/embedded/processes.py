@@ -73,7 +73,7 @@ def start_time(pid: int) -> int | None:
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat after the command name, that is from `state` on (proc_pid_stat(5))."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (OSError, ValueError):
         return None
 
@@ -164,7 +164,7 @@ def memory_of(root: int) -> float:
 def _pss_kilobytes(pid: int) -> int:
     """Proportional set size (proc_pid_smaps(5)); 0 for a process that has ended meanwhile."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)

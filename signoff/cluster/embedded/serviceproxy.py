@@ -279,7 +279,7 @@ def holder_of(host: str, port: int) -> str:
     inodes = set()
     for table in ("tcp", "tcp6"):
         with suppress(OSError):
-            for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            for line in Path(f"/proc/net/{table}").read_text(encoding="utf-8").splitlines()[1:]:
                 words = line.split()
                 if words[1] in wanted and words[3] == _TCP_LISTEN:
                     inodes.add(f"socket:[{words[9]}]")
@@ -288,7 +288,7 @@ def holder_of(host: str, port: int) -> str:
             continue
         with suppress(OSError):
             if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
-                return f"pid {process.name} ({(process / 'comm').read_text().strip()})"
+                return f"pid {process.name} ({(process / 'comm').read_text(encoding='utf-8').strip()})"
     return "a process that this user cannot see"
 
 
@@ -400,7 +400,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     parser = argparse.ArgumentParser(description="Serve the ClusterIPs of an embedded cluster on loopback.")
     parser.add_argument("--config", type=Path, required=True)
-    asyncio.run(serve(json.loads(parser.parse_args().config.read_text())))
+    asyncio.run(serve(json.loads(parser.parse_args().config.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

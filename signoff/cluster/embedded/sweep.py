@@ -30,7 +30,7 @@ def make_cluster_dir(cluster: Path) -> None:
     unborn = _own_folder(_UNBORN, cluster)
     cluster.parent.mkdir(parents=True, exist_ok=True)
     unborn.mkdir(mode=0o700)
-    (unborn / PID_FILE).write_text(f"{os.getpid()} {start_time(os.getpid())}")
+    (unborn / PID_FILE).write_text(f"{os.getpid()} {start_time(os.getpid())}", encoding="utf-8")
     try:
         unborn.rename(cluster)
     except OSError as error:
@@ -51,7 +51,7 @@ def short_path(cluster: Path) -> Path:
 def supervisor_of(cluster: Path) -> int | None:
     """The PID of the living supervisor of the cluster at this folder, or None."""
     try:
-        pid, started = (int(word) for word in (cluster / PID_FILE).read_text().split())
+        pid, started = (int(word) for word in (cluster / PID_FILE).read_text(encoding="utf-8").split())
     except (OSError, ValueError):
         return None
     return pid if start_time(pid) == started else None
@@ -158,7 +158,7 @@ def _ancestors() -> set[int]:
     found, pid = set(), os.getpid()
     while pid > 1:
         try:
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            pid = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
         except OSError:
             break
         found.add(pid)

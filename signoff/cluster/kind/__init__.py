@@ -162,14 +162,14 @@ class KindCluster:
 
     def _create(self) -> None:
         """Have pytest-kind create it; what kind says is told as it comes, and is the reason if it fails."""
-        (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ledger.mark(self.dir))))
+        (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ledger.mark(self.dir))), encoding="utf-8")
         _tell(f"creating {self.name}: a control plane and {len(story.NODES)} workers; about half a minute")
         made = self._pytest_kind(os.environ.get(IMAGE_VARIABLE))
         with self._phase("create the nodes"), _told_from(self._log):
             try:
                 made.create(self.dir / "config.yaml")
             except subprocess.CalledProcessError:
-                said = self._log.read_text()
+                said = self._log.read_text(encoding="utf-8")
                 raise tools.failure(
                     "kind could not create the cluster", said, where=f"kind cluster {self.name}"
                 ) from None
@@ -220,7 +220,7 @@ class KindCluster:
     def _pytest_kind(self, image: str | None = None) -> Any:
         """pytest-kind's object for this cluster, with a kind whose stderr is kept: it lets that go to the terminal."""
         wrapper = self.dir / "kind"
-        wrapper.write_text(f'#!/bin/sh\nexec "{self._kind}" "$@" 2>>"{self._log}"\n')
+        wrapper.write_text(f'#!/bin/sh\nexec "{self._kind}" "$@" 2>>"{self._log}"\n', encoding="utf-8")
         wrapper.chmod(0o755)
         self._log.touch()
         made = pytest_kind.KindCluster(self.name, kubeconfig=self.kubeconfig, image=image, kind_path=wrapper)

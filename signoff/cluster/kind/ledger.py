@@ -67,14 +67,14 @@ def open_folder(name: str, *, kept: bool) -> Path:
         ) from None
     me = psutil.Process(os.getpid())
     mark(folder).mkdir()
-    (folder / _OWNER).write_text(json.dumps(asdict(Owner(me.pid, me.create_time(), kept))))
+    (folder / _OWNER).write_text(json.dumps(asdict(Owner(me.pid, me.create_time(), kept))), encoding="utf-8")
     return folder
 
 
 def owner_of(folder: Path) -> Owner | None:
     """Who owns the cluster of this folder; None if the folder is no cluster's."""
     try:
-        return Owner(**json.loads((folder / _OWNER).read_text()))
+        return Owner(**json.loads((folder / _OWNER).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

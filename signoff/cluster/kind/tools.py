@@ -139,7 +139,7 @@ def failure(what: str, said: str, *, where: str) -> SignoffError:
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
 
 
 def _tail(text: str) -> str:

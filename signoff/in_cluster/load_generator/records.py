@@ -53,7 +53,7 @@ class RecordsFile:
 
     def __init__(self, path: Path) -> None:
         self.path, self.lines = path, 0
-        self._file = path.open("w", newline="", buffering=1)
+        self._file = path.open("w", newline="", buffering=1, encoding="utf-8")
         self._rows = csv.writer(self._file)
         self._rows.writerow(COLUMNS)
 

@@ -83,7 +83,7 @@ def fold(path: Path) -> None:
     minutes, probes = folded_from(path)
     drafts = minutes.with_name(f".{minutes.name}"), probes.with_name(f".{probes.name}")
     sums: dict[tuple[int, str, str, str], list[float]] = {}
-    with path.open(newline="") as source, drafts[1].open("w", newline="") as kept:
+    with path.open(newline="", encoding="utf-8") as source, drafts[1].open("w", newline="", encoding="utf-8") as kept:
         probe_lines = csv.DictWriter(kept, COLUMNS)
         probe_lines.writeheader()
         for row in csv.DictReader(source):
@@ -95,7 +95,7 @@ def fold(path: Path) -> None:
             total = sums.setdefault(key, [0, 0.0])
             total[0] += 1
             total[1] += (started - intended) * 1000 + float(row["e2e_ms"])
-    with drafts[0].open("w", newline="") as file:
+    with drafts[0].open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
         lines.writerow(MINUTE_COLUMNS)
         lines.writerows([*key, count, round(waited, 3)] for key, (count, waited) in sorted(sums.items()))

@@ -172,7 +172,7 @@ def own_versions() -> dict[str, str]:
 
 
 def _cpu_name() -> str:
-    with Path("/proc/cpuinfo").open() as lines:
+    with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
         return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
@@ -203,7 +203,7 @@ SAMPLE_COLUMNS = [each.name for each in fields(Sample)]
 @contextmanager
 def samples_file(folder: Path, name: str = SAMPLES) -> Iterator["csv.DictWriter[str]"]:
     """Write samples with `writerow(asdict(sample))`; each line is with the operating system at once."""
-    with (folder / name).open("w", newline="", buffering=1) as file:
+    with (folder / name).open("w", newline="", buffering=1, encoding="utf-8") as file:
         lines = csv.DictWriter(file, SAMPLE_COLUMNS)
         lines.writeheader()
         yield lines

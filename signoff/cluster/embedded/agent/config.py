@@ -37,7 +37,7 @@ class AgentConfig:
     @classmethod
     def read(cls, path: Path) -> "AgentConfig":
         """Read agent.json."""
-        table = json.loads(path.read_text())
+        table = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             server=table["server"],
             ca=table["ca"],

@@ -379,7 +379,7 @@ class Container:
         try:
             async with asyncio.timeout(seconds):
                 code = await process.wait()
-            return code, output.read_text(errors="replace")
+            return code, output.read_text(errors="replace", encoding="utf-8")
         finally:
             await process.kill()
             output.unlink(missing_ok=True)

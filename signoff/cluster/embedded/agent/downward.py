@@ -74,5 +74,5 @@ def resource(container: Json, name: str, divisor: str) -> str:
 
 def machine() -> dict[str, str]:
     """What this machine has of the resources that the scheduler counts."""
-    meminfo = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    meminfo = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
     return {"cpu": str(os.cpu_count()), "memory": meminfo["MemTotal"].split()[0] + "Ki"}

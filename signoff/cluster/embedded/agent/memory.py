@@ -24,7 +24,7 @@ def below(pid: int) -> Iterator[int]:
 
 def _own(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(_COUNTED))
@@ -36,7 +36,7 @@ def _children(pid: int) -> list[int]:
         return [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
+            for child in (task / "children").read_text(encoding="utf-8").split()
         ]
     except OSError:
         return []

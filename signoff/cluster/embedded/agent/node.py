@@ -88,7 +88,7 @@ def _arch() -> str:
 
 def _line(path: str) -> str:
     with suppress(OSError):
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     return ""
 
 

@@ -36,7 +36,7 @@ class Usage:
 def _seconds(pid: int) -> float:
     """Of a process and of its children that have ended; 0 when it has gone."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return 0.0
     return sum(int(ticks) for ticks in fields[_TIMES]) / _TICKS

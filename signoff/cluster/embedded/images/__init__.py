@@ -137,7 +137,7 @@ def read_recipe(folder: Path) -> Recipe:
         ImageError: it is not a recipe.
     """
     try:
-        table: dict[str, Any] = tomllib.loads((folder / "recipe.toml").read_text())
+        table: dict[str, Any] = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
         table = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
         return Recipe(folder=folder, **table)
     except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
@@ -228,7 +228,7 @@ class Images:
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         self._root.mkdir(parents=True, exist_ok=True)
-        with (self._root / f".{name}.lock").open("w") as lock:
+        with (self._root / f".{name}.lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -268,8 +268,8 @@ class Images:
         if image.version == recipe.version and recipe.lock.exists():
             return recipe.lock
         wanted, overrides, lock = folder / "requirements.in", folder / "overrides.txt", folder / "requirements.lock"
-        wanted.write_text("\n".join(recipe.requirements).format(version=image.version))
-        overrides.write_text("\n".join(recipe.overrides))
+        wanted.write_text("\n".join(recipe.requirements).format(version=image.version), encoding="utf-8")
+        overrides.write_text("\n".join(recipe.overrides), encoding="utf-8")
         try:
             _uv(
                 *("pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url", "--python", sys.executable),
@@ -323,5 +323,5 @@ def _announce(alias: str, site: Path) -> None:
     name, _, version = alias.partition("==")
     folder = site / f"{name}-{version}.dist-info"
     folder.mkdir()
-    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (folder / "RECORD").write_text("")
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    (folder / "RECORD").write_text("", encoding="utf-8")

@@ -33,8 +33,8 @@ def near(requirements: Sequence[str], overrides: Sequence[str], bound: str) -> F
     asked = "\n".join([main.replace(_PIN, bound), *requirements[1:]])
     with tempfile.TemporaryDirectory(prefix="signoff-") as folder:
         wanted, overriding = Path(folder, "requirements.in"), Path(folder, "overrides.txt")
-        wanted.write_text(asked)
-        overriding.write_text("\n".join(overrides))
+        wanted.write_text(asked, encoding="utf-8")
+        overriding.write_text("\n".join(overrides), encoding="utf-8")
         order = "lowest-direct" if bound.startswith(">") else "highest"
         quiet = ("--quiet", "--no-header", "--no-annotate")
         done = run_uv("pip", "compile", *quiet, "--resolution", order, "--override", overriding, wanted)
@@ -47,5 +47,11 @@ def run_uv(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     command = [uv.find_uv_bin(), "--no-progress", "--no-config", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=False, preexec_fn=dying_with(os.getpid())
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        check=False,
+        preexec_fn=dying_with(os.getpid()),
     )
