@@ -1,4 +1,4 @@
-"""What tests of several packages share: a run that was signed off, both arms as doubles, and a parity bench."""
+"""What tests of several packages share: a run that was signed off, both arms as doubles, a parity bench, a cluster."""
 
 from pathlib import Path
 
@@ -6,9 +6,18 @@ import pytest
 
 from tests.doubles.bench import bench
 from tests.doubles.pair import never_void, pair
+from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 
-__all__ = ["bench", "never_void", "pair", "signed_off"]
+__all__ = ["bench", "cluster", "kube", "namespace", "never_void", "pair", "recipes", "signed_off"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the fixture `cluster` is marked by it."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("cluster")
 
 
 @pytest.fixture(scope="package")

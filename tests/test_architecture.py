@@ -41,6 +41,9 @@ PROGRAMS = (timing_job.PROGRAM, recorder_pod.PROGRAM, LOCUSTFILE)
 OF_THE_IMAGES = {"aiohttp", "flask", "gevent", "geventhttpclient", "httpx", "locust", "psutil"}
 """What LiteLLM's image and Locust's have beyond Python itself."""
 
+TESTS_OF_MORE = {"docs", "doubles", "faults", "features", "mutations", "scripts", "steps"}
+"""Folders of tests that are no package's: of the other folders of this project, and what many tests share."""
+
 
 @cache
 def modules(*folders: str) -> dict[str, Path]:
@@ -110,6 +113,12 @@ def imported_by(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.Import):
         return [each.name for each in statement.names]
     return [statement.module] if isinstance(statement, ast.ImportFrom) and statement.module else []
+
+
+def test_tests_mirror_the_packages() -> None:
+    packages = {path.name for path in (ROOT / "signoff").iterdir() if (path / "__init__.py").exists()}
+    folders = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").exists()}
+    assert folders <= packages | TESTS_OF_MORE
 
 
 def test_scripts_need_no_tests() -> None:

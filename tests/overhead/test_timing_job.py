@@ -17,7 +17,7 @@ from signoff.overhead import timing_job
 from signoff.overhead.estimate import judge
 from signoff.traffic.pairs import ARMS
 from signoff.verdicts.verdict import Value
-from tests.cluster.embedded.conftest import container, pod, wait_for
+from tests.embedded import container, pod, wait_for
 
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image
 PORT = 8080

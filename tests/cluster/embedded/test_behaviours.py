@@ -11,7 +11,7 @@ import pytest
 from signoff.cluster.conformance import BEHAVIOURS, Behaviour, Cluster, Observations
 from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.kube.client import Kube
-from tests.cluster.embedded.conftest import IMAGE
+from tests.embedded import IMAGE
 
 KNOWN_DIFFERENCES = {
     "A program without a handler for SIGTERM": "ended at once: Error 143",

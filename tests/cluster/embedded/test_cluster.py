@@ -24,7 +24,7 @@ from signoff.cluster.embedded.sweep import make_cluster_dir, remove, short_path,
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT, cache_dir
 from signoff.kube.client import Kube
-from tests.cluster.embedded.conftest import container, own_cache, pod, processes_of, status, wait_for
+from tests.embedded import container, own_cache, pod, processes_of, status, wait_for
 from tests.processes import start
 
 OWNER = """
@@ -86,6 +86,7 @@ def started_owner() -> tuple["subprocess.Popen[str]", Path, int]:
     return owner, Path(folder), int(supervisor)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_cluster_ends_with_its_owner(number: signal.Signals) -> None:
     owner, folder, _ = started_owner()
@@ -101,6 +102,7 @@ def guardians(supervisor: int, folder: Path) -> list[int]:
     return [pid for pid in descendants(supervisor) if pid not in processes_of(folder)]
 
 
+@pytest.mark.cluster
 def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_what_a_killed_supervisor_left_is_swept_by_the_next_start(
     remove(living)
 
 
+@pytest.mark.cluster
 def test_why_a_cluster_ended_is_told_later(tmp_path: Path) -> None:
     own = EmbeddedCluster.start()
     os.kill(json.loads((own.dir / FACTS_FILE).read_text())["pids"]["kube-scheduler"], signal.SIGKILL)

@@ -18,9 +18,10 @@ from signoff.core.paths import ROOT, cache_dir
 from signoff.kube import cleanup
 from signoff.kube.client import Kube
 from signoff.kube.manifests import Manifest
-from tests.cluster.embedded.conftest import IMAGE, container, own_cache, pod, processes_of, status, wait_for
+from tests.embedded import IMAGE, container, own_cache, pod, processes_of, status, wait_for
 from tests.processes import said_until, start
 
+pytestmark = pytest.mark.cluster
 SLEEP = "import time; time.sleep(600)"
 
 

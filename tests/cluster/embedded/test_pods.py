@@ -18,7 +18,7 @@ from signoff.cluster.conformance import delete
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.kube.client import Kube
-from tests.cluster.embedded.conftest import container, ended, event, pod, status, wait_for, waiting
+from tests.embedded import container, ended, event, pod, status, wait_for, waiting
 
 SLEEP = "import time; time.sleep(600)"
 SERVE = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind='0.0.0.0')"

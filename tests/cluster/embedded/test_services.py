@@ -9,7 +9,7 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.serviceproxy import Endpoint, endpoints_of
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube
-from tests.cluster.embedded.conftest import container, ended, event, pod, wait_for
+from tests.embedded import container, ended, event, pod, wait_for
 
 SERVE = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind='0.0.0.0')"
 

@@ -22,25 +22,25 @@ from signoff.cluster.embedded.sweep import (
 )
 from signoff.core import console
 from signoff.core.timeouts import Timeout
-from tests.cluster.embedded.conftest import processes_of, wait_for
+from tests.embedded import processes_of, wait_for
 
 MODULE = importlib.import_module("signoff.cluster.embedded.sweep")
 BREEDER = "for each in $(seq 200); do sleep 30 & sleep 0.002; done; wait"
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a cluster of a cache of this test's own would be."""
     monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path))
     return tmp_path / "clusters" / "demo"
 
 
 @pytest.fixture
-def dead(cluster: Path) -> Path:
+def dead(demo: Path) -> Path:
     """The folder of one whose supervisor has died."""
-    cluster.mkdir(parents=True)
-    (cluster / PID_FILE).write_text("1 1")
-    return cluster
+    demo.mkdir(parents=True)
+    (demo / PID_FILE).write_text("1 1")
+    return demo
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def orphan(dead: Path) -> Iterator[int]:
     process.wait()
 
 
-def test_a_sweep_leaves_not_even_what_is_born_meanwhile(cluster: Path) -> None:
-    cluster.mkdir(parents=True)
+def test_a_sweep_leaves_not_even_what_is_born_meanwhile(demo: Path) -> None:
+    demo.mkdir(parents=True)
     for _ in range(5):
-        breeder = subprocess.Popen(["sh", "-c", BREEDER], env={**os.environ, MARK: str(cluster)})
+        breeder = subprocess.Popen(["sh", "-c", BREEDER], env={**os.environ, MARK: str(demo)})
         wait_for("it to have children", lambda: len(descendants(breeder.pid)) > 3)  # noqa: B023 - called at once
-        sweep(cluster.parent)
-        assert processes_of(cluster) == []
+        sweep(demo.parent)
+        assert processes_of(demo) == []
         breeder.wait()
 
 
@@ -77,32 +77,32 @@ def test_a_cluster_made_anew_during_a_sweep_is_left_alone(dead: Path, monkeypatc
     remove(dead)
 
 
-def test_a_cluster_that_is_being_taken_down_is_no_killed_one(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_cluster_dir(cluster)
-    (cluster / FACTS_FILE).write_text('{"fingerprint": "", "ready_at": 0}')
+def test_a_cluster_that_is_being_taken_down_is_no_killed_one(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_cluster_dir(demo)
+    (demo / FACTS_FILE).write_text('{"fingerprint": "", "ready_at": 0}')
     assert running()
     swept = []
 
     def removed_while_others_look(folder: Path, **options: Any) -> None:
         monkeypatch.undo()
-        monkeypatch.setenv("SIGNOFF_CACHE", str(cluster.parent.parent))
+        monkeypatch.setenv("SIGNOFF_CACHE", str(demo.parent.parent))
         assert running() == []
         (folder / PID_FILE).unlink()
-        swept.extend(sweep(cluster.parent))
+        swept.extend(sweep(demo.parent))
         shutil.rmtree(folder, **options)
 
     monkeypatch.setattr(shutil, "rmtree", removed_while_others_look)
-    remove(cluster)
+    remove(demo)
     assert swept == []
-    assert list(cluster.parent.iterdir()) == []
-    assert not short_path(cluster).is_symlink()
+    assert list(demo.parent.iterdir()) == []
+    assert not short_path(demo).is_symlink()
 
 
-def test_what_a_process_died_over_is_removed(cluster: Path) -> None:
+def test_what_a_process_died_over_is_removed(demo: Path) -> None:
     for stage in (".new", ".old"):
-        (cluster.parent / f"{stage}-demo-1-1").mkdir(parents=True)
-    assert len(sweep(cluster.parent)) == 2
-    assert list(cluster.parent.iterdir()) == []
+        (demo.parent / f"{stage}-demo-1-1").mkdir(parents=True)
+    assert len(sweep(demo.parent)) == 2
+    assert list(demo.parent.iterdir()) == []
 
 
 def test_a_process_that_shows_no_environment_for_a_moment_is_found(

@@ -22,9 +22,10 @@ from signoff.core.timeouts import Timeout
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
-from tests.cluster.embedded import conftest as embedded
+from tests import embedded
 from tests.processes import said_until, start
 
+pytestmark = pytest.mark.kind
 IMAGE = StoryManifests.read(MANIFESTS).gateway_image
 WITH_IMAGE, WITHOUT = "k3s-worker-01", "k3s-worker-02"
 FEATURE = "features/deploy.feature"
@@ -47,7 +48,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Named).serve_forever()
 @pytest.fixture(scope="module", autouse=True)
 def _only_on_kind(pytestconfig: pytest.Config) -> None:
     if pytestconfig.getoption("--cluster") != "kind":
-        pytest.skip("needs --cluster kind")
+        pytest.skip("it is run on a real kind: pytest tests/cluster/kind --cluster kind")
 
 
 @pytest.fixture(scope="module")

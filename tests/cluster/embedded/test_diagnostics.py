@@ -6,7 +6,7 @@ import pytest
 
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube
-from tests.cluster.embedded.conftest import Body, container, event, pod, wait_for, waiting
+from tests.embedded import Body, container, event, pod, wait_for, waiting
 
 FROM_SETTINGS = {"configMapKeyRef": {"name": "settings", "key": "no"}}
 SLEEP = "import time; time.sleep(60)"

@@ -37,20 +37,20 @@ class KubeWithVllmAway:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def with_vllm() -> Iterator[Any]:
     with running(Backend().app()) as url:
         yield SimpleNamespace(kubeconfig=Path(), service_url=lambda *_: url)
 
 
 def test_a_backend_that_was_left_away_is_waited_for_and_recorded_anew(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    with_vllm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployment, "Kube", KubeWithVllmAway)
     kept = Evidence(tmp_path / "run", Run())
     no_manifests: Any = None
-    made = Deployment(cluster, no_manifests, kept)
+    made = Deployment(with_vllm, no_manifests, kept)
     for _ in range(2):  # the second time it is there
-        vllm_is_running(made, cluster.service_url(story.NAMESPACE), kept)
+        vllm_is_running(made, with_vllm.service_url(story.NAMESPACE), kept)
     _, place, backend, phase = (line.record for line in read(kept.dir).lines)
     assert place == PodPlace(pod="vllm-2", node="k3s")
     assert isinstance(backend, BackendRecord)

@@ -9,7 +9,7 @@ import pytest
 
 from signoff.report import PAGES
 from signoff.verdicts import ExitStatus
-from tests.cluster.embedded.conftest import cluster_in, processes_of, run_features
+from tests.embedded import cluster_in, processes_of, run_features
 from tests.processes import said_until
 
 
@@ -24,7 +24,7 @@ def one_by_name(name: str) -> Callable[[str], bool]:
     return lambda command: Path(command.partition(" ")[0]).name == name
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("is_killed", "told"),
     [

@@ -11,7 +11,7 @@ import pytest
 from signoff.cluster.embedded.kept import clusters_dir
 from signoff.core.paths import MANIFESTS, ROOT
 from signoff.verdicts import ExitStatus
-from tests.cluster.embedded.conftest import cluster_in, processes_of, run_features, wait_for
+from tests.embedded import cluster_in, processes_of, run_features, wait_for
 from tests.processes import said_until
 
 
@@ -62,6 +62,7 @@ def finished(process: "subprocess.Popen[str]") -> tuple[str, int]:
     return output, process.returncode
 
 
+@pytest.mark.cluster
 def test_serving_ends_with_its_caller_though_it_still_starts() -> None:
     command = [sys.executable, "-m", "signoff.cli", "serve"]
     process = subprocess.Popen(
@@ -83,6 +84,7 @@ def test_serving_ends_with_its_caller_though_it_still_starts() -> None:
     assert not processes_of(cluster)
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 2), (signal.SIGKILL, -9)])
 def test_a_run_that_is_stopped_leaves_nothing_running(tmp_path: Path, number: signal.Signals, status: int) -> None:
     process = run_features(tmp_path / "reports")
