@@ -88,8 +88,17 @@ def addresses(cluster: EmbeddedCluster, image: str) -> tuple[tuple[str, int], tu
         return str(found.status.pod_ip)
 
     ip = eventually("the echoing pod", Timeout(120), ready)
-    time.sleep(1)
-    return (to_loopback(ip), PORT), (to_loopback(made.spec.cluster_ip), PORT)
+    pod_address, service_address = (to_loopback(ip), PORT), (to_loopback(made.spec.cluster_ip), PORT)
+    eventually("the Service of the echoing pod", Timeout(20), lambda: listens(service_address))
+    return pod_address, service_address
+
+
+def listens(address: tuple[str, int]) -> None:
+    """See that somebody accepts connections there."""
+    try:
+        connected(address).close()
+    except OSError as error:
+        raise NotYet(str(error)) from None
 
 
 def connected(address: tuple[str, int]) -> socket.socket:

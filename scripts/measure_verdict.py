@@ -29,6 +29,8 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from signoff import story
+from signoff.core.timeouts import Timeout
+from signoff.core.waiting import NotYet, eventually
 from signoff.overhead.estimate import Rounds, Samples, estimates, verdict_of
 from signoff.stats.arrays import Numbers
 from signoff.traffic import timings_csv
@@ -40,6 +42,7 @@ RECORDED_ROUNDS = 600
 LONG_BLOCK = 25
 """Rounds in a row that a simulated run takes from the recording, so that neighbours stay neighbours."""
 CHUNK = 100
+SOON = Timeout(10, every=0.1)
 
 
 @dataclass(frozen=True)
@@ -217,18 +220,20 @@ def gateway(upstream: str) -> Iterator[str]:
         yield url
 
 
+def _connect(port: int) -> None:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise NotYet(str(error)) from None
+
+
 @contextmanager
 def _program(module: str, *arguments: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen([sys.executable, "-m", module, "--port", str(port), *arguments]) as process:
         try:
-            for _ in range(100):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            eventually(f"{module} to listen", SOON, lambda: _connect(port))
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -1,6 +1,6 @@
 """Asking LiteLLM and vLLM, and what an answer must look like."""
 
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ from pytest_bdd import parsers, then, when
 from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
-from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.core.timeouts import Timeout
+from signoff.core.waiting import HoldFailed, Hopeless, NotYet, WaitFailed, consistently, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import (
     AnswersSeen,
@@ -28,7 +29,7 @@ from signoff.traffic.client import Answer, OpenAIClient
 
 PROMPT = "Say something about gateways."
 TOKENS = 16
-QUIET_SECONDS = 2.5
+QUIET = Timeout(2.5, every=0.5)
 """Requests that nobody sent (a retry, a probe that asks the model) show within this after the expected count."""
 
 
@@ -128,19 +129,21 @@ def counter_stands_still(backend: str, evidence: Evidence, requests_before: int,
 def _growth(check: str, backend: str, before: int, requests: int, *, expected: int) -> CounterSeen:
     """How much vLLM's counter has grown, once it has counted what is expected, and what comes in late."""
 
-    def look() -> None:
-        grown = metrics.request_count(backend) - before
-        if grown < expected:
-            raise NotYet(f"it has grown by {grown}")
+    def grown() -> int:
+        return metrics.request_count(backend) - before
+
+    def as_expected() -> None:
+        now = grown()
+        if now < expected:
+            raise NotYet(f"it has grown by {now}")
+        if now > expected:
+            raise Hopeless(f"it has grown by {now}", grace=0)
 
     with causes.of(Subject.BACKEND):
-        try:
-            eventually(f"vLLM's request counter to grow by {expected}", timeouts.COUNTER_GROWS, look)
-            time.sleep(QUIET_SECONDS)
-        except WaitFailed:
-            pass  # how far it came is what is judged
-        grown = metrics.request_count(backend) - before
-    return CounterSeen(check=check, metric=metrics.REQUESTS, requests=requests, grown=grown)
+        with suppress(WaitFailed, HoldFailed):  # how far it came is what is judged
+            eventually(f"vLLM's request counter to grow by {expected}", timeouts.COUNTER_GROWS, as_expected)
+            consistently("vLLM's request counter stands still", QUIET, as_expected)
+        return CounterSeen(check=check, metric=metrics.REQUESTS, requests=requests, grown=grown())
 
 
 @when(parsers.parse("I send a {kind} chat completion to LiteLLM"), target_fixture="asked")

@@ -12,7 +12,8 @@ from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
 from signoff.core.console import progress
-from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.core.timeouts import Timeout
+from signoff.core.waiting import HoldFailed, NotYet, WaitFailed, consistently, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import AnswersSeen, StayedReady, Subject
 from signoff.gateway.deployment import BACKEND_APP, Deployment
@@ -41,22 +42,29 @@ def scale_to_zero(kube: Kube, backend_comes_back: None) -> float:
 @then(parsers.parse("LiteLLM stays Ready for {seconds:d} seconds"))
 @observes("stays-ready")
 def stays_ready(kube: Kube, evidence: Evidence, seconds: int) -> None:
-    started, looks, pods, not_ready = time.monotonic(), 0, list[Any](), list[str]()
-    while not not_ready and time.monotonic() < started + seconds:
-        pods = kube.pods(story.NAMESPACE, story.GATEWAY)
-        not_ready = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods if not is_ready(pod)]
-        looks += 1
-        time.sleep(1)
+    started, looks = time.monotonic(), list[list[Any]]()
+
+    def every_pod_is_ready() -> None:
+        looks.append(kube.pods(story.NAMESPACE, story.GATEWAY))
+        if not_ready := _not_ready(looks[-1]):
+            raise NotYet("; ".join(not_ready))
+
+    with suppress(HoldFailed):  # what was seen is what is judged
+        consistently("every LiteLLM pod is Ready", Timeout(seconds, every=1), every_pod_is_ready)
     evidence.add(
         StayedReady(
             check="stays-ready",
             seconds=round(time.monotonic() - started, 1),
-            looks=looks,
-            pods=len(pods),
-            not_ready=not_ready,
+            looks=len(looks),
+            pods=len(looks[-1]),
+            not_ready=_not_ready(looks[-1]),
             backend_pods=len(kube.pods(story.NAMESPACE, BACKEND_APP)),
         )
     )
+
+
+def _not_ready(pods: list[Any]) -> list[str]:
+    return [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods if not is_ready(pod)]
 
 
 @then(parsers.parse("LiteLLM answers a chat completion with an OpenAI error within {seconds:d} seconds"))

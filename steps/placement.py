@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,15 @@ from pytest_bdd import parsers, then, when
 from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
-from signoff.core.waiting import NotYet, eventually
+from signoff.core.timeouts import Timeout
+from signoff.core.waiting import HoldFailed, NotYet, consistently, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subject
 from signoff.gateway.deployment import BACKEND_APP, Deployment
 from signoff.kube.client import Kube, condition
 from steps.tables import Rows, rows
 
-STAYS_SECONDS = 5.0
+STAYS = Timeout(5, every=1)
 """A pod that has been unschedulable for this long was looked at by the scheduler more than once."""
 _AFFINITY = ("spec", "template", "spec", "affinity")
 
@@ -115,7 +116,13 @@ def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
     with causes.of(Subject.CLUSTER):
         eventually("the scheduler's word on the new LiteLLM pod", timeouts.POD_SCHEDULED, judged_by_the_scheduler)
     looked = time.monotonic()
-    time.sleep(STAYS_SECONDS)
+
+    def is_pending() -> None:
+        if (phase := read().status.phase) != "Pending":
+            raise NotYet(phase)
+
+    with suppress(HoldFailed):  # what becomes of it is what is judged
+        consistently("the new LiteLLM pod is Pending", STAYS, is_pending)
     pod = read()
     scheduled = condition(pod, "PodScheduled")
     evidence.add(

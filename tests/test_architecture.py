@@ -45,6 +45,18 @@ TESTS_OF_MORE = {"docs", "doubles", "faults", "features", "mutations", "scripts"
 """Folders of tests that are no package's: of the other folders of this project, and what many tests share."""
 
 
+SLEEPS = {
+    "signoff.core.waiting": "the waits themselves",
+    "signoff.traffic.delay_proxy": "delays what passes, to the millisecond",
+    "signoff.traffic.pairs": "rests before each request that is timed",
+    "signoff.traffic.blocks": "rests before each request that is timed",
+    "signoff.cluster.embedded.binaries": "pauses between two tries of a download",
+    "signoff.cluster.conformance": "behaviours that are defined by their moment",
+    "scripts.measure_hop": "sends on a schedule",
+}
+"""Who sleeps, and why `eventually` or `consistently` is not what is meant."""
+
+
 @cache
 def modules(*folders: str) -> dict[str, Path]:
     """Every module below these folders, by its dotted name."""
@@ -126,3 +138,16 @@ def test_scripts_need_no_tests() -> None:
         name for name, path in modules("scripts").items() if any(each.startswith("tests") for each in imports(path))
     ]
     assert users == []
+
+
+def test_nobody_waits_by_hand() -> None:
+    assert {name for name, path in modules("signoff", "steps", "bench", "scripts").items() if sleeps(path)} == set(
+        SLEEPS
+    )
+
+
+def sleeps(path: Path) -> bool:
+    return any(
+        isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )

@@ -28,7 +28,7 @@ from signoff.cluster.registry import NAMES
 from signoff.core import console
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import MANIFESTS, ROOT
-from signoff.core.waiting import WaitFailed
+from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence import Evidence, causes, read
 from signoff.evidence.circumstances import circumstances, commit
 from signoff.evidence.models import (
@@ -64,7 +64,7 @@ class NotPassed(Exception):
         super().__init__(f"{prefix}{verdict.reason}")
 
 
-_SHORT = (SignoffError, WaitFailed, NotPassed)
+_SHORT = (SignoffError, WaitFailed, HoldFailed, NotPassed)
 """Their text says what, where and what to do next; a Python traceback would only hide it."""
 
 

@@ -1,5 +1,6 @@
 """The one table of timeouts. Every wait in the suite names one of them; nothing waits without one."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -54,6 +55,8 @@ RECORDER_DRAINS = Timeout(0.1)
 LOCUST_READY = Timeout(300)
 LOCUST_ANSWERS = Timeout(30, every=1)
 """Its master answers while it makes its own report, if late; for longer it is gone."""
+LOAD_ENDS = Timeout(math.inf, every=2)
+"""A load ends by itself, after the time that was asked for; a master that is gone or never stops ends the wait."""
 LOCUST_STOPS = Timeout(300)
 """Locust gives its workers a minute beyond --stop-timeout; a master that has lost them says "stopping" for ever."""
 

@@ -1,4 +1,4 @@
-"""The one way to wait: look again until it holds, the deadline passes, or it has become hopeless."""
+"""The two ways to wait: until something holds (`eventually`), and for as long as it must hold (`consistently`)."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from signoff.core.timeouts import HOPELESS_GRACE, Timeout
 T = TypeVar("T")
 
 TELL_EVERY_SECONDS = 10.0
-"""A person who waits hears of it this often, with what was seen last."""
+"""How often a person who waits is told, with what was seen last."""
 
 
 class NotYet(Exception):
-    """Raised by a look that does not hold yet; its text is the observation that a failed wait reports."""
+    """Raised by a look that does not hold; its text is the observation that a failed wait reports."""
 
 
 class Hopeless(NotYet):
@@ -32,6 +32,15 @@ class WaitFailed(AssertionError):
         self.awaited, self.waited, self.observation, self.hopeless = awaited, waited, observation, hopeless
         why = "gave up early, since waiting does not mend this" if hopeless else "deadline passed"
         super().__init__(f"waited {waited:.1f} s for {awaited}: {why}\n  last seen: {observation}")
+
+
+class HoldFailed(AssertionError):
+    """What had to hold all the time did not at one look: which of them, when, and what it saw."""
+
+    def __init__(self, expected: str, timeout: Timeout, *, after: float, look: int, observation: str) -> None:
+        self.expected, self.after, self.look, self.observation = expected, after, look, observation
+        wanted = f"{expected} was to hold for {timeout.seconds:g} s"
+        super().__init__(f"{wanted}: after {after:.1f} s, at look {look}, it did not\n  seen: {observation}")
 
 
 def eventually(awaited: str, timeout: Timeout, look: Callable[[], T]) -> T:
@@ -62,3 +71,25 @@ def eventually(awaited: str, timeout: Timeout, look: Callable[[], T]) -> T:
             told = now
             progress("waiting", f"{now - start:.0f} s for {awaited}: {observation}")
         time.sleep(timeout.every)
+
+
+def consistently(expected: str, timeout: Timeout, look: Callable[[], T]) -> T:
+    """Call `look` from now until `timeout` is over, and return what the last call, at the end of it, returned.
+
+    `look` raises `NotYet` with what it saw when the condition does not hold, and that ends the wait. Other exceptions
+    pass through.
+
+    Raises:
+        HoldFailed: the condition did not hold at one of the looks.
+    """
+    start, number = time.monotonic(), 0
+    while True:
+        number, last = number + 1, time.monotonic() - start >= timeout.seconds
+        try:
+            seen = look()
+        except NotYet as not_held:
+            after = time.monotonic() - start
+            raise HoldFailed(expected, timeout, after=after, look=number, observation=str(not_held)) from None
+        if last:
+            return seen
+        time.sleep(max(0.0, min(timeout.every, timeout.seconds - (time.monotonic() - start))))

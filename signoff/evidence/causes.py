@@ -10,7 +10,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 
 from signoff.core.errors import SignoffError
-from signoff.core.waiting import WaitFailed
+from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence.models import Cause, Subject
 
 LONGEST = 2000
@@ -24,7 +24,7 @@ def of(subject: Subject) -> Iterator[None]:
     """Errors of this block are this subject's doing, unless it is known already whose they are."""
     try:
         yield
-    except (SignoffError, WaitFailed) as error:
+    except (SignoffError, WaitFailed, HoldFailed) as error:
         if getattr(error, "subject", None) is None:
             error.subject = subject  # type: ignore[union-attr]
         raise
@@ -51,7 +51,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _sentence(error: BaseException) -> str:
-    if isinstance(error, SignoffError | WaitFailed):
+    if isinstance(error, SignoffError | WaitFailed | HoldFailed):
         return str(error)[:LONGEST]
     return f"{type(error).__name__}: {error}"[:LONGEST]
 

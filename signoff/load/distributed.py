@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
@@ -28,7 +27,7 @@ from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
 from signoff.core.redact import redacted_log
-from signoff.core.waiting import NotYet, eventually
+from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWorker, Note
 from signoff.evidence.recording import began, record_cluster, recording
@@ -53,8 +52,6 @@ DEFAULT_TIME = "60s"
 LOCUSTFILE = "bench.locustfile"
 
 _LENGTHS = "lengths.csv"
-_COLLECT_EVERY_SECONDS = 2.0
-_TELL_EVERY_SECONDS = 10.0
 _STOPPED_LOOKS = 4
 """Locust says that it has stopped before its master has written so, on a busy machine seconds before."""
 _STOPPING, _STOPPED = "stopping", "stopped"
@@ -305,6 +302,9 @@ class Collector:
         """How the master calls its load; empty before it has one."""
         self.error = ""
         """Why the load broke off, as far as somebody told; empty if nobody did."""
+        self._looks_stopped = 0
+        """How often in a row Locust has said that it has stopped."""
+        self._full_told = False
 
     def until_ended(self) -> None:
         """Copy until the load has ended, then once more; or until Locust has stopped without that.
@@ -314,30 +314,31 @@ class Collector:
             SignoffError: what was recorded cannot be written here, even when the load has ended. Until then that is
                 told, once: the master has it all, so that there is time to make room.
         """
-        told, before, went_on, full_told, stopped = 0.0, "", time.monotonic(), False, 0
-        while True:
-            stats = self._get("/stats/requests").json()
-            before = stats["state"]
-            stopped = stopped + 1 if before == _STOPPED else 0
-            ended = self._ended() or stopped >= _STOPPED_LOOKS
-            if before != _STOPPING:
-                went_on = time.monotonic()
-            elif time.monotonic() - went_on >= timeouts.LOCUST_STOPS.seconds:
-                self.error = f"Locust's master has been stopping for {timeouts.LOCUST_STOPS.seconds:.0f} s"
-            try:
-                self.copy()
-            except SignoffError as full:
-                if ended or self.error:
-                    raise
-                if not full_told:
-                    progress("load", f"{full}\nUntil the load has ended there is time for that.")
-                full_told = True
+        try:
+            eventually("the load to end", timeouts.LOAD_ENDS, self._copied_to_its_end)
+        except WaitFailed as failed:
+            if not failed.hopeless:
+                raise
+            self.error = f"Locust's master has been stopping for {timeouts.LOCUST_STOPS.seconds:.0f} s"
+            self.copy()
+
+    def _copied_to_its_end(self) -> None:
+        """Copy what there is; as long as the load lasts, say how it goes."""
+        stats = self._get("/stats/requests").json()
+        self._looks_stopped = self._looks_stopped + 1 if stats["state"] == _STOPPED else 0
+        ended = self._ended() or self._looks_stopped >= _STOPPED_LOOKS
+        try:
+            self.copy()
+        except SignoffError as full:
             if ended or self.error:
-                return
-            if time.monotonic() - told >= _TELL_EVERY_SECONDS:
-                told = time.monotonic()
-                _tell(stats)
-            time.sleep(_COLLECT_EVERY_SECONDS)
+                raise
+            if not self._full_told:
+                progress("load", f"{full}\nUntil the load has ended there is time for that.")
+            self._full_told = True
+        if not (ended or self.error):
+            seen = _summary(stats)
+            stopping = stats["state"] == _STOPPING
+            raise Hopeless(seen, grace=timeouts.LOCUST_STOPS.seconds) if stopping else NotYet(seen)
 
     def copy(self) -> None:
         """Fetch what is new, the lines that were added; follow what was folded.
@@ -409,12 +410,11 @@ class Collector:
         return eventually("Locust's master to answer", timeouts.LOCUST_ANSWERS, look)
 
 
-def _tell(stats: dict[str, Any]) -> None:
+def _summary(stats: dict[str, Any]) -> str:
     requests = sum(each["num_requests"] for each in stats["stats"] if each["name"] == "Aggregated")
-    progress(
-        "load",
+    return (
         f"{stats['state']}: {stats['user_count']} users, {requests} requests, "
-        f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed",
+        f"{stats['total_rps']:.1f} per second, {stats['fail_ratio']:.1%} failed"
     )
 
 

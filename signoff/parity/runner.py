@@ -12,6 +12,7 @@ from typing import Any
 from signoff import story
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
+from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.in_cluster.recorder import Fault, Received, RecorderFailed, Records, Seen
 from signoff.parity import rates
 from signoff.parity.cases import Case, Run
@@ -299,10 +300,14 @@ def _heard(seen: Seen) -> Sequence[Received]:
 
 def _was_left(seen: Seen) -> bool:
     """Whether the side that asked the backend closes its connection soon."""
-    deadline = time.monotonic() + timeouts.LEAVING_NOTICED.seconds
-    while time.monotonic() < deadline:
+
+    def look() -> None:
         received = seen()
-        if received and received[-1].left:
-            return True
-        time.sleep(timeouts.LEAVING_NOTICED.every)
-    return False
+        if not (received and received[-1].left):
+            raise NotYet("its connection is open")
+
+    try:
+        eventually("the asking side to leave", timeouts.LEAVING_NOTICED, look)
+    except WaitFailed:
+        return False
+    return True

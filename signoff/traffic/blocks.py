@@ -13,6 +13,7 @@ from typing import Literal
 
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import COUNTER_GROWS
+from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
 from signoff.traffic.pairs import REST_SECONDS, TOKENS, fault, header_ms, random_prompt
@@ -84,17 +85,21 @@ def _rested(ask: Callable[[], Answer]) -> Answer:
 
 def _backend_ms(backend: str, before: tuple[float, float], requests: int) -> tuple[float | None, str]:
     """The mean by vLLM's clock, once it has counted the last request; None if others were counted too."""
-    until = time.monotonic() + COUNTER_GROWS.seconds
-    while True:
+
+    def look() -> float:
         after, note = _latency(backend)
         if after is None:
-            return None, note
+            raise Hopeless(note, grace=0)
         seconds, count = after[0] - before[0], after[1] - before[1]
         if count == requests:
-            return seconds / count * 1000, ""
-        if count > requests or time.monotonic() > until:
-            return None, f"vLLM counted {count:g} requests where {requests} were sent: somebody else uses it too"
-        time.sleep(COUNTER_GROWS.every)
+            return seconds / count * 1000
+        told = f"vLLM counted {count:g} requests where {requests} were sent: somebody else uses it too"
+        raise Hopeless(told, grace=0) if count > requests else NotYet(told)
+
+    try:
+        return eventually(f"vLLM to count {requests} requests", COUNTER_GROWS, look), ""
+    except WaitFailed as failed:
+        return None, failed.observation
 
 
 def _latency(backend: str) -> tuple[tuple[float, float] | None, str]:

@@ -47,7 +47,8 @@ def request_count(base_url: str) -> int:
     """Give how many requests the backend's engine has finished since its start.
 
     vLLM counts a request in the same turn of its event loop that hands out its last token, so that a caller that was
-    answered may look a moment too early: wait for the expected value with `eventually`, then look once more.
+    answered may look a moment too early: wait for the expected value with `eventually`, then see with `consistently`
+    that it stays.
     """
     return int(counter(base_url, REQUESTS))
 

@@ -60,6 +60,7 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] == "signoff
 """
 
 MODULES = shipping.modules(LOCUSTFILE)
+SOON = Timeout(60, every=0.01)
 
 
 def options(**more: object) -> argparse.Namespace:
@@ -356,7 +357,7 @@ def test_what_is_folded_while_it_is_collected_is_neither_lost_nor_waited_for(tmp
 def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(timeouts, "LOAD_ENDS", SOON)
     there = Synthetic(ended=False).write(tmp_path / "load-there")
     collector = collecting(Page(there).client(), tmp_path / "here")
     collector.until_ended()
@@ -366,7 +367,7 @@ def test_a_master_that_stopped_without_saying_so_is_not_waited_for(
 
 
 def test_a_master_that_never_stops_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(timeouts, "LOAD_ENDS", SOON)
     monkeypatch.setattr(timeouts, "LOCUST_STOPS", Timeout(0.05))
     there = Synthetic(ended=False).write(tmp_path / "load-there")
     collector = collecting(Page(there, state="stopping").client(), tmp_path / "here")
@@ -395,7 +396,7 @@ def test_a_disk_that_is_full_here_leaves_what_was_collected_and_is_told(
 def test_what_could_not_be_written_is_collected_once_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(timeouts, "LOAD_ENDS", SOON)
     there, here = Synthetic(ended=False).write(tmp_path / "load-there"), tmp_path / "here"
     page, failures = Page(there, state="running"), [0]
 
@@ -453,7 +454,7 @@ def test_evidence_that_cannot_be_written_is_taken_over_once_there_is_room(
 
 
 def test_a_master_that_begins_anew_breaks_the_load_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributed, "_COLLECT_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(timeouts, "LOAD_ENDS", SOON)
     page = Page(Synthetic(ended=False).write(tmp_path / "load-there"), state="running")
     collector = collecting(page.client(), tmp_path / "here")
     collector.copy()

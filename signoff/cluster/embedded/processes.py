@@ -9,12 +9,12 @@ import asyncio
 import ctypes
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from signoff.core.timeouts import CLUSTER_DOWN
+from signoff.core.waiting import NotYet, WaitFailed, eventually
 
 MARK = "SIGNOFF_CLUSTER"
 """The environment variable that every process of a cluster carries; its value is the cluster's folder."""
@@ -98,17 +98,22 @@ def descendants(root: int) -> list[int]:
 
 
 def kill_descendants(pid: int) -> bool:
-    """SIGKILL everything below `pid` until nothing is left; False if something outlasted `limits.CLUSTER_DOWN`.
+    """SIGKILL everything below `pid` until nothing is left; False if something outlasted `CLUSTER_DOWN`.
 
     When `pid` is this process, dead children are reaped as well.
     """
-    deadline = time.monotonic() + CLUSTER_DOWN.seconds
-    while living := [each for each in descendants(pid) if not _reaped(each, parent=pid)]:
+
+    def kill_the_living() -> None:
+        living = [each for each in descendants(pid) if not _reaped(each, parent=pid)]
         for each in living:
             kill(each)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(CLUSTER_DOWN.every)
+        if living:
+            raise NotYet(f"PID {', '.join(map(str, living))}")
+
+    try:
+        eventually(f"all below PID {pid} to end", CLUSTER_DOWN, kill_the_living)
+    except WaitFailed:
+        return False
     return True
 
 

@@ -3,20 +3,20 @@
 import hashlib
 import os
 import shutil
-import time
 from pathlib import Path
 
 from signoff.cluster.embedded.processes import descendants, kill, marked, start_time
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
-from signoff.core.timeouts import CLUSTER_DOWN
+from signoff.core.timeouts import CLUSTER_DOWN, Timeout
+from signoff.core.waiting import HoldFailed, NotYet, WaitFailed, consistently, eventually
 
 PID_FILE = "supervisor.pid"
 _UNBORN, _GOING = ".new-", ".old-"
 """A folder that is not a cluster's yet, or no longer; the PID and start time of the process that works on it follow."""
 
-_QUIET_SCANS = 2
-"""So many scans in a row must find nobody: a process that is just being executed shows an empty environment."""
+_QUIET = Timeout(0.01, every=0.01)
+"""So long nobody must be found: a process that is just being executed shows an empty environment."""
 
 
 def make_cluster_dir(cluster: Path) -> None:
@@ -72,20 +72,27 @@ def sweep(clusters: Path) -> list[Path]:
 def _kill_orphans(clusters: Path) -> set[Path]:
     """Again and again, since one that is about to be killed may still start another; gives whose they were."""
     found: set[Path] = set()
-    deadline = time.monotonic() + CLUSTER_DOWN.seconds
-    quiet = 0
-    while quiet < _QUIET_SCANS:
+
+    def kill_all() -> None:
         orphans = _orphans(clusters)
-        quiet = 0 if orphans else quiet + 1
-        found |= set(orphans.values())
+        found.update(orphans.values())
         for pid in orphans:
             for each in (pid, *descendants(pid)):
                 kill(each)
-        if orphans and time.monotonic() > deadline:
-            left = ", ".join(map(str, sorted(orphans)))
-            progress("cluster", f"what a killed run left does not end within {CLUSTER_DOWN.seconds:g} s: PID {left}")
-            break
-        time.sleep(CLUSTER_DOWN.every)
+        if orphans:
+            raise NotYet(f"PID {', '.join(map(str, sorted(orphans)))}")
+
+    def nobody_is_left() -> None:
+        try:
+            consistently("no process of a killed run", _QUIET, kill_all)
+        except HoldFailed as failed:
+            raise NotYet(failed.observation) from None
+
+    try:
+        eventually("what a killed run left to end", CLUSTER_DOWN, nobody_is_left)
+    except WaitFailed as failed:
+        left = f"what a killed run left does not end within {CLUSTER_DOWN.seconds:g} s: {failed.observation}"
+        progress("cluster", left)
     return found
 
 
