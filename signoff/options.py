@@ -3,26 +3,30 @@
 Some options that are not given are set by a variable of the environment, unless that is empty.
 """
 
+import argparse
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from signoff.cluster.registry import NAMES, precheck
+from signoff.cluster import registry
+from signoff.cluster.base import Cluster
+from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_cache, check_reports
 from signoff.kube.manifests import StoryManifests, containers
 from signoff.stats.bootstrap import FEWEST
 
-DEFAULT_CLUSTER = NAMES[0]
 FEWEST_PAIRS = FEWEST
 CLUSTER, LITELLM_IMAGE, VLLM_IMAGE = "SIGNOFF_CLUSTER", "SIGNOFF_LITELLM_IMAGE", "SIGNOFF_VLLM_IMAGE"
 """The variables."""
+CLUSTER_HELP = f"where to run (default: {CLUSTER} or {DEFAULT}). {ABOUT}"
+ATTACH_HELP = "use the running cluster of this name or folder, and leave it running"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and, for a person, where it comes from: `--cluster kind` or `SIGNOFF_CLUSTER=kind`.
+    """A value and, for a person, where it comes from: `--vllm-image x` or `SIGNOFF_VLLM_IMAGE=x`.
 
     The value is empty, and so is where it comes from, if neither the option nor the variable is set.
     """
@@ -43,6 +47,47 @@ class Setting:
             return cls(given, f"{option} {given}")
         value = os.environ.get(variable, "").strip()
         return cls(value, f"{variable}={value}") if value else cls()
+
+
+@dataclass(frozen=True)
+class ClusterChoice:
+    """Which cluster a command was asked for: that of `attach`, else one of the provider `cluster`."""
+
+    cluster: Setting
+    attach: Setting
+
+    @classmethod
+    def of(cls, cluster: str | None, attach: str | None = None) -> "ClusterChoice":
+        """What was given for --cluster and --attach; None if nothing was.
+
+        Raises:
+            UsageError: there is no such kind of cluster, or an option names nothing.
+        """
+        return cls(cluster_of(cluster), Setting.of("--attach", attach))
+
+    @property
+    def attached(self) -> Path | None:
+        """The running cluster to use, by its folder or name."""
+        return Path(self.attach.value) if self.attach.value else None
+
+    def open(self, images: Mapping[str, Collection[str]]) -> Cluster:
+        """Open it; the images are those that pods will ask for, with the nodes that these may run on.
+
+        Raises:
+            SignoffError: it cannot be had.
+        """
+        return registry.open_cluster(self.cluster.value, self.attached, images)
+
+
+def add_cluster_option(parser: argparse.ArgumentParser) -> None:
+    """Add --cluster; its value is for `ClusterChoice.of`."""
+    parser.add_argument("--cluster", choices=NAMES, help=CLUSTER_HELP)
+
+
+def add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """Add --cluster and --attach; their values are for `ClusterChoice.of`."""
+    add_cluster_option(parser)
+    parser.add_argument("--attach", metavar="NAME", help=ATTACH_HELP)
 
 
 @dataclass(frozen=True)
@@ -78,9 +123,8 @@ def check(
     Raises:
         UsageError: it cannot be done.
     """
-    asked = cluster_of(cluster)
-    running = Setting.of("--attach", attach)
-    _check_attach(running, keep=keep, fresh=fresh)
+    choice = ClusterChoice.of(cluster, attach)
+    _check_attach(choice.attach, keep=keep, fresh=fresh)
     if overhead_pairs < FEWEST_PAIRS:
         raise UsageError(
             f"--overhead-pairs must be at least {FEWEST_PAIRS}",
@@ -90,10 +134,10 @@ def check(
     gateway = Setting.of("--litellm-image", litellm_image, LITELLM_IMAGE)
     backend = Setting.of("--vllm-image", vllm_image, VLLM_IMAGE)
     check_reports(reports)
-    read = check_deployment(manifests, cluster=asked, attach=running, gateway=gateway, backend=backend)
+    read = check_deployment(manifests, choice, gateway=gateway, backend=backend)
     return Chosen(
-        cluster=asked.value,
-        attach=Path(running.value) if running.value else None,
+        cluster=choice.cluster.value,
+        attach=choice.attached,
         keep=keep,
         fresh=fresh,
         manifests=read,
@@ -105,33 +149,32 @@ def check(
 
 
 def cluster_of(given: str | None) -> Setting:
-    """The kind of cluster: that of `--cluster` if it was given, else of SIGNOFF_CLUSTER, else embedded.
+    """The kind of cluster: that of `--cluster` if it was given, else of SIGNOFF_CLUSTER, else the default.
 
     Raises:
         UsageError: there is no such kind.
     """
     asked = Setting.of("--cluster", given, CLUSTER)
     if not asked.value:
-        return Setting(DEFAULT_CLUSTER, f"--cluster {DEFAULT_CLUSTER}")
+        return Setting(DEFAULT, f"--cluster {DEFAULT}")
     if asked.value not in NAMES:
         raise UsageError(
             f"there is no kind of cluster called {asked.value!r}",
             where=asked.where,
-            hint=f"name {', '.join(NAMES[:-1])} or {NAMES[-1]}, or nothing for {DEFAULT_CLUSTER}",
+            hint=f"name {', '.join(NAMES[:-1])} or {NAMES[-1]}, or nothing for {DEFAULT}",
         )
     return asked
 
 
 def check_deployment(
     manifests: Path,
+    choice: ClusterChoice,
     *,
-    cluster: Setting | None = None,
-    attach: Setting | None = None,
     gateway: Setting | None = None,
     backend: Setting | None = None,
     more_images: Mapping[str, str] | None = None,
 ) -> StoryManifests:
-    """The manifests, if a cluster of this kind can be had that has their images; the default is a new embedded one.
+    """The manifests, if the cluster that was asked for can be had and can have their images.
 
     `gateway` and `backend` are images that replace the manifests', `more_images` others that are needed, each with
     what names it. Nothing is started or written.
@@ -139,7 +182,6 @@ def check_deployment(
     Raises:
         UsageError: a manifest is wrong, the cache cannot be written, or the cluster cannot be had.
     """
-    cluster, attach = cluster or cluster_of(DEFAULT_CLUSTER), attach or Setting()
     gateway, backend = gateway or Setting(), backend or Setting()
     check_cache()
     with refusing():
@@ -151,9 +193,9 @@ def check_deployment(
     }
     images |= {each.value: each.where for each in (gateway, backend) if each.value}
     try:
-        precheck(cluster.value, Path(attach.value) if attach.value else None, images | dict(more_images or {}))
+        registry.provider(choice.cluster.value).precheck(choice.attached, images | dict(more_images or {}))
     except SignoffError as error:
-        named = {attach.value: attach.where, "": cluster.where}
+        named = {choice.attach.value: choice.attach.where, "": choice.cluster.where}
         raise UsageError(error.what, where=named.get(error.where, error.where), hint=error.hint) from error
     return read
 

@@ -63,9 +63,10 @@ def test_a_caller_that_waits_is_no_reason_to_crash(tmp_path: Path) -> None:
 
 def test_a_serving_that_fails_while_its_caller_waits_ends_without_a_crash(tmp_path: Path) -> None:
     failing = (
-        "import sys; from signoff import cli; from signoff.core.errors import SignoffError\n"
+        "import sys; from signoff import cli; from signoff.cluster import registry\n"
+        "from signoff.core.errors import SignoffError\n"
         "def fail(*_): raise SignoffError('no')\n"
-        "cli.open_cluster = fail; sys.exit(cli.main(['serve', '--reports', sys.argv[1]]))"
+        "registry.open_cluster = fail; sys.exit(cli.main(['serve', '--reports', sys.argv[1]]))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", failing, str(tmp_path)], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -82,7 +83,9 @@ _SERVING = """
 import sys
 from types import SimpleNamespace as Of
 from signoff import cli
+from signoff.cluster import registry
 from signoff.cluster.base import ClusterFacts
+from signoff.commands import serve
 from signoff.evidence.models import Backend
 
 class Deployment:
@@ -96,9 +99,9 @@ class Deployment:
     def answering_gateway(self):
         return "http://litellm"
 
-cli.Deployment = Deployment
+serve.Deployment = Deployment
 facts = ClusterFacts("none", "v1", (), {}, {})
-cli.open_cluster = lambda *_: Of(kubeconfig="config", close=lambda: None, facts=lambda: facts)
+registry.open_cluster = lambda *_: Of(kubeconfig="config", close=lambda: None, facts=lambda: facts)
 sys.exit(cli.main(["serve", "--reports", sys.argv[1]]))
 """
 
@@ -129,12 +132,12 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["parity", "--help"], ("kept embedded cluster",)),
+        (["parity", "--help"], ("--cluster", "--attach", "recorder")),
         (["parity", "diff", "--help"], ("a parity.json, or its folder", "the later one")),
         (["cluster", "--help"], ("up", "status", "down", 'eval "$(signoff cluster up)"')),
         (["cluster", "up", "--help"], ("NAME", "KUBECONFIG", "pytest features/", "locust -f bench/")),
         (["cluster", "status", "--help"], ("kept", "MEMORY")),
-        (["cluster", "down", "--help"], ("--all", "2 seconds")),
+        (["cluster", "down", "--help"], ("--all", "a running program uses")),
     ],
 )
 def test_help_on_a_command_teaches(

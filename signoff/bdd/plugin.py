@@ -24,7 +24,6 @@ from signoff import judges, options, report
 from signoff.bdd import collection
 from signoff.bdd.collection import FeatureFile
 from signoff.bdd.observing import observed_by
-from signoff.cluster.registry import NAMES
 from signoff.core import console
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import MANIFESTS, ROOT
@@ -130,11 +129,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--cluster",
         metavar="NAME",
         default=None,
-        help=f"where to run: {', '.join(NAMES)} (default: SIGNOFF_CLUSTER or embedded, which needs no preparation)",
+        help=options.CLUSTER_HELP,
     )
-    group.addoption(
-        "--attach", metavar="DIR", help="use the running cluster, embedded (or its name) or kind, whose folder this is"
-    )
+    group.addoption("--attach", metavar="NAME", help=options.ATTACH_HELP)
     group.addoption(
         "--keep-cluster",
         action="store_true",

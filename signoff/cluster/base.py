@@ -1,5 +1,6 @@
-"""What the steps may ask of a cluster; they never ask which one it is."""
+"""What the suite may ask of a cluster and of whoever provides it; it never asks which one it is."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,4 +53,121 @@ class Cluster(Protocol):
 
     def close(self) -> None:
         """End the cluster if this object started it, and free what this object holds."""
+        ...
+
+
+class Running(Protocol):
+    """A cluster of the suite's own that is up, as `signoff cluster` lists, describes and ends it."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        ...
+
+    @property
+    def dir(self) -> Path:
+        """Its folder, which `--attach` takes as well as its name."""
+        ...
+
+    @property
+    def kubeconfig(self) -> Path:
+        """For kubectl."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def kept(self) -> bool:
+        """Whether it stays until `signoff cluster down`; else it ends with the program that uses it."""
+        ...
+
+    @property
+    def fits(self) -> bool:
+        """Whether `signoff cluster up` would start the same one again."""
+        ...
+
+    @property
+    def age_seconds(self) -> float:
+        """How long it has been up."""
+        ...
+
+    @property
+    def memory_mb(self) -> float | None:
+        """What it holds with all its pods; None where that takes too long to find out."""
+        ...
+
+    @property
+    def user(self) -> str:
+        """The program that uses it now; empty where there is none, as far as this machine can tell."""
+        ...
+
+    def how_to_use(self) -> str:
+        """What a person does with it: lines for a shell, the URLs of its Services, and how a run takes it."""
+        ...
+
+    def end(self) -> None:
+        """End it with all that runs on it, and remove its folder.
+
+        Raises:
+            SignoffError: it cannot be ended.
+        """
+        ...
+
+
+class Provider(Protocol):
+    """What makes clusters of one kind: the functions of its module `provider`."""
+
+    def precheck(self, attach: Path | None, images: Mapping[str, str]) -> None:
+        """See in a moment that `open_cluster` has a chance; starts nothing and writes nothing.
+
+        `images` are those that pods will ask for, each with what names it: an option, a variable or a file.
+
+        Raises:
+            SignoffError: it cannot run here, nothing runs that it could attach to, or it cannot have an image.
+        """
+        ...
+
+    def open_cluster(
+        self, attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool
+    ) -> Cluster:
+        """Open a cluster: one that is kept for reuse unless it has to be `fresh`, else one started now.
+
+        `attach` is the folder or name of the running one to use instead. `images` are those that pods will ask for,
+        with the nodes that these may run on: a provider that can has them there at once. A cluster that is to be kept
+        is left running by its `close()`.
+
+        Raises:
+            SignoffError: it cannot be started.
+        """
+        ...
+
+    def prepare(self, images: Collection[str]) -> None:
+        """Fetch or build into this machine's caches what a cluster with these images starts from.
+
+        Raises:
+            SignoffError: it cannot be had, or this provider keeps nothing in advance.
+        """
+        ...
+
+    def start_kept(self, name: str | None) -> Running:
+        """Start a cluster that stays until it is ended; it is called `name`, or by a name of the provider's.
+
+        Raises:
+            SignoffError: it cannot be started, or this provider starts none.
+        """
+        ...
+
+    def running(self) -> Sequence[Running]:
+        """The provider's clusters that are up, the newest first; quick where there is none.
+
+        Raises:
+            SignoffError: there may be some, and it cannot be told.
+        """
+        ...
+
+    def ended(self, name: str) -> SignoffError | None:
+        """Why the cluster of this name has ended by itself; None if it has not, or nobody can tell."""
         ...

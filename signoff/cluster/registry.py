@@ -1,46 +1,40 @@
-"""From a cluster's name on the command line to a running cluster."""
+"""From a provider's name on the command line to a running cluster."""
 
 from collections.abc import Collection, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import NamedTuple, cast
 
-from signoff.cluster.base import Cluster
+from signoff.cluster.base import Cluster, Provider
 from signoff.core.errors import SignoffError
 
-_MODULES = {
-    "embedded": "signoff.cluster.embedded.provider",
-    "kind": "signoff.cluster.kind.provider",
-    "existing": "signoff.cluster.existing",
+
+class _Entry(NamedTuple):
+    module: str
+    about: str
+
+
+_PROVIDERS = {
+    "embedded": _Entry("signoff.cluster.embedded.provider", "processes of this machine, which need no preparation"),
+    "kind": _Entry("signoff.cluster.kind.provider", "containers of the local Docker engine"),
+    "existing": _Entry("signoff.cluster.existing.provider", "your own; not built yet"),
 }
-"""Each a `Provider`. Only the one asked for is imported: what kind needs costs the embedded cluster's start nothing."""
-NAMES = tuple(_MODULES)
+"""The providers, the default first. A provider is imported when it is asked for, so that none costs another's start."""
+NAMES = tuple(_PROVIDERS)
+DEFAULT = NAMES[0]
+ABOUT = "; ".join(f"{name}: {entry.about}" for name, entry in _PROVIDERS.items())
+"""What each is, for a help text."""
 
 
-class Provider(Protocol):
-    """What a kind of cluster brings, as functions of a module."""
-
-    def precheck(self, attach: Path | None, images: Mapping[str, str]) -> None:
-        """As `precheck` below."""
-        ...
-
-    def open_cluster(
-        self, attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool
-    ) -> Cluster:
-        """As `open_cluster` below."""
-        ...
-
-
-def precheck(name: str, attach: Path | None, images: Mapping[str, str]) -> None:
-    """See in a moment that `open_cluster` has a chance; starts nothing and writes nothing.
-
-    `images` are those that pods will ask for, each with what names it: an option, a variable or a file.
+def provider(name: str) -> Provider:
+    """The provider of this name.
 
     Raises:
-        SignoffError: there is no such provider, it cannot run here, nothing runs that it could attach to, or it cannot
-            have an image.
+        SignoffError: there is none.
     """
-    _provider(name).precheck(attach, images)
+    if name not in _PROVIDERS:
+        raise SignoffError(f"there is no kind of cluster called {name!r}", hint=f"name one of {', '.join(NAMES)}")
+    return cast("Provider", import_module(_PROVIDERS[name].module))
 
 
 def open_cluster(
@@ -51,19 +45,9 @@ def open_cluster(
     keep: bool = False,
     fresh: bool = False,
 ) -> Cluster:
-    """Open the cluster of this name: one that is kept for reuse unless it has to be `fresh`, else one started now.
-
-    `attach` is the folder of the running one to use instead (or the name of an embedded one). `images` are those that
-    pods will ask for, with the nodes that these may run on: a cluster that can starts with them at once. One that is
-    to be kept is left running by its `close()`.
+    """Open a cluster of this provider, as `Provider.open_cluster` says.
 
     Raises:
-        SignoffError: it cannot be started, or there is no such provider yet.
+        SignoffError: it cannot be had, or there is no such provider.
     """
-    return _provider(name).open_cluster(attach, images or {}, keep=keep, fresh=fresh)
-
-
-def _provider(name: str) -> Provider:
-    if name not in _MODULES:
-        raise SignoffError(f"there is no kind of cluster called {name!r}", hint=f"name one of {', '.join(NAMES)}")
-    return cast("Provider", import_module(_MODULES[name]))
+    return provider(name).open_cluster(attach, images or {}, keep=keep, fresh=fresh)

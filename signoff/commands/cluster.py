@@ -1,66 +1,80 @@
-"""`signoff cluster up | status | down`: embedded clusters that outlive the command that started them."""
+"""`signoff cluster up | status | down`: clusters that outlive the command that started them."""
 
 import argparse
 import re
+import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from signoff.cluster.embedded import EmbeddedCluster, end
-from signoff.cluster.embedded.ended import reason_of_end
-from signoff.cluster.embedded.guide import how_to_use, nodes_and_pods
-from signoff.cluster.embedded.kept import Running, clusters_dir, running
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from urllib3.exceptions import HTTPError
+
+from signoff.cluster import registry
+from signoff.cluster.base import Running
+from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import check_cache
+from signoff.core.words import duration
+from signoff.kube.client import Kube
+from signoff.options import ClusterChoice, add_cluster_option
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
-_HEADINGS = ("NAME", "STATE", "AGE", "NODES", "PODS", "MEMORY", "USED BY")
+_HEADINGS = ("NAME", "PROVIDER", "STATE", "AGE", "NODES", "PODS", "MEMORY", "USED BY")
 
 
 def up(options: argparse.Namespace) -> int:
-    """Have an embedded cluster that stays until `signoff cluster down`, and say how to use it.
+    """Have a cluster that stays until `signoff cluster down`, and say how to use it.
 
-    Starts one in seconds, or finds the one that is there: `up` twice is `up` once. It comes without a deployment:
-    the first `pytest features/` or `locust -f bench/` brings that, and leaves it to the next. kubectl needs only the
-    KUBECONFIG that is printed. Standard output is made for `eval`: eval "$(signoff cluster up)".
+    Starts one, or finds the one that is there: `up` twice is `up` once. It comes without a deployment: the first
+    `pytest features/` or `locust -f bench/` brings that, and leaves it to the next. kubectl needs only the KUBECONFIG
+    that is printed. Standard output is made for `eval`: eval "$(signoff cluster up)".
     """
     if options.name and not re.fullmatch(_NAME, options.name):
         hint = "use lower-case letters, digits and hyphens, at most 32, as in: signoff cluster up demo"
         raise UsageError(f"a cluster cannot be called {options.name!r}", hint=hint)
+    provider = ClusterChoice.of(options.cluster).cluster.value
     check_cache()
-    found = next((each for each in running() if _is_wanted(each, options.name)), None)
-    if found is None:
-        cluster = EmbeddedCluster.start(name=options.name)
-        cluster.keep()
-        found = next(each for each in running() if each.dir == cluster.dir)
+    every = _every()
+    if other := next((each for each in every if each.name == options.name and each.provider != provider), None):
+        hint = f"choose another name, or end that one: signoff cluster down {other.name}"
+        raise UsageError(f"a cluster of kind {other.provider} is called {other.name}", where=str(other.dir), hint=hint)
+    kept = next((each for each in every if each.provider == provider and _is_wanted(each, options.name)), None)
+    if kept is None:
+        kept = registry.provider(provider).start_kept(options.name)
     else:
-        _say_use(found)
-    print(f"export KUBECONFIG={_kubeconfig(found)}")
+        print(f"{kept.name} has been up for {duration(kept.age_seconds)}", file=sys.stderr)
+        print(kept.how_to_use(), file=sys.stderr)
+    print(f"export KUBECONFIG={shlex.quote(str(kept.kubeconfig))}")
     return 0
 
 
 def status(options: argparse.Namespace) -> int:
-    """List the embedded clusters that run, with what they hold; for one that is named or alone, how to use it.
+    """List the clusters that run, with what they hold; for one that is named or alone, how to use it.
 
     A cluster is "kept" when it stays until `signoff cluster down`, else it ends with the program that uses it. NODES
-    and PODS are Ready of all. MEMORY is that of all its processes, pods included, shared pages counted once.
+    and PODS are Ready of all. MEMORY is that of all its processes, pods included, shared pages counted once, where
+    that can be told.
     """
-    found = [_named(options.name)] if options.name else running()
+    found = [_named(options.name)] if options.name else _every()
     if not found:
-        print("no embedded cluster runs; `signoff cluster up` starts one")
+        print("no cluster runs; `signoff cluster up` starts one")
         return 0
     for line in _table([_HEADINGS, *(_row(each) for each in found)]):
         print(line)
     if len(found) == 1 and found[0].kept:
-        print(how_to_use(found[0].name, _kubeconfig(found[0])))
+        print(found[0].how_to_use())
     return 0
 
 
 def down(options: argparse.Namespace) -> int:
-    """End a kept cluster with all that runs on it, and remove its folder, within 2 seconds.
+    """End a kept cluster with all that runs on it, and remove its folder.
 
     Without a name the only kept cluster there is. A cluster that a running program uses is left to that program.
     """
-    kept = [each for each in running() if each.kept]
+    kept = [each for each in _every() if each.kept]
     if options.all:
         chosen = kept
     elif options.name:
@@ -76,9 +90,20 @@ def down(options: argparse.Namespace) -> int:
         if user := cluster.user:
             hint = "end that program first" if cluster.kept else "it ends with that program"
             raise SignoffError(f"the cluster {cluster.name} is in use", where=user, hint=hint)
-        end(cluster)
+        cluster.end()
         print(f"ended {cluster.name}")
     return 0
+
+
+def _every() -> list[Running]:
+    """The clusters of all providers; one that cannot tell does not hide the others'."""
+    found: list[Running] = []
+    for name in registry.NAMES:
+        try:
+            found += registry.provider(name).running()
+        except SignoffError as error:
+            progress("cluster", f"those of kind {name} cannot be listed: {error.what}")
+    return found
 
 
 def _is_wanted(cluster: Running, name: str | None) -> bool:
@@ -86,31 +111,44 @@ def _is_wanted(cluster: Running, name: str | None) -> bool:
 
 
 def _named(name: str) -> Running:
-    every = running()
+    every = _every()
     for cluster in every:
         if cluster.name == name:
             return cluster
-    if ended := reason_of_end(clusters_dir() / name):
-        raise ended
+    for provider in registry.NAMES:
+        if reason := registry.provider(provider).ended(name):
+            raise reason
     names = ", ".join(each.name for each in every) or "none"
     raise UsageError(f"no cluster is called {name}", hint=f"those that run: {names}")
 
 
-def _say_use(cluster: Running) -> None:
-    print(f"{cluster.name} has been up for {cluster.age}", file=sys.stderr)
-    print(how_to_use(cluster.name, _kubeconfig(cluster)), file=sys.stderr)
-    if not cluster.fits:
-        print("  other code or settings started it: pytest and locust will not use it by themselves", file=sys.stderr)
-
-
-def _kubeconfig(cluster: Running) -> Any:
-    return cluster.dir / "kubeconfig"
-
-
 def _row(cluster: Running) -> tuple[str, ...]:
-    nodes, pods = nodes_and_pods(_kubeconfig(cluster))
-    state = "kept" if cluster.kept else "of a run"
-    return cluster.name, state, cluster.age, nodes, pods, f"{cluster.memory_mb:.0f} MB", cluster.user or "-"
+    state, memory = "kept" if cluster.kept else "of a run", cluster.memory_mb
+    return (
+        cluster.name,
+        cluster.provider,
+        state,
+        duration(cluster.age_seconds),
+        *_nodes_and_pods(cluster.kubeconfig),
+        "?" if memory is None else f"{memory:.0f} MB",
+        cluster.user or "-",
+    )
+
+
+def _nodes_and_pods(kubeconfig: Path) -> tuple[str, str]:
+    """How many nodes and how many pods are Ready of how many, such as ("3/3", "2/2"); "?" where nobody answers."""
+    try:
+        kube = Kube(kubeconfig)
+        nodes, pods = kube.core.list_node().items, kube.core.list_pod_for_all_namespaces().items
+    except (ApiException, ConfigException, HTTPError, OSError):
+        return "?", "?"
+    return _ready(nodes), _ready([pod for pod in pods if pod.status.phase not in ("Succeeded", "Failed")])
+
+
+def _ready(objects: Sequence[Any]) -> str:
+    conditions = [each.status.conditions or [] for each in objects]
+    ready = [each for each in conditions if any(c.type == "Ready" and c.status == "True" for c in each)]
+    return f"{len(ready)}/{len(objects)}"
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:
@@ -122,16 +160,18 @@ def add_to(commands: Any) -> None:
     """Add `cluster` and its own commands to the command line."""
     parser = commands.add_parser(
         "cluster",
-        help="keep an embedded cluster for kubectl, Locust and the next run",
-        description="Keep an embedded cluster between runs: up, status, down.",
+        help="keep a cluster for kubectl, Locust and the next run",
+        description="Keep a cluster between runs: up, status, down.",
         epilog='for example: eval "$(signoff cluster up)" && kubectl get nodes; pytest features/; signoff cluster down',
     )
     own = parser.add_subparsers(required=True, metavar="COMMAND")
     for run, what in ((up, "start one, or find the one that is kept"), (status, "list those that run"), (down, "end")):
         described = argparse.RawDescriptionHelpFormatter
         each = own.add_parser(run.__name__, help=what, description=_paragraphs(run), formatter_class=described)
-        each.add_argument("name", nargs="?", metavar="NAME", help="its name or id")
+        each.add_argument("name", nargs="?", metavar="NAME", help="its name")
         each.set_defaults(run=run)
+        if run is up:
+            add_cluster_option(each)
         if run is down:
             each.add_argument("--all", action="store_true", help="end all kept clusters")
 

@@ -11,19 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from signoff import story
-from signoff.cluster.embedded.images import Images
-from signoff.cluster.registry import open_cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import UsageError, refusing
-from signoff.core.paths import MANIFESTS, ROOT, cache_dir, check_reports
+from signoff.core.paths import MANIFESTS, ROOT, check_reports
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.in_cluster.recorder import Recorder
 from signoff.kube.manifests import StoryManifests, containers
-from signoff.options import Setting, check_deployment
+from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, read
@@ -42,14 +40,15 @@ def add_to(commands: Any) -> None:
         "parity",
         help="compare LiteLLM with its vLLM, call by call",
         description=f"""Ask vLLM directly and through LiteLLM, case by case, and class every difference. Deploys the
-        story's manifests on the kept embedded cluster if there is one, else on one of its own, with a recorder between
-        LiteLLM and vLLM, and a second LiteLLM without the settings that avoid known faults. Writes the evidence with
-        all calls, and what follows from it: parity.json and parity.html. Exits 1 if the gate
+        story's manifests with a recorder between LiteLLM and vLLM, and a second LiteLLM without the settings that
+        avoid known faults, on a cluster that it starts for the purpose unless one is kept or attached to. Writes
+        the evidence with all calls, and what follows from it: parity.json and parity.html. Exits 1 if the gate
         (signoff/parity/gate.yaml) fails, and if none or less than {1 - MOST_UNPROVEN:.0%} of the story's runs could be
         judged.""",
         epilog="""To see what an upgrade changes: `signoff parity --out reports/now`, `signoff parity --out reports/next
         --image ghcr.io/berriai/litellm:<other tag>`, `signoff parity diff reports/now reports/next`.""",
     )
+    add_cluster_options(parser)
     parser.add_argument("--image", metavar="IMAGE", help="LiteLLM's image instead of the manifests'")
     parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
     parser.add_argument("--cases", type=Path, default=cases.FOLDER, help="the folder of the families of cases")
@@ -75,22 +74,22 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(each.id for each in chosen))
         return 0
-    manifests = check_deployment(options.manifests, gateway=Setting.of("--image", options.image))
-    with refusing():
-        Images(cache_dir()).find(manifests.gateway_image)  # the index, too, is asked before there is a cluster
+    choice = ClusterChoice.of(options.cluster, options.attach)
+    manifests = check_deployment(options.manifests, choice, gateway=Setting.of("--image", options.image))
     out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
     _check_free(out)
     folder = options.cases.resolve()
     settings = {
+        "attach": choice.attach.value,
         "manifests": str(options.manifests),
         "image": options.image or "",
         CASES: str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder),
         "only": options.only,
     }
-    with recording(out, began("parity", "embedded", settings)) as evidence:
+    with recording(out, began("parity", choice.cluster.value, settings)) as evidence:
         whole = not options.only and options.cases == cases.FOLDER
-        _record(evidence, manifests, *_observe(chosen, manifests, evidence), whole=whole)
+        _record(evidence, manifests, *_observe(chosen, choice, manifests, evidence), whole=whole)
         found = matrix_of(evidence.so_far())
     page.save(found, evidence.dir)
     seal(evidence.dir)
@@ -113,10 +112,12 @@ def _check_free(out: Path) -> None:
         raise UsageError(f"a run's {there[0]} is there already", where=f"--out {out}", hint="name another folder")
 
 
-def _observe(chosen: list[cases.Run], manifests: StoryManifests, evidence: Evidence) -> tuple[list[Observation], float]:
+def _observe(
+    chosen: list[cases.Run], choice: ClusterChoice, manifests: StoryManifests, evidence: Evidence
+) -> tuple[list[Observation], float]:
     """Ask both sides every call; gives what was seen, and how many seconds the asking took."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(closing(open_cluster("embedded", images=manifests.images)))
+        cluster = stack.enter_context(closing(choice.open(manifests.images)))
         record_cluster(evidence, cluster)
         deployed = Deployment(cluster, manifests, evidence)
         deployed.apply(deployment.backend(manifests))

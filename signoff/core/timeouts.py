@@ -15,8 +15,8 @@ class Timeout:
 CONTROL_PLANE_READY = Timeout(60, every=0.05)
 NODES_READY = Timeout(30, every=0.05)
 NAMESPACE_READY = Timeout(20, every=0.1)
-KIND_NODES_READY = Timeout(180, every=0.5)
-"""kind waits for none of them; a node is Ready once its network is."""
+NETWORKED_NODES_READY = Timeout(180, every=0.5)
+"""Nodes with a network of their own: each is Ready once that is."""
 PROCESS_EXIT = Timeout(10, every=0.02)
 
 BACKEND_READY = Timeout(900)

@@ -1,4 +1,4 @@
-"""Names as a person would list them."""
+"""Lists and durations as a person would say them."""
 
 from collections.abc import Iterable
 
@@ -10,3 +10,16 @@ def listed(items: Iterable[object]) -> str:
     'a, b and c'
     """
     return " and ".join(", ".join(map(str, items)).rsplit(", ", 1))
+
+
+def duration(seconds: float) -> str:
+    """Seconds in their two largest units.
+
+    >>> duration(10_950), duration(75.9), duration(4)
+    ('3h2m', '1m15s', '4s')
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,4 +1,4 @@
-"""`signoff load`: Locust's distributed mode in the cluster itself, master and workers as pods of Locust's own image.
+"""Locust's distributed mode in the cluster itself, master and workers as pods of Locust's own image.
 
 The pods run bench/locustfile.py from a ConfigMap. Workers hand their records to the master, which keeps the run's
 folder and serves it at its page; this process collects it from there while the load runs, so that what was collected
@@ -6,9 +6,6 @@ outlives a kill, and watches the pods meanwhile.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,33 +14,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from signoff import story
 from signoff.cluster.base import Cluster
-from signoff.cluster.registry import NAMES, open_cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
-from signoff.core.errors import SignoffError, UsageError, refusing
-from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
-from signoff.core.redact import redacted_log
+from signoff.core.errors import SignoffError
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWorker, Note
-from signoff.evidence.recording import began, record_cluster, recording
 from signoff.evidence.store import digest, parse
 from signoff.evidence.voids import LOOK_EVERY_SECONDS
-from signoff.gateway.deployment import Deployment
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.resource_sampler import PodWatch, Watch
 from signoff.in_cluster.load_generator.rollup import follow_folding
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, files_of, samples_file
-from signoff.in_cluster.load_generator.workload import Mix
 from signoff.kube import shipping
 from signoff.kube.client import Kube
-from signoff.kube.manifests import Manifest, check_deploys, containers, load, transform
+from signoff.kube.manifests import Manifest, check_deploys, load, transform
 from signoff.load.reading import read_run, run_of
-from signoff.options import Setting, check_deployment, cluster_of
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
 PAGE_PORT = 8089
@@ -58,98 +47,6 @@ _STOPPING, _STOPPED = "stopping", "stopped"
 """Locust's words. A master that cannot write, on a full disk, stops without saying so in its evidence."""
 _OF_THE_LOAD = (Load, LoadStep, LoadVoid, LoadWorker, Note)
 """What is taken over from the master's evidence; how that began and ended, and its files, this process says itself."""
-
-
-def add_to(commands: Any) -> None:
-    """Add the command to the program's."""
-    parser = commands.add_parser(
-        "load",
-        help="run Locust's master and workers as pods, and collect the raw records",
-        description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
-        mode, and collect evidence, samples.csv, the raw records and Locust's own report into a folder under reports/.
-        What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
-        which `locust --help` lists.""",
-        epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
-    )
-    parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
-    parser.add_argument("--cluster", choices=NAMES, default="embedded", help="where (default: embedded)")
-    parser.add_argument("--attach", metavar="NAME", help="use this running cluster (its name or folder)")
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/, vllm/ and locust/")
-    parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
-    parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
-    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where the folder goes")
-    parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py, and end")
-    parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
-    parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Do what the command line asks; exit status 1 if the load is void or incomplete."""
-    if options.options:
-        # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
-        return subprocess.run(
-            [sys.executable, "-m", "signoff.in_cluster.load_generator.options"], check=False
-        ).returncode
-    _check(options)
-    with refusing():
-        wanted = manifests(options)
-    if refused := _check_for_locust(options):
-        return refused
-    if options.print:
-        print(yaml.safe_dump_all([each.body for each in wanted], sort_keys=False), end="")
-        return 0
-    attach, image = Setting.of("--attach", options.attach), Setting.of("--image", options.image)
-    images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
-    story_manifests = check_deployment(
-        options.manifests, cluster=cluster_of(options.cluster), attach=attach, more_images=images
-    )
-    settings = {
-        "attach": attach.value,
-        "image": image.value,
-        "locust": [redacted_log(each) for each in options.locust],
-        "manifests": str(options.manifests),
-        "workers": options.workers,
-    }
-    folder = free_folder(options.reports, "load")
-    with recording(folder, began("load", options.cluster, settings)) as evidence:
-        cluster = open_cluster(
-            options.cluster,
-            Path(attach.value) if attach.value else None,
-            {**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)},
-        )
-        try:
-            record_cluster(evidence, cluster)
-            deployment = Deployment(cluster, story_manifests, evidence)
-            deployment.start_both()
-            deployment.wait_for_gateway()
-            deployment.wait_for_backend()
-            deployment.answering_gateway()
-            with _applied(deployment.kube, wanted):
-                error = _follow(cluster, deployment.kube, evidence)
-        finally:
-            cluster.close()
-        return concluded(evidence.dir, error)
-
-
-def _check(options: argparse.Namespace) -> None:
-    if options.workers < 1:
-        hint = "leave it out for 3"
-        raise UsageError("at least one worker has to send requests", where=f"--workers {options.workers}", hint=hint)
-    check_reports(options.reports)
-    if options.lengths:
-        with refusing():
-            Mix.read(options.lengths)
-
-
-def _check_for_locust(options: argparse.Namespace) -> int:
-    """Have Locust and bench/ look at what is meant for them, in a process of their own; exit status, 0 if it is fine.
-
-    What is wrong has been said then.
-    """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "SIGNOFF_"))}
-    command = [sys.executable, "-m", "signoff.load.asked", str(options.reports), *options.locust]
-    return subprocess.run(command, env=environment, check=False).returncode
 
 
 def concluded(folder: Path, error: str) -> int:
@@ -229,7 +126,7 @@ def _code(lengths: Path | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _applied(kube: Kube, wanted: list[Manifest]) -> Iterator[None]:
+def applied(kube: Kube, wanted: list[Manifest]) -> Iterator[None]:
     """Master and workers are there inside this block."""
     _remove(kube, wanted)  # also those that a killed run has left
     progress("load", "Locust's master and workers start")
@@ -251,7 +148,7 @@ def _remove(kube: Kube, wanted: list[Manifest]) -> None:
         kube.wait_until_gone(story.NAMESPACE, name)
 
 
-def _follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
+def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
     """Collect the load's files until it has ended; says why it broke off. Ctrl-C ends the load, and then this."""
     url = cluster.service_url(story.NAMESPACE, MASTER, PAGE_PORT)
     progress("load", f"Locust's page is at {url}")

@@ -6,32 +6,17 @@ been idle for longer is slower, by almost a millisecond where 40 are put in: so 
 delay, and all arms find it after the same rest.
 """
 
-import argparse
 import math
-import os
-import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from signoff import story
-from signoff.cluster.registry import open_cluster
 from signoff.core.console import progress
-from signoff.core.errors import SignoffError, UsageError
-from signoff.core.paths import MANIFESTS, ROOT, check_reports
+from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import DelayFound, DelayTimed
-from signoff.evidence.recording import began, record_cluster, recording
-from signoff.gateway.deployment import Deployment
-from signoff.kube.manifests import StoryManifests
-from signoff.options import check_deployment
 from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
-from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.pairs import Arm, failed, measure
 from signoff.verdicts.verdict import Value
 
@@ -72,8 +57,6 @@ INJECTIONS = (
     Injection(40, jitter_ms=10),
 )
 PAIRS = 200
-CLUSTER = "embedded"
-"""Where the story's vLLM is asked, if no other server is named."""
 
 
 @dataclass(frozen=True)
@@ -128,66 +111,6 @@ class Recovery:
         return ""
 
 
-def add_to(commands: Any) -> None:
-    """Add the command to the program's."""
-    parser = commands.add_parser(
-        "calibrate",
-        help="put known delays in, and see whether the overhead's measurement finds them",
-        description="""Time pairs of one and the same server, with a known delay before each request of one arm, by the
-        code that judges LiteLLM. Shows for each delay what was found, its 95 % interval, the bias, and the verdict
-        against the limit of 100 ms. Exits 1 if a bias is beyond 0.3 ms + 1 % of the delay, or a verdict is wrong.""",
-        epilog="""Without --url it asks the vLLM of a kept cluster (`signoff cluster up`), or of one that it starts for
-        the purpose. A restless machine gives wide intervals; a bias that may be no more than that is told as such, and
-        exits 1 as well: take more --pairs, or wait.""",
-    )
-    parser.add_argument("--url", help="a running server to ask, such as http://127.0.0.1:8000")
-    parser.add_argument(
-        "--delay",
-        action="append",
-        metavar="MS",
-        help="a delay in milliseconds, such as 18 or 40+-10 (evenly spread); again for more (default: "
-        + ", ".join(map(str, INJECTIONS))
-        + ")",
-    )
-    parser.add_argument(
-        "--pairs", type=int, default=PAIRS, help=f"pairs for each delay (default: {PAIRS}; p95 is judged from 400)"
-    )
-    parser.add_argument("--seed", type=int, help="of prompts and intervals (default: a new one)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: reports/calibration-<time>)")
-    parser.set_defaults(run=run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Calibrate, and print a line for each delay; returns 1 if one was not found again."""
-    injections = _injections(options.delay)
-    _check(options)
-    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
-    folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
-    settings = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
-    begun = began("calibrate", "" if options.url else CLUSTER, settings)
-    with recording(folder, begun) as evidence, _server(options.url, evidence) as url:
-        recoveries = [
-            recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv")
-            for number, each in enumerate(injections, start=1)
-        ]
-    print("\n".join(lines(recoveries)))
-    print(f"evidence: {evidence.dir}")
-    return 1 if any(each.fault for each in recoveries) else 0
-
-
-def _check(options: argparse.Namespace) -> None:
-    """See that there is something to time, a way to it, and a place for what comes of it."""
-    if options.pairs < 1:
-        raise UsageError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
-    if options.out is not None and options.out.exists():
-        raise UsageError("there is something already", where=f"--out {options.out}", hint="name a folder to be made")
-    check_reports(options.out or ROOT / "reports", "--out")
-    if options.url is None:
-        check_deployment(MANIFESTS)
-    elif not options.url.startswith("http://"):
-        raise UsageError(f"--url {options.url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
-
-
 def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence, file: str) -> Recovery:
     """Put one delay in, and judge what is timed; each request is a line of `file`, beside the evidence.
 
@@ -240,55 +163,3 @@ def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: 
         )
     )
     return found
-
-
-def lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
-    """The table for the terminal, in milliseconds."""
-    yield f"{'put in':>8} {'found':>8} {'95 % interval':>18} {'bias':>7} {'allowed':>8} {'control':>16}  verdict"
-    for each in recoveries:
-        median, control = each.result.figures["median"], each.result.figures["control"]
-        yield (
-            f"{each.injection!s:>8} {median.value:8.2f} {_ends(median):>18} "
-            f"{each.bias_ms:+7.2f} {each.tolerance_ms:8.2f} {_ends(control):>16}  "
-            f"{each.result.verdict.value}{f'  <- {each.fault}' if each.fault else ''}"
-        )
-    wrong = sum(bool(each.fault) for each in recoveries)
-    untold = sum(each.is_untold for each in recoveries)
-    yield ""
-    yield f"{len(recoveries) - wrong} of {len(recoveries)} delays were found again"
-    if untold:
-        machine = f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} CPUs"
-        yield f"too few pairs or too busy a machine to say of {untold} ({machine}): take more --pairs, or wait"
-
-
-def _ends(figure: Estimate) -> str:
-    return "too few pairs" if figure.low is None else f"{figure.low:.2f} to {figure.high:.2f}"
-
-
-def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:
-    try:
-        return [Injection.parse(text) for text in asked] if asked else INJECTIONS
-    except ValueError as error:
-        raise UsageError(f"--delay takes milliseconds, not {error}", hint="write 18, or 40+-10 for 30 to 50") from error
-
-
-@contextmanager
-def _server(url: str | None, evidence: Evidence) -> Iterator[str]:
-    """The server to ask: the one that was named, else the story's vLLM."""
-    if url:
-        try:
-            with OpenAIClient(url) as client:
-                client.models()
-        except NoAnswer as error:
-            raise SignoffError(error.what, where=url, hint="is the server up, and the URL its base?") from error
-        yield url
-        return
-    manifests = StoryManifests.read(MANIFESTS)
-    cluster = open_cluster(CLUSTER, None, manifests.images)
-    try:
-        record_cluster(evidence, cluster)
-        deployment = Deployment(cluster, manifests, evidence)
-        deployment.apply(manifests.backend)
-        yield deployment.wait_for_backend()
-    finally:
-        cluster.close()

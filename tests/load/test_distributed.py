@@ -19,6 +19,7 @@ import pytest
 
 from scripts.synthetic_load import Synthetic
 from signoff import cli
+from signoff.cluster import registry
 from signoff.commands.verify import verify
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
@@ -189,7 +190,7 @@ def test_what_is_asked_wrongly_is_refused_before_anything_starts(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(distributed, "open_cluster", None)
+    monkeypatch.setattr(registry, "open_cluster", None)
     assert cli.main(["load", "--reports", str(tmp_path / "reports"), *arguments]) == status
     told = capfd.readouterr().err
     assert said in told

@@ -8,10 +8,11 @@ import pytest
 
 from signoff import story
 from signoff.cli import main
+from signoff.commands import calibrate as command
+from signoff.commands.calibrate import lines
 from signoff.evidence import read
 from signoff.evidence.models import DelayFound, DelayTimed, End
-from signoff.overhead import calibration
-from signoff.overhead.calibration import Injection, Recovery, lines
+from signoff.overhead.calibration import Injection, Recovery
 from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
@@ -171,6 +172,6 @@ def test_an_interrupted_calibration_says_so(pair: Pair, tmp_path: Path, monkeypa
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibration, "recover", interrupted)
+    monkeypatch.setattr(command, "recover", interrupted)
     assert calibrate(pair, tmp_path / "run", "--delay", "5") == 130
     assert read(tmp_path / "run").last(End) == End(interrupted=True)

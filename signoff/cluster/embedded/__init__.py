@@ -4,9 +4,7 @@ Imported by every process of the cluster, so it imports little itself.
 """
 
 import json
-import os
 import secrets
-import select
 import shutil
 import signal
 import subprocess
@@ -17,12 +15,13 @@ from typing import IO, Any
 
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.embedded.ended import forget_end, logs_of, reason_of_end
-from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
+from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, clusters_dir, running
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.core import console
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import PROCESS_EXIT
+from signoff.core.words import duration
 
 _SUBJECT = "cluster"
 Progress = Callable[[str, str], None]
@@ -84,7 +83,9 @@ class EmbeddedCluster:
             if not kept.fits:
                 progress(_SUBJECT, f"the kept cluster {kept.name} is left alone: other code or settings started it")
             elif lease := kept.lease():
-                progress(_SUBJECT, f"using the kept cluster {kept.name}, up for {kept.age} ({kept.dir})")
+                progress(
+                    _SUBJECT, f"using the kept cluster {kept.name}, up for {duration(kept.age_seconds)} ({kept.dir})"
+                )
                 return cls(kept.facts, lease=lease)
             else:
                 progress(_SUBJECT, f"the kept cluster {kept.name} is in use by {kept.user}")
@@ -186,29 +187,6 @@ def facts_of(cluster: Path) -> dict[str, Any]:
         hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
         raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
     return dict(json.loads(facts.read_text(encoding="utf-8")))
-
-
-def end(cluster: Running) -> None:
-    """End a kept cluster that another process has started (at most 2 s), and remove all of it.
-
-    Raises:
-        SignoffError: something in its folder cannot be removed.
-    """
-    pid = cluster.facts["supervisor_pid"]
-    try:
-        supervisor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if supervisor_of(cluster.dir) == pid:  # the number was not given to another process meanwhile
-            signal.pidfd_send_signal(supervisor, signal.SIGTERM)
-            if not select.select([supervisor], [], [], PROCESS_EXIT.seconds)[0]:
-                signal.pidfd_send_signal(supervisor, signal.SIGKILL)
-                select.select([supervisor], [], [])
-    finally:
-        os.close(supervisor)
-    if cluster.dir.exists():
-        sweep(cluster.dir.parent)
 
 
 def _start(cluster: Path, arguments: list[str], progress: Progress) -> tuple[dict[str, Any], subprocess.Popen[str]]:

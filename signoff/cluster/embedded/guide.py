@@ -3,8 +3,6 @@
 import shlex
 from pathlib import Path
 
-from kubernetes.client.exceptions import ApiException
-
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.kube.client import Kube
 
@@ -29,19 +27,3 @@ def service_urls(kube: Kube) -> list[tuple[str, str]]:
         if address and address != "None" and name != "default/kubernetes":
             found += [(name, f"http://{to_loopback(address)}:{port.port}") for port in service.spec.ports or []]
     return found
-
-
-def nodes_and_pods(kubeconfig: Path) -> tuple[str, str]:
-    """How many nodes and how many pods are Ready of how many, such as ("3/3", "2/2"); "?" where nobody answers."""
-    try:
-        kube = Kube(kubeconfig)
-        nodes, pods = kube.core.list_node().items, kube.core.list_pod_for_all_namespaces().items
-    except (ApiException, OSError):
-        return "?", "?"
-    return _ready(nodes), _ready([pod for pod in pods if pod.status.phase not in ("Succeeded", "Failed")])
-
-
-def _ready(objects: list[object]) -> str:
-    conditions = [getattr(each, "status").conditions or [] for each in objects]  # noqa: B009
-    ready = [each for each in conditions if any(c.type == "Ready" and c.status == "True" for c in each)]
-    return f"{len(ready)}/{len(objects)}"

@@ -9,15 +9,19 @@ import fcntl
 import hashlib
 import json
 import os
+import select
+import signal
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from signoff.cluster.embedded.processes import memory_of
-from signoff.cluster.embedded.sweep import supervisor_of
+from signoff.cluster.embedded.sweep import supervisor_of, sweep
+from signoff.cluster.users import program
 from signoff.core.paths import ROOT, cache_dir
+from signoff.core.timeouts import PROCESS_EXIT
 
 FACTS_FILE = "cluster.json"
 KEPT_FILE = "kept"
@@ -53,6 +57,7 @@ class Running:
 
     dir: Path
     facts: dict[str, Any]
+    provider: ClassVar[str] = "embedded"
 
     @property
     def name(self) -> str:
@@ -75,15 +80,6 @@ class Running:
         return max(0.0, time.time() - float(self.facts["ready_at"]))
 
     @property
-    def age(self) -> str:
-        """`age_seconds` in its two largest units, such as 3h2m."""
-        minutes, seconds = divmod(int(self.age_seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        if hours:
-            return f"{hours}h{minutes}m"
-        return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
-
-    @property
     def memory_mb(self) -> float:
         """Megabytes that its processes hold, pods included (the sum of PSS)."""
         return memory_of(self.facts["supervisor_pid"])
@@ -92,12 +88,47 @@ class Running:
     def user(self) -> str:
         """The program that uses it just now, such as "pid 12 (pytest features/)"; empty when there is none."""
         if not self.kept:
-            return _describe(self.facts["owner_pid"])
+            return program(self.facts["owner_pid"])
         lease = self.lease()
         if lease:
             lease.close()
             return ""
-        return _describe(int((self.dir / _LEASE_FILE).read_text(encoding="utf-8") or 0))
+        return program(int((self.dir / _LEASE_FILE).read_text(encoding="utf-8") or 0))
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.dir / "kubeconfig"
+
+    def how_to_use(self) -> str:
+        """What a person does with it."""
+        from signoff.cluster.embedded.guide import how_to_use  # every process of a cluster imports this module
+
+        told = how_to_use(self.name, self.kubeconfig)
+        caveat = "  other code or settings started it: pytest and locust will not use it by themselves"
+        return told if self.fits else f"{told}\n{caveat}"
+
+    def end(self) -> None:
+        """End it, within 2 s, and remove all of it.
+
+        Raises:
+            SignoffError: something in its folder cannot be removed.
+        """
+        pid = self.facts["supervisor_pid"]
+        try:
+            supervisor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            if supervisor_of(self.dir) == pid:  # the number was not given to another process meanwhile
+                signal.pidfd_send_signal(supervisor, signal.SIGTERM)
+                if not select.select([supervisor], [], [], PROCESS_EXIT.seconds)[0]:
+                    signal.pidfd_send_signal(supervisor, signal.SIGKILL)
+                    select.select([supervisor], [], [])
+        finally:
+            os.close(supervisor)
+        if self.dir.exists():
+            sweep(self.dir.parent)
 
     def lease(self) -> IO[str] | None:
         """The right to use it alone, until this is closed or this process ends; None while another has it."""
@@ -124,12 +155,3 @@ def running() -> list[Running]:
         if supervisor_of(folder) is not None and "fingerprint" in facts:  # an older version wrote less
             found.append(Running(folder, facts))
     return sorted(found, key=lambda each: each.age_seconds)
-
-
-def _describe(pid: int) -> str:
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    except OSError:
-        return f"pid {pid}"
-    words = [Path(word).name if "/" in word and index < 2 else word for index, word in enumerate(command) if word]
-    return f"pid {pid} ({' '.join(words)[:60]})"

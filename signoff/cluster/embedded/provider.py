@@ -1,13 +1,20 @@
 """The embedded cluster as the one that a run asks for by name."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from signoff.cluster.base import Cluster
 from signoff.cluster.embedded import EmbeddedCluster, facts_of
-from signoff.cluster.embedded.binaries import check_named_folder
+from signoff.cluster.embedded.binaries import check_named_folder, find_binaries
+from signoff.cluster.embedded.ended import reason_of_end
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images
+from signoff.cluster.embedded.kept import Running, clusters_dir
+from signoff.cluster.embedded.kept import running as clusters_that_run
+from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir
 
@@ -40,3 +47,32 @@ def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, 
     if attach is not None:
         return EmbeddedCluster.attach(attach)
     return (None if fresh else EmbeddedCluster.reuse()) or EmbeddedCluster.start(images=list(images), keep=keep)
+
+
+def prepare(images: Collection[str]) -> None:
+    """Kubernetes' programs and each image, side by side, into the cache."""
+    cached = Images(cache_dir())
+    jobs: list[Callable[[], Any]] = [
+        lambda: find_binaries(lambda text: progress("cluster", text)),
+        *(partial(cached.prepare, image) for image in images),
+    ]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for job in [pool.submit(job) for job in jobs]:
+            job.result()
+
+
+def start_kept(name: str | None) -> Running:
+    """One without a deployment, within seconds."""
+    cluster = EmbeddedCluster.start(name=name)
+    cluster.keep()
+    return next(each for each in running() if each.dir == cluster.dir)
+
+
+def running() -> Sequence[Running]:
+    """Those of this user's cache."""
+    return clusters_that_run()
+
+
+def ended(name: str) -> SignoffError | None:
+    """What its supervisor said last."""
+    return reason_of_end(clusters_dir() / name)

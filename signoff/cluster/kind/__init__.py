@@ -21,6 +21,7 @@ from kubernetes import client, config
 from signoff import story
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.kind import ledger, tools
+from signoff.cluster.kind.kept import Running
 from signoff.cluster.port_forward import ServiceForward
 from signoff.core import console, timeouts
 from signoff.core.errors import SignoffError
@@ -52,11 +53,12 @@ class KindCluster:
         self._forwards: dict[tuple[str, str, int], ServiceForward] = {}
 
     @classmethod
-    def start(cls, *, images: Images, keep: bool = False) -> "KindCluster":
+    def start(cls, *, images: Images, keep: bool = False, name: str | None = None) -> "KindCluster":
         """Create a cluster with the story's nodes; returns once they are Ready and have the images.
 
         An image that the local Docker engine has is loaded from there onto the nodes that may need it; any other is
-        left to the nodes to pull. With `keep` the cluster is not deleted at the end, whatever happens.
+        left to the nodes to pull. With `keep` a cluster that has started is not deleted at the end, whatever
+        happens. It is called `name`, else as SIGNOFF_KIND_NAME says, else by chance.
 
         Raises:
             SignoffError: Docker or kind is missing, a cluster of this name is there already, a disk is too small, or
@@ -67,19 +69,19 @@ class KindCluster:
         kind = tools.find_kind(_tell)
         ledger.sweep(kind, _tell)
         _check_space(images)
-        name = os.environ.get(NAME_VARIABLE) or f"signoff-{secrets.token_hex(4)}"
+        name = name or os.environ.get(NAME_VARIABLE) or f"signoff-{secrets.token_hex(4)}"
         if tools.containers_of(name):
             raise SignoffError(
                 f"there is a kind cluster {name} already; it is left as it is",
                 where=f"docker ps --filter label=io.x-k8s.kind.cluster={name}",
-                hint=f"choose another name in {NAME_VARIABLE}, or leave it out for one of its own",
+                hint=f"choose another name (in {NAME_VARIABLE}), or none for one of its own",
             )
         cluster = cls(kind, ledger.open_folder(name, kept=keep), owned=True)
         try:
             cluster._create()
             cluster._prepare(images)
         except BaseException:
-            cluster.close()
+            cluster._delete()
             raise
         cluster._start_seconds["total"] = round(time.monotonic() - begun, 3)
         _tell(f"ready after {cluster._start_seconds['total']:.1f} s")
@@ -152,10 +154,12 @@ class KindCluster:
             return
         self._owned = False
         if owner.kept and ledger.is_ours(self.dir):
-            _tell(f"kept: pytest features/ --cluster kind --attach {self.dir}")
-            _tell(f"       kubectl --kubeconfig {self.kubeconfig} get pods -n {story.NAMESPACE}")
-            _tell(f"       kind delete cluster --name {self.name}")
+            _tell(f"left running as {self.name}\n{Running(self.dir, owner).how_to_use()}")
             return
+        self._delete()
+
+    def _delete(self) -> None:
+        """Delete the cluster, however much of it there is."""
         if ledger.is_ours(self.dir):
             _tell(f"deleting {self.name}")
         ledger.delete(self._kind, self.dir)
@@ -199,7 +203,7 @@ class KindCluster:
                 if waiting or len(nodes) <= len(story.NODES):
                     raise NotYet(f"not Ready: {', '.join(waiting) or 'a node that has not registered'}")
 
-            eventually("the nodes to be Ready", timeouts.KIND_NODES_READY, look)
+            eventually("the nodes to be Ready", timeouts.NETWORKED_NODES_READY, look)
 
     def _load(self, image: str, nodes: Collection[str]) -> None:
         wanted = [self.container_of(node) for node in nodes]

@@ -62,8 +62,8 @@ def open_folder(name: str, *, kept: bool) -> Path:
         raise SignoffError(
             f"the kind cluster {name} is in use by another run, or was kept by one",
             where=str(folder),
-            hint="leave SIGNOFF_KIND_NAME out for a name of its own; "
-            f"`kind delete cluster --name {name}` ends one that was kept",
+            hint="choose another name (in SIGNOFF_KIND_NAME), or none for one of its own; "
+            f"`signoff cluster down {name}` ends one that was kept",
         ) from None
     me = psutil.Process(os.getpid())
     mark(folder).mkdir()

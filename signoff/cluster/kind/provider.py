@@ -1,26 +1,66 @@
 """A kind cluster as the one that a run asks for by name."""
-# ruff: noqa: ARG001  the nodes can pull any image, and each cluster is a fresh one
+# ruff: noqa: ARG001  the nodes can pull any image, and a run takes a kept cluster only by --attach
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.kind import KindCluster
+from signoff.cluster.kind import KindCluster, ledger, tools
+from signoff.cluster.kind.kept import Running
+from signoff.cluster.kind.kept import running as clusters_that_run
+from signoff.core import console
+from signoff.core.errors import SignoffError
 
 
 def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     """See that Docker answers, and that the cluster that this run names is there."""
-    KindCluster.check(attach)
+    KindCluster.check(_folder(attach) if attach else None)
 
 
-def open_cluster(
-    attach: Path | None,
-    images: Mapping[str, Collection[str]],
-    *,
-    keep: bool,
-    fresh: bool,
-) -> Cluster:
-    """The one whose folder `attach` is, else one started now."""
+def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool) -> Cluster:
+    """The one that `attach` names, else one started now."""
     if attach is not None:
-        return KindCluster.attach(attach.absolute(), images=images)
+        return KindCluster.attach(_folder(attach), images=images)
     return KindCluster.start(images=images, keep=keep)
+
+
+def _folder(attach: Path) -> Path:
+    """The folder of the cluster that was named by that or by its name."""
+    return attach.absolute() if attach.is_dir() else ledger.folders() / attach
+
+
+def prepare(images: Collection[str]) -> None:
+    """kind itself into the cache, and the images into the local Docker engine, from which nodes are loaded."""
+    tools.check_docker()
+    tools.find_kind(_tell)
+    missing = [image for image in images if tools.image_bytes(image) is None]
+    with ThreadPoolExecutor(max(1, len(missing))) as pool:
+        for pulled in [pool.submit(_pull, image) for image in missing]:
+            pulled.result()
+
+
+def _pull(image: str) -> None:
+    _tell(f"pulling {image}")
+    tools.docker("pull", "--quiet", image)
+
+
+def start_kept(name: str | None) -> Running:
+    """One without a deployment, within a minute; the images come with the first run."""
+    cluster = KindCluster.start(images={}, keep=True, name=name)
+    cluster.close()
+    return next(each for each in running() if each.dir == cluster.dir)
+
+
+def running() -> Sequence[Running]:
+    """Those of this user's cache."""
+    return clusters_that_run()
+
+
+def ended(name: str) -> SignoffError | None:
+    """Nothing watches the engine."""
+    return None
+
+
+def _tell(text: str) -> None:
+    console.progress("kind", text)

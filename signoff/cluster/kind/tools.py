@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from signoff.cluster.registry import DEFAULT
 from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir
 from signoff.core.timeouts import DOWNLOAD_CONNECT
@@ -32,7 +33,7 @@ def check_docker() -> None:
     if shutil.which("docker") is None:
         raise SignoffError(
             "docker is not on PATH, and kind's nodes are its containers",
-            hint="install Docker, or take --cluster embedded: the embedded cluster needs none",
+            hint=f"install Docker, or take --cluster {DEFAULT}, which needs none",
         )
     done = _run(["docker", "version", "--format", "{{.Server.Version}}"])
     if done.returncode == 0:
@@ -40,7 +41,7 @@ def check_docker() -> None:
     if "permission denied" in done.stderr.lower():
         hint = "let your user use it: https://docs.docker.com/engine/install/linux-postinstall/"
     else:
-        hint = "start Docker, or take --cluster embedded: the embedded cluster needs none"
+        hint = f"start Docker, or take --cluster {DEFAULT}, which needs none"
     raise SignoffError(f"the Docker engine does not answer: {_tail(done.stderr)}", where="docker version", hint=hint)
 
 

@@ -50,9 +50,9 @@ def test_up_leaves_a_cluster_that_status_and_up_find(kept: EmbeddedCluster, caps
     assert main(["cluster", "status"]) == 0
     said = capsys.readouterr().out
     headings, row = (line.split() for line in said.splitlines()[:2])
-    assert headings[:6] == ["NAME", "STATE", "AGE", "NODES", "PODS", "MEMORY"]
-    assert row[:2] == ["demo", "kept"]
-    assert row[3:5] == ["3/3", "0/0"]
+    assert headings[:7] == ["NAME", "PROVIDER", "STATE", "AGE", "NODES", "PODS", "MEMORY"]
+    assert row[:3] == ["demo", "embedded", "kept"]
+    assert row[4:6] == ["3/3", "0/0"]
     assert f"export KUBECONFIG={kept.kubeconfig}" in said
 
 
@@ -131,7 +131,7 @@ def test_down_ends_it_and_removes_all(kept: EmbeddedCluster, capsys: pytest.Capt
     assert start_time(kept.supervisor_pid) is None
     assert processes_of(kept.dir) == []
     assert main(["cluster", "status"]) == 0
-    assert "no embedded cluster runs" in capsys.readouterr().out
+    assert "no cluster runs" in capsys.readouterr().out
 
 
 def test_a_killed_supervisor_takes_even_the_children_of_pods_with_it() -> None:

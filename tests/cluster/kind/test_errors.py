@@ -24,7 +24,7 @@ def test_no_docker(tools: Tools) -> None:
     tools.take_away("docker")
     error = error_of_start()
     assert "docker is not on PATH" in error.what
-    assert "the embedded cluster needs none" in error.hint
+    assert "take --cluster embedded, which needs none" in error.hint
 
 
 @pytest.mark.parametrize(

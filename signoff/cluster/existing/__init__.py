@@ -1,0 +1,1 @@
+"""A person's own cluster, which is there before a run and after it."""

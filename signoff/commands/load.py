@@ -1,0 +1,107 @@
+"""`signoff load`: Locust's master and workers as pods of the cluster, and what they recorded."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from signoff import story
+from signoff.core.errors import UsageError, refusing
+from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
+from signoff.core.redact import redacted_log
+from signoff.evidence.recording import began, record_cluster, recording
+from signoff.gateway.deployment import Deployment
+from signoff.in_cluster.load_generator.workload import Mix
+from signoff.kube.manifests import containers
+from signoff.load import distributed
+from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
+from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "load",
+        help="run Locust's master and workers as pods, and collect the raw records",
+        description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
+        mode, and collect evidence, samples.csv, the raw records and Locust's own report into a folder under reports/.
+        What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
+        which `locust --help` lists.""",
+        epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
+    )
+    parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
+    add_cluster_options(parser)
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/, vllm/ and locust/")
+    parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
+    parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
+    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where the folder goes")
+    parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py, and end")
+    parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
+    parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the command line asks; exit status 1 if the load is void or incomplete."""
+    if options.options:
+        # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
+        return subprocess.run(
+            [sys.executable, "-m", "signoff.in_cluster.load_generator.options"], check=False
+        ).returncode
+    _check(options)
+    with refusing():
+        wanted = distributed.manifests(options)
+    if refused := _check_for_locust(options):
+        return refused
+    if options.print:
+        print(yaml.safe_dump_all([each.body for each in wanted], sort_keys=False), end="")
+        return 0
+    choice, image = ClusterChoice.of(options.cluster, options.attach), Setting.of("--image", options.image)
+    images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
+    story_manifests = check_deployment(options.manifests, choice, more_images=images)
+    settings = {
+        "attach": choice.attach.value,
+        "image": image.value,
+        "locust": [redacted_log(each) for each in options.locust],
+        "manifests": str(options.manifests),
+        "workers": options.workers,
+    }
+    folder = free_folder(options.reports, "load")
+    with recording(folder, began("load", choice.cluster.value, settings)) as evidence:
+        cluster = choice.open({**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)})
+        try:
+            record_cluster(evidence, cluster)
+            deployment = Deployment(cluster, story_manifests, evidence)
+            deployment.start_both()
+            deployment.wait_for_gateway()
+            deployment.wait_for_backend()
+            deployment.answering_gateway()
+            with distributed.applied(deployment.kube, wanted):
+                error = distributed.follow(cluster, deployment.kube, evidence)
+        finally:
+            cluster.close()
+        return distributed.concluded(evidence.dir, error)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.workers < 1:
+        hint = "leave it out for 3"
+        raise UsageError("at least one worker has to send requests", where=f"--workers {options.workers}", hint=hint)
+    check_reports(options.reports)
+    if options.lengths:
+        with refusing():
+            Mix.read(options.lengths)
+
+
+def _check_for_locust(options: argparse.Namespace) -> int:
+    """Have Locust and bench/ look at what is meant for them, in a process of their own; exit status, 0 if it is fine.
+
+    What is wrong has been said then.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "SIGNOFF_"))}
+    command = [sys.executable, "-m", "signoff.load.asked", str(options.reports), *options.locust]
+    return subprocess.run(command, env=environment, check=False).returncode

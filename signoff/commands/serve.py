@@ -1,0 +1,81 @@
+"""`signoff serve`: the story's deployment for another program, such as Locust."""
+
+import argparse
+import json
+import os
+import signal
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from signoff import story
+from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
+from signoff.evidence.recording import began, record_cluster, recording
+from signoff.gateway.deployment import Deployment
+from signoff.options import ClusterChoice, add_cluster_options, check_deployment
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    parser = commands.add_parser(
+        "serve", help="hold the deployment until standard input closes", description=run.__doc__
+    )
+    add_cluster_options(parser)
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where its evidence goes")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Hold the story's deployment for another program until that closes our standard input.
+
+    A kept cluster is used and left running, else one is started that ends with this. Writes one line of JSON to
+    standard output once LiteLLM and vLLM answer: the URLs of both, the model, the cluster's kubeconfig, and the folder
+    with the evidence of what was deployed.
+    """
+    choice = ClusterChoice.of(options.cluster, options.attach)
+    manifests = check_deployment(options.manifests, choice)
+    check_reports(options.reports)
+    settings = {"attach": choice.attach.value, "manifests": str(options.manifests)}
+    folder = free_folder(options.reports, "serve")
+    with recording(folder, began("serve", choice.cluster.value, settings)) as evidence:
+        closed = _interrupt_when_stdin_closes()
+        cluster = None
+        try:
+            cluster = choice.open(manifests.images)
+            record_cluster(evidence, cluster)
+            deployment = Deployment(cluster, manifests, evidence)
+            deployment.start_both()
+            deployment.wait_for_gateway()
+            direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
+            urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
+            told = {**urls, "kubeconfig": str(cluster.kubeconfig), "evidence": str(evidence.dir)}
+            print(json.dumps(told), flush=True)
+            closed.wait()
+        except KeyboardInterrupt:
+            if not closed.is_set():
+                raise
+        finally:
+            if cluster:
+                cluster.close()
+    return 0
+
+
+def _interrupt_when_stdin_closes() -> threading.Event:
+    """Interrupt this process as Ctrl-C does once its caller has gone, be it while the cluster still starts.
+
+    The event that is returned tells this end from a real Ctrl-C.
+    """
+    closed = threading.Event()
+
+    def follow() -> None:
+        # Not through sys.stdin, whose lock a daemon thread would still hold when Python ends.
+        with suppress(OSError):  # closed from the start
+            while os.read(0, 4096):
+                pass
+        closed.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=follow, daemon=True).start()
+    return closed

@@ -1,0 +1,152 @@
+"""`signoff cluster up | status | down` and `prepare` on kind; docker and kind are doubles that note what is asked."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from signoff.cli import main
+from signoff.cluster.kind import KindCluster, ledger
+from signoff.cluster.kind import provider as kind
+from tests.cluster.kind.conftest import KIND, Tools
+
+Capture = pytest.CaptureFixture[str]
+CREATES = """\
+  "create cluster")
+    for option in "$@"; do
+      case "$option" in
+        --name=*) name="${option#--name=}" ;;
+        --kubeconfig=*) echo "$CONFIG" > "${option#--kubeconfig=}" ;;
+      esac
+    done
+    echo "$name-control-plane" > "$DOUBLE/containers"
+    echo "$SIGNOFF_CACHE/kind/clusters/$name/mark" > "$DOUBLE/mounts" ;;
+"""
+CONFIG = """
+{current-context: x, contexts: [{name: x, context: {cluster: x, user: x}}], users: [{name: x, user: {}}],
+ clusters: [{name: x, cluster: {server: "http://127.0.0.1:9"}}]}
+"""
+
+
+@pytest.fixture
+def creating(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> Tools:
+    """A kind that creates clusters whose nodes are Ready at once."""
+    monkeypatch.setenv("CONFIG", CONFIG)
+    tools.put("kind", KIND.replace("  *) echo", f"{CREATES}  *) echo"))
+    monkeypatch.setattr(KindCluster, "_wait_until_ready", lambda self: None)
+    monkeypatch.delenv("SIGNOFF_CLUSTER", raising=False)
+    return tools
+
+
+def run(capsys: Capture, *arguments: str) -> tuple[int, str, str]:
+    """Exit status and both outputs of `signoff cluster` with these arguments."""
+    status = main(["cluster", *arguments])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+def disown(folder: Path) -> None:
+    """Make it the cluster of a run that has ended."""
+    owner = json.loads((folder / "owner.json").read_text())
+    (folder / "owner.json").write_text(json.dumps({**owner, "started": 1.0}))
+
+
+def test_up_status_and_down_on_kind(creating: Tools, capsys: Capture) -> None:
+    folder = ledger.folders() / "demo"
+    status, out, _ = run(capsys, "up", "demo", "--cluster", "kind")
+    assert (status, out) == (0, f"export KUBECONFIG={folder / 'kubeconfig'}\n")
+    disown(folder)
+    status, out, err = run(capsys, "up", "--cluster", "kind")
+    assert (status, out) == (0, f"export KUBECONFIG={folder / 'kubeconfig'}\n")
+    assert "demo has been up for" in err
+    assert "pytest features/ --cluster kind --attach demo uses it" in err
+    assert creating.calls.count("create cluster") == 1
+
+    status, out, _ = run(capsys, "status")
+    headings, row = (line.split() for line in out.splitlines()[:2])
+    assert status == 0
+    assert headings[:3] == ["NAME", "PROVIDER", "STATE"]
+    assert row[:3] == ["demo", "kind", "kept"]
+    assert "signoff cluster down demo ends it" in out
+
+    assert run(capsys, "down")[:2] == (0, "ended demo\n")
+    assert "delete cluster --name demo" in creating.calls
+    assert not folder.exists()
+    assert run(capsys, "status")[1] == "no cluster runs; `signoff cluster up` starts one\n"
+
+
+def test_the_variable_names_the_provider_that_up_takes(
+    creating: Tools, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("SIGNOFF_CLUSTER", "kind")
+    assert run(capsys, "up")[0] == 0
+    assert "create cluster" in creating.calls
+
+
+def test_a_cluster_that_a_program_uses_is_left_to_it(creating: Tools, capsys: Capture) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")  # this process owns it still
+    status, _, err = run(capsys, "down", "demo")
+    assert status == 1
+    assert f"the cluster demo is in use\n  where: pid {os.getpid()}" in err
+    assert "delete cluster" not in creating.calls
+
+
+def test_a_name_is_taken_once_whatever_the_provider(creating: Tools, capsys: Capture) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    status, out, err = run(capsys, "up", "demo", "--cluster", "embedded")
+    assert (status, out) == (4, "")
+    assert "a cluster of kind kind is called demo" in err
+    assert "next:  choose another name" in err
+
+
+def test_what_is_printed_for_eval_survives_a_folder_with_spaces(
+    creating: Tools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Capture
+) -> None:
+    cache = tmp_path / "my cache"
+    monkeypatch.setenv("SIGNOFF_CACHE", str(cache))
+    _, out, _ = run(capsys, "up", "demo", "--cluster", "kind")
+    shell = subprocess.run(["/bin/sh", "-c", f'{out}\necho "$KUBECONFIG"'], capture_output=True, text=True, check=True)
+    assert shell.stdout == f"{cache}/kind/clusters/demo/kubeconfig\n"
+
+
+def test_a_cluster_that_could_not_be_made_is_not_kept(creating: Tools, capsys: Capture) -> None:
+    failing = CREATES.replace('mounts" ;;', 'mounts"; exit 1 ;;')
+    creating.put("kind", KIND.replace("  *) echo", f"{failing}  *) echo"))
+    assert run(capsys, "up", "demo", "--cluster", "kind")[0] == 1
+    assert "delete cluster --name demo" in creating.calls
+    assert not (ledger.folders() / "demo").exists()
+
+
+def test_a_provider_that_cannot_start_one_says_so(creating: Tools, capsys: Capture) -> None:
+    status, out, err = run(capsys, "up", "--cluster", "existing")
+    assert (status, out) == (1, "")
+    assert "your own cluster is not started by signoff" in err
+
+
+def test_a_machine_without_docker_lists_the_others_clusters(
+    creating: Tools,
+    capsys: Capture,
+    told: list[str],
+) -> None:
+    creating.take_away("docker")
+    assert run(capsys, "status") == (0, "no cluster runs; `signoff cluster up` starts one\n", "")
+    ledger.open_folder("demo", kept=True)
+    status, out, _ = run(capsys, "status")
+    assert (status, out) == (0, "no cluster runs; `signoff cluster up` starts one\n")
+    assert any("those of kind kind cannot be listed: docker is not on PATH" in line for line in told)
+
+
+def test_the_images_of_a_kind_cluster_are_pulled_in_advance(creating: Tools, capsys: Capture) -> None:
+    creating.put("docker", 'case "$1" in pull) echo "$@" >> "$DOUBLE/calls" ;; image) exit 1 ;; *) echo 28 ;; esac')
+    assert main(["prepare", "--cluster", "kind"]) == 0
+    pulled = [line for line in creating.calls.splitlines() if line.startswith("pull")]
+    assert len(pulled) == 2
+    assert any("litellm" in line for line in pulled)
+
+
+def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Capture) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    for named in (Path("demo"), ledger.folders() / "demo"):
+        kind.precheck(named, {})
