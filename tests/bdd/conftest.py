@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -174,6 +173,9 @@ class Project:
     """The project's folder, and what a run in it left."""
 
     folder: Path
+    pytester: pytest.Pytester
+    alone: bool = False
+    """Whether it is run in a process of its own."""
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -205,9 +207,13 @@ class Project:
         return start(command, self.folder)
 
     def run(self, *arguments: str) -> "Finished":
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=60)
-        return Finished(process.returncode, output, self.folder)
+        """Run it in this process, which is quick, unless it changes what other tests of the process need."""
+        if self.alone:
+            process = self.start(*arguments)
+            output, _ = process.communicate(timeout=60)
+            return Finished(process.returncode, output, self.folder)
+        done = self.pytester.runpytest_inprocess(*(arguments or ("features",)), "--reports", "reports")
+        return Finished(int(done.ret), "\n".join((*done.outlines, *done.errlines)), self.folder)
 
 
 @dataclass
@@ -240,15 +246,15 @@ class Finished:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    made = Project(tmp_path)
+def project(pytester: pytest.Pytester) -> Project:
+    made = Project(pytester.path, pytester)
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)
     made.write("words.py", STEPS)
     made.write("features/story.yaml", STORY)
     made.write("features/one.feature", FEATURE)
     made.write("features/two.feature", OTHER)
-    yield made
+    return made
 
 
 INTERRUPT, KILL = signal.SIGINT, signal.SIGKILL
