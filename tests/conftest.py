@@ -9,6 +9,7 @@ from tests.doubles.pair import never_void, pair
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 
+pytest_plugins = ["pytester"]
 __all__ = ["bench", "cluster", "kube", "namespace", "never_void", "pair", "recipes", "signed_off"]
 
 
