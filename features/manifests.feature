@@ -1,4 +1,4 @@
-@tasks
+@task_2 @task_3
 Feature: Configure LiteLLM as the story has it
   What is written in the manifests is what runs
 

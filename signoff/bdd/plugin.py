@@ -183,6 +183,8 @@ def pytest_configure(config: pytest.Config) -> None:
             raise UsageError("features need the plug-in pytest-bdd", where="-p no:pytest-bdd", hint="leave it in")
         declared = declaration.find(features)
         registry.validate(declared)
+        for key, requirement in declared.story.requirements.items():
+            config.addinivalue_line("markers", f"{key.replace(' ', '_')}: {requirement.text}")
         config.stash[DECLARATION] = declared
         if config.option.collectonly:
             return

@@ -24,9 +24,6 @@ INI = """
 [pytest]
 addopts = -p no:locust -p no:pytest-kind --strict-markers --tb=short
 testpaths = features
-markers =
-    AC1: one
-    AC2: two
 """
 STORY = """
 schema: signoff.story/1

@@ -36,9 +36,7 @@ RUN_SECONDS = 600
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--every-feature", action="store_true", help="run all of features/ for each mutation (make mutations)"
-    )
+    parser.addoption("--every-feature", action="store_true", help="run all of features/ for each mutation (make prove)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

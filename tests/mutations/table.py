@@ -91,7 +91,7 @@ class Mutation:
     `red` is the exact set of scenarios that must then have this `outcome`; `steps` are Then steps that are what they
     fail at. `before_then`: some fail at a Given or When already, since what they ask cannot be reached.
     `make test` runs the features named in `features`, or else those that hold a red scenario, and times the overhead
-    only where that is to turn red; `make mutations` runs all of them for each.
+    only where that is to turn red; of the table it takes the sample. `make prove` runs all features for each.
     """
 
     name: str
