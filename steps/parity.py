@@ -14,13 +14,13 @@ from signoff.bdd.observing import observes
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence
-from signoff.evidence.models import CallsCompared, SideFile, Subject
+from signoff.evidence.models import CallsCompared, SideFile
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
-from signoff.parity import calls, cases, recorder_pod
+from signoff.parity import calls, cases
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.knowledge import fingerprint
-from signoff.parity.recorder_pod import RemoteRecorder
+from signoff.parity.recorder_pod import RecorderPod
 from signoff.parity.runner import Backend, Sides, lanes_for, version_of
 from steps.tables import Rows, rows
 
@@ -67,19 +67,18 @@ def with_recorder(
     deployment: Deployment, backend: str, manifests: StoryManifests, undo_recorder: ExitStack, evidence: Evidence
 ) -> Sides:
     lanes = lanes_for([run for run in EVERY if run.settings == "story"])
+    pod = RecorderPod()
     made = [
-        *recorder_pod.manifests(manifests.gateway_image),
-        *parity_deployment.recorded_gateway(manifests, recorder_pod.lane_url, lanes),
+        *pod.manifests(manifests.gateway_image),
+        *parity_deployment.recorded_gateway(manifests, pod.lane_url, lanes),
     ]
     progress("parity", "a second LiteLLM starts, with a recorder between it and vLLM")
     with evidence.phase("LiteLLM with a recorder becomes available"):
         for manifest in made:
             undo_recorder.callback(deployment.kube.delete, manifest, story.NAMESPACE)
             deployment.kube.apply(manifest, story.NAMESPACE)
-        deployment.wait_for_gateway(recorder_pod.NAME, Subject.SUITE)
+        recorder = undo_recorder.enter_context(pod.answering(deployment))
         deployment.wait_for_gateway(parity_deployment.RECORDED)
-    url = deployment.answering_gateway(recorder_pod.NAME, Subject.SUITE)
-    recorder = undo_recorder.enter_context(RemoteRecorder(url))
     recorded = deployment.answering_gateway(parity_deployment.RECORDED)
     return Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, lanes)
 

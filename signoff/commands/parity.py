@@ -19,12 +19,12 @@ from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
-from signoff.in_cluster.recorder import Recorder
 from signoff.kube.manifests import StoryManifests, containers
 from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, read
+from signoff.parity.recorder_pod import RecorderPod
 from signoff.parity.runner import Backend, Observation, Sides, lanes_for, version_of
 from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.report import parity as page
@@ -121,22 +121,31 @@ def _observe(
         record_cluster(evidence, cluster)
         deployed = Deployment(cluster, manifests, evidence)
         deployed.apply(deployment.backend(manifests))
-        urls = {"chat": deployed.backend_url}  # known before anybody answers there
+        pods = {"chat": RecorderPod(story.BACKEND)}
         if any(run.case.backend == "embeddings" for run in chosen):
             deployed.apply(deployment.embeddings_backend(manifests))
-            urls["embeddings"] = cluster.service_url(story.NAMESPACE, deployment.EMBEDDINGS, story.BACKEND_PORT)
-        recorders = {name: stack.enter_context(Recorder(url)) for name, url in urls.items()}
+            pods["embeddings"] = RecorderPod(deployment.EMBEDDINGS)
         lanes = lanes_for(chosen)
         progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
-        lane_urls = {name: recorder.url for name, recorder in recorders.items()}
+        for pod in pods.values():
+            for manifest in pod.manifests(manifests.gateway_image):
+                deployed.kube.apply(manifest, story.NAMESPACE)
+        lane_urls = {name: pod.lane_url for name, pod in pods.items()}
         deployed.apply(deployment.gateway(manifests, lane_urls, lanes))
         deployed.apply(deployment.bare_gateway(manifests, lane_urls, lanes))
         deployed.wait_for_gateway()
         deployed.wait_for_gateway(deployment.BARE)
         deployed.wait_for_backend()
-        if "embeddings" in urls:
+        if "embeddings" in pods:
             deployed.kube.wait_until_available(story.NAMESPACE, deployment.EMBEDDINGS, timeouts.BACKEND_READY)
-        backends = {name: Backend(url, recorders[name], deployment.NAMED[name]) for name, url in urls.items()}
+        backends = {
+            name: Backend(
+                cluster.service_url(story.NAMESPACE, pod.backend, story.BACKEND_PORT),
+                stack.enter_context(pod.answering(deployed)),
+                deployment.NAMED[name],
+            )
+            for name, pod in pods.items()
+        }
         gateways = {
             "story": deployed.answering_gateway(),
             "defaults": deployed.answering_gateway(deployment.BARE),

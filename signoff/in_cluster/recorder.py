@@ -5,29 +5,25 @@ cases that run side by side are told apart without a mark in them, and LiteLLM's
 does not reach another case. Everything is passed on byte by byte, except where a case asks a lane for a fault that the
 real vLLM does not produce on demand. The recorder is never in the way when latency is measured.
 
-It runs in a thread of this process (`Recorder`), or as a program of its own where LiteLLM cannot reach this process; it
-is then told what to do, and asked what it saw, under `/-/lanes/<lane>` (`RemoteRecorder` in `recorder_pod`).
+It is told what to do, and asked what it saw, under `/-/lanes/<lane>` (`RemoteRecorder` in `recorder_pod`).
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
 import signal
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp import web
 
 from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted
-from signoff.core.timeouts import RECORDER_DRAINS, REQUEST
+from signoff.core.timeouts import RECORDER_DRAINS
 
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"}
 CONTROL = "/-/lanes/"
@@ -224,43 +220,6 @@ class Proxy:
             await asyncio.sleep(fault.pause)
         received.whole = True
         return response
-
-
-class Recorder:
-    """Runs the recorder in a thread of this process, as a context manager; `url(lane)` is a base URL without `/v1`."""
-
-    def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._proxy, self._host, self._port = Proxy(upstream), host, port
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="recorder", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._runner: web.AppRunner = self._call(self._proxy.serve(self._host, self._port))
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._call(self._runner.cleanup())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def url(self, lane: str) -> str:
-        """The base URL of a lane."""
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}/{lane}"
-
-    @contextlib.contextmanager
-    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
-        """What the lane receives inside this block; it plays `fault` meanwhile."""
-        begun = self._proxy.begin(lane, fault)
-        try:
-            yield lambda: list(begun.received)
-        finally:
-            begun.fault = None
-
-    def _call(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(REQUEST.seconds)
 
 
 async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

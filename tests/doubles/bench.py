@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from signoff.in_cluster.recorder import Recorder
 from signoff.parity import cases, runner
 from signoff.parity.judge import Result, judge
 from signoff.parity.knowledge import Knowledge
 from tests.doubles.backend import Backend
 from tests.doubles.liar import Liar, Lie
+from tests.doubles.recorder import Recorder
 from tests.doubles.serving import running
 
 NOTHING_KNOWN = Knowledge((), (), ())

@@ -8,15 +8,16 @@ from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT
 from signoff.core.timeouts import Timeout
-from signoff.in_cluster.recorder import Fault, Recorder
+from signoff.in_cluster.recorder import Fault
 from signoff.kube import shipping
 from signoff.parity import cases, recorder_pod, runner
 from signoff.parity.judge import Class, gate, judge
 from signoff.parity.knowledge import Knowledge
-from signoff.parity.recorder_pod import RemoteRecorder
+from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.parity.runner import Backend, Sides
 from tests.doubles.bench import CASES, NOTHING_KNOWN, Bench
 from tests.doubles.liar import Liar, Lie, drop
+from tests.doubles.recorder import Recorder
 from tests.doubles.serving import running
 
 RUNS = cases.runs(CASES, ["chat.plain/*", "chat.dies/*"])
@@ -24,7 +25,7 @@ RUNS = cases.runs(CASES, ["chat.plain/*", "chat.dies/*"])
 
 def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
     direct = bench.sides.backends["chat"].url
-    with Recorder(direct) as process, RemoteRecorder(process.url("")) as remote:
+    with Recorder(direct) as process, RemoteRecorder(process.url(""), "litellm-recorder") as remote:
         liar = Liar(remote.url, Lie(request=drop("temperature")))
         with running(liar.app()) as proxied:
             sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, lanes=1)
@@ -40,7 +41,7 @@ def test_a_recorder_that_fails_is_no_defect_of_the_gateways(bench: Bench) -> Non
     """It is gone; what it does not know is said of each run, with where and what next, and the others are kept."""
     with Recorder(bench.sides.backends["chat"].url) as process:
         gone = process.url("")
-    with RemoteRecorder(gone) as remote:
+    with RemoteRecorder(gone, "litellm-recorder") as remote:
         backends = {"chat": replace(bench.sides.backends["chat"], recorder=remote)}
         observed = replace(bench.sides, backends=backends).observe(RUNS)
     results = judge(observed, Knowledge.read(), "1.80.16")
@@ -78,7 +79,7 @@ def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Ben
 
 def test_the_pods_code_is_all_that_the_program_imports() -> None:
     """Run as in the pod: nothing of this package but the modules that go into its ConfigMap."""
-    (code, workload, _) = recorder_pod.manifests("an/image:tag")
+    (code, workload, _) = RecorderPod().manifests("an/image:tag")
     modules = shipping.modules(recorder_pod.PROGRAM)
     assert set(code.body["data"]) == {module.replace("/", ".") for module in modules}
     imported = [
