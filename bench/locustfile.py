@@ -13,6 +13,7 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ from locust.argument_parser import LocustArgumentParser
 from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
-from signoff.core.errors import REFUSED, UsageError
+from signoff.core.errors import REFUSED, UsageError, refusing
 from signoff.in_cluster.load_generator import files, options
 from signoff.in_cluster.load_generator.request_sender import Sender
+from signoff.in_cluster.load_generator.run import ResourceWatch
 from signoff.in_cluster.load_generator.session import Load
 
 if TYPE_CHECKING:
@@ -94,6 +96,11 @@ def _check(parser: LocustArgumentParser) -> None:
         return  # its master has checked them
     try:
         options.check(chosen)
+        if chosen.kubeconfig:
+            from signoff.load.resource_sampler import check_kubeconfig
+
+            with refusing():
+                check_kubeconfig(Path(chosen.kubeconfig))
     except UsageError as error:
         print(f"signoff: {error}", file=sys.stderr)
         sys.exit(REFUSED)
@@ -104,7 +111,7 @@ def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
     if not isinstance(environment.runner, WorkerRunner):
         _prepare(environment)
-    load = Load(environment, Probe.__name__)
+    load = Load(environment, Probe.__name__, _watch)
     if load.keeper:
         load.keeper.deployment = DEPLOYMENT.evidence
     LOADS.append(load)
@@ -134,6 +141,15 @@ def _prepare(environment: Any) -> None:
             if without in environment.user_classes:
                 environment.user_classes.remove(without)
     options.settle(environment, Probe.fixed_count if Probe in environment.user_classes else 0)
+
+
+def _watch(chosen: Any, note: Callable[[str], None]) -> ResourceWatch | None:
+    """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
+    try:
+        from signoff.load import resource_sampler
+    except ImportError:
+        return None
+    return resource_sampler.watch(chosen, note)
 
 
 def _sender() -> Sender:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from signoff.kube.manifests import Manifest
 
 FIELD_MANAGER = "signoff"
 
+_SUMMARY = "/stats/summary"
 HOPELESS_REASONS = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -102,6 +104,35 @@ class Kube:
 
     def _resource(self, api_version: str, kind: str) -> Any:
         return self.dynamic.resources.get(api_version=api_version, kind=kind)
+
+    def kubelet_summary(self, node: str) -> Any:
+        """What a node's kubelet tells of the resources that its pods use: its Summary API.
+
+        The API server passes the question on, which takes the right to `get nodes/proxy`, but to no address of
+        loopback. A kubelet there is on this machine, and is asked itself.
+
+        Raises:
+            DynamicApiError: the API server refuses.
+            ApiException: the kubelet does.
+        """
+        try:
+            # The typed client's method for it would escape the slash.
+            path = f"/api/v1/nodes/{node}/proxy{_SUMMARY}"
+            return json.loads(self.dynamic.request("get", path, serialize=False).data)
+        except DynamicApiError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+        return self._ask_kubelet(node, _SUMMARY)
+
+    def _ask_kubelet(self, node: str, path: str) -> Any:
+        """What a kubelet answers this client's certificate, without the API server between them."""
+        status = self.core.read_node(node).status
+        address = next(each.address for each in status.addresses if each.type == "InternalIP")
+        url = f"https://{address}:{status.daemon_endpoints.kubelet_endpoint.port}{path}"
+        answer = self._client.rest_client.pool_manager.request("GET", url, timeout=timeouts.REQUEST.seconds)
+        if answer.status != HTTPStatus.OK:
+            raise ApiException(status=answer.status, reason=answer.reason)
+        return json.loads(answer.data)
 
     def wait_for_namespace(self, name: str) -> None:
         """Wait until pods can be created in the namespace: its default ServiceAccount and root CA are there."""

@@ -26,13 +26,13 @@ from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWor
 from signoff.evidence.store import digest, parse
 from signoff.evidence.voids import LOOK_EVERY_SECONDS
 from signoff.in_cluster.load_generator import files
-from signoff.in_cluster.load_generator.resource_sampler import PodWatch, Watch
 from signoff.in_cluster.load_generator.rollup import follow_folding
-from signoff.in_cluster.load_generator.run import POD_SAMPLES, files_of, samples_file
+from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceWatch, files_of, samples_file
 from signoff.kube import shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import Manifest, check_deploys, load, transform
 from signoff.load.reading import read_run, run_of
+from signoff.load.resource_sampler import PodWatch
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
 PAGE_PORT = 8089
@@ -316,7 +316,7 @@ def _summary(stats: dict[str, Any]) -> str:
 
 
 @contextmanager
-def watched(watch: Watch, folder: Path) -> Iterator[None]:
+def watched(watch: ResourceWatch, folder: Path) -> Iterator[None]:
     """Sample the pods into the folder, from a thread inside this block.
 
     Samples that cannot be written are lost, which is told once: the load is worth more than they are.

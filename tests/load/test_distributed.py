@@ -32,7 +32,6 @@ from signoff.evidence.chain import Chain
 from signoff.evidence.integrity import breaks
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.records import Record, Role
-from signoff.in_cluster.load_generator.resource_sampler import PodWatch
 from signoff.in_cluster.load_generator.rollup import RotatingRecords, fold
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.kube import shipping
@@ -40,8 +39,9 @@ from signoff.load import distributed
 from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector, manifests
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
+from signoff.load.resource_sampler import PodWatch
 from tests.doubles.pair import Pair
-from tests.in_cluster.load_generator.test_resource_sampler import Cluster
+from tests.load.test_resource_sampler import Cluster
 
 _AS_IN_A_POD = """
 import sys

@@ -185,10 +185,6 @@ def check(options: Any) -> None:
         for name in ("host", "proxied", "direct"):
             _check_url(name, getattr(options, name))
         mix_of(options)
-        if options.kubeconfig:
-            from signoff.in_cluster.load_generator.resource_sampler import check_kubeconfig
-
-            check_kubeconfig(Path(options.kubeconfig))
     check_reports(Path(options.reports))
 
 

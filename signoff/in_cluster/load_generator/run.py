@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import psutil
 
@@ -195,6 +195,18 @@ class Sample:
     cpu_share: float | None = None
     loop_lag_ms: float | None = None
     schedule_lag_ms: float | None = None
+
+
+class ResourceWatch(Protocol):
+    """Looks at what is under load."""
+
+    def look(self) -> list[Sample]:
+        """What it uses now, and what has happened since the last look."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Images or versions, for the evidence."""
+        ...
 
 
 SAMPLE_COLUMNS = [each.name for each in fields(Sample)]

@@ -18,6 +18,7 @@ from signoff.in_cluster.load_generator.options import mix_of
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords
 from signoff.in_cluster.load_generator.run import (
+    ResourceWatch,
     Run,
     Sample,
     Step,
@@ -33,6 +34,8 @@ from signoff.in_cluster.load_generator.run import (
 from signoff.in_cluster.load_generator.workload import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 
 Kept = Record | Sample | Void
+StartWatch = Callable[[Any, Callable[[str], None]], ResourceWatch | None]
+"""Makes, of the load's options, what looks at the pods; it tells the second argument what it cannot observe."""
 
 
 class Keeper:
@@ -41,7 +44,7 @@ class Keeper:
     `run` is what the evidence tells of the test, and changes with it alone.
     """
 
-    def __init__(self, environment: Any, probe_class: str) -> None:
+    def __init__(self, environment: Any, probe_class: str, watch: StartWatch) -> None:
         self.run: Run | None = None
         self.folder: Path | None = None
         self.ended = False
@@ -56,7 +59,7 @@ class Keeper:
         self._counts: Counter[str] = Counter()
         self._untold = Untold()
         self._unobserved: list[str] = []
-        self._pods = _pod_watch(environment.parsed_options, self._blind)
+        self._pods = watch(environment.parsed_options, self._blind)
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
         if self._pods:
             self._pods.look()  # the first look costs most, so it comes before any clock runs
@@ -230,12 +233,3 @@ def _without_key(command: list[str]) -> list[str]:
         HIDDEN if before == "--api-key" else redacted_log(each)
         for before, each in zip(after_option, command, strict=False)
     ]
-
-
-def _pod_watch(options: Any, note: Callable[[str], None]) -> Any:
-    """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
-    try:
-        from signoff.in_cluster.load_generator import resource_sampler
-    except ImportError:
-        return None
-    return resource_sampler.watch(options, note)

@@ -20,7 +20,7 @@ from signoff.in_cluster.load_generator.options import settle_start
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.request_sender import Sender
 from signoff.in_cluster.load_generator.run import Sample
-from signoff.in_cluster.load_generator.run_writer import Keeper, Kept
+from signoff.in_cluster.load_generator.run_writer import Keeper, Kept, StartWatch
 
 MOST_POINTS = 2000
 """Of the charts in Locust's page and report; three hours have so many."""
@@ -32,9 +32,10 @@ _KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "Void": Void}
 class Load:
     """What the user classes of this process share. `probe_class` is the one whose users are no load."""
 
-    def __init__(self, environment: Any, probe_class: str) -> None:
+    def __init__(self, environment: Any, probe_class: str, watch: StartWatch) -> None:
         self.environment = environment
-        self.keeper = None if isinstance(environment.runner, WorkerRunner) else Keeper(environment, probe_class)
+        is_worker = isinstance(environment.runner, WorkerRunner)
+        self.keeper = None if is_worker else Keeper(environment, probe_class, watch)
         self.sender: Sender | None = None
         self.unwritable = ""
         """Why this test's records cannot be written, which has ended it; empty if they can."""

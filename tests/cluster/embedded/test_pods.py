@@ -142,3 +142,20 @@ def test_the_last_status_tells_how_a_large_program_ended(kube: Kube, namespace: 
     wait_for("the program to be up", lambda: log(kube, namespace))
     last = delete(kube, namespace, "pod").status
     assert last.container_statuses[0].state.terminated.exit_code == 137
+
+
+def test_a_kubelet_tells_what_its_pods_use(kube: Kube, namespace: str) -> None:
+    code = "import time; held = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass"
+    kube.core.create_namespaced_pod(namespace, pod(container(f"{code}\n{SLEEP}")))
+
+    def used() -> Any:
+        node = kube.core.read_namespaced_pod("pod", namespace).spec.node_name
+        summary = kube.kubelet_summary(node) if node else {"pods": []}
+        found = [each for each in summary["pods"] if each["podRef"]["namespace"] == namespace]
+        return [each for each in found if each["cpu"]["usageCoreNanoSeconds"] >= 5e8]
+
+    (told,) = wait_for("half a second of processor time", used)
+    assert told["podRef"]["name"] == "pod"
+    assert 64 << 20 <= told["memory"]["workingSetBytes"] < 256 << 20
+    (only,) = told["containers"]
+    assert (only["name"], only["memory"]) == ("main", told["memory"])

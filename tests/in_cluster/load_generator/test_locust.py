@@ -263,8 +263,6 @@ _REFUSED = {
     "--shape sweep-rate --stages ,": "--stages names no stage",
     "--lengths /no/such/file.csv": "the lengths cannot be read: No such file or directory",
     "--lengths /dev/null": "no column answer_tokens, prompt_tokens",
-    "--kubeconfig /no/such/file": "there is no such kubeconfig",
-    "--kubeconfig {empty}": "it is no kubeconfig: Invalid kube-config. {empty} file is empty",
     "--direct vllm:8000": "--direct is no URL",
     "--host litellm": "--host is no URL",
     "--rate 5 --think 0 --users 3": "",
@@ -292,10 +290,8 @@ for line in sys.argv[1:]:
 
 
 def test_each_option_that_has_no_sensible_value_is_told(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.touch()
-    lines = [f"--headless --reports {tmp_path} {line.format(empty=empty)}" for line in _REFUSED]
-    assert printed(_CHECK, *lines).splitlines() == [said.format(empty=empty) for said in _REFUSED.values()]
+    lines = [f"--headless --reports {tmp_path} {line}" for line in _REFUSED]
+    assert printed(_CHECK, *lines).splitlines() == list(_REFUSED.values())
 
 
 def test_stages_without_a_shape_are_for_the_page(tmp_path: Path) -> None:
@@ -359,9 +355,7 @@ from types import SimpleNamespace as Of
 import gevent
 from locust import User, constant, events, task
 from locust.env import Environment
-from signoff.in_cluster.load_generator import run_writer
 from signoff.in_cluster.load_generator.session import Load
-run_writer._pod_watch = lambda options, note: None
 told = []
 
 class Asking(User):
@@ -378,7 +372,7 @@ environment.parsed_options = Of(reports=sys.argv[1], seed=1, arrivals="closed", 
     expect_workers=1, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9,
     max_answer_tokens=9, keep_records=1000)
 runner = environment.create_local_runner()
-load = Load(environment, "Probe")
+load = Load(environment, "Probe", lambda options, note: None)
 for users in (2, 1):
     runner.start(users, 100)
     runner.spawning_greenlet.join(timeout=30)
@@ -435,13 +429,13 @@ from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.reading import read_run
 from signoff.evidence.voids import Void, VoidKind
-run_writer._pod_watch = lambda options, note: None
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
     keep_records=1000)
 runner = Of(target_user_classes_count={"U": 2})
 kept = run_writer.Keeper(
-    Of(parsed_options=options, shape_class=None, host="", user_classes=[User], runner=runner), "Probe")
+    Of(parsed_options=options, shape_class=None, host="", user_classes=[User], runner=runner), "Probe",
+    lambda options, note: None)
 now = 1_800_000_000.0
 run_writer.time.time = lambda: now
 kept.begin()
@@ -469,11 +463,11 @@ from types import SimpleNamespace as Of
 from locust import User
 from signoff.in_cluster.load_generator import run_writer
 from signoff.load.reading import read_run
-run_writer._pod_watch = lambda options, note: note("no metrics")
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
     keep_records=1000)
-kept = run_writer.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe")
+kept = run_writer.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe",
+    lambda options, note: note("no metrics"))
 for notes in (["of the first"], []):
     kept.begin()
     for note in notes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from signoff.cluster.embedded.agent import usage
 from signoff.cluster.embedded.agent.addresses import PodAddresses
 from signoff.cluster.embedded.agent.config import AgentConfig, NodeConfig
 from signoff.cluster.embedded.agent.container import Container, Runtime
@@ -86,6 +87,11 @@ class Pods:
                 for pod in self._pods.values():
                     pod.source_changed(meta["namespace"], Reference(kind, meta["name"]))
 
+    def summary(self) -> Json:
+        """What they use, as the kubelet's Summary API tells it."""
+        running = [(pod.pod["metadata"], mains) for pod in list(self._pods.values()) if (mains := pod.main_processes())]
+        return usage.summary(self._node.name, [usage.pod_stats(*each) for each in running])
+
     def container(self, namespace: str, pod_name: str, name: str) -> Container | None:
         """The container of this name in the pod of this name."""
         for pod in self._pods.values():
@@ -105,7 +111,7 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         events, services = Events(api), Services(api, node.pod_range)
         runtime = Runtime(api, events, Pulls(Images(config.cache)), services, http, config.dir)
         pods = Pods(node, runtime)
-        runner = web.AppRunner(application(pods.container), access_log=None)
+        runner = web.AppRunner(application(pods.container, pods.summary), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         (port,) = free_ports(node.address, 1)

@@ -105,6 +105,12 @@ class Container:
         self._commands = itertools.count()
         self._out_of_memory = False
 
+    @property
+    def pid(self) -> int | None:
+        """The main process; None while there is none."""
+        process = self._process  # once: the Summary API asks from another thread
+        return process.pid if process and process.running else None
+
     async def live(self) -> None:
         """Run it until it will not start again."""
         self._living = asyncio.current_task()

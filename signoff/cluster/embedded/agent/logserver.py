@@ -1,4 +1,4 @@
-"""What a kubelet serves to the API server: containers' logs and its own health.
+"""What a kubelet serves to the API server: containers' logs, what pods use, and its own health.
 
 Over TLS, and only to holders of the cluster's keys.
 """
@@ -12,9 +12,12 @@ from aiohttp import web
 from signoff.cluster.embedded.agent.config import AgentConfig
 from signoff.cluster.embedded.agent.container import Container
 from signoff.cluster.embedded.agent.logs import excerpt
+from signoff.cluster.embedded.kubeapi import Json
 
 Find = Callable[[str, str, str], Container | None]
 """A container by namespace, pod and name."""
+Summary = Callable[[], Json]
+"""What the node's pods use just now."""
 
 _LOOK_EVERY_SECONDS = 0.2
 _NO_TIMES = {"timestamps", "sinceSeconds", "sinceTime"}
@@ -28,17 +31,21 @@ def tls(config: AgentConfig) -> ssl.SSLContext:
     return context
 
 
-def application(find: Find) -> web.Application:
+def application(find: Find, summary: Summary) -> web.Application:
     """The routes; what is not there answers 501 and says so."""
 
     async def logs(request: web.Request) -> web.StreamResponse:
         return await _logs(request, find)
+
+    async def stats(_: web.Request) -> web.Response:
+        return web.json_response(await asyncio.to_thread(summary))
 
     async def healthy(_: web.Request) -> web.Response:
         return web.Response(text="ok")
 
     app = web.Application()
     app.router.add_get("/healthz", healthy)
+    app.router.add_get("/stats/summary", stats)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
     app.router.add_route("*", "/{rest:.*}", _not_there)
     return app

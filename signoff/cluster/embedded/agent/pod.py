@@ -60,6 +60,11 @@ class Pod:
         """The container of this name, init containers included."""
         return next((each for each in (*self._inits, *self._mains) if each.state.name == name), None)
 
+    def main_processes(self) -> list[tuple[str, int]]:
+        """The containers that run, by name, each with its main process."""
+        running = [(each.state.name, each.pid) for each in (*self._inits, *self._mains)]
+        return [(name, pid) for name, pid in running if pid is not None]
+
     def update(self, pod: Json) -> None:
         """The API server has a newer version of the pod."""
         self.pod = self._facts.pod = pod

@@ -1,17 +1,15 @@
 """What the pods of the deployment use and suffer meanwhile, for samples.csv.
 
-Memory and processor time come from each node's kubelet through the API server (its Summary API), which real clusters
-have; that needs the right to `get nodes/proxy`. The embedded cluster's pods are processes of this machine. Without a
-kubeconfig a server's own /metrics page (`process_resident_memory_bytes`, `process_cpu_seconds_total`) stands in where
-it has one: vLLM has, LiteLLM has only with its Prometheus callback.
+Memory and processor time come from each node's kubelet (its Summary API). Without a kubeconfig a server's own /metrics
+page (`process_resident_memory_bytes`, `process_cpu_seconds_total`) stands in where it has one: vLLM has, LiteLLM has
+only with its Prometheus callback.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 from kubernetes.client.exceptions import ApiException
@@ -21,10 +19,9 @@ from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
 from signoff import story
-from signoff.cluster.embedded.agent.usage import SCHEME, Usage
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
-from signoff.in_cluster.load_generator.run import Sample
+from signoff.in_cluster.load_generator.run import ResourceWatch, Sample
 from signoff.kube.client import Kube
 from signoff.traffic.metrics import counter
 
@@ -37,19 +34,7 @@ Note = Callable[[str], None]
 """Is told, once, of what cannot be observed."""
 
 
-class Watch(Protocol):
-    """Looks at what is under load."""
-
-    def look(self) -> list[Sample]:
-        """What it uses now, and what has happened since the last look."""
-        ...
-
-    def versions(self) -> dict[str, str]:
-        """Images or versions, for run.json."""
-        ...
-
-
-def watch(options: Any, note: Note) -> Watch:
+def watch(options: Any, note: Note) -> ResourceWatch:
     """Watch the pods, if a kubeconfig says how, else both arms' own pages."""
     if options.kubeconfig:
         return PodWatch(Kube(Path(options.kubeconfig)), story.NAMESPACE, note)
@@ -83,7 +68,6 @@ class PodWatch:
     def __init__(self, kube: Kube, namespace: str, note: Note) -> None:
         self._kube, self._namespace, self._note = kube, namespace, note
         self._began = time.time()
-        self._local = Usage()
         self._seen: set[tuple[str, int]] = set()
         """The events that were told and that the cluster still has."""
         self._blind: set[str] = set()
@@ -106,10 +90,8 @@ class PodWatch:
 
     def _pods(self) -> Iterator[Sample]:
         pods = self._kube.core.list_namespaced_pod(self._namespace).items
-        local = [pod for pod in pods if _ids(pod) and all(each.startswith(SCHEME) for each in _ids(pod))]
-        used = {pod.metadata.name: self._used_here(pod) for pod in local}
-        nodes = {pod.spec.node_name for pod in pods if pod not in local and _ids(pod)}
-        used |= {name: each for node in nodes for name, each in self._used(node)}
+        nodes = {pod.spec.node_name for pod in pods if _has_run(pod)}
+        used = {name: each for node in nodes for name, each in self._used(node)}
         now = time.time()
         for pod in pods:
             name = pod.metadata.name
@@ -117,20 +99,10 @@ class PodWatch:
             cpu, memory = used.get(name, (None, None))
             yield Sample(now, name, cpu, memory, restarts=sum(each.restart_count for each in statuses))
 
-    def _used_here(self, pod: Any) -> tuple[float | None, float | None]:
-        """CPU seconds and MiB of a pod whose containers are processes of this machine."""
-        found = [used for used in map(self._local.of, _ids(pod)) if used is not None]
-        if not found:
-            return None, None
-        return sum(seconds for seconds, _ in found), sum(held for _, held in found) / _MIB
-
     def _used(self, node: str) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
         """CPU seconds and MiB of each pod on the node."""
         try:
-            # The typed client's method for it would escape the slash.
-            path = f"/api/v1/nodes/{node}/proxy/stats/summary"
-            answer = self._kube.dynamic.request("get", path, serialize=False)
-            for pod in json.loads(answer.data)["pods"]:
+            for pod in self._kube.kubelet_summary(node)["pods"]:
                 if pod["podRef"]["namespace"] == self._namespace:
                     nanoseconds = pod.get("cpu", {}).get("usageCoreNanoSeconds")
                     held = pod.get("memory", {}).get("workingSetBytes")
@@ -186,9 +158,9 @@ class PageWatch:
         return {}
 
 
-def _ids(pod: Any) -> list[str]:
-    """The ids of the containers that run or have run."""
-    return [each.container_id for each in pod.status.container_statuses or [] if each.container_id]
+def _has_run(pod: Any) -> bool:
+    """Whether a container of it runs or has run."""
+    return any(each.container_id for each in pod.status.container_statuses or [])
 
 
 def _why(error: Exception) -> str:

@@ -1,12 +1,15 @@
 """Looking at the pods for hours: what cannot be seen is told once, and nothing grows with what was seen."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace as Of
 from typing import Any
 
+import pytest
 from urllib3.exceptions import HTTPError
 
-from signoff.in_cluster.load_generator.resource_sampler import PodWatch
+from signoff.core.errors import SignoffError
+from signoff.load.resource_sampler import PodWatch, check_kubeconfig
 
 
 class Cluster:
@@ -16,7 +19,7 @@ class Cluster:
         self.pods: list[Any] = []
         self.events: list[Any] = []
         self.looks = 0
-        self.core = self.dynamic = self
+        self.core = self
 
     def list_namespaced_pod(self, namespace: str) -> Any:
         return Of(items=self.pods)
@@ -24,7 +27,7 @@ class Cluster:
     def list_namespaced_event(self, namespace: str) -> Any:
         return Of(items=self.events)
 
-    def request(self, *_: Any, **__: Any) -> Any:
+    def kubelet_summary(self, node: str) -> Any:
         self.looks += 1
         raise HTTPError(f"<connection object at 0x{self.looks:x}> broke")
 
@@ -61,3 +64,31 @@ def test_events_are_told_once_and_forgotten_when_the_cluster_forgets_them() -> N
     assert len(watch._seen) == 3
     cluster.events = [event("event-299", 2)]
     assert len(watch.look()) == 1, "it happened again"
+
+
+def test_what_a_kubelet_tells_is_a_sample_of_each_pod_of_the_namespace() -> None:
+    cluster = Cluster()
+    status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=2)])
+    cluster.pods = [
+        Of(metadata=Of(name=name), spec=Of(node_name="k3s-worker-01"), status=status) for name in ("litellm-0", "new-0")
+    ]
+    used = {"cpu": {"usageCoreNanoSeconds": 1_500_000_000}, "memory": {"workingSetBytes": 2**21}}
+    summary = {
+        "pods": [
+            {"podRef": {"name": "litellm-0", "namespace": "ml"}, **used},
+            {"podRef": {"name": "new-0", "namespace": "other"}, **used},
+        ]
+    }
+    cluster.kubelet_summary = lambda node: summary  # type: ignore[method-assign]
+    known, unknown = PodWatch(cluster, "ml", lambda note: None).look()  # type: ignore[arg-type]
+    assert (known.pod, known.cpu_seconds, known.rss_mib, known.restarts) == ("litellm-0", 1.5, 2.0, 2)
+    assert (unknown.pod, unknown.cpu_seconds, unknown.rss_mib) == ("new-0", None, None)
+
+
+def test_a_kubeconfig_that_is_none_is_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.touch()
+    with pytest.raises(SignoffError, match="there is no such kubeconfig"):
+        check_kubeconfig(tmp_path / "none")
+    with pytest.raises(SignoffError, match=f"it is no kubeconfig: Invalid kube-config. {empty} file is empty"):
+        check_kubeconfig(empty)
