@@ -1,6 +1,7 @@
 """The shape of the house: what may import what. docs/architecture.md draws it."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from signoff.cluster import registry
 from signoff.core.paths import ROOT
 from signoff.kube import shipping
 from signoff.load.distributed import LOCUSTFILE
@@ -151,3 +153,66 @@ def sleeps(path: Path) -> bool:
         isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     )
+
+
+CLUSTERS = "signoff/cluster"
+ENGLISH = {"kind", "existing"}
+"""Names of providers that are words of their own, so that they name a provider only where a cluster is spoken of."""
+_SUFFIXES = {".feature", ".j2", ".py", ".toml", ".yaml"}
+
+
+def named(text: str) -> Iterator[str]:
+    """The places of a text that name a provider."""
+    for name in registry.NAMES:
+        spoken = [
+            rf"--cluster[ =]{name}\b",
+            rf"\b{name} clusters?\b",
+            rf"\b{name.capitalize()}Cluster",
+            rf"\bSIGNOFF_{name.upper()}",
+            rf"(?i:cluster|provider)\w*['\"]?\]?\s*(?:==|!=|=|:|\(|,)\s*\(?['\"]{name}['\"]",
+            *([] if name in ENGLISH else [rf"(?i:{name})"]),
+        ]
+        yield from (match.group() for match in re.finditer("|".join(spoken), text))
+
+
+def home(path: Path) -> str:
+    """The provider whose folder this file is in; empty for the rest of the house."""
+    parts = path.relative_to(ROOT).parts
+    return parts[2] if parts[:2] == tuple(CLUSTERS.split("/")) and parts[2] in registry.NAMES else ""
+
+
+@pytest.mark.parametrize("folder", ["signoff", "steps", "bench", "features"])
+def test_nobody_but_the_registry_knows_a_provider(folder: str) -> None:
+    files = [path for path in sorted((ROOT / folder).rglob("*")) if path.suffix in _SUFFIXES and not home(path)]
+    assert files
+    words = {str(path.relative_to(ROOT)): list(named(path.read_text(encoding="utf-8"))) for path in files}
+    assert {path: found for path, found in words.items() if found and path != f"{CLUSTERS}/registry.py"} == {}
+
+
+@pytest.mark.parametrize("folder", ["signoff", "steps", "bench"])
+def test_a_provider_is_imported_by_itself_alone(folder: str) -> None:
+    users = {
+        name: used
+        for name, path in modules(folder).items()
+        for used in imports(path)
+        if (match := re.match(r"signoff\.cluster\.(\w+)", used)) and match.group(1) in {*registry.NAMES} - {home(path)}
+    }
+    assert users == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('open_cluster("kind")', True),
+        ('cluster == "existing"', True),
+        ("take --cluster kind", True),
+        ("a kind cluster", True),
+        ("from signoff.cluster.embedded import kept", True),
+        ("an Embedded one", True),
+        ('body["kind"] == "Deployment"', False),
+        ("kind: ConfigMap", False),
+        ("a cluster of this kind", False),
+    ],
+)
+def test_a_provider_that_is_named_is_seen(text: str, names: bool) -> None:
+    assert bool(list(named(text))) is names

@@ -1,7 +1,7 @@
 """What Kubernetes does, each behaviour written once: how it is brought about, what is observed, what is expected.
 
-Everything is observed through the API alone, so that the same behaviours run on the embedded cluster (as tests) and on
-any other (`scripts/compare_behaviours.py`). Programs inside pods tell what they see through their logs.
+Everything is observed through the API alone, so that the same behaviours run on a cluster of the suite's own (as tests)
+and on any other (`scripts/compare_behaviours.py`). Programs inside pods tell what they see through their logs.
 """
 
 import json
