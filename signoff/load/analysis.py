@@ -5,7 +5,8 @@ fell behind shows ("coordinated omission", https://github.com/giltene/wrk2); a p
 """
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -16,19 +17,16 @@ import pandas as pd
 
 from signoff import story
 from signoff.core.errors import SignoffError
-from signoff.core.words import listed
 from signoff.evidence.voids import Void, VoidKind, hiding
 from signoff.in_cluster.load_generator import rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
-from signoff.overhead.estimate import JUDGED, median_of_kinds
+from signoff.overhead.estimate import against_limit, paired_figures
 from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.bootstrap import FEWEST, BlockBootstrap, quantile_estimates
 from signoff.stats.estimate import Estimate
 from signoff.stats.proportions import proportion
-from signoff.traffic.pairs import PAIRS_FOR_P95
-from signoff.verdicts.below import sorted_out
 from signoff.verdicts.verdict import Value
 
 NOT_ITS_DOING = ("unfinished", "not sent")
@@ -99,31 +97,39 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Overhead:
-    """The probes' paired differences, proxied minus direct; each None where no pair tells it.
-
-    `e2e` is the mean of the medians of plain answers and of streams, as in signoff.overhead and for its reason, or the
-    median of the only kind.
-    """
+class ProbedOverhead:
+    """The probes' paired differences, proxied minus direct; each None where no pair tells it."""
 
     pairs: int
     lost: int
     """Pairs of which an arm has no answer."""
-    e2e: Estimate | None = None
-    plain: Estimate | None = None
-    streamed: Estimate | None = None
-    """The medians of the two kinds; None where there is one kind alone."""
+    judged: Mapping[str, Estimate] = field(default_factory=dict)
+    """The figures that must lie below NFR66's limit, by the names of signoff.overhead.estimate.paired_figures."""
     ttft: Estimate | None = None
     itl: Estimate | None = None
-    p95_shift: Estimate | None = None
     direct: Estimate | None = None
     proxied: Estimate | None = None
     """The medians of the two arms."""
 
-    def judged(self) -> dict[str, Estimate]:
-        """The figures that must lie below NFR66's limit, those that signoff.overhead.estimate judges."""
-        found = zip(JUDGED, (self.e2e, self.plain, self.streamed, self.p95_shift), strict=True)
-        return {name.replace("_", " "): figure for name, figure in found if figure}
+    @property
+    def e2e(self) -> Estimate | None:
+        """The mean of the medians of plain answers and of streams, or the median of the only kind."""
+        return self.judged.get("median")
+
+    @property
+    def plain(self) -> Estimate | None:
+        """The median of plain answers; None where there is one kind alone."""
+        return self.judged.get("median_plain")
+
+    @property
+    def streamed(self) -> Estimate | None:
+        """The median of streams; None where there is one kind alone."""
+        return self.judged.get("median_streamed")
+
+    @property
+    def p95_shift(self) -> Estimate | None:
+        """p95 through LiteLLM minus p95 of vLLM."""
+        return self.judged.get("p95_shift")
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ class StepResult:
     too_short: bool
     """Whether flows say nothing: what is left after the settling is not twice as long as an answer takes."""
     groups: dict[str, Group]
-    overhead: Overhead
+    overhead: ProbedOverhead
     voids: tuple[Void, ...]
     """The marks that make the step void; none where they are of too little of its time."""
     verdict: Value = Value.INCONCLUSIVE
@@ -286,13 +292,11 @@ def steps_of(loaded: Loaded) -> list[StepResult]:
     by_step = records.groupby("step", observed=True, sort=False).indices
     flows = _Flows.of(loaded)
     answer = _answer_seconds(records)
-    found = []
-    for step in loaded.run.steps:
-        if step.name not in by_step:
-            continue
-        ended = step.ended or loaded.ended
-        own = records.iloc[np.sort(by_step[step.name])]
-        found.append(_step(loaded, step, ended, own, flows, answer))
+    found = [
+        _step(loaded, step, records.iloc[np.sort(by_step[step.name])], flows, answer)
+        for step in loaded.run.steps
+        if step.name in by_step
+    ]
     if not found:
         raise SignoffError(
             "no request was recorded in any step",
@@ -307,6 +311,30 @@ def _answer_seconds(records: pd.DataFrame) -> float:
     mine = (records["role"] == "load") & (records["arm"] == "proxied") & (records["error"] == "")
     p95 = records[mine & (records["step"] != "")].groupby("step", observed=True)["e2e_ms"].quantile(0.95)
     return float(p95.min()) / 1000 if len(p95) else 0.0
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """What arrived and what was answered in a step, in `_FLOW_BINS` bins of equal length."""
+
+    arrivals: Numbers
+    answers: Numbers
+    seconds: float
+    """The length of all bins together."""
+    too_short: bool
+
+    @property
+    def offered(self) -> float:
+        return float(self.arrivals.sum() / self.seconds)
+
+    def achieved(self, bootstrap: BlockBootstrap) -> Estimate:
+        lengths = np.full(_FLOW_BINS, self.seconds / _FLOW_BINS)
+        return bootstrap.estimate(bootstrap.ratio(self.answers, lengths))
+
+    def shortfall(self, bootstrap: BlockBootstrap) -> Estimate:
+        if not self.arrivals.any():
+            return Estimate(0.0)
+        return bootstrap.estimate(bootstrap.ratio(self.arrivals - self.answers, self.arrivals))
 
 
 @dataclass(frozen=True)
@@ -325,7 +353,18 @@ class _Flows:
         moments = answered["started"].to_numpy() + answered["e2e_ms"].to_numpy() / 1000
         return cls(of_load["intended"].to_numpy(), moments, loaded.folded)
 
-    def within(self, edges: Numbers) -> tuple[Numbers, Numbers]:
+    def of_step(self, step: Step, ended: float, answer_seconds: float) -> _Flow:
+        """The flow of the step after its settling."""
+        share = SETTLING * (ended - step.started)
+        settling = max(share, answer_seconds)
+        too_short = ended - (step.started + settling) < FEWEST_ANSWER_TIMES * answer_seconds
+        start = step.started + (share if too_short else settling)
+        arrivals, answers = self._within(np.linspace(start, ended, _FLOW_BINS + 1))
+        if step.planned_rate and arrivals.any():
+            arrivals = _with_missing(arrivals, step.planned_rate * (ended - start))
+        return _Flow(arrivals, answers, ended - start, too_short)
+
+    def _within(self, edges: Numbers) -> tuple[Numbers, Numbers]:
         """How many arrived, and how many were answered, between the edges."""
         answered = self.folded[self.folded["error"] == ""]
         return self._counted(self.arrivals, self.folded, edges), self._counted(self.answers, answered, edges)
@@ -335,53 +374,47 @@ class _Flows:
         return np.histogram(moments, edges)[0] + of_minutes(folded, edges)
 
 
-def _step(
-    loaded: Loaded, step: Step, ended: float, own: pd.DataFrame, flows: _Flows, answer_seconds: float
-) -> StepResult:
-    run = loaded.run
-    of_step = loaded.folded[loaded.folded["step"] == step.name]
-    groups = {
-        name: _group(label, own[rows], earlier, since, seconds, run.seed, intended=name == "load")
-        for name, (label, rows) in _kinds(own).items()
-        for earlier in [of_step if name == "load" else of_step.iloc[:0]]
-        for since in [loaded.raw_from if name.startswith("load") else loaded.probes_from]
-        for seconds in [max(ended - max(step.started, since), 1e-3)]
-        if rows.any() or len(earlier)
-    }
-    start = step.started + max(SETTLING * (ended - step.started), answer_seconds)
-    too_short = ended - start < FEWEST_ANSWER_TIMES * answer_seconds
-    if too_short:
-        start = step.started + SETTLING * (ended - step.started)
-    edges = np.linspace(start, ended, _FLOW_BINS + 1)
-    came, went = flows.within(edges)
-    if step.planned_rate and came.any():
-        came = _with_missing(came, step.planned_rate * (ended - start))
-    bootstrap = BlockBootstrap(_FLOW_BINS, run.seed)
-    bins = np.full(_FLOW_BINS, (ended - start) / _FLOW_BINS)
-    in_load = groups.get("load")
-    result = StepResult(
+def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_seconds: float) -> StepResult:
+    ended = step.ended or loaded.ended
+    groups = _groups(loaded, step, own, ended)
+    flow, bootstrap = flows.of_step(step, ended, answer_seconds), BlockBootstrap(_FLOW_BINS, loaded.run.seed)
+    overhead, voids = _overhead(own, loaded.run.seed), hiding(loaded.run.voids, step.started, ended)
+    verdict, reason = _nfr66(overhead, voids)
+    return StepResult(
         name=step.name,
         planned_rate=step.planned_rate,
         planned_users=step.planned_users,
         started=step.started,
         ended=ended,
-        offered=float(came.sum() / bins.sum()),
-        achieved=bootstrap.estimate(bootstrap.ratio(went, bins)),
-        in_flight=in_load.in_flight if in_load else 0.0,
-        shortfall=bootstrap.estimate(bootstrap.ratio(came - went, came)) if came.any() else Estimate(0.0),
-        too_short=too_short,
+        offered=flow.offered,
+        achieved=flow.achieved(bootstrap),
+        in_flight=groups["load"].in_flight if "load" in groups else 0.0,
+        shortfall=flow.shortfall(bootstrap),
+        too_short=flow.too_short,
         groups=groups,
-        overhead=_overhead(own, run.seed),
-        voids=hiding(run.voids, step.started, ended),
+        overhead=overhead,
+        voids=voids,
+        verdict=verdict,
+        reason=reason,
     )
-    verdict, reason = _nfr66(result)
-    return replace(result, verdict=verdict, reason=reason)
 
 
-def _with_missing(came: Numbers, planned: float) -> Numbers:
+def _with_missing(arrivals: Numbers, planned: float) -> Numbers:
     """The arrivals, evened up to the plan where fewer were recorded than chance explains (Poisson, 3 deviations)."""
-    missing = planned - came.sum()
-    return came + missing / len(came) if missing > 3 * np.sqrt(planned) else came
+    missing = planned - arrivals.sum()
+    return arrivals + missing / len(arrivals) if missing > 3 * np.sqrt(planned) else arrivals
+
+
+def _groups(loaded: Loaded, step: Step, own: pd.DataFrame, ended: float) -> dict[str, Group]:
+    """The groups of `_kinds` of which the step has records or folded minutes."""
+    found = {}
+    for name, (label, rows) in _kinds(own).items():
+        minutes = loaded.folded[loaded.folded["step"] == step.name] if name == "load" else loaded.folded.iloc[:0]
+        since = max(step.started, loaded.raw_from if name.startswith("load") else loaded.probes_from)
+        if rows.any() or len(minutes):
+            raw = _Raw(own[rows], since, max(ended - since, 1e-3))
+            found[name] = _group(label, raw, minutes, loaded.run.seed, intended=name == "load")
+    return found
 
 
 def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
@@ -394,18 +427,19 @@ def _kinds(own: pd.DataFrame) -> dict[str, tuple[str, "pd.Series[bool]"]]:
     }
 
 
-def _group(
-    label: str,
-    own: pd.DataFrame,
-    folded: pd.DataFrame,
-    since: float,
-    seconds: float,
-    seed: int,
-    *,
-    intended: bool,
-) -> Group:
-    """The group of these records and folded minutes; there are records of each request for `seconds`, `since` then."""
-    answered = own[(own["error"] == "") & (own["intended"] >= since)]
+@dataclass(frozen=True)
+class _Raw:
+    """Records of single requests, which are all that there were for `seconds` from `since` on."""
+
+    records: pd.DataFrame
+    since: float
+    seconds: float
+
+
+def _group(label: str, raw: _Raw, folded: pd.DataFrame, seed: int, *, intended: bool) -> Group:
+    """The group of these records and folded minutes; waits count from the intended sending where that is wanted."""
+    own = raw.records
+    answered = own[(own["error"] == "") & (own["intended"] >= raw.since)]
     late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
     served = answered["e2e_ms"].to_numpy()
     waits = served + late
@@ -424,8 +458,8 @@ def _group(
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
-        in_flight=float(served.sum() / 1000 / seconds),
-        tokens_per_second=float(answered["tokens"].sum() / seconds),
+        in_flight=float(served.sum() / 1000 / raw.seconds),
+        tokens_per_second=float(answered["tokens"].sum() / raw.seconds),
         stream_tokens_per_second=float(1000 / np.median(itl)) if len(itl) and np.median(itl) > 0 else None,
         waits=np.sort(waits),
         served=np.sort(served),
@@ -457,25 +491,22 @@ def pairs_of(records: pd.DataFrame) -> pd.DataFrame:
     return table[ended & table["error_direct"].notna() & table["error_proxied"].notna()].sort_values("started_direct")
 
 
-def _overhead(own: pd.DataFrame, seed: int) -> Overhead:
+def _overhead(own: pd.DataFrame, seed: int) -> ProbedOverhead:
     """The paired differences in this step, each pair a unit of the bootstrap."""
     table = pairs_of(own)
     whole = table[(table["error_direct"] == "") & (table["error_proxied"] == "")]
-    direct, proxied = whole["e2e_ms_direct"].to_numpy(), whole["e2e_ms_proxied"].to_numpy()
     if not len(whole):
-        return Overhead(0, len(table))
+        return ProbedOverhead(0, len(table))
+    direct, proxied = whole["e2e_ms_direct"].to_numpy(), whole["e2e_ms_proxied"].to_numpy()
+    streamed = whole.index.get_level_values("streamed").to_numpy(bool)
     bootstrap = BlockBootstrap(len(whole), seed)
-    both, kinds = median_of_kinds(bootstrap, proxied - direct, whole.index.get_level_values("streamed").to_numpy(bool))
-    return Overhead(
+    figures = paired_figures(bootstrap, direct, proxied, streamed)
+    return ProbedOverhead(
         pairs=len(whole),
         lost=len(table) - len(whole),
-        e2e=bootstrap.estimate(both),
-        **{name: bootstrap.estimate(each) for name, each in kinds.items()},
+        judged={name: bootstrap.estimate(figure) for name, figure in figures.items()},
         ttft=_median((whole["ttft_ms_proxied"] - whole["ttft_ms_direct"]).to_numpy(), seed),
         itl=_median((whole["itl_ms_proxied"] - whole["itl_ms_direct"]).to_numpy(), seed),
-        p95_shift=bootstrap.estimate(bootstrap.quantile(proxied, 0.95) - bootstrap.quantile(direct, 0.95))
-        if len(whole) >= PAIRS_FOR_P95
-        else None,
         direct=_median(direct, seed),
         proxied=_median(proxied, seed),
     )
@@ -486,7 +517,7 @@ def _median(values: Numbers, seed: int) -> Estimate | None:
     return found[0] if found else None
 
 
-def _nfr66(step: StepResult) -> tuple[Value, str]:
+def _nfr66(overhead: ProbedOverhead, voids: Sequence[Void]) -> tuple[Value, str]:
     """The verdict on the overhead in a step, from the pairs alone.
 
     Unlike in signoff.overhead, direct is not asked a second time as a control. One greenlet sends both requests of a
@@ -500,16 +531,11 @@ def _nfr66(step: StepResult) -> tuple[Value, str]:
     p95 shift lie below the limit; failed: a lower end lies above it; else inconclusive, as is a step that is void, or
     that has lost too many pairs.
     """
-    limit, overhead = story.OVERHEAD_LIMIT_MS, step.overhead
-    if step.voids:
-        return Value.INCONCLUSIVE, f"void: {step.voids[0].reason}"
+    if voids:
+        return Value.INCONCLUSIVE, f"void: {voids[0].reason}"
     if overhead.e2e is None or overhead.e2e.low is None:
         return Value.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
-    judged = sorted_out(overhead.judged(), limit)
-    if above := judged[Value.FAILED]:
-        return Value.FAILED, f"{listed(above)} above {limit:g} ms with 95 % confidence"
-    if overhead.lost > MOST_PAIRS_LOST * (overhead.pairs + overhead.lost):
-        return Value.INCONCLUSIVE, f"{overhead.lost} of {overhead.pairs + overhead.lost} pairs lack an answer"
-    if unsure := judged[Value.INCONCLUSIVE]:
-        return Value.INCONCLUSIVE, f"the interval of {listed(unsure)} includes {limit:g} ms"
-    return Value.PASSED, f"{listed(judged[Value.PASSED])} below {limit:g} ms with 95 % confidence"
+    found, asked = against_limit(overhead.judged, story.OVERHEAD_LIMIT_MS), overhead.pairs + overhead.lost
+    if found.value is not Value.FAILED and overhead.lost > MOST_PAIRS_LOST * asked:
+        return Value.INCONCLUSIVE, f"{overhead.lost} of {asked} pairs lack an answer"
+    return found.value, found.reason

@@ -189,37 +189,42 @@ def estimates(rounds: Rounds, *, seed: int) -> dict[str, Estimate]:
 def figures_of(rounds: Rounds, bootstrap: BlockBootstrap) -> dict[str, Statistic]:
     """The figures that so many rounds allow.
 
-    "median_plain" and "median_streamed", the medians of the paired differences of each kind, and "median", their mean,
-    or that of the only kind; "control", the median of direct against direct; "p95_shift" and "p99_shift", that
-    percentile of the proxied arm minus that of the direct; "ttft" and "itl", the medians of the paired differences of
-    streams.
+    Those of `paired_figures`; "control", the median of direct against direct; "p99_shift"; "ttft" and "itl", the
+    medians of the paired differences of streams.
     """
     direct, proxied, control = rounds.ms.T
-    both, kinds = median_of_kinds(bootstrap, proxied - direct, rounds.streamed)
-    found = {"median": both, "control": bootstrap.quantile(control - direct, 0.5)}
-    found |= {f"median_{name}": median for name, median in kinds.items()}
-    for name, needed, quantile in (("p95_shift", PAIRS_FOR_P95, 0.95), ("p99_shift", PAIRS_FOR_P99, 0.99)):
-        if len(rounds) >= needed:
-            found[name] = bootstrap.quantile(proxied, quantile) - bootstrap.quantile(direct, quantile)
+    found = paired_figures(bootstrap, direct, proxied, rounds.streamed)
+    found["control"] = bootstrap.quantile(control - direct, 0.5)
+    if len(rounds) >= PAIRS_FOR_P99:
+        found["p99_shift"] = _shift(bootstrap, direct, proxied, 0.99)
     for name, table in (("ttft", rounds.ttft_ms), ("itl", rounds.itl_ms)):
         if not np.isnan(difference := table[:, 1] - table[:, 0]).all():
             found[name] = bootstrap.quantile(difference, 0.5)
     return found
 
 
-def median_of_kinds(
-    bootstrap: BlockBootstrap, added: Numbers, streamed: Flags
-) -> tuple[Statistic, dict[str, Statistic]]:
-    """The overhead of pairs, and of its kinds where there are both: the mean of their two medians, and these.
+def paired_figures(
+    bootstrap: BlockBootstrap, direct: Numbers, proxied: Numbers, streamed: Flags
+) -> dict[str, Statistic]:
+    """The figures of `JUDGED` that so many pairs allow; the arrays are of the pairs that the bootstrap draws.
 
-    `added` and `streamed` are of the pairs that the bootstrap draws. The medians are by the names "plain" and
-    "streamed"; where there is one kind alone there are none, and the overhead is its median.
+    "median_plain" and "median_streamed", the medians of the paired differences of each kind, and "median", their mean;
+    of one kind alone only "median". "p95_shift" is the proxied arm's 95th percentile minus the direct arm's.
     """
+    added = proxied - direct
     if streamed.all() or not streamed.any():
-        return bootstrap.quantile(added, 0.5), {}
-    plain = bootstrap.quantile(np.where(streamed, np.nan, added), 0.5)
-    of_streams = bootstrap.quantile(np.where(streamed, added, np.nan), 0.5)
-    return (plain + of_streams) * 0.5, {"plain": plain, "streamed": of_streams}
+        found = {"median": bootstrap.quantile(added, 0.5)}
+    else:
+        plain = bootstrap.quantile(np.where(streamed, np.nan, added), 0.5)
+        of_streams = bootstrap.quantile(np.where(streamed, added, np.nan), 0.5)
+        found = {"median": (plain + of_streams) * 0.5, "median_plain": plain, "median_streamed": of_streams}
+    if len(added) >= PAIRS_FOR_P95:
+        found["p95_shift"] = _shift(bootstrap, direct, proxied, 0.95)
+    return found
+
+
+def _shift(bootstrap: BlockBootstrap, direct: Numbers, proxied: Numbers, probability: float) -> Statistic:
+    return bootstrap.quantile(proxied, probability) - bootstrap.quantile(direct, probability)
 
 
 def verdict_of(
@@ -232,11 +237,11 @@ def verdict_of(
     inconclusive, when the generator itself was the limit.
     """
     asked, control = {name: figures[name] for name in names if name in figures}, figures["control"]
-    judged = sorted_out({name.replace("_", " "): figure for name, figure in asked.items()}, limit_ms)
     if generator.limit:
         return inconclusive(f"void: the generator itself was the limit: {generator.limit}", Code.GENERATOR_BOUND)
-    if above := judged[Value.FAILED]:
-        return failed(f"{listed(above)} above {limit_ms:g} ms with 95 % confidence", Code.LIMIT_EXCEEDED)
+    verdict = against_limit(asked, limit_ms)
+    if verdict.value is Value.FAILED:
+        return verdict
     if any(each.low is None for each in (control, *asked.values())):
         return inconclusive(f"fewer than {FEWEST} pairs have no interval", Code.TOO_FEW)
     if not all(below(each, CONTROL_LIMIT_MS) is Value.PASSED for each in (control, -control)):
@@ -245,6 +250,14 @@ def verdict_of(
             f"{CONTROL_LIMIT_MS:g} ms: the machine was too restless",
             Code.RESTLESS,
         )
+    return verdict
+
+
+def against_limit(figures: Mapping[str, Estimate], limit_ms: float) -> Verdict:
+    """Failed where one of the figures lies above the limit, inconclusive where the interval of one includes it."""
+    judged = sorted_out({name.replace("_", " "): figure for name, figure in figures.items()}, limit_ms)
+    if above := judged[Value.FAILED]:
+        return failed(f"{listed(above)} above {limit_ms:g} ms with 95 % confidence", Code.LIMIT_EXCEEDED)
     if unsure := judged[Value.INCONCLUSIVE]:
         return inconclusive(f"the interval of {listed(unsure)} includes {limit_ms:g} ms", Code.INTERVAL_HOLDS_LIMIT)
-    return passed(f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence", asked)
+    return passed(f"{listed(judged[Value.PASSED])} below {limit_ms:g} ms with 95 % confidence", figures)

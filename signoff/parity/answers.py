@@ -8,19 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from signoff.parity.differ import Difference
 from signoff.traffic.client import Answer
 from signoff.verdicts.verdict import Value
 
 COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One thing that vLLM said twice alike and LiteLLM otherwise."""
-
-    path: str
-    direct: Any
-    proxied: Any
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ def compare(first: Answer, second: Answer, proxied: Answer) -> Comparison:
     once, again, through = said(first), said(second), said(proxied)
     repeated = {path: value for path, value in once.items() if again[path] == value}
     differences = tuple(
-        Difference(path, value, through[path]) for path, value in repeated.items() if through[path] != value
+        Difference(path, "changed", value, through[path]) for path, value in repeated.items() if through[path] != value
     )
     if not (first.ok and second.ok):
         return Comparison(Value.INCONCLUSIVE, ())

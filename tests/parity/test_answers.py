@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from signoff import parity
-from signoff.parity import Comparison
+from signoff.parity.answers import Comparison, distinct
+from signoff.parity.answers import compare as compare_answers
 from signoff.traffic.client import OpenAIClient
 from signoff.verdicts.verdict import Value
 from tests.doubles.pair import Pair
@@ -16,7 +16,7 @@ def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Compar
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
     with OpenAIClient(pair.direct) as direct, OpenAIClient(pair.proxied) as proxied:
         answers = [client.chat(prompt, stream=stream, **options) for client in (direct, direct, proxied)]
-    return parity.compare(*answers)
+    return compare_answers(*answers)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -63,12 +63,12 @@ def test_what_vllm_itself_leaves_out_cannot_be_compared(pair: Pair) -> None:
     with OpenAIClient(pair.direct) as direct:
         answer = direct.chat("Name a bird.")
     silent = replace(answer, body=answer.body.replace('"usage"', '"use"'))
-    assert parity.compare(silent, silent, silent).value is Value.INCONCLUSIVE
+    assert compare_answers(silent, silent, silent).value is Value.INCONCLUSIVE
 
 
 def test_prompts_must_have_answers_of_their_own(pair: Pair) -> None:
     with OpenAIClient(pair.direct) as client:
         birds, trees, nothing = client.chat("birds"), client.chat("trees"), client.chat("echo ")
-    assert parity.distinct([birds, trees])
-    assert not parity.distinct([birds, birds])
-    assert not parity.distinct([birds, nothing])
+    assert distinct([birds, trees])
+    assert not distinct([birds, birds])
+    assert not distinct([birds, nothing])
