@@ -24,9 +24,9 @@ from locust.runners import WorkerRunner
 
 from signoff.core.errors import REFUSED, UsageError, refusing
 from signoff.in_cluster.load_generator import files, options
-from signoff.in_cluster.load_generator.request_sender import Sender
+from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.run import ResourceWatch
-from signoff.in_cluster.load_generator.session import Load
+from signoff.in_cluster.load_generator.session import LoadSession
 
 if TYPE_CHECKING:
     from signoff.traffic.pairs import Arm
@@ -77,7 +77,7 @@ class Deployment:
 DEPLOYMENT = Deployment()
 PARSERS: list[LocustArgumentParser] = []
 """The first is that of the command line; for its page Locust makes more."""
-LOADS: list[Load] = []
+LOADS: list[LoadSession] = []
 """The one load of this process, once Locust has started."""
 
 
@@ -111,13 +111,13 @@ def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
     if not isinstance(environment.runner, WorkerRunner):
         _prepare(environment)
-    load = Load(environment, Probe.__name__, _watch)
-    if load.keeper:
-        load.keeper.deployment = DEPLOYMENT.evidence
+    load = LoadSession(environment, Probe.__name__, _watch)
+    if load.writer:
+        load.writer.deployment = DEPLOYMENT.evidence
     LOADS.append(load)
-    if web_ui and load.keeper:
-        keeper = load.keeper
-        files.serve(web_ui.app, lambda: keeper.folder, lambda: keeper.ended, lambda: load.unwritable)
+    if web_ui and load.writer:
+        writer = load.writer
+        files.serve(web_ui.app, lambda: writer.folder, lambda: writer.ended, lambda: load.unwritable)
 
 
 @events.quitting.add_listener
@@ -152,7 +152,7 @@ def _watch(chosen: Any, note: Callable[[str], None]) -> ResourceWatch | None:
     return resource_sampler.watch(chosen, note)
 
 
-def _sender() -> Sender:
+def _sender() -> RequestSender:
     sender = LOADS[0].sender
     if sender is None:
         raise StopTest

@@ -15,7 +15,7 @@ from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
 from signoff.core.redact import redacted_log
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
-from signoff.in_cluster.load_generator.workload import Mix
+from signoff.in_cluster.load_generator.workload import Workload
 from signoff.kube.manifests import containers
 from signoff.load import distributed
 from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
@@ -94,7 +94,7 @@ def _check(options: argparse.Namespace) -> None:
     check_reports(options.reports)
     if options.lengths:
         with refusing():
-            Mix.read(options.lengths)
+            Workload.read(options.lengths)
 
 
 def _check_for_locust(options: argparse.Namespace) -> int:

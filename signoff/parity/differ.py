@@ -8,9 +8,10 @@ connection, `OF_A_CONNECTION`), and the fields that `known.yaml` allows.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, parse, profile
 from signoff.parity.knowledge import shape
@@ -43,6 +44,8 @@ OF_A_CONNECTION = {
 """Response headers that each server writes for itself; the content type is compared without its parameters."""
 
 MISSING = "(missing)"
+SOMETHING = "(something)"
+"""Stands for an object or a list, whose parts have paths of their own."""
 _TOLERANCE = 1e-3
 _REMEMBERED = 16
 """Answers whose violations are remembered: vLLM's are asked for more than once, and take longest to find."""
@@ -66,29 +69,46 @@ class Difference:
         return asdict(self)
 
 
-@dataclass
-class Noise:
-    """The paths on which vLLM does not repeat itself."""
+class Sides(NamedTuple):
+    """What is at one place of vLLM's two answers and of LiteLLM's."""
 
-    paths: set[str] = field(default_factory=set)
+    direct: Any
+    again: Any
+    proxied: Any
+
+    def are(self, kind: type) -> bool:
+        """Whether all three are of this type."""
+        return all(isinstance(each, kind) for each in self)
+
+    def member(self, key: str) -> "Sides":
+        """What three objects have under the key, or MISSING."""
+        return Sides(*(each.get(key, MISSING) for each in self))
+
+    def item(self, index: int) -> "Sides":
+        """What three lists have at the index, or MISSING."""
+        return Sides(*(each[index] if index < len(each) else MISSING for each in self))
+
+    def keys(self) -> list[str]:
+        """vLLM's keys in its order, then those that LiteLLM alone has."""
+        return [*self.direct, *(key for key in self.proxied if key not in self.direct)]
 
 
 def differences(
     sides: tuple[Exchange, Exchange, Exchange], kind: str, clients: tuple[dict[str, Any], ...], *, all_headers: bool
-) -> tuple[list[Difference], Noise]:
-    """Every difference between an answer, the last of the three, and the two that vLLM gave.
+) -> tuple[list[Difference], set[str]]:
+    """Every difference between an answer, the last of the three, and the two that vLLM gave; and the noise: the paths
+    on which vLLM does not repeat itself.
 
     `clients` is what the official client saw of each. The headers are compared only if all of them are asked for.
     """
-    direct, again, proxied = sides
-    noise = Noise()
-    once, twice, through = (_facts(each, all_headers=all_headers) for each in sides)
-    found = list(_diff(once, twice, through, "", kind, noise))
+    direct, _, proxied = sides
+    noise: set[str] = set()
+    found = list(_Differ(kind, noise).values(Sides(*(_facts(each, all_headers=all_headers) for each in sides)), ""))
     if direct.streamed and proxied.streamed:
-        found += _profiles(profile(direct.chunks), profile(again.chunks), profile(proxied.chunks), kind, noise)
+        found += _Differ(f"{kind}.chunk", noise).profiles(Sides(*(profile(each.chunks) for each in sides)))
     found += _violations(direct, proxied, kind)
     if clients:
-        found += _diff(clients[0], clients[1], clients[2], "client", "", noise)
+        found += _Differ("", noise).values(Sides(*clients), "client")
     return found, noise
 
 
@@ -107,34 +127,88 @@ def _facts(exchange: Exchange, *, all_headers: bool) -> dict[str, Any]:
     return facts
 
 
-def _diff(direct: Any, again: Any, proxied: Any, path: str, kind: str, noise: Noise) -> Iterator[Difference]:
-    if isinstance(direct, dict) and isinstance(again, dict) and isinstance(proxied, dict):
-        for key in [*direct, *(key for key in proxied if key not in direct)]:
-            below = f"{path}.{key}" if path else str(key)
-            yield from _diff(
-                direct.get(key, MISSING), again.get(key, MISSING), proxied.get(key, MISSING), below, kind, noise
-            )
-    elif isinstance(direct, list) and isinstance(again, list) and isinstance(proxied, list):
-        for index in range(max(len(direct), len(proxied))):
-            one, two, through = (each[index] if index < len(each) else MISSING for each in (direct, again, proxied))
-            yield from _diff(one, two, through, f"{path}[{index}]", kind, noise)
-    else:
-        yield from _leaf(direct, again, proxied, path, kind, noise)
+@dataclass(frozen=True)
+class _Differ:
+    """Compares what is of one kind in OpenAI's schema, and adds to the noise."""
+
+    kind: str
+    noise: set[str]
+
+    def values(self, sides: Sides, path: str) -> Iterator[Difference]:
+        """The differences at the path and below it."""
+        if sides.are(dict):
+            for key in sides.keys():  # noqa: SIM118
+                yield from self.values(sides.member(key), f"{path}.{key}" if path else str(key))
+        elif sides.are(list):
+            for index in range(max(len(sides.direct), len(sides.proxied))):
+                yield from self.values(sides.item(index), f"{path}[{index}]")
+        else:
+            yield from self._leaf(sides, path)
+
+    def profiles(self, sides: Sides) -> Iterator[Difference]:
+        """The differences of three streams' profiles."""
+        for path in sides.keys():  # noqa: SIM118
+            if (aspect := _aspect(path)) is not _Aspect.NOTHING:
+                yield from self._profile(sides.member(path), path, aspect)
+
+    def _leaf(self, sides: Sides, path: str) -> Iterator[Difference]:
+        direct, again, proxied = sides
+        repeated = _same(direct, again)
+        volatile = shape(path) in VOLATILE
+        if not volatile and not repeated:
+            self.noise.add(path)
+            volatile = True
+        if _same(direct, proxied) or (volatile and _alike(direct, proxied)):
+            return
+        if volatile and not repeated and MISSING in (direct, again):
+            return
+        yield Difference(path, _change(direct, proxied), direct, proxied, self._standing(path))
+
+    def _profile(self, sides: Sides, path: str, aspect: "_Aspect") -> Iterator[Difference]:
+        direct, again, proxied = sides
+        if MISSING in (direct, proxied):
+            if (direct == MISSING) == (again == MISSING):
+                one, other = (each if each == MISSING else each.get("value", SOMETHING) for each in (direct, proxied))
+                yield Difference(path, _change(direct, proxied), one, other, self._standing(path))
+            return
+        if direct["presence"] != proxied["presence"]:
+            yield Difference(path, proxied["presence"], direct["presence"], proxied["presence"], self._standing(path))
+        if aspect is _Aspect.VALUE and "value" in direct and again != MISSING and "value" in again:
+            yield from self._leaf(sides.member("value"), path)
+
+    def _standing(self, path: str) -> str:
+        root, _, rest = path.partition(".")
+        names = tuple(shape(rest).replace("[]", "").split(".")) if rest else ()
+        kind = "error" if root == "body" and names[:1] == ("error",) else self.kind
+        if root not in ("body", "chunks[]") or kind not in SCHEMAS or not names:
+            return ""
+        return openai_format.standing(kind, names)
 
 
-def _leaf(direct: Any, again: Any, proxied: Any, path: str, kind: str, noise: Noise) -> Iterator[Difference]:
-    volatile = shape(path) in VOLATILE
-    if not volatile and not _same(direct, again):
-        noise.paths.add(path)
-        volatile = True
-    if _same(direct, proxied) or (volatile and _alike(direct, proxied)):
-        return
-    word = "lost" if proxied == MISSING else "added" if direct == MISSING else "retyped"
-    if word == "retyped" and _type(direct) == _type(proxied):
-        word = "changed"
-    if volatile and not _same(direct, again) and MISSING in (direct, again):
-        return
-    yield Difference(path, word, direct, proxied, _standing(path, kind))
+class _Aspect(Enum):
+    """What of a path in the chunks of a stream is compared, beside the assembled answer."""
+
+    VALUE = "presence and value"
+    PRESENCE = "presence"
+    NOTHING = "nothing"
+
+
+def _aspect(path: str) -> _Aspect:
+    parts = path.replace("[]", "").split(".")
+    place = next((index for index, part in enumerate(parts) if part in _ASSEMBLED), None)
+    if place is None:
+        return _Aspect.VALUE
+    below, shown = len(parts) - place - 1, 1 if parts[place] == "delta" else 0
+    return _Aspect.PRESENCE if below <= shown else _Aspect.NOTHING
+
+
+def _change(direct: Any, proxied: Any) -> str:
+    """How two values that differ do so."""
+    if proxied == MISSING:
+        return "lost"
+    if direct == MISSING:
+        return "added"
+    return "changed" if _type(direct) == _type(proxied) else "retyped"
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -157,42 +231,6 @@ def _alike(one: Any, other: Any) -> bool:
 
 def _type(value: Any) -> str:
     return "number" if type(value) in (int, float) else type(value).__name__
-
-
-def _profiles(
-    direct: dict[str, Any], again: dict[str, Any], proxied: dict[str, Any], kind: str, noise: Noise
-) -> Iterator[Difference]:
-    for path in [*direct, *(path for path in proxied if path not in direct)]:
-        one, two, through = direct.get(path), again.get(path), proxied.get(path)
-        standing = _standing(path, f"{kind}.chunk")
-        parts = path.replace("[]", "").split(".")
-        inner = [index for index, part in enumerate(parts) if part in _ASSEMBLED]
-        if inner and len(parts) > inner[0] + (2 if parts[inner[0]] == "delta" else 1):
-            continue
-        if one is None or through is None:
-            if (one is None) == (two is None):
-                sides = (one or {}).get("value", "(something)"), (through or {}).get("value", "(something)")
-                lost = through is None
-                yield Difference(
-                    path, "lost" if lost else "added", MISSING if one is None else sides[0],
-                    MISSING if lost else sides[1], standing,
-                )  # fmt: skip
-            continue
-        if one["presence"] != through["presence"]:
-            kind_of = "sometimes" if through["presence"] == "sometimes" else "always"
-            yield Difference(path, kind_of, one["presence"], through["presence"], standing)
-        if not inner and "value" in one and two and "value" in two:
-            yield from _leaf(one["value"], two["value"], through.get("value", MISSING), path, f"{kind}.chunk", noise)
-
-
-def _standing(path: str, kind: str) -> str:
-    root, _, rest = path.partition(".")
-    names = tuple(shape(rest).replace("[]", "").split(".")) if rest else ()
-    if root == "body" and names[:1] == ("error",):
-        kind = "error"
-    if root not in ("body", "chunks[]") or kind not in SCHEMAS or not names:
-        return ""
-    return openai_format.standing(kind, names)
 
 
 def _violations(direct: Exchange, proxied: Exchange, kind: str) -> Iterator[Difference]:

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from signoff.in_cluster.recorder import Received
-from signoff.parity.differ import MISSING, Difference, differences, own_violations
+from signoff.parity.differ import MISSING, SOMETHING, Difference, differences, own_violations
 from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.knowledge import Knowledge, Known, matches, shape
 from signoff.parity.runner import KEY, Observation
@@ -141,7 +141,7 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
     found = [*(each for each in compared if not _names_the_lane(each, seen)), *_request(seen)]
     if seen.follow_up and seen.follow_up[0].status != seen.follow_up[1].status:
         found.append(Difference("next.status", "changed", seen.follow_up[0].status, seen.follow_up[1].status))
-    noisy = sorted(noise.paths)
+    noisy = sorted(noise)
     if seen.mismatch is not None:
         noisy = []
         found = [each for each in found if not matches(each.path, (*CONTENT, "client.*"))]
@@ -200,16 +200,7 @@ def _own_headers(seen: Observation, received: Received) -> Iterator[Difference]:
 
 def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
     if isinstance(sent, dict) and isinstance(got, dict):
-        gone, new = [key for key in sent if key not in got], [key for key in got if key not in sent]
-        for key in gone:
-            renamed = next((other for other in new if _equal(got[other], sent[key])), None)
-            if renamed:
-                new.remove(renamed)
-                yield Difference(f"{path}.{key}", "renamed", sent[key], {renamed: got[renamed]})
-            else:
-                yield Difference(f"{path}.{key}", "dropped", sent[key], MISSING)
-        for key in new:
-            yield Difference(f"{path}.{key}", "added", MISSING, got[key])
+        yield from _names(sent, got, path)
         for key in sent:
             if key in got:
                 yield from _parameters(sent[key], got[key], f"{path}.{key}")
@@ -220,6 +211,20 @@ def _parameters(sent: Any, got: Any, path: str) -> Iterator[Difference]:
         yield Difference(path, "retyped", sent, got)
     elif sent != got:
         yield Difference(path, "changed", sent, got)
+
+
+def _names(sent: dict[str, Any], got: dict[str, Any], path: str) -> Iterator[Difference]:
+    """The parameters that went, came, or have another name."""
+    new = [key for key in got if key not in sent]
+    for key in (key for key in sent if key not in got):
+        renamed = next((other for other in new if _equal(got[other], sent[key])), None)
+        if renamed:
+            new.remove(renamed)
+            yield Difference(f"{path}.{key}", "renamed", sent[key], {renamed: got[renamed]})
+        else:
+            yield Difference(f"{path}.{key}", "dropped", sent[key], MISSING)
+    for key in new:
+        yield Difference(f"{path}.{key}", "added", MISSING, got[key])
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -250,7 +255,7 @@ def _unexplained(difference: Difference) -> Class:
     """
     if difference.path.startswith("request."):
         return Class.DEFECT
-    empty = difference.direct in (None, "(something)") or difference.direct == [] or difference.direct == {}
+    empty = difference.direct in (None, SOMETHING) or difference.direct == [] or difference.direct == {}
     optional = difference.standing in ("optional", "unknown")
     if difference.kind == "lost" and optional:
         if empty:
@@ -258,37 +263,74 @@ def _unexplained(difference: Difference) -> Class:
         return Class.RELOCATED if difference.standing == "unknown" else Class.DEFECT
     if difference.kind in ("sometimes", "always") and optional:
         return Class.NORMALISED
-    if difference.kind == "added" and (difference.proxied in (None, "(something)") or difference.standing == "unknown"):
+    if difference.kind == "added" and (difference.proxied in (None, SOMETHING) or difference.standing == "unknown"):
         return Class.NORMALISED
     return Class.DEFECT
 
 
 def _vacuous(seen: Observation, shared: set[str]) -> str:
-    """Why the run proved nothing, if so."""
-    case, direct = seen.run.case, seen.direct
+    """Why the run proved nothing, if so; `shared` are the texts that several prompts got."""
+    case = seen.run.case
     if case.expect is not None:
         return ""
     if case.leave_after is not None:
-        if seen.too_late:
-            return "LiteLLM had its whole answer before the client left"
-        return "" if seen.stopped and seen.stopped[0] else "vLLM had answered before its client left"
-    if direct.status != case.status:
-        return f"vLLM answered {direct.status} where {case.status} was to be exercised"
-    dies = case.fault is not None and case.fault.die_after is not None
+        return _left_too_late(seen)
+    if why := next(filter(None, (rule(seen) for rule in _RULES)), ""):
+        return why
+    return (
+        "vLLM answered another prompt with the same words" if not case.repeats and _text(seen.direct) in shared else ""
+    )
+
+
+def _left_too_late(seen: Observation) -> str:
+    if seen.too_late:
+        return "LiteLLM had its whole answer before the client left"
+    return "" if seen.stopped and seen.stopped[0] else "vLLM had answered before its client left"
+
+
+def _another_status(seen: Observation) -> str:
+    wanted, status = seen.run.case.status, seen.direct.status
+    return "" if status == wanted else f"vLLM answered {status} where {wanted} was to be exercised"
+
+
+def _fault_too_late(seen: Observation) -> str:
+    fault = seen.run.case.fault
+    if fault is None or fault.die_after is None:
+        return ""
     whole = any(received.whole for received in seen.received or ())
-    if dies and (whole or not (direct.broken and seen.again.broken)):
-        return "vLLM's answer was whole before the fault came"
-    if case.status == 200 and case.fault is None and direct.broken:
-        return f"vLLM's answer broke off: {direct.broken}"
-    for path in case.exercised:
+    died = seen.direct.broken and seen.again.broken and not whole
+    return "" if died else "vLLM's answer was whole before the fault came"
+
+
+def _broke_off(seen: Observation) -> str:
+    intended = seen.run.case.fault is not None or seen.run.case.status != 200
+    return "" if intended or not seen.direct.broken else f"vLLM's answer broke off: {seen.direct.broken}"
+
+
+def _not_exercised(seen: Observation) -> str:
+    """Whether a path that the case exercises holds nothing; it is of the body unless it begins with `headers.`."""
+    for path in seen.run.case.exercised:
         name = path.removeprefix("headers.")
-        if (_at(direct.said, path) if name == path else direct.headers.get(name)) in (None, "", [], {}):
+        value = _at(seen.direct.said, path) if name == path else seen.direct.headers.get(name)
+        if value in (None, "", [], {}):
             return f"vLLM's answer holds no {path}"
-    if case.status == 200 and case.kind == "chat" and case.fault is None and not _text(direct):
-        return "vLLM's answer says nothing"
-    if not case.repeats and _text(direct) in shared:
-        return "vLLM answered another prompt with the same words"
     return ""
+
+
+def _says_nothing(seen: Observation) -> str:
+    case = seen.run.case
+    speaks = case.status == 200 and case.kind == "chat" and case.fault is None
+    return "vLLM's answer says nothing" if speaks and not _text(seen.direct) else ""
+
+
+_RULES: tuple[Callable[[Observation], str], ...] = (
+    _another_status,
+    _fault_too_late,
+    _broke_off,
+    _not_exercised,
+    _says_nothing,
+)
+"""Why a run proved nothing, by the answer alone: each gives the reason, or nothing. The first that does so counts."""
 
 
 def _at(body: Any, path: str) -> Any:

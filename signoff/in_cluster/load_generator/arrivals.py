@@ -14,7 +14,7 @@ import gevent
 from gevent.event import Event
 from gevent.pool import Group
 
-MOST_IN_FLIGHT = 2000
+MAX_IN_FLIGHT = 2000
 """In one process; an arrival beyond it is not sent, and the run is void."""
 
 
@@ -30,13 +30,13 @@ class Arrivals:
         send: Callable[[float], None],
         overflow: Callable[[float], None],
         *,
-        chance: random.Random,
+        rng: random.Random,
         poisson: bool,
         phase: float = 0.0,
-        most: int = MOST_IN_FLIGHT,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self._send, self._overflow = send, overflow
-        self._chance, self._poisson, self._phase, self._most = chance, poisson, phase, most
+        self._rng, self._poisson, self._phase, self._max_in_flight = rng, poisson, phase, max_in_flight
         self._rate = 0.0
         self._changed = Event()
         self._in_flight = Group()
@@ -67,7 +67,7 @@ class Arrivals:
             self._changed.clear()
             if self._rate <= 0:
                 continue
-            gap = (self._chance.expovariate(1.0) if self._poisson else share) / self._rate
+            gap = (self._rng.expovariate(1.0) if self._poisson else share) / self._rate
             if self._changed.wait(max(0.0, due + gap - time.time())):
                 due, share = time.time(), 1.0  # a new rate holds from now on
             else:
@@ -75,7 +75,7 @@ class Arrivals:
                 self._arrive(due)
 
     def _arrive(self, intended: float) -> None:
-        if len(self._in_flight) >= self._most:
+        if len(self._in_flight) >= self._max_in_flight:
             self._overflow(intended)
         else:
             self._in_flight.start(gevent.Greenlet(self._send, intended))

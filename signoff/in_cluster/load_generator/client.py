@@ -25,7 +25,7 @@ _TOKENS = re.compile(rb'"completion_tokens":\s*(\d+)')
 
 
 @dataclass(frozen=True)
-class Asked:
+class Outcome:
     """What came of one request. `started` is Unix seconds, durations are milliseconds from sending.
 
     `error` is empty or the kind of failure: "connect", "timeout", "broken off", "not HTTP", "status 503" (any but 200),
@@ -68,7 +68,7 @@ class ChatClient:
         """Close the connections that are idle."""
         self._http.close()
 
-    def chat(self, prompt: str, *, max_tokens: int, stream: bool) -> Asked:
+    def chat(self, prompt: str, *, max_tokens: int, stream: bool) -> Outcome:
         """Ask for one completion of one user message, greedily decoded; what the server does wrong is no exception."""
         body = self._body(prompt, max_tokens, stream=stream)
         reading = _Reading()
@@ -90,7 +90,7 @@ class ChatClient:
         except (OSError, RuntimeError) as error:  # a name that does not resolve is either
             sent = reading.status is not None or isinstance(error, ConnectionResetError | BrokenPipeError)
             reading.error = "broken off" if sent else "connect"
-        return reading.asked()
+        return reading.outcome()
 
     def _body(self, prompt: str, max_tokens: int, *, stream: bool) -> bytes:
         more = ',"stream":true,"stream_options":{"include_usage":true}' if stream else ""
@@ -142,11 +142,8 @@ class _Reading:
             if event.startswith(_DONE):
                 done = True
                 continue
-            if self._first:
-                if _CONTENT.search(event):
-                    self._last = now
-            elif _CONTENT.search(event):
-                self._first = self._last = now
+            if _CONTENT.search(event):
+                self._first, self._last = self._first or now, now
             if _ERROR.match(event):
                 self.error = "error event"
             before = event
@@ -157,11 +154,11 @@ class _Reading:
         elif not self._first and not self._tokens and not self.error:
             self.error = "no text"
 
-    def asked(self) -> Asked:
+    def outcome(self) -> Outcome:
         """What was read, once it has ended."""
         ended = time.perf_counter()
         several = self._first and self._tokens and self._tokens > 1
-        return Asked(
+        return Outcome(
             started=self._moment,
             e2e_ms=(ended - self._start) * 1000,
             status=self.status,

@@ -1,4 +1,4 @@
-"""The load generator's watch on itself: a load that it could not keep up with says nothing of the gateway.
+"""Whether the load generator itself keeps up: a load that it could not keep up with says nothing of the gateway.
 
 Each process that sends requests looks at its own use of the processor, at how late its event loop wakes up and how late
 it sends. One late moment is no harm; a share of them is.
@@ -27,11 +27,11 @@ FEW = 3
 _WAKE_EVERY_SECONDS = 0.02
 
 
-class Watch:
+class GeneratorHealth:
     """Reports a sample every few seconds, and each reason for which the load is void as it is found."""
 
-    def __init__(self, worker: str, tell: Callable[[Sample], None], void: Callable[[Void], None]) -> None:
-        self._worker, self._tell, self._void = worker, tell, void
+    def __init__(self, worker: str, sample: Callable[[Sample], None], void: Callable[[Void], None]) -> None:
+        self._worker, self._sample, self._void = worker, sample, void
         self._process = psutil.Process()
         self._sent_late: list[float] = []
         self._overflows = 0
@@ -48,7 +48,7 @@ class Watch:
         self._overflows += 1
 
     def stop(self) -> None:
-        """Look once more, at the time since the last look, and watch no longer."""
+        """Look once more, at the time since the last look."""
         self._greenlet.kill()
         self._look()
 
@@ -74,7 +74,7 @@ class Watch:
         now = time.time()
         for kind, worst, reason in reasons(share, woke_late, sent_late, overflows):
             self._void(Void(now - seconds, now, self._worker, kind, reason, worst))
-        self._tell(
+        self._sample(
             Sample(
                 now,
                 f"generator {self._worker}",

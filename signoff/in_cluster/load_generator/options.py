@@ -11,7 +11,7 @@ from signoff import story
 from signoff.core.errors import SignoffError, refusing
 from signoff.core.paths import check_reports
 from signoff.in_cluster.load_generator import rollup, shapes, stages, workload
-from signoff.in_cluster.load_generator.workload import Mix
+from signoff.in_cluster.load_generator.workload import Workload
 
 USERS = 4
 THINK_SECONDS = 0.1
@@ -116,14 +116,14 @@ def _add(group: _ArgumentGroup, name: str, *, page: bool = False, **more: Any) -
     action.include_in_web_ui = page  # type: ignore[attr-defined]
 
 
-def mix_of(options: Any) -> Mix:
+def workload_of(options: Any) -> Workload:
     """The lengths that the options ask for.
 
     Raises:
         SignoffError: the file of lengths cannot be used.
     """
     most = options.max_prompt_tokens, options.max_answer_tokens
-    return Mix.read(Path(options.lengths), *most) if options.lengths else Mix(options.length_scale, *most)
+    return Workload.read(Path(options.lengths), *most) if options.lengths else Workload(options.length_scale, *most)
 
 
 def settle(environment: Any, probes: int) -> None:
@@ -184,7 +184,7 @@ def check(options: Any) -> None:
         _check_stages(options)
         for name in ("host", "proxied", "direct"):
             _check_url(name, getattr(options, name))
-        mix_of(options)
+        workload_of(options)
     check_reports(Path(options.reports))
 
 

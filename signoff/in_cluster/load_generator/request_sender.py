@@ -1,20 +1,21 @@
-"""The part of a load that sends requests: when each is due, what it asks, and what came of it."""
+"""Sends a load's requests: when each is due, what it asks, and what came of it."""
 
 import random
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from locust.runners import WorkerRunner
 
 from signoff.in_cluster.load_generator.arrivals import Arrivals
-from signoff.in_cluster.load_generator.client import Asked, ChatClient
-from signoff.in_cluster.load_generator.generator_health import Watch
-from signoff.in_cluster.load_generator.options import mix_of
+from signoff.in_cluster.load_generator.client import ChatClient, Outcome
+from signoff.in_cluster.load_generator.generator_health import GeneratorHealth
+from signoff.in_cluster.load_generator.options import workload_of
 from signoff.in_cluster.load_generator.records import Record, Role
-from signoff.in_cluster.load_generator.run_writer import Kept
+from signoff.in_cluster.load_generator.run_writer import Entry
 from signoff.in_cluster.load_generator.workload import (
     PROBE_ANSWER_TOKENS,
     PROBE_PROMPT_TOKENS,
@@ -36,33 +37,49 @@ class Failure(Exception):
     """How Locust shows a request that failed: by its kind."""
 
 
-class Sender:
-    """The part of a process that sends requests, from the start of a test to its end."""
+@dataclass(frozen=True)
+class Request:
+    """One request before it is sent. `user` is the class of the user who sends it.
 
-    def __init__(self, environment: Any, keep: Callable[[list[Kept]], None]) -> None:
+    `intended` is when the schedule wants it sent; None in a closed loop. `pair` is a probe's.
+    """
+
+    user: str
+    arm: "Arm"
+    role: Role
+    question: Question
+    streamed: bool
+    intended: float | None = None
+    pair: int | None = None
+
+
+class RequestSender:
+    """Sends the requests of this process from the start of a test to its end; `write` gets what came of them."""
+
+    def __init__(self, environment: Any, write: Callable[[list[Entry]], None]) -> None:
         options, runner = environment.parsed_options, environment.runner
         index = max(0, runner.worker_index)
         self.worker = f"worker-{index}" if isinstance(runner, WorkerRunner) else "local"
         self._steps: deque[tuple[float, str]] = deque(maxlen=_STEPS_REMEMBERED)
         self.open_loop = options.arrivals != "closed"
-        self._environment, self._keep_all = environment, keep
-        self._kept: list[Kept] = []
+        self._environment, self._write = environment, write
+        self._entries: list[Entry] = []
         self._urls = {"proxied": environment.host, "direct": options.direct}
         self.clients = {arm: ChatClient(url, options.model, options.api_key) for arm, url in self._urls.items() if url}
-        self._chance = random.Random(f"{options.seed}/{index}/load")
+        self._rng = random.Random(f"{options.seed}/{index}/load")
         self._think: float = options.think_seconds
         self._probe_every: float = options.probe_every
-        self._pauses = random.Random(f"{options.seed}/{index}/pauses")
-        self._probe_chance = random.Random(f"{options.seed}/{index}/probe")
-        self._questions = mix_of(options).questions(self._chance)
-        self._watch = Watch(self.worker, self._note, self._note)
+        self._pause_rng = random.Random(f"{options.seed}/{index}/pauses")
+        self._probe_rng = random.Random(f"{options.seed}/{index}/probe")
+        self._questions = workload_of(options).questions(self._rng)
+        self._health = GeneratorHealth(self.worker, self._note, self._note)
         self._users: list[Any] = []
         self._rate_per_user = options.rate_per_user
         self._pairs = 0
         self._arrivals = Arrivals(
             self._arrive,
             self._overflow,
-            chance=random.Random(f"{options.seed}/{index}/arrivals"),
+            rng=random.Random(f"{options.seed}/{index}/arrivals"),
             poisson=options.arrivals == "poisson",
             phase=index / max(1, options.expect_workers),
         )
@@ -90,19 +107,19 @@ class Sender:
 
     def pause(self) -> float:
         """Seconds that a user thinks about an answer."""
-        return self._pauses.uniform(0.5, 1.5) * self._think
+        return self._pause_rng.uniform(0.5, 1.5) * self._think
 
     def pause_between_pairs(self) -> float:
         """Seconds between two probes."""
-        return self._pauses.uniform(0.5, 1.5) * self._probe_every
+        return self._pause_rng.uniform(0.5, 1.5) * self._probe_every
 
     def stop_arrivals(self) -> None:
         """Send nothing more in an open loop; what is in flight has Locust's stop timeout to end in."""
         self._arrivals.stop(self._environment.stop_timeout)
 
     def close(self) -> None:
-        """End it, and hand over what was kept."""
-        self._watch.stop()
+        """End it, and hand over what is still here."""
+        self._health.stop()
         self._delivery.kill()
         self._hand_over()
         for client in self.clients.values():
@@ -110,85 +127,62 @@ class Sender:
 
     def ask(self, user: Any, intended: float | None = None) -> None:
         """Send one request of the load in this user's way."""
-        self._ask(user, user.arm, "load", next(self._questions), stream=user.stream, intended=intended)
+        self._send(self._request(user, intended))
 
     def probe(self, user: Any) -> None:
         """Ask both arms the like in random order: one pair."""
         self._pairs += 1
-        arms: list[Arm] = self._probe_chance.sample(["direct", "proxied"], 2)
-        stream = self._pairs % 2 == 0
+        arms: list[Arm] = self._probe_rng.sample(["direct", "proxied"], 2)
         for arm in arms:
-            asked = question(self._probe_chance, PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS)
-            self._ask(user, arm, "probe", asked, stream=stream, pair=self._pairs)
+            asked = question(self._probe_rng, PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS)
+            self._send(Request(type(user).__name__, arm, "probe", asked, self._pairs % 2 == 0, pair=self._pairs))
 
     def _arrive(self, intended: float) -> None:
-        user = self._chance.choice(self._users)
-        self.ask(user, intended)
+        self.ask(self._rng.choice(self._users), intended)
 
     def _overflow(self, intended: float) -> None:
-        self._watch.overflowed()
-        user = self._chance.choice(self._users)
-        asked = next(self._questions)
-        never = Asked(time.time(), 0.0, error=_NOT_SENT)
-        step = self._step_at(intended)
-        self._report(user, user.arm, "load", asked, never, intended, step, None, stream=user.stream)
+        self._health.overflowed()
+        request = self._request(self._rng.choice(self._users), intended)
+        self._report(request, Outcome(time.time(), 0.0, error=_NOT_SENT), self._step_at(intended))
 
-    def _ask(
-        self,
-        user: Any,
-        arm: "Arm",
-        role: Role,
-        asked: Question,
-        *,
-        stream: bool,
-        intended: float | None = None,
-        pair: int | None = None,
-    ) -> None:
-        began = time.time()
-        step = self._step_at(intended or began)
-        if intended is not None:
-            self._watch.sent((began - intended) * 1000)
+    def _request(self, user: Any, intended: float | None) -> Request:
+        return Request(type(user).__name__, user.arm, "load", next(self._questions), user.stream, intended)
+
+    def _send(self, request: Request) -> None:
+        began, asked = time.time(), request.question
+        step = self._step_at(request.intended or began)
+        if request.intended is not None:
+            self._health.sent((began - request.intended) * 1000)
         try:
-            answer = self.clients[arm].chat(asked.prompt, max_tokens=asked.max_tokens, stream=stream)
+            client = self.clients[request.arm]
+            outcome = client.chat(asked.prompt, max_tokens=asked.max_tokens, stream=request.streamed)
         except gevent.GreenletExit:
-            answer = Asked(began, (time.time() - began) * 1000, error=_UNFINISHED)
+            outcome = Outcome(began, (time.time() - began) * 1000, error=_UNFINISHED)
             raise
         finally:
-            self._report(user, arm, role, asked, answer, intended or answer.started, step, pair, stream=stream)
+            self._report(request, outcome, step)
 
-    def _report(
-        self,
-        user: Any,
-        arm: "Arm",
-        role: Role,
-        asked: Question,
-        answer: Asked,
-        intended: float,
-        step: str,
-        pair: int | None,
-        *,
-        stream: bool,
-    ) -> None:
+    def _report(self, request: Request, outcome: Outcome, step: str) -> None:
         record = Record(
             worker=self.worker,
-            user=type(user).__name__,
-            role=role,
-            arm=arm,
-            streamed=stream,
+            user=request.user,
+            role=request.role,
+            arm=request.arm,
+            streamed=request.streamed,
             step=step,
-            pair=pair,
-            intended=intended,
-            started=answer.started,
-            e2e_ms=answer.e2e_ms,
-            ttft_ms=answer.ttft_ms,
-            itl_ms=answer.itl_ms,
-            tokens=answer.tokens,
-            prompt_chars=len(asked.prompt),
-            status=answer.status,
-            error=answer.error,
+            pair=request.pair,
+            intended=request.intended or outcome.started,
+            started=outcome.started,
+            e2e_ms=outcome.e2e_ms,
+            ttft_ms=outcome.ttft_ms,
+            itl_ms=outcome.itl_ms,
+            tokens=outcome.tokens,
+            prompt_chars=len(request.question.prompt),
+            status=outcome.status,
+            error=outcome.error,
         )
         self._note(record)
-        self._show(record, answer.length)
+        self._show(record, outcome.length)
 
     def _show(self, record: Record, length: int) -> None:
         """Show it in Locust. A user waits from the intended moment on, so that is what Locust's table shows."""
@@ -213,8 +207,8 @@ class Sender:
         if record.tokens and not record.error:
             entries[f"{probe}tokens/s (a rate, not ms)", record.arm].log(record.tokens / record.e2e_ms * 1000, 0)
 
-    def _note(self, kept: Kept) -> None:
-        self._kept.append(kept)
+    def _note(self, entry: Entry) -> None:
+        self._entries.append(entry)
 
     def _deliver(self) -> None:
         while True:
@@ -222,6 +216,6 @@ class Sender:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._kept:
-            kept, self._kept = self._kept, []
-            self._keep_all(kept)
+        if self._entries:
+            entries, self._entries = self._entries, []
+            self._write(entries)

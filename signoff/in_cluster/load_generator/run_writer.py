@@ -1,4 +1,4 @@
-"""The part of a load that keeps what came of it: a folder for each test."""
+"""Writes what came of a load: a folder for each test."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from signoff.core.redact import HIDDEN, redacted_log
 from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.evidence.circumstances import circumstances
 from signoff.evidence.voids import MOST_VOID, Untold, Void, VoidKind
-from signoff.in_cluster.load_generator.options import mix_of
+from signoff.in_cluster.load_generator.options import workload_of
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords
 from signoff.in_cluster.load_generator.run import (
@@ -33,12 +33,13 @@ from signoff.in_cluster.load_generator.run import (
 )
 from signoff.in_cluster.load_generator.workload import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 
-Kept = Record | Sample | Void
+Entry = Record | Sample | Void
+"""What a sender or a pod's sampler has to write."""
 StartWatch = Callable[[Any, Callable[[str], None]], ResourceWatch | None]
 """Makes, of the load's options, what looks at the pods; it tells the second argument what it cannot observe."""
 
 
-class Keeper:
+class RunWriter:
     """Writes a folder for each test: its evidence, samples.csv and a file of records for each worker.
 
     `run` is what the evidence tells of the test, and changes with it alone.
@@ -88,7 +89,7 @@ class Keeper:
             direct=options.direct,
             model=options.model,
             mix={
-                **mix_of(options).describe(),
+                **workload_of(options).describe(),
                 "think_seconds": options.think_seconds,
                 "probe_tokens": [PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS],
                 "users": sorted(each.__name__ for each in self._environment.user_classes),
@@ -131,11 +132,11 @@ class Keeper:
         self._tell(step_record(step))
         return step.name
 
-    def keep(self, kept: list[Kept]) -> None:
-        """Write what a sender has kept; a void mark at once, unless its worker has just been told of as well."""
+    def write(self, entries: list[Entry]) -> None:
+        """Write what a sender hands over; a void mark at once, unless its worker has just been told of as well."""
         if self.run is None:
             return
-        for each in kept:
+        for each in entries:
             if isinstance(each, Record):
                 if each.worker not in self.run.workers:
                     self._tell({"kind": "load-worker", "worker": each.worker})
@@ -164,7 +165,7 @@ class Keeper:
             self._tell(step_record(replace(self.run.steps[-1], ended=time.time())))
 
     def end(self) -> None:
-        """Say that the test has ended; what workers still send is kept nevertheless."""
+        """Say that the test has ended; what workers still send is written nevertheless."""
         run = self.run
         if run is None or run.ended:
             return
@@ -191,10 +192,10 @@ class Keeper:
             if self._chain:
                 self._chain.close()
 
-    def look_at_pods(self) -> None:
+    def sample_pods(self) -> None:
         """Write a sample of each pod, while a test runs."""
         if self._pods and self.run and not self.run.ended:
-            self.keep(list(self._pods.look()))
+            self.write(list(self._pods.look()))
 
     def _tell(self, record: Mapping[str, Any]) -> None:
         """Write a record, and know it."""

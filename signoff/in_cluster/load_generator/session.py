@@ -1,6 +1,6 @@
 """A load under Locust: what its events mean, and how master and workers share the work.
 
-One process plays both parts, or Locust's master keeps what its workers send it: records, samples and void marks. So a
+One process plays both parts, or Locust's master writes what its workers send it: records, samples and void marks. So a
 run's folder is always on the machine of the one who started it.
 """
 
@@ -18,9 +18,9 @@ from locust.runners import MasterRunner, WorkerRunner
 from signoff.evidence.voids import LOOK_EVERY_SECONDS, Void
 from signoff.in_cluster.load_generator.options import settle_start
 from signoff.in_cluster.load_generator.records import Record
-from signoff.in_cluster.load_generator.request_sender import Sender
+from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.run import Sample
-from signoff.in_cluster.load_generator.run_writer import Keeper, Kept, StartWatch
+from signoff.in_cluster.load_generator.run_writer import Entry, RunWriter, StartWatch
 
 MOST_POINTS = 2000
 """Of the charts in Locust's page and report; three hours have so many."""
@@ -29,14 +29,14 @@ _FINISH_GRACE_SECONDS = 5.0
 _KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "Void": Void}
 
 
-class Load:
+class LoadSession:
     """What the user classes of this process share. `probe_class` is the one whose users are no load."""
 
     def __init__(self, environment: Any, probe_class: str, watch: StartWatch) -> None:
         self.environment = environment
         is_worker = isinstance(environment.runner, WorkerRunner)
-        self.keeper = None if is_worker else Keeper(environment, probe_class, watch)
-        self.sender: Sender | None = None
+        self.writer = None if is_worker else RunWriter(environment, probe_class, watch)
+        self.sender: RequestSender | None = None
         self.unwritable = ""
         """Why this test's records cannot be written, which has ended it; empty if they can."""
         self._finished: dict[str, Event] = {}
@@ -46,12 +46,12 @@ class Load:
         events.test_stopping.add_listener(self._stopping)
         events.test_stop.add_listener(self._stopped)
         events.quit.add_listener(self._quit)
-        for name in ("kept", "step", "finish", "finished"):
+        for name in ("entries", "step", "finish", "finished"):
             runner.register_message(name, getattr(self, f"_on_{name}"), concurrent=name == "finish")
-        if self.keeper:
+        if self.writer:
             runner.start = self._leaving_the_step(runner.start)
-            gevent.spawn(self._keep_locust_small)
-            gevent.spawn(self._watch_pods, self.keeper)
+            gevent.spawn(self._bound_locust)
+            gevent.spawn(self._sample_pods, self.writer)
 
     def _leaving_the_step(self, start: Callable[..., Any]) -> Callable[..., Any]:
         """Locust's way to another number of users, for which it has no event: shapes, its page and rebalancing use it.
@@ -60,9 +60,9 @@ class Load:
         """
 
         def started(*arguments: Any, **named: Any) -> Any:
-            if self.keeper:
+            if self.writer:
                 with self._writing():
-                    self.keeper.end_step()
+                    self.writer.end_step()
             self._begin_step("")
             return start(*arguments, **named)
 
@@ -72,7 +72,7 @@ class Load:
     def _writing(self) -> Iterator[None]:
         """Write into the run's folder in this block; where that fails, on a full disk, the load ends and says so.
 
-        It would go on for hours, and keep what it cannot write in memory.
+        It would go on for hours, and hold what it cannot write in memory.
         """
         try:
             yield
@@ -89,88 +89,88 @@ class Load:
         elif isinstance(self.environment.runner, MasterRunner):
             self.environment.runner.send_message("step", {"name": name})
 
-    def _keep_locust_small(self) -> None:
+    def _bound_locust(self) -> None:
         while True:
             gevent.sleep(LOOK_EVERY_SECONDS)
             trim(self.environment.stats)
 
-    def _watch_pods(self, keeper: Keeper) -> None:
+    def _sample_pods(self, writer: RunWriter) -> None:
         while True:
             gevent.sleep(LOOK_EVERY_SECONDS)
             with self._writing():
-                keeper.look_at_pods()
+                writer.sample_pods()
 
     # Locust's events
 
     def _started(self, **_: Any) -> None:
-        if self.keeper:
+        if self.writer:
             self.unwritable = ""
             settle_start(self.environment)
             with self._writing():
-                self.keeper.begin()
+                self.writer.begin()
         if not isinstance(self.environment.runner, MasterRunner):
-            self.sender = Sender(self.environment, self._keep)
+            self.sender = RequestSender(self.environment, self._write)
 
     def _spawned(self, **_: Any) -> None:
-        if self.keeper:
+        if self.writer:
             with self._writing():
-                self._begin_step(self.keeper.next_step())
+                self._begin_step(self.writer.next_step())
 
     def _stopping(self, **_: Any) -> None:
         """Have what is in flight end; probes, whose users Locust stops only then, belong to no step meanwhile."""
         if self.sender:
             self.sender.begin_step("")
-        if self.keeper:
+        if self.writer:
             with self._writing():
-                self.keeper.end_step()
+                self.writer.end_step()
         if self.sender:
             self.sender.stop_arrivals()
-        elif self.keeper:
+        elif self.writer:
             self._have_workers_finish()
 
     def _stopped(self, **_: Any) -> None:
         if self.sender:
             self.sender.close()
             self.sender = None
-        if self.keeper:
+        if self.writer:
             with self._writing():
-                self.keeper.end()
+                self.writer.end()
 
     def _quit(self, **_: Any) -> None:
-        if self.keeper:
+        if self.writer:
             with self._writing():
-                self.keeper.close()
+                self.writer.close()
 
     # Between master and workers
 
-    def _keep(self, kept: list[Kept]) -> None:
-        if self.keeper:
+    def _write(self, entries: list[Entry]) -> None:
+        if self.writer:
             with self._writing():
-                self.keeper.keep(kept)
+                self.writer.write(entries)
         else:
-            rows = [(type(each).__name__, astuple(each)) for each in kept]
-            self.environment.runner.send_message("kept", {"rows": rows})
+            rows = [(type(each).__name__, astuple(each)) for each in entries]
+            self.environment.runner.send_message("entries", {"rows": rows})
 
-    def _on_kept(self, msg: Any, **_: Any) -> None:
-        if self.keeper:
+    def _on_entries(self, msg: Any, **_: Any) -> None:
+        if self.writer:
             with self._writing():
-                self.keeper.keep([_KINDS[kind](*values) for kind, values in msg.data["rows"]])
+                self.writer.write([_KINDS[kind](*values) for kind, values in msg.data["rows"]])
 
     def _on_step(self, msg: Any, **_: Any) -> None:
         if self.sender:
             self.sender.begin_step(msg.data["name"])
 
     def _have_workers_finish(self) -> None:
-        """Wait until each worker has ended its requests and sent what it kept: Locust gives them half a second."""
+        """Wait until each worker has ended its requests and sent all its entries: Locust gives them half a second."""
         runner = self.environment.runner
         self._finished = {worker.id: Event() for worker in (*runner.clients.running, *runner.clients.spawning)}
         runner.send_message("finish")
         # First what was sent on the schedule may end, then what the users themselves have asked.
         deadline = time.monotonic() + 2 * self.environment.stop_timeout + _FINISH_GRACE_SECONDS
         for name, finished in self._finished.items():
-            if not finished.wait(max(0.0, deadline - time.monotonic())) and self.keeper:
+            if not finished.wait(max(0.0, deadline - time.monotonic())) and self.writer:
                 with self._writing():
-                    self.keeper.note(f"worker {name} did not say that it had finished: its last records may be missing")
+                    self.writer.note(f"worker {name} did not say that it had finished: its last records may be missing")
 
     def _on_finish(self, **_: Any) -> None:
         self.environment.runner.stop()

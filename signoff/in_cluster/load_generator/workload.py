@@ -46,7 +46,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Mix:
+class Workload:
     """Where lengths come from; `lengths` is None for the published distribution. Lengths are in tokens."""
 
     scale: float = SCALE
@@ -56,7 +56,7 @@ class Mix:
     lengths: tuple[tuple[int, int], ...] | None = None
 
     @classmethod
-    def read(cls, path: Path, most_prompt: int = MOST_PROMPT, most_answer: int = MOST_ANSWER) -> "Mix":
+    def read(cls, path: Path, most_prompt: int = MOST_PROMPT, most_answer: int = MOST_ANSWER) -> "Workload":
         """Lengths from a CSV file with the columns prompt_tokens and answer_tokens; each line is as likely.
 
         Raises:
@@ -94,24 +94,24 @@ class Mix:
         }
         return told if self.lengths is None else {**told, "lines": len(self.lengths), "sum": _sums(self.lengths)}
 
-    def questions(self, chance: random.Random) -> Iterator[Question]:
+    def questions(self, rng: random.Random) -> Iterator[Question]:
         """Questions for ever; equal generators give equal questions."""
         while True:
-            prompt, answer = self._lengths(chance)
-            yield question(chance, min(prompt, self.most_prompt), min(answer, self.most_answer))
+            prompt, answer = self._lengths(rng)
+            yield question(rng, min(prompt, self.most_prompt), min(answer, self.most_answer))
 
-    def _lengths(self, chance: random.Random) -> tuple[int, int]:
+    def _lengths(self, rng: random.Random) -> tuple[int, int]:
         if self.lengths is not None:
-            return chance.choice(self.lengths)
-        prompt = chance.lognormvariate(PROMPT_MU, PROMPT_SIGMA) * self.scale
-        answer = chance.lognormvariate(ANSWER_MU, ANSWER_SIGMA) * self.scale
+            return rng.choice(self.lengths)
+        prompt = rng.lognormvariate(PROMPT_MU, PROMPT_SIGMA) * self.scale
+        answer = rng.lognormvariate(ANSWER_MU, ANSWER_SIGMA) * self.scale
         return max(1, round(prompt)), max(1, round(answer))
 
 
-def question(chance: random.Random, prompt_tokens: int, answer_tokens: int) -> Question:
+def question(rng: random.Random, prompt_tokens: int, answer_tokens: int) -> Question:
     """Syllables of about so many tokens. Its beginning is random too, so that no prefix cache helps."""
     letters = max(1, round(prompt_tokens * CHARACTERS_PER_TOKEN))
-    text = " ".join(chance.choices(_SYLLABLES, k=letters // 4 + 1))
+    text = " ".join(rng.choices(_SYLLABLES, k=letters // 4 + 1))
     return Question(text[:letters].rstrip() or text[0], answer_tokens)
 
 

@@ -313,16 +313,16 @@ from types import SimpleNamespace as Of
 import gevent
 from locust import events
 from locust.stats import RequestStats
-from signoff.in_cluster.load_generator.request_sender import Sender
-from signoff.in_cluster.load_generator.generator_health import Watch
+from signoff.in_cluster.load_generator.request_sender import RequestSender
+from signoff.in_cluster.load_generator.generator_health import GeneratorHealth
 sent = []
-Watch.sent = lambda self, late_ms: sent.append(late_ms)
+GeneratorHealth.sent = lambda self, late_ms: sent.append(late_ms)
 options = Of(arrivals="constant", direct="", model="m", api_key="k", seed=1, think_seconds=0.0, probe_every=1.0,
     rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9)
 silent = socket.create_server(("127.0.0.1", 0))
 host = f"http://127.0.0.1:{silent.getsockname()[1]}"
 environment = Of(parsed_options=options, runner=Of(worker_index=0), host=host, events=events, stats=RequestStats())
-sender = Sender(environment, lambda kept: None)
+sender = RequestSender(environment, lambda kept: None)
 asking = gevent.spawn(sender.ask, Of(arm="proxied", stream=True), time.time() - 0.5)
 gevent.sleep(0.2)
 print([late >= 500 for late in sent], asking.ready())
@@ -355,7 +355,7 @@ from types import SimpleNamespace as Of
 import gevent
 from locust import User, constant, events, task
 from locust.env import Environment
-from signoff.in_cluster.load_generator.session import Load
+from signoff.in_cluster.load_generator.session import LoadSession
 told = []
 
 class Asking(User):
@@ -372,13 +372,13 @@ environment.parsed_options = Of(reports=sys.argv[1], seed=1, arrivals="closed", 
     expect_workers=1, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9,
     max_answer_tokens=9, keep_records=1000)
 runner = environment.create_local_runner()
-load = Load(environment, "Probe", lambda options, note: None)
+load = LoadSession(environment, "Probe", lambda options, note: None)
 for users in (2, 1):
     runner.start(users, 100)
     runner.spawning_greenlet.join(timeout=30)
     gevent.sleep(0.1)
 runner.stop()
-print([step.name for step in load.keeper.run.steps], told)
+print([step.name for step in load.writer.run.steps], told)
 """
 
 _FULL = (
@@ -433,7 +433,7 @@ options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
     keep_records=1000)
 runner = Of(target_user_classes_count={"U": 2})
-kept = run_writer.Keeper(
+kept = run_writer.RunWriter(
     Of(parsed_options=options, shape_class=None, host="", user_classes=[User], runner=runner), "Probe",
     lambda options, note: None)
 now = 1_800_000_000.0
@@ -444,7 +444,7 @@ for look in range(2000):
     now += 5.0
     found = [Void(now - 5, now, worker, VoidKind.CPU, "busy", 0.9) for worker in ("a", "b") if look % 3]
     request = Record("a", "U", "load", "proxied", True, "users=2", None, now, now, 9.0, 5.0, 1.0, 2, 9, 200, "")
-    kept.keep([*found, request, Sample(now, "generator a", cpu_share=0.9)])
+    kept.write([*found, request, Sample(now, "generator a", cpu_share=0.9)])
     if look == 1000:
         runner.target_user_classes_count = {"U": 3}
         kept.next_step()
@@ -466,7 +466,7 @@ from signoff.load.reading import read_run
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
     keep_records=1000)
-kept = run_writer.Keeper(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe",
+kept = run_writer.RunWriter(Of(parsed_options=options, shape_class=None, host="", user_classes=[User]), "Probe",
     lambda options, note: note("no metrics"))
 for notes in (["of the first"], []):
     kept.begin()

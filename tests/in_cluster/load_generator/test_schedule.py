@@ -13,9 +13,9 @@ from signoff.core.errors import SignoffError
 from signoff.evidence.voids import Void, VoidKind
 from signoff.in_cluster.load_generator import stages, workload
 from signoff.in_cluster.load_generator.arrivals import Arrivals
-from signoff.in_cluster.load_generator.generator_health import Watch, reasons
+from signoff.in_cluster.load_generator.generator_health import GeneratorHealth, reasons
 from signoff.in_cluster.load_generator.run import Sample
-from signoff.in_cluster.load_generator.workload import Mix
+from signoff.in_cluster.load_generator.workload import Workload
 
 RATE = 200.0
 
@@ -31,7 +31,7 @@ def arrivals(
         intended.append(moment)
         gevent.sleep(answer_seconds)
 
-    source = Arrivals(send, left_out.append, chance=random.Random(1), poisson=poisson, most=most)
+    source = Arrivals(send, left_out.append, rng=random.Random(1), poisson=poisson, max_in_flight=most)
     source.rate = RATE
     gevent.sleep(seconds)
     source.stop(patience=0)
@@ -56,7 +56,7 @@ def test_poisson_arrivals_have_exponential_gaps() -> None:
 
 def test_a_stall_of_the_generator_moves_no_arrival() -> None:
     intended: list[float] = []
-    source = Arrivals(intended.append, intended.append, chance=random.Random(1), poisson=False)
+    source = Arrivals(intended.append, intended.append, rng=random.Random(1), poisson=False)
     source.rate = RATE
     gevent.sleep(0.1)
     time.sleep(0.3)  # blocks the event loop
@@ -73,8 +73,8 @@ def test_more_than_may_be_in_flight_is_left_out_and_told() -> None:
 
 
 def test_equal_seeds_ask_equal_questions_of_lengths_as_published() -> None:
-    first = list(islice(Mix(scale=1.0, most_prompt=10**6, most_answer=10**6).questions(random.Random(3)), 3000))
-    again = list(islice(Mix(scale=1.0, most_prompt=10**6, most_answer=10**6).questions(random.Random(3)), 3000))
+    first = list(islice(Workload(scale=1.0, most_prompt=10**6, most_answer=10**6).questions(random.Random(3)), 3000))
+    again = list(islice(Workload(scale=1.0, most_prompt=10**6, most_answer=10**6).questions(random.Random(3)), 3000))
     assert first == again
     assert len({question.prompt[:40] for question in first}) == len(first)
     # The medians of a log-normal distribution are the exponentials of its mus.
@@ -84,7 +84,7 @@ def test_equal_seeds_ask_equal_questions_of_lengths_as_published() -> None:
 
 
 def test_lengths_are_cut_to_what_the_model_takes() -> None:
-    for question in islice(Mix(scale=5.0, most_prompt=100, most_answer=20).questions(random.Random(3)), 200):
+    for question in islice(Workload(scale=5.0, most_prompt=100, most_answer=20).questions(random.Random(3)), 200):
         assert len(question.prompt) <= 100 * workload.CHARACTERS_PER_TOKEN
         assert question.max_tokens <= 20
 
@@ -92,7 +92,7 @@ def test_lengths_are_cut_to_what_the_model_takes() -> None:
 def test_lengths_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("prompt_tokens,answer_tokens\n10,3\n20,7\n")
-    asked = list(islice(Mix.read(path).questions(random.Random(3)), 50))
+    asked = list(islice(Workload.read(path).questions(random.Random(3)), 50))
     assert {question.max_tokens for question in asked} == {3, 7}
 
 
@@ -105,7 +105,7 @@ def test_a_bad_file_of_lengths_says_where_it_is_bad(tmp_path: Path, text: str, w
     path = tmp_path / "mine.csv"
     path.write_text(text)
     with pytest.raises(SignoffError) as told:
-        Mix.read(path)
+        Workload.read(path)
     assert where in told.value.where
     assert "prompt_tokens,answer_tokens" in told.value.hint
 
@@ -147,7 +147,7 @@ def test_a_generator_at_its_limit_says_which(
 
 def test_what_was_late_since_the_last_look_is_told_at_the_end() -> None:
     told: list[Void | Sample] = []
-    watch = Watch("local", told.append, told.append)
+    watch = GeneratorHealth("local", told.append, told.append)
     gevent.sleep(0)
     for _ in range(10):
         watch.sent(500.0)
