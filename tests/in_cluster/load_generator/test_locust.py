@@ -385,6 +385,7 @@ _FULL = (
     _LEFT.partition("for users in")[0]
     + """
 from pathlib import Path
+from signoff.in_cluster.load_generator import run_writer
 room, append = False, run_writer.Chain.append
 def full(chain, record):
     if not room:
