@@ -18,13 +18,13 @@ test: lint actionlint
 	$(BIN)/signoff prepare
 	$(PYTEST) -m "not prove and not kind" $(BESIDE_A_CLUSTER) --durations 15
 
-# Lint, types and every test that needs neither a cluster nor a browser: a minute, side by side.
+# Lint, types and every test that needs no cluster, no browser and no Locust: a minute, side by side.
 unit: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
 
 # Where no cache can be, a test that needs a cluster after all fails, and says so.
 unit-tests: $(VENV)/.ready
-	SIGNOFF_CACHE=/dev/null/unit $(PYTEST) -m "not prove and not kind and not cluster and not browser" -n 2 -q
+	SIGNOFF_CACHE=/dev/null/unit $(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust" -n 2 -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
 # holds what ran when, and the table at its end shows it.

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,23 @@ from signoff.core.paths import MANIFESTS, ROOT
 from signoff.verdicts import ExitStatus
 from tests.embedded import cluster_in, processes_of, run_features, wait_for
 from tests.processes import said_until
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Runs features in this process with options of which one is wrong; gives what is said, nothing being written."""
+    monkeypatch.chdir(ROOT)
+    reports = pytester.path / "reports"
+
+    def run(*options: str) -> str:
+        done = pytester.runpytest_inprocess("features/deploy.feature", "--reports", str(reports), *options)
+        assert done.ret == ExitStatus.USAGE
+        assert not reports.exists()
+        return "\n".join((*done.outlines, *done.errlines))
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -25,41 +43,29 @@ from tests.processes import said_until
         (["--attach", "nothing", "--fresh-cluster"], "leave out one or the other"),
     ],
 )
-def test_what_an_option_gets_wrong_is_said_at_once_and_once(tmp_path: Path, options: list[str], told: str) -> None:
-    output, status = finished(run_features(tmp_path / "reports", *options))
-    assert status == ExitStatus.USAGE, output
+def test_what_an_option_gets_wrong_is_said_at_once_and_once(refused: Refused, options: list[str], told: str) -> None:
+    output = refused(*options)
     assert output.count("next:") == 1, output
     assert told in output
     assert "Traceback" not in output
     assert "cluster:" not in output
-    assert not (tmp_path / "reports").exists()
 
 
-def test_a_variable_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_wrong_is_named(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNOFF_CLUSTER", "foo")
-    output, status = finished(run_features(tmp_path / "reports"))
-    assert status == ExitStatus.USAGE
+    output = refused()
     assert "SIGNOFF_CLUSTER=foo" in output
     assert "--cluster" not in output
-    assert not (tmp_path / "reports").exists()
 
 
-def test_broken_yaml_is_said_before_a_cluster_starts(tmp_path: Path) -> None:
+def test_broken_yaml_is_said_before_a_cluster_starts(refused: Refused, tmp_path: Path) -> None:
     manifests = tmp_path / "manifests"
     shutil.copytree(MANIFESTS, manifests)
-    (manifests / "litellm" / "configmap.yaml").write_text("kind: [unclosed\n")
-    output, status = finished(run_features(tmp_path / "reports", "--manifests", str(manifests)))
-    assert status == ExitStatus.USAGE
+    (manifests / "litellm" / "configmap.yaml").write_text("kind: [unclosed\n", encoding="utf-8")
+    output = refused("--manifests", str(manifests))
     assert "not valid YAML" in output
     assert str(manifests / "litellm" / "configmap.yaml") in output
     assert "Traceback" not in output
-    assert not (tmp_path / "reports").exists()
-
-
-def finished(process: "subprocess.Popen[str]") -> tuple[str, int]:
-    """Its output, and its exit status."""
-    output, _ = process.communicate(timeout=60)
-    return output, process.returncode
 
 
 @pytest.mark.cluster

@@ -94,6 +94,7 @@ def test_a_pod_can_fold_with_what_it_carries(tmp_path: Path) -> None:
     assert "records-local.csv" not in files.sizes(folder)
 
 
+@pytest.mark.locust
 def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
     carry(tmp_path)
     done = subprocess.run([sys.executable, "-c", _IMPORT, tmp_path], capture_output=True, text=True, check=False)
@@ -102,6 +103,7 @@ def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> 
     assert set(done.stdout.split()) == {name for name in shipped if name.startswith("signoff")}
 
 
+@pytest.mark.locust
 def test_a_load_of_what_a_pod_has_leaves_evidence_that_verifies(pair: Pair, tmp_path: Path) -> None:
     code, reports = tmp_path / "code", tmp_path / "reports"
     carry(code)
@@ -158,6 +160,7 @@ def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
     assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 
 
+@pytest.mark.locust
 def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["load", "--options"]) == 0
     told = capfd.readouterr().out
@@ -165,6 +168,7 @@ def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[s
         assert option in told
 
 
+@pytest.mark.locust
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -198,6 +202,7 @@ def test_what_is_asked_wrongly_is_refused_before_anything_starts(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.locust
 def test_an_option_for_the_pods_is_no_option_of_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,6 +248,7 @@ def collecting(client: httpx.Client, folder: Path) -> Collector:
     return Collector(client, Evidence(folder, evidence.Run(tool="load")))
 
 
+@pytest.mark.locust
 def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_path: Path) -> None:
     there, here = tmp_path / "there", tmp_path / "here"
     with locust_with_a_page(pair, there, "-t", "4s") as client:
@@ -265,6 +271,7 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
     assert list(verify(original)) == []
 
 
+@pytest.mark.locust
 def test_a_load_is_not_taken_for_ended_before_it_has_begun(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +288,7 @@ def test_a_load_is_not_taken_for_ended_before_it_has_begun(
     assert distributed.concluded(tmp_path / "here", collector.error) == 0
 
 
+@pytest.mark.locust
 def test_a_load_that_broke_off_on_a_full_disk_is_told_with_its_reason(pair: Pair, tmp_path: Path) -> None:
     with locust_with_a_page(pair, tmp_path / "there", "-t", "50s", "--think", "0", most_bytes=30_000) as client:
         collector = collecting(client, tmp_path / "here")

@@ -26,6 +26,7 @@ from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from tests.doubles.pair import Pair
 
+pytestmark = pytest.mark.locust
 Stats = dict[tuple[str, str], dict[str, float]]
 """Figures by (arm, name)."""
 
