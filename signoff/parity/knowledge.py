@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -48,15 +48,16 @@ def shape(path: str) -> str:
     return re.sub(r"\[\d+\]", "[]", path)
 
 
-@cache
-def _pattern(text: str) -> str:
-    return text.replace("[", "[[]")
+@lru_cache(maxsize=100_000)
+def _fits(path: str, pattern: str) -> bool:
+    """Cached, since few paths and patterns meet each other in every run of a matrix."""
+    glob = pattern.replace("[", "[[]")
+    return fnmatchcase(path, glob) or fnmatchcase(shape(path), glob)
 
 
 def matches(path: str, patterns: Sequence[str]) -> bool:
     """Whether a path, or its shape, fits one of the patterns."""
-    forms = {shape(path), path}
-    return any(fnmatchcase(each, _pattern(pattern)) for pattern in patterns for each in forms)
+    return any(_fits(path, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True)
