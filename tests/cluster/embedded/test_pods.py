@@ -90,6 +90,18 @@ def test_a_sidecar_says_that_it_is_not_there(kube: Kube, namespace: str) -> None
     assert "no restartable init containers" in event(kube, namespace, "Failed").message
 
 
+def test_a_pod_whose_init_container_is_through_ends_within_its_grace_period(kube: Kube, namespace: str) -> None:
+    code = (
+        "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(1), sys.exit(7))); print('up', flush=True)"
+    )
+    main = container(f"{code}; time.sleep(600)")
+    kube.core.create_namespaced_pod(namespace, pod(main, initContainers=[container("pass", name="first")]))
+    wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running")
+    wait_for("the program to be up", lambda: log(kube, namespace))
+    last = delete(kube, namespace, "pod").status
+    assert last.container_statuses[0].state.terminated.exit_code == 7
+
+
 def test_a_stranger_of_the_same_labels_is_not_waited_for(kube: Kube, namespace: str) -> None:
     labels = {"app": "pod"}
     never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}}

@@ -18,12 +18,13 @@ from aiohttp import web
 from signoff.cluster.embedded.agent import usage
 from signoff.cluster.embedded.agent.addresses import PodAddresses
 from signoff.cluster.embedded.agent.config import AgentConfig, NodeConfig
-from signoff.cluster.embedded.agent.container import Container, Runtime
+from signoff.cluster.embedded.agent.container import Container
 from signoff.cluster.embedded.agent.events import Events
 from signoff.cluster.embedded.agent.logserver import application, tls
 from signoff.cluster.embedded.agent.node import Node
 from signoff.cluster.embedded.agent.pod import Pod
 from signoff.cluster.embedded.agent.pulls import Pulls
+from signoff.cluster.embedded.agent.runtime import Runtime
 from signoff.cluster.embedded.agent.services import Services
 from signoff.cluster.embedded.agent.sources import Reference
 from signoff.cluster.embedded.images import Images

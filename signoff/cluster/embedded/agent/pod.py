@@ -13,8 +13,9 @@ import aiohttp
 from signoff.cluster.embedded.agent.addresses import PodAddresses
 from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.config import NodeConfig
-from signoff.cluster.embedded.agent.container import Container, Runtime
+from signoff.cluster.embedded.agent.container import Container
 from signoff.cluster.embedded.agent.downward import PodFacts
+from signoff.cluster.embedded.agent.runtime import Context, Runtime
 from signoff.cluster.embedded.agent.sources import Reference, fetch, of_volumes
 from signoff.cluster.embedded.agent.status import PodState
 from signoff.cluster.embedded.agent.volumes import MountError, check_volumes
@@ -53,8 +54,7 @@ class Pod:
         self._sent_version = 0
 
     def _container(self, spec: Json, *, is_init: bool = False) -> Container:
-        policy = self.pod["spec"].get("restartPolicy", "Always")
-        return Container(spec, self._facts, self._runtime, self._dir, self._touch, restarts=policy, is_init=is_init)
+        return Container(Context(spec, self._facts, self._runtime, self._dir, self._touch, is_init=is_init))
 
     def container(self, name: str) -> Container | None:
         """The container of this name, init containers included."""

@@ -1,0 +1,103 @@
+"""What comes before each start of a container: its image, its files, and its command line and environment."""
+
+import asyncio
+from dataclasses import dataclass
+
+from signoff.cluster.embedded.agent.backoff import BackOff
+from signoff.cluster.embedded.agent.environment import ConfigError, check_user, environment
+from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_paths, words_of
+from signoff.cluster.embedded.agent.process import Launch
+from signoff.cluster.embedded.agent.runtime import Context
+from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
+from signoff.cluster.embedded.agent.translation import Translation, service_names
+from signoff.cluster.embedded.agent.volumes import mount_paths, prepare_sub_paths, texts_of, write_volumes
+from signoff.cluster.embedded.images import Image, ImageError
+
+_SERVICE_SECONDS = 5.0
+"""A Service that a container names may be created just after its pod; for longer nobody waits."""
+_ERROR_SECONDS = 1.0
+"""How long ErrImagePull shows before ImagePullBackOff takes its place."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A container that can be started: its process, and where the paths and names that its pod knows really are."""
+
+    launch: Launch
+    translate: Translation
+
+    def command(self, words: list[str]) -> Launch:
+        """Another command in the same container."""
+        return Launch([self.translate(word) for word in words], self.launch.env, self.launch.cwd)
+
+
+async def pulled(context: Context) -> Image:
+    """The image, once it could be had."""
+    reference, pulls, back_off = context.spec["image"], context.runtime.pulls, BackOff()
+    while True:
+        at_hand = pulls.at_hand(reference)
+        if not at_hand:
+            context.event("Normal", "Pulling", f'Pulling image "{reference}"')
+        try:
+            image = await pulls.get(reference)
+        except ImageError as error:
+            context.event("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
+            context.event("Warning", "Failed", "Error: ErrImagePull")
+            context.wait_for("ErrImagePull", str(error))
+            await asyncio.sleep(_ERROR_SECONDS)
+            context.event("Normal", "BackOff", f'Back-off pulling image "{reference}"')
+            context.event("Warning", "Failed", "Error: ImagePullBackOff")
+            context.wait_for("ImagePullBackOff", f'Back-off pulling image "{reference}": {error}')
+            await asyncio.sleep(back_off.next())
+            continue
+        present = f'Container image "{reference}" already present on machine'
+        context.event("Normal", "Pulled", present if at_hand else f'Successfully pulled image "{reference}"')
+        context.state.image_id = image.env_dir.name
+        return image
+
+
+async def prepared(context: Context, image: Image) -> Prepared:
+    """Write the container's files and put its command line and environment together.
+
+    Raises:
+        ConfigError, MountError: what it refers to is not there.
+        ApiError, aiohttp.ClientError, TimeoutError: the API server does not answer.
+    """
+    spec, facts, pod_spec, runtime = context.spec, context.facts, context.pod_spec, context.runtime
+    pod_dir, own_dir = context.pod_dir, context.own_dir
+    check_user(spec, facts.pod)
+    if context.is_init and spec.get("restartPolicy") == "Always":
+        raise ConfigError("the embedded cluster has no restartable init containers (sidecars)")
+    namespace = facts.pod["metadata"]["namespace"]
+    sources = await fetch(runtime.api, namespace, of_environment(spec) | of_volumes(pod_spec))
+    links = runtime.services.links(namespace) if pod_spec.get("enableServiceLinks", True) else {}
+    variables = environment(spec, facts, sources, links)
+    paths = own_paths(spec, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
+    await _wait_for_services(context, image, variables, sources)
+    translate = Translation(paths, facts.address, runtime.services.addresses)
+    await asyncio.to_thread(fresh_folders, own_dir)
+    await refresh(context, sources, translate)
+    prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)
+    made = launch(spec, image, variables, translate, own_dir, facts.pod["metadata"]["name"])
+    return Prepared(made, translate)
+
+
+async def refresh(context: Context, sources: Sources, translate: Translation) -> None:
+    """Have the volumes show what ConfigMaps, Secrets and the pod itself say now; subPath mounts keep what they had.
+
+    Raises:
+        MountError: a volume cannot be set up; all stay as they are.
+    """
+    pod_dir, own_dir = context.pod_dir, context.own_dir
+    await asyncio.to_thread(write_volumes, context.pod_spec, context.facts, sources, pod_dir, own_dir, translate)
+
+
+async def _wait_for_services(context: Context, image: Image, variables: dict[str, str], sources: Sources) -> None:
+    texts = [
+        *words_of(context.spec, image, variables),
+        *variables.values(),
+        *texts_of(context.pod_spec, context.facts, sources),
+    ]
+    names = {name for text in texts for name in service_names(text)}
+    for name in sorted(await context.runtime.services.missing(names, _SERVICE_SECONDS)):
+        context.event("Warning", "UnknownService", f"there is no Service {name}; its name will not resolve")

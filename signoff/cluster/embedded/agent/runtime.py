@@ -1,0 +1,72 @@
+"""What the containers of a node share, and what the parts of one container do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from signoff.cluster.embedded.agent.downward import PodFacts
+from signoff.cluster.embedded.agent.events import Events, Kind
+from signoff.cluster.embedded.agent.logs import LogFiles
+from signoff.cluster.embedded.agent.pulls import Pulls
+from signoff.cluster.embedded.agent.services import Services
+from signoff.cluster.embedded.agent.status import ContainerState
+from signoff.cluster.embedded.kubeapi import Json, KubeApi
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the containers of all pods share."""
+
+    api: KubeApi
+    events: Events
+    pulls: Pulls
+    services: Services
+    http: aiohttp.ClientSession
+    cluster_dir: Path
+
+
+@dataclass
+class Context:
+    """One container: its specification, its place on disk, its state, and how it says that this has changed."""
+
+    spec: Json
+    facts: PodFacts
+    runtime: Runtime
+    pod_dir: Path
+    changed: Callable[[], None]
+    is_init: bool = False
+    state: ContainerState = field(init=False)
+    logs: LogFiles = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with a container of which nothing has happened."""
+        self.state = ContainerState(name=self.spec["name"], image=self.spec["image"])
+        self.logs = LogFiles(self.pod_dir / "logs", self.spec["name"])
+
+    @property
+    def own_dir(self) -> Path:
+        """The container's folder in its pod's."""
+        return self.pod_dir / str(self.spec["name"])
+
+    @property
+    def pod_spec(self) -> Json:
+        """The pod's specification as it is now."""
+        spec: Json = self.facts.pod["spec"]
+        return spec
+
+    def wait_for(self, reason: str, message: str) -> None:
+        """It waits, for the reason that `kubectl get pods` shows."""
+        self.state.wait_for(reason, message)
+        self.changed()
+
+    def set_ready(self, ready: bool) -> None:
+        """It is ready, or no longer."""
+        self.state.ready = ready
+        self.changed()
+
+    def event(self, kind: Kind, reason: str, message: str) -> None:
+        """Record an event about the container."""
+        place = "initContainers" if self.is_init else "containers"
+        self.runtime.events.add(self.facts.pod, kind, reason, message, f"spec.{place}{{{self.state.name}}}")
