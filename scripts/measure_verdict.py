@@ -130,8 +130,8 @@ def verdicts(recorded: Rounds, case: Case, overhead_ms: float, chunk: tuple[int,
 def one(recorded: Rounds, case: Case, overhead_ms: float, seed: int) -> Value:
     """The verdict of one simulated run."""
     population = with_overhead(recorded, case, overhead_ms)
-    chance = np.random.default_rng(seed)
-    starts = chance.integers(len(recorded), size=-(-case.pairs // LONG_BLOCK))
+    rng = np.random.default_rng(seed)
+    starts = rng.integers(len(recorded), size=-(-case.pairs // LONG_BLOCK))
     rows = ((starts[:, None] + np.arange(LONG_BLOCK)) % len(recorded)).ravel()[: case.pairs]
     nothing = np.full((case.pairs, 3), np.nan)
     drawn = Rounds(population[rows], nothing, nothing, recorded.streamed[rows])

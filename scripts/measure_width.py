@@ -261,12 +261,12 @@ def _tools(direct: str, proxied: str, folder: Path, options: argparse.Namespace,
 
     def other(peer: peers.Peer) -> Tool:
         def once(repeat: int) -> Measured:
-            each, chance = options.pairs * len(ARMS) // 2, random.Random(f"{peer.name} {options.seed} {repeat}")
+            each, rng = options.pairs * len(ARMS) // 2, random.Random(f"{peer.name} {options.seed} {repeat}")
             found: list[list[float]] = []
             for url in (direct, proxied):
                 with tempfile.TemporaryDirectory(dir=folder) as name:
-                    prompts = [random_prompt(chance) for _ in range(WARM_UP_REQUESTS + each)]
-                    seed = chance.randrange(2**31)
+                    prompts = [random_prompt(rng) for _ in range(WARM_UP_REQUESTS + each)]
+                    seed = rng.randrange(2**31)
                     progress(peer.name, "the proxied arm" if found else "vLLM directly")
                     work = peers.Work(url, prompts, length, TOKENS, WARM_UP_REQUESTS, seed, folder / HUB, Path(name))
                     found.append(peer.run(work, seconds=PEER_SECONDS))
@@ -329,9 +329,9 @@ def judged(timings: Sequence[Timing], seed: int) -> Measured:
 
 def prompt_tokens(url: str) -> int:
     """The length of signoff's prompts in tokens, as vLLM counts: the median of some."""
-    chance = random.Random(0)
+    rng = random.Random(0)
     with OpenAIClient(url) as client:
-        asked = [client.send("POST", "/tokenize", {"model": MODEL, "prompt": random_prompt(chance)}) for _ in range(21)]
+        asked = [client.send("POST", "/tokenize", {"model": MODEL, "prompt": random_prompt(rng)}) for _ in range(21)]
     return int(statistics.median(each.json["count"] for each in asked))
 
 
@@ -348,7 +348,7 @@ def two_samples(direct: Sequence[float], proxied: Sequence[float], *, seed: int)
 
 
 def repeated(
-    tools: dict[str, Tool], repeats: int, chance: random.Random, until: float, put_in: float | None = None
+    tools: dict[str, Tool], repeats: int, rng: random.Random, until: float, put_in: float | None = None
 ) -> Iterator[Run]:
     """Run all tools, in another order in each repeat, until `until` (time.monotonic()) would not be kept.
 
@@ -364,7 +364,7 @@ def repeated(
         if repeat:
             progress("width", f"about {longest * (repeats - repeat) / 60:.0f} minutes to go")
         order = [name for name in tools if failures[name] < FAILURES]
-        for place, name in enumerate(chance.sample(order, len(order))):
+        for place, name in enumerate(rng.sample(order, len(order))):
             progress("width", f"repeat {repeat + 1} of {repeats}, {place + 1} of {len(order)}: {name}")
             load, started = os.getloadavg()[0], time.monotonic()
             try:

@@ -72,38 +72,38 @@ class Synthetic:
 
     def records(self) -> pd.DataFrame:
         """All requests of the load and of the probes."""
-        chance = np.random.default_rng(self.seed)
+        rng = np.random.default_rng(self.seed)
         tables = []
         for number in range(len(self.loads)):
             behaviour = self.behaviours[min(number, len(self.behaviours) - 1)]
-            tables += [self._load(number, behaviour, chance), self._probes(number, behaviour, chance)]
+            tables += [self._load(number, behaviour, rng), self._probes(number, behaviour, rng)]
         return pd.concat(tables, ignore_index=True)[COLUMNS]
 
-    def _load(self, number: int, behaviour: Behaviour, chance: np.random.Generator) -> pd.DataFrame:
+    def _load(self, number: int, behaviour: Behaviour, rng: np.random.Generator) -> pd.DataFrame:
         took = behaviour.direct_ms + behaviour.added_ms
         closed = self.arrivals == "closed"
         rate = self.loads[number] if not closed else min(behaviour.capacity, 1000 * self.loads[number] / took)
-        intended = np.cumsum(chance.exponential(1 / rate, int(rate * self.seconds * 1.5 + 20)))
+        intended = np.cumsum(rng.exponential(1 / rate, int(rate * self.seconds * 1.5 + 20)))
         intended = intended[intended < self.seconds]
         ready = intended if closed else _queued(intended, behaviour.capacity)
         if closed:
             took = max(took, 1000 * self.loads[number] / rate)
-        own = np.maximum(1.0, took + chance.normal(0, behaviour.noise_ms, len(intended)))
+        own = np.maximum(1.0, took + rng.normal(0, behaviour.noise_ms, len(intended)))
         e2e = (ready - intended) * 1000 + own
         begin = self.start_of(number)
-        return self._table(number, begin + intended, e2e, chance, role="load", arm="proxied", user="ChatUser").assign(
-            error=np.where(chance.random(len(e2e)) < behaviour.error_share, behaviour.error, "")
+        return self._table(number, begin + intended, e2e, rng, role="load", arm="proxied", user="ChatUser").assign(
+            error=np.where(rng.random(len(e2e)) < behaviour.error_share, behaviour.error, "")
         )
 
-    def _probes(self, number: int, behaviour: Behaviour, chance: np.random.Generator) -> pd.DataFrame:
+    def _probes(self, number: int, behaviour: Behaviour, rng: np.random.Generator) -> pd.DataFrame:
         moments = self.start_of(number) + np.linspace(0.01, self.seconds - 0.5, behaviour.pairs)
-        shared = chance.normal(0, behaviour.noise_ms, behaviour.pairs)
+        shared = rng.normal(0, behaviour.noise_ms, behaviour.pairs)
         of_streams = behaviour.added_ms if behaviour.streamed_ms is None else behaviour.streamed_ms
         added = np.where(np.arange(behaviour.pairs) % 2 == 1, of_streams, behaviour.added_ms)
         tables = []
         for arm, base in (("direct", 0 * added), ("proxied", added)):
-            took = behaviour.direct_ms + base + shared + chance.normal(0, behaviour.noise_ms / 2, behaviour.pairs)
-            table = self._table(number, moments, np.maximum(1.0, took), chance, role="probe", arm=arm, user="Probe")
+            took = behaviour.direct_ms + base + shared + rng.normal(0, behaviour.noise_ms / 2, behaviour.pairs)
+            table = self._table(number, moments, np.maximum(1.0, took), rng, role="probe", arm=arm, user="Probe")
             table["pair"] = np.arange(1, behaviour.pairs + 1)
             table["streamed"] = table["pair"] % 2 == 0
             table.loc[~table["streamed"], ["ttft_ms", "itl_ms"]] = np.nan
@@ -112,12 +112,12 @@ class Synthetic:
             tables.append(table)
         return pd.concat(tables, ignore_index=True)
 
-    def _table(self, number: int, intended: Any, e2e: Any, chance: np.random.Generator, **fixed: Any) -> pd.DataFrame:
+    def _table(self, number: int, intended: Any, e2e: Any, rng: np.random.Generator, **fixed: Any) -> pd.DataFrame:
         count = len(e2e)
         return pd.DataFrame(
             {
                 "worker": "local",
-                "streamed": chance.random(count) < 0.5,
+                "streamed": rng.random(count) < 0.5,
                 "step": self.name(number),
                 "pair": np.nan,
                 "intended": intended,
@@ -209,10 +209,10 @@ def pod_memory(
     pod: str = "litellm-0",
 ) -> list[Sample]:
     """Samples of a pod whose memory wanders (autocorrelated) about a line."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     count = int(hours * 3600 / every)
     wave, state = [], 0.0
-    for shock in chance.normal(0, noise_mib, count):
+    for shock in rng.normal(0, noise_mib, count):
         state = 0.9 * state + shock
         wave.append(state)
     return [

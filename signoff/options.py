@@ -106,7 +106,7 @@ class Chosen:
     overhead_pairs: int
 
 
-def check(
+def check(  # noqa: PLR0913 - one for each option
     *,
     cluster: str | None,
     attach: str | None,

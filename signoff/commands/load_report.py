@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
             read_run(folder)
     check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
     progress("load", f"reading and judging {options.run_dir}")
-    most = thresholds.most("memory_mib_per_hour")
-    memory_limit = soak.MEMORY_LIMIT_MIB_PER_HOUR if most is None else most
+    limit = thresholds.upper_limit("memory_mib_per_hour")
+    memory_limit = soak.MEMORY_LIMIT_MIB_PER_HOUR if limit is None else limit
     found = conclude(options.run_dir, memory_limit)
     baseline = conclude(options.baseline, memory_limit) if options.baseline else None
     rulings = gate.judge(found, thresholds, baseline)

@@ -72,34 +72,38 @@ def concluded(folder: Path, error: str) -> int:
 
 def manifests(options: argparse.Namespace) -> list[Manifest]:
     """What is applied: the code, master and workers, with this number of workers and these options for Locust."""
+    code, listed = _code(options.lengths), load(options.manifests / "locust")
+    for name in (MASTER, WORKER):
+        check_deploys(options.manifests / "locust", listed, name)
+    return [Manifest(Path(__file__), "", code), *transform(listed, lambda body: _adapt(body, options))]
+
+
+def _adapt(body: dict[str, Any], options: argparse.Namespace) -> None:
+    """Have a Deployment of master or workers do what the options ask for."""
+    if body["kind"] != "Deployment":
+        return
+    name, spec = body["metadata"]["name"], body["spec"]["template"]["spec"]
+    for container in spec["containers"]:
+        container["image"] = options.image or container["image"]
+        if name == MASTER:
+            container["args"] += _arguments(options)
+    lengths = [{"key": _LENGTHS, "path": _LENGTHS}] if options.lengths else []
+    for volume in spec["volumes"]:
+        if "configMap" in volume:
+            volume["configMap"]["items"] = shipping.items(_modules()) + lengths
+    if name == WORKER:
+        body["spec"]["replicas"] = options.workers
+
+
+def _arguments(options: argparse.Namespace) -> list[str]:
+    """Of Locust's master."""
     arguments = list(options.locust)
     if not _ends(arguments):
         arguments += ["-t", DEFAULT_TIME]
     arguments += ["--autostart", "--class-picker", f"--expect-workers={options.workers}"]
     if options.lengths:
         arguments.append(f"--lengths=/code/{_LENGTHS}")
-    lengths = [{"key": _LENGTHS, "path": _LENGTHS}] if options.lengths else []
-    code = _code(options.lengths)
-
-    def change(body: dict[str, Any]) -> None:
-        if body["kind"] != "Deployment":
-            return
-        spec = body["spec"]["template"]["spec"]
-        for container in spec["containers"]:
-            container["image"] = options.image or container["image"]
-            if body["metadata"]["name"] == MASTER:
-                container["args"] += arguments
-        for volume in spec["volumes"]:
-            if "configMap" in volume:
-                volume["configMap"]["items"] = shipping.items(_modules()) + lengths
-        if body["metadata"]["name"] == WORKER:
-            body["spec"]["replicas"] = options.workers
-
-    listed = load(options.manifests / "locust")
-    for name in (MASTER, WORKER):
-        check_deploys(options.manifests / "locust", listed, name)
-    found = transform(listed, change)
-    return [Manifest(Path(__file__), "", code), *found]
+    return arguments
 
 
 def _modules() -> tuple[str, ...]:

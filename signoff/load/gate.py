@@ -5,11 +5,11 @@ A thresholds file is TOML (signoff/load/thresholds.toml is the default and expla
     [[limit]]                      # one rule
     figure = "overhead_ms"         # see FIGURES
     at = "rate=20"                 # steps, by name or pattern; without it: all that LiteLLM kept up with
-    most = 100                     # or least = ...
+    max = 100                      # or min = ...
 
     [[compare]]                    # used with --baseline
     figure = "overhead_ms"
-    worse = 5                      # by how much it may be worse than the baseline's, in the figure's own unit
+    max_regression = 5             # by how much it may be worse than the baseline's, in the figure's own unit
 
 A rule is judged on the whole 95 % interval: passed or failed when it lies on one side, else inconclusive
 (signoff.verdicts.below).
@@ -64,12 +64,12 @@ _MORE_IS_BETTER = {"achieved_per_second", "kept_up_with"}
 
 @dataclass(frozen=True)
 class Limit:
-    """A figure and the most or the least that it may be."""
+    """A figure and its upper or lower limit."""
 
     figure: str
     at: str = ""
-    most: float | None = None
-    least: float | None = None
+    max: float | None = None
+    min: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Compare:
     """A figure and by how much it may be worse than the baseline's."""
 
     figure: str
-    worse: float
+    max_regression: float
     at: str = ""
 
 
@@ -89,9 +89,9 @@ class Thresholds:
     compares: Sequence[Compare]
     path: Path
 
-    def most(self, figure: str) -> float | None:
+    def upper_limit(self, figure: str) -> float | None:
         """The upper limit on this figure, if there is one."""
-        return next((limit.most for limit in self.limits if limit.figure == figure), None)
+        return next((limit.max for limit in self.limits if limit.figure == figure), None)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ def read_thresholds(path: Path) -> Thresholds:
         _rule(Compare, each, f"[[compare]] number {number}", path) for number, each in _numbered(told, "compare", path)
     ]
     for number, limit in enumerate(limits, 1):
-        if (limit.most is None) == (limit.least is None):
+        if (limit.max is None) == (limit.min is None):
             raise SignoffError(
-                f"[[limit]] number {number} needs either `most` or `least`", where=str(path), hint=f"for {limit.figure}"
+                f"[[limit]] number {number} needs either `max` or `min`", where=str(path), hint=f"for {limit.figure}"
             )
     if not limits and not compares:
         raise SignoffError("the thresholds hold no rule", where=str(path), hint="add a [[limit]] or a [[compare]]")
@@ -145,11 +145,16 @@ def _numbered(told: dict[str, Any], name: str, path: Path) -> "enumerate[Any]":
     return enumerate(rules, 1)
 
 
+_FORMER_NAMES = {"most": "max", "least": "min", "worse": "max_regression"}
+"""Of version 0.1, whose files are still read."""
+
+
 def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
     names = [each.name for each in fields(kind)]
     numbers = [name for name in names if name not in ("figure", "at")]
     if not isinstance(told, dict):
         raise SignoffError(f"{where} is not a rule", where=str(path), hint=_HINT)
+    told = {_FORMER_NAMES.get(name, name): value for name, value in told.items()}
     if unknown := set(told) - set(names):
         raise SignoffError(
             f"{where} has {', '.join(sorted(unknown))}", where=str(path), hint=f"it may have {', '.join(names)}"
@@ -167,8 +172,10 @@ def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
             raise SignoffError(f"{where}: {name} is not a number", where=str(path), hint=_HINT)
     if not isinstance(told.get("at", ""), str):
         raise SignoffError(f"{where}: `at` is not the name of a step", where=str(path), hint='such as "rate=20"')
-    if kind is Compare and "worse" not in told:
-        raise SignoffError(f"{where} lacks `worse`", where=str(path), hint="by how much the figure may be worse")
+    if kind is Compare and "max_regression" not in told:
+        raise SignoffError(
+            f"{where} lacks `max_regression`", where=str(path), hint="by how much the figure may be worse"
+        )
     return kind(**told)
 
 
@@ -203,7 +210,7 @@ def refuse_unlike(found: Conclusions, baseline: Conclusions) -> None:
 
 
 def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
-    bound = f"most {limit.most:g}" if limit.most is not None else f"least {limit.least:g}"
+    bound = f"most {limit.max:g}" if limit.max is not None else f"least {limit.min:g}"
     rule = f"{limit.figure}, at {bound}"
     for step, figure in _figures(found, limit.figure, limit.at):
         name = step.name if step else ""
@@ -218,7 +225,7 @@ def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
 
 
 def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterator[Ruling]:
-    text = f"{rule.figure}, worse than the baseline's by at most {rule.worse:g}"
+    text = f"{rule.figure}, worse than the baseline's by at most {rule.max_regression:g}"
     before = {
         step.name if step else "": (step, figure) for step, figure in _figures(baseline, rule.figure, rule.at or "*")
     }
@@ -232,7 +239,7 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
             yield Ruling(text, name, Value.INCONCLUSIVE, "one of the two runs has no such figure")
         else:
             change = then - figure if rule.figure in _MORE_IS_BETTER else figure - then
-            verdict = below(change, rule.worse)
+            verdict = below(change, rule.max_regression)
             reason = f"{_words(figure)}, was {_words(then)}; worse by {_reason(change, verdict)}"
             yield Ruling(text, name, verdict, reason)
     if not judged:
@@ -267,11 +274,11 @@ def _of_run(found: Conclusions, name: str) -> Estimate | None:
 
 
 def _judged(figure: Estimate, limit: Limit) -> tuple[Value, str]:
-    if limit.most is not None:
-        verdict = below(figure, limit.most)
+    if limit.max is not None:
+        verdict = below(figure, limit.max)
     else:
-        assert limit.least is not None
-        verdict = below(-figure, -limit.least)
+        assert limit.min is not None
+        verdict = below(-figure, -limit.min)
     return verdict, _reason(figure, verdict)
 
 

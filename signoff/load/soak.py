@@ -12,7 +12,7 @@ from signoff.load import analysis
 from signoff.load.analysis import NOT_ITS_DOING, Loaded
 from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import Estimate
-from signoff.stats.trend import FEWEST_POINTS, slope
+from signoff.stats.trend import MIN_POINTS, fitted_slope
 from signoff.verdicts.below import below
 from signoff.verdicts.verdict import Value
 
@@ -61,11 +61,11 @@ def _fitted(moments: Numbers, values: Numbers) -> tuple[Estimate | None, Estimat
     if not len(moments):
         return None, None
     hours = (moments - moments[0]) / _HOUR
-    whole = slope(hours, values)
+    whole = fitted_slope(hours, values)
     if whole is None:
         return None, None
     second = hours >= hours[-1] / 2
-    late = slope(hours[second], values[second])
+    late = fitted_slope(hours[second], values[second])
     return (whole, None) if late is None or whole.meets(late) else (whole.covering(late), late)
 
 
@@ -130,28 +130,28 @@ def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
 
 
 def _judge_memory(
-    steepness: Estimate | None, late: Estimate | None, broken: str, seconds: float, limit: float
+    slope: Estimate | None, late: Estimate | None, broken: str, seconds: float, limit: float
 ) -> tuple[Value | None, str]:
     if seconds < SOAK_SECONDS:
         needed = ceil(SOAK_SECONDS / (1 - WARM_UP) / 60)
         return None, f"no soak: {needed} minutes are needed, of which the first tenth is its warm-up"
     if broken:
         return Value.INCONCLUSIVE, broken
-    if steepness is None or steepness.low is None or steepness.high is None:
-        return Value.INCONCLUSIVE, f"fewer than {FEWEST_POINTS} points in time"
-    verdict = below(steepness, limit)
+    if slope is None or slope.low is None or slope.high is None:
+        return Value.INCONCLUSIVE, f"fewer than {MIN_POINTS} points in time"
+    verdict = below(slope, limit)
     if verdict is Value.PASSED:
-        return verdict, f"the slope's upper bound, {steepness.high:.2g} MiB per hour, is not above {limit:g}"
+        return verdict, f"the slope's upper bound, {slope.high:.2g} MiB per hour, is not above {limit:g}"
     if verdict is Value.FAILED:
-        return verdict, f"the slope's lower bound, {steepness.low:.2g} MiB per hour, is above {limit:g}"
+        return verdict, f"the slope's lower bound, {slope.low:.2g} MiB per hour, is above {limit:g}"
     if late:
-        how = "levels off" if late.value < steepness.value else "grows faster and faster"
+        how = "levels off" if late.value < slope.value else "grows faster and faster"
         return Value.INCONCLUSIVE, (
-            f"it {how}: {steepness.value:.2g} MiB per hour, but {late.value:.2g} ({late.low:.2g} to {late.high:.2g}) "
+            f"it {how}: {slope.value:.2g} MiB per hour, but {late.value:.2g} ({late.low:.2g} to {late.high:.2g}) "
             f"in the second half; the limit is {limit:g}, and a longer soak shows which of them stays"
         )
     return Value.INCONCLUSIVE, (
-        f"the slope's interval, {steepness.low:.2g} to {steepness.high:.2g} MiB per hour, includes {limit:g}: "
+        f"the slope's interval, {slope.low:.2g} to {slope.high:.2g} MiB per hour, includes {limit:g}: "
         "a longer soak narrows it"
     )
 

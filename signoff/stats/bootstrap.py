@@ -166,10 +166,10 @@ def _where(reached: npt.NDArray[np.float32], wanted: Numbers, edges: Numbers) ->
 @lru_cache(maxsize=8)
 def _taken(cells: int, length: int, seed: Seed) -> Counts:
     """`DRAWS` samples of as many cells, each put together from blocks of so many; the last block is cut to fit."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     whole, rest = divmod(cells, length)
     lengths = np.array([length] * whole + [rest] * bool(rest))
-    starts = chance.integers(cells, size=(DRAWS, len(lengths)))
+    starts = rng.integers(cells, size=(DRAWS, len(lengths)))
     # A block adds one from its start on and takes it away behind its end, which may be past the last cell.
     width = cells + length + 1
     begins = np.arange(DRAWS)[:, None] * width + starts

@@ -28,9 +28,9 @@ def wilson(value: float, count: float) -> Estimate:
     """
     square = z() ** 2
     centre = value + square / (2 * count)
-    reach = z() * sqrt(value * (1 - value) / count + square / (4 * count**2))
+    half_width = z() * sqrt(value * (1 - value) / count + square / (4 * count**2))
     scale = 1 + square / count
-    return Estimate(value, max(0.0, (centre - reach) / scale), min(1.0, (centre + reach) / scale))
+    return Estimate(value, max(0.0, (centre - half_width) / scale), min(1.0, (centre + half_width) / scale))
 
 
 def design_effect(happened: Flags) -> float:

@@ -10,16 +10,16 @@ from math import ceil, sqrt
 from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import Estimate, z
 
-FEWEST_POINTS = 30
+MIN_POINTS = 30
 _FIXED_B = (2.9694, 0.4160, -0.5324)
 """Bartlett's kernel: by how much the 97.5 % critical value exceeds the normal's, as coefficients of b, b^2 and b^3,
 where b is bandwidth / n. N. M. Kiefer and T. J. Vogelsang, "A new asymptotic theory for
 heteroskedasticity-autocorrelation robust tests", Econometric Theory 21 (2005) 1130-1164, table 1."""
-_MOST_CARRIED = 0.97
+_MAX_RHO = 0.97
 
 
-def slope(times: Numbers, values: Numbers) -> Estimate | None:
-    """The least-squares slope of equally spaced values, in their unit by that of `times`; None below `FEWEST_POINTS`.
+def fitted_slope(times: Numbers, values: Numbers) -> Estimate | None:
+    """The least-squares slope of equally spaced values, in their unit by that of `times`; None below `MIN_POINTS`.
 
     Its interval is robust to autocorrelation: W. K. Newey and K. D. West, Econometrica 55 (1987) 703-708, with
     Bartlett's kernel, after prewhitening with the residuals' first autocorrelation (D. W. K. Andrews and J. C. Monahan,
@@ -30,18 +30,18 @@ def slope(times: Numbers, values: Numbers) -> Estimate | None:
     carried over from value to value, and in 85 where such a wave hides below noise three times as strong as its shocks.
     """
     count = len(values)
-    if count < FEWEST_POINTS:
+    if count < MIN_POINTS:
         return None
     time, centred = times - times.mean(), values - values.mean()
     spread = float(time @ time)
-    steepness = float(time @ centred) / spread
-    residuals = centred - steepness * time
-    carry = carried_over(residuals)
+    value = float(time @ centred) / spread
+    residuals = centred - value * time
+    rho = autocorrelation(residuals)
     bandwidth = ceil(1.3 * sqrt(count))
-    variance = long_run_variance(time[1:] * (residuals[1:] - carry * residuals[:-1]), bandwidth)
-    error = sqrt(variance * count / (count - 2)) / spread / (1 - carry)
-    reach = critical_value(bandwidth / count) * error
-    return Estimate(steepness, steepness - reach, steepness + reach)
+    variance = long_run_variance(time[1:] * (residuals[1:] - rho * residuals[:-1]), bandwidth)
+    error = sqrt(variance * count / (count - 2)) / spread / (1 - rho)
+    half_width = critical_value(bandwidth / count) * error
+    return Estimate(value, value - half_width, value + half_width)
 
 
 def long_run_variance(scores: Numbers, bandwidth: int) -> float:
@@ -52,7 +52,7 @@ def long_run_variance(scores: Numbers, bandwidth: int) -> float:
     return max(variance, 0.0)
 
 
-def carried_over(residuals: Numbers) -> float:
+def autocorrelation(residuals: Numbers) -> float:
     """The first autocorrelation of the residuals of a line, from 0 to the bound that Andrews and Monahan set.
 
     Beside a fitted line it is found too small; that bias is taken out (M. G. Kendall, "Note on bias in the estimation
@@ -62,7 +62,7 @@ def carried_over(residuals: Numbers) -> float:
     if whole == 0:
         return 0.0
     found = float(residuals[1:] @ residuals[:-1]) / whole
-    return min(_MOST_CARRIED, max(0.0, found + (2 + 4 * found) / len(residuals)))
+    return min(_MAX_RHO, max(0.0, found + (2 + 4 * found) / len(residuals)))
 
 
 def critical_value(b: float) -> float:

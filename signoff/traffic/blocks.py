@@ -50,12 +50,12 @@ class Block:
 def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> Iterator[Block]:
     """Time `BLOCKS` blocks of each arm in turn, of a size that goes with the number of pairs; a failure ends it."""
     requests = max(FEWEST_REQUESTS, min(MOST_REQUESTS, pairs // MOST_REQUESTS))
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     with OpenAIClient(direct_url) as direct, OpenAIClient(proxied_url) as proxied:
         for _ in range(BLOCKS):
             try:
-                yield _chats(direct, "direct", direct_url, requests, chance)
-                yield _chats(proxied, "proxied", direct_url, requests, chance)
+                yield _chats(direct, "direct", direct_url, requests, rng)
+                yield _chats(proxied, "proxied", direct_url, requests, rng)
                 hop = [_rested(lambda: proxied.get(DOES_NOTHING)) for _ in range(requests)]
             except NoAnswer:
                 return
@@ -63,10 +63,10 @@ def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> 
                 yield Block("hop", requests, _mean_ms(hop))
 
 
-def _chats(client: OpenAIClient, arm: BlockArm, backend: str, requests: int, chance: random.Random) -> Block:
+def _chats(client: OpenAIClient, arm: BlockArm, backend: str, requests: int, rng: random.Random) -> Block:
     before, note = _latency(backend)
     answers = [
-        _rested(lambda: client.chat(random_prompt(chance), temperature=0, max_tokens=TOKENS)) for _ in range(requests)
+        _rested(lambda: client.chat(random_prompt(rng), temperature=0, max_tokens=TOKENS)) for _ in range(requests)
     ]
     if faults := [found for answer in answers if (found := fault(answer, stream=False))]:
         raise NoAnswer(faults[0])

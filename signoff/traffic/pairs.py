@@ -99,19 +99,19 @@ def measure(
     `kinds` says whether rounds are streamed: by default one of every two, in random order. `longer_rests` gives the
     seconds by which an arm's rests are longer than `REST_SECONDS`.
     """
-    chance = random.Random(seed)
-    streamed = _in_turn(kinds, chance)
+    rng = random.Random(seed)
+    streamed = _in_turn(kinds, rng)
     with ExitStack() as stack:
         urls = {"direct": direct_url, "proxied": proxied_url, "control": direct_url}
         clients = {arm: stack.enter_context(OpenAIClient(urls[arm])) for arm in ARMS}
 
         def ask(number: int) -> Round:
             stream = next(streamed)
-            order = chance.sample(ARMS, len(ARMS))
+            order = rng.sample(ARMS, len(ARMS))
             timings = []
             for place, arm in enumerate(order):
                 time.sleep(REST_SECONDS + longer_rests.get(arm, 0.0))
-                timings.append(_time(clients[arm], arm, number, place, chance, stream=stream))
+                timings.append(_time(clients[arm], arm, number, place, rng, stream=stream))
             return timings
 
         for asked in _warm_up(ask):
@@ -131,10 +131,10 @@ def measure(
                 return
 
 
-def _in_turn(kinds: Sequence[bool], chance: random.Random) -> Iterator[bool]:
+def _in_turn(kinds: Sequence[bool], rng: random.Random) -> Iterator[bool]:
     """Whether each round is streamed: all kinds, then all again, each time in random order."""
     while True:
-        yield from chance.sample(kinds, len(kinds))
+        yield from rng.sample(kinds, len(kinds))
 
 
 def _warm_up(ask: Callable[[int], Round]) -> Iterator[Round]:
@@ -189,8 +189,8 @@ def failed(asked: Sequence[Timing]) -> bool:
     return any(timing.error for timing in asked)
 
 
-def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: random.Random, *, stream: bool) -> Timing:
-    prompt = random_prompt(chance)
+def _time(client: OpenAIClient, arm: Arm, number: int, place: int, rng: random.Random, *, stream: bool) -> Timing:
+    prompt = random_prompt(rng)
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
     cpu, waited = time.process_time(), _waited_seconds()
     started = time.monotonic()
@@ -217,9 +217,9 @@ def _time(client: OpenAIClient, arm: Arm, number: int, place: int, chance: rando
     )
 
 
-def random_prompt(chance: random.Random) -> str:
+def random_prompt(rng: random.Random) -> str:
     """A prompt that nobody has sent before, as long as all others."""
-    return "".join(chance.choices(string.ascii_lowercase, k=_PROMPT_LETTERS))
+    return "".join(rng.choices(string.ascii_lowercase, k=_PROMPT_LETTERS))
 
 
 def header_ms(answer: Answer) -> float | None:

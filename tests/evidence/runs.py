@@ -452,12 +452,12 @@ def streamed(text: str, reason: str = "length") -> list[str]:
 
 def timings(pairs: int, added: float) -> list[Timing]:
     """Rounds in which LiteLLM adds about so many milliseconds, to a stream twice as much."""
-    chance = random.Random(3)
+    rng = random.Random(3)
     found = []
     for at in range(pairs):
         stream = bool(at % 2)
         for position, arm in enumerate(ARMS):
-            ms = 12 + chance.random() + (added * (1 + stream) if arm == "proxied" else 0)
+            ms = 12 + rng.random() + (added * (1 + stream) if arm == "proxied" else 0)
             found.append(
                 Timing(
                     round=at,

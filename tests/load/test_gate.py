@@ -9,6 +9,7 @@ import pytest
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, write_evidence
 from signoff.cli import main
 from signoff.evidence.voids import Void, VoidKind
+from signoff.load import gate
 from signoff.load.conclusions import conclude
 from signoff.load.reading import read_run
 
@@ -50,7 +51,7 @@ def test_a_limit_inside_the_interval_is_inconclusive_and_does_not_pass(good: Pat
     inside = [((overhead.value + end) / 2, "inconclusive", 1) for end in (overhead.low, overhead.high)]
     cases = [(20.0, "passed", 0), (10.0, "failed", 1), *inside]
     for most, word, expected in cases:
-        rules = thresholds(tmp_path, f'[[limit]]\nfigure = "overhead_ms"\nat = "rate=20"\nmost = {most}\n')
+        rules = thresholds(tmp_path, f'[[limit]]\nfigure = "overhead_ms"\nat = "rate=20"\nmax = {most}\n')
         status, text = gated(capsys, good, "--thresholds", rules)
         assert (status, f"gate {word}" in text) == (expected, True), text
 
@@ -61,13 +62,13 @@ def test_a_least_is_judged_the_other_way(good: Path, tmp_path: Path, capsys: Out
         ("achieved_per_second", 30, 1),
         ("kept_up_with", 20, 0),
     ):
-        rules = thresholds(tmp_path, f'[[limit]]\nfigure = "{figure}"\nleast = {least}\n')
+        rules = thresholds(tmp_path, f'[[limit]]\nfigure = "{figure}"\nmin = {least}\n')
         assert gated(capsys, good, "--thresholds", rules)[0] == expected, (figure, least)
 
 
 def test_a_knee_that_comes_too_early_fails(tmp_path: Path, capsys: Out) -> None:
     run = Synthetic(loads=(5, 20, 40), behaviours=[Behaviour(), Behaviour(), Behaviour(capacity=30)], seconds=40)
-    rules = thresholds(tmp_path, '[[limit]]\nfigure = "kept_up_with"\nleast = 40\n')
+    rules = thresholds(tmp_path, '[[limit]]\nfigure = "kept_up_with"\nmin = 40\n')
     status, text = gated(capsys, run.write(tmp_path / "run"), "--thresholds", rules)
     assert status == 1 and "gate failed        kept_up_with, at least 40: 20" in text
 
@@ -80,7 +81,7 @@ def test_a_rule_for_a_step_that_was_not_run_or_a_figure_that_is_not_there_does_n
         'figure = "overhead_p95_ms"',
         'figure = "memory_mib_per_hour"',
     ):
-        status, text = gated(capsys, good, "--thresholds", thresholds(tmp_path, f"[[limit]]\n{rule}\nmost = 1000\n"))
+        status, text = gated(capsys, good, "--thresholds", thresholds(tmp_path, f"[[limit]]\n{rule}\nmax = 1000\n"))
         assert status == 1 and "gate inconclusive" in text, rule
 
 
@@ -105,7 +106,7 @@ def test_a_knee_that_comes_earlier_than_the_baselines_fails(tmp_path: Path, caps
     early = [Behaviour(), Behaviour(), Behaviour(capacity=30)]
     before = Synthetic(loads=(5, 20, 40), seconds=40).write(tmp_path / "before")
     now = Synthetic(loads=(5, 20, 40), seconds=40, behaviours=early).write(tmp_path / "now")
-    rules = thresholds(tmp_path, '[[compare]]\nfigure = "kept_up_with"\nworse = 0\n')
+    rules = thresholds(tmp_path, '[[compare]]\nfigure = "kept_up_with"\nmax_regression = 0\n')
     status, text = gated(capsys, now, "--baseline", before, "--thresholds", rules)
     assert status == 1 and "20, was 40; worse by 20" in text
     assert gated(capsys, before, "--baseline", now, "--thresholds", rules)[0] == 0
@@ -147,14 +148,14 @@ def test_a_baseline_of_another_image_or_length_is_refused(
     [
         ("[[limit", "not TOML"),
         ("", "hold no rule"),
-        ("[overhead]\nmost = 1\n", "unknown in thresholds: overhead"),
+        ("[overhead]\nmax = 1\n", "unknown in thresholds: overhead"),
         ('[limit]\nfigure = "overhead_ms"\n', "write [[limit]], with two brackets"),
-        ('[[limit]]\nfigure = "overheads"\nmost = 1\n', "names the figure 'overheads'"),
-        ('[[limit]]\nfigure = "overhead_ms"\n', "needs either `most` or `least`"),
-        ('[[limit]]\nfigure = "overhead_ms"\nmost = "much"\n', "most is not a number"),
-        ('[[limit]]\nfigure = "overhead_ms"\nmaximum = 1\n', "it may have figure, at, most, least"),
-        ('[[limit]]\nfigure = "kept_up_with"\nat = "rate=1"\nleast = 1\n', "is of the whole run"),
-        ('[[compare]]\nfigure = "overhead_ms"\n', "lacks `worse`"),
+        ('[[limit]]\nfigure = "overheads"\nmax = 1\n', "names the figure 'overheads'"),
+        ('[[limit]]\nfigure = "overhead_ms"\n', "needs either `max` or `min`"),
+        ('[[limit]]\nfigure = "overhead_ms"\nmax = "much"\n', "max is not a number"),
+        ('[[limit]]\nfigure = "overhead_ms"\nmaximum = 1\n', "it may have figure, at, max, min"),
+        ('[[limit]]\nfigure = "kept_up_with"\nat = "rate=1"\nmin = 1\n', "is of the whole run"),
+        ('[[compare]]\nfigure = "overhead_ms"\n', "lacks `max_regression`"),
     ],
 )
 def test_bad_thresholds_are_told_before_anything_is_judged(
@@ -168,3 +169,12 @@ def test_a_folder_without_a_load_is_told(tmp_path: Path, capsys: Out) -> None:
     status, out = gated(capsys, tmp_path)
     assert status == 4 and "there is no evidence of a load" in out and "reports/load-" in out
     assert gated(capsys, tmp_path, "--thresholds", tmp_path / "none.toml")[0] == 4
+
+
+def test_the_names_of_version_0_1_are_read(tmp_path: Path) -> None:
+    rules = '[[limit]]\nfigure = "{}"\n{} = 1\n'
+    former = thresholds(tmp_path, rules.format("overhead_ms", "most") + rules.format("kept_up_with", "least"))
+    upper, lower = gate.read_thresholds(former).limits
+    assert (upper.max, lower.min) == (1, 1)
+    former = thresholds(tmp_path, '[[compare]]\nfigure = "overhead_ms"\nworse = 5\n')
+    assert gate.read_thresholds(former).compares[0].max_regression == 5

@@ -37,7 +37,7 @@ def samples(
     noise_ms: float = 2.0,
     control_ms: float = 0.0,
 ) -> Samples:
-    chance = np.random.default_rng(7)
+    rng = np.random.default_rng(7)
     timings = []
     for number in range(pairs):
         stream = number % 2 == 1
@@ -45,7 +45,7 @@ def samples(
         if stream and streamed_ms is not None:
             added["proxied"] = streamed_ms
         for place, arm in enumerate(ARMS):
-            ms = 20 + added[arm] + chance.exponential(noise_ms)
+            ms = 20 + added[arm] + rng.exponential(noise_ms)
             ttft, itl = (ms - 7, 1.0) if stream else (None, None)
             timings.append(Timing(number, place, arm, number, ms, streamed=stream, ttft_ms=ttft, itl_ms=itl, cpu_ms=1))
     return Samples(tuple(timings))

@@ -110,8 +110,8 @@ def test_more_pairs_than_are_surely_taken_are_refused(
 
 
 def test_the_two_samples_interval_is_that_of_independent_requests() -> None:
-    chance = np.random.default_rng(1)
-    direct, proxied = chance.normal(20, 2, 300), chance.normal(30, 2, 300)
+    rng = np.random.default_rng(1)
+    direct, proxied = rng.normal(20, 2, 300), rng.normal(30, 2, 300)
     found = two_samples(direct.tolist(), proxied.tolist(), seed=1)
     low, high = found.ends
     assert low < 10 < high

@@ -5,10 +5,10 @@ import numpy as np
 from signoff.stats.arrays import Numbers
 
 
-def autocorrelated(chance: np.random.Generator, count: int, carry: float) -> Numbers:
+def autocorrelated(rng: np.random.Generator, count: int, rho: float) -> Numbers:
     """Noise of which so large a part is carried over from value to value, about zero from its beginning on."""
-    values = chance.normal(size=count)
-    values[0] /= np.sqrt(1 - carry**2)
+    values = rng.normal(size=count)
+    values[0] /= np.sqrt(1 - rho**2)
     for at in range(1, count):
-        values[at] += carry * values[at - 1]
+        values[at] += rho * values[at - 1]
     return values

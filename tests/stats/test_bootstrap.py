@@ -20,9 +20,9 @@ def spread(draws: Numbers) -> Numbers:
     return np.quantile(draws, [0.025, 0.25, 0.75, 0.975])
 
 
-@pytest.mark.parametrize(("count", "carry"), [(100, 0.0), (400, 0.6), (1000, 0.8)])
-def test_draws_are_those_of_archs_circular_blocks(count: int, carry: float) -> None:
-    values = autocorrelated(np.random.default_rng(8), count, carry)
+@pytest.mark.parametrize(("count", "rho"), [(100, 0.0), (400, 0.6), (1000, 0.8)])
+def test_draws_are_those_of_archs_circular_blocks(count: int, rho: float) -> None:
+    values = autocorrelated(np.random.default_rng(8), count, rho)
     peer = CircularBlockBootstrap(round(count ** (1 / 3)), values, seed=np.random.default_rng(1))
     theirs = peer.apply(lambda drawn: np.quantile(drawn, PROBABILITIES), 5_000)
     for place, ours in enumerate(BlockBootstrap(count, 1).quantiles(values, PROBABILITIES)):
@@ -32,8 +32,8 @@ def test_draws_are_those_of_archs_circular_blocks(count: int, carry: float) -> N
 
 
 def test_ratios_are_those_of_archs_circular_blocks() -> None:
-    chance = np.random.default_rng(3)
-    above, below = chance.poisson(20, 60).astype(float), chance.poisson(25, 60).astype(float)
+    rng = np.random.default_rng(3)
+    above, below = rng.poisson(20, 60).astype(float), rng.poisson(25, 60).astype(float)
     peer = CircularBlockBootstrap(4, above, below, seed=np.random.default_rng(1))
     theirs = peer.apply(lambda one, other: one.sum() / other.sum(), 5_000)[:, 0]
     ours = BlockBootstrap(60, 1).ratio(above, below)
@@ -58,10 +58,10 @@ def test_each_observation_is_drawn_as_often_as_any_other() -> None:
 
 
 def test_median_interval_holds_the_truth_about_as_often_as_it_says() -> None:
-    chance = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     held = 0
     for number in range(150):
-        low, high = quantile_estimates(50 + chance.standard_t(3, 400), [0.5], number % 4)[0].ends
+        low, high = quantile_estimates(50 + rng.standard_t(3, 400), [0.5], number % 4)[0].ends
         held += low <= 50 <= high
     assert 0.90 <= held / 150 <= 0.99
 

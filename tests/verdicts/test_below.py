@@ -34,8 +34,8 @@ def test_the_whole_interval_decides_and_on_the_limit_is_not_above_it(figure: Est
 def test_all_who_judge_agree_on_the_limit_too(figure: Estimate, verdict: Value) -> None:
     figures = {"median": figure, "control": Estimate(0, -1, 1)}
     assert estimate.verdict_of(figures, 100).value is verdict
-    assert gate._judged(figure, gate.Limit("e2e_p50_ms", most=100))[0] is verdict
-    assert gate._judged(-figure, gate.Limit("e2e_p50_ms", least=-100))[0] is verdict
+    assert gate._judged(figure, gate.Limit("e2e_p50_ms", max=100))[0] is verdict
+    assert gate._judged(-figure, gate.Limit("e2e_p50_ms", min=-100))[0] is verdict
     assert soak._judge_memory(figure, None, "", soak.SOAK_SECONDS, 100)[0] is verdict
 
 

@@ -84,7 +84,8 @@ class Recipe:
     def digest(self) -> str:
         """Changes with whatever the built environment depends on."""
         facts = hashlib.sha256(f"{sys.version} {os.uname().machine}".encode())
-        for path in (self.folder / "recipe.toml", self.lock, BUILTIN / "stubs.py"):
+        parts = [BUILTIN / "stubs.py", BUILTIN / "elf.py"] if self.stub_libraries_of else []
+        for path in (self.folder / "recipe.toml", self.lock, *parts):
             if path.exists():
                 facts.update(path.read_bytes())
         return facts.hexdigest()[:12]
