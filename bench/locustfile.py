@@ -22,6 +22,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
+from signoff.core import interrupts
 from signoff.core.errors import REFUSED, UsageError, refusing
 from signoff.in_cluster.load_generator import files, options
 from signoff.in_cluster.load_generator.request_sender import RequestSender
@@ -49,6 +50,7 @@ class Deployment:
 
         Its evidence goes to a folder of its own among the reports.
         """
+        interrupts.heed()  # Locust heeds SIGTERM only once its load begins
         self._serving = subprocess.Popen(
             [sys.executable, "-m", "signoff.cli", "serve", "--reports", reports],
             stdin=subprocess.PIPE,
@@ -58,7 +60,11 @@ class Deployment:
             start_new_session=True,  # a Ctrl-C is for Locust, which then ends this
         )
         assert self._serving.stdout is not None
-        line = self._serving.stdout.readline()
+        try:
+            line = self._serving.stdout.readline()
+        except KeyboardInterrupt:
+            self.close()
+            sys.exit(interrupts.exit_status())
         if not line:
             print("the deployment could not be started; the reason is above", file=sys.stderr)
             sys.exit(REFUSED if self._serving.wait() == REFUSED else 1)

@@ -8,6 +8,7 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 
+from signoff.core import interrupts
 from signoff.core.errors import REFUSED, SignoffError, UsageError
 from signoff.core.waiting import WaitFailed
 
@@ -28,6 +29,7 @@ _READER_GONE = 128 + signal.SIGPIPE
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
+    interrupts.heed()
     argv = sys.argv[1:] if argv is None else argv
     try:
         try:
@@ -41,14 +43,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    options = _parser(argv[0] if argv else "").parse_args(argv)
     try:
+        options = _parser(argv[0] if argv else "").parse_args(argv)
         return int(options.run(options))
     except (SignoffError, WaitFailed) as error:
         print(f"signoff: {error}", file=sys.stderr)
         return REFUSED if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
-        return 130
+        return interrupts.exit_status()
 
 
 def _reader_has_gone() -> bool:

@@ -24,7 +24,7 @@ from signoff import judges, options, report
 from signoff.bdd import collection
 from signoff.bdd.collection import FeatureFile
 from signoff.bdd.observing import observed_by
-from signoff.core import console
+from signoff.core import console, interrupts
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import MANIFESTS, ROOT
 from signoff.core.waiting import HoldFailed, WaitFailed
@@ -174,6 +174,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what was asked for wrongly, then open the run's folder, all before anything is started."""
+    interrupts.heed()
     config.addinivalue_line("markers", "needs(capability): the scenario needs this of the cluster, else it is skipped")
     features = _features_asked_for(config)
     if not features or any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
@@ -570,6 +571,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the evidence."""
+    interrupts.heed(nothing_to_clean_up=True)
     if run := config.stash.get(RUN, None):
         console.write_with(None)
         run.evidence.close()

@@ -3,13 +3,13 @@
 import argparse
 import json
 import os
-import signal
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from signoff import story
+from signoff.core import interrupts
 from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
             told = {**urls, "kubeconfig": str(cluster.kubeconfig), "evidence": str(evidence.dir)}
             print(json.dumps(told), flush=True)
-            closed.wait()
+            threading.Event().wait()  # for an interrupt: nothing else ends it
         except KeyboardInterrupt:
             if not closed.is_set():
                 raise
@@ -75,7 +75,7 @@ def _interrupt_when_stdin_closes() -> threading.Event:
             while os.read(0, 4096):
                 pass
         closed.set()
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupts.interrupt()
 
     threading.Thread(target=follow, daemon=True).start()
     return closed

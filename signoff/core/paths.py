@@ -63,3 +63,9 @@ def check_writable(folder: Path, what: str, where: str, hint: str) -> None:
     except OSError as error:
         why = f"nothing can be made in {there} ({error.strerror})"
         raise UsageError(f"{what} cannot be written: {why}", where=where, hint=hint) from None
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a new file that only this user can read, from its first byte on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)

@@ -33,6 +33,7 @@ REQUEST = Timeout(60)
 HOPELESS_GRACE = Timeout(15)
 """How long a state that does not mend itself (ErrImagePull, Unschedulable, ...) may last before a wait ends early."""
 
+KUBELET_ANSWERS = Timeout(5)
 API_REQUEST = Timeout(30)
 CLUSTER_DOWN = Timeout(2, every=0.01)
 """From the word to end a cluster until nothing of it is left."""

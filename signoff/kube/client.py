@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.discovery import LazyDiscoverer
 from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
+from urllib3.exceptions import HTTPError
 
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
@@ -164,9 +165,13 @@ class Kube:
 
     def _kubelet_answers(self, node: str) -> bool:
         try:
-            self.core.connect_get_node_proxy_with_path(node, "healthz")
+            self.core.connect_get_node_proxy_with_path(
+                node, "healthz", _request_timeout=timeouts.KUBELET_ANSWERS.seconds
+            )
         except ApiException as error:
-            return error.status not in (500, 502, 503, 504)
+            return error.status not in (404, 500, 502, 503, 504)
+        except HTTPError:  # no answer in time, as from a process that was stopped
+            return False
         return True
 
     def wait_until_available(self, namespace: str, name: str, timeout: timeouts.Timeout) -> None:

@@ -1,18 +1,14 @@
 """What a run ends with follows from its evidence alone; whatever happens, its folder says what was seen."""
 
 import json
-import os
-import time
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 
 import pytest
 
 from signoff import report
-from signoff.evidence import read
 from signoff.evidence.models import Disturbance, Note, Plan, ScenarioEnd, SetUpFailure
-from signoff.judges.run import Result, State
-from tests.bdd.conftest import INTERRUPT, KILL, Project
+from signoff.judges.run import State
+from tests.bdd.conftest import Project
 
 
 def test_a_run_is_signed_off_when_every_check_has_passed(project: Project) -> None:
@@ -226,41 +222,3 @@ def test_a_waiver_that_was_not_needed_is_an_error(project: Project) -> None:
     done = project.run("features", "--waive", "fine=never mind")
     assert done.status == 4
     assert "Not signed off: the waiver of fine is not needed" in done.output
-
-
-# The end
-
-
-def wait_for(path: Path) -> None:
-    for _ in range(300):
-        if path.exists():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} did not appear")
-
-
-def test_ctrl_c_leaves_a_report(project: Project) -> None:
-    project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
-    process = project.start()
-    wait_for(project.folder / "waiting")
-    process.send_signal(INTERRUPT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 2, output
-    assert "not judged" in output
-    (run_dir,) = (project.folder / "reports").iterdir()
-    assert "ot a sign-off" in (run_dir / "signoff.md").read_text()
-
-
-def test_kill_9_leaves_evidence_from_which_the_report_can_be_drawn(project: Project) -> None:
-    project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
-    process = project.start()
-    wait_for(project.folder / "waiting")
-    os.kill(process.pid, KILL)
-    process.communicate(timeout=30)
-    (run_dir,) = (project.folder / "reports").iterdir()
-    result = Result(read(run_dir))
-    states = {each.planned.name: each.state for each in result.scenarios}
-    assert (states["First"], states["Second"]) == (State.PASSED, State.NOT_RUN)
-    assert not result.signed_off
-    report.write(result)
-    assert "ot a sign-off" in (run_dir / "signoff.md").read_text()

@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from signoff.cluster.embedded.processes import dying_with
+from signoff.core import interrupts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir
 from signoff.core.timeouts import BUILD_KUBERNETES, DOWNLOAD_CONNECT
@@ -249,6 +250,8 @@ def _fetch(client: httpx.Client, url: str, path: Path, algorithm: str, checksum:
     with _unavailable_as_such(url), client.stream("GET", url) as answer, path.open("wb") as file:
         answer.raise_for_status()
         for block in answer.iter_bytes(1 << 20):
+            if interrupts.interrupted():
+                raise SignoffError(f"the download of {path.name} was interrupted", where=url)
             file.write(block)
             digest.update(block)
             if time.monotonic() - told > BUILD_KUBERNETES.every:
@@ -378,6 +381,7 @@ def _build_kubernetes(go: Path, work: Path, target: Path, progress: Progress) ->
 
 def _write_module(work: Path, text: str) -> None:
     work.mkdir(parents=True, exist_ok=True)
+    (work.parent / "tmp").mkdir(exist_ok=True)  # Go makes its caches by itself, and not this
     (work / "go.mod").write_text(text, encoding="utf-8")
 
 
@@ -419,8 +423,9 @@ def _kubernetes_module(own: str) -> str:
 
 
 def _go_environment(work: Path) -> dict[str, str]:
-    """Caches beside `work`, gone with it: two builds would leave 4 GB in those of the user."""
-    caches = {"GOCACHE": str(work.parent / "cache"), "GOMODCACHE": str(work.parent / "modules")}
+    """Caches and temporary files beside `work`, gone with it: two builds would leave 4 GB in those of the user."""
+    folders = {"GOCACHE": "cache", "GOMODCACHE": "modules", "GOTMPDIR": "tmp"}
+    caches = {name: str(work.parent / folder) for name, folder in folders.items()}
     flags = f"{os.environ.get('GOFLAGS', '')} -modcacherw".strip()
     return {**os.environ, **caches, "GOFLAGS": flags, "CGO_ENABLED": "0"}
 
@@ -432,7 +437,7 @@ def _fetch_modules(go: Path, arguments: list[str], work: Path, what: str, progre
             _go(go, arguments, work, what, progress)
             return
         except _Unavailable as failed:
-            if not left:
+            if not left or interrupts.interrupted():
                 raise
             progress(f"{failed}; trying again")
             time.sleep(BUILD_KUBERNETES.every)

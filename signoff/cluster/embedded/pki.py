@@ -3,11 +3,9 @@
 All keys are ECDSA P-256: a fresh set takes milliseconds, where RSA takes seconds.
 """
 
-import base64
 import datetime
 import ipaddress
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from signoff.core.paths import write_private
 
 _VALID = datetime.timedelta(days=365)
 _CLOCK_SKEW = datetime.timedelta(minutes=5)
@@ -26,12 +26,6 @@ class Pair:
 
     cert: Path
     key: Path
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only this user can read, from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
 
 
 class Authority:
@@ -166,22 +160,17 @@ def _service_account_keys(folder: Path) -> Pair:
 
 
 def write_kubeconfig(path: Path, *, server: str, ca: Path, client: Pair) -> None:
-    """Write a kubeconfig (JSON, which is YAML) that holds the certificates themselves, so that it can be copied."""
+    """Write a kubeconfig (JSON, which is YAML) that names the files of certificate and key.
 
-    def inline(file: Path) -> str:
-        return base64.b64encode(file.read_bytes()).decode()
-
+    What a kubeconfig holds itself, Kubernetes' Python client writes into the temporary folder, where a run that is
+    killed leaves it: a private key that nobody sweeps.
+    """
     name = "signoff-embedded"
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": inline(ca)}}],
-        "users": [
-            {
-                "name": name,
-                "user": {"client-certificate-data": inline(client.cert), "client-key-data": inline(client.key)},
-            }
-        ],
+        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority": str(ca)}}],
+        "users": [{"name": name, "user": {"client-certificate": str(client.cert), "client-key": str(client.key)}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }

@@ -14,6 +14,7 @@ from signoff.cluster.embedded.ended import reason_of_end
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images
 from signoff.cluster.embedded.kept import Running, clusters_dir
 from signoff.cluster.embedded.kept import running as clusters_that_run
+from signoff.cluster.embedded.processes import descendants, kill
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir
@@ -57,8 +58,13 @@ def prepare(images: Collection[str]) -> None:
         *(partial(cached.prepare, image) for image in images),
     ]
     with ThreadPoolExecutor(len(jobs)) as pool:
-        for job in [pool.submit(job) for job in jobs]:
-            job.result()
+        try:
+            for job in [pool.submit(job) for job in jobs]:
+                job.result()
+        except KeyboardInterrupt:
+            for each in descendants(os.getpid()):
+                kill(each)  # Go and uv, for which the threads wait
+            raise
 
 
 def start_kept(name: str | None) -> Running:

@@ -28,12 +28,11 @@ from signoff.cluster.embedded.ended import note_end
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, KEPT_FILE, fingerprint
 from signoff.cluster.embedded.kubeapi import KubeApi
-from signoff.cluster.embedded.pki import write_private
 from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
 from signoff.cluster.embedded.slot import Slot, claim_slot
 from signoff.cluster.embedded.sweep import make_cluster_dir, remove, sweep
 from signoff.core.errors import SignoffError
-from signoff.core.paths import cache_dir
+from signoff.core.paths import cache_dir, write_private
 from signoff.core.timeouts import NODES_READY
 from signoff.story import GPU_NODE, NODES
 

@@ -26,6 +26,7 @@ from signoff.cluster.port_forward import ServiceForward
 from signoff.core import console, timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import NotYet, eventually
+from signoff.kube.kubeconfig import hold_in_files
 
 NAME_VARIABLE = "SIGNOFF_KIND_NAME"
 IMAGE_VARIABLE = "SIGNOFF_KIND_IMAGE"
@@ -177,6 +178,7 @@ class KindCluster:
                 raise tools.failure(
                     "kind could not create the cluster", said, where=f"kind cluster {self.name}"
                 ) from None
+        hold_in_files(self.kubeconfig)
 
     def _prepare(self, images: Images) -> None:
         """Load the images while the nodes become Ready."""

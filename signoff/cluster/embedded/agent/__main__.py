@@ -1,14 +1,16 @@
 """`python -m signoff.cluster.embedded.agent --config DIR/agent.json`: play the nodes until killed.
 
 Each node is a process of its own, forked once everything is imported, so that one can be stopped (its pid is the Node's
-annotation `signoff/agent-pid`) while the others go on.
+annotation `signoff/agent-pid`) while the others go on. SIGHUP brings those back whose process was killed.
 """
 
 import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from signoff.cluster.embedded.slot import free_ports
 LOG = logging.getLogger(__name__)
 
 _OVER = ("Succeeded", "Failed")
+_AWAITED = (signal.SIGCHLD, signal.SIGHUP)
 
 
 class Pods:
@@ -124,27 +127,52 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
                 forever.create_task(follower)
 
 
-def fork(config: AgentConfig, node: NodeConfig) -> None:
-    """Play the node in a process of its own, which dies with this one."""
+def fork(config: AgentConfig, node: NodeConfig) -> int:
+    """Play the node in a process of its own, which dies with this one; gives its PID."""
     dies = dying_with(os.getpid())
-    if os.fork() == 0:
-        dies()
-        asyncio.run(play(config, node))
-        os._exit(1)
+    if pid := os.fork():
+        return pid
+    dies()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _AWAITED)
+    asyncio.run(play(config, node))
+    os._exit(1)
 
 
-def outlive_nodes(count: int) -> None:
-    """Wait until a node's process fails. One that is killed from outside is a node that is lost, as happens to nodes.
+def tend(config: AgentConfig) -> None:
+    """Have all nodes played for ever. One that is killed from outside is lost, as happens to nodes, until SIGHUP.
 
     Raises:
-        SystemExit: a process failed, or none is left.
+        SystemExit: a process failed by itself, or none is left.
     """
-    for _ in range(count):
-        pid, status = os.wait()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
+    played = {fork(config, node): node for node in config.nodes}
+    while played:
+        if signal.sigwait(_AWAITED) == signal.SIGHUP:
+            lost = [node for node in config.nodes if node not in played.values()]
+            played |= {fork(config, node): node for node in lost}
+        else:
+            for pid in _killed():
+                del played[pid]
+    sys.exit("no node is left")
+
+
+def _killed() -> Iterator[int]:
+    """The processes of nodes that have been killed from outside.
+
+    Raises:
+        SystemExit: one ended by itself.
+    """
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:  # none is left
+            return
+        if not pid:
+            return
         if not os.WIFSIGNALED(status):
             sys.exit(f"the process {pid} of a node ended with exit code {os.waitstatus_to_exitcode(status)}")
         LOG.warning("the process %d of a node was killed by signal %d", pid, os.WTERMSIG(status))
-    sys.exit("no node is left")
+        yield pid
 
 
 def main() -> None:
@@ -153,10 +181,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, required=True, help="the cluster's agent.json")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    config = AgentConfig.read(options.config)
-    for node in config.nodes:
-        fork(config, node)
-    outlive_nodes(len(config.nodes))
+    tend(AgentConfig.read(options.config))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,52 @@
+"""Whether a kept cluster is well, and how its lost nodes come back: it is looked at before it is used again."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from signoff.core.timeouts import API_REQUEST, NODES_READY
+from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.core.words import listed
+from signoff.kube.client import Kube
+
+
+def mend(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
+    """Bring lost nodes of the cluster with these facts back; gives what is still wrong, or nothing."""
+    kube, nodes = Kube(Path(facts["kubeconfig"])), facts["nodes"]
+    try:
+        sick = _sick(kube, nodes)
+        if not sick:
+            return ""
+        progress(f"{_told(sick)}; what was lost of it is started again")
+        os.kill(facts["pids"]["agent"], signal.SIGHUP)
+        eventually("the nodes to come back", NODES_READY, lambda: _see_well(kube, nodes))
+    except (ApiException, HTTPError) as error:
+        return f"its API does not answer: {type(error).__name__}"
+    except WaitFailed as failed:
+        return failed.observation
+    return ""
+
+
+def _see_well(kube: Kube, nodes: list[str]) -> None:
+    if sick := _sick(kube, nodes):
+        raise NotYet(_told(sick))
+
+
+def _sick(kube: Kube, nodes: list[str]) -> list[str]:
+    """Those that do not count as Ready, or whose kubelet does not answer, long before they count so."""
+    found = kube.core.list_node(_request_timeout=API_REQUEST.seconds).items
+    ready = {node.metadata.name for node in found for each in node.status.conditions or [] if _is_well(each)}
+    return sorted({*nodes} - ready | {*kube.silent_nodes(nodes)})
+
+
+def _is_well(condition: Any) -> bool:
+    return condition.type == "Ready" and condition.status == "True"
+
+
+def _told(sick: list[str]) -> str:
+    return f"the node{'s' if len(sick) > 1 else ''} {listed(sick)} {'are' if len(sick) > 1 else 'is'} not Ready"
