@@ -101,7 +101,7 @@ def _check(parser: LocustArgumentParser) -> None:
     if chosen.worker:
         return  # its master has checked them
     try:
-        options.check(chosen)
+        options.check(chosen, options.given(parser))
         if chosen.kubeconfig:
             from signoff.load.resource_sampler import check_kubeconfig
 

@@ -1,6 +1,7 @@
 """`signoff`: what a person or another program may ask of the suite outside pytest."""
 
 import argparse
+import io
 import os
 import select
 import signal
@@ -30,6 +31,7 @@ _READER_GONE = 128 + signal.SIGPIPE
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
     interrupts.heed()
+    _print_anything()
     argv = sys.argv[1:] if argv is None else argv
     try:
         try:
@@ -51,6 +53,15 @@ def _run(argv: list[str]) -> int:
         return REFUSED if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return interrupts.exit_status()
+
+
+def _print_anything() -> None:
+    """Let no letter that the locale lacks end the program: a folder and a story may have any."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding == "ascii":
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _reader_has_gone() -> bool:

@@ -6,14 +6,16 @@ pytest's own outcomes.
 """
 
 import os
+import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import pytest
@@ -36,6 +38,7 @@ from signoff.evidence.models import (
     End,
     Observation,
     Plan,
+    Record,
     ScenarioEnd,
     SetUpFailure,
     Subject,
@@ -43,6 +46,7 @@ from signoff.evidence.models import (
 from signoff.evidence.models import Run as RunRecord
 from signoff.judges import registry
 from signoff.judges.run import Result, judge_observed
+from signoff.report.whole import put
 from signoff.story import declaration, waivers
 from signoff.story.declaration import Declaration
 from signoff.verdicts import ExitStatus, Value, Verdict
@@ -50,7 +54,8 @@ from signoff.verdicts.verdict import gravest
 
 assert judges, "the judges register themselves"
 _NEEDS = "needs-"
-_RUNS_NOTHING = ("help", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+_COLLECTS_NOTHING = ("help", "markers", "cacheshow")
+_RUNS_NOTHING = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
 """Options of pytest that only tell something."""
 
 
@@ -81,6 +86,21 @@ class Run:
     result: Result | None = None
     """The run judged, once it is over."""
     set_up_depth: int = 0
+    unwritten: SignoffError | None = None
+    """What could not be written first, on a full disk say."""
+
+    def record(self, record: Record) -> None:
+        """Record what pytest tells, or remember that it cannot be: an error in pytest's own hooks would be pytest's."""
+        with self.writing():
+            self.evidence.add(record)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write into the run's folder in this block, or remember that it cannot be."""
+        try:
+            yield
+        except SignoffError as error:
+            self.unwritten = self.unwritten or error
 
 
 @dataclass
@@ -177,7 +197,7 @@ def pytest_configure(config: pytest.Config) -> None:
     interrupts.heed()
     config.addinivalue_line("markers", "needs(capability): the scenario needs this of the cluster, else it is skipped")
     features = _features_asked_for(config)
-    if not features or any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
+    if not features or any(getattr(config.option, name, False) for name in _COLLECTS_NOTHING):
         return
     try:
         if not config.pluginmanager.hasplugin("pytest-bdd"):
@@ -187,7 +207,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for key, requirement in declared.story.requirements.items():
             config.addinivalue_line("markers", f"{key.replace(' ', '_')}: {requirement.text}")
         config.stash[DECLARATION] = declared
-        if config.option.collectonly:
+        if any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
             return
         _open_run(config, declared)
     except SignoffError as error:
@@ -225,6 +245,7 @@ def _open_run(config: pytest.Config, declared: Declaration) -> None:
     config.stash[RUN] = Run(evidence, declared)
     if config.pluginmanager.hasplugin("junitxml"):
         config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
+        config.pluginmanager.register(_JUnitWhole(config.stash[RUN]))
     _write_progress_past_capture(config)
 
 
@@ -279,8 +300,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
         return None
     if file_path.suffix != ".feature" or DECLARATION not in parent.config.stash:
         raise pytest.UsageError(
-            f"{file_path}\n  is a feature that would not be judged: name its folder itself, without links, and let the"
-            " file's name end in .feature"
+            f"{file_path}\n  is a feature that would not be judged: name it or its folder on the command line, and let"
+            " its name end in .feature"
         )
     return FeatureFile.from_parent(parent, path=file_path)
 
@@ -299,21 +320,23 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     declared = config.stash.get(DECLARATION, None)
     if declared is None:
         return
-    every = config.stash[EVERY] = collection.every_scenario(session, declared)
+    every = collection.every_scenario(session, declared)
     if found := list(dict.fromkeys(collection.problems(session, every, declared))):
         raise pytest.UsageError("\n".join(found))
+    config.stash[EVERY] = every
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Record which scenarios there are, and which of them are to run."""
     run, every = session.config.stash.get(RUN, None), session.config.stash.get(EVERY, None)
     if run is not None and every is not None:  # a story that was refused has no plan
-        run.evidence.add(
+        run.record(
             Plan(
                 scenarios=[collection.planned(item, session) for item in every],
                 selected=[item.nodeid for item in session.items if isinstance(item.parent, FeatureFile)],
             )
         )
+        _stop_if_unwritten(session, run)
 
 
 # Running
@@ -352,6 +375,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     finally:
         _record_end(run, item, running)
         run.evidence.scenario = ""
+        _stop_if_unwritten(item.session, run)
+
+
+def _stop_if_unwritten(session: pytest.Session, run: Run) -> None:
+    """Let no further scenario begin of which nothing could be recorded."""
+    if run.unwritten:
+        session.shouldstop = run.unwritten.what
 
 
 @pytest.hookimpl(wrapper=True)
@@ -370,7 +400,7 @@ def pytest_fixture_setup(
         if not isinstance(error, WaitFailed):
             text = "".join(traceback.format_exception(error))
             where = error.where if isinstance(error, SignoffError) else ""
-            run.evidence.add(SetUpFailure(cause=causes.cause_of(error), where=where, traceback=text))
+            run.record(SetUpFailure(cause=causes.cause_of(error), where=where, traceback=text))
         raise
     finally:
         run.set_up_depth -= 1
@@ -423,7 +453,7 @@ def _record_disturbances(run: Run) -> bool:
     except Exception as error:
         found = [causes.cause_of(error)]
     for cause in found:
-        run.evidence.add(Disturbance(cause=cause))
+        run.record(Disturbance(cause=cause))
     return bool(found)
 
 
@@ -495,7 +525,7 @@ def _bundle_path(run: Run, item: pytest.Item) -> Path:
 
 def _record_end(run: Run, item: pytest.Item, running: Running) -> None:
     bundle = _bundle_path(run, item)
-    run.evidence.add(
+    run.record(
         ScenarioEnd(
             id=item.nodeid,
             end=running.end,
@@ -525,7 +555,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     run = session.config.stash.get(RUN, None)
     if run is None:
         return (yield)
-    run.evidence.add(
+    if exitstatus == pytest.ExitCode.USAGE_ERROR and run.evidence.so_far().first(Plan) is None:
+        _discard(session.config, run)
+        return (yield)
+    run.record(
         End(
             interrupted=int(exitstatus) == pytest.ExitCode.INTERRUPTED or int(exitstatus) not in list(pytest.ExitCode),
             pytest_status=int(exitstatus),
@@ -534,13 +567,51 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
     )
     run.evidence.close()
     result = run.result = Result(read(run.evidence.dir))
-    report.write(result)
+    with run.writing():
+        report.write(result)
     _tell_pytest(session.config, result)
     session.config.stash[STATUS] = session.exitstatus = int(result.status)
     try:
         return (yield)
     finally:
-        report.seal(run.evidence.dir)
+        try:
+            report.seal(run.evidence.dir)
+        except SignoffError as error:
+            console.progress("report", str(error))
+
+
+def _discard(config: pytest.Config, run: Run) -> None:
+    """Leave nothing of a run that was refused while its features were collected."""
+    del config.stash[RUN]
+    run.evidence.close()
+    if xml := config.stash.get(xml_key, None):
+        del config.stash[xml_key]
+        config.pluginmanager.unregister(xml)  # from here on; the hook that runs just now still calls it
+        xml.logfile = os.devnull
+    shutil.rmtree(run.evidence.dir)
+    with suppress(OSError):  # it holds other runs
+        run.evidence.dir.parent.rmdir()
+
+
+class _JUnitWhole:
+    """Has JUnit's file written elsewhere, and put where it belongs if all of it can be: half of it misleads CI."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        xml = session.config.stash.get(xml_key, None)
+        if xml is None:  # the run was refused, and leaves nothing
+            return (yield)
+        place = Path(xml.logfile)
+        with TemporaryDirectory(prefix="signoff-") as folder:
+            draft = Path(folder) / place.name
+            xml.logfile = str(draft)
+            yield
+            with self._run.writing():
+                put(place, draft.read_text(encoding="utf-8"))
+        xml.logfile = str(place)
 
 
 def _tell_pytest(config: pytest.Config, result: Result) -> None:
@@ -567,11 +638,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("sign-off")
     for line, markup in report.terminal_lines(run.result):
         terminalreporter.write_line(line, **markup)
+    if run.unwritten:
+        terminalreporter.write_line(str(run.unwritten), red=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the evidence."""
-    interrupts.heed(nothing_to_clean_up=True)
     if run := config.stash.get(RUN, None):
         console.write_with(None)
         run.evidence.close()

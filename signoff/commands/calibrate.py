@@ -72,6 +72,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, choice: ClusterChoice) -> None:
     """See that there is something to time, a way to it, and a place for what comes of it."""
+    if options.url is not None and (options.cluster or options.attach):
+        what = "--url names a server that runs, and --cluster and --attach a cluster to have one on"
+        raise UsageError(what, where=f"--url {options.url}", hint="leave out one or the other")
     if options.pairs < 1:
         raise UsageError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
     if options.out is not None and options.out.exists():

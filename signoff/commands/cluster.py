@@ -74,6 +74,12 @@ def down(options: argparse.Namespace) -> int:
 
     Without a name the only kept cluster there is. A cluster that a running program uses is left to that program.
     """
+    if options.all and options.name:
+        raise UsageError(
+            f"--all ends every kept cluster, and {options.name} is one",
+            where=f"{options.name} --all",
+            hint="leave out one or the other",
+        )
     kept = [each for each in _every() if each.kept]
     if options.all:
         chosen = kept

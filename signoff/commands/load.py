@@ -47,6 +47,11 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the command line asks; exit status 1 if the load is void or incomplete."""
+    if options.options and options.print:
+        hint = "leave out one or the other"
+        raise UsageError(
+            "--options lists options, and --print what would be applied", where="--options --print", hint=hint
+        )
     if options.options:
         # Locust's own --help ends before it has read a locustfile; importing Locust here would change this process.
         return subprocess.run(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.core.console import progress
-from signoff.core.errors import refusing
+from signoff.core.errors import UsageError, refusing
 from signoff.core.paths import check_writable
 from signoff.load import gate, soak
 from signoff.load.conclusions import Conclusions, conclude
@@ -48,6 +48,9 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and judge; returns 1 unless every rule passed, and memory where it has a verdict."""
+    if options.baseline and options.baseline.resolve() == options.run_dir.resolve():
+        where = f"{options.run_dir} --baseline {options.baseline}"
+        raise UsageError("a load does not differ from itself", where=where, hint="name an earlier load as the baseline")
     with refusing():
         thresholds = gate.read_thresholds(options.thresholds)
         for folder in filter(None, (options.run_dir, options.baseline)):

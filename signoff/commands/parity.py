@@ -69,6 +69,9 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the matrix; returns 1 if the gate fails, or if too little was judged."""
+    if options.list and options.out is not None:
+        what = "--list shows the runs and writes nothing, and --out names a folder to make"
+        raise UsageError(what, where=f"--list --out {options.out}", hint="leave out one or the other")
     with refusing():
         chosen = cases.runs(cases.load(options.cases), options.only)
     if options.list:

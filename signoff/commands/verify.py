@@ -265,8 +265,9 @@ def _page(folder: Path, name: str, drawn: str) -> Iterator[Finding]:
     except OSError as error:
         yield Finding(name, f"the page cannot be read: {error.strerror}")
         return
-    if printed != drawn.encode():
-        pairs = zip(printed.split(b"\n"), drawn.encode().split(b"\n"), strict=False)
+    wanted = drawn.encode(errors="backslashreplace")
+    if printed != wanted:
+        pairs = zip(printed.split(b"\n"), wanted.split(b"\n"), strict=False)
         same = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
         line = f":{same + 1}" if same is not None else ""
         yield Finding(f"{name}{line}", "the page is not what the evidence gives")

@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+NO_SPACE = "no space left on device"
+"""What programs say of a full disk, in words that all of them take from the C library."""
+_GRAVE = ("panic:", "fatal", NO_SPACE, "error:")
+_LONGEST = 300
 REFUSED = 4
 """The exit status of a command that was asked for what it cannot do, and has done nothing; pytest's own for this."""
 
@@ -42,3 +46,17 @@ def refusing() -> Iterator[None]:
         raise
     except SignoffError as error:
         raise UsageError(error.what, where=error.where, hint=error.hint) from error
+
+
+def reason_in(output: str) -> str:
+    """The line of a failed program's output or log that says why it ended, as far as one can tell, in one line.
+
+    >>> reason_in("starting\npanic: the disk is full\n\ngoroutine 1 [running]:\n\tmain.go:12\n")
+    'panic: the disk is full'
+    >>> reason_in("Traceback (most recent call last):\n  File x\nValueError: no\n")
+    'ValueError: no'
+    """
+    lines = [line for line in output.splitlines() if line.strip()]
+    grave = (line for line in reversed(lines) if any(word in line.lower() for word in _GRAVE))
+    line = next(grave, lines[-1] if lines else "")
+    return " ".join(line.split())[:_LONGEST]

@@ -80,8 +80,9 @@ class Chain:
 
 
 def as_text(line: Mapping[str, Any]) -> str:
-    """A line as it stands in the file."""
-    return json.dumps(line, ensure_ascii=False, allow_nan=False)
+    """A line as it stands in the file; what is no Unicode, as in a path of another encoding, as JSON escapes it."""
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def digest(data: bytes) -> str:

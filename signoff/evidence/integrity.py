@@ -69,14 +69,13 @@ def _place(told: dict[str, Any], number: int, before: bytes) -> Iterator[Finding
 def parsed(line: bytes) -> dict[str, Any] | str:
     """A line's object, or why it is none that signoff wrote."""
     try:
-        text = line.decode("utf-8")
-        told = json.loads(text)
+        told = json.loads(line.decode("utf-8"))
     except UnicodeDecodeError:
         return "the line is no UTF-8"
     except ValueError as error:
         return f"the line is no JSON: {error}"
     if not isinstance(told, dict):
         return "the line is no JSON object"
-    if json.dumps(told, ensure_ascii=False) != text:
+    if json.dumps(told, ensure_ascii=False).encode(errors="backslashreplace") != line:
         return "the line is not as signoff writes it: it has other spaces, another line end, or a key twice"
     return told

@@ -14,7 +14,7 @@ def put(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.draft")
     try:
         try:
-            draft.write_text(text, encoding="utf-8", newline="\n")
+            draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -207,7 +207,7 @@ class Project:
         """Run it in this process, which is quick, unless it changes what other tests of the process need."""
         if self.alone:
             process = self.start(*arguments)
-            output, _ = process.communicate(timeout=60)
+            output, _ = process.communicate(timeout=300)
             return Finished(process.returncode, output, self.folder)
         done = self.pytester.runpytest_inprocess(*(arguments or ("features",)), "--reports", "reports")
         return Finished(int(done.ret), "\n".join((*done.outlines, *done.errlines)), self.folder)

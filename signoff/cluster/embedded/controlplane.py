@@ -11,10 +11,9 @@ from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
 from signoff.cluster.embedded.slot import Slot, free_ports
-from signoff.core.errors import SignoffError
+from signoff.core.errors import NO_SPACE, SignoffError, reason_in
 from signoff.core.timeouts import CONTROL_PLANE_READY, Timeout
 
-_LOG_TAIL_LINES = 15
 _GOGC = "50"
 """Go's collector lets the heap grow by half where its default is double: 50 to 140 MB less for the four."""
 _PATIENCE_SECONDS = 2
@@ -82,10 +81,12 @@ class Children:
 
     def _tell_end(self, name: str, code: int) -> None:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        lines = self.log(name).read_text(errors="replace", encoding="utf-8").splitlines()
-        tail = "\n".join(f"    {line}" for line in lines[-_LOG_TAIL_LINES:])
+        log = self.log(name).read_text(errors="replace", encoding="utf-8")
+        hint = "free some space, then start again" if NO_SPACE in log else ""
+        why = reason_in(log) if code > 0 else ""
         if not self._ended.done():
-            self._ended.set_result(SignoffError(f"{name} {how}", where=f"{self.log(name)}, which ends\n{tail}"))
+            what = f"{name} {how}{f': {why}' if why else ''}"
+            self._ended.set_result(SignoffError(what, where=str(self.log(name)), hint=hint))
 
 
 class ControlPlane:

@@ -45,7 +45,7 @@ def _sick(kube: Kube, nodes: list[str]) -> list[str]:
 
 
 def _is_well(condition: Any) -> bool:
-    return condition.type == "Ready" and condition.status == "True"
+    return bool(condition.type == "Ready" and condition.status == "True")
 
 
 def _told(sick: list[str]) -> str:

@@ -22,6 +22,7 @@ from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.cluster.users import program
 from signoff.core.paths import ROOT, cache_dir
 from signoff.core.timeouts import PROCESS_EXIT
+from signoff.core.words import listed
 
 FACTS_FILE = "cluster.json"
 KEPT_FILE = "kept"
@@ -36,11 +37,16 @@ def clusters_dir() -> Path:
     return cache_dir() / "clusters"
 
 
+def settings() -> dict[str, str]:
+    """The variables that a cluster takes for good as it starts."""
+    return {name: os.environ.get(name, "") for name in _SETTINGS}
+
+
 def fingerprint() -> str:
     """Changes with whatever a running cluster has taken from this checkout, Python and environment for good."""
     facts = hashlib.sha256(f"{ROOT} {sys.executable} {sys.version}".encode())
-    for name in _SETTINGS:
-        facts.update(f"{name}={os.environ.get(name, '')}\0".encode())
+    for name, value in settings().items():
+        facts.update(f"{name}={value}\0".encode())
     code = [
         *Path(__file__).parent.rglob("*.py"),
         ROOT / "signoff" / "core" / "timeouts.py",
@@ -72,7 +78,20 @@ class Running:
     @property
     def fits(self) -> bool:
         """Whether this code, with these settings, started it."""
-        return bool(self.facts["fingerprint"] == fingerprint())
+        return not self.difference
+
+    @property
+    def difference(self) -> str:
+        """What was otherwise when it was started, which keeps a run from taking it; empty if nothing was."""
+        if self.facts["fingerprint"] == fingerprint():
+            return ""
+        then = self.facts.get("settings", {})
+        changed = [
+            f"{name} was {then.get(name) or 'unset'} and is {now or 'unset'}"
+            for name, now in settings().items()
+            if then.get(name, "") != now
+        ]
+        return listed(changed) or "another checkout, Python or version of this code started it"
 
     @property
     def age_seconds(self) -> float:
@@ -105,7 +124,7 @@ class Running:
         from signoff.cluster.embedded.guide import how_to_use  # every process of a cluster imports this module
 
         told = how_to_use(self.name, self.kubeconfig)
-        caveat = "  other code or settings started it: pytest and locust will not use it by themselves"
+        caveat = f"  pytest and locust will not use it by themselves: {self.difference}"
         return told if self.fits else f"{told}\n{caveat}"
 
     def end(self) -> None:

@@ -22,11 +22,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from signoff.cluster.embedded.binaries import find_binaries, versions_of
+from signoff.cluster.embedded.binaries import check_space, find_binaries, versions_of
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
 from signoff.cluster.embedded.ended import note_end
 from signoff.cluster.embedded.images import Images
-from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, KEPT_FILE, fingerprint
+from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, KEPT_FILE, fingerprint, settings
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
 from signoff.cluster.embedded.slot import Slot, claim_slot
@@ -37,6 +37,8 @@ from signoff.core.timeouts import NODES_READY
 from signoff.story import GPU_NODE, NODES
 
 _REAP_EVERY_SECONDS = 5
+_CLUSTER_SPACE = 0.3e9
+"""Bytes: etcd's files, which it makes 64 MB each in advance, and logs; images and their pods are on top of it."""
 
 
 _TELLING = threading.Lock()
@@ -78,6 +80,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     preparing = [asyncio.create_task(asyncio.to_thread(_prepare, image)) for image in images]
     binaries = await asyncio.to_thread(find_binaries, lambda text: tell(progress=text))
     versions = await asyncio.to_thread(versions_of, binaries)
+    check_space("a cluster", _CLUSTER_SPACE)
     phases.done("programs", time.monotonic() - start)
     slot, children = claim_slot(), Children(cluster)
     plane = ControlPlane(cluster, slot, binaries, nodes)
@@ -104,6 +107,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "owner_pid": os.getppid(),
         "ready_at": time.time(),
         "fingerprint": print_of_code,
+        "settings": settings(),
         "pids": children.pids,
     }
     write_private(cluster / FACTS_FILE, json.dumps(facts, indent=2).encode())

@@ -1,7 +1,9 @@
 """What a load can be asked for on Locust's command line and in its page, and what follows from that."""
 
 import math
-from argparse import _ArgumentGroup
+import sys
+from argparse import Namespace, _ArgumentGroup
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -173,8 +175,18 @@ def _shape(name: stages.ShapeName, options: Any, target: float, workers: int, pr
     return shapes.shape(name, users, options.stage_seconds, probes, per_user)
 
 
-def check(options: Any) -> None:
+def given(parser: LocustArgumentParser) -> set[str]:
+    """The options that the command line, the environment or a file of Locust's sets."""
+    nothing = object()
+    names = [action.dest for action in parser._actions]
+    found, _ = parser.parse_known_args(namespace=Namespace(**dict.fromkeys(names, nothing)))
+    return {name for name in names if getattr(found, name) is not nothing}
+
+
+def check(options: Any, given: Collection[str] = ()) -> None:
     """See that each option has a sensible value, that what they name can be read, and that records can be written.
+
+    Those that are `given` must not contradict one another.
 
     Raises:
         UsageError: not so. Nothing was started or written.
@@ -185,6 +197,7 @@ def check(options: Any) -> None:
         for name in ("host", "proxied", "direct"):
             _check_url(name, getattr(options, name))
         workload_of(options)
+        _check_contradictions(options, given)
     check_reports(Path(options.reports))
 
 
@@ -214,6 +227,39 @@ def _check_stages(options: Any) -> None:
                 where=f"{option} {value}",
                 hint=f"name a shape, such as --shape sweep-rate, or leave {option} out",
             )
+
+
+def _check_contradictions(options: Any, given: Collection[str]) -> None:
+    closed = "arrivals" in given and options.arrivals == "closed"
+    on_schedule = "arrivals" in given and options.arrivals != "closed"
+    there = options.host or options.proxied
+    contradictions = (
+        (
+            options.host and options.proxied and options.host != options.proxied,
+            "--host and --proxied both name LiteLLM, each another one",
+        ),
+        (closed and options.rate, "--rate is a schedule, and --arrivals closed none"),
+        (closed and options.shape == "sweep-rate", "--shape sweep-rate is a schedule, and --arrivals closed none"),
+        (options.shape == "sweep-users" and options.rate, "--shape sweep-users has its own stages, and --rate another"),
+        (
+            options.shape == "sweep-users" and on_schedule,
+            f"--shape sweep-users is a closed loop, and --arrivals {options.arrivals} a schedule",
+        ),
+        (
+            options.lengths and "length_scale" in given,
+            "--lengths gives the lengths themselves, and --length-scale shortens the published ones",
+        ),
+        (
+            not there and "direct" in given,
+            "--direct names one vLLM, and without --host the load has a deployment of its own",
+        ),
+        (
+            not there and "kubeconfig" in given,
+            "--kubeconfig names one cluster, and without --host the load has a deployment of its own",
+        ),
+    )
+    if said := [text for contradicts, text in contradictions if contradicts]:
+        raise SignoffError("; ".join(said), where=" ".join(sys.argv[1:]), hint="leave out one or the other")
 
 
 def _check_url(name: str, url: str | None) -> None:

@@ -140,6 +140,16 @@ class LoadSession:
         if self.writer:
             with self._writing():
                 self.writer.close()
+            if self.writer.folder is None and not self.unwritable:
+                self._tell_that_none_began()
+
+    def _tell_that_none_began(self) -> None:
+        """Say so of a load that was to begin by itself: a run time may be over before its folder is made."""
+        options = self.environment.parsed_options
+        if options.headless or options.autostart:
+            self.environment.process_exit_code = 1
+            after = f" within its {options.run_time} s (-t)" if options.run_time else ""
+            logging.getLogger(__name__).error("no load began%s, so nothing was recorded", after)
 
     # Between master and workers
 

@@ -313,7 +313,7 @@ def _uv(*arguments: str | Path, image: Image) -> None:
     done = versions.run_uv(*arguments)
     if done.returncode:
         raise ImageError(
-            f"{image.recipe.name} {image.version} cannot be installed: {done.stderr.strip()[-1500:]}",
+            f"{image.recipe.name} {image.version} cannot be installed: {' '.join(done.stderr.split())[-1500:]}",
             where=f"uv {arguments[0]} {arguments[1]}",
             hint=f"the suite is tested with {image.recipe.version}",
         )
