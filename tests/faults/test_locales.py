@@ -28,7 +28,7 @@ def elsewhere(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     """The small project in a folder with a space and an umlaut, with a story that holds some too."""
     folder = tmp_path_factory.mktemp("prüf stand")
     shutil.copytree(project.folder, folder, dirs_exist_ok=True)
-    moved = Project(folder)
+    moved = Project(folder, project.pytester, alone=True)
     moved.replace("features/story.yaml", "All is fine", "Alles ist gut für Ödön und Πλάτων")
     return moved
 
