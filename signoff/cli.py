@@ -14,6 +14,7 @@ from signoff.core.errors import REFUSED, SignoffError, UsageError
 from signoff.core.waiting import WaitFailed
 
 COMMANDS = {
+    "run": "signoff.commands.run",
     "serve": "signoff.commands.serve",
     "prepare": "signoff.commands.prepare",
     "report": "signoff.commands.report",

@@ -33,8 +33,8 @@ LAYERS = (
     "load",
     "judges",
     "report",
-    "commands",
     "bdd",
+    "commands",
     "cli",
 )
 """From what everything stands on to what a person calls; an import goes to an earlier one, or stays at home."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -50,9 +51,10 @@ class Definition:
     functions: tuple[Callable[..., Any], ...]
 
 
-def every_scenario(session: pytest.Session, declaration: Declaration) -> list[pytest.Item]:
-    """Every scenario of the story's folder, whatever was selected; pytest does not count these as collected."""
-    modules = (FeatureFile.from_parent(session, path=path) for path in sorted(declaration.features()))
+def every_scenario(session: pytest.Session, declaration: Declaration, joining: list[Path]) -> list[pytest.Item]:
+    """Every scenario of the story's folder and of what joins it, selected or not; pytest does not count these."""
+    paths = sorted({*declaration.features(), *joining})
+    modules = (FeatureFile.from_parent(session, path=path) for path in paths)
     return [each for module in modules for each in module.collect() if isinstance(each, pytest.Item)]
 
 

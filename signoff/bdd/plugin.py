@@ -23,12 +23,12 @@ from _pytest.junitxml import xml_key
 from pytest_bdd.parser import Step
 
 from signoff import judges, options, report
-from signoff.bdd import collection
+from signoff.bdd import arguments, collection
 from signoff.bdd.collection import FeatureFile
 from signoff.bdd.observing import observed_by
 from signoff.core import console, interrupts
 from signoff.core.errors import SignoffError, UsageError
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import SUITE
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence import Evidence, causes, read
 from signoff.evidence.circumstances import circumstances, commit
@@ -48,7 +48,7 @@ from signoff.judges import registry
 from signoff.judges.run import Result, judge_observed
 from signoff.report.whole import put
 from signoff.story import declaration, waivers
-from signoff.story.declaration import Declaration
+from signoff.story.declaration import Declaration, features_at
 from signoff.verdicts import ExitStatus, Value, Verdict
 from signoff.verdicts.verdict import gravest
 
@@ -124,6 +124,8 @@ class Running:
 CHOSEN = pytest.StashKey[options.Chosen]()
 """What the run was asked for."""
 DECLARATION = pytest.StashKey[Declaration]()
+JOINING = pytest.StashKey[list[Path]]()
+"""Features that lie below no declaration; they are run together with a story's, and count for it."""
 EVERY = pytest.StashKey[list[pytest.Item]]()
 """Every scenario of the story, selected or not."""
 RUN = pytest.StashKey[Run]()
@@ -144,51 +146,7 @@ def watch_over(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of a run."""
-    group = parser.getgroup("signoff", "sign-off of an LLM gateway")
-    group.addoption(
-        "--cluster",
-        metavar="NAME",
-        default=None,
-        help=options.CLUSTER_HELP,
-    )
-    group.addoption("--attach", metavar="NAME", help=options.ATTACH_HELP)
-    group.addoption(
-        "--keep-cluster",
-        action="store_true",
-        help="leave the cluster running at the end and say how to use and remove it",
-    )
-    group.addoption(
-        "--fresh-cluster", action="store_true", help="start a new cluster even where a kept one could be used"
-    )
-    group.addoption(
-        "--manifests", metavar="DIR", default=str(MANIFESTS), help="folder with litellm/ and vllm/ (default: manifests)"
-    )
-    group.addoption(
-        "--litellm-image",
-        metavar="IMAGE",
-        help=f"LiteLLM's image (default: {options.LITELLM_IMAGE} or the manifests' own)",
-    )
-    group.addoption(
-        "--vllm-image", metavar="IMAGE", help=f"vLLM's image (default: {options.VLLM_IMAGE} or the manifests' own)"
-    )
-    group.addoption(
-        "--reports", metavar="DIR", default=str(ROOT / "reports"), help="where the run's folder goes (default: reports)"
-    )
-    group.addoption(
-        waivers.OPTION,
-        action="append",
-        default=[],
-        metavar="CHECK=REASON",
-        help="leave a check of the story out of the sign-off, which every page then says; may be given several times",
-    )
-    group.addoption(
-        "--overhead-pairs",
-        metavar="N",
-        type=int,
-        default=400,
-        help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
-        f"narrow enough (default: 400, at least {options.FEWEST_PAIRS}; below 400 the story's overhead is not judged)",
-    )
+    arguments.declare(parser.getgroup("signoff", "sign-off of an LLM gateway").addoption)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -207,6 +165,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for key, requirement in declared.story.requirements.items():
             config.addinivalue_line("markers", f"{key.replace(' ', '_')}: {requirement.text}")
         config.stash[DECLARATION] = declared
+        config.stash[JOINING] = [each for each in features if not declaration.file_above(each)]
         if any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
             return
         _open_run(config, declared)
@@ -250,22 +209,13 @@ def _open_run(config: pytest.Config, declared: Declaration) -> None:
 
 
 def _relative(path: Path) -> str:
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+    return str(path.relative_to(SUITE)) if path.is_relative_to(SUITE) else str(path)
 
 
 def _features_asked_for(config: pytest.Config) -> list[Path]:
     """The feature files that the arguments lead to; those of testpaths where there are none."""
-    found: list[Path] = []
-    for argument in config.args:
-        path = config.invocation_params.dir / argument.partition("::")[0]
-        found += _features_below(path) if path.is_dir() else [path] if path.suffix == ".feature" else []
-    return found
-
-
-def _features_below(folder: Path) -> list[Path]:
-    """The feature files of a folder; links are followed, as pytest does."""
-    walked = os.walk(folder, followlinks=True)
-    return sorted(Path(at) / name for at, _, names in walked for name in names if name.endswith(".feature"))
+    paths = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
+    return [feature for path in paths for feature in features_at(path)]
 
 
 def _settings(chosen: options.Chosen) -> dict[str, Any]:
@@ -306,6 +256,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return FeatureFile.from_parent(parent, path=file_path)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_bdd_apply_tag(tag: str, function: Callable[..., Any]) -> bool | None:
     """A tag `needs-x` asks for a capability of the cluster; any other is a marker, and has to be a known one."""
     if not tag.startswith(_NEEDS):
@@ -320,7 +271,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     declared = config.stash.get(DECLARATION, None)
     if declared is None:
         return
-    every = collection.every_scenario(session, declared)
+    every = collection.every_scenario(session, declared, config.stash[JOINING])
     if found := list(dict.fromkeys(collection.problems(session, every, declared))):
         raise pytest.UsageError("\n".join(found))
     config.stash[EVERY] = every

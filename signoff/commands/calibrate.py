@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.core.errors import SignoffError, UsageError
-from signoff.core.paths import MANIFESTS, ROOT, check_reports
+from signoff.core.paths import MANIFESTS, REPORTS, check_reports
 from signoff.evidence import Evidence
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     choice = ClusterChoice.of(options.cluster, options.attach)
     _check(options, choice)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
-    folder = options.out or ROOT / "reports" / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
+    folder = options.out or REPORTS / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     settings = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
     begun = began("calibrate", "" if options.url else choice.cluster.value, settings)
     with recording(folder, begun) as evidence, _server(options.url, choice, evidence) as url:
@@ -79,7 +79,7 @@ def _check(options: argparse.Namespace, choice: ClusterChoice) -> None:
         raise UsageError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
     if options.out is not None and options.out.exists():
         raise UsageError("there is something already", where=f"--out {options.out}", hint="name a folder to be made")
-    check_reports(options.out or ROOT / "reports", "--out")
+    check_reports(options.out or REPORTS, "--out")
     if options.url is None:
         check_deployment(MANIFESTS, choice)
     elif not options.url.startswith("http://"):

@@ -11,7 +11,7 @@ import yaml
 
 from signoff import story
 from signoff.core.errors import UsageError, refusing
-from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
+from signoff.core.paths import MANIFESTS, REPORTS, check_reports, free_folder
 from signoff.core.redact import redacted_log
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/, vllm/ and locust/")
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
-    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where the folder goes")
+    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where the folder goes")
     parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py, and end")
     parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
     parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")

@@ -14,7 +14,7 @@ from signoff import story
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import UsageError, refusing
-from signoff.core.paths import MANIFESTS, ROOT, check_reports
+from signoff.core.paths import MANIFESTS, REPORTS, ROOT, check_reports
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     choice = ClusterChoice.of(options.cluster, options.attach)
     manifests = check_deployment(options.manifests, choice, gateway=Setting.of("--image", options.image))
-    out = options.out or ROOT / "reports" / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
+    out = options.out or REPORTS / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
     _check_free(out)
     folder = options.cases.resolve()

@@ -10,7 +10,7 @@ from typing import Any
 
 from signoff import story
 from signoff.core import interrupts
-from signoff.core.paths import MANIFESTS, ROOT, check_reports, free_folder
+from signoff.core.paths import MANIFESTS, REPORTS, check_reports, free_folder
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.options import ClusterChoice, add_cluster_options, check_deployment
@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
     )
     add_cluster_options(parser)
     parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
-    parser.add_argument("--reports", type=Path, default=ROOT / "reports", metavar="DIR", help="where its evidence goes")
+    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where its evidence goes")
     parser.set_defaults(run=run)
 
 

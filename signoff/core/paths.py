@@ -9,7 +9,15 @@ from signoff.core.errors import UsageError
 
 CACHE_VARIABLE = "SIGNOFF_CACHE"
 ROOT = Path(__file__).resolve().parent.parent.parent
-MANIFESTS = ROOT / "manifests"
+"""What this package is imported from: the top of a checkout, or the folder that a wheel was installed into."""
+_IN_WHEEL = ROOT / "signoff" / "_suite"
+INSTALLED = _IN_WHEEL.is_dir()
+"""Whether a wheel is used, which has within the package what a checkout has beside it."""
+SUITE = _IN_WHEEL if INSTALLED else ROOT
+"""The folder of features/, steps/, bench/, manifests/ and pyproject.toml."""
+FEATURES, STEPS, BENCH, MANIFESTS = (SUITE / name for name in ("features", "steps", "bench", "manifests"))
+REPORTS = Path("reports") if INSTALLED else ROOT / "reports"
+"""Where reports go by default; those of a wheel into the folder that a person works in."""
 
 
 def cache_dir() -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from signoff.core.paths import ROOT
+from signoff.core.paths import INSTALLED, ROOT
 
 PACKAGES = ("signoff", "pytest", "pytest-bdd", "httpx", "kubernetes", "locust", "numpy")
 
@@ -43,7 +43,12 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _git(*arguments: str) -> str:
-    """What git says of this checkout; nothing where there is no git, or no checkout."""
+    """What git says of this checkout; nothing where there is no git, or no checkout.
+
+    A wheel may lie in the virtual environment of somebody's own repository, whose commit is not the suite's.
+    """
+    if INSTALLED:
+        return ""
     try:
         done = subprocess.run(
             ["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False

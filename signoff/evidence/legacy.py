@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar
 
 from signoff import story
 from signoff.core.errors import SignoffError
-from signoff.core.paths import ROOT
+from signoff.core.paths import FEATURES
 from signoff.evidence.chain import FILE, side_file
 from signoff.evidence.models import (
     AnswersSeen,
@@ -425,7 +425,7 @@ RECORDS: dict[str, Callable[[Json], Record | None]] = {
 
 
 def _run(told: Json) -> Run:
-    declared = Declaration.read(ROOT / "features" / STORY_FILE)
+    declared = Declaration.read(FEATURES / STORY_FILE)
     return _taken(
         Run,
         told,

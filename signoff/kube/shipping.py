@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from signoff.core.paths import ROOT
+from signoff.core.paths import ROOT, SUITE
 
 CONTAINER_SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -39,7 +39,7 @@ def modules(program: str) -> tuple[str, ...]:
     unread = set(_files(program))
     while unread:
         found |= unread
-        unread = {imported for module in unread for imported in _imported(ROOT / module)} - found
+        unread = {imported for module in unread for imported in _imported(path_of(module))} - found
     return tuple(sorted(found))
 
 
@@ -54,7 +54,7 @@ def _files(name: str) -> Iterator[str]:
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
         path = "/".join(parts[:end])
-        yield from (each for each in (f"{path}.py", f"{path}/__init__.py") if (ROOT / each).is_file())
+        yield from (each for each in (f"{path}.py", f"{path}/__init__.py") if path_of(each).is_file())
 
 
 def _names(statements: Iterable[ast.stmt]) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _names(statements: Iterable[ast.stmt]) -> Iterator[str]:
 
 def data(modules: Sequence[str]) -> dict[str, str]:
     """What a ConfigMap holds of these modules, named by their paths in the repository."""
-    return {_key(module): (ROOT / module).read_text(encoding="utf-8") for module in modules}
+    return {_key(module): path_of(module).read_text(encoding="utf-8") for module in modules}
 
 
 def items(modules: Sequence[str]) -> list[dict[str, str]]:
@@ -86,6 +86,11 @@ def items(modules: Sequence[str]) -> list[dict[str, str]]:
 def environment(folder: str) -> list[dict[str, str]]:
     """Has Python find the modules in this folder, where they are mounted read-only."""
     return [{"name": "PYTHONPATH", "value": folder}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}]
+
+
+def path_of(module: str) -> Path:
+    """Where a module lies that is named by its path in the repository; a wheel has bench/ within the package."""
+    return (ROOT if module.startswith(f"{_PACKAGE}/") else SUITE) / module
 
 
 def _key(module: str) -> str:

@@ -11,7 +11,7 @@ from locust.argument_parser import get_parser
 from locust.util.load_locustfile import load_locustfile
 
 from signoff.core.errors import REFUSED, UsageError
-from signoff.core.paths import ROOT
+from signoff.core.paths import BENCH
 
 _NOT_IN_PODS = {
     "headless": "the master has a page, from which the records are collected",
@@ -40,7 +40,7 @@ def main(reports: str, *asked: str) -> int:
 
 
 def _check(asked: Sequence[str]) -> None:
-    users = load_locustfile(str(ROOT / "bench" / "locustfile.py"))[0]
+    users = load_locustfile(str(BENCH / "locustfile.py"))[0]
     try:
         parser = get_parser(default_config_files=[])
         chosen = parser.parse_args(asked)

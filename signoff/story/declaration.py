@@ -7,6 +7,7 @@ cases, and how much of each is enough. Features and steps can observe less than 
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -149,7 +150,7 @@ class Declaration:
     def features(self) -> Iterator[Path]:
         """The feature files of the story: those in its folder and below, but for other stories' in there."""
         for path in self.file.parent.rglob("*.feature"):
-            if _above(path) == self.file:
+            if file_above(path) == self.file:
                 yield path
 
     def where(self, *path: str | int) -> str:
@@ -182,7 +183,7 @@ def find(features: Iterable[Path]) -> Declaration:
         UsageError: there is none, or they belong to several.
     """
     paths = list(features)
-    found = {file for path in paths if (file := _above(path))}
+    found = {file for path in paths if (file := file_above(path))}
     if not found:
         raise UsageError(
             f"no {FILE} says what must be judged",
@@ -198,8 +199,25 @@ def find(features: Iterable[Path]) -> Declaration:
     return Declaration.read(found.pop())
 
 
-def _above(path: Path) -> Path | None:
+def file_above(path: Path) -> Path | None:
+    """The declaration that a feature belongs to: in its folder, or the nearest one above."""
     return next((folder / FILE for folder in path.absolute().parents if (folder / FILE).is_file()), None)
+
+
+def features_at(path: Path) -> list[Path]:
+    """This feature file, or those below this folder that pytest collects, which follows links."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100  resolve() would follow links, which pytest does not in names
+    if not path.is_dir():
+        return [path] if path.suffix == ".feature" else []
+    found: list[Path] = []
+    for at, folders, names in os.walk(path, followlinks=True):
+        folders[:] = [each for each in folders if not _is_skipped(Path(at) / each)]
+        found += [Path(at) / name for name in names if name.endswith(".feature")]
+    return sorted(found)
+
+
+def _is_skipped(folder: Path) -> bool:
+    return folder.name.startswith(".") or (folder / "pyvenv.cfg").exists()
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

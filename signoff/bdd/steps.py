@@ -1,0 +1,65 @@
+"""Step modules are found in their folders, and listed nowhere.
+
+The suite's folder `steps` and a person's own make up one package `steps`, so that a module of either imports
+`steps.chat` in the same way, from a checkout as from a wheel. It is put together here rather than on Python's path: an
+installed package of this name would get into the way of every other program.
+"""
+
+import pkgutil
+import sys
+from collections.abc import Iterable
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from signoff.core.errors import UsageError
+from signoff.core.paths import STEPS, SUITE
+from signoff.story.declaration import file_above
+
+_PACKAGE = "steps"
+
+
+def step_modules() -> list[str]:
+    """The names of all step modules, for pytest to load as plugins.
+
+    Raises:
+        UsageError: modules of two folders have the same name.
+    """
+    found: dict[str, str] = {}
+    for folder in _package().__path__:
+        for module in pkgutil.iter_modules([folder], f"{_PACKAGE}."):
+            if other := found.get(module.name):
+                where = f"{other} and {folder}"
+                raise UsageError(f"two step modules are called {module.name}", where=where, hint="rename one of them")
+            found[module.name] = folder
+    pytest.register_assert_rewrite(*found)  # before one of them imports another
+    return list(found)
+
+
+def add_steps(folder: Path) -> None:
+    """Let the modules of a person's own folder be step modules, beside the suite's."""
+    path = _package().__path__
+    if not any(folder.samefile(each) for each in path):
+        path.append(str(folder))
+
+
+def own_steps(features: Iterable[Path]) -> list[Path]:
+    """The folders `steps` of these features: in or beside the folder of their story, or their own if they have none."""
+    found: dict[Path, None] = {}
+    for feature in features:
+        base = (file_above(feature) or feature).parent
+        near = (folder / _PACKAGE for folder in (base, base.parent))
+        found.update(dict.fromkeys([folder for folder in near if folder.is_dir()][:1]))
+    return list(found)
+
+
+def _package() -> ModuleType:
+    if _PACKAGE not in sys.modules:
+        spec = PathFinder.find_spec(_PACKAGE, [str(SUITE)])
+        assert spec and spec.loader, f"{STEPS} is a package"
+        sys.modules[_PACKAGE] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[_PACKAGE])
+    return sys.modules[_PACKAGE]

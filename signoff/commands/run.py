@@ -1,0 +1,87 @@
+"""`signoff run`: the features, wherever the suite is installed, as `pytest features/` runs them in a checkout."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signoff.bdd import arguments
+from signoff.bdd.steps import add_steps, own_steps
+from signoff.core.paths import FEATURES, SUITE
+from signoff.story.declaration import FILE, features_at, file_above
+
+_OWN = Path("features")
+_HELP = ("-h", "--help")
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the program's."""
+    # No argument begins with a NUL: all of them go to pytest as they are, in their order.
+    parser = commands.add_parser("run", help="judge the story: run its features", prefix_chars="\0", add_help=False)
+    parser.add_argument("arguments", nargs="*")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the features; returns the verdict's exit status, or pytest's own where nothing was judged."""
+    if not set(_HELP).isdisjoint(options.arguments):
+        _explained().print_help()
+        return 0
+    return int(pytest.main(_for_pytest(options.arguments)))
+
+
+def _explained() -> argparse.ArgumentParser:
+    """What only has a help: pytest reads the command line."""
+    parser = argparse.ArgumentParser(
+        prog="signoff run",
+        usage="signoff run [FEATURES ...] [option of pytest ...]",
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"""\
+Run features and end with the verdict on their story: what `pytest features/` does in a checkout.
+
+FEATURES, which come first, are .feature files and folders of them:
+  none               features/ of this folder if {FILE} lies there, else those that come with the suite
+  with a {FILE}  beside or above them, they are run and judged as that story
+  without            they are run together with the suite's, and count for its story
+
+The suite's steps are there for all of them. Own steps are the modules of the folder steps/ in the folder of the own
+features or beside it, where they can import the suite's as `steps.chat`; conftest.py is read as pytest always does.""",
+        epilog=f"""\
+Every other option is pytest's: -x, -k placement, -m AC3, --collect-only -q, ... `pytest --help` lists them. Its
+settings are those of {SUITE / "pyproject.toml"}; -c names others.
+
+For example: signoff run --keep-cluster -k placement""",
+    )
+    parser.add_argument("features", nargs="*", metavar="FEATURES", help=argparse.SUPPRESS)
+    group = parser.add_argument_group("options of the suite")
+    group.add_argument(*_HELP, action="help", help="show this and end")
+    arguments.declare(group.add_argument)
+    return parser
+
+
+def _for_pytest(asked: Sequence[str]) -> list[str]:
+    """The command line of pytest: where everything is, what is run, and the options that were given."""
+    named = list(takewhile(lambda each: not each.startswith("-"), asked))
+    given = asked[len(named) :]
+    if not named and (_OWN / FILE).is_file():
+        named = [str(_OWN)]
+    here = Path.cwd()
+    own = [feature for each in named for feature in features_at(here / each.partition("::")[0])]
+    if not any(map(file_above, own)):
+        named = [str(FEATURES), *named]
+    for folder in own_steps(own):
+        add_steps(folder)
+    root = SUITE if all(each.is_relative_to(SUITE) for each in own) else os.path.commonpath([here, *own])
+    return [
+        *("-c", str(SUITE / "pyproject.toml")),
+        *("--rootdir", str(root), "--confcutdir", str(root)),
+        *("-o", f"cache_dir={here / '.pytest_cache'}"),  # below the root it would be within the wheel
+        *("-p", "signoff.bdd.suite"),
+        *named,
+        *given,
+    ]
