@@ -70,7 +70,7 @@ class ClusterChoice:
         """The running cluster to use, by its folder or name."""
         return Path(self.attach.value) if self.attach.value else None
 
-    def open(self, images: Mapping[str, Collection[str]]) -> Cluster:
+    def open_cluster(self, images: Mapping[str, Collection[str]]) -> Cluster:
         """Open it; the images are those that pods will ask for, with the nodes that these may run on.
 
         Raises:

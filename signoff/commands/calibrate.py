@@ -128,7 +128,7 @@ def _server(url: str | None, choice: ClusterChoice, evidence: Evidence) -> Itera
         yield url
         return
     manifests = StoryManifests.read(MANIFESTS)
-    cluster = choice.open(manifests.images)
+    cluster = choice.open_cluster(manifests.images)
     try:
         record_cluster(evidence, cluster)
         deployment = Deployment(cluster, manifests, evidence)

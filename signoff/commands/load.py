@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     }
     folder = free_folder(options.reports, "load")
     with recording(folder, began("load", choice.cluster.value, settings)) as evidence:
-        cluster = choice.open({**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)})
+        cluster = choice.open_cluster({**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)})
         try:
             record_cluster(evidence, cluster)
             deployment = Deployment(cluster, story_manifests, evidence)

@@ -120,7 +120,7 @@ def _observe(
 ) -> tuple[list[Observation], float]:
     """Ask both sides every call; gives what was seen, and how many seconds the asking took."""
     with ExitStack() as stack:
-        cluster = stack.enter_context(closing(choice.open(manifests.images)))
+        cluster = stack.enter_context(closing(choice.open_cluster(manifests.images)))
         record_cluster(evidence, cluster)
         deployed = Deployment(cluster, manifests, evidence)
         deployed.apply(deployment.backend(manifests))

@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         closed = _interrupt_when_stdin_closes()
         cluster = None
         try:
-            cluster = choice.open(manifests.images)
+            cluster = choice.open_cluster(manifests.images)
             record_cluster(evidence, cluster)
             deployment = Deployment(cluster, manifests, evidence)
             deployment.start_both()

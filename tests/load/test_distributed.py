@@ -522,8 +522,8 @@ def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatc
 class Strange(Cluster):
     """Stands in for a cluster whose nodes answer otherwise than a kubelet."""
 
-    def request(self, *_: Any, **__: Any) -> Any:
-        return Of(data='{"kind": "Status"}')
+    def kubelet_summary(self, node: str) -> Any:
+        return {"kind": "Status"}
 
 
 def test_a_node_that_answers_otherwise_is_told_once_and_looking_goes_on() -> None:
