@@ -19,9 +19,9 @@ from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
 from signoff.parity import calls, cases
 from signoff.parity import deployment as parity_deployment
-from signoff.parity.knowledge import fingerprint
+from signoff.parity.known_issues import fingerprint
 from signoff.parity.recorder_pod import RecorderPod
-from signoff.parity.runner import Backend, Sides, lanes_for, version_of
+from signoff.parity.runner import Backend, Sides, routes_for, version_of
 from steps.tables import Rows, rows
 
 EVERY = cases.runs(cases.load())
@@ -66,11 +66,11 @@ def undo_recorder(deployment: Deployment) -> Iterator[ExitStack]:
 def with_recorder(
     deployment: Deployment, backend: str, manifests: StoryManifests, undo_recorder: ExitStack, evidence: Evidence
 ) -> Sides:
-    lanes = lanes_for([run for run in EVERY if run.settings == "story"])
+    routes = routes_for([run for run in EVERY if run.settings == "story"])
     pod = RecorderPod()
     made = [
         *pod.manifests(manifests.gateway_image),
-        *parity_deployment.recorded_gateway(manifests, pod.lane_url, lanes),
+        *parity_deployment.recorded_gateway(manifests, pod.route_url, routes),
     ]
     progress("parity", "a second LiteLLM starts, with a recorder between it and vLLM")
     with evidence.phase("LiteLLM with a recorder becomes available"):
@@ -80,7 +80,7 @@ def with_recorder(
         recorder = undo_recorder.enter_context(pod.answering(deployment))
         deployment.wait_for_gateway(parity_deployment.RECORDED)
     recorded = deployment.answering_gateway(parity_deployment.RECORDED)
-    return Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, lanes)
+    return Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, routes)
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")

@@ -25,7 +25,7 @@ from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, read
 from signoff.parity.recorder_pod import RecorderPod
-from signoff.parity.runner import Backend, Observation, Sides, lanes_for, version_of
+from signoff.parity.runner import Backend, Observation, Sides, routes_for, version_of
 from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.report import parity as page
 from signoff.report import seal
@@ -128,14 +128,14 @@ def _observe(
         if any(run.case.backend == "embeddings" for run in chosen):
             deployed.apply(deployment.embeddings_backend(manifests))
             pods["embeddings"] = RecorderPod(deployment.EMBEDDINGS)
-        lanes = lanes_for(chosen)
+        routes = routes_for(chosen)
         progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
         for pod in pods.values():
             for manifest in pod.manifests(manifests.gateway_image):
                 deployed.kube.apply(manifest, story.NAMESPACE)
-        lane_urls = {name: pod.lane_url for name, pod in pods.items()}
-        deployed.apply(deployment.gateway(manifests, lane_urls, lanes))
-        deployed.apply(deployment.bare_gateway(manifests, lane_urls, lanes))
+        route_urls = {name: pod.route_url for name, pod in pods.items()}
+        deployed.apply(deployment.gateway(manifests, route_urls, routes))
+        deployed.apply(deployment.bare_gateway(manifests, route_urls, routes))
         deployed.wait_for_gateway()
         deployed.wait_for_gateway(deployment.BARE)
         deployed.wait_for_backend()
@@ -155,7 +155,7 @@ def _observe(
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
-        return Sides(backends, gateways, lanes).observe(chosen, _tell), time.monotonic() - started
+        return Sides(backends, gateways, routes).observe(chosen, _tell), time.monotonic() - started
 
 
 def _record(

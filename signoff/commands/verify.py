@@ -20,7 +20,7 @@ from signoff.evidence.integrity import Finding, breaks, parsed
 from signoff.evidence.models import CallsCompared, End, ScenarioEnd, SideFile
 from signoff.evidence.store import FILE, Recorded, digest, read
 from signoff.judges.run import Result, State
-from signoff.parity.knowledge import fingerprint
+from signoff.parity.known_issues import fingerprint
 from signoff.parity.verdict import matrix_of
 from signoff.report import parity, sums
 

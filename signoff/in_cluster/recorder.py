@@ -1,11 +1,11 @@
 """The recorder: a transparent reverse proxy between LiteLLM and vLLM that keeps each request as it arrived.
 
-Each *lane* is a path prefix, `http://host:port/<lane>/v1`, and so a backend of its own in LiteLLM's eyes: requests of
+Each *route* is a path prefix, `http://host:port/<route>/v1`, and so a backend of its own in LiteLLM's eyes: requests of
 cases that run side by side are told apart without a mark in them, and LiteLLM's own memory of one backend's faults
-does not reach another case. Everything is passed on byte by byte, except where a case asks a lane for a fault that the
+does not reach another case. Everything is passed on byte by byte, except where a case asks a route for a fault that the
 real vLLM does not produce on demand. The recorder is never in the way when latency is measured.
 
-It is told what to do, and asked what it saw, under `/-/lanes/<lane>` (`RemoteRecorder` in `recorder_pod`).
+It is told what to do, and asked what it saw, under `/-/routes/<route>` (`RemoteRecorder` in `recorder_pod`).
 """
 
 import argparse
@@ -26,12 +26,12 @@ from signoff.core.redact import redacted
 from signoff.core.timeouts import RECORDER_DRAINS
 
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length", "host"}
-CONTROL = "/-/lanes/"
+CONTROL = "/-/routes/"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What a lane does instead of passing the answer on, for its first `times` requests (0: for all).
+    """What a route does instead of passing the answer on, for its first `times` requests (0: for all).
 
     `status` answers with an error of its own; `headers` are added to whatever is answered. `die_after` breaks the
     connection off once so many events (of a stream) or bytes (of another answer) have been passed. `delay` waits so
@@ -86,15 +86,15 @@ class Received:
 
 
 @dataclass
-class Lane:
-    """What a lane has seen since it was last cleared, and the fault that it plays."""
+class Route:
+    """What a route has seen since it was last cleared, and the fault that it plays."""
 
     fault: Fault | None = None
     received: list[Received] = field(default_factory=list)
 
 
 Seen = Callable[[], Sequence[Received]]
-"""Gives what a lane has received so far."""
+"""Gives what a route has received so far."""
 
 
 class RecorderFailed(SignoffError):
@@ -104,12 +104,12 @@ class RecorderFailed(SignoffError):
 class Records(Protocol):
     """A recorder, wherever it runs."""
 
-    def url(self, lane: str) -> str:
-        """The base URL of a lane, for this process."""
+    def url(self, route: str) -> str:
+        """The base URL of a route, for this process."""
         ...
 
-    def recording(self, lane: str, fault: Fault | None = None) -> AbstractContextManager[Seen]:
-        """What the lane receives inside this block; it plays `fault` meanwhile."""
+    def recording(self, route: str, fault: Fault | None = None) -> AbstractContextManager[Seen]:
+        """What the route receives inside this block; it plays `fault` meanwhile."""
         ...
 
 
@@ -118,14 +118,14 @@ class Proxy:
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream.rstrip("/")
-        self._lanes: dict[str, Lane] = {}
+        self._routes: dict[str, Route] = {}
 
     async def serve(self, host: str, port: int) -> web.AppRunner:
         """Listen; port 0 takes a free one."""
         app = web.Application(client_max_size=64 * 2**20)
         app.cleanup_ctx.append(self._session)
-        app.router.add_route("*", CONTROL + "{lane}", self._control)
-        app.router.add_route("*", "/{lane}/{path:.*}", self._handle)
+        app.router.add_route("*", CONTROL + "{route}", self._control)
+        app.router.add_route("*", "/{route}/{path:.*}", self._handle)
         # handler_cancellation: the answer to a caller who has left is no longer fetched, as vLLM itself would see it.
         runner = web.AppRunner(
             app,
@@ -138,20 +138,20 @@ class Proxy:
         await web.TCPSite(runner, host, port).start()
         return runner
 
-    def begin(self, lane: str, fault: Fault | None) -> Lane:
-        """Forget what the lane has received, and play `fault` from now on."""
-        self._lanes[lane] = Lane(fault)
-        return self._lanes[lane]
+    def begin(self, route: str, fault: Fault | None) -> Route:
+        """Forget what the route has received, and play `fault` from now on."""
+        self._routes[route] = Route(fault)
+        return self._routes[route]
 
     async def _control(self, request: web.Request) -> web.Response:
         """PUT begins a recording with the fault in its body, GET gives what was received, DELETE ends the fault."""
-        name = request.match_info["lane"]
+        name = request.match_info["route"]
         if request.method == "PUT":
             told = await request.json()
             self.begin(name, Fault(**told) if told else None)
         elif request.method == "DELETE":
-            self._lanes[name].fault = None
-        return web.json_response([asdict(each) for each in self._lanes[name].received])
+            self._routes[name].fault = None
+        return web.json_response([asdict(each) for each in self._routes[name].received])
 
     async def _session(self, _app: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=None)
@@ -160,13 +160,13 @@ class Proxy:
             yield
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        lane = self._lanes.setdefault(request.match_info["lane"], Lane())
+        route = self._routes.setdefault(request.match_info["route"], Route())
         raw = await request.read()
         path = "/" + request.match_info["path"]
         received = Received(request.method, path, dict(request.headers), _parsed(raw), time.monotonic())
-        lane.received.append(received)
-        fault = lane.fault or Fault()
-        if fault.times and len(lane.received) > fault.times:
+        route.received.append(received)
+        fault = route.fault or Fault()
+        if fault.times and len(route.received) > fault.times:
             fault = Fault()
         try:
             return await self._answer(request, raw, path, received, fault)

@@ -12,16 +12,16 @@ from signoff.judges.registry import Judgement, judge
 from signoff.parity import cases
 from signoff.parity.judge import Class, Result, gate
 from signoff.parity.judge import judge as judge_runs
-from signoff.parity.knowledge import Knowledge
+from signoff.parity.known_issues import KnownIssues
 from signoff.parity.runner import Observation
 from signoff.story.declaration import Check
 from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
 
 
 @lru_cache(maxsize=1)
-def knowledge() -> Knowledge:
+def known_issues() -> KnownIssues:
     """What is known of LiteLLM's differences, read once."""
-    return Knowledge.read()
+    return KnownIssues.read()
 
 
 @lru_cache(maxsize=1)
@@ -39,7 +39,7 @@ def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str) -> li
     if gone := [name for name in names if name not in records or name not in known_runs]:
         raise SignoffError(f"this version knows no call {gone[0]!r}, which {path.name} is to hold")
     observed = [Observation.from_record(known_runs[name], records[name]) for name in names]
-    return judge_runs(observed, knowledge(), version)
+    return judge_runs(observed, known_issues(), version)
 
 
 def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
@@ -77,7 +77,7 @@ def parity_recorded(seen: Sequence[CallsCompared], check: Check, evidence: Recor
 
 
 def _through_the_gate(result: Result) -> Verdict:
-    found = gate([result], knowledge())
+    found = gate([result], known_issues())
     told = "; ".join(f"{failure.rule}: {failure.run} at {failure.path}" for failure in found)
     return failed(told) if found else passed()
 

@@ -75,13 +75,13 @@ def embeddings_backend(manifests: StoryManifests) -> list[Manifest]:
     return transform([m for m in manifests.backend if m.body["kind"] in {"Deployment", "Service"}], change)
 
 
-def gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int) -> list[Manifest]:
-    """LiteLLM as the story sets it, but for its models; `urls` gives a lane's base URL in each backend's recorder."""
+def gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> list[Manifest]:
+    """LiteLLM as the story sets it, but for its models; `urls` gives a route's base URL in each backend's recorder."""
 
     def change(body: dict[str, Any]) -> None:
         if body["kind"] == "ConfigMap":
             config = yaml.safe_load(body["data"]["config.yaml"])
-            config["model_list"] = _models(urls, lanes)
+            config["model_list"] = _models(urls, routes)
             body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
         for container in containers(body):
             container["env"] = [*container.get("env", []), STARTS_WITHOUT_KEY]
@@ -90,11 +90,11 @@ def gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int) -> l
     return transform(wanted, change)
 
 
-def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int) -> list[Manifest]:
+def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> list[Manifest]:
     """A second LiteLLM without the settings that avoid known faults."""
 
     def edit(config: dict[str, Any]) -> None:
-        config["model_list"] = _models(urls, lanes)
+        config["model_list"] = _models(urls, routes)
         config.get("router_settings", {}).pop("disable_cooldowns", None)
         config.setdefault("general_settings", {})["master_key"] = KEY
 
@@ -106,18 +106,18 @@ def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], lanes: int)
     return transform(with_gateway_config(manifests.gateway, BARE, edit), without_settings)
 
 
-def recorded_gateway(manifests: StoryManifests, url: Url, lanes: int) -> list[Manifest]:
-    """A second LiteLLM as the story has it, each model of which speaks through a lane of the recorder."""
+def recorded_gateway(manifests: StoryManifests, url: Url, routes: int) -> list[Manifest]:
+    """A second LiteLLM as the story has it, each model of which speaks through a route of the recorder."""
 
     def edit(config: dict[str, Any]) -> None:
         (story_model, *_) = config["model_list"]
         config["model_list"] = [
             {
                 **story_model,
-                "model_name": model_name(story_prefix(manifests), lane),
-                "litellm_params": {**story_model["litellm_params"], "api_base": f"{url(f'lane{lane}')}/v1"},
+                "model_name": model_name(story_prefix(manifests), route),
+                "litellm_params": {**story_model["litellm_params"], "api_base": f"{url(f'route{route}')}/v1"},
             }
-            for lane in range(lanes)
+            for route in range(routes)
         ]
 
     return with_gateway_config(manifests.gateway, RECORDED, edit)
@@ -130,18 +130,18 @@ def story_prefix(manifests: StoryManifests) -> str:
     return model.partition("/")[0]
 
 
-def _models(urls: Mapping[str, Url], lanes: int) -> list[dict[str, Any]]:
+def _models(urls: Mapping[str, Url], routes: int) -> list[dict[str, Any]]:
     return [
         {
-            "model_name": NAMED[backend](prefix, lane),
+            "model_name": NAMED[backend](prefix, route),
             "litellm_params": {
                 "model": f"{prefix}/{story.MODEL}",
-                "api_base": f"{url(f'lane{lane}')}/v1",
+                "api_base": f"{url(f'route{route}')}/v1",
                 "api_key": "none",
             },
             "model_info": {"mode": {"chat": "chat", "embeddings": "embedding"}[backend]},
         }
         for backend, url in urls.items()
         for prefix in PREFIXES
-        for lane in range(lanes)
+        for route in range(routes)
     ]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, parse, profile
-from signoff.parity.knowledge import shape
+from signoff.parity.known_issues import shape
 from signoff.traffic import openai_format
 from signoff.traffic.openai_format import SCHEMAS
 from signoff.traffic.wire import Event

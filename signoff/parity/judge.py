@@ -10,7 +10,7 @@ from typing import Any
 from signoff.in_cluster.recorder import Received
 from signoff.parity.differ import MISSING, SOMETHING, Difference, differences, own_violations
 from signoff.parity.exchange import Exchange, content_deltas
-from signoff.parity.knowledge import Knowledge, Known, matches, shape
+from signoff.parity.known_issues import KnownIssue, KnownIssues, matches, shape
 from signoff.parity.runner import KEY, Observation
 from signoff.verdicts.verdict import Value
 
@@ -42,7 +42,7 @@ class Judged:
 
     difference: Difference
     verdict: Class
-    known: Known | None
+    known: KnownIssue | None
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
@@ -86,18 +86,18 @@ class Result:
         }
 
 
-def judge(observations: Sequence[Observation], knowledge: Knowledge, version: str) -> list[Result]:
+def judge(observations: Sequence[Observation], known_issues: KnownIssues, version: str) -> list[Result]:
     """Judge every observation of one matrix; texts that several prompts share prove nothing."""
     shared = _shared_texts(observations)
-    return [_judge(each, knowledge, version, shared) for each in observations]
+    return [_judge(each, known_issues, version, shared) for each in observations]
 
 
-def _judge(seen: Observation, knowledge: Knowledge, version: str, shared: set[str]) -> Result:
+def _judge(seen: Observation, known_issues: KnownIssues, version: str, shared: set[str]) -> Result:
     case = seen.run.case
     if seen.unseen:
         return Result(seen, Class.INCONCLUSIVE, seen.unseen, (), (), {})
     found, noise = _compared(seen)
-    known = knowledge.of(seen.run.id, version)
+    known = known_issues.of(seen.run.id, version)
     judged = tuple(sorted((_classed(each, known) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=GRAVITY.index, default=Class.EQUAL)
     reason = ""
@@ -138,7 +138,7 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
         return [*found, *_request(seen)], []
     sides = (seen.direct, seen.again, seen.proxied)
     compared, noise = differences(sides, case.kind, seen.clients, all_headers=case.all_headers)
-    found = [*(each for each in compared if not _names_the_lane(each, seen)), *_request(seen)]
+    found = [*(each for each in compared if not _names_the_route(each, seen)), *_request(seen)]
     if seen.follow_up and seen.follow_up[0].status != seen.follow_up[1].status:
         found.append(Difference("next.status", "changed", seen.follow_up[0].status, seen.follow_up[1].status))
     noisy = sorted(noise)
@@ -150,9 +150,9 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
     return found, noisy
 
 
-def _names_the_lane(difference: Difference, seen: Observation) -> bool:
-    """Whether the answer names the model as it was asked for, which vLLM does as well: by the lane's own name."""
-    return difference.path in ("body.model", "chunks[].model") and difference.proxied == seen.lane
+def _names_the_route(difference: Difference, seen: Observation) -> bool:
+    """Whether the answer names the model as it was asked for, which vLLM does as well: by the route's own name."""
+    return difference.path in ("body.model", "chunks[].model") and difference.proxied == seen.route
 
 
 def _expected(seen: Observation) -> Iterator[Difference]:
@@ -232,10 +232,10 @@ def _equal(one: Any, other: Any) -> bool:
     return one is not None and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _classed(difference: Difference, known: Knowledge) -> Judged:
+def _classed(difference: Difference, known: KnownIssues) -> Judged:
     """The difference with its class and what excuses it, by what is known of its run."""
 
-    def find(entries: Sequence[Known]) -> Known | None:
+    def find(entries: Sequence[KnownIssue]) -> KnownIssue | None:
         told = difference.path, difference.kind, difference.direct, difference.proxied
         return next((each for each in entries if each.fits(*told)), None)
 
@@ -379,14 +379,14 @@ class GateFailure:
     known: str | None
 
 
-def gate(results: Sequence[Result], knowledge: Knowledge) -> list[GateFailure]:
+def gate(results: Sequence[Result], known_issues: KnownIssues) -> list[GateFailure]:
     """What keeps LiteLLM from being signed off. Judged are the story's settings; others show what these avoid.
 
     A run proves nothing against LiteLLM if it is vacuous, or if vLLM itself did not answer.
     """
     return [
         GateFailure(rule.rule, result.observation.run.id, each.difference.path, each.known.id if each.known else None)
-        for rule in knowledge.gate
+        for rule in known_issues.gate
         for result in results
         if result.observation.run.settings == "story" and matches(result.observation.run.id, rule.runs)
         if result.verdict is not Class.VACUOUS and not _silence(result.observation)
@@ -400,7 +400,7 @@ def _unexcused(each: Judged) -> bool:
     return each.verdict is Class.DEFECT and each.known is None
 
 
-def fixed(results: Sequence[Result], knowledge: Knowledge, version: str) -> list[Known]:
+def fixed(results: Sequence[Result], known_issues: KnownIssues, version: str) -> list[KnownIssue]:
     """Known defects that no run shows although runs that they speak of were exercised: news, mostly of an upgrade.
 
     Of those that show only sometimes a run without them says nothing.
@@ -409,7 +409,7 @@ def fixed(results: Sequence[Result], knowledge: Knowledge, version: str) -> list
     judged = [r for r in results if r.verdict not in (Class.VACUOUS, Class.INCONCLUSIVE)]
     return [
         entry
-        for entry in knowledge.defects
+        for entry in known_issues.defects
         if entry.shows == "always" and entry.id not in shown
         if any(entry.covers(result.observation.run.id, version) for result in judged)
     ]

@@ -26,7 +26,7 @@ from typing import Any
 
 from signoff.core.errors import SignoffError
 from signoff.parity.judge import GRAVITY, Class, Result, counts, fixed, gate
-from signoff.parity.knowledge import Knowledge, matches, shape
+from signoff.parity.known_issues import KnownIssues, matches, shape
 
 SCHEMA = "signoff.parity/1"
 
@@ -34,16 +34,22 @@ Matrix = dict[str, Any]
 
 
 def matrix(
-    results: Sequence[Result], knowledge: Knowledge, *, version: str, image: str, seconds: float, whole: bool = True
+    results: Sequence[Result],
+    known_issues: KnownIssues,
+    *,
+    version: str,
+    image: str,
+    seconds: float,
+    whole: bool = True,
 ) -> Matrix:
     """Everything of one matrix in JSON types; only a whole one can tell that a known defect shows nowhere."""
-    failures = gate(results, knowledge)
+    failures = gate(results, known_issues)
     shown: dict[str, list[str]] = {}
     for result in results:
         for each in result.differences:
             if each.known and result.observation.run.id not in shown.setdefault(each.known.id, []):
                 shown[each.known.id].append(result.observation.run.id)
-    entries = [*((e, "defect") for e in knowledge.defects), *((e, "allowance") for e in knowledge.allowances)]
+    entries = [*((e, "defect") for e in known_issues.defects), *((e, "allowance") for e in known_issues.allowances)]
     return {
         "schema": SCHEMA,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -51,7 +57,7 @@ def matrix(
         "litellm": {"version": version, "image": image},
         "summary": counts(results),
         "gate": {"passed": not failures, "failures": [asdict(failure) for failure in failures]},
-        "fixed": [entry.id for entry in fixed(results, knowledge, version)] if whole else [],
+        "fixed": [entry.id for entry in fixed(results, known_issues, version)] if whole else [],
         "known": {
             entry.id: {
                 "reason": entry.reason,

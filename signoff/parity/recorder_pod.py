@@ -42,9 +42,9 @@ class RecorderPod:
         """Of all its objects. It begins as everything of LiteLLM's does, and is cleared away with it."""
         return f"{story.GATEWAY}-recorder-{self.backend}"
 
-    def lane_url(self, lane: str) -> str:
-        """The base URL of a lane inside the cluster."""
-        return f"http://{self.name}.{story.NAMESPACE}.svc.cluster.local:{PORT}/{lane}"
+    def route_url(self, route: str) -> str:
+        """The base URL of a route inside the cluster."""
+        return f"http://{self.name}.{story.NAMESPACE}.svc.cluster.local:{PORT}/{route}"
 
     def manifests(self, image: str) -> list[Manifest]:
         """Its objects, as unprivileged as LiteLLM itself."""
@@ -110,7 +110,7 @@ class RecorderPod:
 
 @dataclass(frozen=True)
 class _Remote:
-    """What a lane has received, asked anew each time."""
+    """What a route has received, asked anew each time."""
 
     recorder: "RemoteRecorder"
     path: str
@@ -132,14 +132,14 @@ class RemoteRecorder:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._http.close()
 
-    def url(self, lane: str) -> str:
-        """The base URL of a lane, for this process."""
-        return f"{self._base}/{lane}"
+    def url(self, route: str) -> str:
+        """The base URL of a route, for this process."""
+        return f"{self._base}/{route}"
 
     @contextlib.contextmanager
-    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
-        """What the lane receives inside this block; it plays `fault` meanwhile."""
-        path = CONTROL + lane
+    def recording(self, route: str, fault: Fault | None = None) -> Iterator[Seen]:
+        """What the route receives inside this block; it plays `fault` meanwhile."""
+        path = CONTROL + route
         self.tell("PUT", path, json.dumps(asdict(fault) if fault else None))
         try:
             yield _Remote(self, path)

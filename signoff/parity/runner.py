@@ -20,7 +20,7 @@ from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
-LANES = 16
+ROUTES = 16
 """Cases side by side: more only queue, on two cores."""
 KEY = "sk-parity-clients-own-key"
 """What every client sends: LiteLLM's master key where one is set. It must never reach the backend."""
@@ -46,7 +46,7 @@ class Observation:
     follow_up: tuple[Exchange, Exchange] | None = None
     mismatch: rates.Rates | None = None
     seconds: float = 0.0
-    lane: str = ""
+    route: str = ""
     unseen: str = ""
     """Why nothing can be said, if the recorder itself failed: neither vLLM nor LiteLLM is to blame."""
     key_arrived: bool = False
@@ -76,7 +76,7 @@ class Observation:
             too_late=record["too_late"],
             follow_up=(innocent[0], innocent[1]) if innocent else None,
             seconds=record["seconds"],
-            lane=record["lane"],
+            route=record["lane"],
             unseen=record.get("unseen", ""),
             key_arrived=record.get("key_arrived", False),
             mismatch=rates.Rates.from_record(record["rates"]) if record.get("rates") else None,
@@ -98,7 +98,7 @@ class Observation:
             },
             "upstream": [received.to_record() for received in self.received or ()],
             "recorded": self.received is not None,
-            "lane": self.lane,
+            "lane": self.route,
             "stopped": self.stopped,
             "too_late": self.too_late,
             "follow_up": [each.to_record() for each in self.follow_up or ()],
@@ -114,13 +114,13 @@ def version_of(observed: Sequence[Observation], image: str) -> str:
     return named[1] if named else "unknown"
 
 
-def lanes_for(runs: Sequence[Run]) -> int:
-    """How many lanes LiteLLM has to be set up with for these runs."""
-    return LANES + sum(_spoils_its_lane(run) for run in runs)
+def routes_for(runs: Sequence[Run]) -> int:
+    """How many routes LiteLLM has to be set up with for these runs."""
+    return ROUTES + sum(_spoils_its_route(run) for run in runs)
 
 
-def _spoils_its_lane(run: Run) -> bool:
-    """Whether LiteLLM may still act on the lane afterwards, so that no other run can be sent there.
+def _spoils_its_route(run: Run) -> bool:
+    """Whether LiteLLM may still act on the route afterwards, so that no other run can be sent there.
 
     It comes back for a client that has left, and by default it takes a backend out of service after an error.
     """
@@ -128,14 +128,14 @@ def _spoils_its_lane(run: Run) -> bool:
     return run.case.leave_after is not None or (fails and run.settings == "defaults")
 
 
-def model_name(prefix: str, lane: int) -> str:
-    """What LiteLLM calls the model that speaks through one prefix and one lane."""
-    return f"{prefix}-{lane}"
+def model_name(prefix: str, route: int) -> str:
+    """What LiteLLM calls the model that speaks through one prefix and one route."""
+    return f"{prefix}-{route}"
 
 
-def embeddings_name(prefix: str, lane: int) -> str:
+def embeddings_name(prefix: str, route: int) -> str:
     """The same of the model that embeds."""
-    return f"embeddings-{prefix}-{lane}"
+    return f"embeddings-{prefix}-{route}"
 
 
 @dataclass(frozen=True)
@@ -143,14 +143,14 @@ class Backend:
     """One vLLM, and the recorder between LiteLLM and it, if there is one.
 
     Without it nothing is known of what reached the backend, and cases with a fault or a client that leaves cannot be
-    run. `named` is LiteLLM's name for the model that speaks to it through a prefix and a lane.
+    run. `named` is LiteLLM's name for the model that speaks to it through a prefix and a route.
     """
 
     url: str
     recorder: Records | None
     named: Callable[[str, int], str] = model_name
 
-    def url_for(self, case: Case, lane: str) -> str:
+    def url_for(self, case: Case, route: str) -> str:
         """Where the case is asked directly.
 
         Raises:
@@ -160,11 +160,11 @@ class Backend:
             return self.url
         if self.recorder is None:
             raise SignoffError(f"{case.name} cannot be run without a recorder before vLLM", hint="choose another case")
-        return self.recorder.url(lane)
+        return self.recorder.url(route)
 
-    def recording(self, lane: str, fault: Fault | None) -> AbstractContextManager[Seen]:
-        """What the lane receives inside this block; nothing without a recorder."""
-        return self.recorder.recording(lane, fault) if self.recorder else nullcontext(list)
+    def recording(self, route: str, fault: Fault | None) -> AbstractContextManager[Seen]:
+        """What the route receives inside this block; nothing without a recorder."""
+        return self.recorder.recording(route, fault) if self.recorder else nullcontext(list)
 
 
 @dataclass
@@ -173,22 +173,22 @@ class Sides:
 
     backends: Mapping[str, Backend]
     gateways: Mapping[str, str]
-    lanes: int = LANES
+    routes: int = ROUTES
     model: str = story.MODEL
     _free: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     _once: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
-    """Lanes for one run each (`_spoils_its_lane`)."""
+    """Lanes for one run each (`_spoils_its_route`)."""
 
     def __post_init__(self) -> None:
-        for lane in range(self.lanes):
-            (self._free if lane < LANES else self._once).put(lane)
+        for route in range(self.routes):
+            (self._free if route < ROUTES else self._once).put(route)
 
     def observe(self, runs: Sequence[Run], progress: Callable[[int, int], None] = lambda _done, _all: None) -> list[
         Observation
     ]:  # fmt: skip
         """Observe every run, several side by side, those that wait for LiteLLM's retries first; in the given order."""
         done: dict[str, Observation] = {}
-        with ThreadPoolExecutor(LANES, thread_name_prefix="lane") as pool:
+        with ThreadPoolExecutor(ROUTES, thread_name_prefix="route") as pool:
             ordered = sorted(runs, key=lambda run: not _is_slow(run))
             for observation in pool.map(self._observe, ordered):
                 done[observation.run.id] = observation
@@ -196,32 +196,32 @@ class Sides:
         return [done[run.id] for run in runs]
 
     def _observe(self, run: Run) -> Observation:
-        self.backends[run.case.backend].url_for(run.case, "")  # raises before anybody waits for a lane
-        lanes = self._once if _spoils_its_lane(run) else self._free
+        self.backends[run.case.backend].url_for(run.case, "")  # raises before anybody waits for a route
+        routes = self._once if _spoils_its_route(run) else self._free
         try:
-            lane = lanes.get(block=lanes is self._free)
+            route = routes.get(block=routes is self._free)
         except queue.Empty:
-            hint = "set LiteLLM up with as many as `lanes_for` says"
-            raise SignoffError(f"{run.id} needs a lane to itself, and none is left", hint=hint) from None
+            hint = "set LiteLLM up with as many as `routes_for` says"
+            raise SignoffError(f"{run.id} needs a route to itself, and none is left", hint=hint) from None
         started = time.monotonic()
         try:
-            observation = self._ask_both(run, lane)
+            observation = self._ask_both(run, route)
         except RecorderFailed as error:
             nothing = Exchange({}, status=0, broken=error.what)
             observation = Observation(
                 run, run.body(self.model), nothing, nothing, nothing, None, unseen=" ".join(str(error).split())
             )
         finally:
-            if lanes is self._free:
-                lanes.put(lane)
+            if routes is self._free:
+                routes.put(route)
         observation.seconds = round(time.monotonic() - started, 3)
         return observation
 
-    def _ask_both(self, run: Run, lane: int) -> Observation:
+    def _ask_both(self, run: Run, route: int) -> Observation:
         case = run.case
         backend = self.backends[case.backend]
-        name = backend.named(run.prefix, lane)
-        through, beside = f"lane{lane}", f"direct{lane}"
+        name = backend.named(run.prefix, route)
+        through, beside = f"route{route}", f"direct{route}"
         with ExitStack() as stack:
             direct = stack.enter_context(OpenAIClient(backend.url_for(case, beside), KEY))
             proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], KEY))
@@ -238,7 +238,7 @@ class Sides:
                 too_late = case.leave_after is not None and any(received.whole for received in seen())
                 left.append(_was_left(seen) if case.leave_after is not None else False)
                 received = _heard(seen) if backend.recorder else None
-            observation = Observation(run, sent, answers[0], answers[1], answers[2], received, lane=name)
+            observation = Observation(run, sent, answers[0], answers[1], answers[2], received, route=name)
             if case.leave_after is not None:
                 observation.stopped, observation.too_late = (left[0] and left[1], left[2]), too_late
             if case.follow_up:

@@ -8,7 +8,7 @@ from signoff.evidence import Recorded
 from signoff.evidence.models import ParityMatrix
 from signoff.parity import calls, cases
 from signoff.parity import judge as judging
-from signoff.parity.knowledge import Knowledge
+from signoff.parity.known_issues import KnownIssues
 from signoff.parity.matrix import Matrix, matrix, unproven
 from signoff.verdicts import Code, Verdict
 from signoff.verdicts.verdict import failed, inconclusive, passed
@@ -31,10 +31,10 @@ def matrix_of(recorded: Recorded) -> Matrix:
     folder = ROOT / Path(recorded.run.settings[CASES])
     runs = {run.id: run for run in cases.runs(cases.load(folder))}
     observed = calls.read(recorded.path(asked.calls_file), runs)
-    knowledge = Knowledge.read()
-    results = judging.judge(observed, knowledge, asked.version)
+    known_issues = KnownIssues.read()
+    results = judging.judge(observed, known_issues, asked.version)
     made = matrix(
-        results, knowledge, version=asked.version, image=asked.image, seconds=asked.seconds, whole=asked.whole
+        results, known_issues, version=asked.version, image=asked.image, seconds=asked.seconds, whole=asked.whole
     )
     return {**made, "at": line.at}
 

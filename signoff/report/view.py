@@ -196,7 +196,7 @@ class View:
         last = list(compared.values())[-1]
         made = matrix(
             results,
-            parity_judge.knowledge(),
+            parity_judge.known_issues(),
             version=last.version,
             image=last.image,
             seconds=sum(each.seconds for each in compared.values()),

@@ -18,7 +18,7 @@ from signoff.parity.verdict import judge, matrix_of
 from signoff.report import parity as page
 from signoff.verdicts import Code, Value
 from tests.doubles.bench import NOTHING_KNOWN, Bench
-from tests.doubles.liar import Lie, drop
+from tests.doubles.faulty_gateway import Tampering, drop
 
 CASES = Path(__file__).parent.parent / "parity" / "cases"
 LITELLM = "ghcr.io/berriai/litellm"
@@ -43,8 +43,8 @@ def test_candidates_and_releases_name_a_version(tag: str, version: str) -> None:
 def test_a_diff_says_what_became_of_each_run_and_what_they_have_in_common(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, lie in (("now", Lie()), ("next", Lie(body=drop("usage")))):
-        results = bench.ask("chat.plain/*", lie=lie)
+    for name, tampering in (("now", Tampering()), ("next", Tampering(body=drop("usage")))):
+        results = bench.ask("chat.plain/*", tampering=tampering)
         (tmp_path / name).mkdir()
         page.save(matrix(results, NOTHING_KNOWN, version=name, image="i", seconds=1), tmp_path / name)
     assert main(["parity", "diff", str(tmp_path / "now"), str(tmp_path / "next")]) == 1
@@ -95,7 +95,9 @@ def test_a_matrix_that_proves_too_little_does_not_pass(
 def test_a_gate_that_fails_fails_the_matrix(
     bench: Bench, asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked.observed = [each.observation for each in bench.ask("chat.plain/plain/*", lie=Lie(body=drop("usage")))]
+    asked.observed = [
+        each.observation for each in bench.ask("chat.plain/plain/*", tampering=Tampering(body=drop("usage")))
+    ]
     assert main(["parity", "--out", str(tmp_path / "run"), "--cases", str(CASES)]) == 1
     assert "not passed: the gate fails: " in capsys.readouterr().out
     assert judge(read(tmp_path / "run")).value is Value.FAILED

@@ -1,1 +1,1 @@
-"""Doubles for the tests: a backend that answers predictably, and a gateway that lies on demand."""
+"""Doubles for the tests: a backend that answers predictably, and a gateway that tampers on demand."""

@@ -1,7 +1,7 @@
-"""A gateway that passes everything through, and lies in one named way about chat completions.
+"""A gateway that passes everything through, and tampers in one named way with chat completions.
 
 Standard library and aiohttp only, and nothing of the suite, so that it also runs from a copy inside a pod:
-`python -m tests.doubles.gateway --host 127.0.0.1 --port 4000 --upstream http://127.0.0.1:8000 --lie changed_text`
+`python -m tests.doubles.gateway --host 127.0.0.1 --port 4000 --upstream http://127.0.0.1:8000 --tampering changed_text`
 """
 
 import argparse
@@ -25,7 +25,7 @@ HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", 
 
 
 def _each_chunk(change: Callable[[Json, int], None]) -> Callable[[Events], Events]:
-    """A lie told in every chunk of a stream; `change` edits the chunk, told its number."""
+    """The same tampering in every chunk of a stream; `change` edits the chunk, told its number."""
 
     def tell(events: Events) -> Events:
         told = []
@@ -150,7 +150,7 @@ def _error_event(events: Events) -> Events:
     return [*events[:2], json.dumps(error), *events[2:]]
 
 
-STREAM_LIES: dict[str, Callable[[Events], Events]] = {
+STREAM_TAMPERINGS: dict[str, Callable[[Events], Events]] = {
     "changed_text": _each_chunk(_change_text),
     "swapped_finish_reason": _each_chunk(_swap_finish_reason),
     "unknown_finish_reason": _each_chunk(_unknown_finish_reason),
@@ -181,9 +181,9 @@ STREAM_LIES: dict[str, Callable[[Events], Events]] = {
     "text_as_list": _each_chunk(_text_as_list),
     "no_events": lambda events: [],
 }
-"""What each lie makes of the data texts of a stream."""
+"""What each tampering makes of the data texts of a stream."""
 
-BODY_LIES: dict[str, Callable[..., None]] = {
+BODY_TAMPERINGS: dict[str, Callable[..., None]] = {
     "changed_text": _change_text,
     "swapped_finish_reason": _swap_finish_reason,
     "unknown_finish_reason": _unknown_finish_reason,
@@ -199,30 +199,30 @@ BODY_LIES: dict[str, Callable[..., None]] = {
     "no_choices": _drop("choices"),
     "text_as_list": _text_as_list,
 }
-"""What each lie makes of the body of an answer that is not streamed."""
+"""What each tampering makes of the body of an answer that is not streamed."""
 
-OTHER_LIES = ("delay", "cut", "server_error", "asks_aside")
+OTHER_TAMPERINGS = ("delay", "cut", "server_error", "asks_aside")
 """A late answer (`--delay-ms`), a connection broken off in the middle of it, a status 500 with an HTML page, and an
 honest answer after the same was asked of another server (`--aside`)."""
 
-LIES = tuple(sorted({*STREAM_LIES, *BODY_LIES, *OTHER_LIES}))
+TAMPERINGS = tuple(sorted({*STREAM_TAMPERINGS, *BODY_TAMPERINGS, *OTHER_TAMPERINGS}))
 
 
 class Gateway:
-    """Passes through to `upstream`; `lie` may be changed while it runs, None is honest."""
+    """Passes through to `upstream`; `tampering` may be changed while it runs, None is honest."""
 
     def __init__(
         self,
         upstream: str,
-        lie: str | None = None,
+        tampering: str | None = None,
         *,
         delay_ms: float = 150.0,
         jitter_ms: float = 0.0,
         aside: str = "",
     ) -> None:
-        if lie is not None and lie not in LIES:
-            raise ValueError(f"no lie named {lie}; there are {', '.join(LIES)}")
-        self.upstream, self.lie = upstream.rstrip("/"), lie
+        if tampering is not None and tampering not in TAMPERINGS:
+            raise ValueError(f"no tampering named {tampering}; there are {', '.join(TAMPERINGS)}")
+        self.upstream, self.tampering = upstream.rstrip("/"), tampering
         self.delay_ms, self.jitter_ms, self.aside = delay_ms, jitter_ms, aside.rstrip("/")
         self.headers: dict[str, str] = {}
         """What it adds to each answer, as LiteLLM does."""
@@ -240,14 +240,14 @@ class Gateway:
             yield
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        lie = self.lie if request.path.endswith("/chat/completions") else None
-        if lie == "server_error":
+        tampering = self.tampering if request.path.endswith("/chat/completions") else None
+        if tampering == "server_error":
             return web.Response(status=500, text="<html>Internal Server Error</html>", content_type="text/html")
-        if lie == "delay":
+        if tampering == "delay":
             await asyncio.sleep((self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
         sent = await request.read()
-        if lie == "asks_aside":
+        if tampering == "asks_aside":
             async with self._http.request(
                 request.method, self.aside + str(request.rel_url), data=sent, headers=headers
             ):
@@ -259,7 +259,7 @@ class Gateway:
                 async with self._http.request(
                     request.method, url, data=sent or None, headers=headers, allow_redirects=False
                 ) as answer:
-                    return await self._pass_on(request, answer, lie)
+                    return await self._pass_on(request, answer, tampering)
             except aiohttp.ClientConnectionError as error:
                 refused = isinstance(error, aiohttp.ClientConnectorError)
                 if refused and asyncio.get_running_loop().time() < until:
@@ -269,7 +269,7 @@ class Gateway:
                 return web.json_response({"error": message}, status=502)
 
     async def _pass_on(
-        self, request: web.Request, answer: aiohttp.ClientResponse, lie: str | None
+        self, request: web.Request, answer: aiohttp.ClientResponse, tampering: str | None
     ) -> web.StreamResponse:
         headers = [(key, value) for key, value in answer.headers.items() if key.lower() not in HOP_BY_HOP]
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
@@ -277,16 +277,16 @@ class Gateway:
         response.headers.update(self.headers)
         is_stream = answer.content_type == "text/event-stream"
         told = None
-        if is_stream and lie in STREAM_LIES:
-            told = _tell_events(await answer.read(), STREAM_LIES[lie])
-        elif not is_stream and answer.status == 200 and lie in BODY_LIES:
-            told = _tell_body(await answer.read(), BODY_LIES[lie])
+        if is_stream and tampering in STREAM_TAMPERINGS:
+            told = _tell_events(await answer.read(), STREAM_TAMPERINGS[tampering])
+        elif not is_stream and answer.status == 200 and tampering in BODY_TAMPERINGS:
+            told = _tell_body(await answer.read(), BODY_TAMPERINGS[tampering])
         await response.prepare(request)
         if told is not None:
             await response.write(told)
             return response
         async for piece in answer.content.iter_any():
-            if lie == "cut":
+            if tampering == "cut":
                 await response.write(piece[: max(1, len(piece) // 2)])
                 assert request.transport is not None
                 request.transport.abort()
@@ -295,15 +295,15 @@ class Gateway:
         return response
 
 
-def _tell_events(stream: bytes, lie: Callable[[Events], Events]) -> bytes:
+def _tell_events(stream: bytes, tampering: Callable[[Events], Events]) -> bytes:
     parts = stream.decode().split("\n\n")
     events = [part.removeprefix("data: ") for part in parts if part.startswith("data: ")]
-    return "".join(f"data: {data}\n\n" for data in lie(events)).encode()
+    return "".join(f"data: {data}\n\n" for data in tampering(events)).encode()
 
 
-def _tell_body(body: bytes, lie: Callable[..., None]) -> bytes:
+def _tell_body(body: bytes, tampering: Callable[..., None]) -> bytes:
     told = copy.deepcopy(json.loads(body))
-    lie(told)
+    tampering(told)
     return json.dumps(told, ensure_ascii=False).encode()
 
 
@@ -312,13 +312,13 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", required=True, help="any base URL; paths, queries and headers pass through")
-    parser.add_argument("--lie", choices=LIES)
+    parser.add_argument("--tampering", choices=TAMPERINGS)
     parser.add_argument("--delay-ms", type=float, default=150.0)
     parser.add_argument("--jitter-ms", type=float, default=0.0)
     parser.add_argument("--header", metavar="NAME=VALUE", help="added to each answer, in place of one of that name")
     parser.add_argument("--aside", default="", help="the other server that `asks_aside` asks")
     args = parser.parse_args()
-    gateway = Gateway(args.upstream, args.lie, delay_ms=args.delay_ms, jitter_ms=args.jitter_ms, aside=args.aside)
+    gateway = Gateway(args.upstream, args.tampering, delay_ms=args.delay_ms, jitter_ms=args.jitter_ms, aside=args.aside)
     if args.header:
         name, _, value = args.header.partition("=")
         gateway.headers[name] = value

@@ -1,4 +1,4 @@
-"""A double of vLLM and, before it, a gateway that can be told to lie."""
+"""A double of vLLM and, before it, a gateway that can be told to tamper."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

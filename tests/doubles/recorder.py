@@ -14,7 +14,7 @@ from signoff.in_cluster.recorder import Fault, Proxy, Seen
 
 
 class Recorder:
-    """A context manager; `url(lane)` is a base URL without `/v1`."""
+    """A context manager; `url(route)` is a base URL without `/v1`."""
 
     def __init__(self, upstream: str, host: str = "127.0.0.1", port: int = 0) -> None:
         self._proxy, self._host, self._port = Proxy(upstream), host, port
@@ -32,15 +32,15 @@ class Recorder:
         self._thread.join()
         self._loop.close()
 
-    def url(self, lane: str) -> str:
-        """The base URL of a lane."""
+    def url(self, route: str) -> str:
+        """The base URL of a route."""
         host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}/{lane}"
+        return f"http://{host}:{port}/{route}"
 
     @contextlib.contextmanager
-    def recording(self, lane: str, fault: Fault | None = None) -> Iterator[Seen]:
-        """What the lane receives inside this block; it plays `fault` meanwhile."""
-        begun = self._proxy.begin(lane, fault)
+    def recording(self, route: str, fault: Fault | None = None) -> Iterator[Seen]:
+        """What the route receives inside this block; it plays `fault` meanwhile."""
+        begun = self._proxy.begin(route, fault)
         try:
             yield lambda: list(begun.received)
         finally:

@@ -54,7 +54,7 @@ from signoff.evidence.models import (
 )
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.judges.run import Result
-from signoff.parity.knowledge import fingerprint
+from signoff.parity.known_issues import fingerprint
 from signoff.story.declaration import Declaration
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, Timing

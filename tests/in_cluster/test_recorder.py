@@ -12,11 +12,11 @@ from signoff.in_cluster.recorder import Fault
 from signoff.kube import shipping
 from signoff.parity import cases, recorder_pod, runner
 from signoff.parity.judge import Class, gate, judge
-from signoff.parity.knowledge import Knowledge
+from signoff.parity.known_issues import KnownIssues
 from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.parity.runner import Backend, Sides
 from tests.doubles.bench import CASES, NOTHING_KNOWN, Bench
-from tests.doubles.liar import Liar, Lie, drop
+from tests.doubles.faulty_gateway import FaultyGateway, Tampering, drop
 from tests.doubles.recorder import Recorder
 from tests.doubles.serving import running
 
@@ -26,9 +26,9 @@ RUNS = cases.runs(CASES, ["chat.plain/*", "chat.dies/*"])
 def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
     direct = bench.sides.backends["chat"].url
     with Recorder(direct) as process, RemoteRecorder(process.url(""), "litellm-recorder") as remote:
-        liar = Liar(remote.url, Lie(request=drop("temperature")))
-        with running(liar.app()) as proxied:
-            sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, lanes=1)
+        faulty_gateway = FaultyGateway(remote.url, Tampering(request=drop("temperature")))
+        with running(faulty_gateway.app()) as proxied:
+            sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, routes=1)
             observed = sides.observe(RUNS)
     results = {each.observation.run.id: each for each in judge(observed, NOTHING_KNOWN, "1")}
     plain, dies = results["chat.plain/plain/hosted_vllm"], results["chat.dies/streamed/hosted_vllm"]
@@ -44,7 +44,7 @@ def test_a_recorder_that_fails_is_no_defect_of_the_gateways(bench: Bench) -> Non
     with RemoteRecorder(gone, "litellm-recorder") as remote:
         backends = {"chat": replace(bench.sides.backends["chat"], recorder=remote)}
         observed = replace(bench.sides, backends=backends).observe(RUNS)
-    results = judge(observed, Knowledge.read(), "1.80.16")
+    results = judge(observed, KnownIssues.read(), "1.80.16")
     assert len(results) == len(RUNS)
     for result in results:
         assert result.verdict is Class.INCONCLUSIVE
@@ -55,21 +55,21 @@ def test_a_recorder_that_fails_is_no_defect_of_the_gateways(bench: Bench) -> Non
             "litellm-recorder",
         ):
             assert told in result.reason
-    assert gate(results, Knowledge.read()) == []
+    assert gate(results, KnownIssues.read()) == []
 
 
 def test_a_backend_that_does_not_answer_the_recorder_is_no_defect_of_the_gateways(bench: Bench) -> None:
     """The recorder's own 502 is nobody's answer; before it, vLLM is there."""
-    with Recorder("http://127.0.0.1:9") as recorder, running(Liar(recorder.url).app()) as proxied:
+    with Recorder("http://127.0.0.1:9") as recorder, running(FaultyGateway(recorder.url).app()) as proxied:
         backends = {"chat": replace(bench.sides.backends["chat"], recorder=recorder)}
         observed = replace(bench.sides, backends=backends, gateways={"story": proxied}).observe(RUNS)
-    results = judge(observed, Knowledge.read(), "1.80.16")
+    results = judge(observed, KnownIssues.read(), "1.80.16")
     assert {result.verdict for result in results} == {Class.INCONCLUSIVE}
     assert all("vLLM did not answer the recorder: " in result.reason for result in results)
 
 
 def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Bench) -> None:
-    bench.liar.lie = Lie(request=drop("temperature"))
+    bench.faulty_gateway.tampering = Tampering(request=drop("temperature"))
     sides = replace(bench.sides, backends={"chat": replace(bench.sides.backends["chat"], recorder=None)})
     (result,) = judge(sides.observe(RUNS[:1]), NOTHING_KNOWN, "1")
     assert result.verdict is Class.EQUAL
@@ -101,9 +101,9 @@ def test_a_client_that_leaves_is_missed_by_a_gateway_that_does_not_care(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, mode: str, leave_after: float
 ) -> None:
     monkeypatch.setattr(timeouts, "LEAVING_NOTICED", Timeout(0.7, every=0.1))
-    bench.liar.lie = Lie()
+    bench.faulty_gateway.tampering = Tampering()
     run = cases.Run(replace(LEAVES, leave_after=leave_after), mode, "hosted_vllm", "story")
-    (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
+    (seen,) = replace(bench.sides, routes=runner.ROUTES + 1).observe([run])
     (result,) = judge([seen], NOTHING_KNOWN, "1")
     assert result.verdict is Class.DEFECT, result.reason
     assert "backend.stopped" in [each.difference.path for each in result.differences]
@@ -116,7 +116,7 @@ def test_a_client_that_leaves_once_everything_was_said_proves_nothing(
 ) -> None:
     monkeypatch.setattr(timeouts, "LEAVING_NOTICED", Timeout(0.2, every=0.1))
     run = cases.Run(replace(LEAVES, fault=None), "streamed", "hosted_vllm", "story")
-    (seen,) = replace(bench.sides, lanes=runner.LANES + 1).observe([run])
+    (seen,) = replace(bench.sides, routes=runner.ROUTES + 1).observe([run])
     assert seen.too_late
     (result,) = judge([seen], NOTHING_KNOWN, "1")
     assert result.verdict is Class.VACUOUS
@@ -125,7 +125,7 @@ def test_a_client_that_leaves_once_everything_was_said_proves_nothing(
 def test_a_fault_that_comes_too_late_proves_nothing(bench: Bench) -> None:
     dies = next(case for case in CASES if case.id == "dies")
     late = cases.Run(replace(dies, fault=Fault(die_after=1000)), "streamed", "hosted_vllm", "story")
-    bench.liar.lie = Lie()
+    bench.faulty_gateway.tampering = Tampering()
     (result,) = judge(bench.sides.observe([late]), NOTHING_KNOWN, "1")
     assert result.verdict is Class.VACUOUS
     assert "before the fault" in result.reason
@@ -137,9 +137,9 @@ def test_a_fault_that_comes_too_late_proves_nothing(bench: Bench) -> None:
     assert result.verdict is Class.VACUOUS
 
 
-def test_a_run_that_needs_a_lane_of_its_own_does_not_wait_for_one_for_ever(bench: Bench) -> None:
+def test_a_run_that_needs_a_route_of_its_own_does_not_wait_for_one_for_ever(bench: Bench) -> None:
     run = cases.Run(LEAVES, "streamed", "hosted_vllm", "story")
-    with pytest.raises(SignoffError, match="a lane to itself, and none is left"):
+    with pytest.raises(SignoffError, match="a route to itself, and none is left"):
         bench.sides.observe([run])
     bare = {"chat": replace(bench.sides.backends["chat"], recorder=None)}
     with pytest.raises(SignoffError, match="without a recorder"):

@@ -27,7 +27,7 @@ from signoff.judges.run import Result, Scenario, State
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from tests.mutations.scenarios import OVERHEAD
-from tests.mutations.table import BACKEND_LIAR, Mutation, Objects
+from tests.mutations.table import FAULTY_BACKEND, Mutation, Objects
 from tests.processes import said_until, start
 
 PAIRS = "20"
@@ -180,6 +180,6 @@ def remove_gateway(kube: Kube) -> None:
     for pod in kube.pods(namespace, BACKEND_APP):
         if pod.metadata.name.endswith("-alone"):
             kube.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
-    for app in (story.GATEWAY, BACKEND_LIAR):
+    for app in (story.GATEWAY, FAULTY_BACKEND):
         kube.delete_pods(namespace, app)
         kube.wait_until_gone(namespace, app)

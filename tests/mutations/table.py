@@ -75,12 +75,12 @@ from tests.mutations.scenarios import (
 Objects = dict[str, dict[str, Any]]
 """The objects of manifests/litellm by kind, and `BackendService`, vLLM's; edited in place, and objects may be added."""
 
-LIAR = "litellm-liar"
+FAULTY_GATEWAY = "litellm-faulty-gateway"
 """The ConfigMap with the double's code. It begins as all of LiteLLM's objects do, so that a second LiteLLM gets one of
 its own."""
-LIAR_CODE = Path(__file__).parent.parent / "doubles" / "gateway.py"
+GATEWAY_CODE = Path(__file__).parent.parent / "doubles" / "gateway.py"
 LIAR_PORT = 4400
-BACKEND_LIAR = "vllm-liar"
+FAULTY_BACKEND = "vllm-faulty-gateway"
 BACKEND_IMAGE = next(each["image"] for manifest in load(MANIFESTS / "vllm") for each in containers(manifest.body))
 
 
@@ -205,8 +205,8 @@ def no_end_of_broken_streams(objects: Objects) -> None:
     container["env"] = [each for each in container["env"] if each["name"] != "DISABLE_AIOHTTP_TRANSPORT"]
 
 
-def liar(lie: str = "", **options: str) -> Callable[[Objects], None]:
-    """Put a gateway that tells this lie between the Service and LiteLLM, as a second container of the pod.
+def faulty_gateway(tampering: str = "", **options: str) -> Callable[[Objects], None]:
+    """Put a gateway that tampers so between the Service and LiteLLM, as a second container of the pod.
 
     It runs in LiteLLM's own image, which has what the double needs, so that no cluster needs an image of its own.
     """
@@ -216,24 +216,24 @@ def liar(lie: str = "", **options: str) -> Callable[[Objects], None]:
         objects["ServiceBehind"] = renamed(service, "litellm-behind")
         service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
         upstream = f"litellm-behind.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}"
-        container, volume = lying_container(objects, upstream, lie, **options)
+        container, volume = faulty_container(objects, upstream, tampering, **options)
         pod_spec(objects)["containers"].append(container)
         pod_spec(objects)["volumes"].append(volume)
 
     return change
 
 
-def liar_before_vllm(lie: str) -> Callable[[Objects], None]:
-    """Put a gateway that tells this lie between everybody and vLLM, as a pod of its own behind vLLM's Service."""
+def faulty_backend(tampering: str) -> Callable[[Objects], None]:
+    """Put a gateway that tampers so between everybody and vLLM, as a pod of its own behind vLLM's Service."""
 
     def change(objects: Objects) -> None:
         service = objects["BackendService"]
         objects["BackendBehind"] = renamed(service, "vllm-behind")
-        service["spec"]["selector"] = {"app.kubernetes.io/name": BACKEND_LIAR}
+        service["spec"]["selector"] = {"app.kubernetes.io/name": FAULTY_BACKEND}
         service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
         upstream = f"vllm-behind.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"
-        container, volume = lying_container(objects, upstream, lie)
-        objects["BackendLiar"] = pod(BACKEND_LIAR, container, story.ALLOWED_NODES, volumes=[volume])
+        container, volume = faulty_container(objects, upstream, tampering)
+        objects["FaultyBackend"] = pod(FAULTY_BACKEND, container, story.ALLOWED_NODES, volumes=[volume])
 
     return change
 
@@ -245,26 +245,28 @@ def renamed(service: dict[str, Any], name: str) -> dict[str, Any]:
     return copy
 
 
-def lying_container(objects: Objects, upstream: str, lie: str, **options: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def faulty_container(
+    objects: Objects, upstream: str, tampering: str, **options: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """The double of tests/doubles/gateway.py as a container, and the volume with its code."""
-    objects["LiarCode"] = {
+    objects["GatewayCode"] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": LIAR, "namespace": story.NAMESPACE},
-        "data": {LIAR_CODE.name: LIAR_CODE.read_text()},
+        "metadata": {"name": FAULTY_GATEWAY, "namespace": story.NAMESPACE},
+        "data": {GATEWAY_CODE.name: GATEWAY_CODE.read_text()},
     }
-    told = {"lie": lie, **options} if lie else options
+    told = {"tampering": tampering, **options} if tampering else options
     extra = [f"--{key.replace('_', '-')}={value}" for key, value in told.items()]
     container = {
-        "name": "liar",
+        "name": "faulty_gateway",
         "image": litellm(objects)["image"],
-        "command": ["python3", f"/liar/{LIAR_CODE.name}"],
+        "command": ["python3", f"/gateway/{GATEWAY_CODE.name}"],
         "args": ["--host=0.0.0.0", f"--port={LIAR_PORT}", f"--upstream=http://{upstream}", *extra],
         "ports": [{"containerPort": LIAR_PORT}],
-        "volumeMounts": [{"name": "liar", "mountPath": "/liar", "readOnly": True}],
+        "volumeMounts": [{"name": "faulty_gateway", "mountPath": "/gateway", "readOnly": True}],
         "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
     }
-    return container, {"name": "liar", "configMap": {"name": LIAR}}
+    return container, {"name": "faulty_gateway", "configMap": {"name": FAULTY_GATEWAY}}
 
 
 def pod(app: str, container: dict[str, Any], nodes: Sequence[str], **spec: Any) -> dict[str, Any]:
@@ -391,7 +393,7 @@ TABLE = (
     Mutation("OPENAI_API_KEY inherited", inherited_key, frozenset({NO_KEY}), frozenset({NAMES_KEY})),
     Mutation(
         "server error",
-        liar("server_error"),
+        faulty_gateway("server_error"),
         frozenset({*NO_COMPLETION, WRONG_MODEL, NO_KEY}),
         frozenset({ERROR_IN_TIME}),
         ("gaming_mode",),
@@ -399,27 +401,27 @@ TABLE = (
     Mutation(
         # So far above the limit that even a restless machine's intervals are.
         "150 ms in front of LiteLLM",
-        liar("delay", delay_ms="150"),
+        faulty_gateway("delay", delay_ms="150"),
         frozenset({OVERHEAD}),
         frozenset({BELOW_LIMIT}),
     ),
     Mutation(
         "changed text",
-        liar("changed_text"),
+        faulty_gateway("changed_text"),
         EQUALITY | READING | FORM,
         frozenset({SAYS_THE_SAME, READS_SAME}),
         ("completion", "proxying"),
     ),
     Mutation(
         "changed usage",
-        liar("changed_usage"),
+        faulty_gateway("changed_usage"),
         EQUALITY | READING | FORM,
         frozenset({GATE_PASSES, RECORDED_GATE}),
         ("parity",),
     ),
     Mutation(
         "swapped finish_reason",
-        liar("swapped_finish_reason"),
+        faulty_gateway("swapped_finish_reason"),
         EQUALITY | READING | FORM,
         frozenset({SAYS_THE_SAME}),
         ("completion",),
@@ -429,34 +431,36 @@ TABLE = (
     ),
     Mutation(
         "malformed stream chunk",
-        liar("malformed_chunk"),
+        faulty_gateway("malformed_chunk"),
         frozenset({FORMAT_STREAMED, EQUAL_STREAMED, CLIENT_STREAMED, *FORM}),
         frozenset({IN_FORMAT, SAYS_THE_SAME, READS_SAME}),
         ("proxying", "completion"),
     ),
     Mutation(
         "no object field",
-        liar("no_object"),
+        faulty_gateway("no_object"),
         frozenset({FORMAT, FORMAT_STREAMED, *FORM}),
         frozenset({IN_FORMAT}),
         ("proxying",),
     ),
     Mutation(
         "vLLM is asked beside LiteLLM",
-        liar("asks_aside", aside=f"http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"),
+        faulty_gateway(
+            "asks_aside", aside=f"http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"
+        ),
         frozenset({COUNTER, NO_KEY}),
         frozenset({COUNTED_10, COUNTED_0}),
     ),
     Mutation(
         "vLLM says the same to everything",
-        liar_before_vllm("same_text"),
+        faulty_backend("same_text"),
         EQUALITY | FORM,
         frozenset({DIFFER, EXERCISED}),
         outcome="inconclusive",
     ),
     Mutation(
         "vLLM never ends by itself",
-        liar_before_vllm("always_length"),
+        faulty_backend("always_length"),
         EQUALITY,
         frozenset({BOTH_REASONS}),
         outcome="inconclusive",
@@ -481,7 +485,7 @@ TABLE = (
     Mutation("another mode", config(another_mode), frozenset({CONFIGURED}), frozenset({TELLS_MODE})),
     Mutation(
         "LiteLLM tells another version",
-        liar(header="x-litellm-version=9.9.9"),
+        faulty_gateway(header="x-litellm-version=9.9.9"),
         frozenset({VERSION, *FORM}),
         frozenset({SAME_VERSION}),
         ("manifests",),

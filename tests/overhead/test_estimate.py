@@ -271,7 +271,7 @@ def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
 
 
 def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None) -> None:
-    pair.gateway.lie, pair.gateway.delay_ms = "delay", 40.0
+    pair.gateway.tampering, pair.gateway.delay_ms = "delay", 40.0
     measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)
     assert result.verdict.value is Value.FAILED
@@ -290,7 +290,7 @@ def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pa
 
 
 def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(pair: Pair) -> None:
-    pair.backend.token_delay_ms, pair.gateway.lie = 5.0, "same_text"  # it reads all, and passes it on at once
+    pair.backend.token_delay_ms, pair.gateway.tampering = 5.0, "same_text"  # it reads all, and passes it on at once
     found = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
     assert figure(found, "ttft").value > 25
     assert abs(figure(found, "median_streamed").value) < 15
@@ -314,7 +314,7 @@ def test_no_arm_is_asked_what_another_was_asked(pair: Pair) -> None:
 
 
 def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
-    pair.gateway.lie = "no_choices"
+    pair.gateway.tampering = "no_choices"
     result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict.value is Value.FAILED
     assert "without text" in result.verdict.reason
@@ -333,7 +333,7 @@ def test_an_answer_that_ends_at_once_is_an_answer(pair: Pair) -> None:
 
 
 def test_a_gateway_that_fails_is_heard_of(pair: Pair) -> None:
-    pair.gateway.lie = "server_error"
+    pair.gateway.tampering = "server_error"
     result = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
     assert result.verdict.value is Value.FAILED
     assert "status 500" in result.verdict.reason
@@ -365,7 +365,11 @@ def test_what_nobody_told_is_said() -> None:
 
 def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
     pair.backend.delay_ms = 20.0
-    pair.gateway.lie, pair.gateway.delay_ms, pair.gateway.headers = "delay", 30.0, {paired.OVERHEAD_HEADER: "12.5"}
+    pair.gateway.tampering, pair.gateway.delay_ms, pair.gateway.headers = (
+        "delay",
+        30.0,
+        {paired.OVERHEAD_HEADER: "12.5"},
+    )
     found = split(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1)))
     assert found.requests == 5 * BLOCKS
     assert found.backend_ms == pytest.approx(20, abs=1)
@@ -376,12 +380,12 @@ def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
 
 
 def test_a_backend_that_others_use_too_is_noticed(pair: Pair) -> None:
-    pair.gateway.lie, pair.gateway.aside = "asks_aside", pair.direct
+    pair.gateway.tampering, pair.gateway.aside = "asks_aside", pair.direct
     found = split(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1)))
     assert found.backend_ms is None
     assert "somebody else uses it too" in found.note
 
 
 def test_a_gateway_that_fails_has_nothing_to_split(pair: Pair) -> None:
-    pair.gateway.lie = "server_error"
+    pair.gateway.tampering = "server_error"
     assert attribute(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1))) is None

@@ -1,4 +1,4 @@
-"""LiteLLM's answer is compared only where vLLM repeats itself, and each lie about what was said is seen."""
+"""LiteLLM's answer is compared only where vLLM repeats itself, and each tampering with what was said is seen."""
 
 from dataclasses import replace
 from typing import Any
@@ -21,7 +21,7 @@ def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Compar
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("lie", "path"),
+    ("tampering", "path"),
     [
         ("changed_text", "choices[0].text"),
         ("swapped_finish_reason", "choices[0].finish_reason"),
@@ -31,16 +31,16 @@ def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Compar
         ("cut", "complete"),
     ],
 )
-def test_a_lie_is_a_difference(pair: Pair, lie: str, path: str, stream: bool) -> None:
-    pair.gateway.lie = lie
+def test_tampering_is_a_difference(pair: Pair, tampering: str, path: str, stream: bool) -> None:
+    pair.gateway.tampering = tampering
     found = compare(pair, stream=stream)
     assert found.value is Value.FAILED
     assert path in {difference.path for difference in found.differences}
 
 
-@pytest.mark.parametrize("lie", ["duplicate_chunk", "truncated_as_success"])
-def test_a_stream_that_says_more_or_less_is_a_difference(pair: Pair, lie: str) -> None:
-    pair.gateway.lie = lie
+@pytest.mark.parametrize("tampering", ["duplicate_chunk", "truncated_as_success"])
+def test_a_stream_that_says_more_or_less_is_a_difference(pair: Pair, tampering: str) -> None:
+    pair.gateway.tampering = tampering
     assert compare(pair, stream=True).value is Value.FAILED
 
 

@@ -1,4 +1,4 @@
-"""Classes beyond the lies: what is known, what is fixed, what proves nothing, and the gate."""
+"""Classes beyond tampering: what is known, what is fixed, what proves nothing, and the gate."""
 
 import json
 from dataclasses import replace
@@ -15,54 +15,54 @@ from signoff.parity.consumer import Consumer
 from signoff.parity.differ import Difference
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Judged, fixed, gate, judge
-from signoff.parity.knowledge import KINDS, Knowledge, Known, Rule
+from signoff.parity.known_issues import KINDS, KnownIssue, KnownIssues, Rule
 from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
 from signoff.parity.runner import version_of
 from signoff.verdicts.verdict import Value
 from tests.doubles.bench import Bench
-from tests.doubles.liar import DONE, Events, Lie, drop, put
+from tests.doubles.faulty_gateway import DONE, Events, Tampering, drop, put
 
 PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
-LOST_USAGE = Known(
+LOST_USAGE = KnownIssue(
     "lost-usage", ("body.usage*",), "usage is lost", issues=("1",), versions=SpecifierSet(">=1.80,<1.90")
 )
-LOSES_USAGE = Lie(body=drop("usage"))
+LOSES_USAGE = Tampering(body=drop("usage"))
 
 
-def follows(known: Known, *paths: str) -> Known:
+def follows(known: KnownIssue, *paths: str) -> KnownIssue:
     """An entry for whatever follows from the known defect at these paths."""
     return replace(known, id="follows", paths=paths, kinds=KINDS, varies=dict.fromkeys(paths, "follows"))
 
 
-def knowing(*defects: Known, rules: tuple[Rule, ...] = ()) -> Knowledge:
-    return Knowledge((), defects, rules)
+def knowing(*defects: KnownIssue, rules: tuple[Rule, ...] = ()) -> KnownIssues:
+    return KnownIssues((), defects, rules)
 
 
 def test_a_known_defect_carries_its_entry(bench: Bench) -> None:
-    (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowing(LOST_USAGE))
+    (result,) = bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=knowing(LOST_USAGE))
     assert result.verdict is Class.DEFECT
     assert [each.known for each in result.differences if each.difference.path == "body.usage"] == [LOST_USAGE]
 
 
 def test_a_known_defect_that_no_run_shows_is_fixed(bench: Bench) -> None:
     known = knowing(LOST_USAGE)
-    assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.80.16") == [LOST_USAGE]
-    assert fixed(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=known), known, "1.80.16") == []
-    assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.91.0") == [], "the entry is not of this version"
+    assert fixed(bench.ask(PLAIN, known_issues=known), known, "1.80.16") == [LOST_USAGE]
+    assert fixed(bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=known), known, "1.80.16") == []
+    assert fixed(bench.ask(PLAIN, known_issues=known), known, "1.91.0") == [], "the entry is not of this version"
 
 
 def test_an_entry_speaks_only_of_the_versions_that_it_names(bench: Bench) -> None:
     rules = (Rule("usage is there", ("body.usage",)),)
-    knowledge = knowing(LOST_USAGE, rules=rules)
+    known_issues = knowing(LOST_USAGE, rules=rules)
     for version, known in (("1.80.16", LOST_USAGE), ("1.80.0", LOST_USAGE), ("1.90.0", None), ("1.79.9", None)):
-        (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge, version=version)
+        (result,) = bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=known_issues, version=version)
         assert {each.known for each in result.differences if each.difference.path == "body.usage"} == {known}, version
-        assert (gate([result], knowledge) == []) is (known is not None), version
+        assert (gate([result], known_issues) == []) is (known is not None), version
 
 
 def test_a_known_defect_that_shows_only_sometimes_is_never_told_as_fixed(bench: Bench) -> None:
     known = knowing(replace(LOST_USAGE, shows="sometimes"))
-    assert fixed(bench.ask(PLAIN, knowledge=known), known, "1.80.16") == []
+    assert fixed(bench.ask(PLAIN, known_issues=known), known, "1.80.16") == []
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_known_defect_that_shows_only_sometimes_is_never_told_as_fixed(bench: 
 def test_an_entry_excuses_the_values_that_it_names(
     named: str, direct: object, proxied: object, *, is_known: bool
 ) -> None:
-    entry = Known("a", ("body.a",), "so it is", values={"body.a": (named,)})
+    entry = KnownIssue("a", ("body.a",), "so it is", values={"body.a": (named,)})
     assert entry.fits("body.a", "changed", direct, proxied) is is_known
     assert not replace(entry, values={}).fits("body.a", "changed", direct, proxied), "no value is named"
     assert replace(entry, values={}).fits("body.a", "lost", direct, "(missing)"), "whatever was there"
@@ -104,7 +104,9 @@ def test_an_entry_excuses_the_values_that_it_names(
 
 @pytest.mark.parametrize("kind", ["lost", "dropped"])
 def test_what_is_gone_is_excused_by_the_value_that_it_had(kind: str) -> None:
-    entry = Known("a", ("body.a", "body.b"), "so it is", values={"body.a": ("null -> (missing)", '"" -> (missing)')})
+    entry = KnownIssue(
+        "a", ("body.a", "body.b"), "so it is", values={"body.a": ("null -> (missing)", '"" -> (missing)')}
+    )
     for value, is_known in ((None, True), ("", True), ("null", False), ([], False), (5, False)):
         assert entry.fits("body.a", kind, value, "(missing)") is is_known, value
         assert entry.fits("body.b", kind, value, "(missing)"), "no value of it is named"
@@ -112,7 +114,7 @@ def test_what_is_gone_is_excused_by_the_value_that_it_had(kind: str) -> None:
 
 
 def test_an_entry_may_speak_of_one_choice() -> None:
-    entry = Known("a", ("body.choices[1].text", "body.choices[].index"), "so it is")
+    entry = KnownIssue("a", ("body.choices[1].text", "body.choices[].index"), "so it is")
     gone = [
         entry.fits(f"body.choices[{n}].{key}", "lost", "a", "(missing)") for key in ("text", "index") for n in (0, 1)
     ]
@@ -155,7 +157,7 @@ NO_EXCUSE = [
 def test_what_is_known_excuses_no_more_than_it_says(
     run: str, path: str, kind: str, direct: object, proxied: object
 ) -> None:
-    known = Knowledge.read()
+    known = KnownIssues.read()
     entries = [each for each in (*known.allowances, *known.defects) if each.covers(run, "1.80.16")]
     assert [each.id for each in entries if each.fits(path, kind, direct, proxied)] == []
 
@@ -175,7 +177,7 @@ def told_of(more: str) -> str:
 
 def test_an_entry_without_versions_is_of_those_that_its_file_names(tmp_path: Path) -> None:
     (tmp_path / "known.yaml").write_text(KNOWN_FILE)
-    first, second = Knowledge.read(tmp_path / "known.yaml").defects
+    first, second = KnownIssues.read(tmp_path / "known.yaml").defects
     assert [entry.covers("any/run", "1.84.0") for entry in (first, second)] == [True, False]
     assert [entry.covers("any/run", "1.79.0") for entry in (first, second)] == [False, False]
     assert [entry.covers("any/run", "unknown") for entry in (first, second)] == [False, False]
@@ -225,13 +227,13 @@ def test_a_version_that_litellm_does_not_tell_is_its_images(bench: Bench, image:
 def test_an_entry_that_is_wrong_says_where(tmp_path: Path, text: str, match: str) -> None:
     (tmp_path / "known.yaml").write_text(text)
     with pytest.raises(SignoffError, match=match) as raised:
-        Knowledge.read(tmp_path / "known.yaml")
+        KnownIssues.read(tmp_path / "known.yaml")
     assert "known.yaml" in str(raised.value)
 
 
 def test_an_allowance_makes_a_difference_harmless(bench: Bench) -> None:
-    allowed = Knowledge((replace(LOST_USAGE, id="allowed"), follows(LOST_USAGE, "schema.*")), (), ())
-    (result,) = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=allowed)
+    allowed = KnownIssues((replace(LOST_USAGE, id="allowed"), follows(LOST_USAGE, "schema.*")), (), ())
+    (result,) = bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=allowed)
     assert result.verdict is Class.NORMALISED
 
 
@@ -262,14 +264,14 @@ def ends_well(events: Events) -> Events:
 
 @pytest.mark.parametrize("as_allowance", [True, False])
 def test_the_gate_never_lets_a_truncated_answer_look_complete(bench: Bench, *, as_allowance: bool) -> None:
-    everything = (Known("all", ("*",), "an excuse for everything", varies={"*": "it does"}),)
-    known = Knowledge(everything, (), Knowledge.read().gate) if as_allowance else knowing(*everything)
-    known = replace(known, gate=Knowledge.read().gate)
-    honest = bench.ask("chat.dies/*", knowledge=known)
-    lying = bench.ask("chat.dies/*", knowledge=known, lie=Lie(events=ends_well))
+    everything = (KnownIssue("all", ("*",), "an excuse for everything", varies={"*": "it does"}),)
+    known = KnownIssues(everything, (), KnownIssues.read().gate) if as_allowance else knowing(*everything)
+    known = replace(known, gate=KnownIssues.read().gate)
+    honest = bench.ask("chat.dies/*", known_issues=known)
+    tampered = bench.ask("chat.dies/*", known_issues=known, tampering=Tampering(events=ends_well))
     rule = replace(known.gate[0], runs=("chat.dies/*",))
     assert gate(honest, replace(known, gate=(rule,))) == []
-    (failure,) = gate(lying, replace(known, gate=(rule,)))
+    (failure,) = gate(tampered, replace(known, gate=(rule,)))
     assert failure.path == "complete"
     assert failure.known == "all"
 
@@ -277,38 +279,38 @@ def test_the_gate_never_lets_a_truncated_answer_look_complete(bench: Bench, *, a
 @pytest.mark.parametrize(("known", "passes"), [("tolerated", True), ("refused", False)])
 def test_a_rule_says_whether_it_takes_excuses(bench: Bench, known: str, passes: bool) -> None:
     rules = (Rule("usage is there", ("body.usage",), known=known),)
-    knowledge = knowing(LOST_USAGE, rules=rules)
-    assert (gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge) == []) is passes
+    known_issues = knowing(LOST_USAGE, rules=rules)
+    assert (gate(bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=known_issues), known_issues) == []) is passes
 
 
 def test_the_model_by_the_name_that_was_asked_for_is_no_difference(bench: Bench) -> None:
-    (result,) = bench.ask(PLAIN, lie=Lie(body=put("model", "hosted_vllm-0")))
+    (result,) = bench.ask(PLAIN, tampering=Tampering(body=put("model", "hosted_vllm-0")))
     assert result.verdict is Class.EQUAL
 
 
 def test_a_difference_that_nobody_knows_fails_the_gate(bench: Bench) -> None:
-    knowledge = knowing(rules=(Rule("usage is there", ("body.usage",)),))
-    assert gate(bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=knowledge), knowledge)
+    known_issues = knowing(rules=(Rule("usage is there", ("body.usage",)),))
+    assert gate(bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=known_issues), known_issues)
 
 
 def test_runs_with_unknown_defects_are_told_apart(bench: Bench) -> None:
     for known, expected in ((knowing(LOST_USAGE), []), (knowing(), ["chat.plain/plain/hosted_vllm"])):
         schema = (follows(LOST_USAGE, "schema.*", "client.*"),)
         known = replace(known, allowances=schema)
-        results = bench.ask(PLAIN, lie=LOSES_USAGE, knowledge=known)
+        results = bench.ask(PLAIN, tampering=LOSES_USAGE, known_issues=known)
         found = matrix(results, known, version="1.80.16", image="i", seconds=1)
         assert with_unknown_defects(found) == expected
 
 
 def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
-    def made(lie: Lie) -> dict[str, object]:
-        results = bench.ask(PLAIN, STREAMED, lie=lie, knowledge=knowing())
+    def made(tampering: Tampering) -> dict[str, object]:
+        results = bench.ask(PLAIN, STREAMED, tampering=tampering, known_issues=knowing())
         return matrix(results, knowing(), version="1", image="i", seconds=1)
 
-    honest, lying = made(Lie()), made(LOSES_USAGE)
-    other = made(Lie(body=put("gateway", "me")))
-    assert [(c.word, c.run.split("/")[1]) for c in changes(honest, lying)] == [("newly broken", "plain")]
-    assert [c.word for c in changes(lying, honest)] == ["fixed"]
+    honest, tampered = made(Tampering()), made(LOSES_USAGE)
+    other = made(Tampering(body=put("gateway", "me")))
+    assert [(c.word, c.run.split("/")[1]) for c in changes(honest, tampered)] == [("newly broken", "plain")]
+    assert [c.word for c in changes(tampered, honest)] == ["fixed"]
     assert [c.word for c in changes(honest, other)] == ["changed"]
     assert changes(honest, honest) == []
     (tmp_path / "parity.json").write_text('{"schema": "another"}')
@@ -319,19 +321,19 @@ def test_two_matrices_are_compared(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_defect_beside_another_and_another_wrong_value_are_changes(bench: Bench) -> None:
-    def made(lie: Lie, *, allowed: bool = False) -> dict[str, object]:
-        allowances = (Known("id", ("body.id",), "harmless"),) if allowed else ()
-        knowledge = Knowledge(allowances, (), ())
-        results = bench.ask(PLAIN, lie=lie, knowledge=knowledge)
-        return matrix(results, knowledge, version="1", image="i", seconds=1)
+    def made(tampering: Tampering, *, allowed: bool = False) -> dict[str, object]:
+        allowances = (KnownIssue("id", ("body.id",), "harmless"),) if allowed else ()
+        known_issues = KnownIssues(allowances, (), ())
+        results = bench.ask(PLAIN, tampering=tampering, known_issues=known_issues)
+        return matrix(results, known_issues, version="1", image="i", seconds=1)
 
     def loses_both(body: dict[str, Any]) -> None:
         del body["usage"], body["id"]
 
-    lie = Lie(body=loses_both)
-    (change,) = changes(made(lie, allowed=True), made(lie))
+    tampering = Tampering(body=loses_both)
+    (change,) = changes(made(tampering, allowed=True), made(tampering))
     assert (change.word, change.came) == ("newly broken", ("lost body.id: defect",))
-    (change,) = changes(made(Lie(status=404)), made(Lie(status=500)))
+    (change,) = changes(made(Tampering(status=404)), made(Tampering(status=500)))
     assert change.word == "changed"
     assert "changed status: defect (500)" in change.came
     assert "changed status: defect (404)" in change.went
@@ -370,7 +372,7 @@ def test_the_suites_own_data_is_well_formed() -> None:
     chosen = cases.runs(cases.load())
     assert len(chosen) >= 120
     assert len({run.id for run in chosen}) == len(chosen)
-    known = Knowledge.read()
+    known = KnownIssues.read()
     for entry in (*known.allowances, *known.defects):
         spoken_of = [run for run in chosen for version in ("1.80.16", "1.108.7") if entry.covers(run.id, version)]
         assert spoken_of, f"{entry.id} speaks of no run"
@@ -382,20 +384,20 @@ def test_the_suites_own_data_is_well_formed() -> None:
 def test_no_unknown_defect_passes_the_gate_wherever_it_is(bench: Bench, path: str) -> None:
     (honest,) = bench.ask(PLAIN)
     judged = Judged(Difference(path, "changed", 1, 2), Class.DEFECT, None)
-    assert gate([replace(honest, verdict=Class.DEFECT, differences=(judged,))], Knowledge.read())
+    assert gate([replace(honest, verdict=Class.DEFECT, differences=(judged,))], KnownIssues.read())
 
 
 def test_the_silence_of_vllm_is_not_charged_to_litellm(bench: Bench) -> None:
-    knowledge = Knowledge.read()
-    (honest,) = bench.ask(PLAIN, knowledge=knowledge)
+    known_issues = KnownIssues.read()
+    (honest,) = bench.ask(PLAIN, known_issues=known_issues)
     silent = Exchange({}, 0, broken="connection refused")
     seen = replace(honest.observation, direct=silent, again=silent)
-    (result,) = judge([seen], knowledge, "1.80.16")
+    (result,) = judge([seen], known_issues, "1.80.16")
     assert result.verdict is Class.INCONCLUSIVE
     assert result.differences
-    assert gate([result], knowledge) == []
-    (result,) = judge([replace(honest.observation, proxied=silent)], knowledge, "1.80.16")
-    assert gate([result], knowledge)
+    assert gate([result], known_issues) == []
+    (result,) = judge([replace(honest.observation, proxied=silent)], known_issues, "1.80.16")
+    assert gate([result], known_issues)
 
 
 def test_a_truth_is_no_number_under_another_name(bench: Bench) -> None:
@@ -405,7 +407,7 @@ def test_a_truth_is_no_number_under_another_name(bench: Bench) -> None:
     for value, kinds in ((1, ["renamed"]), (True, ["added", "dropped"])):
         sent, got = {**seen.sent, "n": 1}, {**received.body, "best_of": value}
         arrived = replace(seen, sent=sent, received=[replace(received, body=got)])
-        (result,) = judge([arrived], Knowledge((), (), ()), "1")
+        (result,) = judge([arrived], KnownIssues((), (), ()), "1")
         assert sorted(each.difference.kind for each in result.differences) == kinds
 
 
@@ -416,7 +418,7 @@ def test_the_official_client_reads_the_bytes_that_came(bench: Bench, end: str, h
     """An event without its blank line is evidence to us, and nothing to a client."""
     chunk = {"choices": [{"index": 0, "text": "a", "finish_reason": None}]}
     came = f": a comment\n\ndata: {json.dumps(chunk)}{end}"
-    (result,) = bench.ask(STREAMED, lie=Lie(raw=lambda _text: came))
+    (result,) = bench.ask(STREAMED, tampering=Tampering(raw=lambda _text: came))
     exchange = result.observation.proxied
     assert exchange.raw == came.encode()
     assert len(exchange.events) == 1
@@ -429,8 +431,8 @@ def test_a_violation_is_not_hidden_by_another_of_vllms_at_the_same_path(bench: B
     del body["created"]
     direct = replace(seen.direct, body=json.dumps(body))
     del body["object"]
-    lying = replace(seen, direct=direct, again=direct, proxied=replace(seen.proxied, body=json.dumps(body)))
-    (result,) = judge([lying], Knowledge((), (), ()), "1")
+    tampered = replace(seen, direct=direct, again=direct, proxied=replace(seen.proxied, body=json.dumps(body)))
+    (result,) = judge([tampered], KnownIssues((), (), ()), "1")
     violations = [each.difference.proxied for each in result.differences if each.difference.kind == "violation"]
     assert violations == ["'object' is a required property"]
     assert result.vllm["$"] == "'created' is a required property"

@@ -13,17 +13,17 @@ from typing import Any
 from signoff.parity import cases
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Result, fixed, gate, judge
-from signoff.parity.knowledge import Knowledge
+from signoff.parity.known_issues import KnownIssues
 from signoff.parity.runner import KEY, Observation
 
 VERSION = "1.80.16"
 RECORDED = Path(__file__).parent / "recorded" / f"litellm-{VERSION}.json.xz"
 """What was exchanged in a whole matrix, of the stand-in model, without what is not judged."""
-KNOWLEDGE = Knowledge.read()
+KNOWN_ISSUES = KnownIssues.read()
 TEXTS = ("content", "text", "arguments", "reasoning", "message", "detail", "embedding", "id")
 """Fields of which one letter or digit is changed, in the first that is there."""
 
-# Lies: each gives what a run would be with it, None where it cannot be told.
+# Tampering: each gives what a run would be with it, None where it cannot be told.
 
 
 def another_letter_in_the_middle(seen: Observation) -> Observation | None:
@@ -218,7 +218,7 @@ UNSEEN = {
     },
     cut_short: {**LEFT, "faults.die-in-*": "it is cut short already, sooner or later"},
 }
-"""Where a lie is not seen, and why: all there is to be said against the matrix of this version."""
+"""Where a tampering is not seen, and why: all there is to be said against the matrix of this version."""
 
 
 def observed() -> list[Observation]:
@@ -232,25 +232,25 @@ def news(result: Result) -> list[str]:
 
 
 def test_a_recorded_matrix_holds_no_news_and_passes_the_gate() -> None:
-    results = judge(observed(), KNOWLEDGE, VERSION)
+    results = judge(observed(), KNOWN_ISSUES, VERSION)
     assert len(results) > 350
     assert {result.observation.run.id: paths for result in results if (paths := news(result))} == {}
-    assert gate(results, KNOWLEDGE) == []
-    assert fixed(results, KNOWLEDGE, VERSION) == []
+    assert gate(results, KNOWN_ISSUES) == []
+    assert fixed(results, KNOWN_ISSUES, VERSION) == []
 
 
 def test_each_run_of_a_recorded_matrix_is_able_to_fail() -> None:
-    """Each is told lies about its answer and, in turn, one about its request; what is not seen is listed above."""
+    """Each answer is tampered with in all ways and, in turn, its request in one; what is not seen is listed above."""
     seen_in: dict[str, int] = {}
     unseen: list[str] = []
     runs = observed()
     for number, seen in enumerate(runs):
         run = seen.run.id
         for told in (*UNSEEN, ABOUT_REQUESTS[number % 3], the_next_is_refused):
-            lying = told(seen)
-            if lying is None:
+            tampered = told(seen)
+            if tampered is None:
                 continue
-            (result,) = judge([lying], KNOWLEDGE, VERSION)
+            (result,) = judge([tampered], KNOWN_ISSUES, VERSION)
             if news(result):
                 seen_in[run] = seen_in.get(run, 0) + 1
             elif not any(fnmatchcase(run, pattern) for pattern in UNSEEN.get(told, {})):

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from signoff.commands.parity import lines
-from signoff.parity.knowledge import Knowledge, Known
+from signoff.parity.known_issues import KnownIssue, KnownIssues
 from signoff.parity.matrix import matrix
 from signoff.report import parity as page
 from tests.doubles.bench import Bench
-from tests.doubles.liar import Lie, drop, put
+from tests.doubles.faulty_gateway import Tampering, drop, put
 
 
 def test_page_and_table(bench: Bench, tmp_path: Path) -> None:
-    known = Knowledge((), (Known("lost-usage", ("body.usage",), "usage is lost", issues=("4711",)),), ())
-    results = bench.ask("chat.plain/*", lie=Lie(body=drop("usage")), knowledge=known)
+    known = KnownIssues((), (KnownIssue("lost-usage", ("body.usage",), "usage is lost", issues=("4711",)),), ())
+    results = bench.ask("chat.plain/*", tampering=Tampering(body=drop("usage")), known_issues=known)
     found = matrix(results, known, version="1.80.16", image="an/image:tag", seconds=2)
     page.write(found, tmp_path / page.PAGE)
     drawn = (tmp_path / page.PAGE).read_text()
@@ -24,7 +24,7 @@ def test_page_and_table(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_what_a_server_says_is_not_markup(bench: Bench, tmp_path: Path) -> None:
-    lie = Lie(body=put("choices.0.message.content", "<script>alert(1)</script>"))
-    results = bench.ask("chat.plain/plain/*", lie=lie)
-    page.write(matrix(results, Knowledge((), (), ()), version="1", image="i", seconds=1), tmp_path / page.PAGE)
+    tampering = Tampering(body=put("choices.0.message.content", "<script>alert(1)</script>"))
+    results = bench.ask("chat.plain/plain/*", tampering=tampering)
+    page.write(matrix(results, KnownIssues((), (), ()), version="1", image="i", seconds=1), tmp_path / page.PAGE)
     assert "<script>alert" not in (tmp_path / page.PAGE).read_text()

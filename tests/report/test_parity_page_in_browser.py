@@ -7,7 +7,7 @@ import pytest
 from signoff.parity.matrix import matrix
 from signoff.report import parity as page
 from tests.doubles.bench import NOTHING_KNOWN, Bench
-from tests.doubles.liar import Lie, drop
+from tests.doubles.faulty_gateway import Tampering, drop
 from tests.report.browser import PROGRAM, Page, browse
 
 SHOWN = (
@@ -20,7 +20,7 @@ MODELS = "models.list/plain/hosted_vllm"
 
 @pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium or Chrome on PATH")
 def test_a_person_searches_filters_and_opens_a_run(bench: Bench, tmp_path: Path) -> None:
-    results = [*bench.ask("chat.plain/*", lie=Lie(body=drop("usage"))), *bench.ask("models.list/*")]
+    results = [*bench.ask("chat.plain/*", tampering=Tampering(body=drop("usage"))), *bench.ask("models.list/*")]
     page.write(matrix(results, NOTHING_KNOWN, version="1", image="i", seconds=1), tmp_path / page.PAGE)
     with browse(tmp_path / page.PAGE, tmp_path / "browser") as opened:
         searches(opened)

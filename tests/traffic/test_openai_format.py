@@ -1,4 +1,4 @@
-"""Each lie about the form of an answer is a violation, and an honest answer has none."""
+"""Each tampering with the form of an answer is a violation, and an honest answer has none."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import pytest
 
 from signoff.traffic.client import Answer, OpenAIClient
 from signoff.traffic.openai_format import stream_violations, violations
-from tests.doubles.gateway import BODY_LIES, STREAM_LIES
+from tests.doubles.gateway import BODY_TAMPERINGS, STREAM_TAMPERINGS
 from tests.doubles.pair import Pair
 
 NOT_OF_FORM = {"changed_text", "same_text", "swapped_finish_reason", "always_length", "changed_usage"}
-"""Lies about what was said, which only a comparison with vLLM sees."""
+"""Tampering with what was said, which only a comparison with vLLM sees."""
 NOT_OF_STREAMS = NOT_OF_FORM | {"dropped_usage", "duplicate_chunk", "truncated_as_success"}
 NO_RULE = {"changing_model", "changing_created"}
 """OpenAI's reference asks for one id in a stream, and LiteLLM 1.80.16 does change the model's name in it."""
@@ -22,15 +22,15 @@ def ask(url: str, *, stream: bool) -> Answer:
         return client.chat("Name a bird.", stream=stream, **options)
 
 
-@pytest.mark.parametrize("lie", sorted(BODY_LIES.keys() - NOT_OF_FORM))
-def test_a_lie_in_a_body_is_a_violation(pair: Pair, lie: str) -> None:
-    pair.gateway.lie = lie
+@pytest.mark.parametrize("tampering", sorted(BODY_TAMPERINGS.keys() - NOT_OF_FORM))
+def test_tampering_in_a_body_is_a_violation(pair: Pair, tampering: str) -> None:
+    pair.gateway.tampering = tampering
     assert violations(ask(pair.proxied, stream=False).json)
 
 
-@pytest.mark.parametrize("lie", sorted(STREAM_LIES.keys() - NOT_OF_STREAMS - NO_RULE))
-def test_a_lie_in_a_stream_is_a_violation(pair: Pair, lie: str) -> None:
-    pair.gateway.lie = lie
+@pytest.mark.parametrize("tampering", sorted(STREAM_TAMPERINGS.keys() - NOT_OF_STREAMS - NO_RULE))
+def test_tampering_in_a_stream_is_a_violation(pair: Pair, tampering: str) -> None:
+    pair.gateway.tampering = tampering
     assert stream_violations(ask(pair.proxied, stream=True).events)
 
 

@@ -65,7 +65,7 @@ def test_an_answer_that_is_not_streamed_has_tokens_but_no_first_one(pair: Pair) 
 
 
 @pytest.mark.parametrize(
-    ("lie", "stream", "error"),
+    ("tampering", "stream", "error"),
     [
         ("server_error", True, "status 500"),
         ("server_error", False, "status 500"),
@@ -75,12 +75,12 @@ def test_an_answer_that_is_not_streamed_has_tokens_but_no_first_one(pair: Pair) 
         ("no_choices", False, "malformed"),
     ],
 )
-def test_a_failure_has_its_kind_and_the_time_it_took(pair: Pair, lie: str, stream: bool, error: str) -> None:
+def test_a_failure_has_its_kind_and_the_time_it_took(pair: Pair, tampering: str, stream: bool, error: str) -> None:
     pair.backend.delay_ms = 30.0
-    pair.gateway.lie = lie
+    pair.gateway.tampering = tampering
     asked = ChatClient(pair.proxied, MODEL).chat("x", max_tokens=8, stream=stream)
     assert asked.error == error
-    assert asked.e2e_ms > (0.1 if lie == "server_error" else 30)
+    assert asked.e2e_ms > (0.1 if tampering == "server_error" else 30)
 
 
 def test_a_server_that_is_not_there_or_says_nothing(slow: str) -> None:

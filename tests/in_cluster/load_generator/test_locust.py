@@ -82,7 +82,7 @@ def run_folder(folder: Path) -> Path:
 
 
 def test_a_closed_loop_through_the_proxy_with_pairs_beside_it(pair: Pair, tmp_path: Path) -> None:
-    pair.gateway.lie, pair.gateway.delay_ms = "delay", 60.0
+    pair.gateway.tampering, pair.gateway.delay_ms = "delay", 60.0
     told = load(pair, tmp_path, "-t", "5s", "--probe-every", "0.1")
     assert told.code == 0, told.output
 
@@ -115,7 +115,7 @@ def test_a_closed_loop_through_the_proxy_with_pairs_beside_it(pair: Pair, tmp_pa
 
 
 def test_a_schedule_does_not_wait_for_a_slow_proxy(pair: Pair, tmp_path: Path) -> None:
-    pair.gateway.lie, pair.gateway.delay_ms = "delay", 1000.0
+    pair.gateway.tampering, pair.gateway.delay_ms = "delay", 1000.0
     told = load(pair, tmp_path, "-t", "4s", "--rate", "20", "--arrivals", "constant", "--probe-every", "0.05")
     assert told.run.arrivals == "constant"
     (step,) = told.run.steps
@@ -136,7 +136,7 @@ def test_a_schedule_does_not_wait_for_a_slow_proxy(pair: Pair, tmp_path: Path) -
 
 
 def test_errors_are_counted_by_kind_and_never_as_0_ms(pair: Pair, tmp_path: Path) -> None:
-    pair.gateway.lie = "cut"
+    pair.gateway.tampering = "cut"
     told = load(pair, tmp_path, "-t", "2s")
     assert told.code != 0
     proxied, direct = (told.records[told.records.arm == arm] for arm in ("proxied", "direct"))

@@ -61,7 +61,7 @@ def matches(path: str, patterns: Sequence[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownIssue:
     """An allowance, or a known defect: which paths of which runs, why, since which issue, in which versions.
 
     `values` gives for a path what becomes of what ("200 -> 500", "null -> (missing)"), `varies` why no value can be
@@ -117,15 +117,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Knowledge:
+class KnownIssues:
     """Everything that is known."""
 
-    allowances: tuple[Known, ...]
-    defects: tuple[Known, ...]
+    allowances: tuple[KnownIssue, ...]
+    defects: tuple[KnownIssue, ...]
     gate: tuple[Rule, ...]
 
     @classmethod
-    def read(cls, known: Path = HERE / "known.yaml", gate: Path = HERE / "gate.yaml") -> "Knowledge":
+    def read(cls, known: Path = HERE / "known.yaml", gate: Path = HERE / "gate.yaml") -> "KnownIssues":
         """Read both files.
 
         Raises:
@@ -139,7 +139,7 @@ class Knowledge:
             tuple(_rule(gate, each) for each in _table(gate).get("gate", [])),
         )
 
-    def of(self, run_id: str, version: str) -> "Knowledge":
+    def of(self, run_id: str, version: str) -> "KnownIssues":
         """What speaks of this run with this version of LiteLLM."""
         allowances, defects = (
             tuple(entry for entry in entries if entry.covers(run_id, version))
@@ -206,7 +206,7 @@ def _table(file: Path) -> dict[str, Any]:
     return table
 
 
-def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
+def _entry(file: Path, table: dict[str, Any], versions: str) -> KnownIssue:
     """One entry; without versions of its own it is of those that the file names."""
     try:
         values: dict[str, Any] = {
@@ -214,7 +214,7 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> Known:
         }
         values["versions"] = SpecifierSet(table.get("versions", versions))
         values["values"] = {path: _several(named) for path, named in table.get("values", {}).items()}
-        entry = Known(**values)
+        entry = KnownIssue(**values)
     except (TypeError, AttributeError, InvalidSpecifier) as error:
         raise SignoffError(f"{table}: {error}", where=str(file), hint="mend the entry") from None
     told = [*entry.values, *entry.varies]

@@ -1,6 +1,6 @@
-"""A double of LiteLLM for the matrix: it passes everything on through the recorder, and tells one lie when told to.
+"""A double of LiteLLM for the matrix: it passes everything on through the recorder, and tampers when told to.
 
-It stands where LiteLLM stands: a model called `hosted_vllm-3` is the backend's behind the recorder's lane 3.
+It stands where LiteLLM stands: a model called `hosted_vllm-3` is the backend's behind the recorder's route 3.
 """
 
 import copy
@@ -22,7 +22,7 @@ PASSED_ON = {"x-request-id", "traceparent", "retry-after"}
 
 
 @dataclass(frozen=True)
-class Lie:
+class Tampering:
     """What is done to request, status, headers, body and events on their way; the rest is honest."""
 
     request: Callable[[Json], None] | None = None
@@ -40,11 +40,11 @@ class Lie:
 
 
 @dataclass
-class Liar:
-    """`lane_url` gives a lane's base URL in the recorder; `lie` may be changed while it runs."""
+class FaultyGateway:
+    """`route_url` gives a route's base URL in the recorder; `tampering` may be changed while it runs."""
 
-    lane_url: Callable[[str], str]
-    lie: Lie = field(default_factory=Lie)
+    route_url: Callable[[str], str]
+    tampering: Tampering = field(default_factory=Tampering)
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -59,44 +59,48 @@ class Liar:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         sent = json.loads(raw) if raw else None
-        lane = "lane0"
+        route = "route0"
         if isinstance(sent, dict):
             prefix, _, number = str(sent.get("model")).rpartition("-")
             if prefix in ("hosted_vllm", "openai"):
-                lane, sent["model"] = f"lane{number}", MODEL
-            if self.lie.request:
-                self.lie.request(sent)
+                route, sent["model"] = f"route{number}", MODEL
+            if self.tampering.request:
+                self.tampering.request(sent)
         headers = {name: value for name, value in request.headers.items() if name.lower() in PASSED_ON}
-        headers |= self.lie.sends
-        headers["Authorization"] = request.headers["Authorization"] if self.lie.leaks_key else "Bearer none"
-        for _ in range(self.lie.calls):
-            url = self.lane_url(lane) + request.path
+        headers |= self.tampering.sends
+        headers["Authorization"] = request.headers["Authorization"] if self.tampering.leaks_key else "Bearer none"
+        for _ in range(self.tampering.calls):
+            url = self.route_url(route) + request.path
             async with self._http.request(request.method, url, json=sent, headers=headers) as answer:
                 kind, status = answer.content_type, answer.status
                 passed = {name.lower(): value for name, value in answer.headers.items() if name.lower() in PASSED_ON}
                 text, broken = await _read(answer)
-        headers = {"content-type": kind, **passed, **{name.lower(): text for name, text in self.lie.headers.items()}}
+        headers = {
+            "content-type": kind,
+            **passed,
+            **{name.lower(): text for name, text in self.tampering.headers.items()},
+        }
         sent_back = {name: text for name, text in headers.items() if text}
-        return await self._answer(request, status, kind, sent_back, text, cut=broken or self.lie.cuts)
+        return await self._answer(request, status, kind, sent_back, text, cut=broken or self.tampering.cuts)
 
     async def _answer(
         self, request: web.Request, status: int, kind: str, headers: Json, text: str, *, cut: bool
     ) -> web.StreamResponse:
-        lie = self.lie
-        if kind == "text/event-stream" and lie.events:
+        tampering = self.tampering
+        if kind == "text/event-stream" and tampering.events:
             whole = [part.removeprefix("data: ") for part in text.split("\n\n") if part.startswith("data: ")]
-            text = "".join(f"data: {data}\n\n" for data in lie.events(whole))
+            text = "".join(f"data: {data}\n\n" for data in tampering.events(whole))
             cut = False
-        elif kind == "application/json" and lie.body:
+        elif kind == "application/json" and tampering.body:
             body = copy.deepcopy(json.loads(text))
-            lie.body(body)
+            tampering.body(body)
             text = json.dumps(body)
-        if lie.raw:
-            text = lie.raw(text)
-        response = web.StreamResponse(status=lie.status or status, headers=headers)
+        if tampering.raw:
+            text = tampering.raw(text)
+        response = web.StreamResponse(status=tampering.status or status, headers=headers)
         response.enable_chunked_encoding()
         await response.prepare(request)
-        await response.write((text if not lie.cuts else text[: len(text) // 2]).encode())
+        await response.write((text if not tampering.cuts else text[: len(text) // 2]).encode())
         if cut:
             assert request.transport is not None
             request.transport.abort()
@@ -114,7 +118,7 @@ async def _read(answer: aiohttp.ClientResponse) -> tuple[str, bool]:
     return came.decode(), False
 
 
-# What lies are made of
+# What tampering is made of
 
 
 def at(path: str, change: Callable[[Any, Any], None]) -> Callable[[Json], None]:
@@ -156,7 +160,7 @@ def add_to(path: str, more: Any) -> Callable[[Json], None]:
 
 
 def chunk(number: int, change: Callable[[Json], None]) -> Callable[[Events], Events]:
-    """The lie `change` in one event of a stream."""
+    """The tampering `change` in one event of a stream."""
 
     def tell(events: Events) -> Events:
         told = list(events)
@@ -169,7 +173,7 @@ def chunk(number: int, change: Callable[[Json], None]) -> Callable[[Events], Eve
 
 
 def each_chunk(change: Callable[[Json], None]) -> Callable[[Events], Events]:
-    """The lie `change` in every event of a stream that has what it is about."""
+    """The tampering `change` in every event of a stream that has what it is about."""
 
     def tell(events: Events) -> Events:
         told = []
