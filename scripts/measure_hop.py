@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.cluster.embedded.slot import to_loopback
+from signoff.cluster.embedded.address_range import to_loopback
 from signoff.core.paths import MANIFESTS
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.cluster.embedded.kept import clusters_dir
+from signoff.cluster.embedded.cluster_registry import clusters_dir
 from signoff.cluster.embedded.processes import descendants, marked, memory_of, start_time
 from signoff.core.paths import ROOT, cache_dir
 from signoff.core.timeouts import Timeout

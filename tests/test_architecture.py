@@ -207,7 +207,7 @@ def test_a_provider_is_imported_by_itself_alone(folder: str) -> None:
         ('cluster == "existing"', True),
         ("take --cluster kind", True),
         ("a kind cluster", True),
-        ("from signoff.cluster.embedded import kept", True),
+        ("from signoff.cluster.embedded import cluster_registry", True),
         ("an Embedded one", True),
         ('body["kind"] == "Deployment"', False),
         ("kind: ConfigMap", False),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from signoff.cluster.embedded.kept import clusters_dir
+from signoff.cluster.embedded.cluster_registry import clusters_dir
 from signoff.core.paths import MANIFESTS, ROOT
 from signoff.verdicts import ExitStatus
 from tests.embedded import cluster_in, processes_of, run_features, wait_for

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from signoff.cluster.base import ClusterFacts
-from signoff.cluster.embedded.ended import forget_end, logs_of, reason_of_end
-from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, Running, clusters_dir, running
-from signoff.cluster.embedded.slot import to_loopback
+from signoff.cluster.embedded.address_range import to_loopback
+from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, Running, clusters_dir, running
+from signoff.cluster.embedded.postmortem import discard_end, logs_of, reason_of_end
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.core import console
 from signoff.core.errors import SignoffError
@@ -123,7 +123,7 @@ class EmbeddedCluster:
         supervisor.returncode = 0  # it is on its own now: Python need not warn that it still runs
         self._supervisor = None
 
-        from signoff.cluster.embedded.guide import how_to_use
+        from signoff.cluster.embedded.usage import how_to_use
 
         name = self.dir.name
         console.progress(_SUBJECT, f"left running as {name}\n{how_to_use(name, self.kubeconfig)}")
@@ -212,7 +212,7 @@ def _start(cluster: Path, arguments: list[str], progress: Progress) -> tuple[dic
     """Run a supervisor until it says that the cluster is ready."""
     for swept in sweep(clusters_dir()):
         progress(_SUBJECT, f"cleared away {swept.name}, which a killed run had left")
-    forget_end(cluster)
+    discard_end(cluster)
     supervisor = subprocess.Popen(
         [sys.executable, "-m", "signoff.cluster.embedded.supervisor", "--dir", cluster, *arguments],
         stdin=subprocess.PIPE,

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+from signoff.cluster.embedded.address_range import AddressRange, free_ports
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
-from signoff.cluster.embedded.slot import Slot, free_ports
 from signoff.core.errors import NO_SPACE, SignoffError, reason_in
 from signoff.core.timeouts import CONTROL_PLANE_READY, Timeout
 
@@ -92,23 +92,25 @@ class Children:
 class ControlPlane:
     """The four upstream processes of one cluster: `start()` them, then `ready()` waits until the API serves."""
 
-    def __init__(self, cluster: Path, slot: Slot, binaries: Mapping[str, Path], nodes: tuple[str, ...]) -> None:
-        self._cluster, self._slot, self._binaries = cluster, slot, binaries
+    def __init__(
+        self, cluster: Path, addresses: AddressRange, binaries: Mapping[str, Path], nodes: tuple[str, ...]
+    ) -> None:
+        self._cluster, self._addresses, self._binaries = cluster, addresses, binaries
         self.pki: Pki = make_pki(
             cluster / "pki",
-            control_plane=slot.control_plane,
-            kubernetes_service=slot.kubernetes_service,
-            nodes={name: slot.node(index) for index, name in enumerate(nodes)},
+            control_plane=addresses.control_plane,
+            kubernetes_service=addresses.kubernetes_service,
+            nodes={name: addresses.node(index) for index, name in enumerate(nodes)},
         )
-        self._etcd_port, self._peers_port, port = free_ports(slot.control_plane, 3)
-        self.server = f"https://{slot.control_plane}:{port}"
+        self._etcd_port, self._peers_port, port = free_ports(addresses.control_plane, 3)
+        self.server = f"https://{addresses.control_plane}:{port}"
         self.kubeconfig = cluster / "kubeconfig"
         write_kubeconfig(self.kubeconfig, server=self.server, ca=self.pki.ca, client=self.pki.admin)
 
     @property
     def etcd_server(self) -> str:
         """Where etcd serves; only a holder of the cluster's etcd client certificate gets in."""
-        return f"https://{self._slot.control_plane}:{self._etcd_port}"
+        return f"https://{self._addresses.control_plane}:{self._etcd_port}"
 
     def api(self) -> KubeApi:
         """A client with the administrator's certificate."""
@@ -141,7 +143,7 @@ class ControlPlane:
 
     async def _etcd_accepts(self) -> bool:
         try:
-            _, writer = await asyncio.open_connection(self._slot.control_plane, self._etcd_port)
+            _, writer = await asyncio.open_connection(self._addresses.control_plane, self._etcd_port)
         except OSError:
             return False
         writer.close()
@@ -149,7 +151,7 @@ class ControlPlane:
 
     def _etcd(self) -> list[str | Path]:
         pair, ca = self.pki.etcd, self.pki.etcd_ca
-        peers = f"https://{self._slot.control_plane}:{self._peers_port}"
+        peers = f"https://{self._addresses.control_plane}:{self._peers_port}"
         return [
             self._binaries["etcd"],
             f"--data-dir={self._cluster / 'etcd'}",
@@ -178,8 +180,8 @@ class ControlPlane:
             f"--etcd-cafile={pki.etcd_ca}",
             f"--etcd-certfile={pki.etcd_client.cert}",
             f"--etcd-keyfile={pki.etcd_client.key}",
-            f"--bind-address={self._slot.control_plane}",
-            f"--advertise-address={_not_loopback(self._slot)}",
+            f"--bind-address={self._addresses.control_plane}",
+            f"--advertise-address={_not_loopback(self._addresses)}",
             f"--secure-port={self.server.rpartition(':')[2]}",
             f"--tls-cert-file={pki.apiserver.cert}",
             f"--tls-private-key-file={pki.apiserver.key}",
@@ -189,7 +191,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={pki.service_accounts.cert}",
             f"--service-account-signing-key-file={pki.service_accounts.key}",
-            f"--service-cluster-ip-range={self._slot.service_range}",
+            f"--service-cluster-ip-range={self._addresses.service_range}",
             "--endpoint-reconciler-type=none",
             f"--kubelet-certificate-authority={pki.ca}",
             f"--kubelet-client-certificate={pki.kubelet_client.cert}",
@@ -226,9 +228,9 @@ class ControlPlane:
         return path
 
 
-def _not_loopback(slot: Slot) -> str:
+def _not_loopback(addresses: AddressRange) -> str:
     """The API server must advertise an address outside of loopback; without an endpoint reconciler nobody uses it."""
-    return "10." + slot.control_plane.split(".", 1)[1]
+    return "10." + addresses.control_plane.split(".", 1)[1]
 
 
 async def until(look: Callable[[], Awaitable[bool]], within: Timeout) -> None:

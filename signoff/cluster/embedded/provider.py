@@ -10,10 +10,10 @@ from typing import Any
 from signoff.cluster.base import Cluster
 from signoff.cluster.embedded import EmbeddedCluster, facts_of, left_alone
 from signoff.cluster.embedded.binaries import check_named_folder, find_binaries
-from signoff.cluster.embedded.ended import reason_of_end
+from signoff.cluster.embedded.cluster_registry import Running, clusters_dir
+from signoff.cluster.embedded.cluster_registry import running as clusters_that_run
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images
-from signoff.cluster.embedded.kept import Running, clusters_dir
-from signoff.cluster.embedded.kept import running as clusters_that_run
+from signoff.cluster.embedded.postmortem import reason_of_end
 from signoff.cluster.embedded.processes import descendants, kill
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError

@@ -24,8 +24,8 @@ from typing import Any
 
 import aiohttp
 
+from signoff.cluster.embedded.address_range import to_loopback
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
-from signoff.cluster.embedded.slot import to_loopback
 
 LOG = logging.getLogger("serviceproxy")
 

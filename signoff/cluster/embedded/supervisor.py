@@ -22,14 +22,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from signoff.cluster.embedded.address_range import AddressRange, claim_address_range
 from signoff.cluster.embedded.binaries import check_space, find_binaries, versions_of
+from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, fingerprint, settings
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
-from signoff.cluster.embedded.ended import note_end
 from signoff.cluster.embedded.images import Images
-from signoff.cluster.embedded.kept import FACTS_FILE, KEEP, KEPT_FILE, fingerprint, settings
 from signoff.cluster.embedded.kubeapi import KubeApi
+from signoff.cluster.embedded.postmortem import note_end
 from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
-from signoff.cluster.embedded.slot import Slot, claim_slot
 from signoff.cluster.embedded.sweep import make_cluster_dir, remove, sweep
 from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir, write_private
@@ -82,9 +82,9 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     versions = await asyncio.to_thread(versions_of, binaries)
     check_space("a cluster", _CLUSTER_SPACE)
     phases.done("programs", time.monotonic() - start)
-    slot, children = claim_slot(), Children(cluster)
-    plane = ControlPlane(cluster, slot, binaries, nodes)
-    config = _write_agent_config(cluster, slot, plane, nodes)
+    addresses, children = claim_address_range(), Children(cluster)
+    plane = ControlPlane(cluster, addresses, binaries, nodes)
+    config = _write_agent_config(cluster, addresses, plane, nodes)
     await plane.start(children)
     await children.start("serviceproxy", _module("serviceproxy", config))
     if nodes:
@@ -100,7 +100,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "server": plane.server,
         "kubernetes_version": f"v{versions['kube-apiserver']}",
         "etcd_version": f"v{versions['etcd']}",
-        "slot": slot.number,
+        "slot": addresses.number,
         "nodes": list(nodes),
         "start_seconds": phases.seconds,
         "supervisor_pid": os.getpid(),
@@ -127,7 +127,7 @@ def _module(name: str, config: Path) -> list[str | Path]:
     return [sys.executable, "-m", f"signoff.cluster.embedded.{name}", "--config", config]
 
 
-def _write_agent_config(cluster: Path, slot: Slot, plane: ControlPlane, nodes: tuple[str, ...]) -> Path:
+def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPlane, nodes: tuple[str, ...]) -> Path:
     """Write what the node agent and the service proxy must know."""
     path = cluster / "agent.json"
     config = {
@@ -135,15 +135,15 @@ def _write_agent_config(cluster: Path, slot: Slot, plane: ControlPlane, nodes: t
         "ca": str(plane.pki.ca),
         "cert": str(plane.pki.admin.cert),
         "key": str(plane.pki.admin.key),
-        "slot": slot.number,
+        "slot": addresses.number,
         "dir": str(cluster),
         "cache": str(cache_dir()),
         "nodes": [
             {
                 "name": name,
                 "index": index,
-                "address": slot.node(index),
-                "pod_prefix": slot.pod_prefix(index),
+                "address": addresses.node(index),
+                "pod_prefix": addresses.pod_prefix(index),
                 "gpu": name == GPU_NODE,
             }
             for index, name in enumerate(nodes)
@@ -151,7 +151,7 @@ def _write_agent_config(cluster: Path, slot: Slot, plane: ControlPlane, nodes: t
         "kubelet_serving_cert": str(plane.pki.kubelet_serving.cert),
         "kubelet_serving_key": str(plane.pki.kubelet_serving.key),
         "kubelet_client_ca": str(plane.pki.ca),
-        "service_loopback_prefix": f"127.{slot.service_octet}",
+        "service_loopback_prefix": f"127.{addresses.service_octet}",
     }
     write_private(path, json.dumps(config, indent=2).encode())
     return path

@@ -20,8 +20,8 @@ from kubernetes import client, config
 
 from signoff import story
 from signoff.cluster.base import ClusterFacts
-from signoff.cluster.kind import ledger, tools
-from signoff.cluster.kind.kept import Running
+from signoff.cluster.kind import ownership, tools
+from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.port_forward import ServiceForward
 from signoff.core import console, timeouts
 from signoff.core.errors import SignoffError
@@ -68,7 +68,7 @@ class KindCluster:
         begun = time.monotonic()
         tools.check_docker()
         kind = tools.find_kind(_tell)
-        ledger.sweep(kind, _tell)
+        ownership.sweep(kind, _tell)
         _check_space(images)
         name = name or os.environ.get(NAME_VARIABLE) or f"signoff-{secrets.token_hex(4)}"
         if tools.containers_of(name):
@@ -77,7 +77,7 @@ class KindCluster:
                 where=f"docker ps --filter label=io.x-k8s.kind.cluster={name}",
                 hint=f"choose another name (in {NAME_VARIABLE}), or none for one of its own",
             )
-        cluster = cls(kind, ledger.open_folder(name, kept=keep), owned=True)
+        cluster = cls(kind, ownership.open_folder(name, kept=keep), owned=True)
         try:
             cluster._create()
             cluster._prepare(images)
@@ -96,7 +96,7 @@ class KindCluster:
             SignoffError: it cannot, or does not.
         """
         tools.check_docker()
-        if folder is not None and not ledger.is_ours(folder.absolute()):
+        if folder is not None and not ownership.is_ours(folder.absolute()):
             raise SignoffError(
                 "no kind cluster of this folder runs", where=str(folder), hint="start one, or name another"
             )
@@ -150,24 +150,24 @@ class KindCluster:
         for forward in self._forwards.values():
             forward.close()
         self._forwards.clear()
-        owner = ledger.owner_of(self.dir)
+        owner = ownership.owner_of(self.dir)
         if not self._owned or owner is None:
             return
         self._owned = False
-        if owner.kept and ledger.is_ours(self.dir):
+        if owner.kept and ownership.is_ours(self.dir):
             _tell(f"left running as {self.name}\n{Running(self.dir, owner).how_to_use()}")
             return
         self._delete()
 
     def _delete(self) -> None:
         """Delete the cluster, however much of it there is."""
-        if ledger.is_ours(self.dir):
+        if ownership.is_ours(self.dir):
             _tell(f"deleting {self.name}")
-        ledger.delete(self._kind, self.dir)
+        ownership.delete(self._kind, self.dir)
 
     def _create(self) -> None:
         """Have pytest-kind create it; what kind says is told as it comes, and is the reason if it fails."""
-        (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ledger.mark(self.dir))), encoding="utf-8")
+        (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ownership.mark(self.dir))), encoding="utf-8")
         _tell(f"creating {self.name}: a control plane and {len(story.NODES)} workers; about half a minute")
         made = self._pytest_kind(os.environ.get(IMAGE_VARIABLE))
         with self._phase("create the nodes"), _told_from(self._log):

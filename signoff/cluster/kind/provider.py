@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.kind import KindCluster, ledger, tools
-from signoff.cluster.kind.kept import Running
-from signoff.cluster.kind.kept import running as clusters_that_run
+from signoff.cluster.kind import KindCluster, ownership, tools
+from signoff.cluster.kind.cluster_registry import Running
+from signoff.cluster.kind.cluster_registry import running as clusters_that_run
 from signoff.core import console
 from signoff.core.errors import SignoffError
 
@@ -27,7 +27,7 @@ def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, 
 
 def _folder(attach: Path) -> Path:
     """The folder of the cluster that was named by that or by its name."""
-    return attach.absolute() if attach.is_dir() else ledger.folders() / attach
+    return attach.absolute() if attach.is_dir() else ownership.folders() / attach
 
 
 def prepare(images: Collection[str]) -> None:

@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from signoff.cluster import embedded
-from signoff.cluster.embedded import EmbeddedCluster, ended
+from signoff.cluster.embedded import EmbeddedCluster, postmortem
+from signoff.cluster.embedded.address_range import free_ports
+from signoff.cluster.embedded.cluster_registry import FACTS_FILE
 from signoff.cluster.embedded.controlplane import Children
-from signoff.cluster.embedded.kept import FACTS_FILE
 from signoff.cluster.embedded.processes import descendants, start_time
-from signoff.cluster.embedded.slot import free_ports
 from signoff.cluster.embedded.sweep import make_cluster_dir, remove, short_path, supervisor_of
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT, cache_dir
@@ -169,10 +169,10 @@ def test_a_program_that_waits_for_nobody_is_not_started_again(tmp_path: Path) ->
 def test_a_new_cluster_has_not_ended_because_one_of_its_name_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ended, "cache_dir", lambda: tmp_path)
+    monkeypatch.setattr(postmortem, "cache_dir", lambda: tmp_path)
     folder = tmp_path / "clusters" / "mine"
-    ended.note_end(folder, SignoffError("etcd was killed"))
-    assert ended.reason_of_end(folder)
+    postmortem.note_end(folder, SignoffError("etcd was killed"))
+    assert postmortem.reason_of_end(folder)
     # Stands for the start of a supervisor, which is not needed to see whose end is told.
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: SimpleNamespace(stdout=[]))
     monkeypatch.setattr(embedded, "_end", lambda *_: None)
@@ -180,7 +180,7 @@ def test_a_new_cluster_has_not_ended_because_one_of_its_name_has(
     monkeypatch.setattr(embedded, "sweep", lambda _: [])
     with pytest.raises(SignoffError, match="the supervisor of the embedded cluster died"):
         EmbeddedCluster.start(name="mine")
-    assert ended.reason_of_end(folder) is None
+    assert postmortem.reason_of_end(folder) is None
 
 
 def test_a_program_that_ends_at_once_is_not_started_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from signoff.cli import main
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.cluster.embedded.kept import running
+from signoff.cluster.embedded.cluster_registry import running
 from signoff.cluster.embedded.processes import descendants, start_time
 from signoff.cluster.embedded.sweep import short_path
 from signoff.core.errors import SignoffError

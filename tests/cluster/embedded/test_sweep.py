@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from signoff.cluster.embedded.kept import FACTS_FILE, running
+from signoff.cluster.embedded.cluster_registry import FACTS_FILE, running
 from signoff.cluster.embedded.processes import MARK, descendants, marked
 from signoff.cluster.embedded.sweep import (
     PID_FILE,

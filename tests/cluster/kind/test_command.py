@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signoff.cli import main
-from signoff.cluster.kind import KindCluster, ledger
+from signoff.cluster.kind import KindCluster, ownership
 from signoff.cluster.kind import provider as kind
 from tests.cluster.kind.conftest import KIND, Tools
 
@@ -54,7 +54,7 @@ def disown(folder: Path) -> None:
 
 
 def test_up_status_and_down_on_kind(creating: Tools, capsys: Capture) -> None:
-    folder = ledger.folders() / "demo"
+    folder = ownership.folders() / "demo"
     status, out, _ = run(capsys, "up", "demo", "--cluster", "kind")
     assert (status, out) == (0, f"export KUBECONFIG={folder / 'kubeconfig'}\n")
     disown(folder)
@@ -116,7 +116,7 @@ def test_a_cluster_that_could_not_be_made_is_not_kept(creating: Tools, capsys: C
     creating.put("kind", KIND.replace("  *) echo", f"{failing}  *) echo"))
     assert run(capsys, "up", "demo", "--cluster", "kind")[0] == 1
     assert "delete cluster --name demo" in creating.calls
-    assert not (ledger.folders() / "demo").exists()
+    assert not (ownership.folders() / "demo").exists()
 
 
 def test_a_provider_that_cannot_start_one_says_so(creating: Tools, capsys: Capture) -> None:
@@ -132,7 +132,7 @@ def test_a_machine_without_docker_lists_the_others_clusters(
 ) -> None:
     creating.take_away("docker")
     assert run(capsys, "status") == (0, "no cluster runs; `signoff cluster up` starts one\n", "")
-    ledger.open_folder("demo", kept=True)
+    ownership.open_folder("demo", kept=True)
     status, out, _ = run(capsys, "status")
     assert (status, out) == (0, "no cluster runs; `signoff cluster up` starts one\n")
     assert any("those of kind kind cannot be listed: docker is not on PATH" in line for line in told)
@@ -148,5 +148,5 @@ def test_the_images_of_a_kind_cluster_are_pulled_in_advance(creating: Tools, cap
 
 def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Capture) -> None:
     run(capsys, "up", "demo", "--cluster", "kind")
-    for named in (Path("demo"), ledger.folders() / "demo"):
+    for named in (Path("demo"), ownership.folders() / "demo"):
         kind.precheck(named, {})

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from signoff.cluster.kind import KindCluster, ledger
+from signoff.cluster.kind import KindCluster, ownership
 from signoff.core.errors import SignoffError
 from tests.cluster.kind.conftest import DOCKER, KIND, Tools
 
@@ -98,7 +98,7 @@ def test_a_failing_creation_is_explained_and_cleared_away(tools: Tools, said: st
     assert what in error.what
     assert said in error.what
     assert hint in error.hint
-    assert not list(ledger.folders().iterdir())
+    assert not list(ownership.folders().iterdir())
 
 
 def test_a_cluster_that_was_there_under_our_name_is_left(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from signoff.cluster.embedded.address_range import free_ports
 from signoff.cluster.embedded.agent import usage
 from signoff.cluster.embedded.agent.addresses import PodAddresses
 from signoff.cluster.embedded.agent.config import AgentConfig, NodeConfig
@@ -32,7 +33,6 @@ from signoff.cluster.embedded.agent.sources import Reference
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
 from signoff.cluster.embedded.processes import dying_with
-from signoff.cluster.embedded.slot import free_ports
 
 LOG = logging.getLogger(__name__)
 

@@ -51,7 +51,7 @@ class Events:
             }
         )
 
-    def forget(self, uid: str) -> None:
+    def discard(self, uid: str) -> None:
         """The pod is gone: its events are not counted up any more."""
         self._written = {key: value for key, value in self._written.items() if key[0] != uid}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from signoff.cluster.embedded.address_range import to_loopback
 from signoff.cluster.embedded.agent.addresses import PodAddresses
 from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.config import NodeConfig
@@ -20,7 +21,6 @@ from signoff.cluster.embedded.agent.sources import Reference, fetch, of_volumes
 from signoff.cluster.embedded.agent.status import PodState
 from signoff.cluster.embedded.agent.volumes import MountError, check_volumes
 from signoff.cluster.embedded.kubeapi import ApiError, Json
-from signoff.cluster.embedded.slot import to_loopback
 from signoff.cluster.embedded.sweep import short_path
 
 LOG = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Pod:
         finally:
             for task in (living, refreshing, reporting):
                 await _cancelled(task)
-            self._runtime.events.forget(self.pod["metadata"]["uid"])
+            self._runtime.events.discard(self.pod["metadata"]["uid"])
             self._addresses.give_back(self._address)
             await asyncio.to_thread(shutil.rmtree, self._dir, ignore_errors=True)
 

@@ -121,7 +121,7 @@ class Running:
 
     def how_to_use(self) -> str:
         """What a person does with it."""
-        from signoff.cluster.embedded.guide import how_to_use  # every process of a cluster imports this module
+        from signoff.cluster.embedded.usage import how_to_use  # every process of a cluster imports this module
 
         told = how_to_use(self.name, self.kubeconfig)
         caveat = f"  pytest and locust will not use it by themselves: {self.difference}"

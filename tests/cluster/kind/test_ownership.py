@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from signoff.cluster.kind import ledger
+from signoff.cluster.kind import ownership
 from signoff.core.errors import SignoffError
 from tests.cluster.kind.conftest import Tools
 
 
 def cluster_of(tools: Tools, *, kept: bool = False, alive: bool = False) -> Path:
     """A cluster with its folder, whose run is dead unless it is this one."""
-    folder = ledger.open_folder("signoff-1", kept=kept)
+    folder = ownership.open_folder("signoff-1", kept=kept)
     if not alive:
         dead = {"pid": os.getpid(), "started": 1.0, "kept": kept}  # this PID belongs to another process now
         (folder / "owner.json").write_text(json.dumps(dead))
-    tools.runs(folder.name, ledger.mark(folder))
+    tools.runs(folder.name, ownership.mark(folder))
     return folder
 
 
 def swept(tools: Tools) -> list[str]:
     lines: list[str] = []
-    ledger.sweep(tools.bin / "kind", lines.append)
+    ownership.sweep(tools.bin / "kind", lines.append)
     return lines
 
 
@@ -61,13 +61,13 @@ def test_somebody_elses_cluster_with_the_name_of_a_killed_runs_is_left_and_said(
 
 
 def test_a_folder_that_is_no_clusters_is_left(tools: Tools) -> None:
-    strange = ledger.folders() / "notes"
+    strange = ownership.folders() / "notes"
     strange.mkdir(parents=True)
     assert swept(tools) == []
     assert strange.exists()
 
 
 def test_two_runs_cannot_own_one_name(tools: Tools) -> None:
-    ledger.open_folder("signoff-1", kept=False)
+    ownership.open_folder("signoff-1", kept=False)
     with pytest.raises(SignoffError, match="in use by another run"):
-        ledger.open_folder("signoff-1", kept=False)
+        ownership.open_folder("signoff-1", kept=False)

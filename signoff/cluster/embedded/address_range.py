@@ -1,6 +1,6 @@
 """The loopback range of a cluster, so that two clusters on one machine never meet.
 
-EndpointSlices refuse loopback addresses. So a pod of slot n reports 10.(100+2n).x.y and listens on 127.(100+2n).x.y,
+EndpointSlices refuse loopback addresses. So a pod of range n reports 10.(100+2n).x.y and listens on 127.(100+2n).x.y,
 and a Service's ClusterIP 10.(101+2n).x.y is served on 127.(101+2n).x.y.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from signoff.core.errors import SignoffError
 
-SLOTS = 50
+RANGES = 50
 _CLAIM_PORT = 61999
 
 
@@ -24,7 +24,7 @@ def to_loopback(ip: str) -> str:
 
 
 @dataclass(frozen=True)
-class Slot:
+class AddressRange:
     """Range number `number`; it stays claimed for as long as `claim` is open."""
 
     number: int
@@ -64,13 +64,13 @@ class Slot:
         return f"10.{self.pod_octet}.{index}"
 
 
-def claim_slot() -> Slot:
+def claim_address_range() -> AddressRange:
     """Take the first free range by binding a port in it, which the kernel frees when this process ends.
 
     Raises:
         SignoffError: all ranges are taken.
     """
-    for number in range(SLOTS):
+    for number in range(RANGES):
         claim = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             claim.bind((f"127.{100 + 2 * number}.255.254", _CLAIM_PORT))
@@ -78,10 +78,10 @@ def claim_slot() -> Slot:
         except OSError:
             claim.close()
             continue
-        return Slot(number, claim)
+        return AddressRange(number, claim)
     raise SignoffError(
-        f"all {SLOTS} address ranges for embedded clusters are taken",
-        where=f"port {_CLAIM_PORT} on 127.100.255.254 to 127.{100 + 2 * (SLOTS - 1)}.255.254",
+        f"all {RANGES} address ranges for embedded clusters are taken",
+        where=f"port {_CLAIM_PORT} on 127.100.255.254 to 127.{100 + 2 * (RANGES - 1)}.255.254",
         hint="end clusters that are no longer needed (`ss -tlnp` names their processes)",
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from signoff.cluster.kind import ledger, tools
+from signoff.cluster.kind import ownership, tools
 from signoff.cluster.users import program
 from signoff.core import console
 
@@ -16,7 +16,7 @@ class Running:
     """A kind cluster of ours that is up; `owner` is the run that started it."""
 
     dir: Path
-    owner: ledger.Owner
+    owner: ownership.Owner
     provider: ClassVar[str] = "kind"
 
     @property
@@ -42,7 +42,7 @@ class Running:
     @property
     def age_seconds(self) -> float:
         """Since its start began."""
-        return max(0.0, time.time() - ledger.mark(self.dir).stat().st_mtime)
+        return max(0.0, time.time() - ownership.mark(self.dir).stat().st_mtime)
 
     @property
     def memory_mb(self) -> float | None:
@@ -70,7 +70,7 @@ class Running:
         Raises:
             SignoffError: kind cannot.
         """
-        ledger.delete(tools.find_kind(lambda text: console.progress("kind", text)), self.dir)
+        ownership.delete(tools.find_kind(lambda text: console.progress("kind", text)), self.dir)
 
 
 def running() -> list[Running]:
@@ -79,9 +79,9 @@ def running() -> list[Running]:
     Raises:
         SignoffError: Docker does not answer.
     """
-    owned = [(folder, owner) for folder in ledger.folders().glob("*") if (owner := ledger.owner_of(folder))]
+    owned = [(folder, owner) for folder in ownership.folders().glob("*") if (owner := ownership.owner_of(folder))]
     if not owned:
         return []
     tools.check_docker()
-    found = [Running(folder, owner) for folder, owner in owned if ledger.is_ours(folder)]
+    found = [Running(folder, owner) for folder, owner in owned if ownership.is_ours(folder)]
     return sorted(found, key=lambda each: each.age_seconds)

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from signoff.cluster.embedded.slot import to_loopback
+from signoff.cluster.embedded.address_range import to_loopback
 from signoff.kube.client import Kube
 
 

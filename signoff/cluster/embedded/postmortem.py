@@ -16,27 +16,27 @@ def note_end(cluster: Path, error: SignoffError) -> SignoffError:
 
     Returns the error, which now points to the kept logs.
     """
-    grave = _grave(cluster)
-    shutil.rmtree(grave, ignore_errors=True)
-    grave.mkdir(parents=True, mode=0o700)
+    kept = _postmortem(cluster)
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.mkdir(parents=True, mode=0o700)
     if _logs(cluster).is_dir():
-        shutil.copytree(_logs(cluster), _logs(grave))
-    where = error.where.replace(str(_logs(cluster)), str(_logs(grave)))
-    (grave / _REASON).write_text(json.dumps({"what": error.what, "where": where, "hint": error.hint}), encoding="utf-8")
-    for old in sorted(grave.parent.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT_AT_MOST]:
+        shutil.copytree(_logs(cluster), _logs(kept))
+    where = error.where.replace(str(_logs(cluster)), str(_logs(kept)))
+    (kept / _REASON).write_text(json.dumps({"what": error.what, "where": where, "hint": error.hint}), encoding="utf-8")
+    for old in sorted(kept.parent.iterdir(), key=lambda each: each.stat().st_mtime)[:-KEPT_AT_MOST]:
         shutil.rmtree(old, ignore_errors=True)
     return SignoffError(error.what, where=where, hint=error.hint)
 
 
-def forget_end(cluster: Path) -> None:
+def discard_end(cluster: Path) -> None:
     """A new cluster takes the name of one that has ended: what was kept of that is not the new one's."""
-    shutil.rmtree(_grave(cluster), ignore_errors=True)
+    shutil.rmtree(_postmortem(cluster), ignore_errors=True)
 
 
 def reason_of_end(cluster: Path) -> SignoffError | None:
     """What `note_end` was told of the cluster, or None if it did not end by itself."""
     try:
-        told = json.loads((_grave(cluster) / _REASON).read_text(encoding="utf-8"))
+        told = json.loads((_postmortem(cluster) / _REASON).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return SignoffError(f"the embedded cluster has ended: {told['what']}", where=told["where"], hint=told["hint"])
@@ -44,12 +44,12 @@ def reason_of_end(cluster: Path) -> SignoffError | None:
 
 def logs_of(cluster: Path) -> Path:
     """The folder of the cluster's logs: its own while it lives, then the one that was kept."""
-    return _logs(cluster) if _logs(cluster).is_dir() else _logs(_grave(cluster))
+    return _logs(cluster) if _logs(cluster).is_dir() else _logs(_postmortem(cluster))
 
 
 def _logs(folder: Path) -> Path:
     return folder / "logs"
 
 
-def _grave(cluster: Path) -> Path:
+def _postmortem(cluster: Path) -> Path:
     return cache_dir() / "ended" / cluster.name
