@@ -143,9 +143,8 @@ def test_scripts_need_no_tests() -> None:
 
 
 def test_nobody_waits_by_hand() -> None:
-    assert {name for name, path in modules("signoff", "steps", "bench", "scripts").items() if sleeps(path)} == set(
-        SLEEPS
-    )
+    everywhere = modules("signoff", "steps", "bench", "scripts")
+    assert {name for name, path in everywhere.items() if sleeps(path)} == set(SLEEPS)
 
 
 def sleeps(path: Path) -> bool:
