@@ -1,11 +1,9 @@
 """vLLM leaves the GPU and comes back; LiteLLM stays."""
 
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff import story
@@ -18,25 +16,8 @@ from signoff.evidence import Evidence, causes
 from signoff.evidence.models import AnswersSeen, StayedReady, Subject
 from signoff.gateway.deployment import BACKEND_APP, Deployment
 from signoff.kube.client import Kube, describe_pod, is_ready
+from signoff.kube.undo import Undo
 from steps.chat import PROMPT, Asked, ask
-
-
-@pytest.fixture
-def backend_comes_back(deployment: Deployment) -> Iterator[None]:
-    """Whatever happens in the scenario, vLLM comes back; the next one that needs it, if any, waits for it."""
-    kube = deployment.kube
-    replicas = kube.deployment(story.NAMESPACE, BACKEND_APP).spec.replicas
-    yield
-    if kube.deployment(story.NAMESPACE, BACKEND_APP).spec.replicas != replicas:
-        kube.scale(story.NAMESPACE, BACKEND_APP, replicas)
-
-
-@when("vLLM is scaled to 0", target_fixture="away_since")
-def scale_to_zero(kube: Kube, backend_comes_back: None) -> float:
-    kube.scale(story.NAMESPACE, BACKEND_APP, 0)
-    with causes.of(Subject.BACKEND):
-        kube.wait_until_gone(story.NAMESPACE, BACKEND_APP)
-    return time.monotonic()
 
 
 @then(parsers.parse("LiteLLM stays Ready for {seconds:d} seconds"))
@@ -69,18 +50,18 @@ def _not_ready(pods: list[Any]) -> list[str]:
 
 @then(parsers.parse("LiteLLM answers a chat completion with an OpenAI error within {seconds:d} seconds"))
 @observes("error-in-time")
-def answers_with_error(gateway: str, evidence: Evidence, away_since: float, seconds: int) -> None:
+def answers_with_error(gateway: str, evidence: Evidence, seconds: int) -> None:
     asked = ask(evidence, "proxied, vLLM away", gateway, PROMPT)
     evidence.add(AnswersSeen(check="error-in-time", exchanges=[asked.seq], asked={"seconds": seconds}))
 
 
 @when("vLLM is scaled back", target_fixture="away_seconds")
-def scale_back(kube: Kube, deployment: Deployment, evidence: Evidence, away_since: float) -> float:
-    progress("vllm", "scaled back; it takes about half a minute to start")
-    with evidence.phase("vLLM comes back after Gaming Mode"):
-        kube.scale(story.NAMESPACE, BACKEND_APP, 1)
+def scale_back(undo: Undo, deployment: Deployment, evidence: Evidence, faulty_since: float) -> float:
+    progress("vllm", "is scaled back; it takes about half a minute to start")
+    with evidence.phase("vLLM comes back after Gaming Mode"), causes.of(Subject.BACKEND):
+        undo.all()
         deployment.wait_for_backend()
-    return time.monotonic() - away_since
+    return time.monotonic() - faulty_since
 
 
 @then("LiteLLM serves chat completions again")

@@ -3,7 +3,6 @@
 import itertools
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -17,6 +16,7 @@ from signoff.evidence import Evidence
 from signoff.evidence.models import CallsCompared, SideFile
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
+from signoff.kube.undo import Apply, Undo
 from signoff.parity import calls, cases
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.known_issues import fingerprint
@@ -55,17 +55,10 @@ def sides(backend: str, gateway: str) -> Sides:
     return Sides({"chat": chat}, {"story": gateway})
 
 
-@pytest.fixture
-def undo_recorder(deployment: Deployment) -> Iterator[ExitStack]:
-    """What is deployed for one scenario ends with it."""
-    with ExitStack() as stack:
-        yield stack
-
-
 @given("a second LiteLLM with a recorder between it and vLLM", target_fixture="sides")
 def with_recorder(
-    deployment: Deployment, backend: str, manifests: StoryManifests, undo_recorder: ExitStack, evidence: Evidence
-) -> Sides:
+    deployment: Deployment, backend: str, manifests: StoryManifests, undo: Undo, evidence: Evidence
+) -> Iterator[Sides]:
     routes = routes_for([run for run in EVERY if run.settings == "story"])
     pod = RecorderPod()
     made = [
@@ -75,12 +68,12 @@ def with_recorder(
     progress("parity", "a second LiteLLM starts, with a recorder between it and vLLM")
     with evidence.phase("LiteLLM with a recorder becomes available"):
         for manifest in made:
-            undo_recorder.callback(deployment.kube.delete, manifest, story.NAMESPACE)
-            deployment.kube.apply(manifest, story.NAMESPACE)
-        recorder = undo_recorder.enter_context(pod.answering(deployment))
+            undo.make(Apply(manifest, story.NAMESPACE))
+        recorder = pod.answering(deployment)
         deployment.wait_for_gateway(parity_deployment.RECORDED)
     recorded = deployment.answering_gateway(parity_deployment.RECORDED)
-    return Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, routes)
+    with recorder:
+        yield Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, routes)
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")

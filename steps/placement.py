@@ -1,12 +1,9 @@
 """On which node pods run, and where they must not."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
-import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff import story
@@ -18,26 +15,12 @@ from signoff.evidence import Evidence, causes
 from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subject
 from signoff.gateway.deployment import BACKEND_APP, Deployment
 from signoff.kube.client import Kube, condition
+from signoff.kube.undo import Scale, Undo
 from steps.tables import Rows, rows
 
 STAYS = Timeout(5, every=1)
 """A pod that has been unschedulable for this long was looked at by the scheduler more than once."""
 _AFFINITY = ("spec", "template", "spec", "affinity")
-
-
-@dataclass(frozen=True)
-class NewPod:
-    """The pod that was created while nodes were cordoned."""
-
-    name: str
-    cordoned: tuple[str, ...]
-
-
-@pytest.fixture
-def undo() -> Iterator[ExitStack]:
-    """What a scenario changed on the cluster is put back here, whatever happens in it."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def placed(deployment: Deployment, app: str, check: str, asked: list[str]) -> PlacesSeen:
@@ -80,24 +63,17 @@ def _resources(container: Any) -> dict[str, str]:
     return {**(asked.limits or {}), **(asked.requests or {})} if asked else {}
 
 
-@when(parsers.parse("the nodes {first} and {second} are cordoned"), target_fixture="cordoned")
-def cordon(kube: Kube, undo: ExitStack, first: str, second: str) -> tuple[str, ...]:
-    undo.enter_context(kube.cordoned((first, second)))
-    return first, second
-
-
 @when("LiteLLM is scaled up by one replica", target_fixture="new_pod")
-def scale_up(kube: Kube, undo: ExitStack, cordoned: tuple[str, ...]) -> NewPod:
+def scale_up(kube: Kube, undo: Undo) -> str:
     replicas = kube.deployment(story.NAMESPACE, story.GATEWAY).spec.replicas
     before = {pod.metadata.uid for pod in kube.pods(story.NAMESPACE, story.GATEWAY)}
-    undo.callback(kube.scale, story.NAMESPACE, story.GATEWAY, replicas)
-    kube.scale(story.NAMESPACE, story.GATEWAY, replicas + 1)
+    undo.make(Scale(story.NAMESPACE, story.GATEWAY, replicas + 1))
 
-    def look() -> NewPod:
+    def look() -> str:
         new = [pod for pod in kube.pods(story.NAMESPACE, story.GATEWAY) if pod.metadata.uid not in before]
         if not new:
             raise NotYet("no new pod")
-        return NewPod(new[0].metadata.name, cordoned)
+        return str(new[0].metadata.name)
 
     with causes.of(Subject.CLUSTER):
         return eventually("the new LiteLLM pod to be created", timeouts.POD_SCHEDULED, look)
@@ -105,9 +81,9 @@ def scale_up(kube: Kube, undo: ExitStack, cordoned: tuple[str, ...]) -> NewPod:
 
 @then("the new LiteLLM pod stays Pending and the scheduler says that no node matches")
 @observes("stays-pending")
-def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
+def stays_pending(kube: Kube, evidence: Evidence, new_pod: str) -> None:
     def read() -> Any:
-        return kube.core.read_namespaced_pod(new_pod.name, story.NAMESPACE)
+        return kube.core.read_namespaced_pod(new_pod, story.NAMESPACE)
 
     def judged_by_the_scheduler() -> None:
         if condition(read(), "PodScheduled") is None:
@@ -128,12 +104,12 @@ def stays_pending(kube: Kube, evidence: Evidence, new_pod: NewPod) -> None:
     evidence.add(
         PendingSeen(
             check="stays-pending",
-            pod=new_pod.name,
+            pod=new_pod,
             node=pod.spec.node_name,
             phase=pod.status.phase,
             reason=scheduled.reason or "",
             message=scheduled.message or "",
-            cordoned=list(new_pod.cordoned),
+            cordoned=[node.metadata.name for node in kube.core.list_node().items if node.spec.unschedulable],
             seconds=round(time.monotonic() - looked, 1),
         )
     )

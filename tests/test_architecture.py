@@ -27,6 +27,7 @@ LAYERS = (
     "evidence",
     "in_cluster",
     "gateway",
+    "faults",
     "options",
     "overhead",
     "parity",

@@ -19,6 +19,7 @@ from kubernetes.client.exceptions import ApiException
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.kube.client import Kube, condition, is_ready
+from signoff.kube.undo import Cordon, Undo
 
 Body = dict[str, Any]
 PATIENCE = Timeout(150, every=0.4)
@@ -318,7 +319,9 @@ def drain(at: Place) -> str:
         at.deploy(at.server(), node=node)
         at.available()
         at.until("the budget", lambda: _allowed(at) == 1)
-        with at.kube.cordoned((node,)):
+        with Undo(at.kube) as undo:
+            undo.make(Cordon(node))
+            Cordon(node).wait(at.kube)
             said = [_evict(at, pod.metadata.name) for pod in at.pods()]
             pending = at.until(
                 "a Pending pod",

@@ -23,6 +23,9 @@ BACKEND_READY = Timeout(900)
 """vLLM imports for half a minute; on a new machine its environment is installed first."""
 GATEWAY_READY = Timeout(420)
 POD_SCHEDULED = Timeout(30)
+CORDON_SHOWS = Timeout(30)
+UNDONE = Timeout(900)
+"""As long as a vLLM that was scaled to 0 may take to come back: nothing that is undone takes longer."""
 SCALED_DOWN = Timeout(90)
 SERVICE_ANSWERS = Timeout(15)
 GATEWAY_NOTICES = Timeout(15)

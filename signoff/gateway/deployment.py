@@ -14,6 +14,7 @@ from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPla
 from signoff.kube import cleanup
 from signoff.kube.client import Kube, describe_end, is_ready
 from signoff.kube.manifests import Manifest, StoryManifests, containers
+from signoff.kube.undo import Apply, Undo
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
 BACKEND_APP = "vllm"
@@ -34,9 +35,14 @@ class Deployment:
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
 
-    def apply(self, wanted: list[Manifest]) -> None:
-        """Apply the objects in their order and record each; a namespace is waited for before the next object."""
+    def apply(self, wanted: list[Manifest], undo: Undo | None = None) -> None:
+        """Apply the objects in their order and record each; a namespace is waited for before the next object.
+
+        With `undo` they are there for a while only.
+        """
         for manifest in wanted:
+            if undo:
+                undo.remember(Apply(manifest, story.NAMESPACE))
             skipped = self.kube.apply(manifest, story.NAMESPACE)
             self.evidence.add(
                 Applied(
@@ -75,10 +81,6 @@ class Deployment:
         progress("vllm", f"serves {story.MODEL}")
         self.evidence.add(Backend(version=_version_of(url)))
         return url
-
-    def backend_is_available(self) -> bool:
-        """Whether vLLM is there just now."""
-        return bool(self.kube.deployment(story.NAMESPACE, BACKEND_APP).status.available_replicas)
 
     def answering_backend(self) -> str:
         """The base URL of vLLM's Service, once vLLM is available and answers there."""

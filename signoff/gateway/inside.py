@@ -6,6 +6,7 @@ image is there.
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
@@ -15,6 +16,8 @@ from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
+from signoff.kube.manifests import Manifest
+from signoff.kube.undo import Apply, Undo
 
 NAME = "signoff-inside"
 
@@ -52,20 +55,11 @@ def ask(kube: Kube, image: str, base_url: str, model: str) -> Inside:
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
-    remove(kube)
-    kube.core.create_namespaced_pod(story.NAMESPACE, _pod(image, base_url, model))
-    try:
+    with Undo(kube) as undo:
+        undo.make(Apply(_pod(image, base_url, model), story.NAMESPACE))
         pod = eventually(f"the pod {NAME} to ask from inside", timeouts.INSIDE_ASKED, lambda: _finished(kube))
         log = kube.core.read_namespaced_pod_log(NAME, story.NAMESPACE)
         return Inside(NAME, str(pod.spec.node_name), json.loads(str(log).strip().splitlines()[-1]))
-    finally:
-        remove(kube)
-
-
-def remove(kube: Kube) -> None:
-    """Delete the pod; also one that a killed run has left."""
-    kube.delete_pods(story.NAMESPACE, NAME)
-    kube.wait_until_gone(story.NAMESPACE, NAME)
 
 
 def _finished(kube: Kube) -> Any:
@@ -80,7 +74,7 @@ def _finished(kube: Kube) -> Any:
     raise Hopeless(describe_pod(pod)) if is_hopeless(pod) else NotYet(describe_pod(pod))
 
 
-def _pod(image: str, base_url: str, model: str) -> dict[str, Any]:
+def _pod(image: str, base_url: str, model: str) -> Manifest:
     container = {
         "name": "asks",
         "image": image,
@@ -89,16 +83,13 @@ def _pod(image: str, base_url: str, model: str) -> dict[str, Any]:
         "resources": shipping.RESOURCES,
         "securityContext": shipping.CONTAINER_SECURITY,
     }
-    on_workers = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
-    terms = [{"matchExpressions": [on_workers]}]
     spec = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
-        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}},
+        "affinity": {"nodeAffinity": shipping.ON_A_WORKER},
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
     }
-    labels = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}
-    return {"metadata": {"name": NAME, "labels": labels}, "spec": spec}
+    return shipping.manifest(Path(__file__), NAME, {"apiVersion": "v1", "kind": "Pod", "spec": spec})

@@ -1,9 +1,8 @@
 """What the suite asks of the Kubernetes API, in the words of the steps; on any cluster."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterable
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.discovery import LazyDiscoverer
-from kubernetes.dynamic.exceptions import DynamicApiError, ResourceNotFoundError
+from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, ResourceNotFoundError
 from urllib3.exceptions import HTTPError
 
 from signoff.core import timeouts
@@ -80,21 +79,32 @@ class Kube:
             )
         except DynamicApiError as error:
             raise SignoffError(
-                f"the API server refused {manifest.name}: {_reason(error)}",
+                f"the API server refused {manifest.name}: {reason_of(error)}",
                 where=str(manifest.file),
                 hint="mend the manifest",
             ) from None
         return None
 
-    def delete(self, manifest: Manifest, namespace: str) -> None:
-        """Delete one object with what it owns; one that is not there is no error."""
-        body = manifest.body
-        resource = self._resource(body["apiVersion"], body["kind"])
-        try:
-            self.dynamic.delete(resource, name=body["metadata"]["name"], namespace=namespace)
-        except DynamicApiError as error:
-            if error.status != 404:
-                raise
+    def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
+        """Delete an object with all that it owns; its pods get a second to end. One that is not there is no error."""
+        with suppress(NotFoundError, ResourceNotFoundError):
+            resource = self._resource(api_version, kind)
+            spec = self.dynamic.get(resource, name=name, namespace=namespace).to_dict().get("spec", {})
+            self.dynamic.delete(resource, name=name, namespace=namespace, body={"propagationPolicy": "Foreground"})
+            if "template" in spec and "selector" in spec:
+                labels = spec["selector"].get("matchLabels", {})
+                selector = ",".join(f"{key}={value}" for key, value in labels.items())
+                self.core.delete_collection_namespaced_pod(namespace, label_selector=selector, grace_period_seconds=1)
+
+    def wait_until_deleted(self, api_version: str, kind: str, namespace: str, name: str) -> None:
+        """Wait until an object and all that it owns is gone."""
+
+        def look() -> None:
+            with suppress(NotFoundError, ResourceNotFoundError):
+                self.dynamic.get(self._resource(api_version, kind), name=name, namespace=namespace)
+                raise NotYet("it is still there")
+
+        eventually(f"{kind}/{name} to be gone", timeouts.SCALED_DOWN, look)
 
     @property
     def dynamic(self) -> DynamicClient:
@@ -143,7 +153,7 @@ class Kube:
                 self.core.read_namespaced_service_account("default", name)
                 self.core.read_namespaced_config_map("kube-root-ca.crt", name)
             except ApiException as error:
-                raise NotYet(_reason(error)) from None
+                raise NotYet(reason_of(error)) from None
 
         eventually(f"namespace {name} to accept pods", timeouts.NAMESPACE_READY, look)
 
@@ -227,29 +237,19 @@ class Kube:
         """Delete the app's pods; their owner makes new ones."""
         self.core.delete_collection_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}")
 
-    @contextmanager
-    def cordoned(self, nodes: tuple[str, ...]) -> Iterator[None]:
-        """The nodes take no new pods inside this block; afterwards they are as they were.
+    def cordon(self, node: str, *, cordoned: bool) -> None:
+        """Have the node take no new pods, or take them again, as `kubectl cordon` and `uncordon` do."""
+        self.core.patch_node(node, {"spec": {"unschedulable": cordoned}}, field_manager=FIELD_MANAGER)
 
-        Raises:
-            WaitFailed: the control plane does not take notice of it.
-        """
-        were = {node: bool(self.core.read_node(node).spec.unschedulable) for node in nodes}
-        try:
-            for node in nodes:
-                self.core.patch_node(node, {"spec": {"unschedulable": True}})
-            for node in nodes:
-                eventually(f"the taint of the cordoned {node}", timeouts.POD_SCHEDULED, partial(self._shunned, node))
-            yield
-        finally:
-            for node, unschedulable in were.items():
-                self.core.patch_node(node, {"spec": {"unschedulable": unschedulable}})
+    def wait_until_cordoned(self, node: str, *, cordoned: bool) -> None:
+        """Wait for the taint, which shows that the control plane has noticed; before that, pods are still placed."""
 
-    def _shunned(self, node: str) -> None:
-        """The taint shows that the control plane has heard of a cordon; a scheduler that has not still places pods."""
-        taints = self.core.read_node(node).spec.taints or []
-        if not any(taint.key == "node.kubernetes.io/unschedulable" for taint in taints):
-            raise NotYet(f"tainted with {sorted(taint.key for taint in taints)}")
+        def look() -> None:
+            taints = sorted(taint.key for taint in self.core.read_node(node).spec.taints or [])
+            if ("node.kubernetes.io/unschedulable" in taints) != cordoned:
+                raise NotYet(f"tainted with {taints}")
+
+        eventually(f"the taint of a cordon to show on {node}", timeouts.CORDON_SHOWS, look)
 
 
 def selector_of(deployment: Any) -> str:
@@ -315,7 +315,7 @@ def _container_statuses(pod: Any) -> list[Any]:
     return [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
 
 
-def _reason(error: ApiException | DynamicApiError) -> str:
+def reason_of(error: ApiException) -> str:
     """The API server's own words: the `message` of the Status object that it answered with."""
     try:
         return str(json.loads(error.body)["message"])

@@ -5,12 +5,15 @@ or below `if TYPE_CHECKING`, which are for other places than a pod.
 """
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from signoff import story
 from signoff.core.paths import ROOT, SUITE
+from signoff.kube.manifests import Manifest
 
 CONTAINER_SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -26,6 +29,29 @@ POD_SECURITY: dict[str, Any] = {
 """As unprivileged as LiteLLM itself."""
 _PACKAGE = "signoff"
 RESOURCES: dict[str, Any] = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+ON_A_WORKER: dict[str, Any] = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [
+            {
+                "matchExpressions": [
+                    {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
+                ]
+            }
+        ]
+    }
+}
+"""The node affinity of LiteLLM itself: its image is on these nodes, and nothing is taken from vLLM there."""
+
+
+def labels(name: str) -> dict[str, str]:
+    """The labels of what belongs to a program of the suite's own."""
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "signoff"}
+
+
+def manifest(file: Path, name: str, body: dict[str, Any]) -> Manifest:
+    """An object of a program of the suite's own, whose code is in `file`."""
+    metadata = {"name": name, "namespace": story.NAMESPACE, "labels": labels(name)}
+    return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), {**body, "metadata": metadata})
 
 
 @cache

@@ -31,6 +31,7 @@ from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceWatch, fi
 from signoff.kube import shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import Manifest, check_deploys, load, transform
+from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
 from signoff.load.resource_sampler import PodWatch
 
@@ -132,24 +133,13 @@ def _code(lengths: Path | None) -> dict[str, Any]:
 @contextmanager
 def applied(kube: Kube, wanted: list[Manifest]) -> Iterator[None]:
     """Master and workers are there inside this block."""
-    _remove(kube, wanted)  # also those that a killed run has left
     progress("load", "Locust's master and workers start")
-    try:
+    with Undo(kube) as undo:
         for manifest in wanted:
-            kube.apply(manifest, story.NAMESPACE)
+            undo.make(Apply(manifest, story.NAMESPACE))
         for name in (MASTER, WORKER):
             kube.wait_until_available(story.NAMESPACE, name, timeouts.LOCUST_READY)
         yield
-    finally:
-        _remove(kube, wanted)
-
-
-def _remove(kube: Kube, wanted: list[Manifest]) -> None:
-    for manifest in reversed(wanted):
-        kube.delete(manifest, story.NAMESPACE)
-    for name in (MASTER, WORKER):
-        kube.delete_pods(story.NAMESPACE, name)
-        kube.wait_until_gone(story.NAMESPACE, name)
 
 
 def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:

@@ -7,6 +7,7 @@ LiteLLM has one hop between nodes more than the direct one, which counts against
 """
 
 import json
+from pathlib import Path
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
@@ -16,6 +17,8 @@ from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
+from signoff.kube.manifests import Manifest
+from signoff.kube.undo import Apply, Undo
 from signoff.overhead.estimate import Samples
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import Timing
@@ -24,7 +27,6 @@ NAME = "signoff-prober"
 PROGRAM = "signoff.in_cluster.time_pairs"
 
 _CODE = "/prober"
-_HOSTNAME = "kubernetes.io/hostname"
 
 
 def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Samples, str]:
@@ -33,16 +35,12 @@ def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Sample
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
-    namespace = story.NAMESPACE
-    remove(kube)
-    kube.core.create_namespaced_config_map(namespace, code())
-    kube.batch.create_namespaced_job(namespace, job(image, pairs, seed))
-    try:
+    with Undo(kube) as undo:
+        undo.make(Apply(code(), story.NAMESPACE))
+        undo.make(Apply(job(image, pairs, seed), story.NAMESPACE))
         pod = eventually(f"the pairs to be timed by Job {NAME}", timeouts.PAIRS_TIMED, lambda: _finished(kube))
-        log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE)
         return samples(log), str(pod.spec.node_name)
-    finally:
-        remove(kube)
 
 
 def samples(log: str) -> Samples:
@@ -76,27 +74,12 @@ def _last_line(kube: Kube, pod: Any) -> str:
     return "the timings are read" if line.startswith("{") else line
 
 
-def remove(kube: Kube) -> None:
-    """Delete the Job with its pod, and its code; also those that a killed run has left."""
-    for delete, more in (
-        (kube.batch.delete_namespaced_job, {"propagation_policy": "Background"}),
-        (kube.core.delete_namespaced_config_map, {}),
-    ):
-        try:
-            delete(NAME, story.NAMESPACE, **more)
-        except ApiException as error:
-            if error.status != 404:
-                raise
-    kube.delete_pods(story.NAMESPACE, NAME)
-    kube.wait_until_gone(story.NAMESPACE, NAME)
-
-
-def code() -> dict[str, Any]:
+def code() -> Manifest:
     """The ConfigMap that holds the modules."""
-    return {"metadata": _metadata(), "data": shipping.data(_modules())}
+    return _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
 
 
-def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
+def job(image: str, pairs: int, seed: int) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
     here = f"{story.NAMESPACE}.svc.cluster.local"
     container = {
@@ -118,30 +101,24 @@ def job(image: str, pairs: int, seed: int) -> dict[str, Any]:
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "affinity": {"nodeAffinity": _on_a_worker(), "podAntiAffinity": _rather_not_beside_the_gateway()},
+        "affinity": {"nodeAffinity": shipping.ON_A_WORKER, "podAntiAffinity": _preferably_not_beside_the_gateway()},
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
         "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(_modules())}}],
     }
-    template = {"metadata": {"labels": _metadata()["labels"]}, "spec": pod}
-    return {"metadata": _metadata(), "spec": {"backoffLimit": 0, "template": template}}
+    template = {"metadata": {"labels": shipping.labels(NAME)}, "spec": pod}
+    return _manifest({"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": 0, "template": template}})
 
 
 def _modules() -> tuple[str, ...]:
     return shipping.modules(PROGRAM)
 
 
-def _on_a_worker() -> dict[str, Any]:
-    expression = {"key": _HOSTNAME, "operator": "In", "values": list(story.ALLOWED_NODES)}
-    terms = [{"matchExpressions": [expression]}]
-    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-
-
-def _rather_not_beside_the_gateway() -> dict[str, Any]:
+def _preferably_not_beside_the_gateway() -> dict[str, Any]:
     selector = {"matchLabels": {"app.kubernetes.io/name": story.GATEWAY}}
-    term = {"labelSelector": selector, "topologyKey": _HOSTNAME}
+    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 
 
-def _metadata() -> dict[str, Any]:
-    return {"name": NAME, "labels": {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "signoff"}}
+def _manifest(body: dict[str, Any]) -> Manifest:
+    return shipping.manifest(Path(__file__), NAME, body)

@@ -5,7 +5,6 @@ has what it needs, with its code in a ConfigMap.
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -49,7 +48,7 @@ class RecorderPod:
     def manifests(self, image: str) -> list[Manifest]:
         """Its objects, as unprivileged as LiteLLM itself."""
         modules = shipping.modules(PROGRAM)
-        template = {"metadata": {"labels": self._labels}, "spec": self._pod(image)}
+        template = {"metadata": {"labels": shipping.labels(self.name)}, "spec": self._pod(image)}
         workload = {"replicas": 1, "selector": {"matchLabels": {_APP: self.name}}, "template": template}
         ports = [{"name": "http", "port": PORT, "targetPort": "http"}]
         service = {"selector": {_APP: self.name}, "ports": ports}
@@ -68,10 +67,6 @@ class RecorderPod:
         deployment.wait_for_gateway(self.name, Subject.SUITE)
         return RemoteRecorder(deployment.answering_gateway(self.name, Subject.SUITE), self.name)
 
-    @property
-    def _labels(self) -> dict[str, str]:
-        return {_APP: self.name, "app.kubernetes.io/part-of": "signoff"}
-
     def _pod(self, image: str) -> dict[str, Any]:
         container = {
             "name": "recorder",
@@ -89,23 +84,19 @@ class RecorderPod:
             "securityContext": shipping.CONTAINER_SECURITY,
             "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],
         }
-        worker = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
-        workers = {"nodeSelectorTerms": [{"matchExpressions": [worker]}]}
         items = shipping.items(shipping.modules(PROGRAM))
         return {
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 2,
-            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": workers}},
+            "affinity": {"nodeAffinity": shipping.ON_A_WORKER},
             "securityContext": shipping.POD_SECURITY,
             "containers": [container],
             "volumes": [{"name": "code", "configMap": {"name": self.name, "items": items}}],
         }
 
     def _manifest(self, body: dict[str, Any]) -> Manifest:
-        file = Path(recorder.__file__)
-        metadata = {"name": self.name, "namespace": story.NAMESPACE, "labels": self._labels}
-        return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), {**body, "metadata": metadata})
+        return shipping.manifest(Path(recorder.__file__), self.name, body)
 
 
 @dataclass(frozen=True)

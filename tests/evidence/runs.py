@@ -234,7 +234,7 @@ class Writer:
                 knowledge_sha256=fingerprint(),
             )
 
-    # Placement, Gaming Mode, findings
+    # Placement, Gaming Mode, misconfiguration
 
     def placement(self) -> Iterator[Observation]:
         for check, pod, node in (

@@ -109,11 +109,6 @@ class Mutation:
         """The features that `make test` runs."""
         return list(self.features) or sorted({name.split(":")[0] for name in self.red})
 
-    @property
-    def leaves_vllm_away(self) -> bool:
-        """Whether Gaming Mode is the last that is run, and fails before vLLM is back."""
-        return self.tested[-1] == "gaming_mode" and SERVES_AGAIN not in self.steps
-
 
 def pod_spec(objects: Objects) -> dict[str, Any]:
     """The pod template's spec of LiteLLM's Deployment."""
@@ -381,7 +376,7 @@ TABLE = (
         config(model_name),
         frozenset({MODELS, CONFIGURED, *NO_COMPLETION, WRONG_MODEL, NO_KEY}) - {RECORDED},
         frozenset({MODEL_LIST, SOME_TEXT, NAMES_MODEL, NAMES_KEY}),
-        ("deploy", "findings"),
+        ("deploy", "misconfiguration"),
     ),
     Mutation(
         "api_key missing",

@@ -98,6 +98,11 @@ def deployment(name: str) -> Manifest:
     return Manifest(Path(name), "", body)
 
 
+def bare_pod(name: str) -> Manifest:
+    body = {"apiVersion": "v1", "kind": "Pod", **pod(container(SLEEP)), "metadata": {"name": name}}
+    return Manifest(Path(name), "", body)
+
+
 def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kept: EmbeddedCluster) -> None:
     kube, namespace = Kube(kept.kubeconfig), "past"
     kube.core.create_namespace({"metadata": {"name": namespace}})
@@ -109,14 +114,21 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kept: EmbeddedC
     more = {"spec": {"template": {"spec": {"hostname": "by-hand"}}}}
     kube.apps.patch_namespaced_deployment("edited", namespace, more)
     kube.scale(namespace, "backend", 2)
-    kube.core.patch_node("k3s-worker-01", {"spec": {"unschedulable": True}})
+    kube.cordon("k3s-worker-01", cordoned=True)
+    kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": True}})
+    kube.apply(bare_pod("bare"), namespace)
 
     done = cleanup.clear(kube, namespace, stays=[backend, edited])
 
-    assert sorted(done) == ["removed Deployment/edited", "removed Deployment/subject", "uncordoned k3s-worker-01"]
+    assert sorted(done) == [
+        *("removed Deployment/edited", "removed Deployment/subject", "removed Pod/bare"),
+        "uncordoned k3s-worker-01",
+    ]
     assert [each.metadata.name for each in kube.apps.list_namespaced_deployment(namespace).items] == ["backend"]
     assert kube.core.read_namespaced_config_map("of-a-person", namespace)
     assert not kube.core.read_node("k3s-worker-01").spec.unschedulable
+    assert kube.core.read_node("k3s-worker-02").spec.unschedulable  # a person's cordon
+    kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": False}})
     kube.apply(backend, namespace)
     assert kube.deployment(namespace, "backend").spec.replicas == 1
 

@@ -1,0 +1,1 @@
+"""Faults that scenarios inject into a cluster, and how they end: one table, `cluster.FAULTS`."""

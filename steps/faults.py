@@ -1,0 +1,30 @@
+"""Faults, and their end."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_bdd import parsers, when
+
+from signoff.evidence import causes
+from signoff.evidence.models import Subject
+from signoff.faults.cluster import FAULTS, inject
+from signoff.kube.client import Kube
+from signoff.kube.undo import Undo
+
+
+@pytest.fixture
+def undo(kube: Kube) -> Iterator[Undo]:
+    """What the scenario changes on the cluster, put back at its end whatever happens."""
+    made = Undo(kube)
+    yield made
+    with causes.of(Subject.CLUSTER):
+        made.all()
+
+
+@when(parsers.re(f"(?P<fault>{'|'.join(map(re.escape, FAULTS))})"), target_fixture="faulty_since")
+def fault_is_injected(kube: Kube, undo: Undo, fault: str) -> float:
+    with causes.of(Subject.CLUSTER):
+        inject(fault, kube, undo)
+    return time.monotonic()

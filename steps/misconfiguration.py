@@ -1,0 +1,51 @@
+"""The two mistakes of the first deployment, each in a LiteLLM of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pytest_bdd import given, parsers, when
+
+from signoff import story
+from signoff.evidence import Evidence
+from signoff.gateway.deployment import Deployment
+from signoff.kube import manifests
+from signoff.kube.undo import Undo
+from steps.chat import PROMPT, Asked, ask
+
+Params = dict[str, Any]
+"""The `litellm_params` of a model."""
+
+
+@given(parsers.parse("a LiteLLM whose backend model is {model}"), target_fixture="other_gateway")
+def with_backend_model(deployment: Deployment, undo: Undo, model: str) -> str:
+    def edit(params: Params) -> None:
+        prefix, _, _ = params["model"].partition("/")
+        params["model"] = f"{prefix}/{model}"
+
+    return started_beside(deployment, undo, "litellm-wrong-model", edit)
+
+
+@given(parsers.parse("a LiteLLM with the {prefix}/ prefix and no api_key"), target_fixture="other_gateway")
+def without_api_key(deployment: Deployment, undo: Undo, prefix: str) -> str:
+    def edit(params: Params) -> None:
+        params["model"] = f"{prefix}/{story.MODEL}"
+        params.pop("api_key", None)
+
+    return started_beside(deployment, undo, "litellm-no-key", edit)
+
+
+def started_beside(deployment: Deployment, undo: Undo, name: str, edit: Callable[[Params], None]) -> str:
+    """Start a LiteLLM beside the one under test, with `edit` applied to each of its models; gives its base URL."""
+
+    def edit_models(config: dict[str, Any]) -> None:
+        for entry in config["model_list"]:
+            edit(entry["litellm_params"])
+
+    deployment.apply(manifests.with_gateway_config(deployment.manifests.gateway, name, edit_models), undo)
+    deployment.wait_for_gateway(name)
+    return deployment.answering_gateway(name)
+
+
+@when("I send a chat completion to that LiteLLM", target_fixture="asked")
+def send_to_other(other_gateway: str, requests_before: int, evidence: Evidence) -> Asked:
+    return ask(evidence, "a LiteLLM of its own", other_gateway, PROMPT)

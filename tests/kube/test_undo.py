@@ -1,0 +1,150 @@
+"""What was changed on a cluster is put back: in reverse order, all of it, and waited for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from signoff.core.errors import SignoffError
+from signoff.kube.client import Kube
+from signoff.kube.manifests import Manifest
+from signoff.kube.undo import Apply, Cordon, Delete, Scale, Undo, UndoFailed
+from tests.embedded import container, pod
+
+NOWHERE: Any = None
+"""The cluster of changes that only note what is done."""
+NODE = "k3s-worker-02"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Notes in `log` what is done with it; making it fails where its name is in `failing`."""
+
+    name: str
+    log: list[str]
+    failing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+    def inverse(self, _: Kube) -> "Step":
+        self.log.append(f"inverse of {self.name}")
+        return Step(f"un{self.name}", self.log, self.failing)
+
+    def make(self, _: Kube) -> None:
+        self.log.append(self.name)
+        if self.name in self.failing:
+            raise SignoffError(f"{self.name} is refused", where="API server")
+
+    def wait(self, _: Kube) -> None:
+        self.log.append(f"wait for {self.name}")
+
+
+def test_changes_are_undone_in_reverse_order_each_waited_for_and_once() -> None:
+    log: list[str] = []
+    with Undo(NOWHERE) as undo:
+        undo.make(Step("do", log))
+        undo.make(Step("fold", log))
+    assert log == [
+        "inverse of do",
+        "do",
+        "inverse of fold",
+        "fold",
+        "unfold",
+        "wait for unfold",
+        "undo",
+        "wait for undo",
+    ]
+    undo.all()
+    assert log[-1] == "wait for undo"
+    assert len(log) == 8
+
+
+def test_half_a_change_is_undone_too() -> None:
+    log: list[str] = []
+    with pytest.raises(SignoffError, match="fold is refused"), Undo(NOWHERE) as undo:
+        undo.make(Step("fold", log, failing=("fold",)))
+    assert log == ["inverse of fold", "fold", "unfold", "wait for unfold"]
+
+
+def test_an_undo_that_fails_does_not_keep_the_others_from_being_tried_and_all_failures_are_one_error() -> None:
+    log: list[str] = []
+    undo = Undo(NOWHERE)
+    for name in ("do", "fold", "pack"):
+        undo.make(Step(name, log, failing=("unfold", "unpack")))
+    with pytest.raises(UndoFailed) as raised:
+        undo.all()
+    assert log[6:] == ["unpack", "unfold", "undo", "wait for undo"]
+    told = "unpack: unpack is refused where: API server; unfold: unfold is refused where: API server"
+    assert told in raised.value.what
+
+
+def deployment(namespace: str) -> Manifest:
+    labels = {"app.kubernetes.io/name": "web"}
+    template = {
+        "metadata": {"labels": labels},
+        "spec": pod(container("import time; time.sleep(600)"))["spec"] | {"terminationGracePeriodSeconds": 30},
+    }
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
+    return Manifest(Path("web.yaml"), "", body)
+
+
+def unschedulable(kube: Kube) -> bool:
+    return bool(kube.core.read_node(NODE).spec.unschedulable)
+
+
+def test_a_cluster_is_as_before_once_its_changes_are_undone(kube: Kube, namespace: str) -> None:
+    with Undo(kube) as around:
+        around.make(Apply(deployment(namespace), namespace))
+        Scale(namespace, "web", 1).wait(kube)
+        with Undo(kube) as undo:
+            for change in (Cordon(NODE), Scale(namespace, "web", 0)):
+                undo.make(change)
+                change.wait(kube)
+            assert unschedulable(kube)
+            assert kube.pods(namespace, "web") == []
+        assert not unschedulable(kube)
+        assert kube.deployment(namespace, "web").status.available_replicas == 1
+    assert kube.apps.list_namespaced_deployment(namespace).items == []
+    assert kube.core.list_namespaced_pod(namespace).items == []
+
+
+def test_a_node_that_a_person_has_cordoned_stays_cordoned(kube: Kube) -> None:
+    kube.core.patch_node(NODE, {"spec": {"unschedulable": True}})
+    try:
+        with Undo(kube) as undo:
+            undo.make(Cordon(NODE))
+        assert unschedulable(kube)
+    finally:
+        kube.core.patch_node(NODE, {"spec": {"unschedulable": False}})
+
+
+def test_what_somebody_has_deleted_meanwhile_is_told_and_the_rest_undone(kube: Kube, namespace: str) -> None:
+    kube.apply(deployment(namespace), namespace)
+    undo = Undo(kube)
+    undo.make(Cordon(NODE))
+    undo.make(Scale(namespace, "web", 0))
+    gone = Delete("apps/v1", "Deployment", namespace, "web")
+    gone.make(kube)
+    gone.wait(kube)
+    with pytest.raises(UndoFailed) as raised:
+        undo.all()
+    assert raised.value.what.endswith(
+        'could not all be undone: scale Deployment/web to 1: deployments.apps "web" not found'
+    )
+    assert isinstance(raised.value.__cause__, ApiException)
+    assert not unschedulable(kube)
+
+
+def test_what_is_not_there_is_deleted_already(kube: Kube, namespace: str) -> None:
+    for kind, api_version in (("ConfigMap", "v1"), ("IngressRoute", "traefik.io/v1alpha1")):
+        nothing = Delete(api_version, kind, namespace, "nothing")
+        nothing.make(kube)
+        nothing.wait(kube)
