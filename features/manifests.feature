@@ -11,7 +11,7 @@ Feature: Configure LiteLLM as the story has it
 
   Scenario: LiteLLM is configured for vLLM
     Then LiteLLM's configuration is the story's
-    And LiteLLM tells that the mode of the story's model is chat
+    And LiteLLM says that the mode of the story's model is chat
 
   Scenario: The version that runs is the one that was deployed
     Then the version that runs is the one that was deployed

@@ -17,7 +17,7 @@ Feature: Keep LiteLLM off the GPU worker
     And vLLM runs on k3s-gpu-worker
 
   @needs-cordon
-  Scenario: LiteLLM rather waits than runs on the GPU worker
+  Scenario: LiteLLM waits rather than run on the GPU worker
     When the nodes k3s-worker-01 and k3s-worker-02 are cordoned
     And LiteLLM is scaled up by one replica
     Then the new LiteLLM pod stays Pending and the scheduler says that no node matches

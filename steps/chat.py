@@ -86,13 +86,13 @@ def is_model_list(asked: Asked, evidence: Evidence) -> None:
     evidence.add(AnswersSeen(check="model-list", exchanges=[asked.seq]))
 
 
-@then("LiteLLM tells that the mode of the story's model is chat")
+@then("LiteLLM says that the mode of the story's model is chat")
 @observes("mode-chat")
-def tells_mode(gateway: str, evidence: Evidence) -> None:
+def says_mode(gateway: str, evidence: Evidence) -> None:
     with OpenAIClient(gateway) as client:
         answer = recorded(evidence, "proxied", lambda: client.get("/model/info")).answer
-    told = answer.json.get("data", []) if isinstance(answer.json, dict) else []
-    modes = {each["model_name"]: each.get("model_info", {}).get("mode") for each in told}
+    models = answer.json.get("data", []) if isinstance(answer.json, dict) else []
+    modes = {each["model_name"]: each.get("model_info", {}).get("mode") for each in models}
     evidence.add(ModesSeen(check="mode-chat", status=answer.status, modes=modes))
 
 

@@ -34,14 +34,14 @@ GATEWAY_NOTICES = Timeout(15)
 REQUEST = Timeout(60)
 
 HOPELESS_GRACE = Timeout(15)
-"""How long a state that does not mend itself (ErrImagePull, Unschedulable, ...) may last before a wait ends early."""
+"""How long a state that does not pass by itself (ErrImagePull, Unschedulable, ...) may last before a wait gives up."""
 
 KUBELET_ANSWERS = Timeout(5)
 API_REQUEST = Timeout(30)
 CLUSTER_DOWN = Timeout(2, every=0.01)
-"""From the word to end a cluster until nothing of it is left."""
+"""From the order to end a cluster until nothing of it is left."""
 DOWNLOAD_CONNECT = Timeout(3)
-"""A machine without internet must hear of it quickly and go on to build."""
+"""A machine without internet must notice quickly and go on to build."""
 BUILD_KUBERNETES = Timeout(3600, every=10)
 """Five minutes on two idle cores; `every` is the time between two lines of progress."""
 
@@ -52,7 +52,7 @@ COUNTER_GROWS = Timeout(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""
 
 LEAVING_NOTICED = Timeout(3, every=0.1)
-"""How long a client's leaving may take to reach vLLM."""
+"""How long it may take vLLM to notice that a client has left."""
 RECORDER_DRAINS = Timeout(0.1)
 """What was written must be on its way before the connection is broken off on purpose."""
 
@@ -65,6 +65,6 @@ LOCUST_STOPS = Timeout(300)
 """Locust gives its workers a minute beyond --stop-timeout; a master that has lost them says "stopping" for ever."""
 
 END_SHOWS = Timeout(2, every=0.3)
-"""How long it may take until the API tells of a container, node or control plane that has just ended."""
+"""How long it may take until the API shows a container, node or control plane that has just ended."""
 INSIDE_ASKED = Timeout(120)
 """A pod that asks from inside the cluster: its start, and two requests that are bounded each."""

@@ -9,8 +9,8 @@ from signoff.core.timeouts import HOPELESS_GRACE, Timeout
 
 T = TypeVar("T")
 
-TELL_EVERY_SECONDS = 10.0
-"""How often a person who waits is told, with what was seen last."""
+REPORT_EVERY_SECONDS = 10.0
+"""How often the terminal says what is awaited and what was seen last."""
 
 
 class NotYet(Exception):
@@ -18,7 +18,7 @@ class NotYet(Exception):
 
 
 class Hopeless(NotYet):
-    """A `NotYet` that waiting does not mend; the wait ends once such states have lasted for `grace` seconds."""
+    """A `NotYet` that waiting does not fix; the wait ends once such states have lasted for `grace` seconds."""
 
     def __init__(self, observation: str, *, grace: float = HOPELESS_GRACE.seconds) -> None:
         super().__init__(observation)
@@ -30,7 +30,7 @@ class WaitFailed(AssertionError):
 
     def __init__(self, awaited: str, waited: float, observation: str, *, hopeless: bool) -> None:
         self.awaited, self.waited, self.observation, self.hopeless = awaited, waited, observation, hopeless
-        why = "gave up early, since waiting does not mend this" if hopeless else "deadline passed"
+        why = "gave up early, since waiting does not fix this" if hopeless else "deadline passed"
         super().__init__(f"waited {waited:.1f} s for {awaited}: {why}\n  last seen: {observation}")
 
 
@@ -52,7 +52,7 @@ def eventually(awaited: str, timeout: Timeout, look: Callable[[], T]) -> T:
     Raises:
         WaitFailed: the deadline passed, or hopeless states lasted longer than their grace.
     """
-    start = told = time.monotonic()
+    start = reported = time.monotonic()
     hopeless_since: float | None = None
     while True:
         try:
@@ -67,8 +67,8 @@ def eventually(awaited: str, timeout: Timeout, look: Callable[[], T]) -> T:
             hopeless_since = None
         if now - start >= timeout.seconds:
             raise WaitFailed(awaited, now - start, str(observation), hopeless=False)
-        if now - told >= TELL_EVERY_SECONDS:
-            told = now
+        if now - reported >= REPORT_EVERY_SECONDS:
+            reported = now
             progress("waiting", f"{now - start:.0f} s for {awaited}: {observation}")
         time.sleep(timeout.every)
 

@@ -30,7 +30,7 @@ class Deployment:
     evidence: Evidence
     kube: Kube = field(init=False)
     _ends: dict[str, int] = field(default_factory=dict)
-    """How often each container of the backend had ended when that was last told."""
+    """How often each container of the backend had ended when that was last looked at."""
 
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
@@ -76,7 +76,7 @@ class Deployment:
     def wait_for_backend(self) -> str:
         """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
         url = self.answering_backend()
-        list(self._ends_of_backend())  # what it went through until now disturbs nobody
+        list(self._ends_of_backend())  # how often it was restarted until now is no disturbance
         self._record_placements(BACKEND_APP)
         progress("vllm", f"serves {story.MODEL}")
         self.evidence.add(Backend(version=_version_of(url)))
@@ -109,7 +109,7 @@ class Deployment:
         return self.cluster.service_url(story.NAMESPACE, story.BACKEND, story.BACKEND_PORT)
 
     def disturbances(self) -> list[Cause]:
-        """What nobody ordered has happened since this was last asked: to the control plane, the nodes, or vLLM.
+        """What has happened unasked since the last call, to the control plane, the nodes, or vLLM.
 
         It is looked for a moment longer, since what has just ended shows a little later.
         """
@@ -138,7 +138,7 @@ class Deployment:
         return {pod.spec.node_name for pod in pods if pod.spec.node_name}
 
     def _ends_of_backend(self) -> Iterator[Cause]:
-        """A vLLM that was scaled down leaves no pod behind, so that nobody takes that for an end of its own."""
+        """A vLLM that was scaled down leaves no pod behind, so that it does not count as one that ended by itself."""
         for pod in self.kube.pods(story.NAMESPACE, BACKEND_APP):
             for status in pod.status.container_statuses or []:
                 key, ends = f"{pod.metadata.uid}/{status.name}", _ends(status)

@@ -1,6 +1,6 @@
 """Clears away what earlier runs left on a cluster, so that a run judges only its own doings.
 
-What a run has changed is told by its field manager, as is what it had no time to undo. vLLM stays where it is as its
+The suite's field manager marks what a run has changed, also what it had no time to undo. vLLM stays where it is as its
 manifests have it, since its start takes longest. LiteLLM, the subject, is deployed again.
 """
 

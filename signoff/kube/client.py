@@ -33,7 +33,7 @@ HOPELESS_REASONS = {
 
 
 class _Discoverer(LazyDiscoverer):  # type: ignore[misc]
-    """Reads the API's kinds anew each time.
+    """Reads the API's kinds afresh each time.
 
     The library keeps them in a file of the temporary folder, named after the server's address: it would outlive the
     cluster, and be believed by the next one that happens to have the address.
@@ -81,7 +81,7 @@ class Kube:
             raise SignoffError(
                 f"the API server refused {manifest.name}: {reason_of(error)}",
                 where=str(manifest.file),
-                hint="mend the manifest",
+                hint="fix the manifest",
             ) from None
         return None
 
@@ -187,7 +187,7 @@ class Kube:
     def wait_until_available(self, namespace: str, name: str, timeout: timeouts.Timeout) -> None:
         """Wait until the Deployment's newest pods are all available and the old ones are gone.
 
-        Gives up early when a pod is in a state that waiting does not mend, or the Deployment itself has given up.
+        Gives up early when a pod is in a state that waiting does not fix, or the Deployment itself has given up.
         """
 
         def look() -> None:
@@ -294,7 +294,7 @@ def describe_end(status: Any) -> str:
 
 
 def is_hopeless(pod: Any) -> bool:
-    """Whether the pod is in a state that waiting does not mend."""
+    """Whether the pod is in a state that waiting does not fix."""
     scheduled = condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.reason == "Unschedulable":
         return True

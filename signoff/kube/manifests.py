@@ -276,14 +276,14 @@ def _documents(file: Path) -> list[dict[str, Any]]:
             "a manifest is missing", where=str(file), hint="check `resources:` and --manifests"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SignoffError(f"a manifest cannot be read: {error}", where=str(file), hint="mend the file") from None
+        raise SignoffError(f"a manifest cannot be read: {error}", where=str(file), hint="fix the file") from None
     except yaml.YAMLError as error:
         raise SignoffError(
-            f"not valid YAML: {' '.join(str(error).split())}", where=str(file), hint="mend the file"
+            f"not valid YAML: {' '.join(str(error).split())}", where=str(file), hint="fix the file"
         ) from None
     for document in parsed:
         if not isinstance(document, dict):
-            raise SignoffError("a YAML document is not a mapping", where=str(file), hint="mend the file")
+            raise SignoffError("a YAML document is not a mapping", where=str(file), hint="fix the file")
     return parsed
 
 
@@ -295,7 +295,7 @@ def _manifest(file: Path, body: dict[str, Any]) -> Manifest:
     if missing:
         faults.insert(0, f"{', '.join(missing)} missing")
     if faults:
-        raise SignoffError(f"not a Kubernetes object: {', '.join(faults)}", where=str(file), hint="mend the file")
+        raise SignoffError(f"not a Kubernetes object: {', '.join(faults)}", where=str(file), hint="fix the file")
     return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), body)
 
 

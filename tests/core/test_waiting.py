@@ -39,7 +39,7 @@ def test_hopeless_state_ends_the_wait_after_its_grace() -> None:
     def look() -> None:
         raise Hopeless("ErrImagePull", grace=0.05)
 
-    with pytest.raises(WaitFailed, match="waiting does not mend this") as raised:
+    with pytest.raises(WaitFailed, match="waiting does not fix this") as raised:
         eventually("a pod", LONG, look)
     assert raised.value.hopeless
 

@@ -170,7 +170,7 @@ def test_an_image_that_cannot_be_pulled(cluster: KindCluster, tmp_path: Path) ->
     assert process.returncode == 1
     assert f"{image} is not in the local Docker engine: its nodes pull it" in output
     assert f"The image {image} cannot be pulled onto k3s-gpu-worker" in output
-    assert "waiting does not mend this" in output
+    assert "waiting does not fix this" in output
     (run,) = tmp_path.iterdir()
     assert (run / "signoff.html").exists()
     assert list((run / "cluster-logs").rglob("kubelet.log"))
