@@ -22,9 +22,10 @@ test: lint actionlint
 unit: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
 
-# Without Kubernetes' programs a test that starts a cluster after all fails, and says so.
+# With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so.
 unit-tests: $(VENV)/.ready
-	SIGNOFF_KUBERNETES_BIN=/nowhere $(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust" -n 2 -q
+	SIGNOFF_CACHE=build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
+		$(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust" -n 2 -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
 # holds what ran when, and the table at its end shows it.

@@ -15,10 +15,10 @@ __all__ = ["bench", "cluster", "kube", "namespace", "never_void", "pair", "recip
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses the fixture `cluster` is marked by it."""
+    """What uses one of these fixtures is marked by its name."""
     for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker("cluster")
+        for name in {"browser", "cluster"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(name)
 
 
 @pytest.fixture(scope="package")
