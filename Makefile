@@ -24,7 +24,7 @@ unit: $(VENV)/.ready
 
 # With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so.
 unit-tests: $(VENV)/.ready
-	SIGNOFF_CACHE=build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
+	SIGNOFF_CACHE=$(CURDIR)/build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
 		$(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust" -n 2 -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
