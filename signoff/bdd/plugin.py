@@ -144,6 +144,11 @@ def watch_over(
     run.bundle, run.disturbances = bundle, disturbances
 
 
+def is_over(config: pytest.Config) -> bool:
+    """Whether the run is judged already: after Ctrl-C, before the scenario that it interrupted is torn down."""
+    return config.stash[RUN].result is not None
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of a run."""
     arguments.declare(parser.getgroup("signoff", "sign-off of an LLM gateway").addoption)

@@ -158,8 +158,8 @@ class Undo:
         """Have the change undone later; the caller is about to make it."""
         self._inverses.append(change.inverse(self._kube))
 
-    def all(self) -> None:
-        """Undo each change and wait until the cluster shows it, the last change first; try them all.
+    def all(self, *, wait: bool = True) -> None:
+        """Undo each change and `wait` until the cluster shows it, the last change first; try them all.
 
         Raises:
             UndoFailed: not all of them could be undone.
@@ -169,7 +169,8 @@ class Undo:
             inverse = self._inverses.pop()
             with _noting(failures, str(inverse)):
                 inverse.make(self._kube)
-                inverse.wait(self._kube)
+                if wait:
+                    inverse.wait(self._kube)
         if failures:
             told = "; ".join(f"{inverse}: {_one_line(error)}" for inverse, error in failures.items())
             raise UndoFailed(

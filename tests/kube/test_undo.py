@@ -62,6 +62,14 @@ def test_changes_are_undone_in_reverse_order_each_waited_for_and_once() -> None:
     assert len(log) == 8
 
 
+def test_who_is_in_a_hurry_waits_for_none_of_it() -> None:
+    log: list[str] = []
+    undo = Undo(NOWHERE)
+    undo.make(Step("do", log))
+    undo.all(wait=False)
+    assert log == ["inverse of do", "do", "undo"]
+
+
 def test_half_a_change_is_undone_too() -> None:
     log: list[str] = []
     with pytest.raises(SignoffError, match="fold is refused"), Undo(NOWHERE) as undo:
