@@ -30,6 +30,7 @@ from signoff.evidence.models import (
     End,
     EndpointsSeen,
     Exchange,
+    Fact,
     FilesSeen,
     InsideSeen,
     LabelsSeen,
@@ -61,6 +62,11 @@ from signoff.traffic.pairs import ARMS, Timing
 from tests.parity.test_recorded import RECORDED
 
 STORY = ROOT / "features" / "story.yaml"
+FACTS = "What else the story wants is seen"
+FACTUAL = tuple(
+    name for name, check in Declaration.read(STORY).story.checks.items() if check.judge in ("equals", "at-most")
+)
+"""Checks that are judged from what is seen alone: a run has them without a line of its own here."""
 MODEL = "Qwen/Qwen2.5-7B-Instruct-AWQ"
 IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
 PROMPTS = ("Name three rivers.", "Wie heißt die Hauptstadt von Österreich?", "東京は何の首都ですか? 🗼", "One line.")
@@ -95,11 +101,12 @@ class Writer:
             "LiteLLM stays off the GPU worker": self.placement,
             "LiteLLM outlives its backend": self.gaming_mode,
             "Mistakes are told": self.mistakes,
+            FACTS: self.facts,
         }
 
     def play(self, only: Sequence[str] = ()) -> None:
         """Write every scenario, or those named."""
-        played = {name: play for name, play in self.scenarios().items() if not only or name in only}
+        played = {name: play for name, play in self.scenarios().items() if name in (only or OBSERVES)}
         for name, play in played.items():
             self.evidence.scenario = scenario_id(name)
             self.record(play())
@@ -202,6 +209,11 @@ class Writer:
         for check in ("equal-answers", "answers-differ", "finish-reasons"):
             asked = self.check("finish-reasons") if check == "finish-reasons" else []
             yield TriosSeen(check=check, case=kind, trios=trios, asked=asked)
+
+    def facts(self) -> Iterator[Observation]:
+        for check in OBSERVES[FACTS]:
+            for case in self.declaration.story.checks[check].cases or [""]:
+                yield Fact(check=check, case=case, seen=self.check(check))
 
     # What is measured
 
@@ -333,6 +345,7 @@ OBSERVES = {
     ),
     "LiteLLM outlives its backend": ("stays-ready", "error-in-time", "serves-again"),
     "Mistakes are told": ("mistakes-told", "no-key-stops-here"),
+    **({FACTS: FACTUAL} if FACTUAL else {}),
 }
 """The checks of each scenario, as their Then steps would declare them."""
 
