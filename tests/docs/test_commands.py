@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,11 @@ from tests.docs.pages import FENCES, PAGES, Fence
 
 SHELL = [fence for fence in FENCES if fence.language == "sh"]
 LANGUAGES = {"sh", "text", "yaml", "toml", "json", "gherkin", "python", "mermaid"}
-OPTIONS_OF_BENCH = ROOT / "signoff" / "in_cluster" / "load_generator" / "options.py"
+OPTIONS_OF_LOCUST = (
+    Path(str(distribution("locust").locate_file("locust/argument_parser.py"))),
+    ROOT / "signoff" / "in_cluster" / "load_generator" / "options.py",
+)
+"""Its own, and bench/'s. Nothing of it is imported or started: it patches sockets, and takes seconds."""
 CI = (ROOT / ".ci" / "run", *sorted((ROOT / ".github" / "workflows").glob("*.yml")))
 BETWEEN = {"&&", "||", "|", ";"}
 INHERITED = {name: value for name, value in os.environ.items() if not name.startswith("SIGNOFF_")}
@@ -110,7 +115,7 @@ def help_of(program: tuple[str, ...]) -> str:
         case ("signoff", *command):
             return help_of_command(command)
         case ("locust", "-f", _):
-            return help_of(("locust",)) + OPTIONS_OF_BENCH.read_text(encoding="utf-8")
+            return "".join(each.read_text(encoding="utf-8") for each in OPTIONS_OF_LOCUST)
     done = subprocess.run([*program, "--help"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{' '.join(program)}:\n{done.stdout}{done.stderr}"
     return done.stdout
