@@ -114,18 +114,18 @@ def help_of(program: tuple[str, ...]) -> str:
             return Path(ROOT, *module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
         case ("signoff", *command):
             return help_of_command(command)
+        case ("pytest", "features"):
+            return help_of_command(["run"])
         case ("locust", "-f", _):
             return "".join(each.read_text(encoding="utf-8") for each in OPTIONS_OF_LOCUST)
-    done = subprocess.run([*program, "--help"], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, f"{' '.join(program)}:\n{done.stdout}{done.stderr}"
-    return done.stdout
+    raise AssertionError(f"nobody knows the options of {' '.join(program)}")
 
 
 def help_of_command(command: Sequence[str]) -> str:
     """In this process, where its imports are paid for once."""
     printed = io.StringIO()
     with redirect_stdout(printed), pytest.raises(SystemExit) as ended:
-        cli.main([*command, "--help"])
+        sys.exit(cli.main([*command, "--help"]))
     assert ended.value.code == 0, f"signoff has no {' '.join(command)}"
     return printed.getvalue()
 
