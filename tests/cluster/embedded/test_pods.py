@@ -157,7 +157,7 @@ def test_the_last_status_tells_how_a_large_program_ended(kube: Kube, namespace: 
 
 
 def test_a_kubelet_tells_what_its_pods_use(kube: Kube, namespace: str) -> None:
-    code = "import time; held = b'x' * (64 << 20)\nwhile time.process_time() < 0.5: pass"
+    code = "import time; held = b'x' * (64 << 20)\nwhile time.process_time() < 0.7: pass"
     kube.core.create_namespaced_pod(namespace, pod(container(f"{code}\n{SLEEP}")))
 
     def used() -> Any:
