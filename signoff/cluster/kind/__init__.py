@@ -89,27 +89,26 @@ class KindCluster:
         return cluster
 
     @classmethod
-    def check(cls, folder: Path | None) -> None:
-        """See that a cluster can be started, as far as Docker goes, or that the one of this folder runs.
+    def check(cls, named: Path | None) -> None:
+        """See that a cluster can be started, as far as Docker goes, or that the one of this folder or name runs.
 
         Raises:
             SignoffError: it cannot, or does not.
         """
         tools.check_docker()
-        if folder is not None and not ownership.is_ours(folder.absolute()):
-            raise SignoffError(
-                "no kind cluster of this folder runs", where=str(folder), hint="start one, or name another"
-            )
+        if named is not None and not ownership.is_ours(ownership.find(named)):
+            hint = "`signoff cluster status` lists those that run"
+            raise SignoffError("no kind cluster runs there", where=str(named), hint=hint)
 
     @classmethod
-    def attach(cls, folder: Path, *, images: Images) -> "KindCluster":
-        """Use a cluster that is already running, by its folder; `close()` leaves it so. Images are loaded as ever.
+    def attach(cls, named: Path, *, images: Images) -> "KindCluster":
+        """Use a cluster that is already running, by its folder or name; `close()` leaves it so. Images are loaded.
 
         Raises:
             SignoffError: no cluster of ours runs there.
         """
-        cls.check(folder)
-        cluster = cls(tools.find_kind(_tell), folder, owned=False)
+        cls.check(named)
+        cluster = cls(tools.find_kind(_tell), ownership.find(named), owned=False)
         cluster._prepare(images)
         return cluster
 

@@ -49,6 +49,11 @@ def mark(folder: Path) -> Path:
     return folder / "mark"
 
 
+def find(named: Path) -> Path:
+    """The folder of a cluster that is named by that or by its name."""
+    return named.absolute() if named.is_dir() else folders() / named
+
+
 def open_folder(name: str, *, kept: bool) -> Path:
     """Make the folder of a cluster that this process owns.
 

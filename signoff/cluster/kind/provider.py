@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.kind import KindCluster, ownership, tools
+from signoff.cluster.kind import KindCluster, tools
 from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.kind.cluster_registry import running as clusters_that_run
 from signoff.core import console
@@ -15,19 +15,14 @@ from signoff.core.errors import SignoffError
 
 def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     """See that Docker answers, and that the cluster that this run names is there."""
-    KindCluster.check(_folder(attach) if attach else None)
+    KindCluster.check(attach)
 
 
 def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool) -> Cluster:
     """The one that `attach` names, else one started now."""
     if attach is not None:
-        return KindCluster.attach(_folder(attach), images=images)
+        return KindCluster.attach(attach, images=images)
     return KindCluster.start(images=images, keep=keep)
-
-
-def _folder(attach: Path) -> Path:
-    """The folder of the cluster that was named by that or by its name."""
-    return attach.absolute() if attach.is_dir() else ownership.folders() / attach
 
 
 def prepare(images: Collection[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from signoff.cli import main
 from signoff.cluster.kind import KindCluster, ownership
 from signoff.cluster.kind import provider as kind
+from signoff.core.errors import SignoffError
 from tests.cluster.kind.conftest import KIND, Tools
 
 Capture = pytest.CaptureFixture[str]
@@ -150,3 +151,6 @@ def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Captur
     run(capsys, "up", "demo", "--cluster", "kind")
     for named in (Path("demo"), ownership.folders() / "demo"):
         kind.precheck(named, {})
+    with pytest.raises(SignoffError, match="no kind cluster runs there") as refused:
+        kind.precheck(Path("other"), {})
+    assert refused.value.where == "other"

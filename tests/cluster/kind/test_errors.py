@@ -112,5 +112,5 @@ def test_a_cluster_that_was_there_under_our_name_is_left(tools: Tools, monkeypat
 
 def test_attaching_to_a_cluster_that_is_not_ours(tools: Tools) -> None:
     tools.runs("mine", Path("/elsewhere"))
-    with pytest.raises(SignoffError, match="no kind cluster of this folder runs"):
+    with pytest.raises(SignoffError, match="no kind cluster runs there"):
         KindCluster.attach(tools.folder / "cache" / "kind" / "clusters" / "mine", images={})
