@@ -18,14 +18,14 @@ test: lint actionlint
 	$(BIN)/signoff prepare
 	$(PYTEST) -m "not prove and not kind" $(BESIDE_A_CLUSTER) --durations 15
 
-# Lint, types and every test that needs no cluster, no browser and no Locust: a minute, side by side.
+# Lint, types and every test that needs no cluster, browser, Locust or wheel: a minute, side by side.
 unit: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
 
 # With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so.
 unit-tests: $(VENV)/.ready
 	SIGNOFF_CACHE=$(CURDIR)/build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
-		$(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust" -n 2 -q
+		$(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust and not wheel" -n 2 -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
 # holds what ran when, and the table at its end shows it.

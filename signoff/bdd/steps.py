@@ -23,27 +23,27 @@ _PACKAGE = "steps"
 
 
 def step_modules() -> list[str]:
-    """The names of all step modules, for pytest to load as plugins.
-
-    Raises:
-        UsageError: modules of two folders have the same name.
-    """
-    found: dict[str, str] = {}
-    for folder in _package().__path__:
-        for module in pkgutil.iter_modules([folder], f"{_PACKAGE}."):
-            if other := found.get(module.name):
-                where = f"{other} and {folder}"
-                raise UsageError(f"two step modules are called {module.name}", where=where, hint="rename one of them")
-            found[module.name] = folder
-    pytest.register_assert_rewrite(*found)  # before one of them imports another
-    return list(found)
+    """The names of all step modules, for pytest to load as plugins."""
+    names = [f"{_PACKAGE}.{name}" for folder in _package().__path__ for name in sorted(_modules(folder))]
+    pytest.register_assert_rewrite(*names)  # before one of them imports another
+    return names
 
 
 def add_steps(folder: Path) -> None:
-    """Let the modules of a person's own folder be step modules, beside the suite's."""
+    """Let the modules of a person's own folder be step modules, beside the suite's.
+
+    Raises:
+        UsageError: one has the name of another.
+    """
     path = _package().__path__
-    if not any(folder.samefile(each) for each in path):
-        path.append(str(folder))
+    if any(folder.samefile(each) for each in path):
+        return
+    for other in path:
+        if both := _modules(str(folder)) & _modules(other):
+            raise UsageError(
+                f"two step modules are called {min(both)}", where=f"{other} and {folder}", hint="rename your own"
+            )
+    path.append(str(folder))
 
 
 def own_steps(features: Iterable[Path]) -> list[Path]:
@@ -63,3 +63,7 @@ def _package() -> ModuleType:
         sys.modules[_PACKAGE] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[_PACKAGE])
     return sys.modules[_PACKAGE]
+
+
+def _modules(folder: str) -> set[str]:
+    return {module.name for module in pkgutil.iter_modules([folder])}
