@@ -79,9 +79,9 @@ def _parser(asked: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="signoff",
         description="Is this LLM gateway, on this cluster, faithful, fast and safe enough to sign off?",
-        epilog="The acceptance run itself is `pytest features/`; load is `locust -f bench/`. Exit status: 4 if what "
-        "was asked for cannot be done, and nothing was started or written (2 if the command line cannot be read); 1 if "
-        "it was done and failed.",
+        epilog="The acceptance run itself is `pytest features/`, outside a checkout `signoff run`; load is `locust -f "
+        "bench/`. Exit status: 4 if what was asked for cannot be done, and nothing was started or written (2 if the "
+        "command line cannot be read); 1 if it was done and failed.",
     )
     parser.add_argument("--version", action="version", version=f"signoff {version('signoff')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

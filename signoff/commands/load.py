@@ -11,7 +11,7 @@ import yaml
 
 from signoff import story
 from signoff.core.errors import UsageError, refusing
-from signoff.core.paths import MANIFESTS, REPORTS, check_reports, free_folder
+from signoff.core.paths import BENCH, MANIFESTS, REPORTS, check_reports, free_folder
 from signoff.core.redact import redacted_log
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
@@ -31,7 +31,8 @@ def add_to(commands: Any) -> None:
         mode, and collect evidence, samples.csv, the raw records and Locust's own report into a folder under reports/.
         What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
         which `locust --help` lists.""",
-        epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60",
+        epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60. A load "
+        f"from this machine instead: locust -f '{BENCH}'",
     )
     parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
     add_cluster_options(parser)
