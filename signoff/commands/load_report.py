@@ -13,7 +13,7 @@ from signoff.load import gate, soak
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.gate import FIGURES, Ruling
 from signoff.load.reading import read_run
-from signoff.report import load as page
+from signoff.report.load import PAGE, UNVOUCHED
 from signoff.verdicts.verdict import Value
 
 _SHOWN = 12
@@ -26,7 +26,7 @@ def add_to(commands: Any) -> None:
         help="judge a load: overhead, knee, soak; gate it, and compare it with a baseline",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
-            f"Draw {page.PAGE} into a load's folder from its raw records, and judge it by the thresholds.\n"
+            f"Draw {PAGE} into a load's folder from its raw records, and judge it by the thresholds.\n"
             "Also of a run that was killed. Exits 0 only if every rule passed and a soak's memory does not grow too\n"
             "fast, 1 if one of them failed or could not be judged."
         ),
@@ -48,6 +48,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw and judge; returns 1 unless every rule passed, and memory where it has a verdict."""
+    from signoff.report.load.page import write  # with Matplotlib, for which no other command should wait
+
     if options.baseline and options.baseline.resolve() == options.run_dir.resolve():
         where = f"{options.run_dir} --baseline {options.baseline}"
         raise UsageError("a load does not differ from itself", where=where, hint="name an earlier load as the baseline")
@@ -63,8 +65,8 @@ def run(options: argparse.Namespace) -> int:
     baseline = conclude(options.baseline, memory_limit) if options.baseline else None
     rulings = gate.judge(found, thresholds, baseline)
     print("\n".join(lines(found, rulings)), flush=True)
-    page.write(found, rulings, options.baseline)
-    print(f"report: {options.run_dir / page.PAGE}")
+    write(found, rulings, options.baseline)
+    print(f"report: {options.run_dir / PAGE}")
     verdicts = [trend.verdict for trend in found.trends if trend.verdict] + [ruling.verdict for ruling in rulings]
     return 0 if all(verdict is Value.PASSED for verdict in verdicts) else 1
 
@@ -81,7 +83,7 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
     if found.loaded.run.ended is None:
         yield "the run did not end by itself: this is its report up to then"
     if not found.loaded.vouched:
-        yield page.UNVOUCHED
+        yield UNVOUCHED
     yield ""
     columns = "step", "offered/s", "achieved/s", "overhead ms", "p95 wait ms", "errors"
     yield f"{columns[0]:16} {columns[1]:>10} {columns[2]:>10} {columns[3]:>22} {columns[4]:>12} {columns[5]:>7}  state"

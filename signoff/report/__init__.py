@@ -6,26 +6,20 @@ one that was edited is not (`signoff verify`).
 
 import json
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-import jinja2
 
 from signoff.evidence.models import CallsCompared
 from signoff.judges.run import Result
 from signoff.report import parity, terminal
+from signoff.report.environment import render
+from signoff.report.signoff.view import View
 from signoff.report.sums import seal
-from signoff.report.view import View
 from signoff.report.whole import put
-from signoff.report.wording import attribution_sentence, interval, milliseconds, parity_sentence
 
 __all__ = ["PAGES", "VERDICT", "drawn", "seal", "terminal_lines", "write"]
 
 PAGES = ("signoff.html", "signoff.md")
 VERDICT = "verdict.json"
-
-_TEMPLATES = Path(__file__).parent
 
 
 def write(result: Result) -> None:
@@ -47,43 +41,12 @@ def drawn(result: Result) -> dict[str, str]:
         files[parity.PAGE] = parity.draw(view.parity)
         if parity.FILE not in named:  # which in version 0 was the evidence itself
             files[parity.FILE] = parity.as_json(view.parity)
-    environment = _environment()
-    return files | {page: environment.get_template(f"{page}.j2").render(view=view, result=result) for page in PAGES}
+    for page in PAGES:
+        files[page] = render(f"signoff/page{Path(page).suffix}.j2", view=view, result=result)
+    return files
 
 
 def terminal_lines(result: Result) -> Iterator[tuple[str, dict[str, bool]]]:
     """The summary's lines with their markup (pytest's terminal writer's)."""
     yield from terminal.lines(View(result))
     yield f"report: {result.evidence.folder / PAGES[0]}", {}
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["parity_sentence"] = parity_sentence
-    environment.filters |= {
-        "cell": _markdown_cell,
-        "interval": interval,
-        "ms": milliseconds,
-        "seconds": "{:.1f}".format,
-        "slug": _slug,
-        "split": attribution_sentence,
-    }
-    return environment
-
-
-def _slug(word: str) -> str:
-    """A value, state or word as a class of the style sheet."""
-    return str(word).replace(" ", "-")
-
-
-def _markdown_cell(text: Any) -> str:
-    """A text as one cell of a Markdown table."""
-    return " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split())

@@ -1,15 +1,49 @@
-"""Charts as inline SVG. Each is drawn twice, for a wide and for a narrow window, as text in an SVG shrinks with it."""
+"""Charts: what one shows, drawn by Matplotlib into SVG that needs nothing else (docs/decisions-charts.md says why).
 
+A page describes a chart as data, which is also what its table of figures, for those who cannot see it, is made of. Each
+is drawn twice, for a wide and for a narrow window, as text in an SVG shrinks with it. Colours are names of the theme's
+palette, so that a chart is dark or printed as its page is.
+"""
+
+import io
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from math import ceil, floor, isfinite, log10
+from dataclasses import dataclass
+from math import ceil, floor, inf, isfinite, log10, nan
+from typing import Any, Literal
 
+import matplotlib
+import numpy as np
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator, NullLocator
 
-_WIDTHS = {"wide": 900, "narrow": 360}
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 18, 40
-_PIXELS_PER_LABEL = {"x": 60, "y": 32}
-_LETTER = 6.6
+from signoff.report.formats import short, with_interval
+from signoff.stats.estimate import Estimate
+
+Align = Literal["left", "center", "right"]
+
+WIDTHS = {"wide": 900, "narrow": 360}
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 22, 40
+_ROW = 15
+"""The height of a row of words above the chart."""
+_LETTER = 7.0
+"""How wide a letter is at most: words that would touch are left out."""
+
+_PALETTE = (
+    "soft", "line", "paper", "failed", "inconclusive", "proxied", "direct", "ttft", "tail", "other", "pod2", "pod3",
+)  # fmt: skip
+"""The names in the theme that a chart may use."""
+
+_LOOK: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "font.family": "DejaVu Sans",  # comes with Matplotlib: no font of a machine moves anything
+    "font.size": 12,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+}
 
 
 @dataclass(frozen=True)
@@ -20,33 +54,12 @@ class Axis:
     low: float
     high: float
     log: bool = False
-    ticks: Sequence[tuple[float, str]] | None = None
+    ticks: Sequence[tuple[float, str]] = ()
 
     def share(self, value: float) -> float:
-        """Where the value lies, from 0 to 1; what lies outside is put at the end."""
-        low, high, value = (log10(max(each, 1e-12)) if self.log else each for each in (self.low, self.high, value))
-        return min(1.0, max(0.0, (value - low) / (high - low)))
-
-    def labels(self, room: float) -> list[tuple[float, str]]:
-        """The given ticks, or at most `room` that are found, with their texts."""
-        if self.ticks is not None:
-            return list(self.ticks)
-        return [(value, f"{value:g}") for value in self._found(room)]
-
-    def _found(self, room: float) -> list[float]:
-        if self.log:
-            decades = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-            for digits in ((1, 2, 5), (1, 3), (1,)):
-                values = [digit * 10.0**power for power in decades for digit in digits]
-                inside = [value for value in values if self.low * 0.999 <= value <= self.high * 1.001]
-                if len(inside) <= room:
-                    break
-            return inside
-        rough = (self.high - self.low) / max(1.0, room)
-        power = 10.0 ** floor(log10(rough))
-        step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= rough * 0.999)
-        first = ceil(self.low / step - 1e-9)
-        return [round(at * step, 10) + 0.0 for at in range(first, floor(self.high / step + 1e-9) + 1)]
+        """Where a value lies: 0 at the low end, 1 at the high one."""
+        low, high, value = (log10(each) if self.log else each for each in (self.low, self.high, value))
+        return (value - low) / (high - low)
 
 
 def axis(label: str, values: Sequence[float], *, log: bool = False, zero: bool = True) -> Axis:
@@ -63,183 +76,233 @@ def axis(label: str, values: Sequence[float], *, log: bool = False, zero: bool =
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart, with dots and the ends of intervals where told; `style` names its colour in the style sheet.
+    """A line of a chart; `colour` is a name of the palette. A gap in time is drawn as one: NaN in `ys`.
 
-    A gap in time is drawn as one: NaN in `ys`.
+    Where points have intervals, they are drawn as well, and `hollow` ones stand out.
     """
 
     name: str
-    style: str
+    colour: str
     xs: Sequence[float]
     ys: Sequence[float]
     dashed: bool = False
-    ends: Sequence[tuple[float, float] | None] | None = None
-    titles: Sequence[str] | None = None
-    hollow: Sequence[bool] | None = None
-    joined: bool = True
+    intervals: Sequence[Estimate] = ()
+    hollow: Sequence[bool] = ()
+
+    def at(self, x: float) -> str:
+        """What it says at a place, in words: nothing outside of it."""
+        if self.intervals:
+            found = (each for place, each in zip(self.xs, self.intervals, strict=True) if place == x)
+            return with_interval(next(found, None))
+        value = float(np.interp(x, self.xs, self.ys, left=nan, right=nan))
+        return short(value) if isfinite(value) else ""
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line, with a short text above it, or beside it inside the chart; left out where there is no room."""
+    """A vertical line, and a short text above it where there is room; `row` 0 is the lowest of such texts."""
 
     x: float
     text: str
-    style: str = "mark"
-    title: str = ""
-    inside: bool = False
+    colour: str
+    row: int = 0
+    dashed: bool = True
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An upright bar from one place to another, and the text that tells what it counts."""
+
+    low: float
+    high: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures of a chart."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart; `spans` shade stretches of x, `bars` are upright from the bottom and share the y axis."""
+    """A chart: lines, marks, stretches of x that are shaded, bars from the bottom, and a limit with its text."""
 
     title: str
     x: Axis
     y: Axis
     lines: Sequence[Line]
     marks: Sequence[Mark] = ()
-    spans: Sequence[tuple[float, float, str]] = ()
-    bars: Sequence[tuple[float, float, float, str]] = ()
-    """From, to, height and the text that tells them."""
+    spans: Sequence[tuple[float, float]] = ()
+    spans_name: str = ""
+    bars: Sequence[Bar] = ()
     bars_name: str = ""
-    level: tuple[float, str] | None = None
-    """A limit: a level line and its text."""
+    limit: tuple[float, str] | None = None
     height: int = 260
-    legend: bool = True
-    extra: dict[str, str] = field(default_factory=dict)
-    """More lines of the legend: a style and its text."""
 
-    def svg(self) -> Markup:
-        """Legend and both drawings."""
-        legend = "".join(self._legend()) if self.legend else ""
-        drawn = "".join(
-            f'<svg class="chart {name}" viewBox="0 0 {width} {self.height}" role="img" '
-            f'aria-label="{escape(self.title)}">{"".join(_Drawing(self, width).parts())}</svg>'
-            for name, width in _WIDTHS.items()
+    def svg(self, window: str) -> Markup:
+        """The drawing for a wide or a narrow window."""
+        return _drawn(
+            self, WIDTHS[window], f'class="chart {window}" role="img" aria-label="{escape(_one_line(self.title))}"'
         )
-        return Markup(f'<p class="legend">{legend}</p>{drawn}' if legend else drawn)
 
-    def _legend(self) -> Iterator[str]:
+    def tables(self) -> Iterator[Table]:
+        """The figures for those who cannot see the drawing."""
+        if self.lines:
+            yield self._at_ticks() if self.x.ticks else self._in_short()
+        if self.bars:
+            header = f"from, {self.x.label}", "to", self.y.label, self.bars_name
+            yield Table(header, [[short(b.low), short(b.high), short(b.height), b.text] for b in self.bars])
+
+    def _at_ticks(self) -> Table:
+        rows = [[text, *(line.at(x) for line in self.lines)] for x, text in self.x.ticks]
+        return Table([self.x.label, *(f"{line.name}, {self.y.label}" for line in self.lines)], rows)
+
+    def _in_short(self) -> Table:
+        """Of lines with hundreds of points: how each begins, what it ranges over, and how it ends."""
+        rows = []
         for line in self.lines:
-            stroke = ' stroke-dasharray="4 3"' if line.dashed else ""
-            yield (
-                f'<span><svg class="key" viewBox="0 0 22 10"><line class="{line.style}" x1="1" x2="21" y1="5" y2="5"'
-                f"{stroke}/></svg>{escape(line.name)}</span>"
-            )
-        keys = ({"column": self.bars_name} if self.bars_name else {}) | self.extra
-        for style, text in keys.items():
-            yield (
-                f'<span><svg class="key" viewBox="0 0 22 10"><rect class="{style}" x="5" width="12" height="10"/></svg>'
-                f"{escape(text)}</span>"
-            )
+            seen = [y for y in line.ys if isfinite(y)] or [nan]
+            told = seen[0], min(seen), float(np.median(seen)), max(seen), seen[-1]
+            rows.append([line.name, *(short(each) for each in told)])
+        return Table([self.y.label, "first", "lowest", "median", "highest", "last"], rows)
 
 
-class _Drawing:
-    def __init__(self, chart: Chart, width: int) -> None:
-        self.chart, self.width = chart, width
-        self.right, self.bottom = width - _RIGHT, chart.height - _BOTTOM
-
-    def x(self, value: float) -> float:
-        return _LEFT + self.chart.x.share(value) * (self.right - _LEFT)
-
-    def y(self, value: float) -> float:
-        return self.bottom - self.chart.y.share(value) * (self.bottom - _TOP)
-
-    def parts(self) -> Iterator[str]:
-        chart = self.chart
-        for low, high, text in chart.spans:
-            width = max(2.0, self.x(high) - self.x(low))
-            yield (
-                f'<rect class="span" x="{self.x(low):.1f}" y="{_TOP}" width="{width:.1f}" '
-                f'height="{self.bottom - _TOP}"><title>{escape(text)}</title></rect>'
-            )
-        yield from self._axes()
-        for low, high, height, text in chart.bars:
-            top = min(self.y(height), self.bottom - 1.5)
-            width = max(1.5, self.x(high) - self.x(low))
-            yield (
-                f'<rect class="column" x="{self.x(low):.1f}" y="{top:.1f}" width="{width:.1f}" '
-                f'height="{self.bottom - top:.1f}"><title>{escape(text)}</title></rect>'
-            )
-        yield from self._marks()
-        if chart.level and chart.y.low <= chart.level[0] <= chart.y.high:
-            level = self.y(chart.level[0])
-            yield (
-                f'<line class="limit" x1="{_LEFT}" x2="{self.right}" y1="{level:.1f}" y2="{level:.1f}"/>'
-                f'<text class="limit" x="{_LEFT + 4}" y="{level - 4:.1f}">{escape(chart.level[1])}</text>'
-            )
-        for line in chart.lines:
-            yield from self._line(line)
-
-    def _axes(self) -> Iterator[str]:
-        chart = self.chart
-        for value, text in chart.y.labels((self.bottom - _TOP) / _PIXELS_PER_LABEL["y"]):
-            y = self.y(value)
-            yield f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(text)}</text>'
-        free = 0.0
-        for value, text in chart.x.labels((self.right - _LEFT) / _PIXELS_PER_LABEL["x"]):
-            x, half = self.x(value), len(text) * _LETTER / 2
-            anchor = "end" if x > self.right - 14 else "middle"
-            yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{self.bottom}" y2="{self.bottom + 4}"/>'
-            if x - half < free:
-                continue
-            free = x + half + _LETTER
-            yield f'<text x="{x:.1f}" y="{self.bottom + 16}" text-anchor="{anchor}">{escape(text)}</text>'
-        yield f'<line class="axis" x1="{_LEFT}" x2="{self.right}" y1="{self.bottom}" y2="{self.bottom}"/>'
-        middle = (_LEFT + self.right) / 2
-        yield f'<text x="{middle:.0f}" y="{self.bottom + 33}" text-anchor="middle">{escape(chart.x.label)}</text>'
-        yield f'<text x="4" y="11">{escape(chart.y.label)}</text>'
-
-    def _marks(self) -> Iterator[str]:
-        above, inside = _LEFT + len(self.chart.y.label) * _LETTER, 0.0
-        for mark in sorted(self.chart.marks, key=lambda each: each.x):
-            x, length = self.x(mark.x), len(mark.text) * _LETTER
-            yield (
-                f'<line class="{mark.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{self.bottom}">'
-                f"<title>{escape(mark.title or mark.text)}</title></line>"
-            )
-            begins = min(x - length / 2, self.width - length)
-            if mark.inside:
-                if x + 4 > inside and x + length < self.right:
-                    yield self._word(mark, x + 4, _TOP + 10, "start")
-                    inside = x + 4 + length + _LETTER
-            elif begins > above:
-                yield self._word(mark, begins, 11, "start")
-                above = begins + length + _LETTER
-            elif mark.style == "knee":  # never without its word
-                yield self._word(mark, x - 5, _TOP + 10, "end")
-
-    def _word(self, mark: Mark, x: float, y: float, anchor: str) -> str:
-        return f'<text class="{mark.style}" x="{x:.1f}" y="{y:.0f}" text-anchor="{anchor}">{escape(mark.text)}</text>'
-
-    def _line(self, line: Line) -> Iterator[str]:
-        places = [(self.x(x), self.y(y)) if isfinite(y) else None for x, y in zip(line.xs, line.ys, strict=True)]
-        dash = ' stroke-dasharray="4 3"' if line.dashed else ""
-        if line.joined:
-            yield f'<path class="{line.style}" d="{_path(places)}"{dash}/>'
-        for low_high, place in zip(line.ends or (), places, strict=False):
-            if low_high and place:
-                x, low, high = place[0], *(self.y(end) for end in low_high)
-                yield f'<line class="{line.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
-        for at, title in enumerate(line.titles or ()):
-            if place := places[at]:
-                style = f"{line.style} hollow" if line.hollow and line.hollow[at] else line.style
-                circle = f'<circle class="{style}" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="3.5">'
-                yield f"{circle}<title>{escape(title)}</title></circle>"
+def _drawn(chart: Chart, width: int, attributes: str) -> Markup:
+    """The drawing as an SVG to stand in a page."""
+    file = io.StringIO()
+    with matplotlib.rc_context(_LOOK | {"svg.hashsalt": f"{chart.title} {width}"}):  # ids are of this drawing alone
+        _figure(chart, width).savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    text = file.getvalue().partition("</defs>")[2]  # after the style, which would be one of the whole page
+    text = re.sub(r"<!--.*?-->|\n\s*", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), text)
+    text = re.sub("#ee00([0-9a-f]{2})", lambda found: f"var(--{_PALETTE[int(found[1], 16)]})", text)
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return Markup(f'<svg {names} viewBox="0 0 {width} {chart.height}" {attributes}>{text}')
 
 
-def _path(places: Sequence[tuple[float, float] | None]) -> str:
-    """One stroke for each unbroken stretch; a lone point is a short one, so that it is seen."""
-    text, drawing = [], False
-    for at, place in enumerate(places):
-        if place is None:
-            drawing = False
-            continue
-        text.append(f"{'L' if drawing else 'M'}{place[0]:.1f} {place[1]:.1f}")
-        alone = not drawing and (at + 1 == len(places) or places[at + 1] is None)
-        if alone:
-            text.append("h1.5")
-        drawing = True
-    return "".join(text)
+def _colour(name: str) -> str:
+    """What stands for a colour of the theme while Matplotlib draws, which knows no names of a style sheet."""
+    return f"#ee00{_PALETTE.index(name):02x}"
+
+
+def _figure(chart: Chart, width: int) -> Figure:
+    """All places are told in pixels, of which Matplotlib has 72 to an inch."""
+    top = _TOP + _ROW * (1 + max((mark.row for mark in chart.marks), default=0))
+    inner_width, inner_height = width - _LEFT - _RIGHT, chart.height - top - _BOTTOM
+    figure = Figure(figsize=(width / 72, chart.height / 72), frameon=False)
+    place = _LEFT / width, _BOTTOM / chart.height, inner_width / width, inner_height / chart.height
+    axes = figure.add_axes(place, frameon=False)
+    figure.text(0, 1 - 12 / chart.height, _one_line(chart.y.label), color=_colour("soft"))
+    _frame(axes, chart, inner_width, inner_height)
+    for low, high in chart.spans:
+        axes.axvspan(low, high, color=_colour("inconclusive"), alpha=0.22, linewidth=1)
+    for bar in chart.bars:
+        axes.bar(
+            bar.low, bar.height, bar.high - bar.low, align="edge", color=_colour("failed"), edgecolor=_colour("failed")
+        )
+    _marks(axes, chart, inner_width)
+    if chart.limit and chart.y.low <= chart.limit[0] <= chart.y.high:
+        limit, text = chart.limit
+        axes.axhline(limit, color=_colour("failed"), linestyle=(0, (6, 4)), linewidth=1)
+        _word(axes, chart.x.low, limit, text, "failed", right=4, up=4, align="left")
+    for line in chart.lines:
+        _line(axes, line)
+    return figure
+
+
+def _frame(axes: Axes, chart: Chart, width: int, height: int) -> None:
+    """Scales, ticks and the grid."""
+    axes.set_xscale("log" if chart.x.log else "linear")
+    axes.set_yscale("log" if chart.y.log else "linear")
+    axes.set_xlim(chart.x.low, chart.x.high)
+    axes.set_ylim(chart.y.low, chart.y.high)
+    soft, pale = _colour("soft"), _colour("line")
+    axes.axhline(chart.y.low, color=soft, linewidth=1)
+    axes.grid(axis="y", color=pale, linewidth=1)
+    axes.set_xlabel(_one_line(chart.x.label), color=soft, labelpad=3)
+    axes.tick_params(axis="x", color=soft, labelcolor=soft, length=4, which="major")
+    axes.tick_params(axis="y", labelcolor=soft, length=0, pad=6, which="major")
+    for side, of, room in ((axes.xaxis, chart.x, width // 60), (axes.yaxis, chart.y, height // 26)):
+        side.set_minor_locator(NullLocator())
+        side.set_major_locator(_locator(of, room))
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if chart.x.ticks:
+        places, texts = zip(*chart.x.ticks, strict=True)
+        told = _with_room(texts, [chart.x.share(place) * width for place in places])
+        axes.set_xticks(places, [text if at in told else "" for at, text in enumerate(texts)])
+
+
+def _locator(of: Axis, room: int) -> Locator:
+    """Round numbers for an axis that has room for so many."""
+    return FixedLocator(_round_numbers(of, room)) if of.log else MaxNLocator(max(1, room), steps=[1, 2, 5, 10])
+
+
+def _round_numbers(of: Axis, room: int) -> list[float]:
+    """Of a logarithmic axis: 1, 2, 5 of each decade, or fewer."""
+    decades = range(floor(log10(of.low)), ceil(log10(of.high)) + 1)
+    found: list[float] = []
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        values = [digit * 10.0**power for power in decades for digit in digits]
+        found = [value for value in values if of.low <= value <= of.high]
+        if len(found) <= room:
+            break
+    return found
+
+
+def _marks(axes: Axes, chart: Chart, width: int) -> None:
+    for row in sorted({mark.row for mark in chart.marks}):
+        marks = sorted((mark for mark in chart.marks if mark.row == row), key=lambda mark: mark.x)
+        room = _with_room([mark.text for mark in marks], [chart.x.share(mark.x) * width for mark in marks])
+        for at, mark in enumerate(marks):
+            axes.axvline(mark.x, color=_colour(mark.colour), linewidth=1, linestyle=(0, (2, 3)) if mark.dashed else "-")
+            if at in room:
+                align: Align = "left" if chart.x.share(mark.x) * width < len(mark.text) * _LETTER / 2 else "center"
+                _word(axes, mark.x, chart.y.high, mark.text, mark.colour, up=3 + _ROW * row, align=align)
+
+
+def _with_room(texts: Sequence[str], places: Sequence[float]) -> set[int]:
+    """Which of the texts, from left to right, do not touch the one before."""
+    found, free = set[int](), -inf
+    for at, (text, place) in enumerate(zip(texts, places, strict=True)):
+        half = len(text) * _LETTER / 2
+        if place - half >= free:
+            found.add(at)
+            free = place + half + _LETTER / 2
+    return found
+
+
+def _word(axes: Axes, x: float, y: float, text: str, colour: str, *, right: float = 0, up: float, align: Align) -> None:
+    """A text beside a place in the chart, so many pixels away."""
+    axes.annotate(
+        _one_line(text), (x, y), (right, up), textcoords="offset points", color=_colour(colour), ha=align,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _one_line(text: str) -> str:
+    """Without what no line of an SVG may hold."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+
+
+def _line(axes: Axes, line: Line) -> None:
+    colour = _colour(line.colour)
+    axes.plot(line.xs, line.ys, color=colour, linewidth=1.75, linestyle=(0, (3, 2)) if line.dashed else "-")
+    axes.plot(*_alone(line), color=colour, marker="o", markersize=2, linestyle="")
+    for x, interval in zip(line.xs, line.intervals, strict=False):
+        if interval.low is not None:
+            axes.vlines(x, *interval.ends, color=colour, linewidth=1.75)
+    for x, y, hollow in zip(line.xs, line.ys, line.hollow, strict=False):
+        fill = _colour("paper") if hollow else colour
+        axes.plot(x, y, "o", markersize=6, markerfacecolor=fill, markeredgecolor=colour, markeredgewidth=1.75)
+
+
+def _alone(line: Line) -> tuple[list[float], list[float]]:
+    """The points between two gaps, of which a line would show nothing."""
+    known = [False, *map(isfinite, line.ys), False]
+    at = [place for place in range(len(line.ys)) if known[place : place + 3] == [False, True, False]]
+    return [line.xs[place] for place in at], [line.ys[place] for place in at]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from signoff.judges.run import Judged
-from signoff.report.view import View
+from signoff.report.signoff.view import View
 from signoff.report.wording import attribution_sentence, overhead_sentence, parity_sentence
 from signoff.verdicts import Value
 

@@ -22,5 +22,5 @@ def put(path: Path, text: str) -> None:
         raise SignoffError(
             f"{path.name} cannot be written: {error.strerror}",
             where=str(path.parent),
-            hint="free some space, then draw it again: signoff report RUN",
+            hint="free some space there, then draw it again from the evidence",
         ) from error

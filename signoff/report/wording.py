@@ -1,10 +1,10 @@
-"""Figures and sentences as the pages and the terminal share them."""
+"""Sentences as the pages and the terminal share them."""
 
 from typing import Any
 
 from signoff.overhead.breakdown import Attribution
 from signoff.overhead.estimate import Overhead
-from signoff.stats.estimate import Estimate
+from signoff.report.formats import ends, milliseconds
 
 FIGURES = {
     "median": "median of the paired differences, mean of both kinds",
@@ -21,26 +21,13 @@ FIGURES = {
 _IN_SHORT = {"p95_shift": "p95 shift", "ttft": "TTFT", "itl": "between tokens"}
 
 
-def milliseconds(value: float) -> str:
-    """One decimal, below 1 ms two, and no minus before a zero."""
-    digits = 2 if abs(value) < 1 else 1
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def interval(figure: Estimate) -> str:
-    """The ends of a figure's interval, or that there is none."""
-    if figure.low is None or figure.high is None:
-        return "no interval"
-    return f"{milliseconds(figure.low)} to {milliseconds(figure.high)}"
-
-
 def overhead_sentence(overhead: Overhead) -> str:
     """The overhead in a sentence with its interval."""
     median = overhead.figures["median"]
-    text = f"{milliseconds(median.value)} ms at the median (95 % interval {interval(median)})"
+    text = f"{milliseconds(median.value)} ms at the median (95 % interval {ends(median)})"
     for name, title in _IN_SHORT.items():
         if found := overhead.figures.get(name):
-            text += f", {title} {milliseconds(found.value)} ms ({interval(found)})"
+            text += f", {title} {milliseconds(found.value)} ms ({ends(found)})"
     return f"{text}, limit {overhead.limit_ms:g} ms, {overhead.pairs} pairs"
 
 

@@ -17,7 +17,7 @@ from signoff.evidence.voids import (
     mark,
 )
 from signoff.load.conclusions import conclude
-from signoff.report.load import timeline
+from signoff.report.load.charts import timeline
 
 
 def look(number: int, worker: str = "local", kind: VoidKind = VoidKind.CPU, worst: float = 0.9) -> Void:

@@ -29,7 +29,6 @@ from signoff.judges.run import Result, State
 from signoff.report import whole
 from signoff.verdicts import ExitStatus, Value
 from tests.evidence import runs
-from tests.report.browser import PROGRAM, browse
 
 
 @pytest.fixture(scope="module")
@@ -352,23 +351,6 @@ def test_what_is_no_run_of_a_story_is_told(tmp_path: Path, capsys: pytest.Captur
     assert "a run of signoff load, which judges no story" in capsys.readouterr().err
     assert main(["verify", str(tmp_path / "load")]) == 0
     assert capsys.readouterr().out == "verified: 2 lines of evidence of a run of signoff load\n"
-
-
-# In a browser
-
-
-@pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium or Chrome on PATH")
-@pytest.mark.parametrize("name", ["signoff.html", "parity.html"])
-def test_nothing_sticks_out_of_a_narrow_or_a_wide_window(troubled: Result, tmp_path: Path, name: str) -> None:
-    with browse(troubled.evidence.folder / name, tmp_path / "browser") as opened:
-        for width in (375, 1600):
-            opened.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=True)
-            opened.shows("document.documentElement.scrollWidth <= window.innerWidth", True)
-            opened.shows("window.innerWidth", width)
-        for scheme, dark in (("light", False), ("dark", True)):
-            opened.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-            paper = "getComputedStyle(document.body).backgroundColor"
-            opened.shows(f"{paper} === 'rgb(13, 17, 23)'", dark)
 
 
 @pytest.mark.parametrize(("old", "new"), [('"status": 200', '"status": 500'), ('"kind"', '"kind" ')])

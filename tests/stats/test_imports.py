@@ -20,6 +20,7 @@ def test_code_for_pods_has_no_statistics(module: str) -> None:
     assert "import signoff.stats" not in text and "from signoff.stats" not in text
 
 
-def test_a_command_that_estimates_nothing_does_not_load_scipy() -> None:
-    code = "import sys, signoff.cli, signoff.overhead, signoff.commands.load_report; print('scipy' in sys.modules)"
+@pytest.mark.parametrize("slow", ["scipy", "matplotlib"])
+def test_a_command_that_estimates_and_draws_nothing_does_not_load(slow: str) -> None:
+    code = f"import sys, signoff.cli, signoff.report, signoff.commands.load_report; print({slow!r} in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

@@ -15,7 +15,7 @@ from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords, fold, folded_from, follow_folding
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.records import read_records
-from signoff.report.load import timeline
+from signoff.report.load.charts import timeline
 from signoff.stats.estimate import Estimate
 
 SOAK = Synthetic(loads=(2,), shape="steady", seconds=3600, behaviours=[Behaviour(pairs=200, error_share=0.01)])
@@ -119,10 +119,10 @@ def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path)
     assert after.error_rate.value == before.error_rate.value > 0.2
     assert after.errors == before.errors and after.requests == before.requests
     (failed,) = (chart for chart in timeline(found) if chart.title.startswith("Failed"))
-    assert "status 503" in failed.bars[0][3]
-    heights = [each for low, _, each, _ in failed.bars if low < 29]
+    assert "status 503" in failed.bars[0].text
+    heights = [bar.height for bar in failed.bars if bar.low < 29]
     assert len(heights) > 70 and min(heights) > 0.3 * max(heights), "no beat of minutes with bins"
-    assert sum((high - low) * 60 * each for low, high, each, _ in failed.bars) == pytest.approx(
+    assert sum((bar.high - bar.low) * 60 * bar.height for bar in failed.bars) == pytest.approx(
         before.errors["status 503"]
     )
 

@@ -1,12 +1,11 @@
 """The page of a parity matrix: a pure function of its JSON."""
 
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
+from signoff.parity.matrix import with_unknown_defects
+from signoff.report.environment import render
 from signoff.report.whole import put
 
 PAGE = "parity.html"
@@ -36,23 +35,4 @@ def as_json(matrix: dict[str, Any]) -> str:
 
 def draw(matrix: dict[str, Any]) -> str:
     """The page's text."""
-    return _template().render(m=matrix)
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"pretty": _pretty, "slug": lambda text: text.replace(" ", "-")}
-    return environment.get_template("parity.html.j2")
-
-
-def _pretty(value: Any) -> str:
-    """JSON for a person; a text that is JSON itself as well."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return str(value)
-    return json.dumps(value, ensure_ascii=False, indent=1)
+    return render("parity/page.html.j2", m=matrix, unknown=len(with_unknown_defects(matrix)))

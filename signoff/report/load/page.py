@@ -1,0 +1,43 @@
+"""The page of a load: a pure function of the run's folder, thresholds and baseline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from signoff.evidence.voids import MOST_VOID
+from signoff.load.conclusions import Conclusions
+from signoff.load.gate import Ruling
+from signoff.load.knee import CLOSED_RULE, OPEN_RULE
+from signoff.report.environment import render
+from signoff.report.load import PAGE, UNVOUCHED
+from signoff.report.load.charts import events, overhead_chart, percentile_chart, timeline, trend_chart
+from signoff.report.whole import put
+from signoff.stats.estimate import Estimate
+
+
+def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None = None) -> Path:
+    """Draw the page into the run's folder; gives its path.
+
+    Raises:
+        SignoffError: it cannot be written.
+    """
+    run = found.loaded.run
+    page = render(
+        "load/page.html.j2",
+        found=found,
+        run=run,
+        name=found.loaded.folder.resolve().name,
+        rulings=rulings,
+        baseline=baseline,
+        overhead=overhead_chart(found) if sum(step.overhead.e2e is not None for step in found.steps) > 1 else None,
+        curves=[(step, percentile_chart(step)) for step in found.ordered if step.groups],
+        shown=found.knee.last or found.lightest,
+        timeline=list(timeline(found)),
+        trends=[(trend, trend_chart(trend, run.started)) for trend in found.trends if len(trend.values)],
+        events=events(found),
+        rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
+        most_void=Estimate(MOST_VOID),
+        unvouched="" if found.loaded.vouched else UNVOUCHED,
+    )
+    path = found.loaded.folder / PAGE
+    put(path, page)
+    return path

@@ -1,0 +1,1 @@
+"""The sign-off page: what the story asks, and how each of it was judged."""
