@@ -22,7 +22,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator,
 from signoff.report.formats import short, with_interval
 from signoff.stats.estimate import Estimate
 
-Align = Literal["left", "center", "right"]
+Align = Literal["left", "center"]
+Place = tuple[float, float]
 
 WIDTHS = {"wide": 900, "narrow": 360}
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 22, 40
@@ -209,7 +210,7 @@ def _figure(chart: Chart, width: int) -> Figure:
     if chart.limit and chart.y.low <= chart.limit[0] <= chart.y.high:
         limit, text = chart.limit
         axes.axhline(limit, color=_colour("failed"), linestyle=(0, (6, 4)), linewidth=1)
-        _word(axes, chart.x.low, limit, text, "failed", right=4, up=4, align="left")
+        _word(axes, (chart.x.low, limit), text, "failed", away=(4, 4), align="left")
     for line in chart.lines:
         _line(axes, line)
     return figure
@@ -262,7 +263,8 @@ def _marks(axes: Axes, chart: Chart, width: int) -> None:
             axes.axvline(mark.x, color=_colour(mark.colour), linewidth=1, linestyle=(0, (2, 3)) if mark.dashed else "-")
             if at in room:
                 align: Align = "left" if chart.x.share(mark.x) * width < len(mark.text) * _LETTER / 2 else "center"
-                _word(axes, mark.x, chart.y.high, mark.text, mark.colour, up=3 + _ROW * row, align=align)
+                above = 0, 3 + _ROW * row
+                _word(axes, (mark.x, chart.y.high), mark.text, mark.colour, away=above, align=align)
 
 
 def _with_room(texts: Sequence[str], places: Sequence[float]) -> set[int]:
@@ -276,12 +278,11 @@ def _with_room(texts: Sequence[str], places: Sequence[float]) -> set[int]:
     return found
 
 
-def _word(axes: Axes, x: float, y: float, text: str, colour: str, *, right: float = 0, up: float, align: Align) -> None:
-    """A text beside a place in the chart, so many pixels away."""
+def _word(axes: Axes, place: Place, text: str, colour: str, *, away: Place, align: Align) -> None:
+    """A text beside a place in the chart, so many pixels to the right and up."""
     axes.annotate(
-        _one_line(text), (x, y), (right, up), textcoords="offset points", color=_colour(colour), ha=align,
-        annotation_clip=False,
-    )  # fmt: skip
+        _one_line(text), place, away, textcoords="offset points", color=_colour(colour), ha=align, annotation_clip=False
+    )
 
 
 def _one_line(text: str) -> str:
