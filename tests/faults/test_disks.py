@@ -40,6 +40,7 @@ def test_a_report_for_which_there_is_no_room_is_one_sentence(
     project: Project, disk: Disk, size: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reports = disk(project.folder / "reports", f"size={size}k")
+    project.alone = True
     done = project.run()
     said = done.output + capfd.readouterr().err
     assert "INTERNALERROR" not in said and "Traceback" not in said, said
@@ -58,6 +59,7 @@ def test_a_report_for_which_there_is_no_room_is_one_sentence(
 
 def test_a_report_where_nothing_can_be_written_is_refused(project: Project, disk: Disk) -> None:
     disk(project.folder / "reports", "ro")
+    project.alone = True
     done = project.run()
     assert done.status == 4
     assert "the report's folder cannot be written: nothing can be made in" in done.output

@@ -190,8 +190,8 @@ def test_a_program_that_ends_at_once_is_not_started_again(tmp_path: Path) -> Non
         return await children.first_end()
 
     error = asyncio.run(asyncio.wait_for(run(), 20))
-    assert error.what == "broken ended with exit code 1"
-    assert "bad flag" in error.where
+    assert error.what == "broken ended with exit code 1: bad flag"
+    assert error.where.endswith("logs/broken.log")
 
 
 def test_ports_that_are_asked_for_together_differ() -> None:

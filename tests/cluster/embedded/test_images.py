@@ -21,6 +21,7 @@ def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
     """Images with a recipe `toy` whose package index is a folder: 2.0.0 is there, but wants what nobody has."""
     monkeypatch.setenv(EXTRA, str(tmp_path / "recipes"))
     monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
     (tmp_path / "recipes" / "toy").mkdir(parents=True)
     (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(RECIPE)
