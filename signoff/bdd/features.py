@@ -78,7 +78,7 @@ def _parse(path: Path) -> GherkinDocument:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise SignoffError(f"the feature cannot be read: {error.strerror}", where=str(path), hint="mend it") from None
+        raise SignoffError(f"the feature cannot be read: {error.strerror}", where=str(path), hint="fix it") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise _error(path, [_Fault(line, "it is not UTF-8")]) from None
@@ -110,7 +110,7 @@ def _fault_of(error: ParserException) -> _Fault:
 def _error(path: Path, faults: list[_Fault]) -> SignoffError:
     places = dict.fromkeys(f"{path}:{fault.line}: {fault.what}" for fault in sorted(faults, key=lambda each: each.line))
     return SignoffError(
-        f"{path.name} is not a feature that can be judged", where="\n         ".join(places), hint="mend the file"
+        f"{path.name} is not a feature that can be judged", where="\n         ".join(places), hint="fix the file"
     )
 
 

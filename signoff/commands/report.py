@@ -46,7 +46,7 @@ def _draw_matrix(evidence: Recorded) -> int:
 
 
 def judged(evidence: Recorded) -> Result:
-    """The run of this evidence, judged anew.
+    """The run of this evidence, judged again.
 
     Raises:
         SignoffError: it is one that judges no story.

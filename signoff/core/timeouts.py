@@ -46,7 +46,7 @@ BUILD_KUBERNETES = Timeout(3600, every=10)
 """Five minutes on two idle cores; `every` is the time between two lines of progress."""
 
 PAIRS_TIMED = Timeout(3600, every=1)
-"""The prober ends by itself: each of its requests is bounded, and the first that fails is its last."""
+"""The timing job ends by itself: each of its requests is bounded, and the first that fails is its last."""
 
 COUNTER_GROWS = Timeout(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""

@@ -500,7 +500,7 @@ def _shared_seconds(past: Past) -> float:
 
 @dataclass
 class _Upgrade:
-    """The evidence of a run while it is told anew."""
+    """The evidence of a run while it is written again."""
 
     folder: Path
     ended: Sequence[str]

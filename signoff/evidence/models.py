@@ -254,7 +254,7 @@ class LabelsSeen(Observation):
     kind: Literal["labels"] = "labels"
     labels: dict[str, dict[str, str]]
     files: dict[str, str] = {}
-    """Where each object is written, for whoever is to mend it."""
+    """Where each object is written, for whoever corrects it."""
     asked: dict[str, str]
 
 

@@ -26,7 +26,7 @@ from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWor
 from signoff.evidence.store import digest, parse
 from signoff.evidence.voids import LOOK_EVERY_SECONDS
 from signoff.in_cluster.load_generator import files
-from signoff.in_cluster.load_generator.rollup import follow_folding
+from signoff.in_cluster.load_generator.rollup import follow_rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceWatch, files_of, samples_file
 from signoff.kube import shipping
 from signoff.kube.client import Kube
@@ -125,7 +125,7 @@ def _code(lengths: Path | None) -> dict[str, Any]:
         try:
             data[_LENGTHS] = lengths.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths), hint="mend it") from None
+            raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths), hint="fix it") from None
     metadata = {"name": CODE, "namespace": story.NAMESPACE, "labels": {"app.kubernetes.io/part-of": "signoff"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -254,7 +254,7 @@ class Collector:
                 with _writing(folder):
                     self._copy_file(folder / Path(name).name, size)
         with _writing(folder):
-            follow_folding(folder, listed["files"])
+            follow_rollup(folder, listed["files"])
 
     def _copy_file(self, here: Path, size: int) -> None:
         have = here.stat().st_size if here.exists() else 0

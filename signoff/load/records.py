@@ -44,7 +44,7 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(_whole_lines(path), dtype=types | numbers, na_values=empty, keep_default_na=False)[COLUMNS]
     except (pd.errors.ParserError, ValueError, KeyError) as error:
         raise SignoffError(
-            f"the records are damaged: {error}", where=str(path), hint="take the file out of the folder, or mend it"
+            f"the records are damaged: {error}", where=str(path), hint="take the file out of the folder, or fix it"
         ) from error
 
 

@@ -26,7 +26,7 @@ SOAK_SECONDS = 900.0
 Python takes memory in arenas of 1 MiB (Objects/obmalloc.c, from 3.10 on): of growth below 4 MiB per hour nothing need
 show in a shorter time."""
 MOST_UNSEEN = 0.05
-"""Share of the time, at its beginning or end, in which a pod may be unseen: one that came later began anew."""
+"""Share of the time, at its beginning or end, in which a pod may be unseen: one that came later has another memory."""
 _MOST_BINS = 720
 _FINEST_BIN_SECONDS = 5.0
 _HOUR = 3600.0
@@ -110,7 +110,7 @@ def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterato
 
 
 def _restarts(own: pd.DataFrame) -> int:
-    """How often the container began anew; told by its count, or by a processor time that fell."""
+    """How often the container restarted, by its count, or by a processor time that fell."""
     counted = own["restarts"].dropna()
     told = int(counted.iloc[-1] - counted.iloc[0]) if len(counted) else 0
     fell = int((own["cpu_seconds"].dropna().diff() < 0).sum())

@@ -23,7 +23,7 @@ from signoff.overhead.estimate import Samples
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import Timing
 
-NAME = "signoff-prober"
+NAME = "signoff-timing-job"
 PROGRAM = "signoff.in_cluster.time_pairs"
 
 _CODE = "/prober"
@@ -83,7 +83,7 @@ def job(image: str, pairs: int, seed: int) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
     here = f"{story.NAMESPACE}.svc.cluster.local"
     container = {
-        "name": "prober",
+        "name": "timing-job",
         "image": image,
         "command": ["python3", "-u", "-m", PROGRAM],
         "args": [

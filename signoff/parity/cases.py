@@ -196,4 +196,4 @@ def _filled(table: Any) -> Any:
 
 
 def _wrong(file: Path, what: str) -> SignoffError:
-    return SignoffError(what, where=str(file), hint="mend the file")
+    return SignoffError(what, where=str(file), hint="fix the file")

@@ -202,7 +202,7 @@ def _table(file: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError) as error:
         raise SignoffError(f"cannot be read: {' '.join(str(error).split())}", where=str(file)) from None
     if not isinstance(table, dict):
-        raise SignoffError("not a mapping", where=str(file), hint="mend the file")
+        raise SignoffError("not a mapping", where=str(file), hint="fix the file")
     return table
 
 
@@ -216,7 +216,7 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> KnownIssue:
         values["values"] = {path: _several(named) for path, named in table.get("values", {}).items()}
         entry = KnownIssue(**values)
     except (TypeError, AttributeError, InvalidSpecifier) as error:
-        raise SignoffError(f"{table}: {error}", where=str(file), hint="mend the entry") from None
+        raise SignoffError(f"{table}: {error}", where=str(file), hint="fix the entry") from None
     told = [*entry.values, *entry.varies]
     for wrong, what in (
         (not entry.versions, "names no versions of LiteLLM, and neither does the file"),
@@ -229,7 +229,7 @@ def _entry(file: Path, table: dict[str, Any], versions: str) -> KnownIssue:
         (entry.shows not in ("always", "sometimes"), f"shows always or sometimes, not {entry.shows}"),
     ):
         if wrong:
-            raise SignoffError(f"{entry.id}: {what}", where=str(file), hint="mend the entry")
+            raise SignoffError(f"{entry.id}: {what}", where=str(file), hint="fix the entry")
     return entry
 
 
@@ -256,7 +256,7 @@ def _rule(file: Path, table: dict[str, Any]) -> Rule:
         }
         rule = Rule(**values)
     except TypeError as error:
-        raise SignoffError(f"{table}: {error}", where=str(file), hint="mend the rule") from None
+        raise SignoffError(f"{table}: {error}", where=str(file), hint="fix the rule") from None
     if rule.known not in ("tolerated", "refused"):
         raise SignoffError(f"{rule.rule}: known is tolerated or refused, not {rule.known}", where=str(file))
     return rule

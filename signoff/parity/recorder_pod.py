@@ -101,7 +101,7 @@ class RecorderPod:
 
 @dataclass(frozen=True)
 class _Remote:
-    """What a route has received, asked anew each time."""
+    """What a route has received, asked again each time."""
 
     recorder: "RemoteRecorder"
     path: str

@@ -60,7 +60,7 @@ class Observation:
 
     @classmethod
     def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
-        """The observation behind a run of a matrix, to be judged anew; without its secrets."""
+        """The observation behind a run of a matrix, to be judged again; without its secrets."""
         direct, again, proxied = map(Exchange.from_record, record["exchanges"].values())
         innocent = [Exchange.from_record(each) for each in record["follow_up"]]
         stopped = record["stopped"]

@@ -15,7 +15,7 @@ def seal(folder: Path) -> None:
 
 
 def drawn_again(folder: Path, names: Iterable[str]) -> None:
-    """Name these files anew, and leave what is said of all others: who draws pages vouches for nothing else."""
+    """Hash these files again, and leave what is said of all others: who draws pages vouches for nothing else."""
     if (folder / FILE).is_file():
         put(folder / FILE, as_text(named(folder) | {name: digest((folder / name).read_bytes()) for name in names}))
 

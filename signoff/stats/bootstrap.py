@@ -51,7 +51,7 @@ class Statistic:
 
 
 class BlockBootstrap:
-    """Draws a series of `count` observations, at least one, anew; equal seeds give equal draws.
+    """Draws a series of `count` observations, at least one, over and over; equal seeds give equal draws.
 
     The scheme is the circular block bootstrap: blocks begin at any observation, and the last one is followed by the
     first, so that all are drawn alike often (D. N. Politis and J. P. Romano, "A circular block-resampling procedure for

@@ -32,7 +32,7 @@ from signoff.evidence.chain import Chain
 from signoff.evidence.integrity import breaks
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.records import Record, Role
-from signoff.in_cluster.load_generator.rollup import RotatingRecords, fold
+from signoff.in_cluster.load_generator.rollup import RotatingRecords, roll_up
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.kube import shipping
 from signoff.load import distributed
@@ -339,8 +339,8 @@ def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> 
     with closing(RotatingRecords(there, keep=100, files=2)) as kept:
         for number in range(600):
             kept.write(record(number, f"worker-{number % 3}"))
-            if kept._folding:
-                kept._folding.wait()
+            if kept._rollup:
+                kept._rollup.wait()
             if number % 40 == 0:
                 collector.copy()
                 most = max(most, len(list(here.glob("records-*.csv"))))
@@ -354,7 +354,9 @@ def test_a_copy_of_a_long_load_is_as_bounded_as_the_original(tmp_path: Path) -> 
 def test_what_is_folded_while_it_is_collected_is_neither_lost_nor_waited_for(tmp_path: Path) -> None:
     there = Synthetic().write(tmp_path / "load-there")
     page = Page(there)
-    page.before_a_file = lambda: fold(there / "records-local.csv") if (there / "records-local.csv").exists() else None
+    page.before_a_file = lambda: (
+        roll_up(there / "records-local.csv") if (there / "records-local.csv").exists() else None
+    )
     collector = collecting(page.client(), tmp_path / "here")
     collector.copy()
     assert not ((tmp_path / "here") / "records-local.csv").exists()

@@ -45,7 +45,7 @@ def copying(there: Path, here: Path, *, after: int) -> Any:
     return Of(copy=copy, evidence=Of(dir=here))
 
 
-def test_a_copy_is_compared_once_folding_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_is_compared_once_the_rollup_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure_soak, "FOLDED", Timeout(30, every=0.01))
     there = tmp_path / "there"
     there.mkdir()

@@ -112,7 +112,7 @@ class KubeApi:
 
         The event types are ADDED, MODIFIED and DELETED. Each "SYNC" replaces all that was known before it. Survives an
         expired version (410), disconnects and restarts of the API server; between tries it backs off up to 2 s. A
-        refusal (401, 403) is raised, since waiting does not mend it.
+        refusal (401, 403) is raised, since waiting does not fix it.
         """
         failures = 0
         while True:

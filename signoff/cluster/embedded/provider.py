@@ -38,7 +38,7 @@ def _check_recipes() -> None:
     for part in filter(None, os.environ.get(EXTRA, "").split(os.pathsep)):
         if not Path(part).is_dir():
             raise SignoffError(
-                f"{EXTRA} names {part}, which is no folder", where=f"{EXTRA}={os.environ[EXTRA]}", hint="correct it"
+                f"{EXTRA} names {part}, which is no folder", where=f"{EXTRA}={os.environ[EXTRA]}", hint="fix it"
             )
     Images(cache_dir()).recipes()
 

@@ -57,7 +57,7 @@ class ServicePort:
 
 @dataclass
 class Endpoints:
-    """What the EndpointSlices say of one Service port: whom to ask, and whom only while nobody else is there."""
+    """What the EndpointSlices say of one Service port: the endpoints to ask, and those for want of others."""
 
     ready: list[Endpoint] = field(default_factory=list)
     terminating: list[Endpoint] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Endpoints:
 def headless_address(pod_range: str, namespace: str, name: str) -> str:
     """Where a headless Service is served on loopback, for containers in whose texts its name has been replaced.
 
-    DNS would give them the pods' own addresses, anew at each look; this stands for whichever pod is ready then. It is
+    DNS would give them the pods' own addresses, again at each look; this stands for whichever pod is ready then. It is
     in the range of the pods ("10.100"), in which no node's numbers reach 128.
     """
     number = zlib.crc32(f"{namespace}/{name}".encode())

@@ -152,7 +152,7 @@ def settle(environment: Any, probes: int) -> None:
 
 
 def settle_start(environment: Any) -> None:
-    """Bring the options in line with the shape that was chosen, be it in the page, as a test starts."""
+    """Bring the options in line with the shape that was chosen, also in the page, as a test starts."""
     options, shape = environment.parsed_options, environment.shape_class
     options.rate_per_user = options.steady_rate_per_user
     if shape is not None:

@@ -1,15 +1,15 @@
 """Bounds what a soak keeps: old records of the load become counts and sums for each minute, probes stay for longer.
 
 Each worker's records go to files of their own, `records-<worker>.csv`, `records-<worker>-0002.csv` and so on. Once more
-than `FILES` of all workers together are full, the oldest are folded, by a process of their own so that the load never
-waits: `minutes-<worker>.csv` holds a line for each minute, step, arm and kind of error, `probes-<worker>.csv` the
-probes' records as they were, and the file itself goes. Of folded probes half as many are kept as of records; the oldest
+than `FILES` of all workers together are full, the oldest are rolled up, by a process of their own so that the load
+never waits: `minutes-<worker>.csv` holds a line for each minute, step, arm and kind of error, `probes-<worker>.csv` the
+probes' records as they were, and the file itself goes. Of such probes half as many are kept as of records; the oldest
 go. So a run keeps at most `KEEP` records (150 MB), as many as `signoff load-report` reads in about ten seconds, one
-more growing file of each worker, and 500,000 folded probes: those of a day and a half at two pairs a second. What grows
+more growing file of each worker, and 500,000 such probes: those of a day and a half at two pairs a second. What grows
 without a bound is small: a line for each minute, and the samples (1.3 MB a day for each pod and worker).
 
 Trends and rates use the minutes, so that they see the whole soak; percentiles are those of the records that are still
-there, the overhead is that of the probes. Whoever copies a folder that grows calls `follow_folding`.
+there, the overhead is that of the probes. Whoever copies a folder that grows calls `follow_rollup`.
 
 Imports nothing beyond the standard library, since Locust's image has no more.
 """
@@ -32,14 +32,14 @@ MINUTE_COLUMNS = ["minute", "step", "arm", "error", "count", "waited_ms"]
 
 
 class RotatingRecords:
-    """Appends the records of all workers, each worker's to files of its own, and folds the oldest full ones."""
+    """Appends the records of all workers, each worker's to files of its own, and rolls up the oldest full ones."""
 
     def __init__(self, folder: Path, keep: int = KEEP, files: int = FILES) -> None:
         self._folder, self._keep, self._files = folder, keep, files
         self._growing: dict[str, RecordsFile] = {}
         self._numbers: Counter[str] = Counter()
         self._full: list[Path] = []
-        self._folding: subprocess.Popen[bytes] | None = None
+        self._rollup: subprocess.Popen[bytes] | None = None
 
     def write(self, record: Record) -> None:
         """Append one record."""
@@ -52,35 +52,35 @@ class RotatingRecords:
         if before := self._growing.get(worker):
             before.close()
             self._full.append(before.path)
-            self._fold_oldest()
+            self._roll_up_oldest()
         self._numbers[worker] += 1
         number = self._numbers[worker]
         path = self._folder / f"records-{worker}{f'-{number:04}' if number > 1 else ''}.csv"
         file = self._growing[worker] = RecordsFile(path)
         return file
 
-    def _fold_oldest(self) -> None:
-        if self._folding and self._folding.poll() is None:
+    def _roll_up_oldest(self) -> None:
+        if self._rollup and self._rollup.poll() is None:
             return  # the next full file has another try, as after a failed one
         self._full = [path for path in self._full if path.exists()]
         if oldest := self._full[: -self._files]:
             command = [sys.executable, "-m", __name__, str(self._keep // 2), *map(str, oldest)]
-            self._folding = subprocess.Popen(command)
+            self._rollup = subprocess.Popen(command)
 
     def close(self) -> None:
-        """End the files, and wait until what is being folded is folded."""
+        """End the files, and wait until what is being rolled up is."""
         for file in self._growing.values():
             file.close()
-        if self._folding:
-            self._folding.wait()
+        if self._rollup:
+            self._rollup.wait()
 
 
-def fold(path: Path) -> None:
+def roll_up(path: Path) -> None:
     """Put a minutes and a probes file in the place of a file of records.
 
     A kill at any moment loses and doubles nothing: until the records are gone, readers ignore what stands beside them.
     """
-    minutes, probes = folded_from(path)
+    minutes, probes = rolled_up_from(path)
     drafts = minutes.with_name(f".{minutes.name}"), probes.with_name(f".{probes.name}")
     sums: dict[tuple[int, str, str, str], list[float]] = {}
     with path.open(newline="", encoding="utf-8") as source, drafts[1].open("w", newline="", encoding="utf-8") as kept:
@@ -105,7 +105,7 @@ def fold(path: Path) -> None:
 
 
 def drop_oldest_probes(folder: Path, most: int) -> None:
-    """Remove the oldest of the folded probes' files, as long as those that stay hold `most` lines or more."""
+    """Remove the oldest of the probes' files, as long as those that stay hold `most` lines or more."""
     kept = 0
     for path in sorted(whole(folder, "probes"), key=lambda path: path.stat().st_mtime, reverse=True):
         if kept >= most:
@@ -114,8 +114,8 @@ def drop_oldest_probes(folder: Path, most: int) -> None:
             kept += path.read_bytes().count(b"\n") - 1
 
 
-def folded_from(path: Path) -> tuple[Path, Path]:
-    """Where the minutes and the probes of a file of records are once it is folded."""
+def rolled_up_from(path: Path) -> tuple[Path, Path]:
+    """Where the minutes and the probes of a file of records are once it is rolled up."""
     rest = path.name.removeprefix("records-")
     return path.with_name(f"minutes-{rest}"), path.with_name(f"probes-{rest}")
 
@@ -132,8 +132,8 @@ def whole(folder: Path, kind: str) -> Iterator[Path]:
             yield path
 
 
-def follow_folding(folder: Path, there: Collection[str]) -> None:
-    """Remove from a copy what was folded or dropped where it was copied from; `there` names the files of now.
+def follow_rollup(folder: Path, there: Collection[str]) -> None:
+    """Remove from a copy what was rolled up or dropped where it was copied from; `there` names the files of now.
 
     Records only where the copy has the minutes that they became, so that a copy that was broken off loses nothing.
     """
@@ -149,5 +149,5 @@ def follow_folding(folder: Path, there: Collection[str]) -> None:
 if __name__ == "__main__":
     paths = [Path(name) for name in sys.argv[2:]]
     for path in paths:
-        fold(path)
+        roll_up(path)
     drop_oldest_probes(paths[0].parent, int(sys.argv[1]))

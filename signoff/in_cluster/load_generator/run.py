@@ -181,9 +181,9 @@ class Sample:
     """One line of `samples.csv`; what does not apply or could not be observed is None or empty.
 
     `pod` is a pod's name ("litellm-6f...", or "litellm" where only its /metrics page could be read) or
-    "generator <worker>". `cpu_seconds` only grows, as a counter does, and starts anew with a process. `event` is the
-    text of a pod's event ("Killing: ..."). `cpu_share` (of one core, 0 to 1), `loop_lag_ms` and `schedule_lag_ms` (the
-    worst since the last sample) are the generator's.
+    "generator <worker>". `cpu_seconds` only grows, as a counter does, and starts from 0 with each process. `event` is
+    the text of a pod's event ("Killing: ..."). `cpu_share` (of one core, 0 to 1), `loop_lag_ms` and `schedule_lag_ms`
+    (the worst since the last sample) are the generator's.
     """
 
     at: float

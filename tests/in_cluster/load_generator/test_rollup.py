@@ -12,7 +12,7 @@ import pytest
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
 from signoff.in_cluster.load_generator.records import Record
-from signoff.in_cluster.load_generator.rollup import RotatingRecords, fold, folded_from, follow_folding
+from signoff.in_cluster.load_generator.rollup import RotatingRecords, follow_rollup, roll_up, rolled_up_from
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.records import read_records
 from signoff.report.load.charts import timeline
@@ -46,7 +46,7 @@ def inside(value: float, figure: Estimate) -> bool:
 def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(tmp_path: Path) -> None:
     folder = SOAK.write(tmp_path)
     early, _ = split(folder)
-    fold(early)
+    roll_up(early)
     latency, requests_over_time, *_ = timeline(conclude(folder))
     mean = next(line for line in latency.lines if line.name.endswith("mean"))
     assert len(mean.xs) == 30 and np.mean(mean.ys) == pytest.approx(42, abs=2)
@@ -59,9 +59,9 @@ def test_dropped_probes_are_told(tmp_path: Path) -> None:
     folder = SOAK.write(tmp_path)
     early, _ = split(folder)
     before = conclude(folder).lightest.groups["proxied"]
-    fold(early)
+    roll_up(early)
     assert conclude(folder).loaded.probes_from == 0
-    folded_from(early)[1].unlink()
+    rolled_up_from(early)[1].unlink()
     found = conclude(folder)
     assert found.loaded.probes_from > BEGAN + 1700
     assert found.lightest.groups["proxied"].tokens_per_second == pytest.approx(before.tokens_per_second, rel=0.05)
@@ -70,11 +70,11 @@ def test_dropped_probes_are_told(tmp_path: Path) -> None:
     assert "Rates and slopes are of the whole run, but the overhead and its slope of the probes after" in page
 
 
-def test_folding_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
+def test_a_rollup_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
     folder = SOAK.write(tmp_path)
     early, _ = split(folder)
     before = conclude(folder)
-    fold(early)
+    roll_up(early)
     after = conclude(folder)
     assert len(after.loaded.records) < 0.7 * len(before.loaded.records)
     assert after.lightest.overhead == before.lightest.overhead, "probes are kept whole"
@@ -95,7 +95,7 @@ def test_tokens_and_requests_in_flight_are_of_the_time_with_all_records(tmp_path
             own = table[table.index % 2 == worker].assign(worker=f"worker-{worker}")
             own.to_csv(folder / f"records-worker-{worker}{'-0002' * number}.csv", index=False)
         path.unlink()
-    fold(folder / "records-worker-0.csv")
+    roll_up(folder / "records-worker-0.csv")
     after = conclude(folder).lightest
     assert after.in_flight == pytest.approx(before.in_flight, rel=0.05)
     for name, group in after.groups.items():
@@ -113,7 +113,7 @@ def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path)
     table.to_csv(path, index=False)
     first, _ = split(folder)
     before = conclude(folder).lightest.groups["load"]
-    fold(first)
+    roll_up(first)
     found = conclude(folder)
     after = found.lightest.groups["load"]
     assert after.error_rate.value == before.error_rate.value > 0.2
@@ -127,13 +127,13 @@ def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path)
     )
 
 
-def test_a_kill_while_folding_neither_loses_nor_doubles(tmp_path: Path) -> None:
+def test_a_kill_while_rolling_up_neither_loses_nor_doubles(tmp_path: Path) -> None:
     folder = SOAK.write(tmp_path)
     early, _ = split(folder)
     before = conclude(folder)
     copy = tmp_path / "copy.csv"
     shutil.copy(early, copy)
-    fold(early)
+    roll_up(early)
     shutil.copy(copy, early)  # as if it had been killed before the last step
     again = conclude(folder)
     assert again.sentence == before.sentence and told(again) == told(before)
@@ -145,8 +145,8 @@ def test_rotation_bounds_the_records_on_disk(tmp_path: Path) -> None:
             at = BEGAN + number
             record = replace(RECORD, intended=at, started=at)
             file.write(replace(record, role="probe", pair=number) if number % 10 == 0 else record)
-            if number % 50 == 49 and file._folding:
-                file._folding.wait()  # a real soak's file takes hours
+            if number % 50 == 49 and file._rollup:
+                file._rollup.wait()  # a real soak's file takes hours
     assert names(tmp_path) == ["records-w-0007.csv", "records-w-0008.csv", "records-w-0009.csv"]
     assert requests(tmp_path) == 420
     assert (read_records(tmp_path)["role"] == "probe").sum() == 42
@@ -157,8 +157,8 @@ def test_folded_probes_are_bounded_too(tmp_path: Path) -> None:
         for number in range(700):
             probe = replace(RECORD, role="probe", pair=number, intended=BEGAN + number, started=BEGAN + number)
             file.write(probe if number % 2 else replace(probe, role="load", pair=None))
-            if file._folding:
-                file._folding.wait()
+            if file._rollup:
+                file._rollup.wait()
     probes = read_records(tmp_path).query("role == 'probe'")["pair"]
     assert 75 <= len(probes) <= 125, "half as many folded ones as records, and those of the records"
     assert list(probes) == [number for number in range(700) if number % 2][-len(probes) :], "the latest"
@@ -169,8 +169,8 @@ def test_the_bound_is_of_all_workers_together(tmp_path: Path) -> None:
     with closing(RotatingRecords(tmp_path, keep=100, files=2)) as file:
         for number in range(600):
             file.write(replace(RECORD, worker=f"worker-{number % 4}", intended=BEGAN + number, started=BEGAN + number))
-            if file._folding:
-                file._folding.wait()
+            if file._rollup:
+                file._rollup.wait()
     assert len(names(tmp_path)) == 2 + 4, "two that are full, and one of each worker that grows"
     assert {name.partition(".")[0] for name in names(tmp_path)} >= {f"records-worker-{each}-0003" for each in range(4)}
     assert requests(tmp_path) == 600
@@ -184,8 +184,8 @@ def test_what_could_not_be_folded_is_folded_later(tmp_path: Path) -> None:
             if number == 250:
                 in_the_way.rmdir()
             file.write(replace(RECORD, intended=BEGAN + number, started=BEGAN + number))
-            if file._folding:
-                file._folding.wait()
+            if file._rollup:
+                file._rollup.wait()
     assert names(tmp_path) == ["records-w-0007.csv", "records-w-0008.csv"]
     assert requests(tmp_path) == 400
 
@@ -194,13 +194,13 @@ def test_a_copy_follows_only_when_it_has_what_records_became(tmp_path: Path) -> 
     there, here = tmp_path / "there", tmp_path / "here"
     early, _ = split(SOAK.write(there))
     shutil.copytree(there, here)
-    fold(early)
-    copies = [here / path.name for path in folded_from(early)]
+    roll_up(early)
+    copies = [here / path.name for path in rolled_up_from(early)]
     for copy in copies:
-        follow_folding(here, [path.name for path in there.iterdir()])
+        follow_rollup(here, [path.name for path in there.iterdir()])
         assert (here / early.name).exists()
         shutil.copy(there / copy.name, copy)
-    follow_folding(here, [path.name for path in there.iterdir()])
+    follow_rollup(here, [path.name for path in there.iterdir()])
     assert not (here / early.name).exists()
     assert told(conclude(here)) == told(conclude(there))
 
