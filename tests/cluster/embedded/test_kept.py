@@ -15,9 +15,7 @@ from signoff.cluster.embedded.processes import descendants, start_time
 from signoff.cluster.embedded.sweep import short_path
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT, cache_dir
-from signoff.kube import cleanup
 from signoff.kube.client import Kube
-from signoff.kube.manifests import Manifest
 from tests.embedded import IMAGE, container, own_cache, pod, processes_of, status, wait_for
 from tests.processes import said_until, start
 
@@ -84,53 +82,6 @@ def test_a_cluster_that_other_settings_started_is_left_alone(
     said: list[str] = []
     assert EmbeddedCluster.reuse(lambda _, text: said.append(text)) is None
     assert "left alone" in said[-1]
-
-
-def deployment(name: str) -> Manifest:
-    labels = {"app": name}
-    template = {"metadata": {"labels": labels}, "spec": pod(container(SLEEP))["spec"]}
-    body = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
-    }
-    return Manifest(Path(name), "", body)
-
-
-def bare_pod(name: str) -> Manifest:
-    body = {"apiVersion": "v1", "kind": "Pod", **pod(container(SLEEP)), "metadata": {"name": name}}
-    return Manifest(Path(name), "", body)
-
-
-def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kept: EmbeddedCluster) -> None:
-    kube, namespace = Kube(kept.kubeconfig), "past"
-    kube.core.create_namespace({"metadata": {"name": namespace}})
-    kube.wait_for_namespace(namespace)
-    backend, edited, subject = (deployment(name) for name in ("backend", "edited", "subject"))
-    for manifest in (backend, edited, subject):
-        kube.apply(manifest, namespace)
-    kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "of-a-person"}})
-    more = {"spec": {"template": {"spec": {"hostname": "by-hand"}}}}
-    kube.apps.patch_namespaced_deployment("edited", namespace, more)
-    kube.scale(namespace, "backend", 2)
-    kube.cordon("k3s-worker-01", cordoned=True)
-    kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": True}})
-    kube.apply(bare_pod("bare"), namespace)
-
-    done = cleanup.clear(kube, namespace, stays=[backend, edited])
-
-    assert sorted(done) == [
-        *("removed Deployment/edited", "removed Deployment/subject", "removed Pod/bare"),
-        "uncordoned k3s-worker-01",
-    ]
-    assert [each.metadata.name for each in kube.apps.list_namespaced_deployment(namespace).items] == ["backend"]
-    assert kube.core.read_namespaced_config_map("of-a-person", namespace)
-    assert not kube.core.read_node("k3s-worker-01").spec.unschedulable
-    assert kube.core.read_node("k3s-worker-02").spec.unschedulable  # a person's cordon
-    kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": False}})
-    kube.apply(backend, namespace)
-    assert kube.deployment(namespace, "backend").spec.replicas == 1
 
 
 def test_down_ends_it_and_removes_all(kept: EmbeddedCluster, capsys: pytest.CaptureFixture[str]) -> None:

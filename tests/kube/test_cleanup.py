@@ -1,0 +1,54 @@
+"""What earlier runs left on a cluster is cleared away, and nothing else."""
+
+from pathlib import Path
+
+from signoff.kube import cleanup
+from signoff.kube.client import Kube
+from signoff.kube.manifests import Manifest
+from tests.embedded import container, pod
+
+SLEEP = "import time; time.sleep(600)"
+
+
+def deployment(name: str) -> Manifest:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": pod(container(SLEEP))["spec"]}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": template},
+    }
+    return Manifest(Path(name), "", body)
+
+
+def bare_pod(name: str) -> Manifest:
+    body = {"apiVersion": "v1", "kind": "Pod", **pod(container(SLEEP)), "metadata": {"name": name}}
+    return Manifest(Path(name), "", body)
+
+
+def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kube: Kube, namespace: str) -> None:
+    backend, edited, subject = (deployment(name) for name in ("backend", "edited", "subject"))
+    for manifest in (backend, edited, subject):
+        kube.apply(manifest, namespace)
+    kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "of-a-person"}})
+    more = {"spec": {"template": {"spec": {"hostname": "by-hand"}}}}
+    kube.apps.patch_namespaced_deployment("edited", namespace, more)
+    kube.scale(namespace, "backend", 2)
+    kube.cordon("k3s-worker-01", cordoned=True)
+    kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": True}})
+    kube.apply(bare_pod("bare"), namespace)
+
+    done = cleanup.clear(kube, namespace, stays=[backend, edited])
+
+    assert sorted(done) == [
+        *("removed Deployment/edited", "removed Deployment/subject", "removed Pod/bare"),
+        "uncordoned k3s-worker-01",
+    ]
+    assert [each.metadata.name for each in kube.apps.list_namespaced_deployment(namespace).items] == ["backend"]
+    assert kube.core.read_namespaced_config_map("of-a-person", namespace)
+    assert not kube.core.read_node("k3s-worker-01").spec.unschedulable
+    assert kube.core.read_node("k3s-worker-02").spec.unschedulable  # a person's cordon
+    kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": False}})
+    kube.apply(backend, namespace)
+    assert kube.deployment(namespace, "backend").spec.replicas == 1
