@@ -130,6 +130,7 @@ def test_own_features_without_a_story_count_for_the_suites(installed: Installed)
     collected = installed.collected("own")
     assert len(collected) == packaged + 1
     assert "own/ready.feature::test_it_is_ready" in collected
+    assert installed.collected(".") == collected
     installed.write("own/steps/names.py", 'POD_READY = "pod-reddy"\n')
     done = installed.signoff("run", "own", "--collect-only")
     assert done.returncode == 4
@@ -148,6 +149,12 @@ def test_own_features_with_a_story_are_judged_alone(installed: Installed) -> Non
     (folder,) = (installed.folder / "reports").iterdir()
     assert "-nogit-" in folder.name
     assert "A story of one's own" in (folder / "signoff.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_without_features_is_refused(installed: Installed) -> None:
+    done = installed.signoff("run", ".")
+    assert done.returncode == 4
+    assert "there is no feature\n  where: ." in done.stderr
 
 
 def test_two_step_modules_of_one_name_are_refused(installed: Installed) -> None:

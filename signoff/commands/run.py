@@ -11,6 +11,7 @@ import pytest
 
 from signoff.bdd import arguments
 from signoff.bdd.steps import add_steps, own_steps
+from signoff.core.errors import UsageError
 from signoff.core.paths import FEATURES, SUITE
 from signoff.story.declaration import FILE, features_at, file_above
 
@@ -71,12 +72,14 @@ def _for_pytest(asked: Sequence[str]) -> list[str]:
     if not named and (_OWN / FILE).is_file():
         named = [str(_OWN)]
     here = Path.cwd()
-    own = [feature for each in named for feature in features_at(here / each.partition("::")[0])]
-    if not any(map(file_above, own)):
-        named = [str(FEATURES), *named]
-    for folder in own_steps(own):
+    own = {each: _features(here, each) for each in named}
+    features = [feature for found in own.values() for feature in found]
+    if not any(map(file_above, features)):
+        # By their files: a folder around the virtual environment would take in the suite's, which pytest skips there.
+        named = [str(FEATURES), *(str(file) for each in named for file in ([each] if "::" in each else own[each]))]
+    for folder in own_steps(features):
         add_steps(folder)
-    root = SUITE if all(each.is_relative_to(SUITE) for each in own) else os.path.commonpath([here, *own])
+    root = SUITE if all(each.is_relative_to(SUITE) for each in features) else os.path.commonpath([here, *features])
     return [
         *("-c", str(SUITE / "pyproject.toml")),
         *("--rootdir", str(root), "--confcutdir", str(root)),
@@ -85,3 +88,13 @@ def _for_pytest(asked: Sequence[str]) -> list[str]:
         *named,
         *given,
     ]
+
+
+def _features(here: Path, named: str) -> list[Path]:
+    """The features of a file, one scenario of it or a folder, as named from here."""
+    found = features_at(here / named.partition("::")[0])
+    if not found:
+        raise UsageError(
+            "there is no feature", where=named, hint="name .feature files or folders of them, and then options"
+        )
+    return found
