@@ -55,7 +55,7 @@ from signoff.verdicts.verdict import gravest
 assert judges, "the judges register themselves"
 _NEEDS = "needs-"
 _COLLECTS_NOTHING = ("help", "markers", "cacheshow")
-_RUNS_NOTHING = ("collectonly", "showfixtures", "show_fixtures_per_test", "setupplan")
+_RUNS_NOTHING = ("collectonly", "showfixtures", "show_fixtures_per_test")
 """Options of pytest that only tell something."""
 
 

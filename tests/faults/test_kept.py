@@ -57,7 +57,7 @@ def test_a_lost_node_comes_back_with_its_pods(kept: Kube) -> None:
     os.kill(before, signal.SIGKILL)
     wait_for("its end", lambda: start_time(before) is None)
     found, said = reused()
-    assert found is not None
+    assert found is not None, said
     found.close()
     assert f"demo: the node {NODE} is not Ready; what was lost of it is started again" in said
     assert "using the kept cluster demo" in said
@@ -72,7 +72,7 @@ def test_a_cluster_that_stays_unwell_is_left_alone(kept: Kube, monkeypatch: pyte
     os.kill(stopped, signal.SIGSTOP)
     try:
         found, said = reused()
-        assert found is None
+        assert found is None, said
         assert f"the kept cluster demo is left alone: the node {NODE} is not Ready" in said
         with pytest.raises(SignoffError, match=f"the cluster is not well: the node {NODE} is not Ready"):
             EmbeddedCluster.attach(Path("demo"))
@@ -83,5 +83,5 @@ def test_a_cluster_that_stays_unwell_is_left_alone(kept: Kube, monkeypatch: pyte
 def test_the_setting_that_differs_is_named(kept: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGNOFF_KUBERNETES_BIN", "/opt/kubernetes")
     found, said = reused()
-    assert found is None
+    assert found is None, said
     assert said == "the kept cluster demo is left alone: SIGNOFF_KUBERNETES_BIN was unset and is /opt/kubernetes"

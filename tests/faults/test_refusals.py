@@ -53,7 +53,7 @@ def test_a_feature_that_cannot_be_read_leaves_no_folder(project: Project) -> Non
     assert not (project.folder / "reports").exists()
 
 
-@pytest.mark.parametrize("shows", ["--fixtures", "--fixtures-per-test", "--setup-plan", "--collect-only"])
+@pytest.mark.parametrize("shows", ["--fixtures", "--fixtures-per-test", "--collect-only"])
 def test_what_only_shows_something_writes_nothing(project: Project, shows: str) -> None:
     done = project.run("features", shows)
     assert done.status == 0, done.output
