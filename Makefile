@@ -31,7 +31,7 @@ unit-tests: $(VENV)/.ready
 # holds what ran when, and the table at its end shows it.
 prove: $(VENV)/.ready
 	$(BIN)/signoff prepare
-	$(PYTEST) -p tests.prove --prove build/prove.jsonl --every-feature $(BESIDE_A_CLUSTER)
+	$(PYTEST) -p tests.prove --prove build/prove.jsonl $(BESIDE_A_CLUSTER)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

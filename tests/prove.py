@@ -1,7 +1,8 @@
 """Every test, a few at a time: what has passed on this commit is left out, and a table says what ran when.
 
-`make prove` loads this plugin. Each test's end is one line of a file, written as it comes, so that a run may be
-interrupted and gone on with. With uncommitted changes nothing is left out: nobody could say what had passed.
+`make prove` loads this plugin, and then tries each mutation with every feature. Each test's end is one line of a file,
+written as it comes, so that a run may be interrupted and gone on with. With uncommitted changes nothing is left out:
+nobody could say what had passed.
 """
 
 import json
@@ -104,7 +105,7 @@ class Keeper:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section(f"what ran on {self.commit} ({self.file})")
         for line in table(endings(self.file), self.commit):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line.rstrip())
 
 
 def table(kept: Iterable[Ending], commit: str) -> list[str]:

@@ -26,6 +26,7 @@ from signoff.gateway.deployment import BACKEND_APP, Deployment
 from signoff.judges.run import Result, Scenario, State
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
+from tests import prove
 from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import FAULTY_BACKEND, Mutation, Objects
 from tests.processes import said_until, start
@@ -33,10 +34,6 @@ from tests.processes import said_until, start
 PAIRS = "20"
 FILES = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
 RUN_SECONDS = 600
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-feature", action="store_true", help="run all of features/ for each mutation (make prove)")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -76,7 +73,7 @@ def run_features(
     def run(mutation: Mutation) -> dict[str, dict[str, Any]]:
         own = tmp_path / str(next(runs))
         manifests = mutated(mutation, own / "manifests")
-        everything = pytestconfig.getoption("--every-feature")
+        everything = pytestconfig.getoption(prove.OPTION, None) is not None
         paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
         command = features_command(pytestconfig, cluster, *paths, "--overhead-pairs", PAIRS, "-q")
         if not everything and OVERHEAD not in mutation.red:
