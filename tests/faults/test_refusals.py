@@ -95,6 +95,7 @@ def test_a_command_that_contradicts_itself_is_refused(
         (["--shape", "sweep-users", "--arrivals", "poisson"], "--shape sweep-users is a closed loop"),
         (["--lengths", "lengths.csv", "--length-scale", "1"], "--lengths gives the lengths themselves"),
         (["--direct", HERE], "--direct names one vLLM, and without --host"),
+        (["--kubeconfig", "config"], "--kubeconfig names one cluster, and without --host"),
     ],
 )
 def test_a_load_that_contradicts_itself_is_refused(tmp_path: Path, arguments: list[str], said: str) -> None:

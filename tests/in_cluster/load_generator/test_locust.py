@@ -222,7 +222,10 @@ def test_a_load_whose_records_cannot_be_written_ends_and_says_so(pair: Pair, tmp
     [
         (["--rate", "-1", "--processes", "2"], "--rate must be a number above 0, and is -1"),
         (["--stages", "1,2"], "--stages belongs to a shape"),
-        (["--kubeconfig", "{dead}"], "the cluster does not say what pods it has in ml: MaxRetryError"),
+        (
+            ["--host", "http://127.0.0.1:1", "--kubeconfig", "{dead}"],
+            "the cluster does not say what pods it has in ml: MaxRetryError",
+        ),
         (["--reports", "{dead}"], "the report's folder cannot be written: {dead} is no folder"),
     ],
 )
