@@ -1,4 +1,4 @@
-"""Charts: what one shows, drawn by Matplotlib into SVG that needs nothing else (docs/decisions-charts.md says why).
+"""Charts: what one shows, drawn by Matplotlib into SVG that needs nothing else (docs/decisions.md says why).
 
 A page describes a chart as data, which is also what its table of figures, for those who cannot see it, is made of. Each
 is drawn twice, for a wide and for a narrow window, as text in an SVG shrinks with it. Colours are names of the theme's
