@@ -45,6 +45,7 @@ class LoadSession:
         events.spawning_complete.add_listener(self._spawned)
         events.test_stopping.add_listener(self._stopping)
         events.test_stop.add_listener(self._stopped)
+        events.quitting.add_listener(self._quitting)
         events.quit.add_listener(self._quit)
         for name in ("entries", "step", "finish", "finished"):
             runner.register_message(name, getattr(self, f"_on_{name}"), concurrent=name == "finish")
@@ -125,7 +126,7 @@ class LoadSession:
                 self.writer.end_step()
         if self.sender:
             self.sender.stop_arrivals()
-        elif self.writer:
+        elif isinstance(self.environment.runner, MasterRunner):
             self._have_workers_finish()
 
     def _stopped(self, **_: Any) -> None:
@@ -140,13 +141,12 @@ class LoadSession:
         if self.writer:
             with self._writing():
                 self.writer.close()
-            if self.writer.folder is None and not self.unwritable:
-                self._tell_that_none_began()
 
-    def _tell_that_none_began(self) -> None:
-        """Say so of a load that was to begin by itself: a run time may be over before its folder is made."""
+    def _quitting(self, **_: Any) -> None:
+        """Say of a load that was to begin by itself that it has not: its time may be over before its folder is made."""
         options = self.environment.parsed_options
-        if options.headless or options.autostart:
+        to_begin = options.headless or options.autostart
+        if self.writer and to_begin and self.writer.folder is None and not self.unwritable:
             self.environment.process_exit_code = 1
             after = f" within its {options.run_time} s (-t)" if options.run_time else ""
             logging.getLogger(__name__).error("no load began%s, so nothing was recorded", after)

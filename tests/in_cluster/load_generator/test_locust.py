@@ -293,6 +293,23 @@ for line in sys.argv[1:]:
 """
 
 
+def test_a_load_whose_time_is_over_before_it_begins_says_so(tmp_path: Path) -> None:
+    over = "from locust import events\nevents.init.add_listener(lambda environment, **_: environment.runner.quit())\n"
+    (tmp_path / "over.py").write_text(over)
+    command = [sys.executable, "-m", "locust", "-f", f"{ROOT / 'bench'},{tmp_path / 'over.py'}", "--headless"]
+    done = subprocess.run(
+        [*command, "-t", "1s", "--host", "http://127.0.0.1:1", "--reports", str(tmp_path / "reports")],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "no load began within its 1 s (-t), so nothing was recorded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
 def test_each_option_that_has_no_sensible_value_is_told(tmp_path: Path) -> None:
     lines = [f"--headless --reports {tmp_path} {line}" for line in _REFUSED]
     assert printed(_CHECK, *lines).splitlines() == list(_REFUSED.values())
