@@ -166,11 +166,12 @@ class Undo:
         """
         failures: dict[str, Exception] = {}
         while self._inverses:
-            inverse = self._inverses.pop()
+            inverse = self._inverses[-1]
             with _noting(failures, str(inverse)):
                 inverse.make(self._kube)
                 if wait:
                     inverse.wait(self._kube)
+            self._inverses.pop()  # only now: after Ctrl-C in between, the next call begins with this one
         if failures:
             told = "; ".join(f"{inverse}: {_one_line(error)}" for inverse, error in failures.items())
             raise UndoFailed(

@@ -70,6 +70,32 @@ def test_who_is_in_a_hurry_waits_for_none_of_it() -> None:
     assert log == ["inverse of do", "do", "undo"]
 
 
+class Interrupted(Step):
+    """Its inverse is interrupted by Ctrl-C, the first time."""
+
+    def inverse(self, kube: Kube) -> Step:
+        super().inverse(kube)
+        return InterruptedOnce(f"un{self.name}", self.log)
+
+
+class InterruptedOnce(Step):
+    def make(self, kube: Kube) -> None:
+        super().make(kube)
+        if self.log.count(self.name) == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_undo_that_ctrl_c_interrupts_is_made_again() -> None:
+    log: list[str] = []
+    undo = Undo(NOWHERE)
+    undo.make(Step("do", log))
+    undo.make(Interrupted("fold", log))
+    with pytest.raises(KeyboardInterrupt):
+        undo.all()
+    undo.all(wait=False)
+    assert log[4:] == ["unfold", "unfold", "undo"]
+
+
 def test_half_a_change_is_undone_too() -> None:
     log: list[str] = []
     with pytest.raises(SignoffError, match="fold is refused"), Undo(NOWHERE) as undo:
