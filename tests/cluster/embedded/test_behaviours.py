@@ -18,7 +18,7 @@ KNOWN_DIFFERENCES = {
     "A Service whose Ready pod does not listen": "ConnectionResetError",
     "Writing to a mounted ConfigMap": "written",
 }
-"""What no process of the host can do as a container does; each is in the README's table."""
+"""What no process of the host can do as a container does; each is in the table of docs/embedded.md."""
 
 
 @pytest.fixture(scope="module")
