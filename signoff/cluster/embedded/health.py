@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.core.timeouts import API_REQUEST, NODES_READY
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.core.words import listed
@@ -38,10 +40,21 @@ def _see_well(kube: Kube, nodes: list[str]) -> None:
 
 
 def _sick(kube: Kube, nodes: list[str]) -> list[str]:
-    """Those that do not count as Ready, or whose kubelet does not answer, long before they count so."""
+    """Those that do not count as Ready, or whose process is gone or stopped, long before they count so.
+
+    Their kubelets cannot be asked through the API server, which proxies to no address of loopback.
+    """
     found = kube.core.list_node(_request_timeout=API_REQUEST.seconds).items
-    ready = {node.metadata.name for node in found for each in node.status.conditions or [] if _is_well(each)}
-    return sorted({*nodes} - ready | {*kube.silent_nodes(nodes)})
+    ready = {node.metadata.name for node in found if any(map(_is_well, node.status.conditions or []))}
+    played = {node.metadata.name for node in found if _runs(int(node.metadata.annotations[AGENT_PID]))}
+    return sorted({*nodes} - (ready & played))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _is_well(condition: Any) -> bool:
