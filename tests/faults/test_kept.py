@@ -62,8 +62,8 @@ def test_a_lost_node_comes_back_with_its_pods(kept: Kube) -> None:
     assert f"demo: the node {NODE} is not Ready; what was lost of it is started again" in said
     assert "using the kept cluster demo" in said
     assert process_of_node(kept) != before
-    kept.core.read_namespaced_pod_log("pod", "default")  # its kubelet answers
     wait_for("the pod", lambda: is_ready(kept.core.read_namespaced_pod("pod", "default")))
+    kept.core.read_namespaced_pod_log("pod", "default")  # its kubelet answers
 
 
 def test_a_cluster_that_stays_unwell_is_left_alone(kept: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
