@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from signoff.cli import main
 from signoff.cluster.embedded import EmbeddedCluster, health
@@ -42,6 +43,16 @@ def process_of_node(kube: Kube) -> int:
     return int(kube.core.read_node(NODE).metadata.annotations[AGENT_PID])
 
 
+def log_of(kube: Kube) -> str:
+    """What the pod has said, as its node's kubelet tells it; nothing while its container starts."""
+    try:
+        return str(kube.core.read_namespaced_pod_log("pod", "default"))
+    except ApiException as error:
+        if error.status != 400:
+            raise
+        return ""
+
+
 def reused() -> tuple[EmbeddedCluster | None, str]:
     """The kept cluster, if a run would use it, and what is said of it."""
     said: list[str] = []
@@ -51,7 +62,9 @@ def reused() -> tuple[EmbeddedCluster | None, str]:
 
 def test_a_lost_node_comes_back_with_its_pods(kept: Kube) -> None:
     kept.wait_for_namespace("default")
-    kept.core.create_namespaced_pod("default", pod(container("import time; time.sleep(600)"), nodeName=NODE))
+    kept.core.create_namespaced_pod(
+        "default", pod(container("import time; print('anew'); time.sleep(600)"), nodeName=NODE)
+    )
     wait_for("the pod", lambda: is_ready(kept.core.read_namespaced_pod("pod", "default")))
     before = process_of_node(kept)
     os.kill(before, signal.SIGKILL)
@@ -62,8 +75,8 @@ def test_a_lost_node_comes_back_with_its_pods(kept: Kube) -> None:
     assert f"demo: the node {NODE} is not Ready; what was lost of it is started again" in said
     assert "using the kept cluster demo" in said
     assert process_of_node(kept) != before
+    wait_for("the pod to run again", lambda: "anew" in log_of(kept))
     wait_for("the pod", lambda: is_ready(kept.core.read_namespaced_pod("pod", "default")))
-    kept.core.read_namespaced_pod_log("pod", "default")  # its kubelet answers
 
 
 def test_a_cluster_that_stays_unwell_is_left_alone(kept: Kube, monkeypatch: pytest.MonkeyPatch) -> None:

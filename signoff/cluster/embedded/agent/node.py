@@ -124,8 +124,8 @@ class Node:
         except ApiError as error:
             if error.status != 409:
                 raise
+            await self._beat()  # before it says who plays it: then its new port is known
             await self._api.request("PATCH", self._path, json={"metadata": node["metadata"]}, content_type=_MERGE)
-            await self._beat()
 
     async def _beat(self) -> None:
         """Say how it is. The Node is read first, since the control plane marks one that it has not heard of."""
