@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -39,7 +40,8 @@ def _on_signal(number: int, _: FrameType | None) -> None:
     if len(_heard) == 1:
         raise KeyboardInterrupt
     if len(_heard) == 2:
-        os.write(2, _ENDING)  # print might have been interrupted in mid-line
+        with suppress(OSError):  # who reads it may have gone, and nothing must break the clean-up off
+            os.write(2, _ENDING)  # print might have been interrupted in mid-line
         return
     os._exit(exit_status())
 

@@ -56,7 +56,7 @@ def ask(kube: Kube, image: str, base_url: str, model: str) -> Inside:
         WaitFailed: it could not run, or ended without a result.
     """
     with Undo(kube) as undo:
-        undo.make(Apply(_pod(image, base_url, model), story.NAMESPACE))
+        undo.replace(Apply(_pod(image, base_url, model), story.NAMESPACE))
         pod = eventually(f"the pod {NAME} to ask from inside", timeouts.INSIDE_ASKED, lambda: _finished(kube))
         log = kube.core.read_namespaced_pod_log(NAME, story.NAMESPACE)
         return Inside(NAME, str(pod.spec.node_name), json.loads(str(log).strip().splitlines()[-1]))

@@ -133,17 +133,22 @@ class Kube:
         except DynamicApiError as error:
             if error.status != HTTPStatus.BAD_REQUEST:
                 raise
-        return self._ask_kubelet(node, _SUMMARY)
+        return json.loads(self._ask_kubelet(node, _SUMMARY, timeouts.REQUEST))
 
-    def _ask_kubelet(self, node: str, path: str) -> Any:
-        """What a kubelet answers this client's certificate, without the API server between them."""
+    def _ask_kubelet(self, node: str, path: str, timeout: timeouts.Timeout) -> bytes:
+        """What a kubelet answers this client's certificate, without the API server between them.
+
+        Raises:
+            ApiException: it answers otherwise than with 200.
+            HTTPError: it does not answer.
+        """
         status = self.core.read_node(node).status
         address = next(each.address for each in status.addresses if each.type == "InternalIP")
         url = f"https://{address}:{status.daemon_endpoints.kubelet_endpoint.port}{path}"
-        answer = self._client.rest_client.pool_manager.request("GET", url, timeout=timeouts.REQUEST.seconds)
+        answer = self._client.rest_client.pool_manager.request("GET", url, timeout=timeout.seconds, retries=False)
         if answer.status != HTTPStatus.OK:
             raise ApiException(status=answer.status, reason=answer.reason)
-        return json.loads(answer.data)
+        return bytes(answer.data)
 
     def wait_for_namespace(self, name: str) -> None:
         """Wait until pods can be created in the namespace: its default ServiceAccount and root CA are there."""
@@ -170,19 +175,27 @@ class Kube:
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
     def silent_nodes(self, nodes: Iterable[str]) -> list[str]:
-        """Those of the nodes whose kubelet does not answer the API server; long before they count as not Ready."""
+        """Those of the nodes whose kubelet does not answer; long before they count as not Ready."""
         return [node for node in sorted(nodes) if not self._kubelet_answers(node)]
 
     def _kubelet_answers(self, node: str) -> bool:
         try:
-            self.core.connect_get_node_proxy_with_path(
-                node, "healthz", _request_timeout=timeouts.KUBELET_ANSWERS.seconds
-            )
+            self._ask_for_health(node)
         except ApiException as error:
             return error.status not in (404, 500, 502, 503, 504)
         except HTTPError:  # no answer in time, as from a process that was stopped
             return False
         return True
+
+    def _ask_for_health(self, node: str) -> None:
+        """Ask a kubelet as `kubelet_summary` does."""
+        timeout = timeouts.KUBELET_ANSWERS
+        try:
+            self.core.connect_get_node_proxy_with_path(node, "healthz", _request_timeout=timeout.seconds)
+        except ApiException as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+            self._ask_kubelet(node, "/healthz", timeout)
 
     def wait_until_available(self, namespace: str, name: str, timeout: timeouts.Timeout) -> None:
         """Wait until the Deployment's newest pods are all available and the old ones are gone.

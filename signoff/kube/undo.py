@@ -51,7 +51,8 @@ class Apply:
     def inverse(self, _: Kube) -> "Delete":
         """Delete it."""
         body = self.manifest.body
-        return Delete(body["apiVersion"], body["kind"], self.namespace, body["metadata"]["name"])
+        namespace = body["metadata"].get("namespace", self.namespace)
+        return Delete(body["apiVersion"], body["kind"], namespace, body["metadata"]["name"])
 
     def make(self, kube: Kube) -> None:
         """Apply it server-side."""
@@ -154,6 +155,13 @@ class Undo:
         self.remember(change)
         change.make(self._kube)
 
+    def replace(self, change: Apply) -> None:
+        """Apply an object in place of one that a killed run has left, to be deleted later."""
+        left = change.inverse(self._kube)
+        left.make(self._kube)
+        left.wait(self._kube)
+        self.make(change)
+
     def remember(self, change: Change) -> None:
         """Have the change undone later; the caller is about to make it."""
         self._inverses.append(change.inverse(self._kube))
@@ -161,9 +169,18 @@ class Undo:
     def all(self, *, wait: bool = True) -> None:
         """Undo each change and `wait` until the cluster shows it, the last change first; try them all.
 
+        Ctrl-C ends the waiting, not the undoing.
+
         Raises:
             UndoFailed: not all of them could be undone.
         """
+        try:
+            self._all(wait=wait)
+        except KeyboardInterrupt:
+            self._all(wait=False)
+            raise
+
+    def _all(self, *, wait: bool) -> None:
         failures: dict[str, Exception] = {}
         while self._inverses:
             inverse = self._inverses[-1]
@@ -171,7 +188,7 @@ class Undo:
                 inverse.make(self._kube)
                 if wait:
                     inverse.wait(self._kube)
-            self._inverses.pop()  # only now: after Ctrl-C in between, the next call begins with this one
+            self._inverses.pop()  # only now: after Ctrl-C in between, this one is made again
         if failures:
             told = "; ".join(f"{inverse}: {_one_line(error)}" for inverse, error in failures.items())
             raise UndoFailed(

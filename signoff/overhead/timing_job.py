@@ -36,8 +36,8 @@ def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Sample
         WaitFailed: it could not run, or ended without a result.
     """
     with Undo(kube) as undo:
-        undo.make(Apply(code(), story.NAMESPACE))
-        undo.make(Apply(job(image, pairs, seed), story.NAMESPACE))
+        undo.replace(Apply(code(), story.NAMESPACE))
+        undo.replace(Apply(job(image, pairs, seed), story.NAMESPACE))
         pod = eventually(f"the pairs to be timed by Job {NAME}", timeouts.PAIRS_TIMED, lambda: _finished(kube))
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE)
         return samples(log), str(pod.spec.node_name)

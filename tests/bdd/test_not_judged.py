@@ -459,7 +459,7 @@ Result.signed_off = property(lambda self: True)
 """What the suite would be if a run passed by default."""
 
 
-@pytest.mark.parametrize("key", ["setup-only", "keyword", "deselect"])
+@pytest.mark.parametrize("key", ["setup-plan", "keyword", "deselect"])
 def test_the_table_can_fail(key: str, project: Project) -> None:
     project.write("conftest.py", project.read("conftest.py") + LAX)
     project.alone = True

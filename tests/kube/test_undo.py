@@ -87,12 +87,9 @@ class InterruptedOnce(Step):
 
 def test_an_undo_that_ctrl_c_interrupts_is_made_again() -> None:
     log: list[str] = []
-    undo = Undo(NOWHERE)
-    undo.make(Step("do", log))
-    undo.make(Interrupted("fold", log))
-    with pytest.raises(KeyboardInterrupt):
-        undo.all()
-    undo.all(wait=False)
+    with pytest.raises(KeyboardInterrupt), Undo(NOWHERE) as undo:
+        undo.make(Step("do", log))
+        undo.make(Interrupted("fold", log))
     assert log[4:] == ["unfold", "unfold", "undo"]
 
 

@@ -79,7 +79,7 @@ FAULTY_GATEWAY = "litellm-faulty-gateway"
 """The ConfigMap with the double's code. It begins as all of LiteLLM's objects do, so that a second LiteLLM gets one of
 its own."""
 GATEWAY_CODE = Path(__file__).parent.parent / "doubles" / "gateway.py"
-LIAR_PORT = 4400
+FAULTY_PORT = 4400
 FAULTY_BACKEND = "vllm-faulty-gateway"
 BACKEND_IMAGE = next(each["image"] for manifest in load(MANIFESTS / "vllm") for each in containers(manifest.body))
 
@@ -209,7 +209,7 @@ def faulty_gateway(tampering: str = "", **options: str) -> Callable[[Objects], N
     def change(objects: Objects) -> None:
         service = objects["Service"]
         objects["ServiceBehind"] = renamed(service, "litellm-behind")
-        service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
+        service["spec"]["ports"][0]["targetPort"] = FAULTY_PORT
         upstream = f"litellm-behind.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}"
         container, volume = faulty_container(objects, upstream, tampering, **options)
         pod_spec(objects)["containers"].append(container)
@@ -225,7 +225,7 @@ def faulty_backend(tampering: str) -> Callable[[Objects], None]:
         service = objects["BackendService"]
         objects["BackendBehind"] = renamed(service, "vllm-behind")
         service["spec"]["selector"] = {"app.kubernetes.io/name": FAULTY_BACKEND}
-        service["spec"]["ports"][0]["targetPort"] = LIAR_PORT
+        service["spec"]["ports"][0]["targetPort"] = FAULTY_PORT
         upstream = f"vllm-behind.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"
         container, volume = faulty_container(objects, upstream, tampering)
         objects["FaultyBackend"] = pod(FAULTY_BACKEND, container, story.ALLOWED_NODES, volumes=[volume])
@@ -253,15 +253,15 @@ def faulty_container(
     told = {"tampering": tampering, **options} if tampering else options
     extra = [f"--{key.replace('_', '-')}={value}" for key, value in told.items()]
     container = {
-        "name": "faulty_gateway",
+        "name": "faulty-gateway",
         "image": litellm(objects)["image"],
         "command": ["python3", f"/gateway/{GATEWAY_CODE.name}"],
-        "args": ["--host=0.0.0.0", f"--port={LIAR_PORT}", f"--upstream=http://{upstream}", *extra],
-        "ports": [{"containerPort": LIAR_PORT}],
-        "volumeMounts": [{"name": "faulty_gateway", "mountPath": "/gateway", "readOnly": True}],
-        "readinessProbe": {"tcpSocket": {"port": LIAR_PORT}, "periodSeconds": 1},
+        "args": ["--host=0.0.0.0", f"--port={FAULTY_PORT}", f"--upstream=http://{upstream}", *extra],
+        "ports": [{"containerPort": FAULTY_PORT}],
+        "volumeMounts": [{"name": "faulty-gateway", "mountPath": "/gateway", "readOnly": True}],
+        "readinessProbe": {"tcpSocket": {"port": FAULTY_PORT}, "periodSeconds": 1},
     }
-    return container, {"name": "faulty_gateway", "configMap": {"name": FAULTY_GATEWAY}}
+    return container, {"name": "faulty-gateway", "configMap": {"name": FAULTY_GATEWAY}}
 
 
 def pod(app: str, container: dict[str, Any], nodes: Sequence[str], **spec: Any) -> dict[str, Any]:

@@ -1,18 +1,21 @@
 """Each mutation turns exactly its scenarios red, and every scenario and every Then step fails under some mutation."""
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pytest_bdd.feature import get_features
 
 from signoff.core.paths import ROOT
+from signoff.kube.manifests import containers
 from signoff.overhead.estimate import WAIT_BOUND, Generator
 from signoff.report import PAGES
 from signoff.verdicts import ExitStatus
-from tests.mutations.conftest import Finished
+from tests.mutations.conftest import Finished, mutated
 from tests.mutations.sample import SAMPLE, broken_by
 from tests.mutations.scenarios import BELOW_LIMIT, EQUAL, EQUAL_STREAMED, OVERHEAD, SAYS_THE_SAME
 from tests.mutations.table import TABLE, Mutation
@@ -77,6 +80,14 @@ def turns_exactly_its_scenarios_red(mutation: Mutation, run_features: RunFeature
     # What only `make prove` runs fails wherever it meets the mutation first.
     tested = {step for name, step in failed_at.items() if name.partition(":")[0] in mutation.tested}
     assert mutation.before_then or tested <= THEN_STEPS, told
+
+
+@pytest.mark.parametrize("mutation", TABLE, ids=lambda mutation: mutation.name)
+def test_a_mutation_names_its_containers_as_kubernetes_wants_it(mutation: Mutation, tmp_path: Path) -> None:
+    folder = mutated(mutation, tmp_path / "manifests")
+    documents = [each for file in folder.rglob("*.yaml") for each in yaml.safe_load_all(file.read_text())]
+    named = [container["name"] for each in documents if "kind" in each for container in containers(each)]
+    assert named and all(re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name) for name in named)
 
 
 def test_every_scenario_is_turned_red_by_a_mutation() -> None:

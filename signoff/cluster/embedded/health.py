@@ -29,6 +29,8 @@ def mend(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
         eventually("the nodes to come back", NODES_READY, lambda: _see_well(kube, nodes))
     except (ApiException, HTTPError) as error:
         return f"its API does not answer: {type(error).__name__}"
+    except ProcessLookupError:
+        return "the process that plays its nodes has ended"
     except WaitFailed as failed:
         return failed.observation
     return ""
@@ -46,7 +48,8 @@ def _sick(kube: Kube, nodes: list[str]) -> list[str]:
     """
     found = kube.core.list_node(_request_timeout=API_REQUEST.seconds).items
     ready = {node.metadata.name for node in found if any(map(_is_well, node.status.conditions or []))}
-    played = {node.metadata.name for node in found if _runs(int(node.metadata.annotations[AGENT_PID]))}
+    agents = {node.metadata.name: (node.metadata.annotations or {}).get(AGENT_PID) for node in found}
+    played = {name for name, pid in agents.items() if pid and _runs(int(pid))}
     return sorted({*nodes} - (ready & played))
 
 

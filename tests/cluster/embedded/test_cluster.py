@@ -17,6 +17,7 @@ import yaml
 from signoff.cluster import embedded
 from signoff.cluster.embedded import EmbeddedCluster, postmortem
 from signoff.cluster.embedded.address_range import free_ports
+from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE
 from signoff.cluster.embedded.controlplane import Children
 from signoff.cluster.embedded.processes import descendants, start_time
@@ -42,6 +43,18 @@ def test_three_nodes_are_ready_and_said(cluster: EmbeddedCluster, kube: Kube) ->
     assert names == set(facts.nodes) == {"k3s-worker-01", "k3s-worker-02", "k3s-gpu-worker"}
     assert facts.kubernetes_version.startswith("v1.")
     assert facts.start_seconds["total"] > 0
+
+
+def test_a_node_whose_agent_is_stopped_is_silent_at_once(cluster: EmbeddedCluster, kube: Kube) -> None:
+    nodes = cluster.facts().nodes
+    assert kube.silent_nodes(nodes) == []
+    agent = int(kube.core.read_node(nodes[0]).metadata.annotations[AGENT_PID])
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        assert kube.silent_nodes(nodes) == [nodes[0]]
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    assert kube.silent_nodes(nodes) == []
 
 
 def test_strangers_are_turned_away(cluster: EmbeddedCluster) -> None:
