@@ -15,7 +15,7 @@ PID_FILE = "supervisor.pid"
 _UNBORN, _GOING = ".new-", ".old-"
 """A folder that is not a cluster's yet, or no longer; the PID and start time of the process that works on it follow."""
 
-_QUIET = Timeout(0.01, every=0.01)
+_QUIET = Timeout(0.05, every=0.01)
 """So long nobody must be found: a process that is just being executed shows an empty environment."""
 
 
