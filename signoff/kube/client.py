@@ -119,21 +119,25 @@ class Kube:
     def kubelet_summary(self, node: str) -> Any:
         """What a node's kubelet tells of the resources that its pods use: its Summary API.
 
+        Raises:
+            ApiException: the API server or the kubelet refuses.
+        """
+        return json.loads(self._ask_node(node, _SUMMARY, timeouts.REQUEST))
+
+    def _ask_node(self, node: str, path: str, timeout: timeouts.Timeout) -> bytes:
+        """What a node's kubelet answers.
+
         The API server passes the question on, which takes the right to `get nodes/proxy`, but to no address of
         loopback. A kubelet there is on this machine, and is asked itself.
-
-        Raises:
-            DynamicApiError: the API server refuses.
-            ApiException: the kubelet does.
         """
         try:
-            # The typed client's method for it would escape the slash.
-            path = f"/api/v1/nodes/{node}/proxy{_SUMMARY}"
-            return json.loads(self.dynamic.request("get", path, serialize=False).data)
+            # The typed client's method for it would escape a slash.
+            proxied = f"/api/v1/nodes/{node}/proxy{path}"
+            return bytes(self.dynamic.request("get", proxied, serialize=False, _request_timeout=timeout.seconds).data)
         except DynamicApiError as error:
             if error.status != HTTPStatus.BAD_REQUEST:
                 raise
-        return json.loads(self._ask_kubelet(node, _SUMMARY, timeouts.REQUEST))
+        return self._ask_kubelet(node, path, timeout)
 
     def _ask_kubelet(self, node: str, path: str, timeout: timeouts.Timeout) -> bytes:
         """What a kubelet answers this client's certificate, without the API server between them.
@@ -180,22 +184,12 @@ class Kube:
 
     def _kubelet_answers(self, node: str) -> bool:
         try:
-            self._ask_for_health(node)
+            self._ask_node(node, "/healthz", timeouts.KUBELET_ANSWERS)
         except ApiException as error:
             return error.status not in (404, 500, 502, 503, 504)
         except HTTPError:  # no answer in time, as from a process that was stopped
             return False
         return True
-
-    def _ask_for_health(self, node: str) -> None:
-        """Ask a kubelet as `kubelet_summary` does."""
-        timeout = timeouts.KUBELET_ANSWERS
-        try:
-            self.core.connect_get_node_proxy_with_path(node, "healthz", _request_timeout=timeout.seconds)
-        except ApiException as error:
-            if error.status != HTTPStatus.BAD_REQUEST:
-                raise
-            self._ask_kubelet(node, "/healthz", timeout)
 
     def wait_until_available(self, namespace: str, name: str, timeout: timeouts.Timeout) -> None:
         """Wait until the Deployment's newest pods are all available and the old ones are gone.

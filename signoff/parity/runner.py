@@ -177,7 +177,7 @@ class Sides:
     model: str = story.MODEL
     _free: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     _once: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
-    """Lanes for one run each (`_spoils_its_route`)."""
+    """Routes for one run each (`_spoils_its_route`)."""
 
     def __post_init__(self) -> None:
         for route in range(self.routes):
