@@ -6,17 +6,16 @@ It needs Chromium or Chrome on PATH.
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import sync_playwright
 
+from scripts import browser
 from signoff.core.paths import ROOT
 from signoff.report import PAGES
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 IMAGES = ROOT / "docs" / "images"
 WIDTH, HEIGHT = 1000, 760
@@ -27,12 +26,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dir", type=Path, metavar="RUN")
     page_of_run = parser.parse_args().run_dir.resolve() / PAGES[0]
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        sys.exit(f"none of {', '.join(BROWSERS)} is on PATH: install one, as by apt-get install chromium")
+    program = browser.find()
+    if program is None:
+        sys.exit(browser.MISSING)
     IMAGES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=browser)
+        opened = playwright.chromium.launch(executable_path=program)
         for theme in THEMES:
             page = opened.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=theme)
             page.goto(page_of_run.as_uri())
