@@ -322,7 +322,7 @@ def measured(
 def judged(timings: Sequence[Timing], seed: int) -> Measured:
     """What signoff says of its timings."""
     found = judge(Samples(tuple(timings)), limit_ms=OVERHEAD_LIMIT_MS, seed=seed)
-    if found.is_void:
+    if found.is_invalid:
         progress("signoff", found.verdict.reason)
     return Measured(found.figures["median"], found.pairs * len(ARMS))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from signoff.evidence.chain import FILE, SCHEMA, Chain
-from signoff.evidence.voids import Void
+from signoff.evidence.invalid import InvalidSpan
 from signoff.in_cluster.load_generator.records import COLUMNS
 from signoff.in_cluster.load_generator.run import (
     SAMPLE_COLUMNS,
@@ -22,9 +22,9 @@ from signoff.in_cluster.load_generator.run import (
     Shape,
     Step,
     files_of,
+    invalid_record,
     load_record,
     step_record,
-    void_record,
 )
 
 BEGAN = 1_800_000_000.0
@@ -57,7 +57,7 @@ class Synthetic:
     shape: Shape = "sweep-rate"
     seconds: float = 60.0
     seed: int = 1
-    voids: list[Void] = field(default_factory=list)
+    invalid_spans: list[InvalidSpan] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     ended: bool = True
     versions: dict[str, str] = field(default_factory=lambda: {"litellm": "1.80.16", "vllm": "0.32.0", "locust": "2.40"})
@@ -154,13 +154,13 @@ class Synthetic:
             proxied="http://127.0.0.1:4000",
             direct="http://127.0.0.1:8000",
             model="a-model",
-            mix={"source": "synthetic", "max_tokens": 16},
+            workload={"source": "synthetic", "max_tokens": 16},
             probe_every_seconds=0.5,
             command=["locust", "-f", "bench/"],
             started=BEGAN,
             ended=self.start_of(len(self.loads)) if self.ended else None,
             steps=steps,
-            voids=self.voids,
+            invalid_spans=self.invalid_spans,
             workers=["local"],
             versions=dict(self.versions),
             machine=dict(MACHINE),
@@ -179,7 +179,7 @@ def write_evidence(run: Run, folder: Path, *, sealed: bool = False) -> None:
     (folder / FILE).unlink(missing_ok=True)
     with closing(Chain(folder / FILE)) as chain:
         chain.append({"kind": "run", "schema": SCHEMA, "tool": "load"})
-        for record in (load_record(run), *map(step_record, run.steps), *map(void_record, run.voids)):
+        for record in (load_record(run), *map(step_record, run.steps), *map(invalid_record, run.invalid_spans)):
             chain.append(record)
         for worker in run.workers:
             chain.append({"kind": "load-worker", "worker": worker})

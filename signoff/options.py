@@ -15,9 +15,9 @@ from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_cache, check_reports
 from signoff.kube.manifests import StoryManifests, containers
-from signoff.stats.bootstrap import FEWEST
+from signoff.stats.bootstrap import MIN_OBSERVATIONS
 
-FEWEST_PAIRS = FEWEST
+MIN_PAIRS = MIN_OBSERVATIONS
 CLUSTER, LITELLM_IMAGE, VLLM_IMAGE = "SIGNOFF_CLUSTER", "SIGNOFF_LITELLM_IMAGE", "SIGNOFF_VLLM_IMAGE"
 """The variables."""
 CLUSTER_HELP = f"where to run (default: {CLUSTER} or {DEFAULT}). {ABOUT}"
@@ -125,9 +125,9 @@ def check(  # noqa: PLR0913 - one for each option
     """
     choice = ClusterChoice.of(cluster, attach)
     _check_attach(choice.attach, keep=keep, fresh=fresh)
-    if overhead_pairs < FEWEST_PAIRS:
+    if overhead_pairs < MIN_PAIRS:
         raise UsageError(
-            f"--overhead-pairs must be at least {FEWEST_PAIRS}",
+            f"--overhead-pairs must be at least {MIN_PAIRS}",
             where=f"--overhead-pairs {overhead_pairs}",
             hint="leave it out for 400: the interval of fewer pairs is wide, and p95 is judged from 400",
         )

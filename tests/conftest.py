@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.bench import bench
-from tests.doubles.pair import never_void, pair
+from tests.doubles.pair import never_invalid, pair
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 
 pytest_plugins = ["pytester"]
-__all__ = ["bench", "cluster", "kube", "namespace", "never_void", "pair", "recipes", "signed_off"]
+__all__ = ["bench", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]
 
 
 @pytest.hookimpl(tryfirst=True)

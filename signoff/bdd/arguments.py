@@ -46,5 +46,5 @@ def declare(add: Callable[..., Any]) -> None:
         type=int,
         default=400,
         help="time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are "
-        f"narrow enough (default: 400, at least {options.FEWEST_PAIRS}; below 400 the story's overhead is not judged)",
+        f"narrow enough (default: 400, at least {options.MIN_PAIRS}; below 400 the story's overhead is not judged)",
     )

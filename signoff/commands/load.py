@@ -47,7 +47,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what the command line asks; exit status 1 if the load is void or incomplete."""
+    """Do what the command line asks; exit status 1 if the load is invalid or incomplete."""
     if options.options and options.print:
         hint = "leave out one or the other"
         raise UsageError(

@@ -78,8 +78,8 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
     for trend in found.trends:
         if trend.verdict:
             yield f"{trend.name} {trend.verdict.value}: {trend.reason}"
-    if found.void:
-        yield f"VOID {found.void}: the generator was the limit there, and nothing is judged"
+    if found.invalid:
+        yield f"INVALID {found.invalid}: the generator was the limit there, and nothing is judged"
     if found.loaded.run.ended is None:
         yield "the run did not end by itself: this is its report up to then"
     if not found.loaded.vouched:

@@ -23,7 +23,7 @@ from signoff.kube.manifests import StoryManifests, containers
 from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
-from signoff.parity.matrix import MOST_UNPROVEN, Change, Matrix, changes, read
+from signoff.parity.matrix import MAX_UNPROVEN, Change, Matrix, changes, read
 from signoff.parity.recorder_pod import RecorderPod
 from signoff.parity.runner import Backend, Observation, Sides, routes_for, version_of
 from signoff.parity.verdict import CASES, matrix_of, verdict_on
@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
         story's manifests with a recorder between LiteLLM and vLLM, and a second LiteLLM without the settings that
         avoid known faults, on a cluster that it starts for the purpose unless one is kept or attached to. Writes
         the evidence with all calls, and what follows from it: parity.json and parity.html. Exits 1 if the gate
-        (signoff/parity/gate.yaml) fails, and if none or less than {1 - MOST_UNPROVEN:.0%} of the story's runs could be
+        (signoff/parity/gate.yaml) fails, and if none or less than {1 - MAX_UNPROVEN:.0%} of the story's runs could be
         judged.""",
         epilog="""To see what an upgrade changes: `signoff parity --out reports/now`, `signoff parity --out reports/next
         --image ghcr.io/berriai/litellm:<other tag>`, `signoff parity diff reports/now reports/next`.""",

@@ -68,6 +68,15 @@ from signoff.story.declaration import Declaration
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)
 
+FORMER_KINDS = {"load-void": "load-invalid"}
+FORMER_FIELDS = {
+    "voids": "invalid_spans",
+    "mix": "workload",
+    "most_prompt_tokens": "max_prompt_tokens",
+    "most_answer_tokens": "max_answer_tokens",
+}
+"""Names that a load of version 0.1 wrote, and those that took their place."""
+
 TIMINGS, CALLS = "overhead.csv", "parity.json"
 ERROR_SECONDS = 30
 PENDING_SECONDS = 5.0
@@ -76,6 +85,24 @@ KINDS = ("Deployment", "Service", "ConfigMap", "Pod")
 """What the features and steps of version 0 asked for, where its records do not say it."""
 _SET_UP = {"apply the manifests", "vLLM becomes available", "LiteLLM becomes available"}
 """The phases of what all scenarios share."""
+
+
+def current(record: Json) -> Json:
+    """A record with the names of today: its kind's, and those of a load's fields."""
+    match record:
+        case {"kind": str(kind)} if kind in FORMER_KINDS:
+            return {**record, "kind": FORMER_KINDS[kind]}
+        case {"kind": "load", "run": dict(run)}:
+            return {**record, "run": current_load(run)}
+    return record
+
+
+def current_load(run: Json) -> Json:
+    """What a load says of itself, with the field names of today."""
+    return {
+        FORMER_FIELDS.get(name, name): current_load(value) if isinstance(value, dict) else value
+        for name, value in run.items()
+    }
 
 
 @dataclass

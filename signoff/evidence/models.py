@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from signoff.evidence.chain import HEAD, SCHEMA
-from signoff.evidence.voids import VoidKind
+from signoff.evidence.invalid import InvalidKind
 from signoff.stats.estimate import Estimate
 
 
@@ -476,7 +476,7 @@ class ParityMatrix(Record):
 class Load(Record):
     """A load as it began, or what more is known of it by now: fields of the load generator's `Run`.
 
-    Its steps, void marks, workers and notes have records of their own.
+    Its steps, invalid spans, workers and notes have records of their own.
     """
 
     kind: Literal["load"] = "load"
@@ -504,18 +504,18 @@ class LoadStep(Record):
     ended: float | None = None
 
 
-class LoadVoid(Record):
+class LoadInvalid(Record):
     """The load generator, not what it asked, was the limit in this time, as so many `looks` of this worker found.
 
-    Of one worker and one `what` that goes on there is a record now and then; signoff.evidence.voids.mark joins them.
+    Of one worker and one `what` that goes on there is a record now and then; signoff.evidence.invalid.add joins them.
     `worst` is a share of a core, milliseconds or requests, `seconds` the time that was looked at.
     """
 
-    kind: Literal["load-void"] = "load-void"
+    kind: Literal["load-invalid"] = "load-invalid"
     began: float
     ended: float
     worker: str
-    what: VoidKind
+    what: InvalidKind
     reason: str
     worst: float
     looks: int

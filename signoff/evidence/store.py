@@ -20,7 +20,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
-from signoff.evidence.legacy import upgrade
+from signoff.evidence.legacy import current, upgrade
 from signoff.evidence.models import Cause, Disturbance, Line, Observation, Phase, Record, Run, SideFile, kinds
 
 __all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
@@ -225,7 +225,7 @@ _KINDS = kinds()
 def _line(told: dict[str, Any], number: int, path: Path) -> Line:
     where = f"{path}:{number}"
     head = {key: told.get(key) for key in Line.HEAD if key in told}
-    body = {key: value for key, value in told.items() if key not in Line.HEAD}
+    body = current({key: value for key, value in told.items() if key not in Line.HEAD})
     model = _KINDS.get(str(body.get("kind")))
     if model is None:
         raise SignoffError(f"line {number} of the evidence is of no known kind: {body.get('kind')!r}", where=where)

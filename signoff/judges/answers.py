@@ -210,7 +210,7 @@ def _prompts(each: TriosSeen) -> int:
     return len({trio.prompt for trio in each.trios})
 
 
-def _least_prompts(each: TriosSeen, check: Check) -> Verdict | None:
+def _too_few_prompts(each: TriosSeen, check: Check) -> Verdict | None:
     wanted = check.least["prompts"]
     if _prompts(each) >= wanted:
         return None
@@ -221,7 +221,7 @@ def _least_prompts(each: TriosSeen, check: Check) -> Verdict | None:
 def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """LiteLLM says what vLLM said twice alike, prompt by prompt."""
     for each in seen:
-        if too_few := _least_prompts(each, check):
+        if too_few := _too_few_prompts(each, check):
             yield each.case, too_few
         for trio in each.trios:
             answers = _trio(trio, check, evidence)
@@ -246,7 +246,7 @@ def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -
 def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM gave each prompt a text of its own."""
     for each in seen:
-        if too_few := _least_prompts(each, check):
+        if too_few := _too_few_prompts(each, check):
             yield each.case, too_few
         if distinct([_trio(trio, check, evidence)[0] for trio in each.trios]):
             yield each.case, passed(f"{_prompts(each)} prompts")

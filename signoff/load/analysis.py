@@ -17,14 +17,14 @@ import pandas as pd
 
 from signoff import story
 from signoff.core.errors import SignoffError
-from signoff.evidence.voids import Void, VoidKind, hiding
+from signoff.evidence.invalid import InvalidKind, InvalidSpan, invalidating
 from signoff.in_cluster.load_generator import rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from signoff.overhead.estimate import against_limit, paired_figures
 from signoff.stats.arrays import Flags, Numbers
-from signoff.stats.bootstrap import FEWEST, BlockBootstrap, quantile_estimates
+from signoff.stats.bootstrap import MIN_OBSERVATIONS, BlockBootstrap, quantile_estimates
 from signoff.stats.estimate import Estimate
 from signoff.stats.proportions import proportion
 from signoff.verdicts.verdict import Value
@@ -36,9 +36,9 @@ SETTLING = 0.2
 """Share of a step, from its beginning, that is left out where flows are compared: queues of the step before drain.
 
 At least the time of an answer is left out, p95 of the run's quickest step: that in which nothing has queued yet."""
-FEWEST_ANSWER_TIMES = 2.0
+MIN_ANSWER_TIMES = 2.0
 """A step of which fewer times of an answer are left is too short to tell."""
-MOST_PAIRS_LOST = 0.02
+MAX_PAIRS_LOST = 0.02
 """Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
 
 _FLOW_BINS = 60
@@ -51,7 +51,7 @@ class StepState(StrEnum):
     FELL_BEHIND = "fell-behind"
     SATURATED = "saturated"
     TOO_SHORT = "too-short"
-    VOID = "void"
+    INVALID = "invalid"
 
     @property
     def words(self) -> str:
@@ -64,7 +64,7 @@ _STATES = {
     StepState.FELL_BEHIND: "not kept up",
     StepState.SATURATED: "backend or machine saturated",
     StepState.TOO_SHORT: "too short to tell",
-    StepState.VOID: "void",
+    StepState.INVALID: "invalid",
 }
 
 
@@ -153,8 +153,8 @@ class StepResult:
     """Whether flows say nothing: what is left after the settling is not twice as long as an answer takes."""
     groups: dict[str, Group]
     overhead: ProbedOverhead
-    voids: tuple[Void, ...]
-    """The marks that make the step void; none where they are of too little of its time."""
+    invalid_spans: tuple[InvalidSpan, ...]
+    """The spans that make the step invalid; none where they cover too little of its time."""
     verdict: Value = Value.INCONCLUSIVE
     reason: str = ""
     state: StepState = StepState.KEPT_UP
@@ -170,12 +170,14 @@ class StepResult:
         return self.ended - self.started
 
     @property
-    def hidden_by(self) -> tuple[Void, ...]:
-        """The marks that hide what LiteLLM did, if they cover enough of the step without the backlogs.
+    def invalidated_by(self) -> tuple[InvalidSpan, ...]:
+        """The spans that hide what LiteLLM did, if they cover enough of the step without the backlogs.
 
         A backlog, of which latencies say nothing either, does not: it is LiteLLM that lets it grow.
         """
-        return hiding([void for void in self.voids if void.kind is not VoidKind.BACKLOG], self.started, self.ended)
+        return invalidating(
+            [span for span in self.invalid_spans if span.kind is not InvalidKind.BACKLOG], self.started, self.ended
+        )
 
     def at(self) -> str:
         """The load in words."""
@@ -357,7 +359,7 @@ class _Flows:
         """The flow of the step after its settling."""
         share = SETTLING * (ended - step.started)
         settling = max(share, answer_seconds)
-        too_short = ended - (step.started + settling) < FEWEST_ANSWER_TIMES * answer_seconds
+        too_short = ended - (step.started + settling) < MIN_ANSWER_TIMES * answer_seconds
         start = step.started + (share if too_short else settling)
         arrivals, answers = self._within(np.linspace(start, ended, _FLOW_BINS + 1))
         if step.planned_rate and arrivals.any():
@@ -378,8 +380,8 @@ def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_s
     ended = step.ended or loaded.ended
     groups = _groups(loaded, step, own, ended)
     flow, bootstrap = flows.of_step(step, ended, answer_seconds), BlockBootstrap(_FLOW_BINS, loaded.run.seed)
-    overhead, voids = _overhead(own, loaded.run.seed), hiding(loaded.run.voids, step.started, ended)
-    verdict, reason = _nfr66(overhead, voids)
+    overhead, spans = _overhead(own, loaded.run.seed), invalidating(loaded.run.invalid_spans, step.started, ended)
+    verdict, reason = _nfr66(overhead, spans)
     return StepResult(
         name=step.name,
         planned_rate=step.planned_rate,
@@ -393,7 +395,7 @@ def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_s
         too_short=flow.too_short,
         groups=groups,
         overhead=overhead,
-        voids=voids,
+        invalid_spans=spans,
         verdict=verdict,
         reason=reason,
     )
@@ -517,25 +519,28 @@ def _median(values: Numbers, seed: int) -> Estimate | None:
     return found[0] if found else None
 
 
-def _nfr66(overhead: ProbedOverhead, voids: Sequence[Void]) -> tuple[Value, str]:
+def _nfr66(overhead: ProbedOverhead, invalid_spans: Sequence[InvalidSpan]) -> tuple[Value, str]:
     """The verdict on the overhead in a step, from the pairs alone.
 
     Unlike in signoff.overhead, direct is not asked a second time as a control. One greenlet sends both requests of a
     pair through one kind of client, this arm first or that at random: what the generator adds, by its loop's lag or by
     the second place, falls on both alike, so that it widens the interval and moves no median. The difference of two
     such direct requests is zero by that symmetry, and would not tell of what the symmetry lacks: the reading of an
-    answer, 0.2 to 0.3 ms (scripts.measure_verdict), and a generator at its limit, which void marks tell. It would ask
-    the vLLM whose load is being measured for half as much again as the probes do.
+    answer, 0.2 to 0.3 ms (scripts.measure_verdict), and a generator at its limit, which invalid spans show. It would
+    ask the vLLM whose load is being measured for half as much again as the probes do.
 
     Passed: the upper ends of the medians of plain answers and of streams, of their mean and, from 400 pairs on, of the
-    p95 shift lie below the limit; failed: a lower end lies above it; else inconclusive, as is a step that is void, or
-    that has lost too many pairs.
+    p95 shift lie below the limit; failed: a lower end lies above it; else inconclusive, as is a step that is invalid or
+    has lost too many pairs.
     """
-    if voids:
-        return Value.INCONCLUSIVE, f"void: {voids[0].reason}"
+    if invalid_spans:
+        return Value.INCONCLUSIVE, f"invalid: {invalid_spans[0].reason}"
     if overhead.e2e is None or overhead.e2e.low is None:
-        return Value.INCONCLUSIVE, f"only {overhead.pairs} pairs of probes, {FEWEST} are needed: let it run longer"
+        return (
+            Value.INCONCLUSIVE,
+            f"only {overhead.pairs} pairs of probes, {MIN_OBSERVATIONS} are needed: let it run longer",
+        )
     found, asked = against_limit(overhead.judged, story.OVERHEAD_LIMIT_MS), overhead.pairs + overhead.lost
-    if found.value is not Value.FAILED and overhead.lost > MOST_PAIRS_LOST * asked:
+    if found.value is not Value.FAILED and overhead.lost > MAX_PAIRS_LOST * asked:
         return Value.INCONCLUSIVE, f"{overhead.lost} of {asked} pairs lack an answer"
     return found.value, found.reason

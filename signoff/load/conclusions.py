@@ -37,7 +37,7 @@ class Conclusions:
     @property
     def _first(self) -> StepResult:
         """The lightest step whose figures stand."""
-        return next((step for step in self.ordered if not step.voids), self.lightest)
+        return next((step for step in self.ordered if not step.invalid_spans), self.lightest)
 
     @cached_property
     def nfr66(self) -> tuple[Value, str]:
@@ -66,10 +66,10 @@ class Conclusions:
 
     @property
     def sentence(self) -> str:
-        """The run in one sentence; void steps say nothing in it."""
+        """The run in one sentence; invalid steps say nothing in it."""
         if (
-            self.lightest.voids
-            and self.lightest.state is StepState.VOID
+            self.lightest.invalid_spans
+            and self.lightest.state is StepState.INVALID
             and self.knee.step is None
             and self.knee.last is None
         ):
@@ -115,14 +115,14 @@ class Conclusions:
         return proportion(happened) if len(happened) else None
 
     @property
-    def void(self) -> str:
-        """Where and why the load generator was the limit; empty where no step is void."""
-        hidden = [step for step in self.ordered if step.voids]
+    def invalid(self) -> str:
+        """Where and why the load generator was the limit; empty where no step is invalid."""
+        hidden = [step for step in self.ordered if step.invalid_spans]
         if not hidden:
             return ""
-        voids = list({id(void): void for step in hidden for void in step.voids}.values())
-        more = f", and {len(voids) - 1} marks more" if len(voids) > 1 else ""
-        return f"at {', '.join(step.at() for step in hidden)}: {voids[0].reason}{more}"
+        spans = list({id(span): span for step in hidden for span in step.invalid_spans}.values())
+        more = f", and {len(spans) - 1} more" if len(spans) > 1 else ""
+        return f"at {', '.join(step.at() for step in hidden)}: {spans[0].reason}{more}"
 
 
 def growth_words(growth: Estimate) -> str:

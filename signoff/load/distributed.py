@@ -22,9 +22,9 @@ from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.evidence import FILE, Evidence
-from signoff.evidence.models import Load, LoadFiles, LoadStep, LoadVoid, LoadWorker, Note
+from signoff.evidence.invalid import LOOK_EVERY_SECONDS
+from signoff.evidence.models import Load, LoadFiles, LoadInvalid, LoadStep, LoadWorker, Note
 from signoff.evidence.store import digest, parse
-from signoff.evidence.voids import LOOK_EVERY_SECONDS
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.rollup import follow_rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceWatch, files_of, samples_file
@@ -46,20 +46,20 @@ _STOPPED_LOOKS = 4
 """Locust says that it has stopped before its master has written so, on a busy machine seconds before."""
 _STOPPING, _STOPPED = "stopping", "stopped"
 """Locust's words. A master that cannot write, on a full disk, stops without saying so in its evidence."""
-_OF_THE_LOAD = (Load, LoadStep, LoadVoid, LoadWorker, Note)
+_OF_THE_LOAD = (Load, LoadStep, LoadInvalid, LoadWorker, Note)
 """What is taken over from the master's evidence; how that began and ended, and its files, this process says itself."""
 
 
 def concluded(folder: Path, error: str) -> int:
-    """Say what was collected into this folder; exit status 1 if the load is void.
+    """Say what was collected into this folder; exit status 1 if the load is invalid.
 
     Raises:
         SignoffError: the load broke off, because of `error` or for a reason that nobody told.
     """
     told = read_run(folder)
-    hidden = [void for voids in told.void_in().values() for void in voids]
-    for void in hidden[:3]:
-        progress("load", f"VOID ({void.worker}, {void.kind.words}, {void.looks} times), at worst: {void.reason}")
+    hidden = [span for spans in told.invalid_steps().values() for span in spans]
+    for span in hidden[:3]:
+        progress("load", f"INVALID ({span.worker}, {span.kind.words}, {span.looks} times), at worst: {span.reason}")
     progress("load", f"the raw records of {', '.join(sorted(told.workers))} are in {folder}")
     progress("load", f"judge them with: signoff load-report {folder}")
     if error or told.ended is None:

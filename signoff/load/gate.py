@@ -214,8 +214,8 @@ def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
     rule = f"{limit.figure}, at {bound}"
     for step, figure in _figures(found, limit.figure, limit.at):
         name = step.name if step else ""
-        if void := _void(step, found):
-            yield Ruling(rule, name, Value.INCONCLUSIVE, void)
+        if invalid := _invalid(step, found):
+            yield Ruling(rule, name, Value.INCONCLUSIVE, invalid)
         elif figure is None:
             yield Ruling(rule, name, Value.INCONCLUSIVE, "there is no such figure in this run")
         else:
@@ -233,8 +233,8 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
     for step, figure in judged:
         name = step.name if step else ""
         then_step, then = before.get(name, (None, None))
-        if void := _void(step, found) or _void(then_step, baseline):
-            yield Ruling(text, name, Value.INCONCLUSIVE, void)
+        if invalid := _invalid(step, found) or _invalid(then_step, baseline):
+            yield Ruling(text, name, Value.INCONCLUSIVE, invalid)
         elif figure is None or then is None:
             yield Ruling(text, name, Value.INCONCLUSIVE, "one of the two runs has no such figure")
         else:
@@ -246,10 +246,10 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
         yield Ruling(text, rule.at, Value.INCONCLUSIVE, "no step to judge it at")
 
 
-def _void(step: StepResult | None, found: Conclusions) -> str:
+def _invalid(step: StepResult | None, found: Conclusions) -> str:
     # Where not latencies are judged, a backlog is what LiteLLM made of the load, no fault of the generator.
-    voids = step.voids if step else [void for each in found.ordered for void in each.hidden_by]
-    return f"void: {voids[0].reason}" if voids else ""
+    spans = step.invalid_spans if step else [span for each in found.ordered for span in each.invalidated_by]
+    return f"invalid: {spans[0].reason}" if spans else ""
 
 
 def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResult | None, Estimate | None]]:
@@ -258,7 +258,11 @@ def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResul
         yield None, _of_run(found, name)
         return
     for step in found.ordered:
-        if fnmatchcase(step.name, at) if at else step.state in (StepState.KEPT_UP, StepState.TOO_SHORT, StepState.VOID):
+        if (
+            fnmatchcase(step.name, at)
+            if at
+            else step.state in (StepState.KEPT_UP, StepState.TOO_SHORT, StepState.INVALID)
+        ):
             yield step, step.figures().get(name)
 
 

@@ -3,13 +3,13 @@
 Open loop: a step is kept up with when requests are answered at the rate at which they arrive. If answers fall behind,
 the queue grows as long as the load lasts (R. M. Loynes, "The stability of a queue with non-independent inter-arrival
 and service times", 1962), whatever the latencies in a short step look like. Judged is the share of arrivals that was
-not answered in the same time: above `MOST_SHORTFALL` it has fallen behind, unless its interval includes zero, when the
+not answered in the same time: above `MAX_SHORTFALL` it has fallen behind, unless its interval includes zero, when the
 step was too short to tell.
 
 Closed loop: the number in flight is fixed, so that nothing falls behind. The knee is the step of the greatest power,
 answers per second over the time that one takes: L. Kleinrock, "Power and deterministic rules of thumb for probabilistic
 problems in computer communications" (ICC 1979). Beyond it, more in flight buys mostly waiting. A step of which
-more than `MOST_SHORTFALL` fails has fallen behind as well.
+more than `MAX_SHORTFALL` fails has fallen behind as well.
 
 A step of which less than twice the time of an answer is left after its settling is too short to tell of either.
 
@@ -24,15 +24,15 @@ from signoff.load.analysis import StepResult, StepState
 from signoff.verdicts.below import is_above
 from signoff.verdicts.verdict import Value
 
-MOST_SHORTFALL = 0.05
+MAX_SHORTFALL = 0.05
 LESS_POWER = 0.9
 """A step is past the knee when its power is below this share of the greatest: less is noise."""
 DEGRADED = 2.0
 
-OPEN_RULE = f"at least {1 - MOST_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
+OPEN_RULE = f"at least {1 - MAX_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
 CLOSED_RULE = (
     f"answers per second over the time of one stay above {LESS_POWER:.0%} of their greatest, and at least "
-    f"{1 - MOST_SHORTFALL:.0%} of the requests are answered"
+    f"{1 - MAX_SHORTFALL:.0%} of the requests are answered"
 )
 
 
@@ -56,19 +56,19 @@ def with_states(steps: Sequence[StepResult]) -> list[StepResult]:
     There the overhead depends on how long the step took, and on whose queue grew.
     """
     lightest = min(steps, key=lambda step: step.load, default=None)
-    strongest = max((step for step in steps if not step.hidden_by), key=_power, default=None)
+    strongest = max((step for step in steps if not step.invalidated_by), key=_power, default=None)
     found = [replace(step, state=_state(step, lightest, strongest)) for step in steps]
     return [
         step
-        if step.state in (StepState.KEPT_UP, StepState.VOID)
+        if step.state in (StepState.KEPT_UP, StepState.INVALID)
         else replace(step, verdict=Value.INCONCLUSIVE, reason=step.state.words)
         for step in found
     ]
 
 
 def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult | None) -> StepState:
-    if step.hidden_by:
-        return StepState.VOID
+    if step.invalidated_by:
+        return StepState.INVALID
     if lightest and _degraded(step, lightest):
         return StepState.SATURATED
     if step.too_short or not step.offered:
@@ -77,7 +77,7 @@ def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult 
         return StepState.FELL_BEHIND
     load = step.groups.get("load")
     lacking = step.shortfall if step.planned_users is None or load is None else load.error_rate
-    if lacking.value <= MOST_SHORTFALL:
+    if lacking.value <= MAX_SHORTFALL:
         return StepState.KEPT_UP
     return StepState.FELL_BEHIND if is_above(lacking, 0.0) else StepState.TOO_SHORT
 
@@ -126,5 +126,5 @@ def _stops(step: StepResult, kept: StepResult | None, ordered: Sequence[StepResu
         return f"is past its knee at {step.at()}"
     text = f"stops keeping up at {step.at()}"
     between = [each for each in ordered if kept.load < each.load < step.load]
-    hidden = [each for each in between if each.state in (StepState.VOID, StepState.TOO_SHORT)]
+    hidden = [each for each in between if each.state in (StepState.INVALID, StepState.TOO_SHORT)]
     return f"{text} (or already at {hidden[0].at()}, which was {hidden[0].state.words})" if hidden else text

@@ -6,8 +6,9 @@ from pathlib import Path
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
 from signoff.evidence.integrity import see_unchanged
+from signoff.evidence.invalid import InvalidSpan
+from signoff.evidence.legacy import current_load
 from signoff.evidence.models import LoadFiles
-from signoff.evidence.voids import Void
 from signoff.in_cluster.load_generator.run import Run, Step, fold, sample_files
 
 _FILE_OF_BEFORE = "run.json"
@@ -72,14 +73,14 @@ def check_files(folder: Path) -> bool:
 def _read_of_before(folder: Path) -> Run:
     path = folder / _FILE_OF_BEFORE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = current_load(json.loads(path.read_text(encoding="utf-8")))
         if (schema := told.pop("schema")) != _SCHEMA_OF_BEFORE:
             found = f"{path.name} has schema {schema}, not {_SCHEMA_OF_BEFORE}"
             raise SignoffError(found, where=str(path), hint=_OLDER)
         told.pop("fingerprint")
         steps = [Step(**each) for each in told.pop("steps")]
-        voids = [Void(**each) for each in told.pop("voids")]
-        return Run(**told, steps=steps, voids=voids)
+        spans = [InvalidSpan(**each) for each in told.pop("invalid_spans")]
+        return Run(**told, steps=steps, invalid_spans=spans)
     except FileNotFoundError:
         raise SignoffError("there is no evidence of a load", where=str(folder), hint=_HINT) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -17,17 +17,17 @@ from signoff.verdicts.below import below
 from signoff.verdicts.verdict import Value
 
 WARM_UP = 0.1
-"""Share of the run, from its beginning, that is left out, but at most `MOST_WARM_UP_SECONDS`: caches and pools fill."""
-MOST_WARM_UP_SECONDS = 600.0
+"""Share of the run, from its beginning, that is left out, but at most `MAX_WARM_UP_SECONDS`: caches and pools fill."""
+MAX_WARM_UP_SECONDS = 600.0
 MEMORY_LIMIT_MIB_PER_HOUR = 4.0
 SOAK_SECONDS = 900.0
 """A load that is shorter, without its warm-up, is no soak, and its memory has no verdict.
 
 Python takes memory in arenas of 1 MiB (Objects/obmalloc.c, from 3.10 on): of growth below 4 MiB per hour nothing need
 show in a shorter time."""
-MOST_UNSEEN = 0.05
+MAX_UNSEEN = 0.05
 """Share of the time, at its beginning or end, in which a pod may be unseen: one that came later has another memory."""
-_MOST_BINS = 720
+_MAX_BINS = 720
 _FINEST_BIN_SECONDS = 5.0
 _HOUR = 3600.0
 
@@ -75,13 +75,13 @@ def trends(loaded: Loaded, memory_limit: float = MEMORY_LIMIT_MIB_PER_HOUR) -> l
     if run.shape != "steady" or not len(run.steps):
         return []
     began, ended = min(step.started for step in run.steps), loaded.ended
-    start = began + min(WARM_UP * (ended - began), MOST_WARM_UP_SECONDS)
+    start = began + min(WARM_UP * (ended - began), MAX_WARM_UP_SECONDS)
     of_pods = _memory(loaded, start, ended, memory_limit)
     return [*of_pods, *_of_requests(loaded, start, ended), *_overhead(loaded, start, ended)]
 
 
 def _edges(start: float, ended: float, finest_seconds: float = _FINEST_BIN_SECONDS) -> Numbers:
-    bins = int(min(_MOST_BINS, (ended - start) // finest_seconds))
+    bins = int(min(_MAX_BINS, (ended - start) // finest_seconds))
     return np.linspace(start, ended, max(1, bins) + 1)
 
 
@@ -122,7 +122,7 @@ def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
     if restarts := _restarts(own):
         times = "once" if restarts == 1 else f"{restarts} times"
         return f"the container restarted {times}, so that its memory began anew"
-    first, last, patience = float(own["at"].min()), float(own["at"].max()), MOST_UNSEEN * (ended - start)
+    first, last, patience = float(own["at"].min()), float(own["at"].max()), MAX_UNSEEN * (ended - start)
     if first > start + patience or last < ended - patience:
         seen = f"from minute {max(0.0, first - start) / 60:.0f} to {max(0.0, last - start) / 60:.0f}"
         return f"the pod was seen {seen} of {(ended - start) / 60:.0f} alone"

@@ -79,11 +79,11 @@ class Recovery:
 
     @property
     def is_untold(self) -> bool:
-        """Whether too few pairs or too busy a machine say nothing: a void run, or a bias that may be noise.
+        """Whether too few pairs or too busy a machine say nothing: an invalid run, or a bias that may be noise.
 
         A wrong verdict is told all the same.
         """
-        if self.bias_ms is None or self.result.is_void:
+        if self.bias_ms is None or self.result.is_invalid:
             return True
         if self.is_wrongly_judged:
             return False
@@ -100,7 +100,7 @@ class Recovery:
     @property
     def fault(self) -> str:
         """What is wrong with it; empty if nothing is."""
-        if self.bias_ms is None or self.result.is_void:
+        if self.bias_ms is None or self.result.is_invalid:
             return self.result.verdict.reason
         if self.is_wrongly_judged:
             return f"wrongly {self.result.verdict.value}"

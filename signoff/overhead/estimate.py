@@ -19,7 +19,7 @@ import numpy as np
 
 from signoff.core.words import listed
 from signoff.stats.arrays import Flags, Numbers
-from signoff.stats.bootstrap import FEWEST, BlockBootstrap, Statistic
+from signoff.stats.bootstrap import MIN_OBSERVATIONS, BlockBootstrap, Statistic
 from signoff.stats.estimate import Estimate
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
@@ -105,7 +105,7 @@ class Generator:
 
     @property
     def limit(self) -> str:
-        """What of it makes the run void; empty if nothing does."""
+        """What of it makes the run invalid; empty if nothing does."""
         if self.cpu > CPU_BOUND:
             return f"it worked for {self.cpu:.0%} of the time that its requests took (bound: {CPU_BOUND:.0%})"
         if self.waited > WAIT_BOUND:
@@ -135,7 +135,7 @@ class Overhead:
     """Whether the warm-up settled; one that did not makes a run no worse than its intervals and control say."""
 
     @property
-    def is_void(self) -> bool:
+    def is_invalid(self) -> bool:
         """Whether the generator itself was the limit, so that nothing is told of what it timed."""
         return self.verdict.code is Code.GENERATOR_BOUND
 
@@ -233,17 +233,17 @@ def verdict_of(
     """The verdict of those of the figures that have these names, which is the gravest of theirs.
 
     Failed: the lower end of one lies above the limit, whatever the control says. Passed: the upper ends of all lie
-    below it, and the control's interval within `CONTROL_LIMIT_MS` of nothing. Else inconclusive; void, and so
+    below it, and the control's interval within `CONTROL_LIMIT_MS` of nothing. Else inconclusive; invalid, and so
     inconclusive, when the generator itself was the limit.
     """
     asked, control = {name: figures[name] for name in names if name in figures}, figures["control"]
     if generator.limit:
-        return inconclusive(f"void: the generator itself was the limit: {generator.limit}", Code.GENERATOR_BOUND)
+        return inconclusive(f"invalid: the generator itself was the limit: {generator.limit}", Code.GENERATOR_BOUND)
     verdict = against_limit(asked, limit_ms)
     if verdict.value is Value.FAILED:
         return verdict
     if any(each.low is None for each in (control, *asked.values())):
-        return inconclusive(f"fewer than {FEWEST} pairs have no interval", Code.TOO_FEW)
+        return inconclusive(f"fewer than {MIN_OBSERVATIONS} pairs have no interval", Code.TOO_FEW)
     if not all(below(each, CONTROL_LIMIT_MS) is Value.PASSED for each in (control, -control)):
         return inconclusive(
             f"direct against direct is {control.low:.1f} to {control.high:.1f} ms apart, more than "

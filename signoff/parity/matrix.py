@@ -178,7 +178,7 @@ def with_unknown_defects(found: Matrix) -> list[str]:
     ]
 
 
-MOST_UNPROVEN = 0.05
+MAX_UNPROVEN = 0.05
 """The share of runs with the story's settings that may prove nothing; the matrix of 1.80.16 had 5 of 329."""
 
 
@@ -188,7 +188,7 @@ def unproven(found: Matrix) -> str:
     idle = [run for run in own if run["class"] not in _JUDGED]
     if len(idle) == len(own):
         return "no run with the story's settings was judged, so nothing is proved"
-    if len(idle) > MOST_UNPROVEN * len(own):
-        share = f"{len(idle)} of {len(own)} runs with the story's settings proved nothing (at most {MOST_UNPROVEN:.0%})"
+    if len(idle) > MAX_UNPROVEN * len(own):
+        share = f"{len(idle)} of {len(own)} runs with the story's settings proved nothing (at most {MAX_UNPROVEN:.0%})"
         return f"{share}: {idle[0]['id']}: {idle[0]['reason']}"
     return ""

@@ -16,12 +16,12 @@ from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import CONFIDENCE, Estimate
 
 DRAWS = 2000
-FEWEST = 20
+MIN_OBSERVATIONS = 20
 """With fewer observations a bootstrap's interval is too narrow to be worth its name, and none is given."""
-FEWEST_BEYOND = 10
+MIN_BEYOND = 10
 """A quantile has an interval when so many observations are to be expected on its rarer side."""
 
-_MOST_BLOCKS = 200
+_MAX_BLOCKS = 200
 _EDGES = 256
 
 Counts = npt.NDArray[np.int16]
@@ -70,12 +70,12 @@ class BlockBootstrap:
     """
 
     def __init__(self, count: int, seed: Seed, *, length: int | None = None) -> None:
-        self._enough = count >= FEWEST
+        self._enough = count >= MIN_OBSERVATIONS
         usual = length or max(1, round(count ** (1 / 3)))
-        self._fine = length is not None or count <= _MOST_BLOCKS * usual
-        self._blocks = max(1, round(count / usual)) if self._fine else _MOST_BLOCKS
-        self._cell = np.arange(count) if self._fine else np.arange(count) * _MOST_BLOCKS // count
-        self._taken = _taken(count, usual, seed) if self._fine else _taken(_MOST_BLOCKS, 1, seed)
+        self._fine = length is not None or count <= _MAX_BLOCKS * usual
+        self._blocks = max(1, round(count / usual)) if self._fine else _MAX_BLOCKS
+        self._cell = np.arange(count) if self._fine else np.arange(count) * _MAX_BLOCKS // count
+        self._taken = _taken(count, usual, seed) if self._fine else _taken(_MAX_BLOCKS, 1, seed)
 
     def quantile(self, values: Numbers, probability: float) -> Statistic:
         """A quantile of the series, interpolated as numpy does.
@@ -138,7 +138,7 @@ class BlockBootstrap:
         there, cell = values[present], self._cell[present]
         edges = _edges(np.sort(there))
         place = cell * len(edges) + np.searchsorted(edges, there)
-        counts = np.bincount(place, minlength=_MOST_BLOCKS * len(edges)).reshape(_MOST_BLOCKS, len(edges))
+        counts = np.bincount(place, minlength=_MAX_BLOCKS * len(edges)).reshape(_MAX_BLOCKS, len(edges))
         # Exact: a count stays below 2^24, up to which this type holds every whole number.
         reached = self._taken.astype(np.float32) @ counts.cumsum(axis=1).astype(np.float32)
         total = reached[:, -1]
@@ -201,14 +201,14 @@ def expanded_tail(blocks: int) -> float:
 def quantile_estimates(values: Numbers, probabilities: Sequence[float], seed: int) -> list[Estimate]:
     """Quantiles of a series in the order of time; none of an empty series.
 
-    One with fewer than `FEWEST_BEYOND` observations on its rarer side has no interval.
+    One with fewer than `MIN_BEYOND` observations on its rarer side has no interval.
     """
     if not len(values):
         return []
-    if len(values) < FEWEST:
+    if len(values) < MIN_OBSERVATIONS:
         return [Estimate(float(value)) for value in np.quantile(values, probabilities)]
     bootstrap = BlockBootstrap(len(values), seed)
     return [
-        bootstrap.estimate(found) if len(values) * min(p, 1 - p) >= FEWEST_BEYOND else Estimate(found.value)
+        bootstrap.estimate(found) if len(values) * min(p, 1 - p) >= MIN_BEYOND else Estimate(found.value)
         for p, found in zip(probabilities, bootstrap.quantiles(values, probabilities), strict=True)
     ]

@@ -25,8 +25,8 @@ DOES_NOTHING = "/health/liveliness"
 
 BLOCKS = 5
 """Of each arm, in turn."""
-MOST_REQUESTS = 20
-FEWEST_REQUESTS = 5
+MAX_REQUESTS = 20
+MIN_REQUESTS = 5
 
 BlockArm = Literal["direct", "proxied", "hop"]
 
@@ -49,7 +49,7 @@ class Block:
 
 def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> Iterator[Block]:
     """Time `BLOCKS` blocks of each arm in turn, of a size that goes with the number of pairs; a failure ends it."""
-    requests = max(FEWEST_REQUESTS, min(MOST_REQUESTS, pairs // MOST_REQUESTS))
+    requests = max(MIN_REQUESTS, min(MAX_REQUESTS, pairs // MAX_REQUESTS))
     rng = random.Random(seed)
     with OpenAIClient(direct_url) as direct, OpenAIClient(proxied_url) as proxied:
         for _ in range(BLOCKS):

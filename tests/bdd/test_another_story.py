@@ -8,7 +8,7 @@ from signoff.core.paths import ROOT
 from tests.bdd.conftest import INI, Finished
 
 PAGE = ROOT / "docs" / "story.md"
-MOST_LINES = 10
+MAX_LINES = 10
 
 
 def files() -> dict[str, str]:
@@ -27,7 +27,7 @@ def run(pytester: pytest.Pytester, shown: dict[str, str]) -> Finished:
 
 def test_the_declaration_has_ten_lines_and_the_story_is_signed_off(pytester: pytest.Pytester) -> None:
     shown = files()
-    assert len(shown["fallback/story.yaml"].splitlines()) <= MOST_LINES
+    assert len(shown["fallback/story.yaml"].splitlines()) <= MAX_LINES
     done = run(pytester, shown)
     assert done.status == 0, done.output
     assert "Signed off: every criterion passed" in done.output

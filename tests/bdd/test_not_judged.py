@@ -17,7 +17,7 @@ from signoff.report import PAGES, VERDICT
 from tests.bdd.conftest import INTERRUPT, KILL, Finished, Project
 
 TABLE = ROOT / "docs" / "not-judged.md"
-LEAST_ROWS = 25
+MIN_ROWS = 25
 
 
 @dataclass(frozen=True)
@@ -431,7 +431,7 @@ def report_of_less(project: Project) -> Finished:
 
 def test_every_row_is_tried_and_there_are_enough() -> None:
     keys = [row.key for row in rows()]
-    assert len(keys) == len(set(keys)) >= LEAST_ROWS
+    assert len(keys) == len(set(keys)) >= MIN_ROWS
     assert set(keys) == set(TRICKS)
 
 

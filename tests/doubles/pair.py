@@ -31,6 +31,6 @@ def pair() -> Iterator[Pair]:
 
 
 @pytest.fixture
-def never_void(monkeypatch: pytest.MonkeyPatch) -> None:
+def never_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the client has to wait for a processor, the run is judged: the test is about something else."""
     monkeypatch.setattr(estimate, "WAIT_BOUND", float("inf"))

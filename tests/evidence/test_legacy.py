@@ -1,18 +1,22 @@
 """Evidence of version 0: recorded runs are judged as they were then, and none of it needs more than is there."""
 
 import json
+import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from scripts.synthetic_load import BEGAN, Synthetic
 from signoff import judges
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
+from signoff.evidence.legacy import FORMER_FIELDS, FORMER_KINDS
 from signoff.evidence.models import (
     CallsCompared,
     End,
@@ -27,6 +31,7 @@ from signoff.evidence.models import (
     StayedReady,
 )
 from signoff.judges.run import Result
+from signoff.load.reading import read_run
 from signoff.verdicts.verdict import GRAVITY, Value
 from tests.evidence.slim import RECORDED
 
@@ -360,3 +365,28 @@ def test_damaged_evidence_is_refused_with_its_line(honest: Old, tmp_path: Path, 
     with pytest.raises(SignoffError) as refused:
         written(tmp_path, objects)
     assert told in refused.value.what
+
+
+# Version 0.1
+
+
+FORMER = {each: former for names in (FORMER_KINDS, FORMER_FIELDS) for former, each in names.items()}
+
+
+def test_a_load_of_version_0_1_is_read_by_the_names_of_today(tmp_path: Path) -> None:
+    span = InvalidSpan(BEGAN + 15, BEGAN + 20, "local", InvalidKind.LOOP_LAG, "the event loop woke up late", 30.0)
+    folder = Synthetic(invalid_spans=[span]).write(tmp_path)
+    today, lines = read_run(folder), (folder / FILE).read_text("utf-8")
+    former = re.sub(r'"([\w-]+)"', lambda found: f'"{FORMER.get(found[1], found[1])}"', lines)
+    assert '"kind": "load-void"' in former and '"mix": {' in former and '"workload"' not in former
+    (folder / FILE).write_text(former, encoding="utf-8")
+    assert read_run(folder) == today and today.invalid_spans == [span]
+
+
+def test_a_run_json_is_read_by_the_names_of_today(tmp_path: Path) -> None:
+    folder = Synthetic().write(tmp_path)
+    today = read_run(folder)
+    (folder / FILE).unlink()
+    told = {FORMER.get(name, name): value for name, value in asdict(today).items()}
+    (folder / "run.json").write_text(json.dumps({**told, "fingerprint": {}, "schema": 2}), encoding="utf-8")
+    assert read_run(folder) == today

@@ -9,7 +9,7 @@ import pytest
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
 from signoff.core.errors import SignoffError
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.load.analysis import StepState
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.records import read_records
@@ -169,35 +169,35 @@ def test_late_sendings_count_into_what_a_user_waits(tmp_path: Path) -> None:
     assert np.median(after.served) == pytest.approx(np.median(before.served))
 
 
-def test_a_void_step_is_not_judged(tmp_path: Path) -> None:
-    void = Void(BEGAN + 25, BEGAN + 30, "local", VoidKind.CPU, "the generator used 97% of a core")
-    found = conclude(Synthetic(voids=[void]).write(tmp_path))
-    assert found.lightest.state is StepState.VOID
+def test_an_invalid_step_is_not_judged(tmp_path: Path) -> None:
+    span = InvalidSpan(BEGAN + 25, BEGAN + 30, "local", InvalidKind.CPU, "the generator used 97% of a core")
+    found = conclude(Synthetic(invalid_spans=[span]).write(tmp_path))
+    assert found.lightest.state is StepState.INVALID
     assert found.nfr66[0] is Value.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
     assert found.sentence == "Nothing can be said of LiteLLM: the load generator was the limit."
-    assert found.void
+    assert found.invalid
 
 
-def test_a_void_step_below_the_knee_is_told(tmp_path: Path) -> None:
-    void = Void(BEGAN + 85, BEGAN + 90, "local", VoidKind.LOOP_LAG, "late")
-    run = Synthetic(loads=(2, 10, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
-    assert conclude(run.write(tmp_path)).ordered[-1].state is StepState.VOID
-    run.voids = [Void(BEGAN + 55, BEGAN + 60, "local", VoidKind.LOOP_LAG, "late")]
+def test_an_invalid_step_below_the_knee_is_told(tmp_path: Path) -> None:
+    span = InvalidSpan(BEGAN + 85, BEGAN + 90, "local", InvalidKind.LOOP_LAG, "late")
+    run = Synthetic(loads=(2, 10, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=40, invalid_spans=[span])
+    assert conclude(run.write(tmp_path)).ordered[-1].state is StepState.INVALID
+    run.invalid_spans = [InvalidSpan(BEGAN + 55, BEGAN + 60, "local", InvalidKind.LOOP_LAG, "late")]
     found = conclude(run.write(tmp_path))
     assert "stops keeping up at 40 requests per second (or already at 10 requests per second" in found.sentence
 
 
-def test_a_void_step_below_one_that_was_kept_up_with_hides_no_knee(tmp_path: Path) -> None:
-    void = Void(BEGAN + 50, BEGAN + 55, "local", VoidKind.LOOP_LAG, "late")
-    run = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, LIGHT, BEHIND], seconds=40, voids=[void])
+def test_an_invalid_step_below_one_that_was_kept_up_with_hides_no_knee(tmp_path: Path) -> None:
+    span = InvalidSpan(BEGAN + 50, BEGAN + 55, "local", InvalidKind.LOOP_LAG, "late")
+    run = Synthetic(loads=(2, 10, 20, 40), behaviours=[LIGHT, LIGHT, LIGHT, BEHIND], seconds=40, invalid_spans=[span])
     found = conclude(run.write(tmp_path))
-    assert found.ordered[1].state is StepState.VOID
+    assert found.ordered[1].state is StepState.INVALID
     assert "stops keeping up at 40 requests per second; " in found.sentence
 
 
 def test_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> None:
-    void = Void(BEGAN + 145, BEGAN + 150, "local", VoidKind.BACKLOG, "12 requests were not sent")
-    run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, voids=[void])
+    span = InvalidSpan(BEGAN + 145, BEGAN + 150, "local", InvalidKind.BACKLOG, "12 requests were not sent")
+    run = Synthetic(loads=SWEEP.loads, behaviours=SWEEP.behaviours, seconds=40, invalid_spans=[span])
     found = conclude(run.write(tmp_path))
     assert found.knee.own and found.ordered[-1].verdict is Value.INCONCLUSIVE
 
@@ -206,14 +206,14 @@ def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> 
     rules = tmp_path / "rules.toml"
     rules.write_text('[[limit]]\nfigure = "kept_up_with"\nleast = 20\n')
     began = BEGAN + 2 * 600
-    backlog = Void(began + 100, began + 595, "local", VoidKind.BACKLOG, "12 requests were not sent")
+    backlog = InvalidSpan(began + 100, began + 595, "local", InvalidKind.BACKLOG, "12 requests were not sent")
     for busy, hidden in ((5, False), (7, True)):
-        voids = [backlog, Void(began + 50, began + 50 + busy, "local", VoidKind.CPU, "97% of a core")]
-        run = Synthetic(loads=(2, 20, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=600, voids=voids)
+        spans = [backlog, InvalidSpan(began + 50, began + 50 + busy, "local", InvalidKind.CPU, "97% of a core")]
+        run = Synthetic(loads=(2, 20, 40), behaviours=[LIGHT, LIGHT, BEHIND], seconds=600, invalid_spans=spans)
         folder = run.write(tmp_path / str(busy))
         found = conclude(folder)
-        assert found.ordered[-1].state is (StepState.VOID if hidden else StepState.FELL_BEHIND)
-        assert len(found.ordered[-1].voids) == 2 and found.ordered[-1].verdict is Value.INCONCLUSIVE
+        assert found.ordered[-1].state is (StepState.INVALID if hidden else StepState.FELL_BEHIND)
+        assert len(found.ordered[-1].invalid_spans) == 2 and found.ordered[-1].verdict is Value.INCONCLUSIVE
         assert main(["load-report", str(folder), "--thresholds", str(rules)]) == hidden
 
 

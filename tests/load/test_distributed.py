@@ -224,8 +224,8 @@ def test_an_option_for_the_pods_is_no_option_of_this_machine(
 
 
 @contextmanager
-def locust_with_a_page(pair: Pair, there: Path, *arguments: str, most_bytes: int = -1) -> Iterator[httpx.Client]:
-    """A load that starts by itself; no file of it may grow beyond `most_bytes`."""
+def locust_with_a_page(pair: Pair, there: Path, *arguments: str, max_bytes: int = -1) -> Iterator[httpx.Client]:
+    """A load that starts by itself; no file of it may grow beyond `max_bytes`."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(there)]
@@ -234,7 +234,7 @@ def locust_with_a_page(pair: Pair, there: Path, *arguments: str, most_bytes: int
         [sys.executable, "-m", "locust", "-f", "bench/", *where, *page, *arguments],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes)),
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
@@ -290,7 +290,7 @@ def test_a_load_is_not_taken_for_ended_before_it_has_begun(
 
 @pytest.mark.locust
 def test_a_load_that_broke_off_on_a_full_disk_is_told_with_its_reason(pair: Pair, tmp_path: Path) -> None:
-    with locust_with_a_page(pair, tmp_path / "there", "-t", "50s", "--think", "0", most_bytes=30_000) as client:
+    with locust_with_a_page(pair, tmp_path / "there", "-t", "50s", "--think", "0", max_bytes=30_000) as client:
         collector = collecting(client, tmp_path / "here")
         collector.until_ended()
     assert os.strerror(errno.EFBIG) in collector.error

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, write_evidence
 from signoff.cli import main
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.load import gate
 from signoff.load.conclusions import conclude
 from signoff.load.reading import read_run
@@ -85,10 +85,14 @@ def test_a_rule_for_a_step_that_was_not_run_or_a_figure_that_is_not_there_does_n
         assert status == 1 and "gate inconclusive" in text, rule
 
 
-def test_a_void_step_does_not_pass(tmp_path: Path, capsys: Out) -> None:
-    run = Synthetic(voids=[Void(BEGAN + 15, BEGAN + 20, "local", VoidKind.LOOP_LAG, "the event loop woke up late")])
+def test_an_invalid_step_does_not_pass(tmp_path: Path, capsys: Out) -> None:
+    run = Synthetic(
+        invalid_spans=[
+            InvalidSpan(BEGAN + 15, BEGAN + 20, "local", InvalidKind.LOOP_LAG, "the event loop woke up late")
+        ]
+    )
     status, text = gated(capsys, run.write(tmp_path))
-    assert status == 1 and "VOID" in text and "void: the event loop woke up late" in text
+    assert status == 1 and "INVALID" in text and "invalid: the event loop woke up late" in text
 
 
 def test_a_baseline_is_compared_by_the_interval_of_the_difference(good: Path, tmp_path: Path, capsys: Out) -> None:

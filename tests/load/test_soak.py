@@ -7,7 +7,7 @@ import pytest
 
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, pod_memory
 from signoff.cli import main
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.soak import Trend
@@ -108,16 +108,19 @@ def test_a_load_as_long_as_it_is_told_to_need_is_a_soak(tmp_path: Path) -> None:
     assert memory(conclude(Synthetic(shape="steady", seconds=17 * 60, samples=samples).write(tmp_path))).verdict
 
 
-def test_a_busy_moment_does_not_void_a_soak_but_a_busy_minute_does(tmp_path: Path) -> None:
+def test_a_busy_moment_does_not_invalid_a_soak_but_a_busy_minute_does(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     for seconds, verdict in ((30, Value.PASSED), (60, Value.INCONCLUSIVE)):
-        marks = [Void(BEGAN + 100, BEGAN + 100 + seconds, name, VoidKind.CPU, "97% of a core") for name in ("a", "b")]
+        spans = [
+            InvalidSpan(BEGAN + 100, BEGAN + 100 + seconds, name, InvalidKind.CPU, "97% of a core")
+            for name in ("a", "b")
+        ]
         folder = tmp_path / str(seconds)
-        found = soak(folder, samples, voids=marks)
-        assert found.nfr66[0] is verdict and bool(found.void) is (verdict is not Value.PASSED)
-        assert found.loaded.run.void_in().keys() == (set() if verdict is Value.PASSED else {"rate=1"})
+        found = soak(folder, samples, invalid_spans=spans)
+        assert found.nfr66[0] is verdict and bool(found.invalid) is (verdict is not Value.PASSED)
+        assert found.loaded.run.invalid_steps().keys() == (set() if verdict is Value.PASSED else {"rate=1"})
         assert main(["load-report", str(folder), "--thresholds", str(rules)]) == (verdict is not Value.PASSED)
         page = (folder / "load-report.html").read_text()
         assert ("so that the figures stand" in page) is (verdict is Value.PASSED)

@@ -124,7 +124,7 @@ def test_a_scenario_that_fails_at_its_given_is_not_turned_red_by_the_mutation() 
         turns_exactly_its_scenarios_red(named("swapped finish_reason"), lambda _: scenarios)
 
 
-BUSY = record("inconclusive", BELOW_LIMIT, f"void: {Generator(cpu=0.1, waited=WAIT_BOUND + 0.1).limit}")
+BUSY = record("inconclusive", BELOW_LIMIT, f"invalid: {Generator(cpu=0.1, waited=WAIT_BOUND + 0.1).limit}")
 UNSURE = record("inconclusive", BELOW_LIMIT, "the interval includes 100 ms")
 SLOW = record("failed", BELOW_LIMIT)
 

@@ -85,7 +85,7 @@ def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pai
 
 
 def test_a_measurement_that_is_off_fails(
-    pair: Pair, never_void: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: Pair, never_invalid: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.backend.delay_ms = 20.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))  # more than a restless machine's scatter
@@ -120,7 +120,7 @@ def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
 
 
 def test_a_wrong_verdict_fails(
-    pair: Pair, never_void: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: Pair, never_invalid: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.backend.delay_ms = 20.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))

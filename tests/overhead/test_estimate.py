@@ -131,11 +131,11 @@ def test_percentiles_are_told_from_so_many_pairs_on() -> None:
 
 @pytest.mark.parametrize(("worked", "waited"), [(0.7, 0.0), (0.1, 0.5)])
 @pytest.mark.parametrize("shift_ms", [10.0, 150.0])
-def test_a_run_in_which_the_generator_was_the_limit_is_void(worked: float, waited: float, shift_ms: float) -> None:
+def test_a_run_in_which_the_generator_was_the_limit_is_invalid(worked: float, waited: float, shift_ms: float) -> None:
     timed = samples(100, shift_ms)
     busy = (replace(each, cpu_ms=worked * each.ms, waited_ms=waited * each.ms) for each in timed.timings)
     result = judge(Samples(tuple(busy)), limit_ms=LIMIT_MS, seed=1)
-    assert result.is_void
+    assert result.is_invalid
     assert (result.verdict.value, result.verdict.code) == (Value.INCONCLUSIVE, Code.GENERATOR_BOUND)
     assert all(result.of(name) == result.verdict for name in JUDGED if name in result.figures)
 
@@ -270,7 +270,7 @@ def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
     assert len(taken(pair, 60).rounds()) == 60
 
 
-def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_void: None) -> None:
+def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_invalid: None) -> None:
     pair.gateway.tampering, pair.gateway.delay_ms = "delay", 40.0
     measured = taken(pair)
     result = judge(measured, limit_ms=20.0, seed=1)

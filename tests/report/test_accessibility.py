@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.run import Sample
 from tests.evidence import runs
 
@@ -34,7 +34,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         behaviours=[Behaviour(), Behaviour(error_share=0.05), Behaviour(added_ms=140, capacity=33)],
         seconds=30,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event="Unhealthy: the probe failed")],
-        voids=[Void(BEGAN + 65, BEGAN + 70, "local", VoidKind.BACKLOG, "17 requests late")],
+        invalid_spans=[InvalidSpan(BEGAN + 65, BEGAN + 70, "local", InvalidKind.BACKLOG, "17 requests late")],
     ).write(folder / "load")
     before = Synthetic(loads=(2, 20, 40), seconds=30).write(folder / "before")
     soak = Synthetic(loads=(4,), shape="steady", seconds=900, samples=SAMPLES).write(folder / "soak")

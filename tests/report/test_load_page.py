@@ -9,7 +9,7 @@ import pytest
 
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.conclusions import conclude
 from signoff.report.charts import Axis, Bar, Chart, Line, Mark, axis
@@ -31,7 +31,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
         behaviours=[Behaviour(), Behaviour(error_share=0.05, error=HOSTILE), Behaviour(added_ms=140, capacity=33)],
         seconds=40,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event=f"Unhealthy: {HOSTILE}")],
-        voids=[Void(BEGAN + 95, BEGAN + 100, "local", VoidKind.BACKLOG, HOSTILE)],
+        invalid_spans=[InvalidSpan(BEGAN + 95, BEGAN + 100, "local", InvalidKind.BACKLOG, HOSTILE)],
     )
     folder = run.write(tmp_path_factory.mktemp("page") / "load-2026")
     main(["load-report", str(folder)])
@@ -45,7 +45,7 @@ def test_the_page_has_all_its_parts(page: str) -> None:
         "Percentiles by arm",
         "Over time",
         "Events of pods",
-        "Void marks",
+        "Invalid spans",
         "Gate",
     ):
         assert f">{heading}</h" in page, heading

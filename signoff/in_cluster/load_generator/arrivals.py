@@ -15,7 +15,7 @@ from gevent.event import Event
 from gevent.pool import Group
 
 MAX_IN_FLIGHT = 2000
-"""In one process; an arrival beyond it is not sent, and the run is void."""
+"""In one process; an arrival beyond it is not sent, and the run is invalid."""
 
 
 class Arrivals:

@@ -14,7 +14,7 @@ from geventhttpclient.client import HTTPClient
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
 CONNECT_SECONDS = 10.0
-MOST_CONNECTIONS = 10_000
+MAX_CONNECTIONS = 10_000
 """More than a process can keep busy, so that no request waits for another's connection."""
 _PATH = "/v1/chat/completions"
 _BLANK_LINE = b"\n\n"
@@ -58,7 +58,7 @@ class ChatClient:
             parts.port,
             ssl=parts.scheme == "https",
             headers={"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"},
-            concurrency=MOST_CONNECTIONS,
+            concurrency=MAX_CONNECTIONS,
             connection_timeout=CONNECT_SECONDS,
             network_timeout=timeout,
             block_size=65536,

@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 import gevent
 import psutil
 
-from signoff.evidence.voids import LOOK_EVERY_SECONDS, Void, VoidKind
+from signoff.evidence.invalid import LOOK_EVERY_SECONDS, InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.run import Sample
 
 SHORTEST_SECONDS = 1.0
 """The last look's use of the processor is told from so much time on: less is noise."""
-MOST_CPU = 0.85
+MAX_CPU = 0.85
 """Of one core, since Python uses one: from there on queues form inside the generator."""
 LATE_MS = 20.0
 """The control of the paired verdict may be this far from zero as well (issue: overhead that one can believe)."""
-MOST_LATE = 0.05
+MAX_LATE = 0.05
 """Share of wake-ups or sendings that may be late, since what is judged is p95 at most..."""
 FEW = 3
 """... but so many are always forgiven, as a pause of the whole machine makes several late at once."""
@@ -28,10 +28,10 @@ _WAKE_EVERY_SECONDS = 0.02
 
 
 class GeneratorHealth:
-    """Reports a sample every few seconds, and each reason for which the load is void as it is found."""
+    """Reports a sample every few seconds, and each reason for which the load is invalid as it is found."""
 
-    def __init__(self, worker: str, sample: Callable[[Sample], None], void: Callable[[Void], None]) -> None:
-        self._worker, self._sample, self._void = worker, sample, void
+    def __init__(self, worker: str, sample: Callable[[Sample], None], span: Callable[[InvalidSpan], None]) -> None:
+        self._worker, self._sample, self._invalid = worker, sample, span
         self._process = psutil.Process()
         self._sent_late: list[float] = []
         self._overflows = 0
@@ -73,7 +73,7 @@ class GeneratorHealth:
         overflows, self._overflows = self._overflows, 0
         now = time.time()
         for kind, worst, reason in reasons(share, woke_late, sent_late, overflows):
-            self._void(Void(now - seconds, now, self._worker, kind, reason, worst))
+            self._invalid(InvalidSpan(now - seconds, now, self._worker, kind, reason, worst))
         self._sample(
             Sample(
                 now,
@@ -89,25 +89,25 @@ class GeneratorHealth:
 
 def reasons(
     share: float, woke_late: Sequence[float], sent_late: Sequence[float], overflows: int
-) -> list[tuple[VoidKind, float, str]]:
-    """Kind, worst value and text of each reason for which the time that was looked at is void; durations in ms."""
-    found: list[tuple[VoidKind, float, str]] = []
-    if share > MOST_CPU:
-        found.append((VoidKind.CPU, share, f"the generator used {share:.0%} of a core, more than {MOST_CPU:.0%}"))
+) -> list[tuple[InvalidKind, float, str]]:
+    """Kind, worst value and text of each reason for which the time that was looked at is invalid; durations in ms."""
+    found: list[tuple[InvalidKind, float, str]] = []
+    if share > MAX_CPU:
+        found.append((InvalidKind.CPU, share, f"the generator used {share:.0%} of a core, more than {MAX_CPU:.0%}"))
     if too := _too_late(woke_late):
         woken = f"the event loop woke up more than {LATE_MS:.0f} ms late {too}"
-        found.append((VoidKind.LOOP_LAG, max(woke_late), woken))
+        found.append((InvalidKind.LOOP_LAG, max(woke_late), woken))
     if too := _too_late(sent_late):
         sent = f"requests were sent more than {LATE_MS:.0f} ms late {too}"
-        found.append((VoidKind.SCHEDULE_LAG, max(sent_late), sent))
+        found.append((InvalidKind.SCHEDULE_LAG, max(sent_late), sent))
     if overflows:
         unsent = f"{overflows} requests were not sent, since too many were in flight"
-        found.append((VoidKind.BACKLOG, overflows, unsent))
+        found.append((InvalidKind.BACKLOG, overflows, unsent))
     return found
 
 
 def _too_late(lags: Sequence[float]) -> str:
     late = sum(lag > LATE_MS for lag in lags)
-    if late <= max(FEW, MOST_LATE * len(lags)):
+    if late <= max(FEW, MAX_LATE * len(lags)):
         return ""
     return f"{late} times of {len(lags)}, at worst by {max(lags):.0f} ms"

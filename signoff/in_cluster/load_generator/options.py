@@ -18,7 +18,7 @@ from signoff.in_cluster.load_generator.workload import Workload
 USERS = 4
 THINK_SECONDS = 0.1
 STOP_SECONDS = 10.0
-LEAST_KEPT = 1000
+MIN_KEPT = 1000
 STAGE_SECONDS = 30.0
 
 _OTHER_NAMES = {"num_users": "users"}
@@ -28,8 +28,8 @@ _ABOVE_0 = {
     "stage_seconds": f"leave it out for {STAGE_SECONDS:g}",
     "probe_every": "leave it out for 0.5; a load of other user classes than Probe has no probes",
     "length_scale": f"leave it out for {workload.SCALE}; 1 is as published",
-    "max_prompt_tokens": f"leave it out for {workload.MOST_PROMPT}",
-    "max_answer_tokens": f"leave it out for {workload.MOST_ANSWER}",
+    "max_prompt_tokens": f"leave it out for {workload.MAX_PROMPT}",
+    "max_answer_tokens": f"leave it out for {workload.MAX_ANSWER}",
 }
 """What to do instead about options whose value is not above 0."""
 
@@ -98,8 +98,8 @@ def declare(parser: LocustArgumentParser) -> None:
         default=workload.SCALE,
         help="of the published lengths; 0.25 fits the tests' tiny model, 1 is as published",
     )
-    _add(what, "--max-prompt-tokens", page=True, type=int, default=workload.MOST_PROMPT, help="longer prompts are cut")
-    _add(what, "--max-answer-tokens", page=True, type=int, default=workload.MOST_ANSWER, help="longer answers are cut")
+    _add(what, "--max-prompt-tokens", page=True, type=int, default=workload.MAX_PROMPT, help="longer prompts are cut")
+    _add(what, "--max-answer-tokens", page=True, type=int, default=workload.MAX_ANSWER, help="longer answers are cut")
     _add(what, "--seed", page=True, type=int, default=14, help="of prompts, lengths, arrivals and pairs")
     _add(
         what,
@@ -148,7 +148,7 @@ def settle(environment: Any, probes: int) -> None:
     if environment.shape_class is not None:
         environment.shape_class.runner = environment.runner
     options.num_users = round(target / options.rate_per_user if options.rate else target) + probes
-    options.spawn_rate = options.spawn_rate or min(shapes.MOST_STARTED_PER_SECOND, options.num_users)
+    options.spawn_rate = options.spawn_rate or min(shapes.MAX_STARTED_PER_SECOND, options.num_users)
 
 
 def settle_start(environment: Any) -> None:
@@ -208,9 +208,9 @@ def _check_numbers(options: Any) -> None:
             raise _wrong(name, value, "must be a number above 0", hint)
     if options.think is not None and not 0 <= options.think < math.inf:
         raise _wrong("think", options.think, "must be 0 or above", "0 has users ask again at once")
-    if options.keep_records < LEAST_KEPT:
+    if options.keep_records < MIN_KEPT:
         hint = f"leave it out for {rollup.KEEP}"
-        raise _wrong("keep_records", options.keep_records, f"must be at least {LEAST_KEPT}", hint)
+        raise _wrong("keep_records", options.keep_records, f"must be at least {MIN_KEPT}", hint)
 
 
 def _check_stages(options: Any) -> None:

@@ -17,12 +17,12 @@ from typing import Any, Literal, Protocol
 import psutil
 
 from signoff.evidence.chain import HEAD, side_file
-from signoff.evidence.voids import Void, hiding, mark
+from signoff.evidence.invalid import InvalidSpan, add, invalidating
 
 SAMPLES = "samples.csv"
 POD_SAMPLES = "samples-pods.csv"
 """The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
-_TOLD_APART = ("steps", "voids", "notes", "workers")
+_TOLD_APART = ("steps", "invalid_spans", "notes", "workers")
 """What has records of its own."""
 
 Arrivals = Literal["closed", "poisson", "constant"]
@@ -63,14 +63,14 @@ class Run:
     proxied: str
     direct: str
     model: str
-    mix: dict[str, Any]
+    workload: dict[str, Any]
     """The lengths of prompts and answers: `source`, its figures, `max_tokens`, the share of streamed requests."""
     probe_every_seconds: float
     command: list[str]
     started: float
     ended: float | None = None
     steps: list[Step] = field(default_factory=list)
-    voids: list[Void] = field(default_factory=list)
+    invalid_spans: list[InvalidSpan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     workers: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
@@ -87,7 +87,7 @@ class Run:
             "steps": [step.name for step in self.steps],
             "step_seconds": self.step_seconds,
             "model": self.model,
-            "mix": self.mix,
+            "workload": self.workload,
             "probe_every_seconds": self.probe_every_seconds,
             "cores": self.machine.get("cores"),
             "cpu": self.machine.get("cpu"),
@@ -95,12 +95,12 @@ class Run:
             "locust": self.versions.get("locust", ""),
         }
 
-    def void_in(self) -> dict[str, tuple[Void, ...]]:
-        """The steps that are void, with the marks that say why; a step that has not ended lasts until the last mark."""
-        until = max((void.ended for void in self.voids), default=0.0)
-        spans = [(each, each.ended or self.ended or max(until, each.started)) for each in self.steps]
-        found = {step.name: hiding(self.voids, step.started, ended) for step, ended in spans}
-        return {name: voids for name, voids in found.items() if voids}
+    def invalid_steps(self) -> dict[str, tuple[InvalidSpan, ...]]:
+        """The invalid steps, with the spans that say why; a step that has not ended lasts until the last span."""
+        until = max((span.ended for span in self.invalid_spans), default=0.0)
+        times = [(each, each.ended or self.ended or max(until, each.started)) for each in self.steps]
+        found = {step.name: invalidating(self.invalid_spans, step.started, ended) for step, ended in times}
+        return {name: spans for name, spans in found.items() if spans}
 
 
 def load_record(run: Run) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def step_record(step: Step) -> dict[str, Any]:
     return {"kind": "load-step", **asdict(step)}
 
 
-def void_record(void: Void) -> dict[str, Any]:
-    """How evidence tells of a void mark."""
-    told = asdict(void)
-    return {"kind": "load-void", "what": told.pop("kind"), **told}
+def invalid_record(span: InvalidSpan) -> dict[str, Any]:
+    """How evidence records an invalid span."""
+    told = asdict(span)
+    return {"kind": "load-invalid", "what": told.pop("kind"), **told}
 
 
 def files_of(folder: Path) -> list[dict[str, Any]]:
@@ -146,8 +146,8 @@ def fold(run: Run | None, record: Mapping[str, Any]) -> Run | None:
             names = [each.name for each in run.steps]
             place = names.index(step.name) if step.name in names else len(names)
             run.steps[place : place + 1] = [step]
-        case "load-void":
-            mark(run.voids, Void(kind=told.pop("what"), **told))
+        case "load-invalid":
+            add(run.invalid_spans, InvalidSpan(kind=told.pop("what"), **told))
         case "load-worker":
             run.workers.append(told["worker"])
         case "note":

@@ -13,7 +13,7 @@ from signoff.core.paths import free_folder
 from signoff.core.redact import HIDDEN, redacted_log
 from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.evidence.circumstances import circumstances
-from signoff.evidence.voids import MOST_VOID, Untold, Void, VoidKind
+from signoff.evidence.invalid import MAX_INVALID, InvalidKind, InvalidSpan, Unrecorded
 from signoff.in_cluster.load_generator.options import workload_of
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords
@@ -24,16 +24,16 @@ from signoff.in_cluster.load_generator.run import (
     Step,
     files_of,
     fold,
+    invalid_record,
     load_record,
     machine,
     own_versions,
     samples_file,
     step_record,
-    void_record,
 )
 from signoff.in_cluster.load_generator.workload import PROBE_ANSWER_TOKENS, PROBE_PROMPT_TOKENS
 
-Entry = Record | Sample | Void
+Entry = Record | Sample | InvalidSpan
 """What a sender or a pod's sampler has to write."""
 StartWatch = Callable[[Any, Callable[[str], None]], ResourceWatch | None]
 """Makes, of the load's options, what looks at the pods; it tells the second argument what it cannot observe."""
@@ -58,7 +58,7 @@ class RunWriter:
         self._records: Any = None
         self._samples: Any = None
         self._counts: Counter[str] = Counter()
-        self._untold = Untold()
+        self._unrecorded = Unrecorded()
         self._unobserved: list[str] = []
         self._pods = watch(environment.parsed_options, self._blind)
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
@@ -73,7 +73,7 @@ class RunWriter:
         folder = free_folder(Path(options.reports), "load")
         folder.mkdir(parents=True)
         self.folder = folder
-        self._counts, self._untold = Counter(), Untold()
+        self._counts, self._unrecorded = Counter(), Unrecorded()
         # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
         self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
         self._samples = self._open.enter_context(samples_file(folder))
@@ -88,7 +88,7 @@ class RunWriter:
             proxied=self._environment.host,
             direct=options.direct,
             model=options.model,
-            mix={
+            workload={
                 **workload_of(options).describe(),
                 "think_seconds": options.think_seconds,
                 "probe_tokens": [PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS],
@@ -133,7 +133,7 @@ class RunWriter:
         return step.name
 
     def write(self, entries: list[Entry]) -> None:
-        """Write what a sender hands over; a void mark at once, unless its worker has just been told of as well."""
+        """Write what a sender hands over; an invalid span at once, unless its worker has just been told of as well."""
         if self.run is None:
             return
         for each in entries:
@@ -145,8 +145,8 @@ class RunWriter:
             elif isinstance(each, Sample):
                 self._samples.writerow(asdict(each))
             else:
-                self._untold.add(each)
-        self._tell_voids(self._untold.due(time.time()))
+                self._unrecorded.add(each)
+        self._tell_spans(self._unrecorded.due(time.time()))
 
     def note(self, text: str) -> None:
         """Say something in this test's evidence."""
@@ -161,7 +161,7 @@ class RunWriter:
     def end_step(self) -> None:
         """End the last step, unless it has ended: what is still in flight has time to end after it."""
         if self.run and self.run.steps and self.run.steps[-1].ended is None:
-            self._tell_voids(self._untold.rest())
+            self._tell_spans(self._unrecorded.rest())
             self._tell(step_record(replace(self.run.steps[-1], ended=time.time())))
 
     def end(self) -> None:
@@ -170,7 +170,7 @@ class RunWriter:
         if run is None or run.ended:
             return
         self.end_step()
-        self._tell_voids(self._untold.rest())
+        self._tell_spans(self._unrecorded.rest())
         self._tell({"kind": "load", "run": {"ended": time.time()}})
         self.ended = True
         for line in self._summary():
@@ -181,7 +181,7 @@ class RunWriter:
         try:
             if self.run:
                 self.end()
-                self._tell_voids(self._untold.rest())
+                self._tell_spans(self._unrecorded.rest())
                 self._open.close()
                 assert self.folder is not None
                 self._tell({"kind": "load-files", "files": files_of(self.folder)})
@@ -202,9 +202,9 @@ class RunWriter:
         assert self._chain is not None
         self.run = fold(self.run, self._chain.append(record))
 
-    def _tell_voids(self, voids: list[Void]) -> None:
-        for void in voids:
-            self._tell(void_record(void))
+    def _tell_spans(self, spans: list[InvalidSpan]) -> None:
+        for span in spans:
+            self._tell(invalid_record(span))
 
     def _summary(self) -> Iterator[str]:
         assert self.run is not None
@@ -212,16 +212,16 @@ class RunWriter:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(failed.items(), key=lambda each: -each[1]))
         yield f"{sum(self._counts.values())} requests in {self.folder}{f'; failed: {told}' if told else ''}"
         yield f"judge them with: signoff load-report {self.folder}"
-        marks: dict[tuple[str, VoidKind], list[Void]] = {}
-        for void in self.run.voids:
-            marks.setdefault((void.worker, void.kind), []).append(void)
-        if marks:
+        spans: dict[tuple[str, InvalidKind], list[InvalidSpan]] = {}
+        for span in self.run.invalid_spans:
+            spans.setdefault((span.worker, span.kind), []).append(span)
+        if spans:
             yield (
-                f"VOID at {', '.join(hidden)}: the load generator was the limit, so that these figures say nothing"
-                if (hidden := self.run.void_in())
-                else f"the load generator was the limit for less than {MOST_VOID:.0%} of the time, which stands"
+                f"INVALID at {', '.join(hidden)}: the load generator was the limit, so that these figures say nothing"
+                if (hidden := self.run.invalid_steps())
+                else f"the load generator was the limit for less than {MAX_INVALID:.0%} of the time, which stands"
             )
-            for (worker, kind), found in marks.items():
+            for (worker, kind), found in spans.items():
                 worst = max(found, key=lambda each: each.worst)
                 yield f"  {worker}, {kind.words}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"
             yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"

@@ -1,7 +1,7 @@
 """A load under Locust: what its events mean, and how master and workers share the work.
 
-One process plays both parts, or Locust's master writes what its workers send it: records, samples and void marks. So a
-run's folder is always on the machine of the one who started it.
+One process plays both parts, or Locust's master writes what its workers send it: records, samples and invalid spans. So
+a run's folder is always on the machine of the one who started it.
 """
 
 import logging
@@ -15,18 +15,18 @@ import gevent
 from gevent.event import Event
 from locust.runners import MasterRunner, WorkerRunner
 
-from signoff.evidence.voids import LOOK_EVERY_SECONDS, Void
+from signoff.evidence.invalid import LOOK_EVERY_SECONDS, InvalidSpan
 from signoff.in_cluster.load_generator.options import settle_start
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.in_cluster.load_generator.run_writer import Entry, RunWriter, StartWatch
 
-MOST_POINTS = 2000
+MAX_POINTS = 2000
 """Of the charts in Locust's page and report; three hours have so many."""
 _SECONDS_COUNTED = 60
 _FINISH_GRACE_SECONDS = 5.0
-_KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "Void": Void}
+_KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "InvalidSpan": InvalidSpan}
 
 
 class LoadSession:
@@ -201,5 +201,5 @@ def trim(stats: Any) -> None:
         for counts in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
             for second in [each for each in counts if each < oldest]:
                 del counts[second]
-    if len(stats.history) > MOST_POINTS:
+    if len(stats.history) > MAX_POINTS:
         del stats.history[::2]

@@ -6,7 +6,7 @@ from locust import LoadTestShape
 
 from signoff.in_cluster.load_generator.stages import ShapeName
 
-MOST_STARTED_PER_SECOND = 100
+MAX_STARTED_PER_SECOND = 100
 """Locust warns above."""
 
 
@@ -29,7 +29,7 @@ class Stages(LoadTestShape):
         if stage >= len(self.users):
             return None
         # As quickly where users go as where they come: what is sent meanwhile belongs to no step.
-        return self.users[stage] + self.probes, float(min(MOST_STARTED_PER_SECOND, max(self.users) + self.probes))
+        return self.users[stage] + self.probes, float(min(MAX_STARTED_PER_SECOND, max(self.users) + self.probes))
 
 
 def shape(name: ShapeName, users: Sequence[int], seconds: float, probes: int, rate_per_user: float | None) -> Stages:

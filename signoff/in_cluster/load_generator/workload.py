@@ -26,7 +26,7 @@ ANSWER_MU, ANSWER_SIGMA = 5.019, 0.859
 SOURCE = "Azure LLM inference trace 2023, conversations (Splitwise, ISCA 2024), log-normal"
 
 SCALE = 0.25
-MOST_PROMPT, MOST_ANSWER = 512, 384
+MAX_PROMPT, MAX_ANSWER = 512, 384
 """Tokens; with the chat template below 1024 together."""
 PROBE_PROMPT_TOKENS, PROBE_ANSWER_TOKENS = 64, 16
 """A probe asks for little, so that it shows the state of the arms and adds nothing to it."""
@@ -50,13 +50,13 @@ class Workload:
     """Where lengths come from; `lengths` is None for the published distribution. Lengths are in tokens."""
 
     scale: float = SCALE
-    most_prompt: int = MOST_PROMPT
-    most_answer: int = MOST_ANSWER
+    max_prompt: int = MAX_PROMPT
+    max_answer: int = MAX_ANSWER
     source: str = SOURCE
     lengths: tuple[tuple[int, int], ...] | None = None
 
     @classmethod
-    def read(cls, path: Path, most_prompt: int = MOST_PROMPT, most_answer: int = MOST_ANSWER) -> "Workload":
+    def read(cls, path: Path, max_prompt: int = MAX_PROMPT, max_answer: int = MAX_ANSWER) -> "Workload":
         """Lengths from a CSV file with the columns prompt_tokens and answer_tokens; each line is as likely.
 
         Raises:
@@ -81,15 +81,15 @@ class Workload:
             raise SignoffError(f"not a length: {error}", where=f"{path}, line {len(found) + 2}", hint=hint) from error
         if not found:
             raise SignoffError("no lengths", where=str(path), hint=hint)
-        return cls(1.0, most_prompt, most_answer, f"file {path.name}", tuple(found))
+        return cls(1.0, max_prompt, max_answer, f"file {path.name}", tuple(found))
 
     def describe(self) -> dict[str, Any]:
         """For run.json: what must be equal for two loads to be the same."""
         told: dict[str, Any] = {
             "source": self.source,
             "scale": self.scale,
-            "most_prompt_tokens": self.most_prompt,
-            "most_answer_tokens": self.most_answer,
+            "max_prompt_tokens": self.max_prompt,
+            "max_answer_tokens": self.max_answer,
             "characters_per_token": CHARACTERS_PER_TOKEN,
         }
         return told if self.lengths is None else {**told, "lines": len(self.lengths), "sum": _sums(self.lengths)}
@@ -98,7 +98,7 @@ class Workload:
         """Questions for ever; equal generators give equal questions."""
         while True:
             prompt, answer = self._lengths(rng)
-            yield question(rng, min(prompt, self.most_prompt), min(answer, self.most_answer))
+            yield question(rng, min(prompt, self.max_prompt), min(answer, self.max_answer))
 
     def _lengths(self, rng: random.Random) -> tuple[int, int]:
         if self.lengths is not None:

@@ -60,7 +60,7 @@ def _against_load(name: str, colour: str, of: str, steps: Sequence[StepResult]) 
         [step.load for step, _ in seen],
         [figure.value for _, figure in seen],
         intervals=[figure for _, figure in seen],
-        hollow=[step.state is not StepState.KEPT_UP or bool(step.voids) for step, _ in seen],
+        hollow=[step.state is not StepState.KEPT_UP or bool(step.invalid_spans) for step, _ in seen],
     )
 
 
@@ -131,7 +131,7 @@ class Course:
         return [Mark(self.at(each["at"]), str(each["number"]), "pod3") for each in events(self.found)]
 
     def _spans(self) -> list[tuple[float, float]]:
-        return [(max(0.0, self.at(void.began)), self.at(void.ended)) for void in self.found.loaded.run.voids]
+        return [(max(0.0, self.at(span.began)), self.at(span.ended)) for span in self.found.loaded.run.invalid_spans]
 
 
 def time_unit(seconds: float) -> tuple[float, str]:
@@ -146,7 +146,7 @@ def latency_over_time(course: Course) -> Chart:
     lines = [*_latency_lines(course), *_minutes_lines(course)]
     values = [y for line in lines for y in line.ys if np.isfinite(y) and y > 0]
     log = bool(values) and max(values) > 20 * min(values)
-    shaded = "the generator was the limit" if course.found.loaded.run.voids else ""
+    shaded = "the generator was the limit" if course.found.loaded.run.invalid_spans else ""
     return course.chart(
         "Latency over time", "ms until the whole answer", lines, log=log, marks=course.steps(), spans_name=shaded
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from signoff.evidence.voids import MOST_VOID
+from signoff.evidence.invalid import MAX_INVALID
 from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
 from signoff.load.knee import CLOSED_RULE, OPEN_RULE
@@ -35,7 +35,7 @@ def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None =
         trends=[(trend, trend_chart(trend, run.started)) for trend in found.trends if len(trend.values)],
         events=events(found),
         rule=CLOSED_RULE if found.lightest.planned_users is not None else OPEN_RULE,
-        most_void=Estimate(MOST_VOID),
+        max_invalid=Estimate(MAX_INVALID),
         unvouched="" if found.loaded.vouched else UNVOUCHED,
     )
     path = found.loaded.folder / PAGE

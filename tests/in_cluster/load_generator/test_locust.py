@@ -1,4 +1,4 @@
-"""`locust -f bench/` against doubles: what its table shows, what is recorded, and when it says that it is void."""
+"""`locust -f bench/` against doubles: what its table shows, what is recorded, and when it says that it is invalid."""
 
 import csv
 import json
@@ -173,10 +173,10 @@ def test_a_sweep_from_two_processes_keeps_the_records_of_both(pair: Pair, tmp_pa
     assert set(told.probes.worker.value_counts().index) <= set(told.run.workers)
 
 
-def test_a_generator_that_cannot_keep_up_says_that_the_run_is_void(pair: Pair, tmp_path: Path) -> None:
+def test_a_generator_that_cannot_keep_up_says_that_the_run_is_invalid(pair: Pair, tmp_path: Path) -> None:
     told = load(pair, tmp_path, "-t", "6s", "--rate", "5000", "-s", "1")
-    assert told.run.voids
-    assert "VOID" in told.output
+    assert told.run.invalid_spans
+    assert "INVALID" in told.output
 
 
 def test_a_killed_load_leaves_what_it_had(pair: Pair, tmp_path: Path) -> None:
@@ -425,32 +425,32 @@ for room in (False, True, False):
 _TRIM = """
 import time
 from locust.stats import RequestStats
-from signoff.in_cluster.load_generator.session import MOST_POINTS, trim
+from signoff.in_cluster.load_generator.session import MAX_POINTS, trim
 stats = RequestStats()
 now = int(time.time())
 for second in range(now - 7200, now + 1):
     for entry in (stats.total, stats.entries["chat", "proxied"]):
         entry.num_reqs_per_sec[second] = entry.num_fail_per_sec[second] = 3
         entry.start_time, entry.last_request_timestamp = now - 7200, now
-stats.history = list(range(MOST_POINTS + 1))
+stats.history = list(range(MAX_POINTS + 1))
 before = stats.total.current_rps, stats.entries["chat", "proxied"].current_fail_per_sec
 trim(stats)
 entries = (stats.total, *stats.entries.values())
 print(max(len(each) for entry in entries for each in (entry.num_reqs_per_sec, entry.num_fail_per_sec)) < 100)
 print(before == (stats.total.current_rps, stats.entries["chat", "proxied"].current_fail_per_sec) == (3, 3))
-print(len(stats.history), stats.history[-1] >= MOST_POINTS - 1)
+print(len(stats.history), stats.history[-1] >= MAX_POINTS - 1)
 """
 
 _TOLD = """
 import dataclasses, json, sys
 from types import SimpleNamespace as Of
 from locust import User
-from signoff.evidence import voids
+from signoff.evidence import invalid
 from signoff.in_cluster.load_generator import run_writer
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.reading import read_run
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidSpan, InvalidKind
 options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", think_seconds=0.0, probe_every=1.0,
     headless=True, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9,
     keep_records=1000)
@@ -464,7 +464,7 @@ kept.begin()
 kept.next_step()
 for look in range(2000):
     now += 5.0
-    found = [Void(now - 5, now, worker, VoidKind.CPU, "busy", 0.9) for worker in ("a", "b") if look % 3]
+    found = [InvalidSpan(now - 5, now, worker, InvalidKind.CPU, "busy", 0.9) for worker in ("a", "b") if look % 3]
     request = Record("a", "U", "load", "proxied", True, "users=2", None, now, now, 9.0, 5.0, 1.0, 2, 9, 200, "")
     kept.write([*found, request, Sample(now, "generator a", cpu_share=0.9)])
     if look == 1000:
@@ -472,11 +472,12 @@ for look in range(2000):
         kept.next_step()
 kept.note("it goes on")
 lines = (kept.folder / "evidence.jsonl").read_text().splitlines()
-print(read_run(kept.folder) == kept.run, len(lines) < 2 * 2000 * 5 / voids.TOLD_EVERY_SECONDS + 20)
+print(read_run(kept.folder) == kept.run, len(lines) < 2 * 2000 * 5 / invalid.RECORD_EVERY_SECONDS + 20)
 kept.end_step()
 run = read_run(kept.folder)
-print(sum(each.looks for each in run.voids), round(sum(each.seconds for each in run.voids)), run.workers, run.notes)
-print([(step.name, bool(step.ended)) for step in run.steps], sorted(run.void_in()))
+spans = run.invalid_spans
+print(sum(each.looks for each in spans), round(sum(each.seconds for each in spans)), run.workers, run.notes)
+print([(step.name, bool(step.ended)) for step in run.steps], sorted(run.invalid_steps()))
 """
 
 _NOTES = """
@@ -544,7 +545,7 @@ def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:
     assert list(told.records.columns) == COLUMNS
     folder = run_folder(tmp_path)
     assert "hush-hush" not in (folder / FILE).read_text()
-    assert told.run.fingerprint["mix"]["users"] == ["DirectStreamed", "Probe"]
+    assert told.run.fingerprint["workload"]["users"] == ["DirectStreamed", "Probe"]
     assert told.run.machine["cores"] == os.cpu_count()
     assert told.run.ended and told.run.ended > told.run.started
     recorded = read(folder)

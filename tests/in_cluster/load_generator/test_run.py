@@ -11,34 +11,34 @@ from scripts.synthetic_load import BEGAN, Synthetic, write_evidence
 from signoff.cli import main
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.run import Run
 from signoff.load.conclusions import conclude
 from signoff.load.reading import check_files, read_run
 
-VOID = Void(BEGAN + 15, BEGAN + 20, "local", VoidKind.LOOP_LAG, "the event loop woke up late", 30.0)
+INVALID = InvalidSpan(BEGAN + 15, BEGAN + 20, "local", InvalidKind.LOOP_LAG, "the event loop woke up late", 30.0)
 
 
 def test_a_run_is_what_its_evidence_tells_cut_off_or_not(tmp_path: Path) -> None:
-    folder = Synthetic(loads=(2, 4), voids=[VOID]).write(tmp_path)
+    folder = Synthetic(loads=(2, 4), invalid_spans=[INVALID]).write(tmp_path)
     whole = read_run(folder)
     assert [step.name for step in whole.steps] == ["rate=2", "rate=4"]
-    assert (whole.voids, whole.workers) == ([VOID], ["local"])
+    assert (whole.invalid_spans, whole.workers) == ([INVALID], ["local"])
     lines = (folder / FILE).read_bytes().splitlines(keepends=True)
     (folder / FILE).write_bytes(b"".join([*lines[:4], lines[4][:20]]))
     cut = read_run(folder)
-    assert (cut.steps, cut.voids, cut.workers) == (whole.steps, [], [])
+    assert (cut.steps, cut.invalid_spans, cut.workers) == (whole.steps, [], [])
 
 
 def as_before(run: Run) -> dict[str, object]:
     """What run.json held."""
     told = json.loads(json.dumps(asdict(run)))
-    voids = [{**each, "kind": each["kind"].replace("-", " ")} for each in told["voids"]]
-    return {**told, "voids": voids, "fingerprint": run.fingerprint, "schema": 2}
+    spans = [{**each, "kind": each["kind"].replace("-", " ")} for each in told["invalid_spans"]]
+    return {**told, "invalid_spans": spans, "fingerprint": run.fingerprint, "schema": 2}
 
 
 def test_a_load_of_before_can_still_be_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = Synthetic(voids=[VOID]).write(tmp_path)
+    folder = Synthetic(invalid_spans=[INVALID]).write(tmp_path)
     run, told = read_run(folder), as_before(read_run(folder))
     (folder / FILE).unlink()
     (folder / "run.json").write_text(json.dumps(told))
@@ -56,7 +56,7 @@ def test_a_load_of_before_can_still_be_reported(tmp_path: Path, capsys: pytest.C
     [
         ({"kind": "load", "run": {"colour": "red"}}, "line 2 of the evidence tells of no load: .*colour"),
         ({"kind": "load-step", "name": "rate=1"}, "is damaged at planned_rate"),
-        ({"kind": "load-void", "what": "tired"}, "is damaged at"),
+        ({"kind": "load-invalid", "what": "tired"}, "is damaged at"),
         ({"kind": "note", "text": "nothing began"}, "the evidence tells of no load"),
     ],
 )
@@ -99,9 +99,9 @@ def test_nothing_is_concluded_from_files_that_the_evidence_does_not_name(
 
 
 def test_nothing_is_concluded_from_evidence_that_was_changed(tmp_path: Path) -> None:
-    folder = Synthetic(voids=[VOID]).write(tmp_path)
+    folder = Synthetic(invalid_spans=[INVALID]).write(tmp_path)
     lines = (folder / FILE).read_bytes().splitlines(keepends=True)
-    (folder / FILE).write_bytes(b"".join(line for line in lines if b"load-void" not in line))
+    (folder / FILE).write_bytes(b"".join(line for line in lines if b"load-invalid" not in line))
     with pytest.raises(SignoffError, match="the evidence is not as it was written"):
         conclude(folder)
 

@@ -10,7 +10,7 @@ import gevent
 import pytest
 
 from signoff.core.errors import SignoffError
-from signoff.evidence.voids import Void, VoidKind
+from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator import stages, workload
 from signoff.in_cluster.load_generator.arrivals import Arrivals
 from signoff.in_cluster.load_generator.generator_health import GeneratorHealth, reasons
@@ -73,8 +73,8 @@ def test_more_than_may_be_in_flight_is_left_out_and_told() -> None:
 
 
 def test_equal_seeds_ask_equal_questions_of_lengths_as_published() -> None:
-    first = list(islice(Workload(scale=1.0, most_prompt=10**6, most_answer=10**6).questions(random.Random(3)), 3000))
-    again = list(islice(Workload(scale=1.0, most_prompt=10**6, most_answer=10**6).questions(random.Random(3)), 3000))
+    first = list(islice(Workload(scale=1.0, max_prompt=10**6, max_answer=10**6).questions(random.Random(3)), 3000))
+    again = list(islice(Workload(scale=1.0, max_prompt=10**6, max_answer=10**6).questions(random.Random(3)), 3000))
     assert first == again
     assert len({question.prompt[:40] for question in first}) == len(first)
     # The medians of a log-normal distribution are the exponentials of its mus.
@@ -84,7 +84,7 @@ def test_equal_seeds_ask_equal_questions_of_lengths_as_published() -> None:
 
 
 def test_lengths_are_cut_to_what_the_model_takes() -> None:
-    for question in islice(Workload(scale=5.0, most_prompt=100, most_answer=20).questions(random.Random(3)), 200):
+    for question in islice(Workload(scale=5.0, max_prompt=100, max_answer=20).questions(random.Random(3)), 200):
         assert len(question.prompt) <= 100 * workload.CHARACTERS_PER_TOKEN
         assert question.max_tokens <= 20
 
@@ -133,10 +133,10 @@ def test_a_generator_at_ease_is_no_reason() -> None:
 @pytest.mark.parametrize(
     ("share", "woke", "sent", "overflows", "kind"),
     [
-        (0.9, [], [], 0, VoidKind.CPU),
-        (0.1, [0.1] * 200 + [21.0] * 12, [], 0, VoidKind.LOOP_LAG),
-        (0.1, [], [1.0] * 20 + [25.0] * 4, 0, VoidKind.SCHEDULE_LAG),
-        (0.1, [], [], 1, VoidKind.BACKLOG),
+        (0.9, [], [], 0, InvalidKind.CPU),
+        (0.1, [0.1] * 200 + [21.0] * 12, [], 0, InvalidKind.LOOP_LAG),
+        (0.1, [], [1.0] * 20 + [25.0] * 4, 0, InvalidKind.SCHEDULE_LAG),
+        (0.1, [], [], 1, InvalidKind.BACKLOG),
     ],
 )
 def test_a_generator_at_its_limit_says_which(
@@ -146,14 +146,14 @@ def test_a_generator_at_its_limit_says_which(
 
 
 def test_what_was_late_since_the_last_look_is_told_at_the_end() -> None:
-    told: list[Void | Sample] = []
+    told: list[InvalidSpan | Sample] = []
     watch = GeneratorHealth("local", told.append, told.append)
     gevent.sleep(0)
     for _ in range(10):
         watch.sent(500.0)
     watch.overflowed()
     watch.stop()
-    voids = [each for each in told if isinstance(each, Void)]
-    assert [each.kind for each in voids] == [VoidKind.SCHEDULE_LAG, VoidKind.BACKLOG]
+    spans = [each for each in told if isinstance(each, InvalidSpan)]
+    assert [each.kind for each in spans] == [InvalidKind.SCHEDULE_LAG, InvalidKind.BACKLOG]
     (sample,) = (each for each in told if isinstance(each, Sample))
     assert sample.schedule_lag_ms == 500

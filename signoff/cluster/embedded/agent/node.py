@@ -29,7 +29,7 @@ _TRY_AGAIN_SECONDS = 0.2
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 _MERGE = "application/strategic-merge-patch+json"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-_MOST_PODS = "110"
+_MAX_PODS = "110"
 _CONDITIONS = (
     ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
     ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -52,7 +52,7 @@ def node_object(node: NodeConfig, log_port: int) -> Json:
 
 def _status(node: NodeConfig, log_port: int, before: Sequence[Json]) -> Json:
     """All of this machine, since its nodes share it; `before` are the Node's conditions so far."""
-    what = {**machine(), "ephemeral-storage": "100Gi", "pods": _MOST_PODS}
+    what = {**machine(), "ephemeral-storage": "100Gi", "pods": _MAX_PODS}
     return {
         "capacity": what,
         "allocatable": what,

@@ -16,7 +16,7 @@ RunCommand = Callable[[list[str], float], Awaitable[tuple[int, str]]]
 """Runs a command in the container for at most so many seconds; gives its exit code and what it wrote."""
 
 _BODY_BYTES = 1024
-_MOST_REDIRECTS = 10
+_MAX_REDIRECTS = 10
 
 
 class HandlerError(Exception):
@@ -113,14 +113,14 @@ async def _http_get(action: Json, target: Target, seconds: float) -> str | None:
 
 async def _status_of(url: str, headers: dict[str, str], http: aiohttp.ClientSession) -> int:
     """The status at the end of the redirects; one that leads to another host is not followed, and counts as it is."""
-    for _ in range(_MOST_REDIRECTS):
+    for _ in range(_MAX_REDIRECTS):
         async with http.get(url, headers=headers, ssl=False, allow_redirects=False) as answer:
             await answer.content.read(_BODY_BYTES)
             elsewhere = urljoin(url, answer.headers.get("Location", ""))
             if not 300 <= answer.status < 400 or urlsplit(elsewhere).hostname != urlsplit(url).hostname:
                 return answer.status
             url = elsewhere
-    raise ValueError(f"stopped after {_MOST_REDIRECTS} redirects")
+    raise ValueError(f"stopped after {_MAX_REDIRECTS} redirects")
 
 
 def _plain(error: OSError) -> str:
