@@ -22,10 +22,10 @@ import yaml
 from signoff import story
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.images.versions import run_uv
-from signoff.cluster.embedded.processes import dying_with
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS, cache_dir
+from signoff.core.processes import dying_with
 
 GUIDELLM = "guidellm==0.8.1"
 AIPERF = "aiperf==0.13.0"

@@ -18,6 +18,7 @@ from signoff.parity import recorder_pod
 
 LAYERS = (
     "core",
+    "programs",
     "stats",
     "verdicts",
     "story",
@@ -53,7 +54,7 @@ SLEEPS = {
     "signoff.traffic.delay_proxy": "delays what passes, to the millisecond",
     "signoff.traffic.pairs": "rests before each request that is timed",
     "signoff.traffic.blocks": "rests before each request that is timed",
-    "signoff.cluster.embedded.binaries": "pauses between two tries of a download",
+    "signoff.programs.golang": "pauses between two tries of a download",
     "signoff.cluster.conformance": "behaviours that are defined by their moment",
     "scripts.measure_hop": "sends on a schedule",
 }

@@ -6,43 +6,18 @@ a supervisor killed with SIGKILL left behind.
 """
 
 import asyncio
-import ctypes
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from signoff.core.processes import dying_with
 from signoff.core.timeouts import CLUSTER_DOWN
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 
 MARK = "SIGNOFF_CLUSTER"
 """The environment variable that every process of a cluster carries; its value is the cluster's folder."""
-
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
-
-
-def become_subreaper() -> None:
-    """Adopt every orphan among this process's descendants (prctl(2), PR_SET_CHILD_SUBREAPER)."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def dying_with(parent: int) -> Callable[[], None]:
-    """A `preexec_fn` that has the kernel kill the child when the spawning thread of `parent` ends."""
-
-    def in_child() -> None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the line above
-            os._exit(1)
-
-    return in_child
 
 
 async def spawn(

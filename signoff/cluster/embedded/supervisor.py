@@ -23,17 +23,19 @@ from pathlib import Path
 from typing import Any
 
 from signoff.cluster.embedded.address_range import AddressRange, claim_address_range
-from signoff.cluster.embedded.binaries import check_space, find_binaries, versions_of
+from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, fingerprint, settings
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.postmortem import note_end
-from signoff.cluster.embedded.processes import become_subreaper, dead_children, kill_descendants, reap
+from signoff.cluster.embedded.processes import dead_children, kill_descendants, reap
 from signoff.cluster.embedded.sweep import make_cluster_dir, remove, sweep
 from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir, write_private
+from signoff.core.processes import become_subreaper
 from signoff.core.timeouts import NODES_READY
+from signoff.programs.search import check_space
 from signoff.story import GPU_NODE, NODES
 
 _REAP_EVERY_SECONDS = 5

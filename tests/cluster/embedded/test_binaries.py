@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from signoff.cluster.embedded import binaries
 from signoff.cluster.embedded.binaries import (
     ETCD,
     KUBERNETES,
@@ -21,6 +20,7 @@ from signoff.cluster.embedded.binaries import (
 )
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import Timeout
+from signoff.programs import golang
 from tests.doubles.serving import running
 
 
@@ -32,7 +32,7 @@ def nothing_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setattr(binaries, "BUILD_KUBERNETES", Timeout(60, every=0.1))  # its pause between two tries of Go
+    monkeypatch.setattr(golang, "BUILD_KUBERNETES", Timeout(60, every=0.1))  # its pause between two tries of Go
 
 
 def release(*, checksum: str = "") -> web.Application:

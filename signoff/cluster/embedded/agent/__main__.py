@@ -32,7 +32,7 @@ from signoff.cluster.embedded.agent.services import Services
 from signoff.cluster.embedded.agent.sources import Reference
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
-from signoff.cluster.embedded.processes import dying_with
+from signoff.core.processes import dying_with
 
 LOG = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from signoff.cluster.embedded.processes import MARK, descendants, dying_with, kill, pids
+from signoff.cluster.embedded.processes import MARK, descendants, kill, pids
+from signoff.core.processes import dying_with
 
 _CONTAINER_MARK = "SIGNOFF_CONTAINER"
 """In the environment of every process of a container; its value is the container's id."""

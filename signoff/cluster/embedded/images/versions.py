@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uv
 
-from signoff.cluster.embedded.processes import dying_with
+from signoff.core.processes import dying_with
 
 _PIN = "=={version}"
 

