@@ -144,25 +144,25 @@ def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded)
                 yield each.case, passed(f"after {answer.e2e_ms / 1000:.1f} s")
 
 
-@judge("counter", CounterSeen, least=["requests"])
+@judge("counter", CounterSeen, minima=["requests"])
 def counter(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """vLLM's own counter grew by what was sent, and so much was sent."""
     for each in seen:
-        yield each.case, _counted(each, each.requests, check.least["requests"])
+        yield each.case, _counted(each, each.requests, check.min["requests"])
 
 
-@judge("nothing-arrives", CounterSeen, least=["requests"])
+@judge("nothing-arrives", CounterSeen, minima=["requests"])
 def nothing_arrives(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """So much was sent, and vLLM's own counter stands still."""
     for each in seen:
-        yield each.case, _counted(each, 0, check.least["requests"])
+        yield each.case, _counted(each, 0, check.min["requests"])
 
 
-def _counted(each: CounterSeen, expected: int, least: float) -> Verdict:
+def _counted(each: CounterSeen, expected: int, wanted: float) -> Verdict:
     if each.grown != expected:
         return failed(f"vLLM finished {each.grown} requests where {expected} were wanted ({each.metric})")
-    if each.requests < least:
-        return not_judged(f"{each.requests} requests were sent, {least:g} are wanted", Code.TOO_FEW)
+    if each.requests < wanted:
+        return not_judged(f"{each.requests} requests were sent, {wanted:g} are wanted", Code.TOO_FEW)
     return passed(f"{each.grown} of {each.requests} requests")
 
 
@@ -211,13 +211,13 @@ def _prompts(each: TriosSeen) -> int:
 
 
 def _too_few_prompts(each: TriosSeen, check: Check) -> Verdict | None:
-    wanted = check.least["prompts"]
+    wanted = check.min["prompts"]
     if _prompts(each) >= wanted:
         return None
     return not_judged(f"{_prompts(each)} prompts were asked, {wanted:g} are wanted", Code.TOO_FEW)
 
 
-@judge("equal-answers", TriosSeen, least=["prompts"])
+@judge("equal-answers", TriosSeen, minima=["prompts"])
 def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """LiteLLM says what vLLM said twice alike, prompt by prompt."""
     for each in seen:
@@ -242,7 +242,7 @@ def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -
                 yield each.case, passed()
 
 
-@judge("answers-differ", TriosSeen, least=["prompts"])
+@judge("answers-differ", TriosSeen, minima=["prompts"])
 def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM gave each prompt a text of its own."""
     for each in seen:

@@ -35,15 +35,15 @@ def at(file: str) -> str:
     return f" (see {file})" if file else ""
 
 
-@judge("pods-ready", PodsSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
+@judge("pods-ready", PodsSeen, minima=["pods"], rests_on=ON_THE_CLUSTER)
 def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Every pod is Running and Ready."""
     for each in seen:
         waiting = [f"{pod}: {each.states.get(pod, '')}" for pod, ready in each.ready.items() if not ready]
         if waiting:
             yield each.case, failed(f"not Running and Ready: {'; '.join(waiting)}")
-        elif len(each.ready) < check.least["pods"]:
-            least = f"at least {check.least['pods']:g} were wanted"
+        elif len(each.ready) < check.min["pods"]:
+            least = f"at least {check.min['pods']:g} were wanted"
             yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, {least}")
         else:
             yield each.case, passed(f"{len(each.ready)} Running and Ready")
@@ -89,13 +89,13 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
             yield each.case, passed()
 
 
-@judge("endpoints", EndpointsSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
+@judge("endpoints", EndpointsSeen, minima=["pods"], rests_on=ON_THE_CLUSTER)
 def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """The Service's ready endpoints are the Ready pods, and there are some."""
     for each in seen:
         missing = sorted(set(each.ready_pods) - set(each.endpoints))
         strange = sorted(set(each.endpoints) - set(each.ready_pods))
-        if len(each.ready_pods) < check.least["pods"]:
+        if len(each.ready_pods) < check.min["pods"]:
             yield each.case, failed("no LiteLLM pod is Ready")
         elif missing:
             yield (
@@ -137,7 +137,7 @@ def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) 
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
-@judge("no-gpu", ResourcesSeen, least=["containers"], rests_on=ON_THE_CLUSTER)
+@judge("no-gpu", ResourcesSeen, minima=["containers"], rests_on=ON_THE_CLUSTER)
 def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """No container asks for a GPU."""
     for each in seen:
@@ -149,7 +149,7 @@ def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator
         ]
         if asking:
             yield each.case, failed(f"{'; '.join(asking)}; LiteLLM needs no GPU{at(each.file)}")
-        elif len(each.requested) < check.least["containers"]:
+        elif len(each.requested) < check.min["containers"]:
             yield each.case, not_judged("LiteLLM has no container", Code.TOO_FEW)
         else:
             yield each.case, passed(f"{len(each.requested)} containers, none asks for a GPU")
@@ -163,13 +163,13 @@ def _is_extended(resource: str) -> bool:
     return "/" in resource and not resource.startswith("kubernetes.io/")
 
 
-@judge("version", VersionSeen, least=["pods"], rests_on=ON_THE_CLUSTER)
+@judge("version", VersionSeen, minima=["pods"], rests_on=ON_THE_CLUSTER)
 def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """The pods run the image of the manifests, and LiteLLM tells the version that its tag names."""
     for each in seen:
         others = {pod: image for pod, image in each.pods.items() if image != each.manifest}
         tag = re.search(r"\d+\.\d+\.\d+(?:[.-]?rc\.?\d+)?", each.manifest.partition("@")[0].rpartition(":")[2])
-        if len(each.pods) < check.least["pods"]:
+        if len(each.pods) < check.min["pods"]:
             yield each.case, not_judged("no pod of LiteLLM was there", Code.TOO_FEW)
         elif others:
             pod, image = next(iter(others.items()))
@@ -243,7 +243,7 @@ def _not_inside(each: InsideSeen, model: str) -> str:
     return "" if body["choices"][0]["message"]["content"] else "the answer says nothing"
 
 
-@judge("stays-ready", StayedReady, least=["seconds", "looks", "pods"], rests_on=ON_THE_CLUSTER)
+@judge("stays-ready", StayedReady, minima=["seconds", "looks", "pods"], rests_on=ON_THE_CLUSTER)
 def stays_ready(seen: Sequence[StayedReady], check: Check, _: Recorded) -> Iterator[Judgement]:
     """All pods were Ready at each look, long enough, while the backend was away."""
     for each in seen:
@@ -251,17 +251,17 @@ def stays_ready(seen: Sequence[StayedReady], check: Check, _: Recorded) -> Itera
             yield each.case, failed(f"not Ready while vLLM was away: {each.not_ready[0]}")
         elif each.backend_pods:
             yield each.case, inconclusive(f"{each.backend_pods} pods of vLLM were still there", Code.PROVES_NOTHING)
-        elif each.pods < check.least["pods"]:
+        elif each.pods < check.min["pods"]:
             yield each.case, failed("there was no LiteLLM pod")
-        elif each.looks < check.least["looks"]:
+        elif each.looks < check.min["looks"]:
             yield (
                 each.case,
-                not_judged(f"looked at {each.looks} times, {check.least['looks']:g} are wanted", Code.TOO_FEW),
+                not_judged(f"looked at {each.looks} times, {check.min['looks']:g} are wanted", Code.TOO_FEW),
             )
-        elif each.seconds < check.least["seconds"]:
+        elif each.seconds < check.min["seconds"]:
             yield (
                 each.case,
-                not_judged(f"looked at for {each.seconds:g} s, {check.least['seconds']:g} s are wanted", Code.TOO_FEW),
+                not_judged(f"looked at for {each.seconds:g} s, {check.min['seconds']:g} s are wanted", Code.TOO_FEW),
             )
         else:
             yield each.case, passed(f"{each.looks} looks in {each.seconds:g} s")

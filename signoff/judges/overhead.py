@@ -47,7 +47,7 @@ def _timings(path: Path, _sha256: str) -> tuple[Timing, ...]:
     return timings_csv.read(path)
 
 
-@judge("overhead", OverheadTimed, wants=dict, keys=["limit_ms"], least=["pairs"], cases=True)
+@judge("overhead", OverheadTimed, wants=dict, keys=["limit_ms"], minima=["pairs"], cases=True)
 def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """Each figure lies below the limit with confidence, of pairs enough, in which every arm took part."""
     limit = float(check.wants["limit_ms"])
@@ -59,7 +59,7 @@ def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Record
 
 
 def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, check: Check) -> Verdict:
-    limit, least = result.limit_ms, check.least["pairs"]
+    limit, wanted = result.limit_ms, check.min["pairs"]
     arms = {timing.arm for timing in timed.timings}
     if timed.errors(*ARMS):
         return result.verdict
@@ -71,8 +71,8 @@ def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, chec
     verdict = result.of(figure)
     if verdict.value is not Value.PASSED:
         return verdict
-    if result.pairs < least:
-        return not_judged(f"{result.pairs} pairs were timed, {least:g} are wanted", Code.TOO_FEW)
+    if result.pairs < wanted:
+        return not_judged(f"{result.pairs} pairs were timed, {wanted:g} are wanted", Code.TOO_FEW)
     if each.limit_asked_ms != limit:
         told = f"the feature's limit is {each.limit_asked_ms:g} ms, the story's {limit:g} ms"
         return not_judged(told, Code.ASKED_OTHERWISE)

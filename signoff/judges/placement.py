@@ -11,7 +11,7 @@ from signoff.story.declaration import Check
 from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, passed
 
 
-@judge("on-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
+@judge("on-nodes", PlacesSeen, wants=list, minima=["pods"], rests_on=ON_THE_CLUSTER)
 def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Every pod runs on one of the nodes."""
     for each in seen:
@@ -26,13 +26,13 @@ def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[
                     f"the feature allows {listed(each.asked)}, the story {listed(check.wants)}", Code.ASKED_OTHERWISE
                 ),
             )
-        elif len(each.nodes) < check.least["pods"]:
+        elif len(each.nodes) < check.min["pods"]:
             yield each.case, failed("there is no such pod")
         else:
             yield each.case, passed(listed([f"{pod} on {node}" for pod, node in each.nodes.items()]))
 
 
-@judge("off-nodes", PlacesSeen, wants=list, least=["pods"], rests_on=ON_THE_CLUSTER)
+@judge("off-nodes", PlacesSeen, wants=list, minima=["pods"], rests_on=ON_THE_CLUSTER)
 def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """No pod runs on one of the nodes."""
     for each in seen:
@@ -47,13 +47,13 @@ def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator
                     Code.ASKED_OTHERWISE,
                 ),
             )
-        elif len(each.nodes) < check.least["pods"]:
+        elif len(each.nodes) < check.min["pods"]:
             yield each.case, not_judged("there is no such pod", Code.TOO_FEW)
         else:
             yield each.case, passed()
 
 
-@judge("stays-pending", PendingSeen, wants=list, least=["seconds"], rests_on=ON_THE_CLUSTER)
+@judge("stays-pending", PendingSeen, wants=list, minima=["seconds"], rests_on=ON_THE_CLUSTER)
 def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """With every allowed node cordoned the scheduler says that no node matches the pod's affinity."""
     for each in seen:
@@ -74,7 +74,7 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
             yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}), Pending as Unschedulable was wanted")
         elif "affinity" not in each.message:
             yield each.case, failed(f"the scheduler names no affinity that keeps {each.pod} away: {each.message}")
-        elif each.seconds < check.least["seconds"]:
+        elif each.seconds < check.min["seconds"]:
             yield each.case, not_judged(f"looked at after {each.seconds:g} s", Code.TOO_FEW)
         else:
             yield each.case, passed(each.message)

@@ -20,7 +20,7 @@ Rule = Callable[[Sequence[Any], Check, Recorded], Iterable[Judgement]]
 class Judge:
     """How checks of one kind are judged: `rule` reads observations of the kind `reads`, and the files they name.
 
-    `wants` and `least` are what it reads of the declaration, so that a misspelt or missing one is refused.
+    `wants` and `minima` are what it reads of the declaration, so that a misspelt or missing one is refused.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Judge:
     wants: Any
     keys: tuple[str, ...]
     """Of `wants`, where that is a mapping."""
-    least: tuple[str, ...]
+    minima: tuple[str, ...]
     cases: bool
     """Whether it has to be told its cases."""
     rests_on: frozenset[Subject]
@@ -45,12 +45,12 @@ class Judge:
             yield "wants", f"the judge {self.name!r} needs wants.{missing[0]}"
         if self.cases and not check.cases:
             yield "cases", f"the judge {self.name!r} needs cases"
-        for name in self.least:
-            if name not in check.least:
-                yield "least", f"the judge {self.name!r} needs least.{name}"
-        for name in check.least:
-            if name not in self.least:
-                yield "least", f"the judge {self.name!r} reads no least.{name}{nearest(name, self.least)}"
+        for name in self.minima:
+            if name not in check.min:
+                yield "min", f"the judge {self.name!r} needs min.{name}"
+        for name in check.min:
+            if name not in self.minima:
+                yield "min", f"the judge {self.name!r} reads no min.{name}{nearest(name, self.minima)}"
 
 
 JUDGES: dict[str, Judge] = {}
@@ -65,14 +65,14 @@ def judge(
     *,
     wants: Any = None,
     keys: Sequence[str] = (),
-    least: Sequence[str] = (),
+    minima: Sequence[str] = (),
     cases: bool = False,
     rests_on: frozenset[Subject] = DISTURBED,
 ) -> Callable[[Any], Any]:
     """Register the rule that judges checks whose declaration says `judge: name`; the rest as in `Judge`."""
 
     def register(rule: Callable[[Sequence[T], Check, Recorded], Iterable[Judgement]]) -> Any:
-        JUDGES[name] = Judge(name, reads, rule, wants, tuple(keys), tuple(least), cases, rests_on)
+        JUDGES[name] = Judge(name, reads, rule, wants, tuple(keys), tuple(minima), cases, rests_on)
         return rule
 
     return register

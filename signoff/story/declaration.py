@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signoff.core.errors import UsageError
 from signoff.core.yaml_lines import lines_of, nearest_line
@@ -33,7 +33,7 @@ class Check(_Model):
     """One thing that has to be true.
 
     `judge` names the function that judges it, `wants` is what that compares with, `arms` are the sides that have to be
-    asked, `cases` the parts that each have to be judged, `least` how much of each is enough. Only clusters named in
+    asked, `cases` the parts that each have to be judged, `min` how much of each is enough. Only clusters named in
     `reach` can tell, if any are named; `pending` says why nothing observes it yet.
     """
 
@@ -42,7 +42,7 @@ class Check(_Model):
     wants: Any = None
     arms: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
-    least: dict[str, float] = {}
+    min: Annotated[dict[str, float], Field(validation_alias=AliasChoices("min", "least"))] = {}
     reach: tuple[str, ...] = ()
     pending: str = ""
 

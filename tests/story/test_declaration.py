@@ -76,3 +76,9 @@ def test_no_step_compares_and_no_step_module_asserts() -> None:
         text = module.read_text()
         assert not re.search(r"^\s+assert ", text, re.MULTILINE), f"{module.name} asserts"
         assert "Verdict" not in text, f"{module.name} speaks of verdicts"
+
+
+def test_the_name_that_version_0_1_had_for_a_minimum_is_read() -> None:
+    text = DECLARED.file.read_text(encoding="utf-8")
+    former = Declaration(DECLARED.file, text.replace("min: {", "least: {"))
+    assert text.count("min: {") > 10 and former.story == DECLARED.story

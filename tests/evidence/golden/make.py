@@ -126,7 +126,7 @@ if __name__ == "__main__":
                 "overhead",
                 wants={"limit_ms": limit},
                 cases=cases,
-                least={"pairs": 60},
+                min={"pairs": 60},
             )
             for name, limit in limits.items()
         },
@@ -135,10 +135,10 @@ if __name__ == "__main__":
     make(
         "answers",
         {
-            "equal-answers": check("answers are equal", "equal-answers", cases=["plain"], least={"prompts": 2}),
-            "answers-differ": check("answers differ", "answers-differ", cases=["plain"], least={"prompts": 2}),
-            "each-once": check("each arrives once", "counter", least={"requests": 10}),
-            "none-lost": check("none is lost", "counter", least={"requests": 10}),
+            "equal-answers": check("answers are equal", "equal-answers", cases=["plain"], min={"prompts": 2}),
+            "answers-differ": check("answers differ", "answers-differ", cases=["plain"], min={"prompts": 2}),
+            "each-once": check("each arrives once", "counter", min={"requests": 10}),
+            "none-lost": check("none is lost", "counter", min={"requests": 10}),
         },
         answers,
     )
