@@ -26,7 +26,7 @@ from signoff.core import interrupts
 from signoff.core.errors import REFUSED, UsageError, refusing
 from signoff.in_cluster.load_generator import files, options
 from signoff.in_cluster.load_generator.request_sender import RequestSender
-from signoff.in_cluster.load_generator.run import ResourceWatch
+from signoff.in_cluster.load_generator.run import ResourceSampler
 from signoff.in_cluster.load_generator.session import LoadSession
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
     if not isinstance(environment.runner, WorkerRunner):
         _prepare(environment)
-    load = LoadSession(environment, Probe.__name__, _watch)
+    load = LoadSession(environment, Probe.__name__, _sampler)
     if load.writer:
         load.writer.deployment = DEPLOYMENT.evidence
     LOADS.append(load)
@@ -149,13 +149,13 @@ def _prepare(environment: Any) -> None:
     options.settle(environment, Probe.fixed_count if Probe in environment.user_classes else 0)
 
 
-def _watch(chosen: Any, note: Callable[[str], None]) -> ResourceWatch | None:
+def _sampler(chosen: Any, note: Callable[[str], None]) -> ResourceSampler | None:
     """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
     try:
         from signoff.load import resource_sampler
     except ImportError:
         return None
-    return resource_sampler.watch(chosen, note)
+    return resource_sampler.sampler(chosen, note)
 
 
 def _sender() -> RequestSender:

@@ -92,7 +92,7 @@ def main() -> None:
 
 def _generators(url: str, folder: Path, guidellm: str | None) -> dict[str, Callable[[int], Used]]:
     found: dict[str, Callable[[int], Used]] = {
-        "signoff (bench/, records and watch included)": lambda s: _own(url, folder, s)
+        "signoff (bench/, records and samples included)": lambda s: _own(url, folder, s)
     }
     for kind, lines in _LINES.items():
         path = folder / f"{kind}.py"

@@ -38,8 +38,8 @@ MODEST_RATE = 10
 """Requests per second that the hours are told for."""
 IN_FLIGHT = 8
 LOOK_EVERY_SECONDS = 2.0
-FOLDED = Timeout(120, every=1)
-"""Folding goes on for a while after the load's end."""
+ROLLED_UP = Timeout(120, every=1)
+"""Rolling up goes on for a while after the load's end."""
 
 _DOUBLE = """
 import sys
@@ -112,7 +112,7 @@ def compare(collector: Collector, there: Path) -> None:
         if original != copied:
             raise NotYet(f"{original} there, {copied} here")
 
-    eventually("the copy to be what it was copied from", FOLDED, look)
+    eventually("the copy to be what it was copied from", ROLLED_UP, look)
 
 
 def _samples(folder: Path) -> dict[str, int]:

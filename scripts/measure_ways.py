@@ -1,4 +1,4 @@
-"""What each way to the Services of a kind cluster costs, as a Markdown table: the prober inside it, and the forward.
+"""What each way to the Services of a kind cluster costs, as a Markdown table: the timing job inside, and the forward.
 
     python -m scripts.measure_ways --attach ~/.cache/signoff/kind/clusters/signoff-... --pairs 100 --blocks 4
 
@@ -66,12 +66,12 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
         fresh, kept = connection_ms(direct)
     finally:
         cluster.close()
-    print(f"{options.blocks} blocks of {options.pairs} pairs each way; prober on {node}\n")
+    print(f"{options.blocks} blocks of {options.pairs} pairs each way; timing job on {node}\n")
     print("| ms | inside the cluster | through the forward | difference |\n| --- | ---: | ---: | ---: |")
     for (title, one), other in zip(figures(inside).items(), figures(outside).values(), strict=True):
         print(f"| {title} | {one:.2f} | {other:.2f} | {other - one:+.2f} |")
     print(f"\nnew connection through the forward: {fresh:.1f} ms for GET /v1/models, kept alive {kept:.1f} ms")
-    print(f"around the timing, a prober takes {np.median(around):.1f} s (its blocks of one arm included)")
+    print(f"around the timing, a timing job takes {np.median(around):.1f} s (its blocks of one arm included)")
 
 
 def figures(timed: list[Timing]) -> dict[str, float]:

@@ -44,7 +44,7 @@ class Compared:
             version=self.version,
             image=self.image,
             seconds=self.seconds,
-            knowledge_sha256=fingerprint(),
+            known_issues_sha256=fingerprint(),
         )
 
 

@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption(OPTION) and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Keeper(Path(config.getoption(OPTION)), this_commit()))
+        config.pluginmanager.register(EndRecorder(Path(config.getoption(OPTION)), this_commit()))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -79,8 +79,8 @@ def proven(kept: Iterable[Ending], commit: str) -> set[str]:
     return set() if commit.endswith(CHANGED) else {test for test, outcome in last.items() if outcome == "passed"}
 
 
-class Keeper:
-    """Keeps the end of each test, of all processes of a run."""
+class EndRecorder:
+    """Records how each test ended, of all processes of a run."""
 
     def __init__(self, file: Path, commit: str) -> None:
         self.file, self.commit = file, commit
@@ -94,9 +94,9 @@ class Keeper:
         if not report.passed:
             self.outcomes.setdefault(test, report.outcome)
         if report.when == "teardown":
-            self.keep(test, self.outcomes.pop(test, "passed"), self.seconds.pop(test))
+            self.record(test, self.outcomes.pop(test, "passed"), self.seconds.pop(test))
 
-    def keep(self, test: str, outcome: str, seconds: float) -> None:
+    def record(self, test: str, outcome: str, seconds: float) -> None:
         ending = Ending(test, outcome, self.commit, f"{datetime.now(UTC):%Y-%m-%dT%H:%MZ}", round(seconds, 2))
         with self.file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(ending)) + "\n")

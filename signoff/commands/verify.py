@@ -36,11 +36,11 @@ def add_to(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Judge a run again from its stored evidence, and name every difference to what was printed; 1 if there is any."""
-    findings = list(verify(options.run_dir))
-    for finding in findings:
-        print(finding)
-    if findings:
-        count = f"{len(findings)} difference{'' if len(findings) == 1 else 's'}"
+    differences = list(verify(options.run_dir))
+    for difference in differences:
+        print(difference)
+    if differences:
+        count = f"{len(differences)} difference{'' if len(differences) == 1 else 's'}"
         print(f"not verified: {count}{_made_by(options.run_dir)}")
         return 1
     print(f"verified: {_told(read(options.run_dir))}")
@@ -77,7 +77,7 @@ def verify(folder: Path) -> Iterator[Finding]:
     else:
         yield from _side_files(evidence)
         yield from _end(evidence)
-        yield from _knowledge(evidence)
+        yield from _known_issues(evidence)
         if evidence.run.tool == "features":
             yield from _printed(evidence)
             yield from _junit(Result(evidence))
@@ -129,10 +129,10 @@ def _read(folder: Path, data: bytes) -> Recorded:
     return read(folder)
 
 
-def _knowledge(evidence: Recorded) -> Iterator[Finding]:
-    """Calls that were judged by other knowledge than is here, by which they may be judged otherwise."""
+def _known_issues(evidence: Recorded) -> Iterator[Finding]:
+    """Calls that were judged by other known issues than those here, and may be judged otherwise by these."""
     for number, record in _numbered(evidence):
-        if isinstance(record, CallsCompared) and record.knowledge_sha256 not in ("", fingerprint()):
+        if isinstance(record, CallsCompared) and record.known_issues_sha256 not in ("", fingerprint()):
             told = "these calls were judged by other known.yaml, gate.yaml or cases than this signoff has"
             yield Finding(f"{FILE}:{number}", told)
 

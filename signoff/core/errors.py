@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 NO_SPACE = "no space left on device"
 """What programs say of a full disk, in words that all of them take from the C library."""
-_GRAVE = ("panic:", "fatal", NO_SPACE, "error:")
+_SERIOUS = ("panic:", "fatal", NO_SPACE, "error:")
 _LONGEST = 300
 REFUSED = 4
 """The exit status of a command that was asked for what it cannot do, and has done nothing; pytest's own for this."""
@@ -57,6 +57,6 @@ def reason_in(output: str) -> str:
     'ValueError: no'
     """
     lines = [line for line in output.splitlines() if line.strip()]
-    grave = (line for line in reversed(lines) if any(word in line.lower() for word in _GRAVE))
-    line = next(grave, lines[-1] if lines else "")
+    serious = (line for line in reversed(lines) if any(word in line.lower() for word in _SERIOUS))
+    line = next(serious, lines[-1] if lines else "")
     return " ".join(line.split())[:_LONGEST]

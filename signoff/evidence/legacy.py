@@ -68,14 +68,14 @@ from signoff.story.declaration import Declaration
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)
 
-FORMER_KINDS = {"load-void": "load-invalid"}
+FORMER_KINDS = {"load-void": "load-invalid", "leftovers": "cleanup"}
 FORMER_FIELDS = {
     "voids": "invalid_spans",
     "mix": "workload",
     "most_prompt_tokens": "max_prompt_tokens",
     "most_answer_tokens": "max_answer_tokens",
 }
-"""Names that a load of version 0.1 wrote, and those that took their place."""
+"""Names that version 0.1 wrote, and those that took their place; the fields are those of a load."""
 
 TIMINGS, CALLS = "overhead.csv", "parity.json"
 ERROR_SECONDS = 30
@@ -94,6 +94,8 @@ def current(record: Json) -> Json:
             return {**record, "kind": FORMER_KINDS[kind]}
         case {"kind": "load", "run": dict(run)}:
             return {**record, "run": current_load(run)}
+        case {"kind": "parity-calls", "knowledge_sha256": judged_by, **others}:
+            return {**others, "kind": "parity-calls", "known_issues_sha256": judged_by}
     return record
 
 

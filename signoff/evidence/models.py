@@ -189,7 +189,7 @@ class Applied(Record):
 class ClearedAway(Record):
     """What earlier runs had left on a cluster that is used again."""
 
-    kind: Literal["leftovers"] = "leftovers"
+    kind: Literal["cleanup"] = "cleanup"
     done: list[str]
 
 
@@ -335,7 +335,7 @@ class CallsCompared(Observation):
     only: list[str] = []
     seconds: float = 0.0
     """How long the asking took."""
-    knowledge_sha256: str = ""
+    known_issues_sha256: str = ""
     """Of known.yaml, gate.yaml and the cases, by which the calls are judged."""
     version: str
     image: str

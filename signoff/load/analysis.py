@@ -72,7 +72,7 @@ _STATES = {
 class Group:
     """The requests of one kind in one step; percentiles are of answers without error.
 
-    Counts and the error rate hold those too whose records are folded; times and tokens are of the time since when
+    Counts and the error rate hold those too whose records are rolled up; times and tokens are of the time since when
     there are records of each request.
 
     `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
@@ -214,7 +214,7 @@ class Loaded:
     run: Run
     records: pd.DataFrame
     samples: pd.DataFrame
-    folded: pd.DataFrame
+    rollup: pd.DataFrame
     """Minutes of the load whose records are gone, as the rollup describes; empty but for a long soak."""
     vouched: bool
     """Whether the evidence names the files that all this was read from, with their SHA-256."""
@@ -222,7 +222,7 @@ class Loaded:
     @cached_property
     def raw_from(self) -> float:
         """From when on there are records of each request of the load; 0 where there always are."""
-        return float(self.folded["minute"].max() + 60) if len(self.folded) else 0.0
+        return float(self.rollup["minute"].max() + 60) if len(self.rollup) else 0.0
 
     @cached_property
     def probes_from(self) -> float:
@@ -252,9 +252,9 @@ def load(folder: Path) -> Loaded:
     return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder), vouched)
 
 
-def of_minutes(folded: pd.DataFrame, edges: Numbers) -> Numbers:
+def of_minutes(rollup: pd.DataFrame, edges: Numbers) -> Numbers:
     """How many requests the minutes hold between the edges, as if those of a minute had come evenly."""
-    starts, counts = folded["minute"].to_numpy(float), folded["count"].to_numpy(float)
+    starts, counts = rollup["minute"].to_numpy(float), rollup["count"].to_numpy(float)
     shares = np.clip((edges[:, None] - starts) / 60, 0, 1)
     return np.asarray(np.diff(shares @ counts))
 
@@ -345,7 +345,7 @@ class _Flows:
 
     arrivals: Numbers
     answers: Numbers
-    folded: pd.DataFrame
+    rollup: pd.DataFrame
 
     @classmethod
     def of(cls, loaded: Loaded) -> Self:
@@ -353,7 +353,7 @@ class _Flows:
         of_load = records[(records["role"] == "load") & (records["arm"] == "proxied")]
         answered = of_load[of_load["error"] == ""]
         moments = answered["started"].to_numpy() + answered["e2e_ms"].to_numpy() / 1000
-        return cls(of_load["intended"].to_numpy(), moments, loaded.folded)
+        return cls(of_load["intended"].to_numpy(), moments, loaded.rollup)
 
     def of_step(self, step: Step, ended: float, answer_seconds: float) -> _Flow:
         """The flow of the step after its settling."""
@@ -368,12 +368,12 @@ class _Flows:
 
     def _within(self, edges: Numbers) -> tuple[Numbers, Numbers]:
         """How many arrived, and how many were answered, between the edges."""
-        answered = self.folded[self.folded["error"] == ""]
-        return self._counted(self.arrivals, self.folded, edges), self._counted(self.answers, answered, edges)
+        answered = self.rollup[self.rollup["error"] == ""]
+        return self._counted(self.arrivals, self.rollup, edges), self._counted(self.answers, answered, edges)
 
     @staticmethod
-    def _counted(moments: Numbers, folded: pd.DataFrame, edges: Numbers) -> Numbers:
-        return np.histogram(moments, edges)[0] + of_minutes(folded, edges)
+    def _counted(moments: Numbers, rollup: pd.DataFrame, edges: Numbers) -> Numbers:
+        return np.histogram(moments, edges)[0] + of_minutes(rollup, edges)
 
 
 def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_seconds: float) -> StepResult:
@@ -408,10 +408,10 @@ def _with_missing(arrivals: Numbers, planned: float) -> Numbers:
 
 
 def _groups(loaded: Loaded, step: Step, own: pd.DataFrame, ended: float) -> dict[str, Group]:
-    """The groups of `_kinds` of which the step has records or folded minutes."""
+    """The groups of `_kinds` of which the step has records or rolled-up minutes."""
     found = {}
     for name, (label, rows) in _kinds(own).items():
-        minutes = loaded.folded[loaded.folded["step"] == step.name] if name == "load" else loaded.folded.iloc[:0]
+        minutes = loaded.rollup[loaded.rollup["step"] == step.name] if name == "load" else loaded.rollup.iloc[:0]
         since = max(step.started, loaded.raw_from if name.startswith("load") else loaded.probes_from)
         if rows.any() or len(minutes):
             raw = _Raw(own[rows], since, max(ended - since, 1e-3))
@@ -438,8 +438,8 @@ class _Raw:
     seconds: float
 
 
-def _group(label: str, raw: _Raw, folded: pd.DataFrame, seed: int, *, intended: bool) -> Group:
-    """The group of these records and folded minutes; waits count from the intended sending where that is wanted."""
+def _group(label: str, raw: _Raw, rollup: pd.DataFrame, seed: int, *, intended: bool) -> Group:
+    """The group of these records and rolled-up minutes; waits count from the intended sending where that is wanted."""
     own = raw.records
     answered = own[(own["error"] == "") & (own["intended"] >= raw.since)]
     late = (answered["started"] - answered["intended"]).to_numpy() * 1000 if intended else 0.0
@@ -449,14 +449,14 @@ def _group(label: str, raw: _Raw, folded: pd.DataFrame, seed: int, *, intended: 
     itl = answered["itl_ms"].to_numpy()
     itl = itl[~np.isnan(itl)]
     kinds = Counter({str(kind): int(count) for kind, count in own["error"].value_counts().items()})
-    for kind, count in zip(folded["error"], folded["count"], strict=True):
+    for kind, count in zip(rollup["error"], rollup["count"], strict=True):
         kinds[str(kind)] += int(count)
     return Group(
         label=label,
         requests=kinds.total(),
         answered=kinds[""],
         errors={kind: count for kind, count in kinds.most_common() if kind and count},
-        error_rate=proportion(failures(own, folded)),
+        error_rate=proportion(failures(own, rollup)),
         e2e=_percentiles(waits, seed),
         ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
         itl=_percentiles(itl, seed),
@@ -468,12 +468,12 @@ def _group(label: str, raw: _Raw, folded: pd.DataFrame, seed: int, *, intended: 
     )
 
 
-def failures(own: pd.DataFrame, folded: pd.DataFrame) -> Flags:
+def failures(own: pd.DataFrame, rollup: pd.DataFrame) -> Flags:
     """For each request, in the order of time, whether it failed; those that the end or the generator cut are left out.
 
-    `folded` are minutes whose records are gone, so that they come before `own`.
+    `rollup` are minutes whose records are gone, so that they come before `own`.
     """
-    minutes = folded[~folded["error"].isin(NOT_ITS_DOING)]
+    minutes = rollup[~rollup["error"].isin(NOT_ITS_DOING)]
     earlier = np.repeat((minutes["error"] != "").to_numpy(bool), minutes["count"].to_numpy(int))
     ended = own.loc[~own["error"].isin(NOT_ITS_DOING), "error"]
     return np.concatenate((earlier, (ended != "").to_numpy(bool)))

@@ -110,8 +110,8 @@ class Conclusions:
         records = self.loaded.records
         kept = [step.name for step in self.steps if step.state is StepState.KEPT_UP]
         mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
-        folded = self.loaded.folded
-        happened = analysis.failures(records[mine], folded[folded["step"].isin(kept)])
+        rollup = self.loaded.rollup
+        happened = analysis.failures(records[mine], rollup[rollup["step"].isin(kept)])
         return proportion(happened) if len(happened) else None
 
     @property

@@ -27,13 +27,13 @@ from signoff.evidence.models import Load, LoadFiles, LoadInvalid, LoadStep, Load
 from signoff.evidence.store import digest, parse
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.rollup import follow_rollup
-from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceWatch, files_of, samples_file
+from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceSampler, files_of, samples_file
 from signoff.kube import shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import Manifest, check_deploys, load, transform
 from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
-from signoff.load.resource_sampler import PodWatch
+from signoff.load.resource_sampler import PodSampler
 
 MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
 PAGE_PORT = 8089
@@ -148,8 +148,8 @@ def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
     progress("load", f"Locust's page is at {url}")
     with httpx.Client(base_url=url, timeout=timeouts.REQUEST.seconds, trust_env=False) as page:
         collector = Collector(page, evidence)
-        watch = PodWatch(kube, story.NAMESPACE, lambda text: progress("load", text))
-        with watched(watch, evidence.dir):
+        sampler = PodSampler(kube, story.NAMESPACE, lambda text: progress("load", text))
+        with sampled(sampler, evidence.dir):
             try:
                 collector.until_ended()
             except KeyboardInterrupt:
@@ -161,7 +161,7 @@ def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
         raise SignoffError(f"no load began: {collector.error or 'Locust stopped before'}", where=url)
     with _writing(evidence.dir):
         (evidence.dir / "locust.html").write_bytes(report)
-    complete(evidence, watch.versions())
+    complete(evidence, sampler.versions())
     return collector.error
 
 
@@ -232,7 +232,7 @@ class Collector:
             raise Hopeless(seen, grace=timeouts.LOCUST_STOPS.seconds) if stopping else NotYet(seen)
 
     def copy(self) -> None:
-        """Fetch what is new, the lines that were added; follow what was folded.
+        """Fetch what is new, the lines that were added; follow what was rolled up.
 
         Raises:
             SignoffError: it cannot be written here, or the master's evidence is damaged.
@@ -262,7 +262,7 @@ class Collector:
             return
         answer = self._get(f"{files.PATH}/{here.name}?from={have}")
         if answer.status_code == httpx.codes.NOT_FOUND:
-            return  # folded since it was listed
+            return  # rolled up since it was listed
         with here.open("ab") as file:
             file.write(answer.content)
 
@@ -310,7 +310,7 @@ def _summary(stats: dict[str, Any]) -> str:
 
 
 @contextmanager
-def watched(watch: ResourceWatch, folder: Path) -> Iterator[None]:
+def sampled(sampler: ResourceSampler, folder: Path) -> Iterator[None]:
     """Sample the pods into the folder, from a thread inside this block.
 
     Samples that cannot be written are lost, which is told once: the load is worth more than they are.
@@ -322,7 +322,7 @@ def watched(watch: ResourceWatch, folder: Path) -> Iterator[None]:
         with suppress(OSError), ExitStack() as opened:  # closing writes what could not be written before
             lines = None
             while not over.wait(LOOK_EVERY_SECONDS):
-                samples = watch.look()
+                samples = sampler.look()
                 try:
                     lines = lines or opened.enter_context(samples_file(folder, POD_SAMPLES))
                     lines.writerows(map(asdict, samples))

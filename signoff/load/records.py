@@ -16,7 +16,7 @@ _WORDS = ["worker", "user", "role", "arm", "step", "error"]
 def read_records(folder: Path) -> pd.DataFrame:
     """All records of a run, from the files `records-*.csv` of this folder, in the order of their sending.
 
-    Of files that were folded (`signoff.in_cluster.load_generator.rollup`), the probes' records.
+    Of files that were rolled up (`signoff.in_cluster.load_generator.rollup`), the probes' records.
 
     What does not apply is NaN in the columns of numbers; words are categories, and "" where there is none.
 

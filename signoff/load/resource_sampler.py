@@ -21,7 +21,7 @@ from yaml import YAMLError
 from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
-from signoff.in_cluster.load_generator.run import ResourceWatch, Sample
+from signoff.in_cluster.load_generator.run import ResourceSampler, Sample
 from signoff.kube.client import Kube
 from signoff.traffic.metrics import counter
 
@@ -34,12 +34,12 @@ Note = Callable[[str], None]
 """Is told, once, of what cannot be observed."""
 
 
-def watch(options: Any, note: Note) -> ResourceWatch:
-    """Watch the pods, if a kubeconfig says how, else both arms' own pages."""
+def sampler(options: Any, note: Note) -> ResourceSampler:
+    """Sample the pods, if a kubeconfig says how, else both arms' own pages."""
     if options.kubeconfig:
-        return PodWatch(Kube(Path(options.kubeconfig)), story.NAMESPACE, note)
+        return PodSampler(Kube(Path(options.kubeconfig)), story.NAMESPACE, note)
     arms = {"litellm": options.host or options.proxied, "vllm": options.direct}
-    return PageWatch({name: url for name, url in arms.items() if url}, note)
+    return PageSampler({name: url for name, url in arms.items() if url}, note)
 
 
 def check_kubeconfig(path: Path) -> None:
@@ -62,7 +62,7 @@ def check_kubeconfig(path: Path) -> None:
         raise SignoffError(what, where=where, hint=hint) from error
 
 
-class PodWatch:
+class PodSampler:
     """Looks at the pods of a namespace."""
 
     def __init__(self, kube: Kube, namespace: str, note: Note) -> None:
@@ -130,7 +130,7 @@ class PodWatch:
             self._note(text)
 
 
-class PageWatch:
+class PageSampler:
     """Looks at servers' own /metrics pages, where there is no cluster to ask; `urls` maps names to base URLs."""
 
     def __init__(self, urls: Mapping[str, str], note: Note) -> None:

@@ -159,13 +159,13 @@ def _judge_memory(
 def _of_requests(loaded: Loaded, start: float, ended: float) -> Iterator[Trend]:
     records = loaded.records
     own = records[(records["role"] == "load") & (records["arm"] == "proxied") & ~records["error"].isin(NOT_ITS_DOING)]
-    folded = loaded.folded[~loaded.folded["error"].isin(NOT_ITS_DOING)]
-    edges = _edges(start, ended, 60.0 if len(folded) else _FINEST_BIN_SECONDS)
-    counts = np.concatenate((folded["count"].to_numpy(float), np.ones(len(own))))
-    intended = np.concatenate((folded["minute"].to_numpy(float) + 30, own["intended"].to_numpy()))
-    failed = np.concatenate((folded["error"] != "", own["error"] != "")).astype(bool)
+    rollup = loaded.rollup[~loaded.rollup["error"].isin(NOT_ITS_DOING)]
+    edges = _edges(start, ended, 60.0 if len(rollup) else _FINEST_BIN_SECONDS)
+    counts = np.concatenate((rollup["count"].to_numpy(float), np.ones(len(own))))
+    intended = np.concatenate((rollup["minute"].to_numpy(float) + 30, own["intended"].to_numpy()))
+    failed = np.concatenate((rollup["error"] != "", own["error"] != "")).astype(bool)
     waits = (own["started"] - own["intended"]).to_numpy() * 1000 + own["e2e_ms"].to_numpy()
-    waited = np.concatenate((folded["waited_ms"].to_numpy(float) / folded["count"].to_numpy(float), waits))
+    waited = np.concatenate((rollup["waited_ms"].to_numpy(float) / rollup["count"].to_numpy(float), waits))
     moments, values = _binned(intended, np.where(failed, np.nan, waited), edges, counts)
     yield Trend("mean latency", "ms", moments, values, *_fitted(moments, values))
     moments, values = _binned(intended, failed * 100.0, edges, counts)

@@ -26,7 +26,7 @@ from signoff.traffic.pairs import Timing
 NAME = "signoff-timing-job"
 PROGRAM = "signoff.in_cluster.time_pairs"
 
-_CODE = "/prober"
+_CODE = "/timing-job"
 
 
 def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Samples, str]:

@@ -23,7 +23,7 @@ Lines = list[bytes]
 
 @dataclass(frozen=True)
 class Damage:
-    """What was done to a run's folder, and patterns of which each has to match one of the findings."""
+    """What was done to a run's folder, and patterns of which each has to match one of the differences."""
 
     name: str
     do: Callable[[Path], None]
@@ -558,7 +558,7 @@ def test_what_junits_file_says_is_judged_again(tmp_path: Path, capsys: pytest.Ca
     assert f"junit.xml: {name} has not passed, by the evidence it is passed" in told
 
 
-def test_calls_that_other_knowledge_judged_are_named(
+def test_calls_that_were_judged_by_other_known_issues_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.whole_run(folder := tmp_path / "run", {"way-in": "no Traefik"})

@@ -243,7 +243,7 @@ class Writer:
                 calls_file=side_file(path),
                 version="1.80.16",
                 image=IMAGE,
-                knowledge_sha256=fingerprint(),
+                known_issues_sha256=fingerprint(),
             )
 
     # Placement, Gaming Mode, misconfiguration

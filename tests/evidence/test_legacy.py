@@ -16,7 +16,7 @@ from signoff import judges
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
 from signoff.evidence.invalid import InvalidKind, InvalidSpan
-from signoff.evidence.legacy import FORMER_FIELDS, FORMER_KINDS
+from signoff.evidence.legacy import FORMER_FIELDS, FORMER_KINDS, current
 from signoff.evidence.models import (
     CallsCompared,
     End,
@@ -390,3 +390,20 @@ def test_a_run_json_is_read_by_the_names_of_today(tmp_path: Path) -> None:
     told = {FORMER.get(name, name): value for name, value in asdict(today).items()}
     (folder / "run.json").write_text(json.dumps({**told, "fingerprint": {}, "schema": 2}), encoding="utf-8")
     assert read_run(folder) == today
+
+
+@pytest.mark.parametrize(
+    ("former", "today"),
+    [
+        ({"kind": "leftovers", "done": []}, {"kind": "cleanup", "done": []}),
+        (
+            {"kind": "parity-calls", "knowledge_sha256": "ab", "only": []},
+            {"kind": "parity-calls", "known_issues_sha256": "ab", "only": []},
+        ),
+        ({"kind": "note", "mix": 1}, {"kind": "note", "mix": 1}),
+        ({"kind": ["load"]}, {"kind": ["load"]}),
+        ({}, {}),
+    ],
+)
+def test_a_record_of_version_0_1_has_the_names_of_today(former: dict[str, Any], today: dict[str, Any]) -> None:
+    assert current(former) == today

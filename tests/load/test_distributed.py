@@ -39,7 +39,7 @@ from signoff.load import distributed
 from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector, manifests
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
-from signoff.load.resource_sampler import PodWatch
+from signoff.load.resource_sampler import PodSampler
 from tests.doubles.pair import Pair
 from tests.load.test_resource_sampler import Cluster
 
@@ -69,7 +69,7 @@ def options(**more: object) -> argparse.Namespace:
     return argparse.Namespace(**{**default, **more})
 
 
-def carry(folder: Path) -> None:
+def ship(folder: Path) -> None:
     """Put the modules there, as the ConfigMap's volume does."""
     for module in MODULES:
         (folder / module).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def carry(folder: Path) -> None:
 
 
 def test_a_pod_can_fold_with_what_it_carries(tmp_path: Path) -> None:
-    carry(tmp_path / "code")
+    ship(tmp_path / "code")
     folder = Synthetic().write(tmp_path / "load-there")
     fold = [
         sys.executable,
@@ -96,7 +96,7 @@ def test_a_pod_can_fold_with_what_it_carries(tmp_path: Path) -> None:
 
 @pytest.mark.locust
 def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> None:
-    carry(tmp_path)
+    ship(tmp_path)
     done = subprocess.run([sys.executable, "-c", _IMPORT, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     shipped = {module.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in MODULES}
@@ -106,7 +106,7 @@ def test_the_code_in_the_pods_is_what_the_locustfile_imports(tmp_path: Path) -> 
 @pytest.mark.locust
 def test_a_load_of_what_a_pod_has_leaves_evidence_that_verifies(pair: Pair, tmp_path: Path) -> None:
     code, reports = tmp_path / "code", tmp_path / "reports"
-    carry(code)
+    ship(code)
     (code / "sitecustomize.py").write_text(_AS_IN_A_POD)
     where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(reports)]
     done = subprocess.run(
@@ -514,7 +514,7 @@ class Pods:
 def test_samples_of_the_pods_are_on_disk_at_each_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.02)
     pods = Pods()
-    with distributed.watched(pods, tmp_path):
+    with distributed.sampled(pods, tmp_path):
         pods.wait_for(looks=5)
         # The fifth may not be written yet; those before it are.
         lines = (tmp_path / "samples-pods.csv").read_text().splitlines()
@@ -532,8 +532,8 @@ def test_a_node_that_answers_otherwise_is_told_once_and_looking_goes_on() -> Non
     cluster, notes = Strange(), list[str]()
     status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=0)])
     cluster.pods = [Of(metadata=Of(name="litellm-0"), spec=Of(node_name="k3s-worker-01"), status=status)]
-    watch = PodWatch(cluster, "ml", notes.append)  # type: ignore[arg-type]
-    assert [len(watch.look()) for _ in range(3)] == [1, 1, 1]
+    sampler = PodSampler(cluster, "ml", notes.append)  # type: ignore[arg-type]
+    assert [len(sampler.look()) for _ in range(3)] == [1, 1, 1]
     (note,) = notes
     assert "the pods on k3s-worker-01 cannot be read: KeyError" in note
 
@@ -543,7 +543,7 @@ def test_samples_that_cannot_be_written_are_told_once_and_looking_goes_on(
 ) -> None:
     monkeypatch.setattr(distributed, "LOOK_EVERY_SECONDS", 0.01)
     folder, pods = tmp_path / "not-there", Pods()
-    with distributed.watched(pods, folder):
+    with distributed.sampled(pods, folder):
         pods.wait_for(looks=3)
         folder.mkdir()
         after = pods.looks

@@ -9,7 +9,7 @@ import pytest
 from urllib3.exceptions import HTTPError
 
 from signoff.core.errors import SignoffError
-from signoff.load.resource_sampler import PodWatch, check_kubeconfig
+from signoff.load.resource_sampler import PodSampler, check_kubeconfig
 
 
 class Cluster:
@@ -44,9 +44,9 @@ def test_a_node_that_cannot_be_read_is_told_once_though_each_error_reads_otherwi
     cluster, notes = Cluster(), list[str]()
     status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=0)])
     cluster.pods = [Of(metadata=Of(name="litellm-0"), spec=Of(node_name="k3s-worker-01"), status=status)]
-    watch = PodWatch(cluster, "ml", notes.append)  # type: ignore[arg-type]
+    sampler = PodSampler(cluster, "ml", notes.append)  # type: ignore[arg-type]
     for _ in range(100):
-        (sample,) = watch.look()
+        (sample,) = sampler.look()
         assert sample.rss_mib is None
     assert cluster.looks == 100
     (note,) = notes
@@ -55,15 +55,15 @@ def test_a_node_that_cannot_be_read_is_told_once_though_each_error_reads_otherwi
 
 def test_events_are_told_once_and_forgotten_when_the_cluster_forgets_them() -> None:
     cluster = Cluster()
-    watch = PodWatch(cluster, "ml", lambda note: None)  # type: ignore[arg-type]
+    sampler = PodSampler(cluster, "ml", lambda note: None)  # type: ignore[arg-type]
     told = []
     for number in range(300):
         cluster.events = [event(f"event-{at}", 1) for at in range(max(0, number - 2), number + 1)]
-        told += [sample.event for sample in watch.look()]
+        told += [sample.event for sample in sampler.look()]
     assert told == [f"event-{number}: told" for number in range(300)]
-    assert len(watch._seen) == 3
+    assert len(sampler._seen) == 3
     cluster.events = [event("event-299", 2)]
-    assert len(watch.look()) == 1, "it happened again"
+    assert len(sampler.look()) == 1, "it happened again"
 
 
 def test_what_a_kubelet_tells_is_a_sample_of_each_pod_of_the_namespace() -> None:
@@ -80,7 +80,7 @@ def test_what_a_kubelet_tells_is_a_sample_of_each_pod_of_the_namespace() -> None
         ]
     }
     cluster.kubelet_summary = lambda node: summary  # type: ignore[method-assign]
-    known, unknown = PodWatch(cluster, "ml", lambda note: None).look()  # type: ignore[arg-type]
+    known, unknown = PodSampler(cluster, "ml", lambda note: None).look()  # type: ignore[arg-type]
     assert (known.pod, known.cpu_seconds, known.rss_mib, known.restarts) == ("litellm-0", 1.5, 2.0, 2)
     assert (unknown.pod, unknown.cpu_seconds, unknown.rss_mib) == ("new-0", None, None)
 

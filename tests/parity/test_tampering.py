@@ -299,7 +299,7 @@ TAMPERINGS = {
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
-def test_a_lie_is_caught(bench: Bench, name: str) -> None:
+def test_tampering_is_caught(bench: Bench, name: str) -> None:
     told = TAMPERINGS[name]
     (result,) = bench.ask(told.run, tampering=told.tampering)
     classes = {
@@ -309,7 +309,7 @@ def test_a_lie_is_caught(bench: Bench, name: str) -> None:
     assert result.verdict is told.verdict, result.reason
 
 
-def test_there_are_a_hundred_lies_and_more() -> None:
+def test_a_hundred_ways_to_tamper_and_more_are_tried() -> None:
     assert len(TAMPERINGS) >= 100
 
 
@@ -370,7 +370,7 @@ HIDDEN = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_lie_does_not_hide_behind_a_known_path(bench: Bench, name: str) -> None:
+def test_tampering_does_not_hide_behind_a_known_path(bench: Bench, name: str) -> None:
     tampering, run, path = HIDDEN[name]
     known_issues = KnownIssues.read()
     (told,) = bench.ask(run, tampering=tampering)

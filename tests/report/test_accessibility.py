@@ -83,7 +83,7 @@ def show(page: Page, file: Path) -> None:
     page.evaluate(f"document.querySelectorAll('{folded}').forEach(each => each.open = true)")
 
 
-def findings(page: Page) -> list[str]:
+def violations(page: Page) -> list[str]:
     """What axe-core says of the page: the rule, and the element."""
     violations = Axe().run(page).response["violations"]
     return [f"{each['id']}: {node['html']}" for each in violations for node in each["nodes"]]
@@ -92,7 +92,7 @@ def findings(page: Page) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_axe_finds_nothing_and_nothing_sticks_out(page: Page, pages: Path, name: str) -> None:
     show(page, pages / name)
-    assert findings(page) == []
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
 
 
@@ -119,7 +119,7 @@ def test_the_paper_is_of_the_scheme_and_printed_white(light: Page, pages: Path, 
 def test_axe_sees_what_is_broken(light: Page, pages: Path, broken: str, told: str) -> None:
     show(light, pages / "load.html")
     light.evaluate(broken)
-    assert told in {each.partition(":")[0] for each in findings(light)}
+    assert told in {each.partition(":")[0] for each in violations(light)}
 
 
 def test_what_sticks_out_is_seen(light: Page, pages: Path) -> None:

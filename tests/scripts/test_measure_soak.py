@@ -1,4 +1,4 @@
-"""The soak's measurement: what goes wrong while it looks is heard of, and a copy may take until all is folded."""
+"""The soak's measurement: what goes wrong while it looks is heard of, and a copy may take until all is rolled up."""
 
 import threading
 from pathlib import Path
@@ -46,13 +46,13 @@ def copying(there: Path, here: Path, *, after: int) -> Any:
 
 
 def test_a_copy_is_compared_once_the_rollup_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure_soak, "FOLDED", Timeout(30, every=0.01))
+    monkeypatch.setattr(measure_soak, "ROLLED_UP", Timeout(30, every=0.01))
     there = tmp_path / "there"
     there.mkdir()
     (there / "minutes-local.csv").write_text("minute")
     late: Collector = copying(there, tmp_path / "late", after=3)
     measure_soak.compare(late, there)
-    monkeypatch.setattr(measure_soak, "FOLDED", Timeout(0.05, every=0.01))
+    monkeypatch.setattr(measure_soak, "ROLLED_UP", Timeout(0.05, every=0.01))
     never: Collector = copying(there, tmp_path / "never", after=0)
     with pytest.raises(WaitFailed, match="the copy to be what it was copied from"):
         measure_soak.compare(never, there)

@@ -36,8 +36,8 @@ def test_bursts_widen_the_interval_and_what_is_scattered_evenly_does_not_narrow_
 
 
 def test_the_design_effect_of_independent_requests_is_about_one() -> None:
-    chance = np.random.default_rng(1)
-    found = [design_effect(chance.random(900) < 0.1) for _ in range(100)]
+    rng = np.random.default_rng(1)
+    found = [design_effect(rng.random(900) < 0.1) for _ in range(100)]
     assert np.mean(found) == pytest.approx(1, abs=0.1)
 
 

@@ -130,7 +130,7 @@ class EmbeddedCluster:
 
     def facts(self) -> ClusterFacts:
         """Versions, phases of the start in seconds, and where it is."""
-        told = ("dir", "server", "etcd_version", "slot", "supervisor_pid")
+        told = ("dir", "server", "etcd_version", "address_range", "supervisor_pid")
         return ClusterFacts(
             provider="embedded",
             kubernetes_version=self._started["kubernetes_version"],

@@ -102,7 +102,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "server": plane.server,
         "kubernetes_version": f"v{versions['kube-apiserver']}",
         "etcd_version": f"v{versions['etcd']}",
-        "slot": addresses.number,
+        "address_range": addresses.number,
         "nodes": list(nodes),
         "start_seconds": phases.seconds,
         "supervisor_pid": os.getpid(),
@@ -137,7 +137,7 @@ def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPl
         "ca": str(plane.pki.ca),
         "cert": str(plane.pki.admin.cert),
         "key": str(plane.pki.admin.key),
-        "slot": addresses.number,
+        "address_range": addresses.number,
         "dir": str(cluster),
         "cache": str(cache_dir()),
         "nodes": [

@@ -197,7 +197,7 @@ class Sample:
     schedule_lag_ms: float | None = None
 
 
-class ResourceWatch(Protocol):
+class ResourceSampler(Protocol):
     """Looks at what is under load."""
 
     def look(self) -> list[Sample]:

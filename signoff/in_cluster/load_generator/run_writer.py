@@ -18,7 +18,7 @@ from signoff.in_cluster.load_generator.options import workload_of
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords
 from signoff.in_cluster.load_generator.run import (
-    ResourceWatch,
+    ResourceSampler,
     Run,
     Sample,
     Step,
@@ -35,7 +35,7 @@ from signoff.in_cluster.load_generator.workload import PROBE_ANSWER_TOKENS, PROB
 
 Entry = Record | Sample | InvalidSpan
 """What a sender or a pod's sampler has to write."""
-StartWatch = Callable[[Any, Callable[[str], None]], ResourceWatch | None]
+StartSampler = Callable[[Any, Callable[[str], None]], ResourceSampler | None]
 """Makes, of the load's options, what looks at the pods; it tells the second argument what it cannot observe."""
 
 
@@ -45,7 +45,7 @@ class RunWriter:
     `run` is what the evidence tells of the test, and changes with it alone.
     """
 
-    def __init__(self, environment: Any, probe_class: str, watch: StartWatch) -> None:
+    def __init__(self, environment: Any, probe_class: str, sampler: StartSampler) -> None:
         self.run: Run | None = None
         self.folder: Path | None = None
         self.ended = False
@@ -60,7 +60,7 @@ class RunWriter:
         self._counts: Counter[str] = Counter()
         self._unrecorded = Unrecorded()
         self._unobserved: list[str] = []
-        self._pods = watch(environment.parsed_options, self._blind)
+        self._pods = sampler(environment.parsed_options, self._blind)
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
         if self._pods:
             self._pods.look()  # the first look costs most, so it comes before any clock runs

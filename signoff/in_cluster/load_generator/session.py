@@ -20,7 +20,7 @@ from signoff.in_cluster.load_generator.options import settle_start
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.run import Sample
-from signoff.in_cluster.load_generator.run_writer import Entry, RunWriter, StartWatch
+from signoff.in_cluster.load_generator.run_writer import Entry, RunWriter, StartSampler
 
 MAX_POINTS = 2000
 """Of the charts in Locust's page and report; three hours have so many."""
@@ -32,10 +32,10 @@ _KINDS: dict[str, Any] = {"Record": Record, "Sample": Sample, "InvalidSpan": Inv
 class LoadSession:
     """What the user classes of this process share. `probe_class` is the one whose users are no load."""
 
-    def __init__(self, environment: Any, probe_class: str, watch: StartWatch) -> None:
+    def __init__(self, environment: Any, probe_class: str, sampler: StartSampler) -> None:
         self.environment = environment
         is_worker = isinstance(environment.runner, WorkerRunner)
-        self.writer = None if is_worker else RunWriter(environment, probe_class, watch)
+        self.writer = None if is_worker else RunWriter(environment, probe_class, sampler)
         self.sender: RequestSender | None = None
         self.unwritable = ""
         """Why this test's records cannot be written, which has ended it; empty if they can."""

@@ -142,7 +142,7 @@ def time_unit(seconds: float) -> tuple[float, str]:
 
 
 def latency_over_time(course: Course) -> Chart:
-    """Of the load and of the probes; where the load's records are folded, the mean of each minute."""
+    """Of the load and of the probes; where the load's records are rolled up, the mean of each minute."""
     lines = [*_latency_lines(course), *_minutes_lines(course)]
     values = [y for line in lines for y in line.ys if np.isfinite(y) and y > 0]
     log = bool(values) and max(values) > 20 * min(values)
@@ -174,8 +174,8 @@ def _latency_lines(course: Course) -> list[Line]:
 
 
 def _minutes_lines(course: Course) -> list[Line]:
-    folded = course.found.loaded.folded
-    minutes = folded[folded["error"] == ""].groupby("minute")[["waited_ms", "count"]].sum()
+    rollup = course.found.loaded.rollup
+    minutes = rollup[rollup["error"] == ""].groupby("minute")[["waited_ms", "count"]].sum()
     if not len(minutes):
         return []
     middles = course.at(minutes.index.to_numpy(float) + 30).tolist()
@@ -192,13 +192,13 @@ def _quantile_of_bins(moments: Numbers, values: Numbers, edges: Numbers, share: 
 
 def requests_over_time(course: Course) -> Chart:
     """How many of the load's requests arrived, and how many were answered."""
-    records, folded, edges = course.found.loaded.records, course.found.loaded.folded, course.edges
+    records, rollup, edges = course.found.loaded.records, course.found.loaded.rollup, course.edges
     of_load = records[(records["role"] == "load") & (records["arm"] == "proxied")]
     answered = of_load[of_load["error"] == ""]
     per_second = 1 / np.diff(edges)
-    came = np.histogram(of_load["intended"], edges)[0] + of_minutes(folded, edges)
+    came = np.histogram(of_load["intended"], edges)[0] + of_minutes(rollup, edges)
     went = np.histogram(answered["started"] + answered["e2e_ms"] / 1000, edges)[0]
-    went = went + of_minutes(folded[folded["error"] == ""], edges)
+    went = went + of_minutes(rollup[rollup["error"] == ""], edges)
     lines = [
         Line("arrived", "other", course.middles, (came * per_second).tolist(), dashed=True),
         Line("answered by LiteLLM", "proxied", course.middles, (went * per_second).tolist()),
@@ -208,12 +208,12 @@ def requests_over_time(course: Course) -> Chart:
 
 def failures_over_time(course: Course) -> Chart | None:
     """A bar for each bin with failed requests, of load and probes, with their kinds."""
-    folded, records, edges = course.found.loaded.folded, course.found.loaded.records, course.edges
+    rollup, records, edges = course.found.loaded.rollup, course.found.loaded.records, course.edges
     moments = records["intended"].clip(edges[0], edges[-1])
     failed = {
         str(kind): np.histogram(moments[records["error"] == kind], edges)[0]
-        + of_minutes(folded[folded["error"] == kind], edges).round(6)
-        for kind in sorted({*records["error"].unique(), *folded["error"]} - {""})
+        + of_minutes(rollup[rollup["error"] == kind], edges).round(6)
+        for kind in sorted({*records["error"].unique(), *rollup["error"]} - {""})
     }
     bars = []
     for place, (low, high) in enumerate(pairwise(edges)):

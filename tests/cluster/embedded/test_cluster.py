@@ -71,7 +71,7 @@ def test_two_clusters_do_not_meet(cluster: EmbeddedCluster, kube: Kube) -> None:
     try:
         other = Kube(second.kubeconfig)
         other.core.create_namespace({"metadata": {"name": "only-there"}})
-        assert second.facts().details["slot"] != cluster.facts().details["slot"]
+        assert second.facts().details["address_range"] != cluster.facts().details["address_range"]
         assert "only-there" not in {each.metadata.name for each in kube.core.list_namespace().items}
         other.wait_for_namespace("only-there")
         other.core.create_namespaced_pod("only-there", pod(container("import time; time.sleep(600)")))

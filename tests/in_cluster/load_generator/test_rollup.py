@@ -34,7 +34,7 @@ def split(folder: Path) -> tuple[Path, Path]:
 
 
 def told(found: Conclusions) -> list[Estimate | None]:
-    """What must not depend on whether records were folded."""
+    """What must not depend on whether records were rolled up."""
     step = found.lightest
     return [step.overhead.e2e, step.achieved, step.shortfall, found.error_rate, *(each.slope for each in found.trends)]
 
@@ -160,7 +160,7 @@ def test_folded_probes_are_bounded_too(tmp_path: Path) -> None:
             if file._rollup:
                 file._rollup.wait()
     probes = read_records(tmp_path).query("role == 'probe'")["pair"]
-    assert 75 <= len(probes) <= 125, "half as many folded ones as records, and those of the records"
+    assert 75 <= len(probes) <= 125, "half as many rolled-up ones as records, and those of the records"
     assert list(probes) == [number for number in range(700) if number % 2][-len(probes) :], "the latest"
     assert len(list(tmp_path.glob("probes-*.csv"))) == 2
 

@@ -147,12 +147,12 @@ def test_a_generator_at_its_limit_says_which(
 
 def test_what_was_late_since_the_last_look_is_told_at_the_end() -> None:
     told: list[InvalidSpan | Sample] = []
-    watch = GeneratorHealth("local", told.append, told.append)
+    health = GeneratorHealth("local", told.append, told.append)
     gevent.sleep(0)
     for _ in range(10):
-        watch.sent(500.0)
-    watch.overflowed()
-    watch.stop()
+        health.sent(500.0)
+    health.overflowed()
+    health.stop()
     spans = [each for each in told if isinstance(each, InvalidSpan)]
     assert [each.kind for each in spans] == [InvalidKind.SCHEDULE_LAG, InvalidKind.BACKLOG]
     (sample,) = (each for each in told if isinstance(each, Sample))
