@@ -15,7 +15,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import pytest
@@ -46,7 +45,7 @@ from signoff.evidence.models import (
 from signoff.evidence.models import Run as RunRecord
 from signoff.judges import registry
 from signoff.judges.run import Result, judge_observed
-from signoff.report.whole import put
+from signoff.report.whole import draft_of
 from signoff.story import declaration, waivers
 from signoff.story.declaration import Declaration, features_at
 from signoff.verdicts import ExitStatus, Value, Verdict
@@ -54,6 +53,7 @@ from signoff.verdicts.verdict import gravest
 
 assert judges, "the judges register themselves"
 _NEEDS = "needs-"
+_JUNIT_HINT = "free some space there, or name another file with --junitxml"
 _COLLECTS_NOTHING = ("help", "markers", "cacheshow")
 _RUNS_NOTHING = ("collectonly", "showfixtures", "show_fixtures_per_test")
 """Options of pytest that only tell something."""
@@ -541,12 +541,16 @@ def _discard(config: pytest.Config, run: Run) -> None:
     del config.stash[RUN]
     run.evidence.close()
     if xml := config.stash.get(xml_key, None):
-        del config.stash[xml_key]
-        config.pluginmanager.unregister(xml)  # from here on; the hook that runs just now still calls it
+        _drop_junit(config)  # from here on; the hook that runs just now still calls it
         xml.logfile = os.devnull
     shutil.rmtree(run.evidence.dir)
     with suppress(OSError):  # it holds other runs
         run.evidence.dir.parent.rmdir()
+
+
+def _drop_junit(config: pytest.Config) -> None:
+    config.pluginmanager.unregister(config.stash[xml_key])
+    del config.stash[xml_key]
 
 
 class _JUnitWhole:
@@ -561,12 +565,13 @@ class _JUnitWhole:
         if xml is None:  # the run was refused, and leaves nothing
             return (yield)
         place = Path(xml.logfile)
-        with TemporaryDirectory(prefix="signoff-") as folder:
-            draft = Path(folder) / place.name
-            xml.logfile = str(draft)
-            yield
-            with self._run.writing():
-                put(place, draft.read_text(encoding="utf-8"))
+        try:
+            with draft_of(place, _JUNIT_HINT) as draft:
+                xml.logfile = str(draft)
+                yield  # pytest makes the folders above it
+        except SignoffError as error:
+            self._run.unwritten = self._run.unwritten or error
+            _drop_junit(session.config)  # which would say that it was generated
         xml.logfile = str(place)
 
 

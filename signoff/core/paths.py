@@ -2,10 +2,12 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from signoff.core.errors import UsageError
+from signoff.core.errors import SignoffError, UsageError
 
 CACHE_VARIABLE = "SIGNOFF_CACHE"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -71,6 +73,21 @@ def check_writable(folder: Path, what: str, where: str, hint: str) -> None:
     except OSError as error:
         why = f"nothing can be made in {there} ({error.strerror})"
         raise UsageError(f"{what} cannot be written: {why}", where=where, hint=hint) from None
+
+
+@contextmanager
+def writing(what: str, where: Path, hint: str) -> Iterator[None]:
+    """Write `what` in this block.
+
+    Raises:
+        SignoffError: it cannot be written, on a full disk for instance.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SignoffError(
+            f"{what} cannot be written: {error.strerror or error}", where=str(where), hint=hint
+        ) from error
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from signoff.core.errors import SignoffError
+from signoff.core.paths import writing
 from signoff.core.redact import redacted
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
@@ -41,15 +42,9 @@ class Evidence:
         self.scenario = ""
         """The id of the scenario that is running."""
         self.lines: list[Line] = []
-        try:
+        with writing("the report's folder", folder, "free some space, or name another folder with --reports"):
             folder.mkdir(parents=True, exist_ok=True)
             self._chain = Chain(folder / FILE)
-        except OSError as error:
-            raise SignoffError(
-                f"the report's folder cannot be written: {error.strerror}",
-                where=str(folder),
-                hint="free some space, or name another folder with --reports",
-            ) from error
         self._checks = run.story["checks"].keys() if run.story else None
         self.add(run)
 
@@ -63,14 +58,8 @@ class Evidence:
             undeclared = f"the story declares no check {record.check!r}"
             raise SignoffError(f"{undeclared}, so nobody would judge what was seen of it")
         clean = type(record).model_validate(redacted(record.model_dump(mode="json", by_alias=True)))
-        try:
+        with writing("evidence", self.dir / FILE, "free some space and run again; nothing more is judged without it"):
             told = self._chain.append(clean.model_dump(mode="json", by_alias=True), self.scenario)
-        except OSError as error:
-            raise SignoffError(
-                f"evidence cannot be written, so nothing more can be judged: {error.strerror}",
-                where=str(self.dir / FILE),
-                hint="free some space and run again",
-            ) from error
         line = Line(**{key: told[key] for key in Line.HEAD}, record=clean)
         self.lines.append(line)
         return line.seq

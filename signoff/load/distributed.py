@@ -8,7 +8,7 @@ outlives a kill, and watches the pods meanwhile.
 import argparse
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from signoff.cluster.base import Cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
+from signoff.core.paths import writing
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.invalid import LOOK_EVERY_SECONDS
@@ -165,21 +166,9 @@ def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
     return collector.error
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Write into the folder of a load in this block.
-
-    Raises:
-        SignoffError: that fails, on a full disk for instance.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SignoffError(
-            f"what the load recorded cannot be written: {error}",
-            where=str(folder),
-            hint="make room, or name another disk with --reports; what is there already is whole",
-        ) from error
+def _writing(folder: Path) -> AbstractContextManager[None]:
+    hint = "make room, or name another disk with --reports; what is there already is whole"
+    return writing("what the load recorded", folder, hint)
 
 
 class Collector:

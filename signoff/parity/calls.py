@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from signoff.core.errors import SignoffError
+from signoff.core.paths import writing
 from signoff.core.redact import redacted
 from signoff.evidence import side_file
 from signoff.evidence.models import SideFile
@@ -19,13 +20,9 @@ def write(observed: Iterable[Observation], path: Path) -> SideFile:
         SignoffError: it cannot be written.
     """
     lines = [json.dumps(redacted(each.to_record()), ensure_ascii=False) for each in observed]
-    try:
+    with writing("the calls", path, "free some space and run again"):
         path.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
         return side_file(path)
-    except OSError as error:
-        raise SignoffError(
-            f"the calls cannot be written: {error.strerror}", where=str(path), hint="free some space and run again"
-        ) from error
 
 
 def read(path: Path, runs: Mapping[str, Run]) -> Sequence[Observation]:

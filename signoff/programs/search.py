@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from signoff.core.errors import SignoffError
-from signoff.core.paths import cache_dir
+from signoff.core.paths import cache_dir, writing
 
 Progress = Callable[[str], None]
+_LARGER_DISK = "free some space, or set SIGNOFF_CACHE to a folder on a larger disk"
 
 
 class Unavailable(Exception):
@@ -84,7 +85,7 @@ def check_space(what: str, needed: float) -> None:
         raise SignoffError(
             f"{what} needs {needed / 1e9:.2g} GB of disk, and {free / 1e9:.2g} GB are free",
             where=str(place),
-            hint="free some space, or set SIGNOFF_CACHE to a folder on a larger disk",
+            hint=_LARGER_DISK,
         )
 
 
@@ -133,15 +134,10 @@ def _make(recipe: Recipe, kept: Path, progress: Progress) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        _download_or_build(recipe, partial, progress)
-        shutil.rmtree(kept, ignore_errors=True)
-        partial.rename(kept)
-    except OSError as error:
-        raise SignoffError(
-            f"{recipe.name} cannot be written into the cache: {error.strerror}",
-            where=str(partial),
-            hint="free some space, or set SIGNOFF_CACHE to a folder on a larger disk",
-        ) from error
+        with writing(recipe.name, partial, _LARGER_DISK):
+            _download_or_build(recipe, partial, progress)
+            shutil.rmtree(kept, ignore_errors=True)
+            partial.rename(kept)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,26 +1,35 @@
 """Files that are there whole or not at all."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from signoff.core.errors import SignoffError
+from signoff.core.paths import writing
+
+_DRAWN_AGAIN = "free some space there, then draw it again from the evidence"
 
 
-def put(path: Path, text: str) -> None:
-    """Write a file beside its place and move it there, so that nobody ever reads half of it.
+@contextmanager
+def draft_of(path: Path, hint: str = _DRAWN_AGAIN) -> Iterator[Path]:
+    """Give a file beside this place, to be written in this block and then moved there: nobody ever reads half of it.
 
     Raises:
         SignoffError: it cannot be written; what was there before stays.
     """
     draft = path.with_name(f".{path.name}.draft")
-    try:
+    with writing(path.name, path.parent, hint):
         try:
-            draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+            yield draft
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise SignoffError(
-            f"{path.name} cannot be written: {error.strerror}",
-            where=str(path.parent),
-            hint="free some space there, then draw it again from the evidence",
-        ) from error
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        SignoffError: it cannot be written; what was there before stays.
+    """
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

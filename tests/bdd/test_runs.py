@@ -1,6 +1,7 @@
 """What a run ends with follows from its evidence alone; whatever happens, its folder says what was seen."""
 
 import json
+import tempfile
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -168,6 +169,27 @@ def test_the_verdict_stands_in_junits_file(project: Project) -> None:
     done = project.run("features/two.feature")
     properties = ElementTree.parse(done.run_dir / "junit.xml").iter("property")
     assert {each.get("name"): each.get("value") for each in properties}["verdict"] == done.result.headline
+
+
+def test_junits_file_is_written_below_folders_that_are_not_there_yet_and_needs_no_temporary_folder(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/full")
+    done = project.run("features", "-s", "--junitxml", "ci/of this/junit.xml")  # -s: capturing takes one
+    assert done.status == 0, done.output
+    assert ElementTree.parse(project.folder / "ci" / "of this" / "junit.xml").getroot().tag == "testsuites"
+    assert "generated xml file:" in done.output
+    assert [path.name for path in (project.folder / "ci" / "of this").iterdir()] == ["junit.xml"]
+
+
+def test_junits_file_that_cannot_be_written_is_one_sentence_beside_the_verdict(project: Project) -> None:
+    project.write("ci", "a file, not a folder")
+    done = project.run("features", "--junitxml", "ci/junit.xml")
+    assert "INTERNALERROR" not in done.output
+    assert "junit.xml cannot be written: " in done.output
+    assert "name another file with --junitxml" in done.output
+    assert "generated xml file" not in done.output
+    assert done.result.headline in done.output
 
 
 # Waivers
