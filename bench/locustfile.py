@@ -50,7 +50,7 @@ class Deployment:
 
         Its evidence goes to a folder of its own among the reports.
         """
-        interrupts.heed()  # Locust heeds SIGTERM only once its load begins
+        interrupts.heed()  # Locust handles SIGTERM only once its load begins
         self._serving = subprocess.Popen(
             [sys.executable, "-m", "signoff.cli", "serve", "--reports", reports],
             stdin=subprocess.PIPE,

@@ -172,7 +172,7 @@ def set_apart() -> Path:
     for part in ("kubernetes", "images"):
         (alone / "cache" / part).symlink_to(shared / part)
     os.environ["SIGNOFF_CACHE"], os.environ["TMPDIR"] = str(alone / "cache"), str(alone / "tmp")
-    tempfile.tempdir = None  # it is looked up anew
+    tempfile.tempdir = None  # so that it is looked up again
     return alone
 
 

@@ -8,7 +8,7 @@ from tests.prove import CHANGED, Ending, endings, proven
 TESTS = """
 import os
 def test_one(): pass
-def test_two(): assert os.path.exists("mended")
+def test_two(): assert os.path.exists("fixed")
 def test_three(): pass
 """
 
@@ -28,7 +28,7 @@ def kept(suite: pytest.Pytester) -> list[tuple[str, str]]:
 def test_what_has_passed_is_not_run_again_and_the_rest_is(suite: pytest.Pytester) -> None:
     suite.runpytest_inprocess("-x").assert_outcomes(passed=1, failed=1)
     assert kept(suite) == [("test_one", "passed"), ("test_two", "failed")]
-    (suite.path / "mended").touch()
+    (suite.path / "fixed").touch()
     done = suite.runpytest_inprocess()
     done.assert_outcomes(passed=2, deselected=1)
     assert kept(suite)[2:] == [("test_two", "passed"), ("test_three", "passed")]

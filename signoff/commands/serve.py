@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _interrupt_when_stdin_closes() -> threading.Event:
-    """Interrupt this process as Ctrl-C does once its caller has gone, be it while the cluster still starts.
+    """Interrupt this process as Ctrl-C does once its caller has gone, even while the cluster is still starting.
 
     The event that is returned tells this end from a real Ctrl-C.
     """

@@ -67,7 +67,7 @@ def concluded(folder: Path, error: str) -> int:
         raise SignoffError(
             f"the load broke off: {error or 'Locust stopped without saying that the load had ended'}",
             where=str(folder),
-            hint=f"what was recorded until then is there; is the disk of {MASTER} full, or did its pod start anew?",
+            hint=f"what was recorded until then is there; is the disk of {MASTER} full, or did its pod restart?",
         )
     return 1 if hidden else 0
 
@@ -232,7 +232,7 @@ class Collector:
         if not listed["run"]:
             return
         if self.run and self.run != listed["run"]:
-            self.error = f"{MASTER} has begun another load: its pod started anew, or somebody used its page"
+            self.error = f"{MASTER} has begun another load: its pod restarted, or somebody used its page"
             return
         self.run = listed["run"]
         folder = self.evidence.dir

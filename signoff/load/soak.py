@@ -121,7 +121,7 @@ def _broken(own: pd.DataFrame, start: float, ended: float) -> str:
     """Why the pod's memory is not that of one process through all of the time; empty where it is."""
     if restarts := _restarts(own):
         times = "once" if restarts == 1 else f"{restarts} times"
-        return f"the container restarted {times}, so that its memory began anew"
+        return f"the container restarted {times}, so its memory started over"
     first, last, patience = float(own["at"].min()), float(own["at"].max()), MAX_UNSEEN * (ended - start)
     if first > start + patience or last < ended - patience:
         seen = f"from minute {max(0.0, first - start) / 60:.0f} to {max(0.0, last - start) / 60:.0f}"

@@ -244,7 +244,7 @@ def _several(named: Any) -> tuple[str, ...]:
 
 
 def _names_a_value(named: str) -> bool:
-    """Whether anything is said of LiteLLM's value, be it how vLLM's follows from it."""
+    """Whether anything is said of LiteLLM's value, even if only how vLLM's follows from it."""
     before, _, after = named.rpartition(ARROW)
     return "*" not in after or any(letter.isalnum() for letter in after) or "{proxied}" in before
 

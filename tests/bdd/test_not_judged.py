@@ -53,7 +53,7 @@ def failing(project: Project) -> Project:
     return project
 
 
-def mended(project: Project) -> None:
+def repaired(project: Project) -> None:
     """After a run that failed."""
     failing(project).run()
     project.replace("features/one.feature", "Then it is not fine", "Then it is fine")
@@ -96,7 +96,7 @@ def one_example(project: Project) -> Finished:
 
 @trick
 def last_failed(project: Project) -> Finished:
-    mended(project)
+    repaired(project)
     return project.run("features", "--lf")
 
 

@@ -68,7 +68,7 @@ def in_line(kind: str, old: str, new: str) -> Callable[[Path], None]:
 
 
 def chained(change: Callable[[list[dict[str, Any]]], None]) -> Callable[[Path], None]:
-    """Change the lines as somebody does who knows of the chain, and makes it anew."""
+    """Change the lines as somebody does who knows of the chain, and rebuilds it."""
 
     def do(folder: Path) -> None:
         told = [json.loads(line) for line in lines(folder)]
@@ -287,7 +287,7 @@ DAMAGES = [
         "another end", in_line("end", '"pytest_status": 0', '"pytest_status": 1'), ["verdict.json: evidence.sha256 is"]
     ),
     Damage(
-        "a digit, and the chain made anew",
+        "a digit, and the chain rebuilt",
         chained(slower),
         [
             'verdict.json: checks.each-request-once.verdict is "passed", by the evidence "failed"',
@@ -309,7 +309,7 @@ DAMAGES = [
         "a record after the end", chained(noted_later), [r"evidence.jsonl:\d+: something was recorded after the end"]
     ),
     Damage(
-        "all of it made anew but the seal",
+        "all of it rebuilt but the seal",
         drawn_from_forged,
         [
             "verdict.json: the file is not the one",

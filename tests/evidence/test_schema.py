@@ -15,7 +15,7 @@ DOCS = ROOT / "docs"
 
 def test_the_schema_in_docs_is_that_of_the_models() -> None:
     made = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
-    again = "make it anew: python -m signoff.evidence.schema > docs/evidence.schema.json"
+    again = "write it again: python -m signoff.evidence.schema > docs/evidence.schema.json"
     assert (DOCS / "evidence.schema.json").read_text(encoding="utf-8") == made, again
 
 

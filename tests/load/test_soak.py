@@ -63,7 +63,7 @@ def test_a_pod_that_came_later_or_went_is_inconclusive(tmp_path: Path) -> None:
     }
 
 
-def test_memory_that_began_anew_is_not_judged(tmp_path: Path) -> None:
+def test_memory_that_began_restarted_is_not_judged(tmp_path: Path) -> None:
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     half = len(samples) // 2
     counted = samples[:half] + [replace(sample, restarts=1) for sample in samples[half:]]
@@ -73,17 +73,17 @@ def test_memory_that_began_anew_is_not_judged(tmp_path: Path) -> None:
         assert trend.verdict is Value.INCONCLUSIVE and "restarted once" in trend.reason
 
 
-def test_memory_that_began_anew_was_replaced_or_is_unsure_does_not_pass_the_gate(
+def test_memory_that_began_restarted_was_replaced_or_is_unsure_does_not_pass_the_gate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 50\n')
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     half = len(samples) // 2
-    anew = samples[:half] + [replace(sample, restarts=1) for sample in samples[half:]]
+    restarted = samples[:half] + [replace(sample, restarts=1) for sample in samples[half:]]
     other = pod_memory(0.0, hours=HOURS, noise_mib=0.2, pod="litellm-1")
     replaced = samples[:half] + [replace(sample, pod="litellm-1") for sample in samples[half:]]
-    for number, these in enumerate((anew, [*anew, *other], replaced)):
+    for number, these in enumerate((restarted, [*restarted, *other], replaced)):
         found = soak(tmp_path / str(number), these)
         assert found.memory is None and "memory" not in found.sentence
         assert main(["load-report", str(tmp_path / str(number)), "--thresholds", str(rules)]) == 1

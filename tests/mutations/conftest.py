@@ -1,4 +1,4 @@
-"""One embedded cluster with one vLLM for the whole table; LiteLLM is deployed anew for each mutation."""
+"""One embedded cluster with one vLLM for the whole table; LiteLLM is deployed again for each mutation."""
 
 import itertools
 import os

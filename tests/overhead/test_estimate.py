@@ -224,7 +224,7 @@ RECORDED = {
     (400, 2): {"median": (24.789, 25.361), "control": (-0.365, 0.079), "p95_shift": (38.158, 40.424)},
     (2000, 1): {"median": (24.936, 25.127), "p95_shift": (38.241, 39.375), "p99_shift": (38.016, 41.075)},
 }
-"""The ends of intervals by the number of pairs and the seed: a run that is judged anew is to be found as it was."""
+"""The ends of intervals by the number of pairs and the seed: a run that is judged again must come out as it did."""
 
 
 @pytest.mark.parametrize(("pairs", "seed"), RECORDED)

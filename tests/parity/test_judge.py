@@ -258,7 +258,7 @@ def test_a_backend_that_does_not_repeat_itself_is_inconclusive(bench: Bench, mon
 
 
 def ends_well(events: Events) -> Events:
-    """A broken stream, mended so that it looks whole."""
+    """A broken stream, repaired so that it looks whole."""
     return [*events[:2], events[2].replace('"finish_reason": null', '"finish_reason": "stop"'), DONE]
 
 

@@ -10,7 +10,7 @@ from scripts.browser import MISSING, find
 
 
 def program() -> str:
-    """The browser on PATH; without one a person's tests are skipped, and a CI's fail, lest nobody notice."""
+    """The browser on PATH; without one a person's tests are skipped, and a CI's fail, so that somebody notices."""
     if found := find():
         return found
     if os.environ.get("CI"):

@@ -136,7 +136,7 @@ class EmbeddedCluster:
             kubernetes_version=self._started["kubernetes_version"],
             nodes=tuple(self._started["nodes"]),
             start_seconds={} if self.reused else dict(self._started["start_seconds"]),
-            details={"reused": self.reused, **{name: self._started[name] for name in told}},
+            details={"reused": self.reused, **{name: self._started.get(name) for name in told}},
         )
 
     def service_url(self, namespace: str, name: str, port: int) -> str:
@@ -187,9 +187,9 @@ def left_alone(kept: Running) -> str:
 
 
 def _mend(facts: dict[str, Any], progress: Progress) -> str:
-    from signoff.cluster.embedded.health import mend  # every process of a cluster imports this module
+    from signoff.cluster.embedded.health import repair  # every process of a cluster imports this module
 
-    return mend(facts, lambda text: progress(_SUBJECT, f"{Path(facts['dir']).name}: {text}"))
+    return repair(facts, lambda text: progress(_SUBJECT, f"{Path(facts['dir']).name}: {text}"))
 
 
 def facts_of(cluster: Path) -> dict[str, Any]:

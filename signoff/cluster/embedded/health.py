@@ -17,7 +17,7 @@ from signoff.core.words import listed
 from signoff.kube.client import Kube
 
 
-def mend(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
+def repair(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
     """Bring lost nodes of the cluster with these facts back; gives what is still wrong, or nothing."""
     kube, nodes = Kube(Path(facts["kubeconfig"])), facts["nodes"]
     try:

@@ -134,9 +134,7 @@ def failure(what: str, said: str, *, where: str) -> SignoffError:
     if "failed to pull image" in lowered or "pull access denied" in lowered or "manifest unknown" in lowered:
         hint = "check the name in SIGNOFF_KIND_IMAGE and the way to the registry, or load the image into Docker first"
         return SignoffError(f"the node image cannot be pulled: {_tail(said)}", where=where, hint=hint)
-    return SignoffError(
-        f"{what}: {_tail(said)}", where=where, hint="the reason stands above; run again once it is mended"
-    )
+    return SignoffError(f"{what}: {_tail(said)}", where=where, hint="fix the cause shown above, then run again")
 
 
 def _run(command: Sequence[str]) -> "subprocess.CompletedProcess[str]":

@@ -211,7 +211,7 @@ def names(folder: Path) -> list[str]:
 
 
 def requests(folder: Path) -> int:
-    """All that are told of, be it in a line of their own or in a minute's."""
+    """All that are counted, in a line of their own or in a minute's."""
     minutes = pd.concat(pd.read_csv(path) for path in folder.glob("minutes-*.csv"))
     assert minutes["waited_ms"].sum() == pytest.approx(40.0 * minutes["count"].sum())
     return int(minutes["count"].sum()) + len(read_records(folder))
