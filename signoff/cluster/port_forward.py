@@ -1,6 +1,6 @@
 """A Service's port on this machine's loopback, through the API server, for clusters whose network is another one.
 
-Each connection goes to a pod that is Ready at that moment, so nothing has to be repaired when pods come and go: the next
+Each connection goes to a pod that is Ready at that moment, so no repair is due when pods come and go: the next
 connection finds the new ones. Without a Ready pod a connection is reset, as a Service without endpoints refuses.
 """
 

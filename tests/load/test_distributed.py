@@ -464,7 +464,7 @@ def test_evidence_that_cannot_be_written_is_taken_over_once_there_is_room(
     assert list(breaks((here / FILE).read_bytes())) == []
 
 
-def test_a_master_that_begins_anew_breaks_the_load_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_master_that_restarts_breaks_the_load_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeouts, "LOAD_ENDS", SOON)
     page = Page(Synthetic(ended=False).write(tmp_path / "load-there"), state="running")
     collector = collecting(page.client(), tmp_path / "here")

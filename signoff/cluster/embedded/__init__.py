@@ -75,7 +75,7 @@ class EmbeddedCluster:
             SignoffError: no cluster runs there (any more: then why it ended), it is still starting, or it is not well.
         """
         facts = facts_of(cluster)
-        if wrong := _mend(facts, console.progress):
+        if wrong := _repair(facts, console.progress):
             hint = f"end it, and start another: signoff cluster down {Path(facts['dir']).name}"
             raise SignoffError(f"the cluster is not well: {wrong}", where=str(cluster), hint=hint)
         return cls(facts)
@@ -87,7 +87,7 @@ class EmbeddedCluster:
             if not kept.fits:
                 progress(_SUBJECT, left_alone(kept))
             elif lease := kept.lease():
-                if wrong := _mend(kept.facts, progress):
+                if wrong := _repair(kept.facts, progress):
                     lease.close()
                     progress(_SUBJECT, f"the kept cluster {kept.name} is left alone: {wrong}")
                     continue
@@ -186,7 +186,7 @@ def left_alone(kept: Running) -> str:
     return f"the kept cluster {kept.name} is left alone: {kept.difference}"
 
 
-def _mend(facts: dict[str, Any], progress: Progress) -> str:
+def _repair(facts: dict[str, Any], progress: Progress) -> str:
     from signoff.cluster.embedded.health import repair  # every process of a cluster imports this module
 
     return repair(facts, lambda text: progress(_SUBJECT, f"{Path(facts['dir']).name}: {text}"))

@@ -63,7 +63,7 @@ def test_a_sweep_leaves_not_even_what_is_born_meanwhile(demo: Path) -> None:
         breeder.wait()
 
 
-def test_a_cluster_made_anew_during_a_sweep_is_left_alone(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_made_again_during_a_sweep_is_left_alone(dead: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def marked_while_another_starts_it() -> Iterator[tuple[int, Path]]:
         monkeypatch.setattr(MODULE, "marked", marked)
         remove(dead)
