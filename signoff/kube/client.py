@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -127,29 +128,36 @@ class Kube:
     def _ask_node(self, node: str, path: str, timeout: timeouts.Timeout) -> bytes:
         """What a node's kubelet answers.
 
-        The API server passes the question on, which takes the right to `get nodes/proxy`, but to no address of
-        loopback. A kubelet there is on this machine, and is asked itself.
+        The API server passes the question on, which takes the right to `get nodes/proxy`. It refuses to do so to an
+        address of loopback: a kubelet there is on this machine, and is asked itself.
         """
         try:
             # The typed client's method for it would escape a slash.
             proxied = f"/api/v1/nodes/{node}/proxy{path}"
             return bytes(self.dynamic.request("get", proxied, serialize=False, _request_timeout=timeout.seconds).data)
         except DynamicApiError as error:
-            if error.status != HTTPStatus.BAD_REQUEST:
+            kubelet = self._kubelet_on_loopback(node) if error.status == HTTPStatus.BAD_REQUEST else None
+            if kubelet is None:
                 raise
-        return self._ask_kubelet(node, path, timeout)
+        return self._ask_kubelet(kubelet, path, timeout)
 
-    def _ask_kubelet(self, node: str, path: str, timeout: timeouts.Timeout) -> bytes:
-        """What a kubelet answers this client's certificate, without the API server between them.
+    def _kubelet_on_loopback(self, node: str) -> str | None:
+        """The address and port of a node's kubelet, if the node says that these are on loopback."""
+        status = self.core.read_node(node).status
+        addresses = (ip_address(each.address) for each in status.addresses or [] if each.type == "InternalIP")
+        endpoint = status.daemon_endpoints and status.daemon_endpoints.kubelet_endpoint
+        own = next((each for each in addresses if each.is_loopback), None)
+        return f"{own}:{endpoint.port}" if own and endpoint else None
+
+    def _ask_kubelet(self, kubelet: str, path: str, timeout: timeouts.Timeout) -> bytes:
+        """What the kubelet at this address answers this client's certificate, without the API server between them.
 
         Raises:
             ApiException: it answers otherwise than with 200.
             HTTPError: it does not answer.
         """
-        status = self.core.read_node(node).status
-        address = next(each.address for each in status.addresses if each.type == "InternalIP")
-        url = f"https://{address}:{status.daemon_endpoints.kubelet_endpoint.port}{path}"
-        answer = self._client.rest_client.pool_manager.request("GET", url, timeout=timeout.seconds, retries=False)
+        request = self._client.rest_client.pool_manager.request
+        answer = request("GET", f"https://{kubelet}{path}", timeout=timeout.seconds, retries=False)
         if answer.status != HTTPStatus.OK:
             raise ApiException(status=answer.status, reason=answer.reason)
         return bytes(answer.data)
