@@ -9,7 +9,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 
-from signoff.core.errors import SignoffError
+from signoff.core.errors import SignoffError, with_notes
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence.models import Cause, Subject
 
@@ -31,7 +31,13 @@ def of(subject: Subject) -> Iterator[None]:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """The error in one sentence, and whose doing it is; the suite's own where nobody says otherwise."""
+    """The error in one sentence, and whose doing it is; below it what was noted on it, such as what was not undone."""
+    cause = _cause_of(error)
+    return cause.model_copy(update={"what": with_notes(cause.what, error)})
+
+
+def _cause_of(error: BaseException) -> Cause:
+    """The suite's own where nobody says otherwise."""
     for each in _chain(error):
         if isinstance(each, _OF_THE_CLUSTER):
             return Cause(subject=Subject.CLUSTER, what=f"the Kubernetes API failed: {_one_line(each)}")
