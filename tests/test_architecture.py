@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +45,7 @@ PROGRAMS = (timing_job.PROGRAM, recorder_pod.PROGRAM, LOCUSTFILE)
 OF_THE_IMAGES = {"aiohttp", "flask", "gevent", "geventhttpclient", "httpx", "locust", "psutil"}
 """What LiteLLM's image and Locust's have beyond Python itself."""
 
-TESTS_OF_MORE = {"docs", "doubles", "faults", "features", "mutations", "scripts", "steps"}
+TESTS_OF_MORE = {"docs", "faults", "features", "mutations", "scripts", "steps"}
 """Folders of tests that are no package's: of the other folders of this project, and what many tests share."""
 
 
@@ -166,11 +166,28 @@ def test_tests_mirror_the_packages() -> None:
     assert [name for name in sorted(packages) if not list((ROOT / "tests" / name).rglob("test_*.py"))] == []
 
 
-def test_scripts_need_no_tests() -> None:
-    users = [
-        name for name, path in modules("scripts").items() if any(each.startswith("tests") for each in imports(path))
-    ]
-    assert users == []
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [
+        *((folder, ["doubles", "scripts", "tests"]) for folder in ("signoff", "steps", "bench")),
+        ("doubles", ["scripts", "tests"]),
+        ("scripts", ["tests"]),
+    ],
+)
+def test_what_is_used_needs_nothing_of_what_tries_it(folder: str, others: list[str]) -> None:
+    users = {name: needed for name, path in modules(folder).items() if (needed := sorted(needs(path, others)))}
+    assert users == {}
+
+
+def needs(path: Path, folders: Sequence[str]) -> Iterator[str]:
+    """What of these folders a file imports, or starts as a program."""
+    texts = (
+        each.value for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(each, ast.Constant)
+    )
+    modules_named = (text for text in texts if isinstance(text, str) and re.fullmatch(r"\w+(\.\w+)+", text))
+    for name in (*imports(path), *modules_named):
+        if name.partition(".")[0] in folders:
+            yield name
 
 
 def test_nobody_waits_by_hand() -> None:
