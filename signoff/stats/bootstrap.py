@@ -114,17 +114,24 @@ class BlockBootstrap:
         return Estimate(statistic.value, float(low), float(high))
 
     def _sorted(self, values: Numbers, present: npt.NDArray[np.intp], probabilities: Sequence[float]) -> list[Numbers]:
-        """Exact quantiles. The values are sorted once; counting along them finds each draw's order statistics."""
+        """Exact quantiles. The values are sorted once; counting along them finds each draw's order statistics.
+
+        Counted through all draws, one behind the other, what was reached never falls, and is searched by halves.
+        """
         order = present[np.argsort(values[present])]
         ascending = np.append(values[order], np.nan)  # the last stands for a draw that holds none of them
-        reached = np.cumsum(np.take(self._taken, order, axis=1), axis=1, dtype=np.int32)
+        reached = np.cumsum(np.take(self._taken, order, axis=1), dtype=np.int32)
+        ends = reached[len(order) - 1 :: len(order)]
+        held = np.diff(ends, prepend=np.int32(0))
+        before, first = ends - held, np.arange(DRAWS) * len(order)
 
         def ranked(rank: Numbers) -> Numbers:
-            return np.asarray(ascending[np.count_nonzero(reached <= rank[:, None], axis=1)])
+            place = np.searchsorted(reached, before + rank.astype(np.int32), side="right") - first
+            return np.asarray(ascending[np.minimum(place, len(order))])
 
         found: list[Numbers] = []
         for probability in probabilities:
-            rank = np.maximum(reached[:, -1] - 1, 0) * probability
+            rank = np.maximum(held - 1, 0) * probability
             low = np.floor(rank)
             below, above = ranked(low), ranked(np.ceil(rank))
             found.append(below + (above - below) * (rank - low))
