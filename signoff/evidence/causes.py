@@ -3,20 +3,13 @@
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from kubernetes.client.exceptions import ApiException
-from kubernetes.dynamic.exceptions import DynamicApiError
-from urllib3.exceptions import HTTPError
-
-from signoff.core.errors import SignoffError, with_notes
+from signoff.core.errors import SignoffError
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence.models import Cause, Subject
 
 LONGEST = 2000
 _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_OF_THE_CLUSTER = (ApiException, DynamicApiError, HTTPError)
-"""What the clients of the Kubernetes API raise when it refuses, or is no more."""
 
 
 @contextmanager
@@ -31,16 +24,10 @@ def of(subject: Subject) -> Iterator[None]:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """The error in one sentence, and whose doing it is; below it what was noted on it, such as what was not undone."""
-    cause = _cause_of(error)
-    return cause.model_copy(update={"what": with_notes(cause.what, error)})
-
-
-def _cause_of(error: BaseException) -> Cause:
-    """The suite's own where nobody says otherwise."""
+    """The error in one sentence, and whose doing it is; the suite's own where nobody says otherwise."""
     for each in _chain(error):
-        if isinstance(each, _OF_THE_CLUSTER):
-            return Cause(subject=Subject.CLUSTER, what=f"the Kubernetes API failed: {_one_line(each)}")
+        if (failed := _failed_call(each)) is not None:
+            return Cause(subject=Subject.CLUSTER, what=f"the Kubernetes API failed: {failed}")
         if isinstance(each, OSError) and each.errno in _OF_THE_MACHINE:
             return Cause(subject=Subject.MACHINE, what=f"the machine has run out: {each.strerror}")
         subject = getattr(each, "subject", None)
@@ -62,9 +49,14 @@ def _sentence(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:LONGEST]
 
 
-def _one_line(error: Any) -> str:
-    """What the API said, without pages of HTTP headers."""
+def _failed_call(error: BaseException) -> str | None:
+    """What the Kubernetes API said, without pages of HTTP headers, when it refused or is no more."""
+    from kubernetes.client.exceptions import ApiException  # takes long, which a run without errors need not wait for
+    from kubernetes.dynamic.exceptions import DynamicApiError
+    from urllib3.exceptions import HTTPError
+
     if isinstance(error, ApiException | DynamicApiError):
         return f"{error.status} {error.reason}"
-    reason = getattr(error, "reason", None)
-    return " ".join(str(reason or error).split())[:300]
+    if isinstance(error, HTTPError):
+        return " ".join(str(getattr(error, "reason", None) or error).split())[:300]
+    return None

@@ -31,8 +31,7 @@ def read(text: str) -> Configuration:
     except yaml.YAMLError:
         return found
     config = parsed if isinstance(parsed, dict) else {}
-    models = config.get("model_list")
-    for at, entry in enumerate(models if isinstance(models, list) else []):
+    for at, entry in enumerate(config.get("model_list") or []):
         for name, path in _OF_A_MODEL.items():
             value = _below(entry, path)
             value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value

@@ -16,7 +16,7 @@ import yaml
 
 from signoff import story
 from signoff.core.errors import SignoffError
-from signoff.in_cluster.recorder import Fault
+from signoff.in_cluster.received import Fault
 
 FOLDER = Path(__file__).parent / "cases"
 MODES = ("plain", "streamed")

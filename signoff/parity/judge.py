@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from signoff.in_cluster.recorder import Received
+from signoff.in_cluster.received import Received
 from signoff.parity.differ import MISSING, SOMETHING, Difference, differences, own_violations
 from signoff.parity.exchange import Exchange, content_deltas
 from signoff.parity.known_issues import KnownIssue, KnownIssues, matches, shape

@@ -19,7 +19,7 @@ from signoff.core.timeouts import REQUEST
 from signoff.evidence.models import Subject
 from signoff.gateway.deployment import Deployment
 from signoff.in_cluster import recorder
-from signoff.in_cluster.recorder import CONTROL, Fault, Received, RecorderFailed, Seen
+from signoff.in_cluster.received import CONTROL, Fault, Received, RecorderFailed, Seen
 from signoff.kube import shipping
 from signoff.kube.manifests import Manifest
 

@@ -13,7 +13,7 @@ from signoff import story
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import NotYet, WaitFailed, eventually
-from signoff.in_cluster.recorder import Fault, Received, RecorderFailed, Records, Seen
+from signoff.in_cluster.received import Fault, Received, RecorderFailed, Records, Seen
 from signoff.parity import rates
 from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer

@@ -1,0 +1,52 @@
+"""A backend, the recorder before it, and a gateway that tampers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from signoff.parity import cases, runner
+from signoff.parity.judge import Result, judge
+from signoff.parity.known_issues import KnownIssues
+from tests.doubles.backend import Backend
+from tests.doubles.faulty_gateway import FaultyGateway, Tampering
+from tests.doubles.recorder import Recorder
+from tests.doubles.serving import running
+
+NOTHING_KNOWN = KnownIssues((), (), ())
+CASES = cases.load(Path(__file__).parent.parent / "parity" / "cases")
+
+
+@dataclass
+class Bench:
+    """Everything that a matrix needs, to be told what to do."""
+
+    backend: Backend
+    faulty_gateway: FaultyGateway
+    sides: runner.Sides
+
+    def ask(
+        self,
+        *patterns: str,
+        tampering: Tampering | None = None,
+        known_issues: KnownIssues = NOTHING_KNOWN,
+        version: str = "1.80.16",
+    ) -> list[Result]:
+        """Observe and judge the runs of these patterns while the gateway tampers so."""
+        self.faulty_gateway.tampering = tampering or Tampering()
+        self.backend.moody = False
+        observed = self.sides.observe(cases.runs(CASES, patterns))
+        return judge(observed, known_issues, version)
+
+
+@pytest.fixture(scope="package")
+def bench() -> Iterator[Bench]:
+    backend = Backend()
+    with running(backend.app()) as direct, Recorder(direct) as recorder:
+        faulty_gateway = FaultyGateway(recorder.url)
+        with running(faulty_gateway.app()) as proxied:
+            gateways = {"story": proxied, "defaults": proxied}
+            yield Bench(
+                backend, faulty_gateway, runner.Sides({"chat": runner.Backend(direct, recorder)}, gateways, routes=1)
+            )

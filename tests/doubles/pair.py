@@ -1,0 +1,36 @@
+"""A double of vLLM and, before it, a gateway that can be told to tamper."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from signoff.overhead import estimate
+from tests.doubles.backend import Backend
+from tests.doubles.gateway import Gateway
+from tests.doubles.serving import running
+
+
+@dataclass
+class Pair:
+    """Both arms: the doubles, to be told what to do, and their base URLs."""
+
+    backend: Backend
+    gateway: Gateway
+    direct: str
+    proxied: str
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    backend = Backend()
+    with running(backend.app()) as direct:
+        gateway = Gateway(direct)
+        with running(gateway.app()) as proxied:
+            yield Pair(backend, gateway, direct, proxied)
+
+
+@pytest.fixture
+def never_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the client has to wait for a processor, the run is judged: the test is about something else."""
+    monkeypatch.setattr(estimate, "WAIT_BOUND", float("inf"))
