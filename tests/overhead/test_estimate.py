@@ -24,9 +24,11 @@ from signoff.traffic.blocks import BLOCKS, Block, time_blocks
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import ARMS, Arm, Round, Timing, is_narrow, is_stable, measure
 from signoff.verdicts.verdict import Code, Value, gravest, inconclusive
-from tests.pair import Pair
+from tests.doubles.pair import Pair
 
 LIMIT_MS = 100.0
+WINDOWS = paired.WARM_UP_WINDOWS
+"""Of a warm-up that is not the brisk one."""
 
 
 def samples(
@@ -140,7 +142,8 @@ def test_a_run_in_which_the_generator_was_the_limit_is_invalid(worked: float, wa
     assert all(result.of(name) == result.verdict for name in JUDGED if name in result.figures)
 
 
-def test_a_generator_that_really_has_no_time_is_seen(pair: Pair) -> None:
+def test_a_generator_that_really_has_no_time_is_seen(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "WARM_UP_WINDOWS", 0)
     pair.backend.delay_ms = 30.0
     idle = taken(pair, 6).generator()
     over = threading.Event()
@@ -212,6 +215,28 @@ def test_the_warm_up_is_not_judged_and_one_that_never_settled_is_said(windows: t
     assert result == replace(judge(timed, limit_ms=LIMIT_MS, seed=1), warm=warm)
 
 
+@pytest.mark.parametrize(
+    ("windows", "used"),
+    [
+        ((30.0, 31.0), 2),
+        ((500.0, 30.0, 31.0), 3),
+        ((500.0, 300.0, 200.0, 100.0, 50.0), WINDOWS),
+    ],
+)
+def test_the_warm_up_ends_when_two_windows_agree_or_all_are_used_up(
+    monkeypatch: pytest.MonkeyPatch, windows: tuple[float, ...], used: int
+) -> None:
+    def time(client: object, arm: Arm, number: int, place: int, *_: object, stream: bool) -> Timing:
+        window = number // paired.WINDOW_ROUNDS + WINDOWS
+        return Timing(number, place, arm, 0.0, windows[window] if number < 0 else 30.0, streamed=stream)
+
+    monkeypatch.setattr(paired, "WARM_UP_WINDOWS", WINDOWS)
+    monkeypatch.setattr(paired, "_time", time)
+    timed = Samples(tuple(measure("http://127.0.0.1:9", "http://127.0.0.1:9", pairs=1, seed=1)))
+    assert len(timed.timings) == (used * paired.WINDOW_ROUNDS + 1) * len(ARMS)
+    assert timed.is_warm() is (used < WINDOWS)
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     timed = samples(100, 10)
     assert judge(timed, limit_ms=LIMIT_MS, seed=3) == judge(timed, limit_ms=LIMIT_MS, seed=3)
@@ -261,13 +286,13 @@ def test_sampling_ends_by_the_width_whatever_the_verdict() -> None:
 def test_sampling_goes_on_until_the_budget_while_intervals_are_wide(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paired, "PAIRS_FOR_P95", 20)
-    monkeypatch.setattr(paired, "LOOK_EVERY", 10)
+    monkeypatch.setattr(paired, "PAIRS_FOR_P95", 10)
+    monkeypatch.setattr(paired, "LOOK_EVERY", 5)
     monkeypatch.setattr(paired, "MEDIAN_WIDTH_MS", 1000.0)
     monkeypatch.setattr(paired, "P95_WIDTH_MS", 1000.0)
-    assert len(taken(pair, 60).rounds()) == 20
+    assert len(taken(pair, 30).rounds()) == 10
     monkeypatch.setattr(paired, "P95_WIDTH_MS", 0.0)
-    assert len(taken(pair, 60).rounds()) == 60
+    assert len(taken(pair, 30).rounds()) == 30
 
 
 def test_a_delay_in_the_gateway_is_measured(pair: Pair, never_invalid: None) -> None:
