@@ -26,7 +26,7 @@ unit: $(VENV)/.ready
 # With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so.
 unit-tests: $(VENV)/.ready
 	SIGNOFF_CACHE=$(CURDIR)/build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
-		$(PYTEST) -m "not prove and not kind and not cluster and not browser and not locust and not wheel" -n 2 -q
+		$(PYTEST) -m "not prove and not kind and not cluster and not download and not browser and not locust and not wheel" -n 2 -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
 # holds what ran when, and the table at its end shows it.

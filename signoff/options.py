@@ -14,13 +14,15 @@ from signoff.cluster.base import Cluster
 from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_cache, check_reports
-from signoff.kube.manifests import StoryManifests, containers
+from signoff.kube.manifests import StoryManifests
+from signoff.kube.objects import containers
 from signoff.stats.bootstrap import MIN_OBSERVATIONS
 
 MIN_PAIRS = MIN_OBSERVATIONS
 CLUSTER, LITELLM_IMAGE, VLLM_IMAGE = "SIGNOFF_CLUSTER", "SIGNOFF_LITELLM_IMAGE", "SIGNOFF_VLLM_IMAGE"
 """The variables."""
 CLUSTER_HELP = f"where to run (default: {CLUSTER} or {DEFAULT}). {ABOUT}"
+MANIFESTS_HELP = "the manifests of vLLM and LiteLLM: a file, or a folder of any layout (default: manifests)"
 ATTACH_HELP = "use the running cluster of this name or folder, and leave it running"
 
 

@@ -30,7 +30,7 @@ from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, selector_of
-from signoff.kube.manifests import StoryManifests
+from signoff.kube.manifests import StoryManifests, shown
 from signoff.options import Chosen
 from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
@@ -212,11 +212,12 @@ def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> No
 @then("the manifests lie in the files that the story lists")
 @observes("file-layout")
 def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
-    folder = manifests.folder / "litellm"
+    own = manifests.folder / story.GATEWAY
+    folder = own if own.is_dir() else manifests.folder
     kinds: dict[str, list[str]] = {}
     for manifest in manifests.gateway:
-        kinds.setdefault(str(manifest.file.relative_to(folder)), []).append(manifest.body["kind"])
-    evidence.add(FilesSeen(check="file-layout", folder="litellm/", kinds=kinds))
+        kinds.setdefault(shown(manifest.file, folder), []).append(manifest.body["kind"])
+    evidence.add(FilesSeen(check="file-layout", folder=f"{folder.name}/", kinds=kinds))
 
 
 @then("LiteLLM's configuration is the story's")

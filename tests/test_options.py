@@ -88,8 +88,9 @@ def test_it_takes_a_moment(check: Check) -> None:
         ),
         ({"reports": Path("/proc/x")}, "nothing can be made in /proc", "--reports /proc/x"),
         ({"manifests": Path("/nowhere")}, "the folder of manifests is not there", "/nowhere"),
-        ({"manifests": Path("/dev/null")}, "the folder of manifests is a file", "/dev/null"),
-        ({"manifests": Path(__file__).parent}, "has no litellm/ and no vllm/", str(Path(__file__).parent)),
+        ({"manifests": Path("/dev/null")}, "there are no manifests here", "/dev/null"),
+        ({"manifests": Path(__file__).parent / "core"}, "there are no manifests here", str(Path(__file__).parent)),
+        ({"manifests": MANIFESTS / "litellm"}, "no manifest is a Deployment called vllm", "litellm/kustomization.yaml"),
     ],
 )
 def test_an_option_is_refused_with_what_named_it(check: Check, given: dict[str, Any], what: str, where: str) -> None:

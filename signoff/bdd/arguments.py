@@ -23,9 +23,7 @@ def declare(add: Callable[..., Any]) -> None:
         help="leave the cluster running at the end and say how to use and remove it",
     )
     add("--fresh-cluster", action="store_true", help="start a new cluster even where a kept one could be used")
-    add(
-        "--manifests", metavar="DIR", default=str(MANIFESTS), help="folder with litellm/ and vllm/ (default: manifests)"
-    )
+    add("--manifests", metavar="PATH", default=str(MANIFESTS), help=options.MANIFESTS_HELP)
     add(
         "--litellm-image",
         metavar="IMAGE",

@@ -580,8 +580,11 @@ def _tell_pytest(config: pytest.Config, result: Result) -> None:
     if xml := config.stash.get(xml_key, None):
         xml.add_global_property("verdict", result.headline)
     terminal = config.pluginmanager.getplugin("terminalreporter")
-    if terminal and (missing := result.counted[Value.NOT_JUDGED]):
-        terminal.stats[f"check{'s' if missing > 1 else ''} not judged"] = [None] * missing
+    missing = [each for each in result.checks.values() if each.value is Value.NOT_JUDGED and each.waiver is None]
+    if terminal and missing:
+        # Reports, since other plugins go through them; pytest itself counts them.
+        reports = [pytest.CollectReport(each.name, "failed", None, None) for each in missing]
+        terminal.stats[f"check{'s' if len(missing) > 1 else ''} not judged"] = reports
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

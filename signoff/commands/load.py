@@ -16,7 +16,7 @@ from signoff.core.redact import redacted_log
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.in_cluster.load_generator.workload import Workload
-from signoff.kube.manifests import containers
+from signoff.kube.objects import containers
 from signoff.load import distributed
 from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
 from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment

@@ -19,8 +19,9 @@ from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
-from signoff.kube.manifests import StoryManifests, containers
-from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
+from signoff.kube.manifests import StoryManifests
+from signoff.kube.objects import containers
+from signoff.options import MANIFESTS_HELP, ClusterChoice, Setting, add_cluster_options, check_deployment
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MAX_UNPROVEN, Change, Matrix, changes, read
@@ -50,7 +51,7 @@ def add_to(commands: Any) -> None:
     )
     add_cluster_options(parser)
     parser.add_argument("--image", metavar="IMAGE", help="LiteLLM's image instead of the manifests'")
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
     parser.add_argument("--cases", type=Path, default=cases.FOLDER, help="the folder of the families of cases")
     parser.add_argument(
         "--only", action="append", default=[], metavar="PATTERN", help="runs such as 'chat.*/streamed/*'"

@@ -7,14 +7,14 @@ from typing import Any
 from signoff.cluster import registry
 from signoff.core.console import progress
 from signoff.core.paths import MANIFESTS
-from signoff.options import ClusterChoice, add_cluster_option, check_deployment
+from signoff.options import MANIFESTS_HELP, ClusterChoice, add_cluster_option, check_deployment
 
 
 def add_to(commands: Any) -> None:
     """Add the command to the program's."""
     parser = commands.add_parser("prepare", help="fill the caches that clusters start from", description=run.__doc__)
     add_cluster_option(parser)
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
     parser.set_defaults(run=run)
 
 

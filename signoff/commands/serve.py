@@ -13,7 +13,7 @@ from signoff.core import interrupts
 from signoff.core.paths import MANIFESTS, REPORTS, check_reports, free_folder
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
-from signoff.options import ClusterChoice, add_cluster_options, check_deployment
+from signoff.options import MANIFESTS_HELP, ClusterChoice, add_cluster_options, check_deployment
 
 
 def add_to(commands: Any) -> None:
@@ -22,7 +22,7 @@ def add_to(commands: Any) -> None:
         "serve", help="hold the deployment until standard input closes", description=run.__doc__
     )
     add_cluster_options(parser)
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/ and vllm/")
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
     parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where its evidence goes")
     parser.set_defaults(run=run)
 

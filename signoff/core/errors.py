@@ -56,7 +56,7 @@ def reason_in(output: str) -> str:
     >>> reason_in("Traceback (most recent call last):\n  File x\nValueError: no\n")
     'ValueError: no'
     """
-    lines = [line for line in output.splitlines() if line.strip()]
+    lines = [line for line in output.splitlines() if any(map(str.isalnum, line))]
     serious = (line for line in reversed(lines) if any(word in line.lower() for word in _SERIOUS))
     line = next(serious, lines[-1] if lines else "")
     return " ".join(line.split())[:_LONGEST]

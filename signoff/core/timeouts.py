@@ -45,6 +45,9 @@ DOWNLOAD_CONNECT = Timeout(3)
 BUILD_KUBERNETES = Timeout(3600, every=10)
 """Five minutes on two idle cores; `every` is the time between two lines of progress."""
 
+KUSTOMIZE_BUILDS = Timeout(120)
+"""It may clone a repository that the kustomization names."""
+
 PAIRS_TIMED = Timeout(3600, every=1)
 """The timing job ends by itself: each of its requests is bounded, and the first that fails is its last."""
 

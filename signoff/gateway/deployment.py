@@ -13,7 +13,8 @@ from signoff.evidence import Evidence, causes
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
 from signoff.kube import cleanup
 from signoff.kube.client import Kube, describe_end, is_ready
-from signoff.kube.manifests import Manifest, StoryManifests, containers
+from signoff.kube.manifests import StoryManifests, shown
+from signoff.kube.objects import Manifest, containers
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
@@ -46,7 +47,7 @@ class Deployment:
             skipped = self.kube.apply(manifest, story.NAMESPACE)
             self.evidence.add(
                 Applied(
-                    file=str(manifest.file.relative_to(self.manifests.folder)),
+                    file=shown(manifest.file, self.manifests.folder),
                     sha256=manifest.sha256,
                     object=manifest.name,
                     object_sha256=manifest.object_sha256,

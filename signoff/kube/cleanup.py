@@ -9,7 +9,7 @@ from typing import Any
 from kubernetes.dynamic.resource import ResourceList
 
 from signoff.kube.client import FIELD_MANAGER, Kube
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 from signoff.kube.undo import Delete
 
 _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}

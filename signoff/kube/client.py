@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import Hopeless, NotYet, eventually
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 
 FIELD_MANAGER = "signoff"
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,54 +12,18 @@ import yaml
 
 from signoff import story
 from signoff.core.errors import SignoffError
-from signoff.core.yaml_lines import lines_of, nearest_line
+from signoff.kube import loading
+from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
+from signoff.kube.roles import belonging_to
 
 CHECKSUM = "checksum/config"
-_PARTS = ("litellm", "vllm")
-_AFFINITY = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-_MAPPINGS = (
-    "metadata",
-    "data",
-    "spec",
-    "spec.template",
-    "spec.template.metadata",
-    "spec.template.metadata.annotations",
-)
-_MAPPINGS_OF_PODS = ("", "affinity", "affinity.nodeAffinity", _AFFINITY)
-_LISTS_OF_PODS = ("initContainers", "containers", f"{_AFFINITY}.nodeSelectorTerms")
-"""What is read here of any object, and of what pods are made from; the API server looks at all the rest."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """One Kubernetes object and the file that it stands in. `sha256` is the file's, for the report."""
-
-    file: Path
-    sha256: str
-    body: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Kind and name, as a person would say it: `Deployment/litellm`."""
-        return f"{self.body['kind']}/{self.body['metadata']['name']}"
-
-    def line(self, *path: str | int) -> int:
-        """The line of a place in the object, or of the nearest one above it that the file has."""
-        for node in yaml.compose_all(self.file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader):
-            lines = lines_of(node)
-            if _names(node) == (self.body["kind"], self.body["metadata"]["name"]):
-                return nearest_line(lines, path)
-        return 1
-
-    @property
-    def object_sha256(self) -> str:
-        """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
-        return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()
+_BACKEND = "vllm"
+_PARTS = (story.GATEWAY, _BACKEND)
 
 
 @dataclass(frozen=True)
 class StoryManifests:
-    """What the story deploys, from `folder`/vllm and `folder`/litellm."""
+    """What the story deploys: vLLM with all that belongs to it alone, and LiteLLM with the rest."""
 
     folder: Path
     backend: list[Manifest]
@@ -67,18 +31,15 @@ class StoryManifests:
 
     @classmethod
     def read(cls, folder: Path, gateway_image: str | None = None, backend_image: str | None = None) -> "StoryManifests":
-        """Read both folders; an image given here replaces those of its manifests.
+        """Read the folder, or the file; an image given here replaces those of its manifests.
 
         Raises:
             SignoffError: a folder or a file is missing, is not YAML, or holds something that is no Kubernetes object;
                 or nothing there deploys vLLM or LiteLLM.
         """
-        _check_parts(folder)
-        backend, gateway = load(folder / "vllm"), load(folder / "litellm")
-        check_deploys(folder / "vllm", backend, "vllm")
-        check_deploys(folder / "litellm", gateway, story.GATEWAY)
+        backend, gateway = _parts(folder)
         return cls(
-            folder,
+            folder if folder.is_dir() else folder.parent,
             with_image(backend, backend_image) if backend_image else backend,
             with_image(gateway, gateway_image) if gateway_image else gateway,
         )
@@ -87,7 +48,7 @@ class StoryManifests:
         """File and line of a place in an object ("litellm/deployment.yaml:27"); empty for one that is not there."""
         for manifest in (*self.backend, *self.gateway):
             if manifest.name == f"{kind}/{name}":
-                return f"{manifest.file.relative_to(self.folder)}:{manifest.line(*path)}"
+                return f"{shown(manifest.file, self.folder)}:{manifest.line(*path)}"
         return ""
 
     @property
@@ -106,41 +67,16 @@ class StoryManifests:
         return str(workload["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
-def _names(node: yaml.Node | None) -> tuple[str, str]:
-    """Kind and name of the object that a document holds."""
-
-    def below(each: yaml.Node | None, key: str) -> yaml.Node | None:
-        pairs = each.value if isinstance(each, yaml.MappingNode) else []
-        return next((value for name, value in pairs if name.value == key), None)
-
-    kind, name = below(node, "kind"), below(below(node, "metadata"), "name")
-    return str(getattr(kind, "value", "")), str(getattr(name, "value", ""))
-
-
-def load(folder: Path) -> list[Manifest]:
-    """Read the files that the folder's kustomization.yaml lists under `resources`, in that order.
+def load(path: Path) -> list[Manifest]:
+    """Read the objects in a file or folder, as `loading.read` does.
 
     The pod templates' config checksum is filled in from the ConfigMaps beside them, so that a changed configuration
     rolls the pods.
 
     Raises:
-        SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object.
+        SignoffError: they cannot be read.
     """
-    kustomization = folder / "kustomization.yaml"
-    documents = _documents(kustomization)
-    if beyond := {key for document in documents for key in document} - {"apiVersion", "kind", "resources"}:
-        raise SignoffError(
-            f"kustomize would change the manifests by {', '.join(sorted(beyond))}; here only `resources` is read",
-            where=str(kustomization),
-            hint="write what is meant into the manifests, or name a folder with the output of `kubectl kustomize`",
-        )
-    names = [name for document in documents for name in _listed(document.get("resources"), kustomization)]
-    if not names:
-        raise SignoffError(
-            "the folder lists no manifests", where=str(kustomization), hint="name them under `resources:`"
-        )
-    found = [_manifest(folder / name, document) for name in names for document in _documents(folder / name)]
-    return with_checksums(found)
+    return with_checksums(loading.read(path))
 
 
 def check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
@@ -150,11 +86,11 @@ def check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
         SignoffError: they do not.
     """
     deployed = (each for each in found if each.name == f"Deployment/{name}")
-    if not any(_main_containers(each.body) for each in deployed):
+    if not any(main_containers(each.body) for each in deployed):
         raise SignoffError(
             f"no manifest is a Deployment called {name} with a container in it",
-            where=str(folder / "kustomization.yaml"),
-            hint="list the file that holds it under `resources:`",
+            where=str(loading.kustomization_of(folder) or folder),
+            hint="add the file that holds it, or list it under `resources:`",
         )
 
 
@@ -172,7 +108,7 @@ def with_image(manifests: list[Manifest], image: str) -> list[Manifest]:
     """Use `image` in place of each workload's own, which its first container has. Sidecars keep theirs."""
 
     def change(body: dict[str, Any]) -> None:
-        for own in [each["image"] for each in _main_containers(body)[:1]]:
+        for own in [each["image"] for each in main_containers(body)[:1]]:
             for container in containers(body):
                 container["image"] = image if container["image"] == own else container["image"]
 
@@ -203,29 +139,10 @@ def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[di
     return transform(chosen, change)
 
 
-def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """The containers of a workload, init containers included; none for other objects."""
-    return [*_pod_spec(body).get("initContainers", []), *_main_containers(body)]
-
-
-def _main_containers(body: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _pod_spec(body).get("containers", [])
-    return found
-
-
-def _pod_spec(body: dict[str, Any]) -> dict[str, Any]:
-    """The spec of a workload's pods, or of a pod itself; empty for other objects."""
-    spec: dict[str, Any] = body.get("spec", {})
-    return spec if body["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
-
-
 def _possible_nodes(body: dict[str, Any]) -> set[str]:
     """The story's nodes whose names the pods' node affinity allows; it looks at no other requirement."""
     required = (
-        _pod_spec(body)
-        .get("affinity", {})
-        .get("nodeAffinity", {})
-        .get("requiredDuringSchedulingIgnoredDuringExecution")
+        pod_spec(body).get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
     )
     terms = required.get("nodeSelectorTerms", [{}]) if required else [{}]
     return {node for node in story.NODES if any(_matches(term, node) for term in terms)}
@@ -251,76 +168,27 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     return result
 
 
-def _check_parts(folder: Path) -> None:
-    hint = "name one with --manifests that has litellm/ and vllm/, each with a kustomization.yaml"
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "is not there"
-        raise SignoffError(f"the folder of manifests {what}", where=str(folder), hint=hint)
-    if missing := [f"no {part}/" for part in _PARTS if not (folder / part).is_dir()]:
-        raise SignoffError(f"the folder of manifests has {' and '.join(missing)}", where=str(folder), hint=hint)
+def _parts(folder: Path) -> tuple[list[Manifest], list[Manifest]]:
+    """What belongs to vLLM, and all the rest: from two folders of those names, or from any others by what refers to it.
+
+    Raises:
+        SignoffError: the folder is not there, or lacks one of them.
+    """
+    if not folder.exists():
+        hint = "name the folder of your manifests with --manifests"
+        raise SignoffError("the folder of manifests is not there", where=str(folder), hint=hint)
+    if all((folder / part).is_dir() for part in _PARTS):
+        gateway, backend = (load(folder / part) for part in _PARTS)
+        check_deploys(folder / _BACKEND, backend, _BACKEND)
+        check_deploys(folder / story.GATEWAY, gateway, story.GATEWAY)
+        return backend, gateway
+    found = load(folder)
+    for name in _PARTS:
+        check_deploys(folder, found, name)
+    backend = belonging_to(_BACKEND, found)
+    return backend, [each for each in found if each not in backend]
 
 
-def _listed(resources: Any, file: Path) -> list[str]:
-    """The names of files under `resources`."""
-    names = resources or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SignoffError("`resources` is no list of files", where=str(file), hint="write `resources: [a.yaml]`")
-    return names
-
-
-def _documents(file: Path) -> list[dict[str, Any]]:
-    try:
-        parsed = [document for document in yaml.safe_load_all(file.read_text(encoding="utf-8")) if document is not None]
-    except FileNotFoundError:
-        raise SignoffError(
-            "a manifest is missing", where=str(file), hint="check `resources:` and --manifests"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SignoffError(f"a manifest cannot be read: {error}", where=str(file), hint="fix the file") from None
-    except yaml.YAMLError as error:
-        raise SignoffError(
-            f"not valid YAML: {' '.join(str(error).split())}", where=str(file), hint="fix the file"
-        ) from None
-    for document in parsed:
-        if not isinstance(document, dict):
-            raise SignoffError("a YAML document is not a mapping", where=str(file), hint="fix the file")
-    return parsed
-
-
-def _manifest(file: Path, body: dict[str, Any]) -> Manifest:
-    missing = [key for key in ("apiVersion", "kind", "metadata") if not body.get(key)]
-    faults = list(_faults(body))
-    if not missing and not faults and not body["metadata"].get("name"):
-        missing = ["metadata.name"]
-    if missing:
-        faults.insert(0, f"{', '.join(missing)} missing")
-    if faults:
-        raise SignoffError(f"not a Kubernetes object: {', '.join(faults)}", where=str(file), hint="fix the file")
-    return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), body)
-
-
-def _faults(body: dict[str, Any]) -> Iterator[str]:
-    """What in an object is not of the type that it has in Kubernetes, as far as it is read here."""
-    for path in ("apiVersion", "kind", "metadata.name"):
-        if not isinstance(_at(body, path, ""), str):
-            yield f"{path} is no text"
-    pods = "spec" if body.get("kind") == "Pod" else "spec.template.spec"
-    for path in dict.fromkeys((*_MAPPINGS, *(f"{pods}.{rest}".rstrip(".") for rest in _MAPPINGS_OF_PODS))):
-        if not isinstance(_at(body, path, {}), dict):
-            yield f"{path} is no mapping"
-    for path in (f"{pods}.{rest}" for rest in _LISTS_OF_PODS):
-        found = _at(body, path, [])
-        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-            yield f"{path} is no list of mappings"
-        elif path.lower().endswith("containers") and not all(isinstance(each.get("image"), str) for each in found):
-            yield f"a container in {path} has no image"
-
-
-def _at(body: dict[str, Any], path: str, default: Any) -> Any:
-    """What stands at this path; the default where there is nothing, or no mapping on the way to it."""
-    found: Any = body
-    for key in path.split("."):
-        if not isinstance(found, dict) or key not in found:
-            return default
-        found = found[key]
-    return found
+def shown(file: Path, folder: Path) -> str:
+    """The file for a person, below the folder of manifests if it lies there."""
+    return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)

@@ -13,7 +13,7 @@ from typing import Any
 
 from signoff import story
 from signoff.core.paths import ROOT, SUITE
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 
 CONTAINER_SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,

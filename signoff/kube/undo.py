@@ -15,7 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube, reason_of
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 
 
 class Action(Protocol):

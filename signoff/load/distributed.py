@@ -31,7 +31,8 @@ from signoff.in_cluster.load_generator.rollup import follow_rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceSampler, files_of, samples_file
 from signoff.kube import shipping
 from signoff.kube.client import Kube
-from signoff.kube.manifests import Manifest, check_deploys, load, transform
+from signoff.kube.manifests import check_deploys, load, transform
+from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
 from signoff.load.resource_sampler import PodSampler

@@ -17,7 +17,7 @@ from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
 from signoff.overhead.estimate import Samples
 from signoff.traffic.blocks import Block

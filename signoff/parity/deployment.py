@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from signoff import story
-from signoff.kube.manifests import Manifest, StoryManifests, containers, transform, with_gateway_config
+from signoff.kube.manifests import StoryManifests, transform, with_gateway_config
+from signoff.kube.objects import Manifest, containers
 from signoff.parity.cases import PREFIXES
 from signoff.parity.runner import KEY, embeddings_name, model_name
 

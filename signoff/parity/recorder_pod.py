@@ -21,7 +21,7 @@ from signoff.gateway.deployment import Deployment
 from signoff.in_cluster import recorder
 from signoff.in_cluster.received import CONTROL, Fault, Received, RecorderFailed, Seen
 from signoff.kube import shipping
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 
 PORT = story.GATEWAY_PORT
 PROGRAM = "signoff.in_cluster.recorder"

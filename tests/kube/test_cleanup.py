@@ -4,7 +4,7 @@ from pathlib import Path
 
 from signoff.kube import cleanup
 from signoff.kube.client import Kube
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 from tests.embedded import container, pod
 
 SLEEP = "import time; time.sleep(600)"

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from signoff import story
-from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
 from signoff.kube import manifests
+from signoff.kube.objects import Manifest, containers
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(MANIFESTS / "litellm", tmp_path / "litellm"))
 
 
-def by_name(found: list[manifests.Manifest]) -> dict[str, dict[str, Any]]:
+def by_name(found: list[Manifest]) -> dict[str, dict[str, Any]]:
     return {manifest.name: manifest.body for manifest in found}
 
 
@@ -46,23 +46,6 @@ def test_changed_config_changes_the_checksum(folder: Path) -> None:
     assert before["spec"]["template"] != after["spec"]["template"]
 
 
-@pytest.mark.parametrize("text", ["resources: [configmap.yaml]\nimages: [{name: a, newTag: b}]", "namePrefix: x-"])
-def test_what_kustomize_would_change_is_refused(folder: Path, text: str) -> None:
-    (folder / "kustomization.yaml").write_text(text)
-    with pytest.raises(SignoffError, match="kustomize would change the manifests by"):
-        manifests.load(folder)
-
-
-def test_a_resource_that_is_no_readable_file_is_named(folder: Path) -> None:
-    (folder / "kustomization.yaml").write_text("resources: [.]")
-    with pytest.raises(SignoffError, match="cannot be read"):
-        manifests.load(folder)
-    (folder / "kustomization.yaml").write_text("resources: [configmap.yaml]")
-    (folder / "configmap.yaml").write_bytes(b"\xff\xfe")
-    with pytest.raises(SignoffError, match="cannot be read"):
-        manifests.load(folder)
-
-
 def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars() -> None:
     plain = manifests.load(MANIFESTS / "litellm")
 
@@ -72,7 +55,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
 
     with_sidecar = manifests.transform(plain, add_sidecar)
     changed = manifests.with_image(with_sidecar, "example.test/litellm:1")
-    images = [c["image"] for manifest in changed for c in manifests.containers(manifest.body)]
+    images = [c["image"] for manifest in changed for c in containers(manifest.body)]
     assert images == ["example.test/litellm:1", "example.test/side:1"]
     differing = {a.name for a, b in zip(with_sidecar, changed, strict=True) if a.object_sha256 != b.object_sha256}
     assert differing == {"Deployment/litellm"}
@@ -80,7 +63,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
 
 def test_image_override_reaches_every_container_of_the_workload() -> None:
     found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), "example.test/vllm:1")
-    images = {c["image"] for manifest in found for c in manifests.containers(manifest.body)}
+    images = {c["image"] for manifest in found for c in containers(manifest.body)}
     assert images == {"example.test/vllm:1"}
 
 
@@ -112,31 +95,20 @@ def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
     deployment = MANIFESTS / "litellm" / "deployment.yaml"
     anywhere = [document for document in yaml.safe_load_all(deployment.read_text()) if document["kind"] == "Deployment"]
     del anywhere[0]["spec"]["template"]["spec"]["affinity"]
-    found = manifests.StoryManifests(MANIFESTS, [], [manifests.Manifest(deployment, "", anywhere[0])])
+    found = manifests.StoryManifests(MANIFESTS, [], [Manifest(deployment, "", anywhere[0])])
     assert found.images[found.gateway_image] == story.NODES
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("kind: Service\n  metadata: {", "not valid YAML"),
-        ("- a list", "not a mapping"),
-        ("kind: Service\nmetadata: {name: x}", "apiVersion missing"),
-        ("apiVersion: v1\nkind: Service\nmetadata: {labels: {}}", "metadata.name missing"),
-    ],
-)
-def test_broken_manifest_is_named_with_its_file(folder: Path, text: str, says: str) -> None:
-    (folder / "ingressroute.yaml").write_text(text)
-    with pytest.raises(SignoffError, match=says) as raised:
-        manifests.load(folder)
-    assert raised.value.where.endswith("ingressroute.yaml")
-
-
-def test_missing_manifest_is_named(folder: Path) -> None:
-    (folder / "configmap.yaml").unlink()
-    with pytest.raises(SignoffError, match="missing") as raised:
-        manifests.load(folder)
-    assert raised.value.where.endswith("configmap.yaml")
+@pytest.mark.parametrize("flat", ["one.yaml", ""])
+def test_any_layout_of_the_story_s_objects_is_taken_apart_into_backend_and_gateway(tmp_path: Path, flat: str) -> None:
+    wanted = manifests.StoryManifests.read(MANIFESTS)
+    bodies = [each.body for each in (*wanted.gateway, *wanted.backend)]
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump_all(bodies))
+    found = manifests.StoryManifests.read(tmp_path / flat)
+    assert {each.name for each in found.backend} == {each.name for each in wanted.backend}
+    assert {each.name for each in found.gateway} == {each.name for each in wanted.gateway}
+    assert {each.object_sha256 for each in found.gateway} == {each.object_sha256 for each in wanted.gateway}
+    assert found.where("Service", "litellm").startswith("one.yaml:")
 
 
 def test_manifests_and_the_story_agree() -> None:

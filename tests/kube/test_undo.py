@@ -9,7 +9,7 @@ from kubernetes.client.exceptions import ApiException
 
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube
-from signoff.kube.manifests import Manifest
+from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Cordon, Delete, Scale, Undo, UndoFailed
 from tests.embedded import container, pod
 

@@ -11,7 +11,8 @@ import yaml
 from signoff import story
 from signoff.core.paths import MANIFESTS
 from signoff.gateway.deployment import BACKEND_APP
-from signoff.kube.manifests import containers, load
+from signoff.kube.manifests import load
+from signoff.kube.objects import containers
 from tests.mutations.scenarios import (
     ANSWERS_INSIDE,
     ASKING,

@@ -11,7 +11,7 @@ import yaml
 from pytest_bdd.feature import get_features
 
 from signoff.core.paths import ROOT
-from signoff.kube.manifests import containers
+from signoff.kube.objects import containers
 from signoff.overhead.estimate import WAIT_BOUND, Generator
 from signoff.report import PAGES
 from signoff.verdicts import ExitStatus

@@ -1,0 +1,222 @@
+"""YAML and JSON files read the way that kubectl reads them: made into JSON before Kubernetes sees anything.
+
+kubectl's reader is sigs.k8s.io/yaml (goyaml.v2/resolve.go and yaml.go): YAML 1.1 without timestamps and base-60
+numbers, with C's octal numbers, and with keys made into texts. In one thing it is followed no further: of a key that
+is there twice it takes the last one without a word, and a reader sees the first; here it is an error.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from signoff.core.errors import SignoffError
+
+_TAG = "tag:yaml.org,2002:"
+_MAX_VALUES = 1_000_000
+"""More values than an object has that etcd takes (1.5 MiB). Aliases can make a small file larger than memory."""
+
+
+class _Unreadable(Exception):
+    """What is wrong with a document, and on which line, if one is known."""
+
+    def __init__(self, what: str, line: int | None = None) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, with what Go's reader makes of plain scalars."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag in (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}merge")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile("^[yYnN]$"), list("yYnN"))
+_Loader.add_implicit_resolver(
+    f"{_TAG}int",
+    re.compile("^[-+]?(0[bB][01_]+|0[oO]?[0-7_]+|0|[1-9][0-9_]*|0[xX][0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    f"{_TAG}float",
+    re.compile(
+        r"^[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$"
+    ),
+    list("-+.0123456789"),
+)
+
+
+def _boolean(_: _Loader, node: yaml.ScalarNode) -> bool:
+    return str(node.value).lower() in ("y", "yes", "true", "on")
+
+
+def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
+    text = str(node.value).replace("_", "")
+    return int(re.sub("^([-+]?)0([0-7])", r"\g<1>0o\2", text), 0)
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
+    seen = set[str]()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _Unreadable("a key is no text", key.start_mark.line + 1)
+        if key.value in seen and key.tag != f"{_TAG}merge":
+            raise _Unreadable(f"the key {key.value!r} is there twice", key.start_mark.line + 1)
+        seen.add(key.value)
+    loader.flatten_mapping(node)
+    return {
+        _key(loader.construct_object(key, deep=True), key.start_mark.line + 1): loader.construct_object(
+            value, deep=True
+        )
+        for key, value in node.value
+    }
+
+
+_Loader.add_constructor(f"{_TAG}bool", _boolean)
+_Loader.add_constructor(f"{_TAG}int", _integer)
+_Loader.add_constructor(f"{_TAG}map", _mapping)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The mappings in a file, one for each document that is not empty, as JSON holds them.
+
+    Raises:
+        SignoffError: the file is missing, cannot be read, or holds something else, with the line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise missing(file) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SignoffError(f"a manifest cannot be read: {reason}", where=str(file), hint="fix the file") from None
+    return parse(text, file)
+
+
+def missing(file: Path) -> SignoffError:
+    """That a file, which something names, is not there."""
+    return SignoffError("a manifest is missing", where=str(file), hint="check `resources:` and --manifests")
+
+
+def parse(text: str, file: Path) -> list[dict[str, Any]]:
+    """The same of a text that came from `file`.
+
+    Raises:
+        SignoffError: it is not YAML, or holds what JSON has not, with the line.
+    """
+    try:
+        return list(_documents(text))
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
+        what, line = f"not valid YAML: {' '.join(problem.split())}", mark.line + 1 if mark else None
+    except _Unreadable as error:
+        what, line = str(error), error.line
+    except RecursionError:
+        what, line = "it is nested too deeply, or an alias stands inside of what it names", None
+    except ValueError as error:
+        what, line = f"not valid YAML: {error}", None
+    hint = "render the chart first: `helm template RELEASE CHART`" if "{{" in text else "fix the file"
+    raise SignoffError(what, where=f"{file}:{line}" if line else str(file), hint=hint)
+
+
+def nodes(text: str) -> Iterator[yaml.Node]:
+    """The documents as PyYAML composes them, with their lines; those that are empty are left out.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    # Tabs between tokens are fine in JSON, and not in YAML.
+    return filter(None, yaml.compose_all(text.replace("\t", " ") if _json(text) else text, Loader=_Loader))
+
+
+def _documents(text: str) -> Iterator[dict[str, Any]]:
+    if (found := _json(text)) is not None:
+        yield _AsJson().mapping(found)
+        return
+    for node in nodes(text):
+        line = node.start_mark.line + 1
+        loader = _Loader("")
+        try:
+            document = loader.construct_document(node)
+        finally:
+            loader.dispose()
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            raise _Unreadable("a YAML document is not a mapping", line)
+        try:
+            yield _AsJson().mapping(document)
+        except _Unreadable as error:
+            raise _Unreadable(str(error), line) from None
+
+
+def _json(text: str) -> dict[str, Any] | None:
+    """The object that the whole text is, if it is JSON: YAML forbids some of that (tabs, keys of 1024 characters)."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        found: dict[str, Any] = json.loads(text, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Unreadable(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+class _AsJson:
+    """Copies a value as JSON holds it, so that nothing in it is the same object twice: it will be edited."""
+
+    def __init__(self) -> None:
+        self._copied = 0
+
+    def mapping(self, value: dict[str, Any]) -> dict[str, Any]:
+        return {_text(key): self._value(each) for key, each in value.items()}
+
+    def _value(self, value: Any) -> Any:
+        self._copied += 1
+        if self._copied > _MAX_VALUES:
+            raise _Unreadable("its aliases make it larger than a Kubernetes object can be")
+        match value:
+            case dict():
+                return self.mapping(value)
+            case list():
+                return [self._value(each) for each in value]
+            case str():
+                return _text(value)
+            case None | bool() | int():
+                return value
+            case float() if math.isfinite(value):
+                return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        kind = "float that is no number" if isinstance(value, float) else type(value).__name__
+        raise _Unreadable(f"JSON has no value of this kind ({kind})")
+
+
+def _key(key: Any, line: int) -> str:
+    match key:
+        case bool():
+            return str(key).lower()
+        case int() | float():
+            return str(key)
+        case str():
+            return key
+    raise _Unreadable("a key is no text", line)
+
+
+def _text(value: str) -> str:
+    """The text, with pairs of surrogates, as JSON escapes them, made into the characters that they mean."""
+    try:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _Unreadable("a text holds half a character (a lone surrogate)") from None

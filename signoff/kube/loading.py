@@ -1,0 +1,200 @@
+"""Manifests from files and folders of any layout, as `kubectl apply` takes them, and what kustomize makes of them.
+
+A folder with a kustomization is what kustomize builds of it (`kubectl apply -k`); any other is its .yaml, .yml and
+.json files by name, and its folders in turn (`kubectl apply -R -f`). Hidden folders are none of it.
+"""
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from signoff.core import timeouts
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError, reason_in
+from signoff.kube import documents
+from signoff.kube.objects import Manifest, faults, without_nulls
+from signoff.programs import kustomize
+
+_SUFFIXES = (".yaml", ".yml", ".json")
+_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_ONLY_A_LIST = {"apiVersion", "kind", "resources"}
+"""The fields of a kustomization that says nothing but which files there are, for which no program is needed."""
+_ORIGIN = "config.kubernetes.io/origin"
+"""The annotation with which kustomize tells where an object comes from (kustomize: api/resource/origin.go)."""
+
+
+def read(path: Path) -> list[Manifest]:
+    """The objects in a file, or in a folder.
+
+    Raises:
+        SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object; kustomize
+            refuses the folder; or there is nothing.
+    """
+    found = list(_read(path))
+    if not found:
+        raise SignoffError(
+            "there are no manifests here", where=str(path), hint="name the folder that has them with --manifests"
+        )
+    return found
+
+
+def _read(path: Path) -> Iterator[Manifest]:
+    if not path.is_dir():
+        yield from _of_file(path)
+    elif kustomization := kustomization_of(path):
+        yield from _of_kustomization(kustomization)
+    elif (chart := path / "Chart.yaml").is_file():
+        raise SignoffError(
+            "this is a Helm chart and not yet manifests",
+            where=str(chart),
+            hint="render it into a file and name that: `helm template RELEASE CHART > rendered.yaml`",
+        )
+    else:
+        yield from _of_folder(path)
+
+
+def kustomization_of(folder: Path) -> Path | None:
+    """The file that says what kustomize is to build of a folder.
+
+    Raises:
+        SignoffError: there are several.
+    """
+    found = [folder / name for name in _KUSTOMIZATIONS if (folder / name).is_file()]
+    if len(found) > 1:
+        raise SignoffError(
+            f"kustomize takes one of {' and '.join(path.name for path in found)}", where=str(folder), hint="remove one"
+        )
+    return next(iter(found), None)
+
+
+def _of_folder(folder: Path) -> Iterator[Manifest]:
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            yield from _read(path)
+        elif path.is_file() and path.suffix in _SUFFIXES:
+            yield from _of_file(path)
+
+
+def _of_file(file: Path) -> Iterator[Manifest]:
+    sha256 = _sha256(file)
+    for document in documents.read(file):
+        for body in _items(without_nulls(document)):
+            yield _manifest(file, sha256, body)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The object, or those that a List holds, however deep."""
+    items = body.get("items")
+    if str(body.get("kind", "")).endswith("List") and isinstance(items, list):
+        for each in items:
+            yield from _items(each if isinstance(each, dict) else {"kind": each})
+    elif not (str(body.get("kind", "")) == "List" and items is None):
+        yield body
+
+
+def _manifest(file: Path, sha256: str, body: dict[str, Any]) -> Manifest:
+    if found := faults(body):
+        raise SignoffError(
+            f"not a Kubernetes object: {', '.join(found)}",
+            where=str(file),
+            hint="fix the file, or move it elsewhere if it is no manifest",
+        )
+    return Manifest(file, sha256, body)
+
+
+# --- kustomize
+
+
+def _of_kustomization(file: Path) -> Iterator[Manifest]:
+    content = [document for document in documents.read(file) if document]
+    listed = [name for document in content for name in _listed(document.get("resources"), file)]
+    if not content or (not listed and set(content[0]) <= _ONLY_A_LIST):
+        raise SignoffError("the folder lists no manifests", where=str(file), hint="name them under `resources:`")
+    local = [file.parent / name for name in listed if not _is_remote(name)]
+    for path in local:
+        if not path.exists():
+            raise documents.missing(path)
+    if any(set(document) - _ONLY_A_LIST for document in content) or len(local) < len(listed):
+        yield from _built(file)
+        return
+    for path in local:
+        if path.is_dir() and not kustomization_of(path):
+            raise SignoffError(
+                f"`resources` names a folder without a kustomization: {path.name}",
+                where=str(file),
+                hint="name the files in it, or give it a kustomization.yaml",
+            )
+        yield from _read(path)
+
+
+def _listed(resources: Any, file: Path) -> list[str]:
+    names = resources or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SignoffError("`resources` is no list of files", where=str(file), hint="write `resources: [a.yaml]`")
+    return names
+
+
+def _is_remote(name: str) -> bool:
+    return "://" in name or "?ref=" in name or name.startswith(("github.com/", "git@"))
+
+
+def _built(file: Path) -> Iterator[Manifest]:
+    """What kustomize builds of a kustomization, each object with the file that it comes from.
+
+    kustomize tells that only where a kustomization asks for it, so it is asked by way of another one, elsewhere.
+    """
+    with TemporaryDirectory(prefix="signoff-kustomize-") as name:
+        over = Path(name).resolve()
+        base = os.path.relpath(file.parent.resolve(), over)
+        overlay = {"resources": [base], "buildMetadata": ["originAnnotations"]}
+        (over / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+        text = _kustomized(over, file)
+        for document in documents.parse(text, file):
+            for body in _items(without_nulls(document)):
+                origin = _taken_origin(body, over) or file
+                yield _manifest(origin, _sha256(origin), body)
+
+
+def _kustomized(folder: Path, file: Path) -> str:
+    command = [*kustomize.command(lambda text: progress("kustomize", text)), str(folder)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeouts.KUSTOMIZE_BUILDS.seconds,
+        )
+    except OSError as error:
+        raise SignoffError(f"{command[0]} does not run: {error.strerror}", where=str(file)) from None
+    except subprocess.TimeoutExpired as error:
+        raise SignoffError(
+            f"kustomize was not done after {error.timeout:.0f} s",
+            where=str(file),
+            hint="see whether what it fetches can be reached: `kubectl kustomize` with this folder",
+        ) from None
+    if done.returncode:
+        reason = reason_in(done.stderr.decode(errors="replace")).replace(str(folder), str(file.parent))
+        raise SignoffError(f"kustomize refuses the folder: {reason}", where=str(file), hint="fix the kustomization")
+    return done.stdout.decode(errors="replace")
+
+
+def _taken_origin(body: dict[str, Any], over: Path) -> Path | None:
+    """The local file that kustomize says an object comes from, which is no longer said in the object after that."""
+    metadata = body.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    told = annotations.pop(_ORIGIN, None) if isinstance(annotations, dict) else None
+    if isinstance(metadata, dict) and annotations == {}:
+        del metadata["annotations"]
+    origin = yaml.safe_load(told) if told else {}
+    path = origin.get("path") or origin.get("configuredIn")
+    return Path(os.path.normpath(over / path)) if path and "repo" not in origin else None
