@@ -38,8 +38,9 @@ class EventSplitter:
         self._rest = b""
 
     def _line(self, line: bytes, at: float) -> Iterator[Event]:
-        if line.startswith(b"data:"):
-            self._data.append(line.removeprefix(b"data:").removeprefix(b" "))
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            self._data.append(value.removeprefix(b" "))
         elif not line and self._data:
             yield Event(as_text(b"\n".join(self._data)), at)
             self._data = []
