@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 
@@ -46,13 +47,14 @@ def add_steps(folder: Path) -> None:
     path.append(str(folder))
 
 
-def own_steps(features: Iterable[Path]) -> list[Path]:
-    """The folders `steps` of these features: in or beside the folder of their story, or their own if they have none."""
+def own_steps(features: Iterable[Path], root: Path) -> list[Path]:
+    """The folders `steps` in these features' folders and above, as far up as pytest's root or beside their story's."""
     found: dict[Path, None] = {}
     for feature in features:
-        base = (file_above(feature) or feature).parent
-        near = (folder / _PACKAGE for folder in (base, base.parent))
-        found.update(dict.fromkeys([folder for folder in near if folder.is_dir()][:1]))
+        story = (file_above(feature) or feature).parent
+        top = min(root, story.parent, key=lambda each: len(each.parts))
+        above = takewhile(lambda folder: folder.is_relative_to(top), feature.parents)  # noqa: B023  used up in this turn
+        found.update(dict.fromkeys(path for folder in above if (path := folder / _PACKAGE).is_dir()))
     return list(found)
 
 

@@ -50,8 +50,8 @@ FEATURES, which come first, are .feature files and folders of them:
   with a {FILE}  beside or above them, they are run and judged as that story
   without            they are run together with the suite's, and count for its story
 
-The suite's steps are there for all of them. Own steps are the modules of the folder steps/ in the folder of the own
-features or beside it, where they can import the suite's as `steps.chat`; conftest.py is read as pytest always does.""",
+All of them can use the suite's steps. Your own are the modules of every folder steps/ beside your features or above
+them, up to this folder; they can import the suite's as `steps.chat`. pytest reads conftest.py as always.""",
         epilog=f"""\
 Every other option is pytest's: -x, -k placement, -m AC3, --collect-only -q, ... `pytest --help` lists them. Its
 settings are those of {SUITE / "pyproject.toml"}; -c names others.
@@ -77,9 +77,10 @@ def _for_pytest(asked: Sequence[str]) -> list[str]:
     if not any(map(file_above, features)):
         # By their files: a folder around the virtual environment would take in the suite's, which pytest skips there.
         named = [str(FEATURES), *(str(file) for each in named for file in ([each] if "::" in each else own[each]))]
-    for folder in own_steps(features):
+    of_the_suite = all(each.is_relative_to(SUITE) for each in features)
+    root = SUITE if of_the_suite else Path(os.path.commonpath([here, *features]))
+    for folder in own_steps(features, root):
         add_steps(folder)
-    root = SUITE if all(each.is_relative_to(SUITE) for each in features) else os.path.commonpath([here, *features])
     return [
         *("-c", str(SUITE / "pyproject.toml")),
         *("--rootdir", str(root), "--confcutdir", str(root)),
