@@ -169,7 +169,7 @@ def _double() -> Iterator[str]:
     """The double of vLLM as a process of its own, whose time is not counted until it has ended."""
     port = 18300
     double = subprocess.Popen(
-        [sys.executable, "-m", "tests.doubles.backend", "--host", "127.0.0.1", "--port", str(port)],
+        [sys.executable, "-m", "doubles.backend", "--host", "127.0.0.1", "--port", str(port)],
         cwd=ROOT,
         stderr=subprocess.DEVNULL,  # it tells of each client that leaves in the midst of a stream
     )

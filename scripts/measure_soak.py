@@ -44,8 +44,8 @@ ROLLED_UP = Timeout(120, every=1)
 _DOUBLE = """
 import sys
 from collections import deque
-from tests.doubles.backend import Backend
-from tests.doubles.serving import serve
+from doubles.backend import Backend
+from doubles.serving import serve
 double = Backend()
 double.seen = deque(maxlen=1)
 serve(double.app(), "127.0.0.1", int(sys.argv[1]))

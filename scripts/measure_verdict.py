@@ -209,14 +209,14 @@ def _whole(answer: bytes) -> bool:
 @contextmanager
 def double(*arguments: str) -> Iterator[str]:
     """The double of vLLM as a process of its own."""
-    with _program("tests.doubles.backend", *arguments) as url:
+    with _program("doubles.backend", *arguments) as url:
         yield url
 
 
 @contextmanager
 def gateway(upstream: str) -> Iterator[str]:
     """The honest double of a gateway as a process of its own."""
-    with _program("tests.doubles.gateway", "--upstream", upstream) as url:
+    with _program("doubles.gateway", "--upstream", upstream) as url:
         yield url
 
 

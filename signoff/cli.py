@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from signoff.core import interrupts
-from signoff.core.errors import REFUSED, SignoffError, UsageError
+from signoff.core.errors import REFUSED, SignoffError, UsageError, told
 from signoff.core.waiting import WaitFailed
 
 COMMANDS = {
@@ -50,7 +50,7 @@ def _run(argv: list[str]) -> int:
         options = _parser(argv[0] if argv else "").parse_args(argv)
         return int(options.run(options))
     except (SignoffError, WaitFailed) as error:
-        print(f"signoff: {error}", file=sys.stderr)
+        print(f"signoff: {told(error)}", file=sys.stderr)
         return REFUSED if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         return interrupts.exit_status()

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.bench import bench
-from tests.doubles.pair import never_invalid, pair
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
+from tests.pair import never_invalid, pair
+from tests.parity_bench import bench
 
 pytest_plugins = ["pytester"]
 __all__ = ["bench", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]

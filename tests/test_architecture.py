@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -45,7 +45,7 @@ PROGRAMS = (timing_job.PROGRAM, recorder_pod.PROGRAM, LOCUSTFILE)
 OF_THE_IMAGES = {"aiohttp", "flask", "gevent", "geventhttpclient", "httpx", "locust", "psutil"}
 """What LiteLLM's image and Locust's have beyond Python itself."""
 
-TESTS_OF_MORE = {"docs", "doubles", "faults", "features", "mutations", "scripts", "steps"}
+TESTS_OF_MORE = {"docs", "faults", "features", "mutations", "scripts", "steps"}
 """Folders of tests that are no package's: of the other folders of this project, and what many tests share."""
 
 
@@ -59,6 +59,28 @@ SLEEPS = {
     "scripts.measure_hop": "sends on a schedule",
 }
 """Who sleeps, and why `eventually` or `consistently` is not what is meant."""
+
+PACED = {
+    "signoff.cluster.embedded.agent.container": "backs off between two starts",
+    "signoff.cluster.embedded.agent.logserver": "follows a log as it grows",
+    "signoff.cluster.embedded.agent.node": "renews the node's lease, like a heart",
+    "signoff.cluster.embedded.agent.pod": "backs off between two requests that failed",
+    "signoff.cluster.embedded.agent.preparation": "backs off between two tries",
+    "signoff.cluster.embedded.agent.probes": "probes at the period that the pod asks for",
+    "signoff.cluster.embedded.agent.process": "a grace period that may be cut short",
+    "signoff.cluster.embedded.agent.start": "looks at the memory for as long as the container runs",
+    "signoff.cluster.embedded.kubeapi": "backs off between two watches",
+    "signoff.cluster.embedded.supervisor": "reaps for as long as the cluster runs",
+    "signoff.cluster.kind": "follows kind's log as it grows",
+    "signoff.in_cluster.load_generator.arrivals": "sends on a schedule",
+    "signoff.in_cluster.load_generator.generator_health": "measures how late it wakes up",
+    "signoff.in_cluster.load_generator.request_sender": "hands records over for as long as the load runs",
+    "signoff.in_cluster.load_generator.session": "samples while the load runs; waits for its workers' last word",
+    "signoff.in_cluster.recorder": "plays faults that pause",
+    "signoff.load.distributed": "samples for as long as the load runs",
+    "scripts.measure_soak": "samples for as long as the load runs",
+}
+"""Who pauses in a loop by other means than `time.sleep`, and why it isn't a wait for something to come true."""
 
 
 @cache
@@ -77,8 +99,14 @@ def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{each.name}" for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{imported_from(node, path)}.{each.name}" for each in node.names)
+
+
+def imported_from(node: ast.ImportFrom, path: Path) -> str:
+    """The module by its whole name, also where dots say how many packages above the file it is."""
+    above = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+    return ".".join((*above, *([node.module] if node.module else [])))
 
 
 def known(name: str) -> str:
@@ -134,14 +162,32 @@ def imported_by(statement: ast.stmt) -> list[str]:
 def test_tests_mirror_the_packages() -> None:
     packages = {path.name for path in (ROOT / "signoff").iterdir() if (path / "__init__.py").exists()}
     folders = {path.name for path in (ROOT / "tests").iterdir() if (path / "__init__.py").exists()}
-    assert folders <= packages | TESTS_OF_MORE
+    assert folders - TESTS_OF_MORE <= packages <= folders
+    assert [name for name in sorted(packages) if not list((ROOT / "tests" / name).rglob("test_*.py"))] == []
 
 
-def test_scripts_need_no_tests() -> None:
-    users = [
-        name for name, path in modules("scripts").items() if any(each.startswith("tests") for each in imports(path))
-    ]
-    assert users == []
+@pytest.mark.parametrize(
+    ("folder", "others"),
+    [
+        *((folder, ["doubles", "scripts", "tests"]) for folder in ("signoff", "steps", "bench")),
+        ("doubles", ["scripts", "tests"]),
+        ("scripts", ["tests"]),
+    ],
+)
+def test_what_is_used_needs_nothing_of_what_tries_it(folder: str, others: list[str]) -> None:
+    users = {name: needed for name, path in modules(folder).items() if (needed := sorted(needs(path, others)))}
+    assert users == {}
+
+
+def needs(path: Path, folders: Sequence[str]) -> Iterator[str]:
+    """What of these folders a file imports, or starts as a program."""
+    texts = (
+        each.value for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(each, ast.Constant)
+    )
+    modules_named = (text for text in texts if isinstance(text, str) and re.fullmatch(r"\w+(\.\w+)+", text))
+    for name in (*imports(path), *modules_named):
+        if name.partition(".")[0] in folders:
+            yield name
 
 
 def test_nobody_waits_by_hand() -> None:
@@ -154,6 +200,66 @@ def sleeps(path: Path) -> bool:
         isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     )
+
+
+def test_nobody_polls_by_hand() -> None:
+    everywhere = modules("signoff", "steps", "bench", "scripts")
+    found = {name for name, path in everywhere.items() if polls(path.read_text(encoding="utf-8"))}
+    assert found - set(SLEEPS) == set(PACED)
+
+
+def polls(text: str) -> bool:
+    """Whether a loop of this code pauses: a sleep, or a wait that may be over before its event."""
+    loops = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.While | ast.For | ast.AsyncFor)]
+    return any(pauses(each) for loop in loops for each in of_its_own(loop))
+
+
+def of_its_own(node: ast.AST) -> Iterator[ast.AST]:
+    """What is below a node, without the bodies of the functions that are defined in it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield child
+            yield from of_its_own(child)
+
+
+def pauses(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name, given = ast.unparse(node.func), [ast.unparse(each) for each in (*node.args, *node.keywords)]
+    of_a_change = [each for each in given if each.endswith("kube")]  # `change.wait(kube)` is an `eventually`
+    return name.endswith(".sleep") or (name.endswith(".wait") and bool(given) and not of_a_change)
+
+
+@pytest.mark.parametrize(
+    ("text", "polled"),
+    [
+        ("while not ready():\n    await asyncio.sleep(1)", True),
+        ("while not over.wait(1):\n    look()", True),
+        ("for each in them:\n    gevent.sleep(1)", True),
+        ("while True:\n    done, _ = await asyncio.wait(those, timeout=1)", True),
+        ("while True:\n    await changed.wait()", False),
+        ("for each in changes:\n    each.wait(kube)", False),
+        ("while True:\n    def later():\n        time.sleep(1)", False),
+        ("await asyncio.sleep(1)", False),
+    ],
+)
+def test_a_loop_that_polls_is_seen(text: str, polled: bool) -> None:
+    assert polls(text) is polled
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("import signoff.core.words", ["signoff.core.words"]),
+        ("from signoff.core import words", ["signoff.core.words"]),
+        ("from . import words", ["signoff.core.words"]),
+        ("from .words import listed", ["signoff.core.words.listed"]),
+        ("from ..stats import trend", ["signoff.stats.trend"]),
+    ],
+)
+def test_an_import_is_seen_however_it_is_written(text: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
+    assert list(imports(ROOT / "signoff" / "core" / "console.py")) == names
 
 
 CLUSTERS = "signoff/cluster"

@@ -26,7 +26,7 @@ from signoff.bdd import arguments, collection
 from signoff.bdd.collection import FeatureFile
 from signoff.bdd.observing import observed_by
 from signoff.core import console, interrupts
-from signoff.core.errors import SignoffError, UsageError
+from signoff.core.errors import SignoffError, UsageError, told
 from signoff.core.paths import SUITE
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence import Evidence, causes, read
@@ -35,6 +35,7 @@ from signoff.evidence.models import (
     Cause,
     Disturbance,
     End,
+    Note,
     Observation,
     Plan,
     Record,
@@ -117,6 +118,8 @@ class Running:
     """Of the evidence that the step which is running writes."""
     cause: Cause | None = None
     skipped: str = ""
+    in_its_wake: bool = False
+    """Whether its tear-down has failed after its end, which that does not change."""
     over: bool = False
     """Whether its steps are over, so that only its tear-down is left."""
 
@@ -428,6 +431,9 @@ def pytest_runtest_makereport(
     if error is not None and running.end == "whole":
         running.over = call.when == "teardown"
         _note_end(run, running, error, result)
+    elif isinstance(error, Exception):  # in the tear-down of a scenario that had its end: that stays as it is
+        running.in_its_wake = True
+        run.record(Note(text=f"{item.nodeid}: {told(error)}"))
     if isinstance(error, _SHORT) or (running.cause and running.cause.subject is not Subject.SUITE):
         result.longrepr = _told(run, running, error)
     result.duration = max(0.0, result.duration - running.set_up_of_phase)
@@ -451,11 +457,11 @@ def _note_end(run: Run, running: Running, error: BaseException, report: pytest.T
 
 def _told(run: Run, running: Running, error: BaseException | None) -> str:
     """The error as the terminal and JUnit show it, beginning with its verdict where it is not LiteLLM's failure."""
-    if isinstance(error, NotPassed) or running.cause is None:
-        return str(error)
+    if error is None or isinstance(error, NotPassed) or running.cause is None or running.in_its_wake:
+        return told(error) if error else ""
     cause = run.evidence.so_far().disturbance(run.evidence.scenario) or running.cause
     if cause.subject is Subject.GATEWAY:
-        return str(error)
+        return told(error)
     return f"{Value.INCONCLUSIVE.value}: {cause.what}"
 
 

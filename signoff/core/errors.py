@@ -30,6 +30,23 @@ class SignoffError(Exception):
         super().__init__("\n".join(lines))
 
 
+def told(error: BaseException) -> str:
+    """An error's own words, and below them what was noted on it: what went wrong after it, in its wake.
+
+    >>> error = SignoffError("no answer")
+    >>> error.add_note("and the node could not be uncordoned")
+    >>> print(told(error))
+    no answer
+    and the node could not be uncordoned
+    """
+    return with_notes(str(error), error)
+
+
+def with_notes(text: str, error: BaseException) -> str:
+    """Other words for the error, and below them what was noted on it."""
+    return "\n".join([text, *getattr(error, "__notes__", ())])
+
+
 class UsageError(SignoffError):
     """What was asked for cannot be done: an option, a variable or a file that one names is wrong.
 

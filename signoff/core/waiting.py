@@ -1,7 +1,11 @@
-"""The two ways to wait: until something holds (`eventually`), and for as long as it must hold (`consistently`)."""
+"""The ways to wait: until something holds (`eventually`), and for as long as it must hold (`consistently`).
 
+`until` is for coroutines, whose deadline is kept by whoever awaits them.
+"""
+
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from signoff.core.console import progress
@@ -93,3 +97,9 @@ def consistently(expected: str, timeout: Timeout, look: Callable[[], T]) -> T:
         if last:
             return seen
         time.sleep(max(0.0, min(timeout.every, timeout.seconds - (time.monotonic() - start))))
+
+
+async def until(look: Callable[[], Awaitable[bool]], *, every: float) -> None:
+    """Call `look` every so many seconds until it holds; whoever awaits this keeps the deadline."""
+    while not await look():  # noqa: ASYNC110  what is awaited is another process, which sets no event
+        await asyncio.sleep(every)

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from signoff.core.errors import SignoffError
+from signoff.core.errors import SignoffError, with_notes
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence.models import Cause, Subject
 
@@ -24,7 +24,13 @@ def of(subject: Subject) -> Iterator[None]:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """The error in one sentence, and whose doing it is; the suite's own where nobody says otherwise."""
+    """The error in one sentence, and whose doing it is; below it what was noted on it, such as what was not undone."""
+    cause = _cause_of(error)
+    return cause.model_copy(update={"what": with_notes(cause.what, error)})
+
+
+def _cause_of(error: BaseException) -> Cause:
+    """The suite's own where nobody says otherwise."""
     for each in _chain(error):
         if (failed := _failed_call(each)) is not None:
             return Cause(subject=Subject.CLUSTER, what=f"the Kubernetes API failed: {failed}")

@@ -31,7 +31,8 @@ def read(text: str) -> Configuration:
     except yaml.YAMLError:
         return found
     config = parsed if isinstance(parsed, dict) else {}
-    for at, entry in enumerate(config.get("model_list") or []):
+    models = config.get("model_list")
+    for at, entry in enumerate(models if isinstance(models, list) else []):
         for name, path in _OF_A_MODEL.items():
             value = _below(entry, path)
             value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from kubernetes.client.exceptions import ApiException
 
+from signoff.core import errors
 from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted, redacted_log
 from signoff.kube.client import Kube
@@ -85,7 +86,7 @@ def take(kube: Kube, namespace: str) -> Snapshot:
 def render(seen: Snapshot, error: BaseException | None = None) -> str:
     """The snapshot as plain text."""
     sections = {
-        "What failed": str(error) if error else "",
+        "What failed": errors.told(error) if error else "",
         "Pods": "\n".join(f"{_name(pod)} on {_node_of(pod)}: {_state_of(pod)}" for pod in seen.pods),
         "Events": "\n".join(_event(event) for event in sorted(seen.events, key=_when)),
         "EndpointSlices": "\n".join(_slice(piece) for piece in seen.slices),

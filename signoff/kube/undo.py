@@ -4,8 +4,6 @@ A change and what undoes it are data: the way back is known before the change is
 as well as a whole one. What could not be undone, `signoff.kube.cleanup` finds by the suite's field manager.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -137,8 +135,15 @@ class UndoFailed(SignoffError):
     """Some of what was changed could not be put back."""
 
 
+Failure = tuple[Action, Exception]
+"""What was to be done to put things back, and what that failed of."""
+
+
 class Undo:
-    """Makes changes, and undoes them in reverse order: when `all` is called, or at the end of its `with` block."""
+    """Makes changes, and undoes them in reverse order: when `all` is called, or at the end of its `with` block.
+
+    An error that ends the block stays the one that is raised; what could not be undone after it is noted on it.
+    """
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
@@ -148,7 +153,12 @@ class Undo:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.all()
+        try:
+            self.all()
+        except UndoFailed as failed:
+            if error is None:
+                raise
+            error.add_note(str(failed))
 
     def make(self, change: Change) -> None:
         """Make the change, to be undone later."""
@@ -174,36 +184,36 @@ class Undo:
         Raises:
             UndoFailed: not all of them could be undone.
         """
+        failures: list[Failure] = []
         try:
-            self._all(wait=wait)
-        except KeyboardInterrupt:
-            self._all(wait=False)
+            self._all(failures, wait=wait)
+        except KeyboardInterrupt as interrupt:
+            self._all(failures, wait=False)
+            if failures:
+                interrupt.add_note(str(_undo_failed(failures)))
             raise
+        if failures:
+            raise _undo_failed(failures) from failures[0][1]
 
-    def _all(self, *, wait: bool) -> None:
-        failures: dict[str, Exception] = {}
+    def _all(self, failures: list[Failure], *, wait: bool) -> None:
+        """Try them all, whatever one fails of, and add to `failures`."""
         while self._inverses:
             inverse = self._inverses[-1]
-            with _noting(failures, str(inverse)):
+            try:
                 inverse.make(self._kube)
                 if wait:
                     inverse.wait(self._kube)
+            except Exception as error:
+                failures.append((inverse, error))
             self._inverses.pop()  # only now: after Ctrl-C in between, this one is made again
-        if failures:
-            told = "; ".join(f"{inverse}: {_one_line(error)}" for inverse, error in failures.items())
-            raise UndoFailed(
-                f"what was changed on the cluster could not all be undone: {told}",
-                hint="do so by hand; the next run on this cluster clears it away too",
-            ) from next(iter(failures.values()))
 
 
-@contextmanager
-def _noting(failures: dict[str, Exception], what: str) -> Iterator[None]:
-    """An undo that fails must not keep the others from being tried, whatever it fails of."""
-    try:
-        yield
-    except Exception as error:
-        failures[what] = error
+def _undo_failed(failures: list[Failure]) -> UndoFailed:
+    told = "; ".join(f"{inverse}: {_one_line(error)}" for inverse, error in failures)
+    return UndoFailed(
+        f"what was changed on the cluster could not all be undone: {told}",
+        hint="do so by hand; the next run on this cluster clears it away too",
+    )
 
 
 def _one_line(error: Exception) -> str:

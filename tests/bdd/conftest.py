@@ -125,6 +125,16 @@ def not_fine(evidence):
 def silent(evidence):
     pass
 
+@pytest.fixture
+def stuck():
+    yield
+    with causes.of(Subject.CLUSTER):
+        raise SignoffError("the node stays cordoned")
+
+@given("a change that cannot be undone")
+def change(stuck):
+    pass
+
 @then("nobody would miss it")
 def unobserved(evidence):
     pass

@@ -144,6 +144,25 @@ def test_a_failure_names_its_step(project: Project) -> None:
     assert end.step == "it is not fine"
 
 
+@pytest.mark.parametrize(
+    ("step", "headline"),
+    [
+        ("vLLM does not answer", "inconclusive: no answer"),
+        ("it is not fine", "FAILED"),
+        ("LiteLLM does not answer", "no answer"),
+    ],
+)
+def test_what_cannot_be_undone_after_a_failure_is_told_beside_it(project: Project, step: str, headline: str) -> None:
+    project.scenarios("First: Given a change that cannot be undone; Then " + step)
+    done = project.run()
+    assert "the node stays cordoned" in done.output
+    assert headline in done.output
+    (end,) = [each for each in done.records(ScenarioEnd) if each.step]
+    assert end.step == step
+    assert "cordoned" not in (end.cause.what if end.cause else "")
+    assert [each.text.partition(": ")[2] for each in done.records(Note)] == ["the node stays cordoned"]
+
+
 def test_secrets_do_not_reach_the_evidence(project: Project) -> None:
     project.scenarios("First: Given a secret in the evidence; Then it is fine")
     (note,) = project.run().records(Note)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from doubles.faulty_gateway import Tampering, drop
 from signoff.cli import main
 from signoff.cluster.embedded.images import Images
 from signoff.commands import parity
@@ -17,8 +18,7 @@ from signoff.parity.runner import Observation
 from signoff.parity.verdict import judge, matrix_of
 from signoff.report import parity as page
 from signoff.verdicts import Code, Value
-from tests.doubles.bench import NOTHING_KNOWN, Bench
-from tests.doubles.faulty_gateway import Tampering, drop
+from tests.parity_bench import NOTHING_KNOWN, Bench
 
 CASES = Path(__file__).parent.parent / "parity" / "cases"
 LITELLM = "ghcr.io/berriai/litellm"

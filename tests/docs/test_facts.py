@@ -8,7 +8,19 @@ from signoff.core.paths import ROOT
 from tests.docs.pages import DOCS, PAGES, Page
 from tests.test_architecture import LAYERS
 
-FOLDERS = ("signoff", "steps", "features", "bench", "scripts", "tests", "manifests", "docs", ".github", ".ci")
+FOLDERS = (
+    "signoff",
+    "steps",
+    "features",
+    "bench",
+    "scripts",
+    "doubles",
+    "tests",
+    "manifests",
+    "docs",
+    ".github",
+    ".ci",
+)
 PATH = re.compile(rf"(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*")
 PATHS = [(page, code) for page in PAGES for code in page.code() if PATH.fullmatch(code)]
 WALKS = ("a-scenario", "a-parity-case", "a-chart", "a-fault", "a-cluster-provider")

@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from doubles.faulty_gateway import FaultyGateway, Tampering, drop
+from doubles.recorder import Recorder
+from doubles.serving import running
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT
@@ -15,10 +18,7 @@ from signoff.parity.judge import Class, gate, judge
 from signoff.parity.known_issues import KnownIssues
 from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.parity.runner import Backend, Sides
-from tests.doubles.bench import CASES, NOTHING_KNOWN, Bench
-from tests.doubles.faulty_gateway import FaultyGateway, Tampering, drop
-from tests.doubles.recorder import Recorder
-from tests.doubles.serving import running
+from tests.parity_bench import CASES, NOTHING_KNOWN, Bench
 
 RUNS = cases.runs(CASES, ["chat.plain/*", "chat.dies/*"])
 

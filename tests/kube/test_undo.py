@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from signoff.core.errors import SignoffError
+from signoff.core.errors import SignoffError, told
+from signoff.evidence.causes import cause_of
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Cordon, Delete, Scale, Undo, UndoFailed
@@ -110,6 +111,40 @@ def test_an_undo_that_fails_does_not_keep_the_others_from_being_tried_and_all_fa
     assert log[6:] == ["unpack", "unfold", "undo", "wait for undo"]
     told = "unpack: unpack is refused where: API server; unfold: unfold is refused where: API server"
     assert told in raised.value.what
+
+
+def test_the_error_that_ended_the_block_stays_the_headline() -> None:
+    with pytest.raises(SignoffError) as raised, Undo(NOWHERE) as undo:
+        undo.make(Step("do", [], failing=("undo",)))
+        undo.make(Step("fold", [], failing=("unfold",)))
+        raise SignoffError("vLLM does not answer", where="http://vllm")
+    assert raised.value.what == "vLLM does not answer"
+    headline, noted = told(raised.value).split("\n  where: http://vllm\n")
+    assert headline == "vLLM does not answer"
+    assert "could not all be undone: unfold: unfold is refused where: API server; undo: undo is refused" in noted
+    assert noted in cause_of(raised.value).what
+
+
+def test_two_changes_of_the_same_kind_that_cannot_be_undone_are_both_listed() -> None:
+    undo = Undo(NOWHERE)
+    for _ in range(2):
+        undo.make(Step("do", [], failing=("undo",)))
+    with pytest.raises(UndoFailed) as raised:
+        undo.all()
+    assert raised.value.what.count("undo is refused") == 2
+
+
+def test_ctrl_c_stays_ctrl_c_whatever_cannot_be_undone() -> None:
+    log: list[str] = []
+    undo = Undo(NOWHERE)
+    undo.make(Step("do", log, failing=("undo",)))
+    undo.make(Interrupted("fold", log))
+    undo.make(Step("pack", log, failing=("unpack",)))
+    with pytest.raises(KeyboardInterrupt) as raised:
+        undo.all()
+    (noted,) = raised.value.__notes__
+    assert "unpack: unpack is refused" in noted
+    assert "undo: undo is refused" in noted
 
 
 def deployment(namespace: str) -> Manifest:

@@ -40,8 +40,8 @@ from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from signoff.load.resource_sampler import PodSampler
-from tests.doubles.pair import Pair
 from tests.load.test_resource_sampler import Cluster
+from tests.pair import Pair
 
 _AS_IN_A_POD = """
 import sys

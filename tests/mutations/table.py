@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from signoff import story
-from signoff.core.paths import MANIFESTS
+from signoff.core.paths import MANIFESTS, ROOT
 from signoff.gateway.deployment import BACKEND_APP
 from signoff.kube.manifests import load
 from signoff.kube.objects import containers
@@ -79,7 +78,7 @@ Objects = dict[str, dict[str, Any]]
 FAULTY_GATEWAY = "litellm-faulty-gateway"
 """The ConfigMap with the double's code. It begins as all of LiteLLM's objects do, so that a second LiteLLM gets one of
 its own."""
-GATEWAY_CODE = Path(__file__).parent.parent / "doubles" / "gateway.py"
+GATEWAY_CODE = ROOT / "doubles" / "gateway.py"
 FAULTY_PORT = 4400
 FAULTY_BACKEND = "vllm-faulty-gateway"
 BACKEND_IMAGE = next(each["image"] for manifest in load(MANIFESTS / "vllm") for each in containers(manifest.body))
@@ -244,7 +243,7 @@ def renamed(service: dict[str, Any], name: str) -> dict[str, Any]:
 def faulty_container(
     objects: Objects, upstream: str, tampering: str, **options: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The double of tests/doubles/gateway.py as a container, and the volume with its code."""
+    """The double of doubles/gateway.py as a container, and the volume with its code."""
     objects["GatewayCode"] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -19,7 +19,7 @@ from signoff.traffic import delay_proxy, timings_csv
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import ARMS
 from signoff.verdicts.verdict import Code, failed, inconclusive
-from tests.doubles.pair import Pair
+from tests.pair import Pair
 
 HONEST = delay_proxy.running
 

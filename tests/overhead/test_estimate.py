@@ -24,7 +24,7 @@ from signoff.traffic.blocks import BLOCKS, Block, time_blocks
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.pairs import ARMS, Arm, Round, Timing, is_narrow, is_stable, measure
 from signoff.verdicts.verdict import Code, Value, gravest, inconclusive
-from tests.doubles.pair import Pair
+from tests.pair import Pair
 
 LIMIT_MS = 100.0
 WINDOWS = paired.WARM_UP_WINDOWS

@@ -9,7 +9,7 @@ from signoff.parity.answers import Comparison, distinct
 from signoff.parity.answers import compare as compare_answers
 from signoff.traffic.client import OpenAIClient
 from signoff.verdicts.verdict import Value
-from tests.doubles.pair import Pair
+from tests.pair import Pair
 
 
 def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Comparison:

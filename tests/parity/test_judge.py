@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from doubles.faulty_gateway import DONE, Events, Tampering, drop, put
 from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.parity import cases, rates
@@ -19,8 +20,7 @@ from signoff.parity.known_issues import KINDS, KnownIssue, KnownIssues, Rule
 from signoff.parity.matrix import changes, matrix, read, with_unknown_defects
 from signoff.parity.runner import version_of
 from signoff.verdicts.verdict import Value
-from tests.doubles.bench import Bench
-from tests.doubles.faulty_gateway import DONE, Events, Tampering, drop, put
+from tests.parity_bench import Bench
 
 PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
 LOST_USAGE = KnownIssue(

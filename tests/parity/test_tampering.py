@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
+from doubles.faulty_gateway import DONE, Events, Tampering, add_to, chunk, drop, each_chunk, put, rename
 from signoff.parity.judge import Class, gate, judge
 from signoff.parity.known_issues import KnownIssues, matches, shape
-from tests.doubles.bench import Bench
-from tests.doubles.faulty_gateway import DONE, Events, Tampering, add_to, chunk, drop, each_chunk, put, rename
+from tests.parity_bench import Bench
 
 PLAIN, STREAMED = "chat.plain/plain/*", "chat.plain/streamed/*"
 ERROR, MODELS = "chat.unknown-model/*", "models.list/*"

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from doubles.faulty_gateway import Tampering, drop, put
 from signoff.commands.parity import lines
 from signoff.parity.known_issues import KnownIssue, KnownIssues
 from signoff.parity.matrix import matrix
 from signoff.report import parity as page
-from tests.doubles.bench import Bench
-from tests.doubles.faulty_gateway import Tampering, drop, put
+from tests.parity_bench import Bench
 
 
 def test_page_and_table(bench: Bench, tmp_path: Path) -> None:

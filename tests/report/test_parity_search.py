@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from doubles.faulty_gateway import Tampering, drop
 from signoff.parity.matrix import matrix
 from signoff.report import parity
-from tests.doubles.bench import NOTHING_KNOWN, Bench
-from tests.doubles.faulty_gateway import Tampering, drop
+from tests.parity_bench import NOTHING_KNOWN, Bench
 
 PLAIN, STREAMED = "chat.plain/plain/hosted_vllm", "chat.plain/streamed/hosted_vllm"
 MODELS = "models.list/plain/hosted_vllm"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from doubles.gateway import BODY_TAMPERINGS, STREAM_TAMPERINGS
 from signoff.traffic.client import Answer, OpenAIClient
 from signoff.traffic.openai_format import stream_violations, violations
-from tests.doubles.gateway import BODY_TAMPERINGS, STREAM_TAMPERINGS
-from tests.doubles.pair import Pair
+from tests.pair import Pair
 
 NOT_OF_FORM = {"changed_text", "same_text", "swapped_finish_reason", "always_length", "changed_usage"}
 """Tampering with what was said, which only a comparison with vLLM sees."""

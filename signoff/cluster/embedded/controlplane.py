@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
 from signoff.cluster.embedded.processes import spawn
 from signoff.core.errors import NO_SPACE, SignoffError, reason_in
 from signoff.core.timeouts import CONTROL_PLANE_READY, Timeout
+from signoff.core.waiting import until
 
 _GOGC = "50"
 """Go's collector lets the heap grow by half where its default is double: 50 to 140 MB less for the four."""
@@ -134,7 +135,7 @@ class ControlPlane:
 
     async def _ready(self, done: Callable[[str, float], None]) -> None:
         start = time.monotonic()
-        await until(self._etcd_accepts, CONTROL_PLANE_READY)
+        await until(self._etcd_accepts, every=CONTROL_PLANE_READY.every)
         done("etcd", time.monotonic() - start)
         start = time.monotonic()
         async with self.api() as api:
@@ -231,12 +232,6 @@ class ControlPlane:
 def _not_loopback(addresses: AddressRange) -> str:
     """The API server must advertise an address outside of loopback; without an endpoint reconciler nobody uses it."""
     return "10." + addresses.control_plane.split(".", 1)[1]
-
-
-async def until(look: Callable[[], Awaitable[bool]], within: Timeout) -> None:
-    """Look every `within.every` seconds until it holds; `or_first_end` keeps the deadline."""
-    while not await look():  # noqa: ASYNC110 - the other side is another process
-        await asyncio.sleep(within.every)
 
 
 async def or_first_end(work: Coroutine[Any, Any, None], children: Children, what: str, within: Timeout) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import aiohttp
 
 from signoff.core.timeouts import API_REQUEST, CONTROL_PLANE_READY
+from signoff.core.waiting import until
 
 Json = dict[str, Any]
 
@@ -65,8 +66,7 @@ class KubeApi:
 
     async def until_ready(self) -> None:
         """Return once the server serves; who waits keeps the deadline."""
-        while not await self._is_ready():  # noqa: ASYNC110 - the other side is another process
-            await asyncio.sleep(CONTROL_PLANE_READY.every)
+        await until(self._is_ready, every=CONTROL_PLANE_READY.every)
 
     async def _is_ready(self) -> bool:
         try:

@@ -25,7 +25,7 @@ from typing import Any
 from signoff.cluster.embedded.address_range import AddressRange, claim_address_range
 from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, fingerprint, settings
-from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end, until
+from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.postmortem import note_end
@@ -35,6 +35,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir, write_private
 from signoff.core.processes import become_subreaper
 from signoff.core.timeouts import NODES_READY
+from signoff.core.waiting import until
 from signoff.programs.search import check_space
 from signoff.story import GPU_NODE, NODES
 
@@ -164,7 +165,7 @@ async def _nodes_ready(plane: ControlPlane, children: Children, nodes: tuple[str
 
     async def all_ready() -> None:
         async with plane.api() as api:
-            await until(lambda: _are_ready(api, nodes), NODES_READY)
+            await until(lambda: _are_ready(api, nodes), every=NODES_READY.every)
 
     await or_first_end(all_ready(), children, f"the nodes {', '.join(nodes)}", NODES_READY)
     phases.done("nodes", time.monotonic() - start)

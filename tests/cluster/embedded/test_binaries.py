@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from doubles.serving import running
 from signoff.cluster.embedded.binaries import (
     ETCD,
     KUBERNETES,
@@ -21,7 +22,6 @@ from signoff.cluster.embedded.binaries import (
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import Timeout
 from signoff.programs import golang
-from tests.doubles.serving import running
 
 
 @pytest.fixture(autouse=True)

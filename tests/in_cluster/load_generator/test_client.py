@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from aiohttp import web
 
+from doubles.backend import MODEL
+from doubles.serving import running
 from signoff.in_cluster.load_generator.client import ChatClient
-from tests.doubles.backend import MODEL
-from tests.doubles.pair import Pair
-from tests.doubles.serving import running
+from tests.pair import Pair
 
 GAP_SECONDS = 0.3
 SLOW_TOKENS = 5

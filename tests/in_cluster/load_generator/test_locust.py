@@ -24,7 +24,7 @@ from signoff.in_cluster.load_generator.records import COLUMNS
 from signoff.in_cluster.load_generator.run import Run
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
-from tests.doubles.pair import Pair
+from tests.pair import Pair
 
 pytestmark = pytest.mark.locust
 Stats = dict[tuple[str, str], dict[str, float]]

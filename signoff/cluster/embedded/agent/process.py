@@ -11,6 +11,7 @@ from pathlib import Path
 
 from signoff.cluster.embedded.processes import MARK, descendants, kill, pids
 from signoff.core.processes import dying_with
+from signoff.core.waiting import until
 
 _CONTAINER_MARK = "SIGNOFF_CONTAINER"
 """In the environment of every process of a container; its value is the container's id."""
@@ -88,10 +89,14 @@ class Process:
             for pid in await asyncio.to_thread(descendants, self._process.pid):
                 kill(pid)
         self._signal_group(signal.SIGKILL)
-        while left := await asyncio.to_thread(marked, self.id):
-            for pid in left:
-                kill(pid)
-            await asyncio.sleep(_LOOK_EVERY_SECONDS / 10)
+        await until(self._kill_marked, every=_LOOK_EVERY_SECONDS / 10)
+
+    async def _kill_marked(self) -> bool:
+        """Kill what still carries the mark; whether there was nothing left to kill."""
+        left = await asyncio.to_thread(marked, self.id)
+        for pid in left:
+            kill(pid)
+        return not left
 
     def _signal_group(self, number: signal.Signals) -> None:
         try:

@@ -2,7 +2,7 @@
 
 The answer is a function of the messages: words drawn from their hash, or the text behind "echo " word for word. With
 `tool_choice` it calls the function named there, with `logprobs` it tells probabilities, and it names each request.
-`python -m tests.doubles.backend --host 127.0.0.1 --port 8000`
+`python -m doubles.backend --host 127.0.0.1 --port 8000`
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.doubles.serving import serve
+from doubles.serving import serve
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct-AWQ"
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "junco", "kelp", "larch")

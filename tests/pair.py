@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from doubles.backend import Backend
+from doubles.gateway import Gateway
+from doubles.serving import running
 from signoff.overhead import estimate
-from tests.doubles.backend import Backend
-from tests.doubles.gateway import Gateway
-from tests.doubles.serving import running
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from tests.doubles.backend import MODEL
+from doubles.backend import MODEL
 
 Json = dict[str, Any]
 Events = list[str]

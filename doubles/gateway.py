@@ -1,7 +1,7 @@
 """A gateway that passes everything through, and tampers in one named way with chat completions.
 
 Standard library and aiohttp only, and nothing of the suite, so that it also runs from a copy inside a pod:
-`python -m tests.doubles.gateway --host 127.0.0.1 --port 4000 --upstream http://127.0.0.1:8000 --tampering changed_text`
+`python -m doubles.gateway --host 127.0.0.1 --port 4000 --upstream http://127.0.0.1:8000 --tampering changed_text`
 """
 
 import argparse

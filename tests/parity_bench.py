@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from doubles.backend import Backend
+from doubles.faulty_gateway import FaultyGateway, Tampering
+from doubles.recorder import Recorder
+from doubles.serving import running
 from signoff.parity import cases, runner
 from signoff.parity.judge import Result, judge
 from signoff.parity.known_issues import KnownIssues
-from tests.doubles.backend import Backend
-from tests.doubles.faulty_gateway import FaultyGateway, Tampering
-from tests.doubles.recorder import Recorder
-from tests.doubles.serving import running
 
 NOTHING_KNOWN = KnownIssues((), (), ())
-CASES = cases.load(Path(__file__).parent.parent / "parity" / "cases")
+CASES = cases.load(Path(__file__).parent / "parity" / "cases")
 
 
 @dataclass

@@ -1,0 +1,37 @@
+"""What LiteLLM's configuration says is found with its lines, and what it doesn't say has no value."""
+
+import pytest
+
+from signoff.gateway.configuration import Configuration, read
+
+CONFIG = """\
+model_list:
+  - model_name: qwen
+    litellm_params:
+      model: openai/org/qwen
+      api_base: http://vllm/v1
+  - model_name: other
+router_settings:
+  num_retries: 2
+"""
+
+
+def test_each_setting_has_its_values_and_the_line_of_the_first() -> None:
+    found = read(CONFIG)
+    assert found.values == {
+        "model_name": ["qwen", "other"],
+        "model": ["org/qwen"],
+        "api_base": ["http://vllm/v1"],
+        "num_retries": [2],
+    }
+    assert {name: found.lines[name] for name in found.values} == {
+        "model_name": 2,
+        "model": 4,
+        "api_base": 5,
+        "num_retries": 8,
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[]", "model_list: 7", "a: [", "model_list: [text]"])
+def test_a_configuration_of_another_form_has_no_values(text: str) -> None:
+    assert read(text).values == Configuration().values
