@@ -16,8 +16,10 @@ from signoff.core.processes import dying_with
 from signoff.core.timeouts import CLUSTER_DOWN
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 
-MARK = "SIGNOFF_CLUSTER"
+MARK = "SIGNOFF_PROCESS_OF"
 """The environment variable that every process of a cluster carries; its value is the cluster's folder."""
+_OLD_MARK = "SIGNOFF_CLUSTER"
+"""What it was before; a person sets it to the kind of cluster that is wanted, which is no absolute path."""
 
 
 async def spawn(
@@ -123,7 +125,6 @@ def kill(pid: int) -> None:
 
 def marked() -> Iterator[tuple[int, Path]]:
     """Every living process of this user that carries the mark, with the folder that the mark names."""
-    prefix = MARK.encode() + b"="
     for pid in pids():
         try:
             if Path(f"/proc/{pid}").stat().st_uid != os.getuid():
@@ -131,9 +132,15 @@ def marked() -> Iterator[tuple[int, Path]]:
             environment = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue
-        for entry in environment.split(b"\0"):
-            if entry.startswith(prefix):
-                yield pid, Path(os.fsdecode(entry[len(prefix) :]))
+        if folder := _folder_in(environment):
+            yield pid, folder
+
+
+def _folder_in(environment: bytes) -> Path | None:
+    """What the mark names, in a process's environment as /proc shows it."""
+    variables = dict(entry.partition(b"=")[::2] for entry in environment.split(b"\0"))
+    named = variables.get(MARK.encode()) or variables.get(_OLD_MARK.encode(), b"")
+    return Path(os.fsdecode(named)) if named.startswith(b"/") else None
 
 
 def memory_of(root: int) -> float:

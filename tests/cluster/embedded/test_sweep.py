@@ -3,8 +3,10 @@
 import importlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,35 @@ def test_a_process_that_shows_no_environment_for_a_moment_is_found(
     monkeypatch.setattr(MODULE, "marked", marked_while_it_is_being_executed)
     assert sweep(dead.parent) == [dead]
     wait_for("its end", lambda: processes_of(dead) == [])
+
+
+@contextmanager
+def process_with(**variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """One whose environment has these as well."""
+    process = subprocess.Popen(["sleep", "600"], env={**os.environ, **variables})
+    try:
+        wait_for("its start", Path(f"/proc/{process.pid}/environ").read_bytes)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_an_older_version_has_left_is_swept_too(dead: Path) -> None:
+    with process_with(SIGNOFF_CLUSTER=str(dead)) as left:
+        assert sweep(dead.parent) == [dead]
+        assert left.wait(10) == -signal.SIGKILL
+
+
+def test_a_process_is_no_cluster_s_because_a_person_asks_for_a_kind_of_cluster() -> None:
+    with process_with(SIGNOFF_CLUSTER="kind") as process:
+        assert process.pid not in dict(marked())
+
+
+def test_the_mark_leaves_the_option_as_it_was(demo: Path) -> None:
+    with process_with(SIGNOFF_CLUSTER="kind", **{MARK: str(demo)}) as process:
+        assert dict(marked())[process.pid] == demo
+        assert b"SIGNOFF_CLUSTER=kind" in Path(f"/proc/{process.pid}/environ").read_bytes()
 
 
 def test_a_process_that_does_not_end_is_told(dead: Path, orphan: int, monkeypatch: pytest.MonkeyPatch) -> None:
