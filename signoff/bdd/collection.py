@@ -1,5 +1,6 @@
 """Features as pytest collects them, and what is wrong with them, by file and line, before anything starts."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,16 @@ class FeatureFile(pytest.Module):
             raise pytest.UsageError(str(error)) from error
         for name in scenarios:
             wrapped = scenario(self.path.name, name, features_base_dir=str(self.path.parent))(_nothing_more)
-            python_name = next(each for each in get_python_name_generator(name) if not hasattr(module, each))
+            names = map(_encodable, get_python_name_generator(name))
+            python_name = next(each for each in names if not hasattr(module, each))
             setattr(module, python_name, wrapped)
         return module
+
+
+def _encodable(name: str) -> str:
+    """A name that PYTEST_CURRENT_TEST can hold in this locale: what it can't is escaped, as in parameters' ids."""
+    encoding = sys.getfilesystemencoding()
+    return name.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _nothing_more() -> None:

@@ -1,6 +1,7 @@
 """The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
 from signoff.kube import cleanup
-from signoff.kube.client import Kube, describe_end, is_ready
+from signoff.kube.client import Kube, describe_end, is_ready, lacks_room
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.objects import Manifest, containers
 from signoff.kube.undo import Apply, Undo
@@ -94,10 +95,22 @@ class Deployment:
 
         The suite's own recorder stands where a LiteLLM would, and is waited for like one: `whose` then says so.
         """
-        with causes.of(whose):
+        with causes.of(whose), self._room_for(name):
             self.kube.wait_until_available(story.NAMESPACE, name, timeouts.GATEWAY_READY)
         self._record_placements(name)
         progress(name, "is Ready")
+
+    @contextmanager
+    def _room_for(self, name: str) -> Iterator[None]:
+        """That no node has room for a pod is the cluster's doing."""
+        try:
+            yield
+        except WaitFailed:
+            with causes.of(Subject.CLUSTER) if self._lack_room(name) else nullcontext():
+                raise
+
+    def _lack_room(self, name: str) -> bool:
+        return any(lacks_room(pod) for pod in self.kube.pods(story.NAMESPACE, name))
 
     def answering_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> str:
         """The base URL of this LiteLLM's Service, once it answers."""

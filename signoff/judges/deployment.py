@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from packaging.version import InvalidVersion, Version
+
 from signoff.core.words import listed
 from signoff.evidence import Recorded
 from signoff.evidence.models import (
@@ -28,6 +30,8 @@ from signoff.verdicts.verdict import Code, failed, inconclusive, not_judged, pas
 ON_THE_CLUSTER = frozenset({Subject.CLUSTER, Subject.MACHINE})
 """What vLLM does has nothing to do with what these judges look at."""
 BY_ITSELF: frozenset[Subject] = frozenset()
+_IN_A_TAG = re.compile(r"\d+\.\d+\.\d+(?:[.-]?(?:rc|dev|post)[.-]?\d*)*")
+"""A version in a tag: main-v1.80.16-stable has 1.80.16, and main-v1.80.16.dev6 has 1.80.16.dev6."""
 
 
 def at(file: str) -> str:
@@ -168,7 +172,7 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
     """The pods run the image of the manifests, and LiteLLM tells the version that its tag names."""
     for each in seen:
         others = {pod: image for pod, image in each.pods.items() if image != each.manifest}
-        tag = re.search(r"\d+\.\d+\.\d+(?:[.-]?rc\.?\d+)?", each.manifest.partition("@")[0].rpartition(":")[2])
+        tag = _IN_A_TAG.search(each.manifest.partition("@")[0].rpartition(":")[2])
         if len(each.pods) < check.min["pods"]:
             yield each.case, not_judged("no pod of LiteLLM was there", Code.TOO_FEW)
         elif others:
@@ -183,15 +187,18 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
                     f"the tag of {each.manifest} names no version to compare {each.tells} with", Code.PROVES_NOTHING
                 ),
             )
-        elif _plain(tag[0]) != _plain(each.tells):
+        elif not _same(tag[0], each.tells):
             yield each.case, failed(f"LiteLLM says that it is {each.tells}, the manifests' tag says {tag[0]}")
         else:
             yield each.case, passed(each.tells)
 
 
-def _plain(version: str) -> str:
-    """A version as both tags and packages write it: 1.106.0-rc.1 is 1.106.0rc1."""
-    return re.sub(r"[.-]?rc\.?", "rc", version)
+def _same(tag: str, told: str) -> bool:
+    """Whether a tag and a package name the same version: 1.106.0-rc.1 is 1.106.0rc1, and 1.80.16.dev6 isn't 1.80.16."""
+    try:
+        return Version(tag) == Version(told)
+    except InvalidVersion:
+        return tag == told
 
 
 @judge("model-mode", ModesSeen, wants=dict, rests_on=ON_THE_CLUSTER)

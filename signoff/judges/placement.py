@@ -53,6 +53,14 @@ def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator
             yield each.case, passed()
 
 
+NO_NODE_MATCHES = "didn't match Pod's node affinity"
+"""The scheduler's words for a node that the pod's affinity rules out. No field says so: the condition's reason is the
+same for whatever keeps a pod off the nodes.
+
+Source: ErrReasonPod in pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go of kubernetes/kubernetes.
+"""
+
+
 @judge("stays-pending", PendingSeen, wants=list, minima=["seconds"], rests_on=ON_THE_CLUSTER)
 def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """With every allowed node cordoned the scheduler says that no node matches the pod's affinity."""
@@ -72,7 +80,7 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
             yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
         elif each.phase != "Pending" or each.reason != "Unschedulable":
             yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}), Pending as Unschedulable was wanted")
-        elif "affinity" not in each.message:
+        elif NO_NODE_MATCHES not in each.message:
             yield each.case, failed(f"the scheduler names no affinity that keeps {each.pod} away: {each.message}")
         elif each.seconds < check.min["seconds"]:
             yield each.case, not_judged(f"looked at after {each.seconds:g} s", Code.TOO_FEW)

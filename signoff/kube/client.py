@@ -1,6 +1,7 @@
 """What the suite asks of the Kubernetes API, in the words of the steps; on any cluster."""
 
 import json
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from signoff.kube.objects import Manifest
 FIELD_MANAGER = "signoff"
 
 _SUMMARY = "/stats/summary"
+_NO_ROOM = re.compile(r"Insufficient (?:cpu|memory|ephemeral-storage)|Too many pods")
 HOPELESS_REASONS = {
     "ErrImagePull",
     "ImagePullBackOff",
@@ -315,6 +317,18 @@ def is_hopeless(pod: Any) -> bool:
         return True
     waiting = [s.state.waiting.reason for s in _container_statuses(pod) if s.state and s.state.waiting]
     return any(reason in HOPELESS_REASONS for reason in waiting)
+
+
+def lacks_room(pod: Any) -> bool:
+    """Whether a node that might have taken the pod had too little processor, memory or disk left, or too many pods.
+
+    No field says so; the scheduler's message does, in these words:
+    https://github.com/kubernetes/kubernetes/blob/master/pkg/scheduler/framework/plugins/noderesources/fit.go
+    """
+    scheduled = condition(pod, "PodScheduled")
+    return bool(
+        scheduled is not None and scheduled.reason == "Unschedulable" and _NO_ROOM.search(scheduled.message or "")
+    )
 
 
 def _owned_by(body: Any, owners: set[str]) -> bool:

@@ -68,3 +68,10 @@ def test_a_sentence_names_the_path_as_it_is(tmp_path_factory: pytest.TempPathFac
     refused = signoff(folder, "prepare", "--manifests", "für hier")
     assert refused.returncode == 4
     assert refused.stderr.startswith("signoff: the folder of manifests is not there\n  where: für hier\n")
+
+
+def test_a_scenario_whose_name_has_umlauts_is_judged(elsewhere: Project) -> None:
+    elsewhere.replace("features/two.feature", "Scenario: Enough", "Scenario: Größe für Ödön")
+    done = elsewhere.run("features")
+    assert done.status == 0, done.output
+    assert done.scenario("Größe für Ödön").state.value == "passed"

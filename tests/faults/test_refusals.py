@@ -93,6 +93,8 @@ def test_a_command_that_contradicts_itself_is_refused(
         (["--arrivals", "closed", "--rate", "5"], "--rate is a schedule, and --arrivals closed none"),
         (["--arrivals", "closed", "--shape", "sweep-rate"], "--shape sweep-rate is a schedule"),
         (["--shape", "sweep-users", "--rate", "5"], "--shape sweep-users has its own stages, and --rate another"),
+        (["--rate", "5", "--users", "3"], "--rate is a schedule, and --users a closed loop"),
+        (["--rate", "5", "--think", "1"], "--rate is a schedule, and --think the pause in a closed loop"),
         (["--shape", "sweep-users", "--arrivals", "poisson"], "--shape sweep-users is a closed loop"),
         (["--lengths", "lengths.csv", "--length-scale", "1"], "--lengths gives the lengths themselves"),
         (["--direct", HERE], "--direct names one vLLM, and without --host"),

@@ -241,6 +241,8 @@ def _check_contradictions(options: Any, given: Collection[str]) -> None:
         (closed and options.rate, "--rate is a schedule, and --arrivals closed none"),
         (closed and options.shape == "sweep-rate", "--shape sweep-rate is a schedule, and --arrivals closed none"),
         (options.shape == "sweep-users" and options.rate, "--shape sweep-users has its own stages, and --rate another"),
+        (options.rate and "num_users" in given, "--rate is a schedule, and --users a closed loop"),
+        (options.rate and "think" in given, "--rate is a schedule, and --think the pause in a closed loop"),
         (
             options.shape == "sweep-users" and on_schedule,
             f"--shape sweep-users is a closed loop, and --arrivals {options.arrivals} a schedule",

@@ -1,0 +1,39 @@
+"""What single judges of the deployment make of what was seen."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from signoff import judges
+from signoff.evidence.models import VersionSeen
+from signoff.judges.registry import JUDGES
+from signoff.story.declaration import Check
+from signoff.verdicts import Value
+
+assert judges, "the judges register themselves"
+CHECK = Check(text="it is", judge="version", min={"pods": 1})
+
+
+@pytest.mark.parametrize(
+    ("tag", "told", "value"),
+    [
+        ("main-v1.80.16-stable", "1.80.16", Value.PASSED),
+        ("main-v1.80.16-stable", "1.80.16.dev6", Value.FAILED),
+        ("main-v1.80.16.dev6", "1.80.16.dev6", Value.PASSED),
+        ("v1.80.16-dev6", "1.80.16.dev6", Value.PASSED),
+        ("main-v1.80.16.dev6", "1.80.16", Value.FAILED),
+        ("main-v1.80.16.dev6", "1.80.16.dev7", Value.FAILED),
+        ("v1.106.0-rc.1", "1.106.0rc1", Value.PASSED),
+        ("v1.106.0-rc.1", "1.106.0", Value.FAILED),
+        ("v1.80.16-nightly", "1.80.16", Value.PASSED),
+        ("v1.80.16", "unknown", Value.FAILED),
+        ("latest", "1.80.16", Value.INCONCLUSIVE),
+    ],
+)
+def test_a_tag_and_what_litellm_says_are_the_same_version(tag: str, told: str, value: Value) -> None:
+    image = f"ghcr.io/berriai/litellm:{tag}"
+    seen = VersionSeen(check="version", manifest=image, pods={"litellm-1": image}, tells=told)
+    rule: Callable[..., Any] = JUDGES["version"].rule
+    ((_, verdict),) = rule([seen], CHECK, None)
+    assert verdict.value is value, verdict.reason
