@@ -162,7 +162,7 @@ def test_kind_without_docker_is_refused_by_what_asked_for_it(
         (
             "litellm/deployment.yaml",
             "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: x}], affinity: []}",
-            "spec.affinity is no mapping, a container in spec.containers has no image",
+            "spec.affinity is no mapping, spec.containers.0.image is missing",
         ),
         (
             "litellm/ingressroute.yaml",

@@ -17,8 +17,9 @@ import yaml
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, reason_in
+from signoff.core.yaml_lines import Path as Place
 from signoff.kube import documents
-from signoff.kube.objects import Manifest, faults, without_nulls
+from signoff.kube.objects import Manifest, faults, line_in, without_nulls
 from signoff.programs import kustomize
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -103,13 +104,19 @@ def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _manifest(file: Path, sha256: str, body: dict[str, Any]) -> Manifest:
-    if found := faults(body):
+    found = faults(body)
+    if found:
+        place, _ = found[0]
         raise SignoffError(
-            f"not a Kubernetes object: {', '.join(found)}",
-            where=str(file),
+            f"not a Kubernetes object: {', '.join(f'{_dotted(path)} {what}' for path, what in found)}",
+            where=f"{file}:{line_in(file, body, place)}",
             hint="fix the file, or move it elsewhere if it is no manifest",
         )
     return Manifest(file, sha256, body)
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(map(str, place))
 
 
 # --- kustomize

@@ -120,10 +120,16 @@ def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[di
 
     Every object, its label, and each reference to one of the objects carries the new name, so that neither gateway's
     Service or selector matches the other's pods. Objects that claim the host name from outside are left out.
+
+    Raises:
+        SignoffError: the config.yaml is none.
     """
     chosen = [m for m in manifests if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
     names = {m.body["metadata"]["name"] for m in chosen}
     renamed = {old: old.replace(story.GATEWAY, name, 1) for old in names}
+
+    for manifest in chosen:
+        _check_config(manifest)
 
     def change(body: dict[str, Any]) -> None:
         text = json.dumps(body)
@@ -131,12 +137,27 @@ def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[di
             text = text.replace(f'"{old}"', f'"{new}"').replace(f"//{old}.", f"//{new}.")
         body.clear()
         body.update(json.loads(text))
-        if "config.yaml" in body.get("data", {}):
-            config = yaml.safe_load(body["data"]["config.yaml"])
+        if story.GATEWAY_CONFIG_KEY in body.get("data", {}):
+            config = yaml.safe_load(body["data"][story.GATEWAY_CONFIG_KEY])
             edit(config)
-            body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+            body["data"][story.GATEWAY_CONFIG_KEY] = yaml.safe_dump(config, sort_keys=False)
 
     return transform(chosen, change)
+
+
+def _check_config(manifest: Manifest) -> None:
+    text = manifest.body.get("data", {}).get(story.GATEWAY_CONFIG_KEY, "{}")
+    try:
+        if isinstance(yaml.safe_load(text), dict):
+            return
+        what = "no mapping"
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        what = f"not valid YAML: {getattr(error, 'problem', None) or error}"
+    raise SignoffError(
+        f"LiteLLM's configuration is {what}",
+        where=f"{manifest.file}:{manifest.line('data', story.GATEWAY_CONFIG_KEY)}",
+        hint="write it as docs.litellm.ai shows: `model_list:` and so on",
+    )
 
 
 def _possible_nodes(body: dict[str, Any]) -> set[str]:
@@ -151,7 +172,7 @@ def _possible_nodes(body: dict[str, Any]) -> set[str]:
 def _matches(term: dict[str, Any], node: str) -> bool:
     tests = {"In": lambda values: node in values, "NotIn": lambda values: node not in values}
     expressions = [each for each in term.get("matchExpressions", []) if each.get("key") == "kubernetes.io/hostname"]
-    return all(tests[each["operator"]](each["values"]) for each in expressions if each.get("operator") in tests)
+    return all(tests[each["operator"]](each.get("values", [])) for each in expressions if each.get("operator") in tests)
 
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
@@ -182,11 +203,11 @@ def _parts(folder: Path) -> tuple[list[Manifest], list[Manifest]]:
         check_deploys(folder / _BACKEND, backend, _BACKEND)
         check_deploys(folder / story.GATEWAY, gateway, story.GATEWAY)
         return backend, gateway
-    found = load(folder)
+    found = loading.read(folder)
     for name in _PARTS:
         check_deploys(folder, found, name)
     backend = belonging_to(_BACKEND, found)
-    return backend, [each for each in found if each not in backend]
+    return with_checksums(backend), with_checksums([each for each in found if each not in backend])
 
 
 def shown(file: Path, folder: Path) -> str:

@@ -5,30 +5,111 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from signoff.core.yaml_lines import Path as Place
 from signoff.core.yaml_lines import lines_of, nearest_line
 from signoff.kube import documents
 
 _STRINGS = frozenset({"annotations", "binaryData", "data", "labels", "matchLabels", "nodeSelector", "stringData"})
 """Mappings of texts, in which a key is kept although nothing stands behind it, as an empty text."""
-_AFFINITY = "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
-_MAPPINGS = (
-    "metadata",
-    "metadata.annotations",
-    "metadata.labels",
-    "data",
-    "spec",
-    "spec.template",
-    "spec.template.metadata",
-    "spec.template.metadata.annotations",
-    "spec.template.metadata.labels",
-)
-_MAPPINGS_OF_PODS = ("", "affinity", "affinity.nodeAffinity", _AFFINITY)
-_LISTS_OF_PODS = ("initContainers", "containers", f"{_AFFINITY}.nodeSelectorTerms")
-"""What is read here of any object, and of what pods are made from; the API server looks at all the rest."""
+
+
+class _Read(BaseModel):
+    """What is read here of an object; the API server looks at all the rest."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class _Metadata(_Read):
+    name: Annotated[str, Field(min_length=1)]
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class _Expression(_Read):
+    key: str = ""
+    operator: str = ""
+    values: list[str] = []
+
+
+class _Term(_Read):
+    matchExpressions: list[_Expression] = []  # noqa: N815 - Kubernetes' names
+
+
+class _Required(_Read):
+    nodeSelectorTerms: list[_Term] = []  # noqa: N815
+
+
+class _NodeAffinity(_Read):
+    requiredDuringSchedulingIgnoredDuringExecution: _Required | None = None  # noqa: N815
+
+
+class _Affinity(_Read):
+    nodeAffinity: _NodeAffinity = _NodeAffinity()  # noqa: N815
+
+
+class _Container(_Read):
+    image: Annotated[str, Field(min_length=1)]
+
+
+class _PodSpec(_Read):
+    affinity: _Affinity = _Affinity()
+    initContainers: list[_Container] = []  # noqa: N815
+    containers: list[_Container] = []
+
+
+class _TemplateMetadata(_Read):
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class _Template(_Read):
+    metadata: _TemplateMetadata = _TemplateMetadata()
+    spec: _PodSpec = _PodSpec()
+
+
+class _Spec(_Read):
+    template: _Template = _Template()
+
+
+class _Object(_Read):
+    apiVersion: Annotated[str, Field(min_length=1)]  # noqa: N815
+    kind: Annotated[str, Field(min_length=1)]
+    metadata: _Metadata
+    spec: dict[str, Any] = {}
+
+
+class _Data(_Object):
+    data: dict[str, str] = {}
+
+
+class _Workload(_Object):
+    spec: _Spec = _Spec()  # type: ignore[assignment]
+
+
+class _Pod(_Object):
+    spec: _PodSpec = _PodSpec()  # type: ignore[assignment]
+
+
+_MODELS: dict[str, type[_Object]] = {
+    "ConfigMap": _Data,
+    "Secret": _Data,
+    "Pod": _Pod,
+    **dict.fromkeys(("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"), _Workload),
+}
+_SAID = {
+    "missing": "is missing",
+    "string_too_short": "is empty",
+    "string_type": "is no text",
+    "dict_type": "is no mapping",
+    "model_type": "is no mapping",
+    "list_type": "is no list",
+}
 
 
 @dataclass(frozen=True)
@@ -45,24 +126,30 @@ class Manifest:
         return f"{self.body['kind']}/{self.body['metadata']['name']}"
 
     def line(self, *path: str | int) -> int:
-        """The line of a place in the object, or of the nearest one above it that the file has.
-
-        An object that kustomize named anew is found by its kind and the name that its file knows, if that is one.
-        """
-        try:
-            found = list(_objects_of(self.file))
-        except (OSError, yaml.YAMLError):
-            return 1  # it went since it was read, or is JSON that is not YAML
-        kind, name = self.body["kind"], self.body["metadata"]["name"]
-        same = [node for node in found if _names(node) == (kind, name)]
-        renamed = [node for node in found if _names(node)[0] == kind and _names(node)[1] in name]
-        node = next(iter(same or (renamed if len(renamed) == 1 else [])), None)
-        return nearest_line(lines_of(node), path) if node else 1
+        """The line of a place in the object, or of the nearest one above it that the file has."""
+        return line_in(self.file, self.body, path)
 
     @property
     def object_sha256(self) -> str:
         """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
         return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()
+
+
+def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
+    """The line of a place in an object that a file holds, be it in a List; 1 if the object is not found there.
+
+    An object that kustomize has given another name is found by its kind and the part of its name that the file knows.
+    """
+    try:
+        nodes = list(_objects_of(file))
+    except (OSError, yaml.YAMLError):
+        return 1  # it went since it was read, or is JSON that is no YAML
+    metadata = body.get("metadata")
+    name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    alike = [node for node in nodes if _names(node)[0] == body.get("kind", "") and _names(node)[1] in name]
+    same = [node for node in alike if _names(node)[1] == name]
+    found = same or (alike if len(alike) == 1 else [])
+    return nearest_line(lines_of(found[0]), path) if found else 1
 
 
 def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -94,39 +181,15 @@ def without_nulls(value: Any, *, strings: bool = False) -> Any:
     return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
-def faults(body: dict[str, Any]) -> list[str]:
-    """What makes this no Kubernetes object, as far as it is read here."""
-    missing = [key for key in ("apiVersion", "kind", "metadata") if not body.get(key)]
-    found = list(_of_other_types(body))
-    if not missing and not found and not body["metadata"].get("name"):
-        missing = ["metadata.name"]
-    return [f"{', '.join(missing)} missing", *found] if missing else found
-
-
-def _of_other_types(body: dict[str, Any]) -> Iterator[str]:
-    for path in ("apiVersion", "kind", "metadata.name", "metadata.namespace"):
-        if not isinstance(_at(body, path, ""), str):
-            yield f"{path} is no text"
-    pods = "spec" if body.get("kind") == "Pod" else "spec.template.spec"
-    for path in dict.fromkeys((*_MAPPINGS, *(f"{pods}.{rest}".rstrip(".") for rest in _MAPPINGS_OF_PODS))):
-        if not isinstance(_at(body, path, {}), dict):
-            yield f"{path} is no mapping"
-    for path in (f"{pods}.{rest}" for rest in _LISTS_OF_PODS):
-        found = _at(body, path, [])
-        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-            yield f"{path} is no list of mappings"
-        elif path.lower().endswith("containers") and not all(isinstance(each.get("image"), str) for each in found):
-            yield f"a container in {path} has no image"
-
-
-def _at(body: dict[str, Any], path: str, default: Any) -> Any:
-    """What stands at this path; the default where there is nothing, or no mapping on the way to it."""
-    found: Any = body
-    for key in path.split("."):
-        if not isinstance(found, dict) or key not in found:
-            return default
-        found = found[key]
-    return found
+def faults(body: dict[str, Any]) -> list[tuple[Place, str]]:
+    """What makes this no Kubernetes object, as far as it is read here, with where that is in it."""
+    kind = body.get("kind")
+    model = _MODELS.get(kind, _Object) if isinstance(kind, str) else _Object
+    try:
+        model.model_validate(body)
+    except ValidationError as error:
+        return [(each["loc"], _SAID.get(each["type"], each["msg"])) for each in error.errors()]
+    return []
 
 
 def _objects_of(file: Path) -> Iterator[yaml.Node]:

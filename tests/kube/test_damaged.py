@@ -1,0 +1,62 @@
+"""Whatever a value of a manifest is replaced by: it is deployed as it is or refused, never with a traceback."""
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from signoff.core.errors import SignoffError
+from signoff.core.paths import MANIFESTS
+from signoff.kube import manifests
+from signoff.kube.manifests import StoryManifests
+
+Place = tuple[str | int, ...]
+
+
+def places(value: Any, above: Place = ()) -> Iterator[Place]:
+    """Every place in an object, the object itself left out."""
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in children:
+        yield (*above, key)
+        yield from places(each, (*above, key))
+
+
+STORY = StoryManifests.read(MANIFESTS)
+OBJECTS = [each.body for each in (*STORY.backend, *STORY.gateway)]
+PLACES = [(at, place) for at, body in enumerate(OBJECTS) for place in places(body)]
+VALUES: list[Any] = [None, "", "x", 0, -1.5, True, [], ["x"], [None], [[]], {}, {"x": "y"}, {"name": None}, {"x": []}]
+
+
+def damaged(at: int, place: Place, value: Any) -> list[dict[str, Any]]:
+    bodies = deepcopy(OBJECTS)
+    inside: Any = bodies[at]
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    return bodies
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(PLACES), st.sampled_from(VALUES))
+def test_it_is_read_or_refused(tmp_path: Path, where: tuple[int, Place], value: Any) -> None:
+    file = tmp_path / "all.json"
+    listed = {"apiVersion": "v1", "kind": "List", "items": damaged(*where, value)}
+    file.write_text(json.dumps(listed), encoding="utf-8")
+    try:
+        read(file)
+    except SignoffError as error:
+        assert str(file) in error.where or error.hint
+
+
+def read(file: Path) -> None:
+    """All that is done with manifests before a cluster sees them."""
+    found = StoryManifests.read(file, gateway_image="example.test/litellm:1", backend_image="example.test/vllm:1")
+    assert found.images
+    assert found.gateway_image
+    assert manifests.with_gateway_config(found.gateway, "litellm-second", lambda config: config.update(extra=1))
+    assert found.gateway[-1].line("spec") >= 1
+    assert all(each.object_sha256 for each in (*found.gateway, *found.backend))
