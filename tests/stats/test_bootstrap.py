@@ -1,17 +1,19 @@
 """Intervals that hold what they promise, on series whose truth is known, and beside those of the package arch."""
 
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from arch.bootstrap import CircularBlockBootstrap
-from scipy.special import ndtri
 
 from signoff.stats import bootstrap
 from signoff.stats.arrays import Numbers
 from signoff.stats.bootstrap import DRAWS, BlockBootstrap, Statistic, expanded_tail, quantile_estimates
 from signoff.stats.estimate import Estimate
 from tests.stats.series import autocorrelated
+
+if TYPE_CHECKING:
+    from arch.bootstrap import CircularBlockBootstrap
 
 PROBABILITIES = [0.1, 0.5, 0.95]
 
@@ -20,10 +22,17 @@ def spread(draws: Numbers) -> Numbers:
     return np.quantile(draws, [0.025, 0.25, 0.75, 0.975])
 
 
+def peers_bootstrap(length: int, *series: Numbers) -> "CircularBlockBootstrap":
+    """That of arch, which is loaded where it is needed: it takes a second, and every worker collects this file."""
+    from arch.bootstrap import CircularBlockBootstrap
+
+    return CircularBlockBootstrap(length, *series, seed=np.random.default_rng(1))
+
+
 @pytest.mark.parametrize(("count", "rho"), [(100, 0.0), (400, 0.6), (1000, 0.8)])
 def test_draws_are_those_of_archs_circular_blocks(count: int, rho: float) -> None:
     values = autocorrelated(np.random.default_rng(8), count, rho)
-    peer = CircularBlockBootstrap(round(count ** (1 / 3)), values, seed=np.random.default_rng(1))
+    peer = peers_bootstrap(round(count ** (1 / 3)), values)
     theirs = peer.apply(lambda drawn: np.quantile(drawn, PROBABILITIES), 5_000)
     for place, ours in enumerate(BlockBootstrap(count, 1).quantiles(values, PROBABILITIES)):
         assert ours.value == np.quantile(values, PROBABILITIES[place])
@@ -34,7 +43,7 @@ def test_draws_are_those_of_archs_circular_blocks(count: int, rho: float) -> Non
 def test_ratios_are_those_of_archs_circular_blocks() -> None:
     rng = np.random.default_rng(3)
     above, below = rng.poisson(20, 60).astype(float), rng.poisson(25, 60).astype(float)
-    peer = CircularBlockBootstrap(4, above, below, seed=np.random.default_rng(1))
+    peer = peers_bootstrap(4, above, below)
     theirs = peer.apply(lambda one, other: one.sum() / other.sum(), 5_000)[:, 0]
     ours = BlockBootstrap(60, 1).ratio(above, below)
     assert ours.value == pytest.approx(above.sum() / below.sum())
@@ -43,7 +52,7 @@ def test_ratios_are_those_of_archs_circular_blocks() -> None:
 
 def test_whole_blocks_of_a_long_series_give_the_interval_that_all_starts_would() -> None:
     values = autocorrelated(np.random.default_rng(9), 20_000, 0.8)
-    peer = CircularBlockBootstrap(100, values, seed=np.random.default_rng(1))
+    peer = peers_bootstrap(100, values)
     theirs = peer.apply(lambda drawn: np.quantile(drawn, PROBABILITIES), 500)
     for place, ours in enumerate(BlockBootstrap(20_000, 1).quantiles(values, PROBABILITIES)):
         assert ours.draws.std() == pytest.approx(theirs[:, place].std(), rel=0.25)
@@ -76,6 +85,8 @@ def test_blocks_widen_the_interval_of_a_series_that_resembles_itself() -> None:
 @pytest.mark.parametrize(("freedom", "t"), [(1, 12.706), (6, 2.4469), (19, 2.0930), (49, 2.0096)])
 def test_ends_lie_as_far_out_as_students_t_of_so_many_blocks(freedom: int, t: float) -> None:
     blocks = freedom + 1
+    from scipy.special import ndtri
+
     assert -ndtri(expanded_tail(blocks)) * sqrt(freedom / blocks) == pytest.approx(t, rel=1e-4)
 
 

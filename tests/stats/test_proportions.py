@@ -4,16 +4,24 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
-from statsmodels.stats.proportion import proportion_confint
 
 from signoff.stats.proportions import design_effect, fewest_more_often, more_often, power, proportion, wilson
 
 
+def statsmodels_wilson(hits: int, count: int) -> tuple[float, float]:
+    """Loaded where it is needed: it takes a second, and every worker collects this file."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(hits, count, method="wilson")
+    return low, high
+
+
 @pytest.mark.parametrize(("hits", "count"), [(0, 20), (1, 7), (50, 1000), (999, 1000), (30, 30)])
 def test_wilsons_interval_is_that_of_statsmodels_and_of_scipy(hits: int, count: int) -> None:
+    from scipy.stats import binomtest
+
     found = wilson(hits / count, count)
-    assert found.ends == pytest.approx(proportion_confint(hits, count, method="wilson"), abs=1e-12)
+    assert found.ends == pytest.approx(statsmodels_wilson(hits, count), abs=1e-12)
     scipys = binomtest(hits, count).proportion_ci(method="wilson")
     assert found.ends == pytest.approx((scipys.low, scipys.high), abs=1e-12)
 
@@ -31,7 +39,7 @@ def test_bursts_widen_the_interval_and_what_is_scattered_evenly_does_not_narrow_
     burst[400:450] = True
     assert scattered.sum() == burst.sum()
     assert design_effect(scattered) < 1 < design_effect(burst)
-    assert proportion(scattered).ends == pytest.approx(proportion_confint(50, 1000, method="wilson"))
+    assert proportion(scattered).ends == pytest.approx(statsmodels_wilson(50, 1000))
     assert proportion(burst).width > 2 * proportion(scattered).width
 
 

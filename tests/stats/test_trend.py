@@ -1,12 +1,21 @@
 """Slopes whose truth is known, and their error beside that of statsmodels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-import statsmodels.api as sm
 
+from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import z
 from signoff.stats.trend import autocorrelation, critical_value, fitted_slope, long_run_variance
 from tests.stats.series import autocorrelated
+
+
+def least_squares(times: Numbers, values: Numbers) -> Any:
+    """The line of statsmodels, which is loaded where it is needed: it takes a second, and every worker collects."""
+    import statsmodels.api as sm
+
+    return sm.OLS(values, sm.add_constant(times))
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.9])
@@ -27,7 +36,7 @@ def test_without_prewhitening_the_error_is_that_of_statsmodels(bandwidth: int) -
     count, times = 400, np.arange(400) / 360
     values = 3 * times + autocorrelated(np.random.default_rng(12), count, 0.6)
     options = {"maxlags": bandwidth - 1, "use_correction": True}
-    theirs = sm.OLS(values, sm.add_constant(times)).fit(cov_type="HAC", cov_kwds=options)
+    theirs = least_squares(times, values).fit(cov_type="HAC", cov_kwds=options)
     time = times - times.mean()
     variance = long_run_variance(time * theirs.resid, bandwidth) * count / (count - 2)
     assert np.sqrt(variance) / (time @ time) == pytest.approx(theirs.bse[1])
@@ -39,7 +48,7 @@ def test_a_series_that_does_not_resemble_itself_has_about_the_error_of_least_squ
     times = np.arange(4000) / 360
     values = 3 * times + np.random.default_rng(13).normal(size=4000)
     found = fitted_slope(times, values)
-    theirs = sm.OLS(values, sm.add_constant(times)).fit()
+    theirs = least_squares(times, values).fit()
     assert found is not None and found.width / 2 / z() == pytest.approx(theirs.bse[1], rel=0.25)
 
 
