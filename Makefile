@@ -27,11 +27,12 @@ test: lint actionlint
 unit: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
 
-# With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so.
+# With an empty cache and no way to downloads, a test that starts a cluster after all fails, and says so. Linear algebra
+# keeps to one thread a process: the processors are busy with the other processes.
 unit-tests: $(VENV)/.ready
 	rm -rf build/empty-cache
 	mkdir -p build/empty-cache
-	SIGNOFF_CACHE=$(CURDIR)/build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off \
+	SIGNOFF_CACHE=$(CURDIR)/build/empty-cache HTTPS_PROXY=http://127.0.0.1:9 GOPROXY=off OPENBLAS_NUM_THREADS=1 \
 		$(PYTEST) -m "not prove and not kind and not cluster and not download and not browser and not locust and not wheel" $(BESIDE_EACH_OTHER) -q
 
 # All there is, every mutation against every feature: a night. It goes on where it was interrupted; build/prove.jsonl

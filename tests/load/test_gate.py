@@ -13,8 +13,6 @@ from signoff.load import gate
 from signoff.load.conclusions import conclude
 from signoff.load.reading import read_run
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 Out = pytest.CaptureFixture[str]
 
 

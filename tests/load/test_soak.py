@@ -73,7 +73,6 @@ def test_memory_that_began_restarted_is_not_judged(tmp_path: Path) -> None:
         assert trend.verdict is Value.INCONCLUSIVE and "restarted once" in trend.reason
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_memory_that_began_restarted_was_replaced_or_is_unsure_does_not_pass_the_gate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -198,7 +197,6 @@ def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
     assert errors.slope and errors.slope.low is not None and errors.slope.low > 20
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_an_overhead_that_grows_has_a_slope_and_a_rule(tmp_path: Path) -> None:
     soak(tmp_path, [])
     import pandas as pd
@@ -225,7 +223,6 @@ def test_a_killed_soak_is_reported_up_to_then(tmp_path: Path, capsys: pytest.Cap
     assert "did not end by itself" in (tmp_path / "load-report.html").read_text()
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_memory_that_grows_too_fast_fails_the_command(tmp_path: Path) -> None:
     soak(tmp_path, pod_memory(9.0, hours=HOURS, noise_mib=0.2))
     assert main(["load-report", str(tmp_path)]) == 1
