@@ -187,6 +187,13 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
                     f"the tag of {each.manifest} names no version to compare {each.tells} with", Code.PROVES_NOTHING
                 ),
             )
+        elif _tells_less(tag[0], each.tells):
+            yield (
+                each.case,
+                inconclusive(
+                    f"LiteLLM tells the release {each.tells} alone, of which {tag[0]} is one build", Code.PROVES_NOTHING
+                ),
+            )
         elif not _same(tag[0], each.tells):
             yield each.case, failed(f"LiteLLM says that it is {each.tells}, the manifests' tag says {tag[0]}")
         else:
@@ -199,6 +206,16 @@ def _same(tag: str, told: str) -> bool:
         return Version(tag) == Version(told)
     except InvalidVersion:
         return tag == told
+
+
+def _tells_less(tag: str, told: str) -> bool:
+    """Whether a tag names a development build of the release that the package names: the package's number may lag."""
+    try:
+        return (
+            Version(tag).is_devrelease and Version(tag).release == Version(told).release and Version(told).dev is None
+        )
+    except InvalidVersion:
+        return False
 
 
 @judge("model-mode", ModesSeen, wants=dict, rests_on=ON_THE_CLUSTER)
