@@ -1,7 +1,8 @@
 """Manifests from files and folders of any layout, as `kubectl apply` takes them, and what kustomize makes of them.
 
 A folder with a kustomization is what kustomize builds of it (`kubectl apply -k`); any other is its .yaml, .yml and
-.json files by name, and its folders in turn (`kubectl apply -R -f`). Hidden folders are none of it.
+.json files by name, and its folders in turn (`kubectl apply -R -f`). Hidden folders are none of it, nor are
+links to folders, as with kubectl.
 """
 
 import hashlib
@@ -35,14 +36,35 @@ def read(path: Path) -> list[Manifest]:
 
     Raises:
         SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object; kustomize
-            refuses the folder; or there is nothing.
+            refuses the folder; an object is there twice; or there is nothing.
     """
-    found = list(_read(path))
+    try:
+        found = list(_read(path))
+    except OSError as error:
+        where = str(error.filename or path)
+        raise SignoffError(
+            f"a manifest cannot be read: {error.strerror}", where=where, hint="see who may read it"
+        ) from None
     if not found:
         raise SignoffError(
             "there are no manifests here", where=str(path), hint="name the folder that has them with --manifests"
         )
+    _check_each_once(found)
     return found
+
+
+def _check_each_once(found: list[Manifest]) -> None:
+    """The second would replace the first on the cluster, and only one of them would be what is judged."""
+    first: dict[tuple[str, str, str], Manifest] = {}
+    for manifest in found:
+        group = manifest.body["apiVersion"].rpartition("/")[0]
+        known = first.setdefault((group, manifest.name, manifest.body["metadata"].get("namespace", "")), manifest)
+        if known is not manifest:
+            raise SignoffError(
+                f"{manifest.name} is there twice",
+                where=f"{known.file}:{known.line()}, {manifest.file}:{manifest.line()}",
+                hint="remove one, or name the one folder or file that is meant with --manifests",
+            )
 
 
 def _read(path: Path) -> Iterator[Manifest]:
@@ -76,8 +98,9 @@ def kustomization_of(folder: Path) -> Path | None:
 
 def _of_folder(folder: Path) -> Iterator[Manifest]:
     for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            yield from _read(path)
+        if path.is_dir():
+            if not path.name.startswith(".") and not path.is_symlink():
+                yield from _read(path)
         elif path.is_file() and path.suffix in _SUFFIXES:
             yield from _of_file(path)
 

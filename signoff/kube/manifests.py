@@ -40,8 +40,8 @@ class StoryManifests:
         backend, gateway = _parts(folder)
         return cls(
             folder if folder.is_dir() else folder.parent,
-            with_image(backend, backend_image) if backend_image else backend,
-            with_image(gateway, gateway_image) if gateway_image else gateway,
+            with_image(backend, _BACKEND, backend_image) if backend_image else backend,
+            with_image(gateway, story.GATEWAY, gateway_image) if gateway_image else gateway,
         )
 
     def where(self, kind: str, name: str, *path: str | int) -> str:
@@ -63,7 +63,7 @@ class StoryManifests:
     @property
     def gateway_image(self) -> str:
         """The image of LiteLLM's own container, the first one of its Deployment."""
-        workload = next(each.body for each in self.gateway if each.body["kind"] == "Deployment")
+        workload = next(each.body for each in self.gateway if each.name == f"Deployment/{story.GATEWAY}")
         return str(workload["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
@@ -104,10 +104,12 @@ def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None
     return with_checksums(changed)
 
 
-def with_image(manifests: list[Manifest], image: str) -> list[Manifest]:
-    """Use `image` in place of each workload's own, which its first container has. Sidecars keep theirs."""
+def with_image(manifests: list[Manifest], workload: str, image: str) -> list[Manifest]:
+    """Use `image` in place of this workload's own, which its first container has. Sidecars and others keep theirs."""
 
     def change(body: dict[str, Any]) -> None:
+        if body["metadata"]["name"] != workload:
+            return
         for own in [each["image"] for each in main_containers(body)[:1]]:
             for container in containers(body):
                 container["image"] = image if container["image"] == own else container["image"]
@@ -119,14 +121,16 @@ def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[di
     """A second gateway called `name` beside the first: the same manifests with `edit` applied to its config.yaml.
 
     Every object, its label, and each reference to one of the objects carries the new name, so that neither gateway's
-    Service or selector matches the other's pods. Objects that claim the host name from outside are left out.
+    Service or selector matches the other's pods. What other workloads use too is shared with the first, and what claims
+    the host name from outside is left out.
 
     Raises:
         SignoffError: the config.yaml is none.
     """
-    chosen = [m for m in manifests if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
-    names = {m.body["metadata"]["name"] for m in chosen}
-    renamed = {old: old.replace(story.GATEWAY, name, 1) for old in names}
+    own = belonging_to(story.GATEWAY, manifests)
+    chosen = [each for each in own if each.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
+    names = {each.body["metadata"]["name"] for each in chosen}
+    renamed = {old: old.replace(story.GATEWAY, name, 1) if story.GATEWAY in old else f"{name}-{old}" for old in names}
 
     for manifest in chosen:
         _check_config(manifest)

@@ -109,6 +109,7 @@ def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path)
             "kustomization",
         ),
         ({"kustomization.yaml": "", "Kustomization": ""}, "kustomize takes one of", ""),
+        ({"a.yaml": service("x"), "b.yaml": service("x")}, "Service/x is there twice", "a.yaml:1, "),
         ({"Chart.yaml": "name: x", "values.yaml": "a: 1"}, "a Helm chart", "Chart.yaml"),
         ({"a.yaml": "a: ["}, "not valid YAML", "a.yaml:1"),
         ({"a.yaml": "- a"}, "not a mapping", "a.yaml:1"),
@@ -148,6 +149,25 @@ def test_what_is_no_manifest_is_refused_by_its_file(
     assert where in refused.value.where
     assert str(tmp_path) in refused.value.where
     assert refused.value.hint
+
+
+def test_a_link_to_a_folder_is_not_followed_as_with_kubectl(tmp_path: Path) -> None:
+    write(tmp_path, {"a.yaml": service("a")})
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert names(loading.read(tmp_path)) == ["a"]
+
+
+def test_what_this_user_may_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal is made up, since root may read everything."""
+    write(tmp_path, {"a.yaml": service("a")})
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(SignoffError, match="cannot be read: Permission denied") as refused:
+        loading.read(tmp_path)
+    assert refused.value.where == str(tmp_path)
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:

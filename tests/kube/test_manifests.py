@@ -54,7 +54,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
             body["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "example.test/side:1"})
 
     with_sidecar = manifests.transform(plain, add_sidecar)
-    changed = manifests.with_image(with_sidecar, "example.test/litellm:1")
+    changed = manifests.with_image(with_sidecar, "litellm", "example.test/litellm:1")
     images = [c["image"] for manifest in changed for c in containers(manifest.body)]
     assert images == ["example.test/litellm:1", "example.test/side:1"]
     differing = {a.name for a, b in zip(with_sidecar, changed, strict=True) if a.object_sha256 != b.object_sha256}
@@ -62,7 +62,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
 
 
 def test_image_override_reaches_every_container_of_the_workload() -> None:
-    found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), "example.test/vllm:1")
+    found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), "vllm", "example.test/vllm:1")
     images = {c["image"] for manifest in found for c in containers(manifest.body)}
     assert images == {"example.test/vllm:1"}
 
@@ -80,13 +80,42 @@ def test_second_gateway_shares_no_name_or_label_with_the_first() -> None:
     assert workload["template"]["spec"]["containers"][0]["image"].startswith("ghcr.io/berriai/litellm:")
 
 
-def test_second_gateway_takes_along_a_config_map_that_is_not_its_configuration() -> None:
+def config_map(like: Manifest, name: str) -> Manifest:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"hook.py": "pass"}}
+    return replace(like, body=body)
+
+
+def test_second_gateway_takes_along_what_only_it_mounts_and_leaves_the_rest() -> None:
+    def mount(body: dict[str, Any]) -> None:
+        if body["kind"] == "Deployment":
+            volumes = body["spec"]["template"]["spec"]["volumes"]
+            volumes += [{"name": name, "configMap": {"name": name}} for name in ("litellm-hooks", "logo", "shared")]
+
+    first = manifests.transform(manifests.load(MANIFESTS / "litellm"), mount)
+    database = {"name": "db", "image": "example.test/db:1"}
+    spec = {"containers": [database], "volumes": [{"name": "s", "configMap": {"name": "shared"}}]}
+    other = {"kind": "Deployment", "metadata": {"name": "db"}, "spec": {"template": {"spec": spec}}}
+    beside = [config_map(first[0], name) for name in ("litellm-hooks", "logo", "shared", "unused")]
+    everything = [*first, *beside, replace(first[0], body=other)]
+    second = by_name(manifests.with_gateway_config(everything, "litellm-other", lambda config: None))
+    assert set(second) == {
+        "ConfigMap/litellm-other-config",
+        "ConfigMap/litellm-other-hooks",
+        "ConfigMap/litellm-other-logo",
+        "Deployment/litellm-other",
+        "Service/litellm-other",
+    }
+
+
+def test_only_the_gateway_s_own_image_is_replaced() -> None:
     first = manifests.load(MANIFESTS / "litellm")
-    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "litellm-hooks"}, "data": {"hook.py": "pass"}}
-    second = by_name(
-        manifests.with_gateway_config([*first, replace(first[0], body=body)], "litellm-other", lambda config: None)
-    )
-    assert second["ConfigMap/litellm-other-hooks"]["data"] == {"hook.py": "pass"}
+    spec = {"containers": [{"name": "db", "image": "example.test/db:1"}]}
+    other = {"kind": "Deployment", "metadata": {"name": "db"}, "spec": {"template": {"spec": spec}}}
+    found = manifests.StoryManifests(MANIFESTS, [], [replace(first[0], body=other), *first])
+    assert found.gateway_image.startswith("ghcr.io/berriai/litellm:")
+    changed = manifests.with_image(found.gateway, "litellm", "example.test/litellm:1")
+    images = {c["image"] for manifest in changed for c in containers(manifest.body)}
+    assert images == {"example.test/db:1", "example.test/litellm:1"}
 
 
 def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
