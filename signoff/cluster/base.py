@@ -85,8 +85,12 @@ class Running(Protocol):
         ...
 
     @property
-    def fits(self) -> bool:
-        """Whether `signoff cluster up` would start the same one again."""
+    def difference(self) -> str:
+        """What is otherwise than in one that would be started now; empty if nothing is."""
+        ...
+
+    def ailment(self) -> str:
+        """Look at it before it is handed out, and mend what can be; gives what is wrong still, or nothing."""
         ...
 
     @property

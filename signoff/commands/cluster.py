@@ -4,7 +4,7 @@ import argparse
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from signoff.cluster import registry
 from signoff.cluster.base import Running
+from signoff.cluster.kept import left_alone, see_well
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import check_cache
@@ -41,7 +42,7 @@ def up(options: argparse.Namespace) -> int:
     if other := next((each for each in every if each.name == options.name and each.provider != provider), None):
         hint = f"choose another name, or end that one: signoff cluster down {other.name}"
         raise UsageError(f"a cluster of kind {other.provider} is called {other.name}", where=str(other.dir), hint=hint)
-    kept = next((each for each in every if each.provider == provider and _is_wanted(each, options.name)), None)
+    kept = _well([each for each in every if each.provider == provider and each.kept], options.name)
     if kept is None:
         kept = registry.provider(provider).start_kept(options.name)
     else:
@@ -112,8 +113,23 @@ def _every() -> list[Running]:
     return found
 
 
-def _is_wanted(cluster: Running, name: str | None) -> bool:
-    return cluster.kept and (cluster.name == name if name else cluster.fits)
+def _well(kept: Iterable[Running], name: str | None) -> Running | None:
+    """The one of this name; without a name the first that is as one started now would be, and well.
+
+    Raises:
+        SignoffError: the one of this name is not well.
+    """
+    if name:
+        named = next((each for each in kept if each.name == name), None)
+        if named:
+            see_well(named)
+        return named
+    for each in kept:
+        if why := each.difference or each.ailment():
+            progress("cluster", left_alone(each, why))
+        else:
+            return each
+    return None
 
 
 def _named(name: str) -> Running:

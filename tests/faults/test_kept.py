@@ -79,7 +79,19 @@ def test_a_lost_node_comes_back_with_its_pods(kept: Kube) -> None:
     wait_for("the pod", lambda: is_ready(kept.core.read_namespaced_pod("pod", "default")))
 
 
-def test_a_cluster_that_stays_unwell_is_left_alone(kept: Kube, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_up_hands_out_what_it_has_looked_at(kept: Kube, capsys: pytest.CaptureFixture[str]) -> None:
+    before = process_of_node(kept)
+    os.kill(before, signal.SIGKILL)
+    wait_for("its end", lambda: start_time(before) is None)
+    assert main(["cluster", "up"]) == 0
+    told = capsys.readouterr()
+    assert "clusters/demo/kubeconfig" in told.out
+    assert process_of_node(kept) != before
+
+
+def test_a_cluster_that_stays_unwell_is_left_alone(
+    kept: Kube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(health, "NODES_READY", Timeout(1))
     stopped = process_of_node(kept)
     os.kill(stopped, signal.SIGSTOP)
@@ -89,6 +101,8 @@ def test_a_cluster_that_stays_unwell_is_left_alone(kept: Kube, monkeypatch: pyte
         assert f"the kept cluster demo is left alone: the node {NODE} is not Ready" in said
         with pytest.raises(SignoffError, match=f"the cluster is not well: the node {NODE} is not Ready"):
             EmbeddedCluster.attach(Path("demo"))
+        assert main(["cluster", "up", "demo"]) == 1
+        assert f"the cluster is not well: the node {NODE} is not Ready" in capsys.readouterr().err
     finally:
         os.kill(stopped, signal.SIGCONT)
 

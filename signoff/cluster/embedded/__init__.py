@@ -18,6 +18,7 @@ from signoff.cluster.embedded.address_range import to_loopback
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.postmortem import discard_end, logs_of, reason_of_end
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
+from signoff.cluster.kept import left_alone, see_well
 from signoff.core import console
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import PROCESS_EXIT
@@ -75,21 +76,19 @@ class EmbeddedCluster:
             SignoffError: no cluster runs there (any more: then why it ended), it is still starting, or it is not well.
         """
         facts = facts_of(cluster)
-        if wrong := _repair(facts, console.progress):
-            hint = f"end it, and start another: signoff cluster down {Path(facts['dir']).name}"
-            raise SignoffError(f"the cluster is not well: {wrong}", where=str(cluster), hint=hint)
+        see_well(Running(_folder_of(cluster), facts))
         return cls(facts)
 
     @classmethod
     def reuse(cls, progress: Progress = console.progress) -> "EmbeddedCluster | None":
         """Take the newest kept cluster that this code started, nobody uses and is well; `close()` leaves it."""
         for kept in (each for each in running() if each.kept):
-            if not kept.fits:
-                progress(_SUBJECT, left_alone(kept))
+            if kept.difference:
+                progress(_SUBJECT, left_alone(kept, kept.difference))
             elif lease := kept.lease():
-                if wrong := _repair(kept.facts, progress):
+                if wrong := kept.ailment(progress):
                     lease.close()
-                    progress(_SUBJECT, f"the kept cluster {kept.name} is left alone: {wrong}")
+                    progress(_SUBJECT, left_alone(kept, wrong))
                     continue
                 progress(
                     _SUBJECT, f"using the kept cluster {kept.name}, up for {duration(kept.age_seconds)} ({kept.dir})"
@@ -181,15 +180,8 @@ class EmbeddedCluster:
             self._lease = None
 
 
-def left_alone(kept: Running) -> str:
-    """Why a kept cluster of other code or settings is not taken."""
-    return f"the kept cluster {kept.name} is left alone: {kept.difference}"
-
-
-def _repair(facts: dict[str, Any], progress: Progress) -> str:
-    from signoff.cluster.embedded.health import repair  # every process of a cluster imports this module
-
-    return repair(facts, lambda text: progress(_SUBJECT, f"{Path(facts['dir']).name}: {text}"))
+def _folder_of(cluster: Path) -> Path:
+    return cluster.absolute() if cluster.is_dir() else clusters_dir() / cluster
 
 
 def facts_of(cluster: Path) -> dict[str, Any]:
@@ -198,7 +190,7 @@ def facts_of(cluster: Path) -> dict[str, Any]:
     Raises:
         SignoffError: no cluster runs there (any more: then why it ended), or it is still starting.
     """
-    folder = cluster if cluster.is_dir() else clusters_dir() / cluster
+    folder = _folder_of(cluster)
     facts = folder / FACTS_FILE
     if supervisor_of(folder) is None or not facts.exists():
         if ended := reason_of_end(folder):

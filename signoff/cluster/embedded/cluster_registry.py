@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -20,6 +21,7 @@ from typing import IO, Any, ClassVar
 from signoff.cluster.embedded.processes import memory_of
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.cluster.users import program
+from signoff.core import console
 from signoff.core.paths import ROOT, cache_dir
 from signoff.core.timeouts import PROCESS_EXIT
 from signoff.core.words import listed
@@ -28,6 +30,8 @@ FACTS_FILE = "cluster.json"
 KEPT_FILE = "kept"
 KEEP = "keep\n"
 """What an owner tells its supervisor to have the cluster kept."""
+_FACTS = ("dir", "kubeconfig", "server", "kubernetes_version", "etcd_version", "address_range", "nodes", "pids")
+"""What a run takes from `FACTS_FILE`; another version of the suite may have written other things."""
 _LEASE_FILE = "lease"
 _SETTINGS = ("SIGNOFF_RECIPES", "SIGNOFF_KUBERNETES_BIN")
 
@@ -76,27 +80,23 @@ class Running:
         return (self.dir / KEPT_FILE).exists()
 
     @property
-    def fits(self) -> bool:
-        """Whether this code, with these settings, started it."""
-        return not self.difference
-
-    @property
     def difference(self) -> str:
         """What was otherwise when it was started, which keeps a run from taking it; empty if nothing was."""
-        if self.facts["fingerprint"] == fingerprint():
+        if self.facts.get("fingerprint") == fingerprint():
             return ""
-        then = self.facts.get("settings", {})
+        now = settings()
+        then = self.facts.get("settings", now)  # an older version did not note them
         changed = [
-            f"{name} was {then.get(name) or 'unset'} and is {now or 'unset'}"
-            for name, now in settings().items()
-            if then.get(name, "") != now
+            f"{name} was {then.get(name) or 'unset'} and is {now[name] or 'unset'}"
+            for name in now
+            if then.get(name, "") != now[name]
         ]
         return listed(changed) or "another checkout, Python or version of this code started it"
 
     @property
     def age_seconds(self) -> float:
         """Since it was ready."""
-        return max(0.0, time.time() - float(self.facts["ready_at"]))
+        return max(0.0, time.time() - float(self.facts.get("ready_at", 0)))
 
     @property
     def memory_mb(self) -> float:
@@ -107,7 +107,7 @@ class Running:
     def user(self) -> str:
         """The program that uses it just now, such as "pid 12 (pytest features/)"; empty when there is none."""
         if not self.kept:
-            return program(self.facts["owner_pid"])
+            return program(self.facts.get("owner_pid", 0))
         lease = self.lease()
         if lease:
             lease.close()
@@ -125,7 +125,15 @@ class Running:
 
         told = how_to_use(self.name, self.kubeconfig)
         caveat = f"  pytest and locust will not use it by themselves: {self.difference}"
-        return told if self.fits else f"{told}\n{caveat}"
+        return f"{told}\n{caveat}" if self.difference else told
+
+    def ailment(self, progress: Callable[[str, str], None] = console.progress) -> str:
+        """Have its lost nodes played again; gives what is wrong still, or nothing."""
+        from signoff.cluster.embedded.health import repair  # every process of a cluster imports this module
+
+        if untold := [name for name in _FACTS if name not in self.facts]:
+            return f"another version of this suite has started it, and does not tell its {listed(untold)}"
+        return repair(self.facts, lambda text: progress("cluster", f"{self.name}: {text}"))
 
     def end(self) -> None:
         """End it, within 2 s, and remove all of it.
@@ -171,6 +179,6 @@ def running() -> list[Running]:
             facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # it is still starting, or ends just now
-        if supervisor_of(folder) is not None and "fingerprint" in facts:  # an older version wrote less
+        if supervisor_of(folder) is not None and "supervisor_pid" in facts:
             found.append(Running(folder, facts))
     return sorted(found, key=lambda each: each.age_seconds)

@@ -10,7 +10,7 @@ from typing import Any
 from signoff.cluster.embedded.address_range import AddressRange, free_ports
 from signoff.cluster.embedded.kubeapi import KubeApi
 from signoff.cluster.embedded.pki import Pki, make_pki, write_kubeconfig
-from signoff.cluster.embedded.processes import spawn
+from signoff.cluster.embedded.processes import spawn, start_time
 from signoff.core.errors import NO_SPACE, SignoffError, reason_in
 from signoff.core.timeouts import CONTROL_PLANE_READY, Timeout
 from signoff.core.waiting import until
@@ -36,6 +36,7 @@ class Children:
         self._ended: asyncio.Future[SignoffError] = asyncio.get_running_loop().create_future()
         self._starting = True
         self.pids: dict[str, int] = {}
+        self.starts: dict[str, int | None] = {}
 
     async def start(
         self, name: str, argv: list[str | Path], env: Mapping[str, str] | None = None, *, patient: bool = False
@@ -51,6 +52,7 @@ class Children:
         except OSError as error:
             raise SignoffError(f"{name} cannot be started: {error.strerror}", where=str(argv[0])) from error
         self.pids[name] = process.pid
+        self.starts[name] = start_time(process.pid)
 
         async def watch() -> None:
             code = await process.wait()

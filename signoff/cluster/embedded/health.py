@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import psutil
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from signoff.cluster.embedded.agent.node import AGENT_PID
+from signoff.cluster.embedded.agent.node import AGENT_PID, AGENT_START
+from signoff.cluster.embedded.processes import is_that
 from signoff.core.timeouts import API_REQUEST, NODES_READY
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.core.words import listed
@@ -19,14 +20,14 @@ from signoff.kube.client import Kube
 
 def repair(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
     """Bring lost nodes of the cluster with these facts back; gives what is still wrong, or nothing."""
-    kube, nodes = Kube(Path(facts["kubeconfig"])), facts["nodes"]
+    kube, nodes, cluster = Kube(Path(facts["kubeconfig"])), facts["nodes"], Path(facts["dir"])
     try:
-        sick = _sick(kube, nodes)
+        sick = _sick(kube, nodes, cluster)
         if not sick:
             return ""
         progress(f"{_told(sick)}; what was lost of it is started again")
-        os.kill(facts["pids"]["agent"], signal.SIGHUP)
-        eventually("the nodes to come back", NODES_READY, lambda: _see_well(kube, nodes))
+        _revive(facts["pids"]["agent"], facts.get("starts", {}).get("agent"), cluster)
+        eventually("the nodes to come back", NODES_READY, lambda: _see_well(kube, nodes, cluster))
     except (ApiException, HTTPError) as error:
         return f"its API does not answer: {type(error).__name__}"
     except ProcessLookupError:
@@ -36,21 +37,40 @@ def repair(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
     return ""
 
 
-def _see_well(kube: Kube, nodes: list[str]) -> None:
-    if sick := _sick(kube, nodes):
+def _revive(agent: int, started: int | None, cluster: Path) -> None:
+    """Have the agent play all its nodes again.
+
+    Raises:
+        ProcessLookupError: it has ended.
+    """
+    process = os.pidfd_open(agent)
+    try:
+        if not is_that(agent, started, cluster):
+            raise ProcessLookupError  # the PID is another's now, whom SIGHUP might end
+        signal.pidfd_send_signal(process, signal.SIGHUP)
+    finally:
+        os.close(process)
+
+
+def _see_well(kube: Kube, nodes: list[str], cluster: Path) -> None:
+    if sick := _sick(kube, nodes, cluster):
         raise NotYet(_told(sick))
 
 
-def _sick(kube: Kube, nodes: list[str]) -> list[str]:
+def _sick(kube: Kube, nodes: list[str], cluster: Path) -> list[str]:
     """Those that do not count as Ready, or whose process is gone or stopped, long before they count so.
 
     Their kubelets cannot be asked through the API server, which proxies to no address of loopback.
     """
     found = kube.core.list_node(_request_timeout=API_REQUEST.seconds).items
     ready = {node.metadata.name for node in found if any(map(_is_well, node.status.conditions or []))}
-    agents = {node.metadata.name: (node.metadata.annotations or {}).get(AGENT_PID) for node in found}
-    played = {name for name, pid in agents.items() if pid and _runs(int(pid))}
+    played = {node.metadata.name for node in found if _is_played(node.metadata.annotations or {}, cluster)}
     return sorted({*nodes} - (ready & played))
+
+
+def _is_played(annotations: Mapping[str, str], cluster: Path) -> bool:
+    pid, started = annotations.get(AGENT_PID), annotations.get(AGENT_START)
+    return pid is not None and is_that(int(pid), int(started) if started else None, cluster) and _runs(int(pid))
 
 
 def _runs(pid: int) -> bool:

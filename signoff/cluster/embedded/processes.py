@@ -123,6 +123,13 @@ def kill(pid: int) -> None:
         return
 
 
+def is_that(pid: int, started: int | None, cluster: Path) -> bool:
+    """Whether a PID that was noted is that process still; a version that noted no start is content with its mark."""
+    if started is not None:
+        return start_time(pid) == started
+    return any(each == pid and folder == cluster for each, folder in marked())
+
+
 def marked() -> Iterator[tuple[int, Path]]:
     """Every living process of this user that carries the mark, with the folder that the mark names."""
     for pid in pids():

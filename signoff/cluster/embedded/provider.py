@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.embedded import EmbeddedCluster, facts_of, left_alone
+from signoff.cluster.embedded import EmbeddedCluster, facts_of
 from signoff.cluster.embedded.binaries import check_named_folder, find_binaries
 from signoff.cluster.embedded.cluster_registry import Running, clusters_dir
 from signoff.cluster.embedded.cluster_registry import running as clusters_that_run
@@ -69,8 +69,6 @@ def prepare(images: Collection[str]) -> None:
 
 def start_kept(name: str | None) -> Running:
     """One without a deployment, within seconds."""
-    for other in (each for each in running() if each.kept and not each.fits):
-        progress("cluster", left_alone(other))
     cluster = EmbeddedCluster.start(name=name)
     cluster.keep()
     return next(each for each in running() if each.dir == cluster.dir)

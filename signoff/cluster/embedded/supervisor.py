@@ -112,6 +112,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "fingerprint": print_of_code,
         "settings": settings(),
         "pids": children.pids,
+        "starts": children.starts,
     }
     write_private(cluster / FACTS_FILE, json.dumps(facts, indent=2).encode())
     tell(ready=facts)

@@ -20,6 +20,7 @@ from kubernetes import client, config
 
 from signoff import story
 from signoff.cluster.base import ClusterFacts
+from signoff.cluster.kept import see_well
 from signoff.cluster.kind import ownership, tools
 from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.port_forward import ServiceForward
@@ -29,7 +30,6 @@ from signoff.core.waiting import NotYet, eventually
 from signoff.kube.kubeconfig import hold_in_files
 
 NAME_VARIABLE = "SIGNOFF_KIND_NAME"
-IMAGE_VARIABLE = "SIGNOFF_KIND_IMAGE"
 
 Images = Mapping[str, Collection[str]]
 """Image names, and the nodes on which containers of each may be."""
@@ -105,10 +105,13 @@ class KindCluster:
         """Use a cluster that is already running, by its folder or name; `close()` leaves it so. Images are loaded.
 
         Raises:
-            SignoffError: no cluster of ours runs there.
+            SignoffError: no cluster of ours runs there, or it is not well.
         """
         cls.check(named)
-        cluster = cls(tools.find_kind(_tell), ownership.find(named), owned=False)
+        folder = ownership.find(named)
+        if owner := ownership.owner_of(folder):
+            see_well(Running(folder, owner))
+        cluster = cls(tools.find_kind(_tell), folder, owned=False)
         cluster._prepare(images)
         return cluster
 
@@ -168,7 +171,7 @@ class KindCluster:
         """Have pytest-kind create it; what kind says is told as it comes, and is the reason if it fails."""
         (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ownership.mark(self.dir))), encoding="utf-8")
         _tell(f"creating {self.name}: a control plane and {len(story.NODES)} workers; about half a minute")
-        made = self._pytest_kind(os.environ.get(IMAGE_VARIABLE))
+        made = self._pytest_kind(ownership.node_image() or None)
         with self._phase("create the nodes"), _told_from(self._log):
             try:
                 made.create(self.dir / "config.yaml")

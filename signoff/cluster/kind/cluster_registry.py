@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from signoff.cluster.kind import ownership, tools
+from signoff.cluster.kind import health, ownership, tools
+from signoff.cluster.kind.ownership import IMAGE_VARIABLE
 from signoff.cluster.users import program
 from signoff.core import console
 
@@ -35,9 +36,14 @@ class Running:
         return self.owner.kept
 
     @property
-    def fits(self) -> bool:
-        """It has nothing of this checkout in it."""
-        return True
+    def difference(self) -> str:
+        """Another node image than the one that is asked for now; it has nothing of this checkout in it."""
+        then, now = self.owner.image, ownership.node_image()
+        return "" if then in (None, now) else f"{IMAGE_VARIABLE} was {then or 'unset'} and is {now or 'unset'}"
+
+    def ailment(self) -> str:
+        """Wait a moment for its nodes, such as after a start of the engine; gives what is wrong still, or nothing."""
+        return health.ailment(self.name, self.kubeconfig)
 
     @property
     def age_seconds(self) -> float:

@@ -20,6 +20,7 @@ from signoff.core.paths import cache_dir
 from signoff.core.timeouts import PROCESS_EXIT
 
 _OWNER = "owner.json"
+IMAGE_VARIABLE = "SIGNOFF_KIND_IMAGE"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Owner:
     pid: int
     started: float
     kept: bool
+    image: str | None = None
+    """The node image that was asked for; empty for kind's own, None where an older version did not note it."""
 
     @property
     def lives(self) -> bool:
@@ -37,6 +40,11 @@ class Owner:
             return psutil.Process(self.pid).create_time() == self.started
         except psutil.NoSuchProcess:
             return False
+
+
+def node_image() -> str:
+    """The node image that is asked for now; empty for kind's own."""
+    return os.environ.get(IMAGE_VARIABLE, "")
 
 
 def folders() -> Path:
@@ -72,7 +80,8 @@ def open_folder(name: str, *, kept: bool) -> Path:
         ) from None
     me = psutil.Process(os.getpid())
     mark(folder).mkdir()
-    (folder / _OWNER).write_text(json.dumps(asdict(Owner(me.pid, me.create_time(), kept))), encoding="utf-8")
+    owner = Owner(me.pid, me.create_time(), kept, node_image())
+    (folder / _OWNER).write_text(json.dumps(asdict(owner)), encoding="utf-8")
     return folder
 
 

@@ -109,6 +109,14 @@ def containers_of(cluster: str) -> dict[str, list[str]]:
     return {name: done.stdout.split("\n") for name, done in inspected.items() if done.returncode == 0}
 
 
+def stopped_containers(cluster: str) -> list[str]:
+    """The containers of a kind cluster that do not run, long before their nodes count as not Ready."""
+    label = f"label=io.x-k8s.kind.cluster={cluster}"
+    shown = docker("ps", "--all", "--filter", label, "--format", "{{.Names}} {{.State}}").splitlines()
+    containers = dict(line.split() for line in shown)
+    return sorted(name for name, state in containers.items() if state != "running")
+
+
 def run_kind(kind: Path, *arguments: str) -> str:
     """What kind prints for these arguments.
 

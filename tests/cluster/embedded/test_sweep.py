@@ -81,7 +81,7 @@ def test_a_cluster_made_again_during_a_sweep_is_left_alone(dead: Path, monkeypat
 
 def test_a_cluster_that_is_being_taken_down_is_no_killed_one(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_cluster_dir(demo)
-    (demo / FACTS_FILE).write_text('{"fingerprint": "", "ready_at": 0}')
+    (demo / FACTS_FILE).write_text('{"supervisor_pid": 0}')
     assert running()
     swept = []
 

@@ -3,14 +3,20 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from signoff import story
 from signoff.cli import main
-from signoff.cluster.kind import KindCluster, ownership
+from signoff.cluster.kind import KindCluster, health, ownership
 from signoff.cluster.kind import provider as kind
 from signoff.core.errors import SignoffError
+from signoff.core.timeouts import Timeout
+from signoff.kube.client import Kube
 from tests.cluster.kind.conftest import KIND, Tools
 
 Capture = pytest.CaptureFixture[str]
@@ -22,8 +28,8 @@ CREATES = """\
         --kubeconfig=*) echo "$CONFIG" > "${option#--kubeconfig=}" ;;
       esac
     done
-    echo "$name-control-plane" > "$DOUBLE/containers"
-    echo "$SIGNOFF_CACHE/kind/clusters/$name/mark" > "$DOUBLE/mounts" ;;
+    echo "$name-control-plane" >> "$DOUBLE/containers"
+    echo "$SIGNOFF_CACHE/kind/clusters/$name/mark" >> "$DOUBLE/mounts" ;;
 """
 CONFIG = """
 {current-context: x, contexts: [{name: x, context: {cluster: x, user: x}}], users: [{name: x, user: {}}],
@@ -31,8 +37,38 @@ CONFIG = """
 """
 
 
+@dataclass
+class Nodes:
+    """The nodes of every cluster, by name, and whether each is Ready."""
+
+    ready: dict[str, bool]
+
+    def __call__(self, kubeconfig: Path) -> SimpleNamespace:
+        """A client that lists them."""
+        return SimpleNamespace(core=SimpleNamespace(list_node=lambda **_: SimpleNamespace(items=self.listed)))
+
+    @property
+    def listed(self) -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(
+                metadata=SimpleNamespace(name=name),
+                status=SimpleNamespace(conditions=[SimpleNamespace(type="Ready", status=str(ready))]),
+            )
+            for name, ready in self.ready.items()
+        ]
+
+
 @pytest.fixture
-def creating(tools: Tools, monkeypatch: pytest.MonkeyPatch) -> Tools:
+def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
+    """Those of the story, Ready."""
+    found = Nodes(dict.fromkeys(("control-plane", *story.NODES), True))
+    monkeypatch.setattr(health, "Kube", found)
+    monkeypatch.setattr(health, "NODES_READY", Timeout(0.05, every=0.01))
+    return found
+
+
+@pytest.fixture
+def creating(tools: Tools, nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> Tools:
     """A kind that creates clusters whose nodes are Ready at once."""
     monkeypatch.setenv("CONFIG", CONFIG)
     tools.put("kind", KIND.replace("  *) echo", f"{CREATES}  *) echo"))
@@ -76,6 +112,70 @@ def test_up_status_and_down_on_kind(creating: Tools, capsys: Capture) -> None:
     assert "delete cluster --name demo" in creating.calls
     assert not folder.exists()
     assert run(capsys, "status")[1] == "no cluster runs; `signoff cluster up` starts one\n"
+
+
+def unready(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> str:
+    nodes.ready[story.GPU_NODE] = False
+    return f"not Ready: {story.GPU_NODE}"
+
+
+def lacking(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> str:
+    del nodes.ready[story.GPU_NODE]
+    return f"it has no node {story.GPU_NODE}"
+
+
+def stopped(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("STATE", "exited")
+    return "not running: demo-control-plane; start again by: docker start demo-control-plane"
+
+
+def silent(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(health, "Kube", Kube)
+    return "its API does not answer"
+
+
+@pytest.mark.parametrize("spoil", [unready, lacking, stopped, silent])
+def test_a_kept_cluster_that_is_not_well_is_not_handed_out(
+    creating: Tools,
+    nodes: Nodes,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    told: list[str],
+    spoil: Callable[[Nodes, pytest.MonkeyPatch], str],
+) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    wrong = spoil(nodes, monkeypatch)
+    status, out, err = run(capsys, "up", "demo", "--cluster", "kind")
+    assert (status, out) == (1, "")
+    assert f"the cluster is not well: {wrong}" in err
+    assert "signoff cluster down demo" in err
+    with pytest.raises(SignoffError, match="the cluster is not well: "):
+        KindCluster.attach(Path("demo"), images={})
+    _, out, _ = run(capsys, "up", "--cluster", "kind")
+    assert "demo" not in out
+    assert creating.calls.count("create cluster") == 2
+    assert any(f"the kept cluster demo is left alone: {wrong}" in line for line in told)
+
+
+def test_a_kept_cluster_of_another_node_image_is_left_alone(
+    creating: Tools, monkeypatch: pytest.MonkeyPatch, capsys: Capture, told: list[str]
+) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    monkeypatch.setenv("SIGNOFF_KIND_IMAGE", "kindest/node:v1.34.0")
+    run(capsys, "up", "--cluster", "kind")
+    assert creating.calls.count("create cluster") == 2
+    assert any("demo is left alone: SIGNOFF_KIND_IMAGE was unset and is kindest/node:v1.34.0" in line for line in told)
+
+
+def test_a_kept_cluster_whose_node_image_an_older_version_did_not_note_is_used(
+    creating: Tools, capsys: Capture
+) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    owner = ownership.folders() / "demo" / "owner.json"
+    noted = json.loads(owner.read_text())
+    del noted["image"]
+    owner.write_text(json.dumps(noted))
+    assert "demo" in run(capsys, "up", "--cluster", "kind")[1]
 
 
 def test_the_variable_names_the_provider_that_up_takes(

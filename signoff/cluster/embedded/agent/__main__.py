@@ -147,12 +147,12 @@ def tend(config: AgentConfig) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _AWAITED)
     played = {fork(config, node): node for node in config.nodes}
     while played:
-        if signal.sigwait(_AWAITED) == signal.SIGHUP:
+        heard = signal.sigwait(_AWAITED)
+        for pid in _killed():  # SIGHUP overtakes the SIGCHLD of one that has just ended
+            del played[pid]
+        if heard == signal.SIGHUP:
             lost = [node for node in config.nodes if node not in played.values()]
             played |= {fork(config, node): node for node in lost}
-        else:
-            for pid in _killed():
-                del played[pid]
     sys.exit("no node is left")
 
 

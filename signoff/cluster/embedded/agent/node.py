@@ -15,11 +15,14 @@ from signoff.cluster.embedded.agent.config import NodeConfig
 from signoff.cluster.embedded.agent.downward import machine
 from signoff.cluster.embedded.agent.status import dated
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
+from signoff.cluster.embedded.processes import start_time
 
 LOG = logging.getLogger(__name__)
 
 AGENT_PID = "signoff/agent-pid"
 """The annotation that names the process that plays the node. To lose the node, stop that process."""
+AGENT_START = "signoff/agent-start"
+"""When that process started, in clock ticks since boot: its PID may be another's later."""
 
 _KUBELET_VERSION = "v1.35.4"
 _LEASE_SECONDS = 40
@@ -40,12 +43,13 @@ _CONDITIONS = (
 
 def node_object(node: NodeConfig, log_port: int) -> Json:
     """The Node as it is registered."""
+    agent = {AGENT_PID: str(os.getpid()), AGENT_START: str(start_time(os.getpid()))}
     names = {"hostname": node.name, "os": "linux", "arch": _arch()}
     labels = {f"kubernetes.io/{name}": value for name, value in names.items()}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": node.name, "labels": labels, "annotations": {AGENT_PID: str(os.getpid())}},
+        "metadata": {"name": node.name, "labels": labels, "annotations": agent},
         "status": _status(node, log_port, ()),
     }
 
