@@ -83,7 +83,7 @@ def test_what_ceases_to_hold_ends_the_wait_with_its_moment_and_what_was_seen() -
             raise NotYet(state)
 
     with pytest.raises(
-        HoldFailed, match=r"the pod stays Ready was to hold for 60 s: after 0\.0 s, at look 3, it did not\n  seen: OOM"
+        HoldFailed, match=r"the pod stays Ready was to hold for 60 s: after 0\.\d s, at look 3, it did not\n  seen: OOM"
     ) as raised:
         consistently("the pod stays Ready", LONG, look)
     assert (raised.value.look, raised.value.observation) == (3, "OOMKilled")
