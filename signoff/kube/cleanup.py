@@ -6,13 +6,18 @@ manifests have it, since its start takes longest. LiteLLM, the subject, is deplo
 
 from typing import Any
 
+from kubernetes.dynamic.exceptions import DynamicApiError
 from kubernetes.dynamic.resource import ResourceList
 
+from signoff.core.words import listed
 from signoff.kube.client import FIELD_MANAGER, Kube
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Delete
 
 _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}
+_TRIED = "signoff-tried"
+"""What an object is called that is never made."""
+_GIVEN = ("clusterIP", "clusterIPs")
 _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease", "ControllerRevision"}
 """Kinds that controllers make and remove by themselves."""
 
@@ -20,19 +25,23 @@ _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease",
 def clear(kube: Kube, namespace: str, stays: list[Manifest]) -> list[str]:
     """Remove from the namespace what runs have applied, except the objects in `stays`; returns what was done.
 
-    An object in `stays` that someone else has edited is removed too: applying it again would not undo the edit.
+    An object in `stays` that someone else has edited is removed too: applying it again would not undo the edit. It
+    stays if that one has only applied the same, as `kubectl apply -k` does.
     Nodes that runs have cordoned take pods again. What a person has made or cordoned stays.
     """
     done = [f"uncordoned {name}" for name in _uncordon(kube)]
-    keep = {manifest.name for manifest in stays}
+    keep = {manifest.name: manifest for manifest in stays}
     removed = []
     for resource in _kinds(kube):
         for item in kube.dynamic.get(resource, namespace=namespace).to_dict()["items"]:
             name = f"{resource.kind}/{item['metadata']['name']}"
             managers = _managers(item)
-            if FIELD_MANAGER in managers and (name not in keep or not managers <= _CONTROLLERS):
+            if FIELD_MANAGER not in managers:
+                continue
+            others = sorted(managers - _CONTROLLERS) if name in keep else []
+            if name not in keep or (others and not _is_as_in(keep[name], item, kube, resource, namespace)):
                 removed.append(Delete(resource.group_version, resource.kind, namespace, item["metadata"]["name"]))
-                done.append(f"removed {name}")
+                done.append(f"removed {name}" + (f", which {listed(others)} has edited" if others else ""))
     for each in removed:
         each.make(kube)
     for each in removed:
@@ -61,6 +70,22 @@ def _kinds(kube: Kube) -> list[Any]:
         if {"list", "delete"} <= set(resource.verbs) and resource.kind not in _OF_CONTROLLERS:
             found[resource.kind] = resource
     return list(found.values())
+
+
+def _is_as_in(manifest: Manifest, item: dict[str, Any], kube: Kube, resource: Any, namespace: str) -> bool:
+    """Whether the object is what the API server would make of its manifest now, its defaults included."""
+    body = {**manifest.body, "metadata": {**manifest.body["metadata"], "name": _TRIED}}
+    try:
+        made = kube.dynamic.create(resource, body=body, namespace=namespace, dry_run="All").to_dict()
+    except DynamicApiError:
+        return False
+    return _told(item) == _told(made)
+
+
+def _told(item: dict[str, Any]) -> tuple[Any, ...]:
+    """What a manifest tells of an object, without what the API server gives each."""
+    spec = {key: value for key, value in item.get("spec", {}).items() if key not in _GIVEN}
+    return spec, item.get("data"), item["metadata"].get("labels")
 
 
 def _managers(item: dict[str, Any]) -> set[str]:

@@ -1,5 +1,6 @@
 """What earlier runs left on a cluster is cleared away, and nothing else."""
 
+import json
 from pathlib import Path
 
 from signoff.kube import cleanup
@@ -42,7 +43,8 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kube: Kube, nam
     done = cleanup.clear(kube, namespace, stays=[backend, edited])
 
     assert sorted(done) == [
-        *("removed Deployment/edited", "removed Deployment/subject", "removed Pod/bare"),
+        "removed Deployment/edited, which OpenAPI-Generator has edited",
+        *("removed Deployment/subject", "removed Pod/bare"),
         "uncordoned k3s-worker-01",
     ]
     assert [each.metadata.name for each in kube.apps.list_namespaced_deployment(namespace).items] == ["backend"]
@@ -52,3 +54,35 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kube: Kube, nam
     kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": False}})
     kube.apply(backend, namespace)
     assert kube.deployment(namespace, "backend").spec.replicas == 1
+
+
+def service(name: str) -> Manifest:
+    spec = {"selector": {"app": name}, "ports": [{"port": 80}]}
+    return Manifest(Path(name), "", {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec})
+
+
+def applied_by_kubectl(kube: Kube, namespace: str, manifest: Manifest, *, first: bool = False) -> None:
+    """What `kubectl apply` does: it notes what it applies, and sets what is not so already."""
+    note = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(manifest.body)}
+    body = {**manifest.body, "metadata": {**manifest.body["metadata"], "annotations": note}}
+    by = {"field_manager": "kubectl-client-side-apply"}
+    resource = kube.dynamic.resources.get(api_version=body["apiVersion"], kind=body["kind"])
+    if first:
+        kube.dynamic.create(resource, body=body, namespace=namespace, **by)
+    else:
+        merge = "application/strategic-merge-patch+json"
+        kube.dynamic.patch(resource, body=body, namespace=namespace, content_type=merge, **by)
+
+
+def test_what_kubectl_has_applied_too_stays_unless_it_differs(kube: Kube, namespace: str) -> None:
+    stays = [*(deployment(name) for name in ("before", "after", "other")), service("web")]
+    applied_by_kubectl(kube, namespace, stays[0], first=True)
+    for manifest in stays:
+        kube.apply(manifest, namespace)
+    differs = deployment("other")
+    differs.body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 2
+    for manifest in (stays[1], differs, stays[3]):
+        applied_by_kubectl(kube, namespace, manifest)
+    assert cleanup.clear(kube, namespace, stays) == [
+        "removed Deployment/other, which kubectl-client-side-apply has edited"
+    ]
