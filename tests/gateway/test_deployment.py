@@ -1,4 +1,4 @@
-"""Whose doing it is that LiteLLM does not start."""
+"""Whose doing it is that LiteLLM does not start, and what disturbs a run that nobody ordered."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from signoff.core import timeouts
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.evidence.causes import cause_of
 from signoff.evidence.models import Subject
@@ -53,3 +56,69 @@ def test_that_no_node_has_room_is_the_clusters_doing(
     with pytest.raises(WaitFailed) as failed:
         deployment.Deployment(cluster, unused, unused).wait_for_gateway()
     assert cause_of(failed.value).subject is subject
+
+
+class Backend:
+    """A cluster whose vLLM has been restarted this often; its nodes' kubelets answer unless they are silent."""
+
+    def __init__(self) -> None:
+        self.restarts, self.silent = 0, list[str]()
+
+    def pods(self, namespace: str, app: str) -> list[Any]:
+        if app != deployment.BACKEND_APP:
+            return []
+        killed = SimpleNamespace(reason="OOMKilled", exit_code=137)
+        status = SimpleNamespace(
+            name="vllm",
+            restart_count=self.restarts,
+            state=SimpleNamespace(terminated=None),
+            last_state=SimpleNamespace(terminated=killed),
+        )
+        return [
+            SimpleNamespace(
+                metadata=SimpleNamespace(uid="1"),
+                spec=SimpleNamespace(node_name="k3s-gpu-worker"),
+                status=SimpleNamespace(container_statuses=[status]),
+            )
+        ]
+
+    def silent_nodes(self, nodes: set[str]) -> list[str]:
+        return sorted(nodes & set(self.silent))
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
+    made = Backend()
+    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: made)
+    monkeypatch.setattr(timeouts, "END_SHOWS", Timeout(0.02, every=0.01))
+    return made
+
+
+def disturbances(made: deployment.Deployment) -> list[str]:
+    return [each.what for each in made.disturbances()]
+
+
+def test_each_end_of_vllm_disturbs_once(backend: Backend) -> None:
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
+    unused: Any = None
+    made = deployment.Deployment(cluster, unused, unused)
+    assert disturbances(made) == []
+    backend.restarts = 1
+    assert disturbances(made) == ["vLLM ended: vllm OOMKilled (exit code 137, signal 9)"]
+    assert disturbances(made) == []
+
+
+def test_a_silent_kubelet_disturbs_where_the_deployment_runs(backend: Backend) -> None:
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
+    unused: Any = None
+    backend.silent = ["k3s-gpu-worker", "k3s-worker-02"]
+    told = disturbances(deployment.Deployment(cluster, unused, unused))
+    assert told == ["the kubelet of the node k3s-gpu-worker does not answer"]
+
+
+def test_a_cluster_that_has_ended_is_the_only_disturbance(backend: Backend) -> None:
+    ended = SignoffError("etcd was killed by signal 9")
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: ended)
+    unused: Any = None
+    backend.restarts, backend.silent = 1, ["k3s-gpu-worker"]
+    assert disturbances(deployment.Deployment(cluster, unused, unused)) == ["etcd was killed by signal 9"]
