@@ -73,7 +73,7 @@ def test_it_takes_a_moment(check: Check) -> None:
     ("given", "what", "where"),
     [
         ({"cluster": "existing"}, "cannot run on a cluster of kind 'existing' yet", "--cluster existing"),
-        ({"attach": "nothing"}, "no embedded cluster runs there", "--attach nothing"),
+        ({"attach": "nothing"}, "no embedded cluster is running there", "--attach nothing"),
         ({"attach": " "}, "--attach names nothing", "--attach ' '"),
         ({"attach": "x", "fresh": True}, "--fresh-cluster starts a new one", "--attach x --fresh-cluster"),
         ({"attach": "x", "keep": True}, "one that this run starts", "--attach x --keep-cluster"),

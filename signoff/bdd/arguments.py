@@ -30,7 +30,7 @@ def declare(add: Callable[..., Any]) -> None:
         help=f"LiteLLM's image (default: {options.LITELLM_IMAGE} or the manifests' own)",
     )
     add("--vllm-image", metavar="IMAGE", help=f"vLLM's image (default: {options.VLLM_IMAGE} or the manifests' own)")
-    add("--reports", metavar="DIR", default=str(REPORTS), help="where the run's folder goes (default: reports)")
+    add("--reports", metavar="DIR", default=str(REPORTS), help="where to write the run's folder (default: reports)")
     add(
         waivers.OPTION,
         action="append",

@@ -25,13 +25,13 @@ def add_to(commands: Any) -> None:
     """Add the command to the program's."""
     parser = commands.add_parser(
         "calibrate",
-        help="put known delays in, and see whether the overhead's measurement finds them",
+        help="add known delays, and see whether the overhead's measurement finds them",
         description="""Time pairs of one and the same server, with a known delay before each request of one arm, by the
         code that judges LiteLLM. Shows for each delay what was found, its 95 % interval, the bias, and the verdict
         against the limit of 100 ms. Exits 1 if a bias is beyond 0.3 ms + 1 % of the delay, or a verdict is wrong.""",
         epilog="""Without --url it asks the story's vLLM on a cluster, which it starts for the purpose unless one
-        is kept or attached to. A restless machine gives wide intervals; a bias that may be no more than that is told
-        as such, and exits 1 as well: take more --pairs, or wait.""",
+        is kept or attached to. A restless machine gives wide intervals; a bias that may be noise is
+        reported as such, and exits 1 as well: take more --pairs, or wait.""",
     )
     parser.add_argument("--url", help="a running server to ask instead, such as http://127.0.0.1:8000")
     add_cluster_options(parser)
@@ -78,7 +78,7 @@ def _check(options: argparse.Namespace, choice: ClusterChoice) -> None:
     if options.pairs < 1:
         raise UsageError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
     if options.out is not None and options.out.exists():
-        raise UsageError("there is something already", where=f"--out {options.out}", hint="name a folder to be made")
+        raise UsageError("it already exists", where=f"--out {options.out}", hint="name a new folder")
     check_reports(options.out or REPORTS, "--out")
     if options.url is None:
         check_deployment(MANIFESTS, choice)

@@ -61,7 +61,7 @@ def status(options: argparse.Namespace) -> int:
     """
     found = [_named(options.name)] if options.name else _every()
     if not found:
-        print("no cluster runs; `signoff cluster up` starts one")
+        print("no cluster is running; `signoff cluster up` starts one")
         return 0
     for line in _table([_HEADINGS, *(_row(each) for each in found)]):
         print(line)
@@ -92,7 +92,7 @@ def down(options: argparse.Namespace) -> int:
     else:
         chosen = kept
     if not chosen:
-        print("no kept cluster runs")
+        print("no kept cluster is running")
     for cluster in chosen:
         if user := cluster.user:
             hint = "end that program first" if cluster.kept else "it ends with that program"
@@ -141,7 +141,7 @@ def _named(name: str) -> Running:
         if reason := registry.provider(provider).ended(name):
             raise reason
     names = ", ".join(each.name for each in every) or "none"
-    raise UsageError(f"no cluster is called {name}", hint=f"those that run: {names}")
+    raise UsageError(f"no cluster is called {name}", hint=f"running: {names}")
 
 
 def _row(cluster: Running) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def add_to(commands: Any) -> None:
         epilog='for example: eval "$(signoff cluster up)" && kubectl get nodes; pytest features/; signoff cluster down',
     )
     own = parser.add_subparsers(required=True, metavar="COMMAND")
-    for run, what in ((up, "start one, or find the one that is kept"), (status, "list those that run"), (down, "end")):
+    for run, what in ((up, "start a cluster, or find the kept one"), (status, "list the kept clusters"), (down, "end")):
         described = argparse.RawDescriptionHelpFormatter
         each = own.add_parser(run.__name__, help=what, description=_paragraphs(run), formatter_class=described)
         each.add_argument("name", nargs="?", metavar="NAME", help="its name")

@@ -29,18 +29,18 @@ def add_to(commands: Any) -> None:
         help="run Locust's master and workers as pods, and collect the raw records",
         description="""Deploy the story (or use a kept cluster), run bench/locustfile.py there in Locust's distributed
         mode, and collect evidence, samples.csv, the raw records and Locust's own report into a folder under reports/.
-        What stands behind -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
+        Everything after -- goes to Locust: `signoff load --options` lists what bench/ adds to Locust's own options,
         which `locust --help` lists.""",
         epilog="Example: signoff load --workers 3 -- --shape sweep-rate --stages 5,10,20,40 --stage-seconds 60. A load "
         f"from this machine instead: locust -f '{BENCH}'",
     )
-    parser.add_argument("--workers", type=int, default=3, help="how many workers; each can use one core (default: 3)")
+    parser.add_argument("--workers", type=int, default=3, help="number of workers, one core each (default: 3)")
     add_cluster_options(parser)
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder of litellm/, vllm/ and locust/")
+    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder with litellm/, vllm/ and locust/")
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
-    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where the folder goes")
-    parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py, and end")
+    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where to write the run's folder")
+    parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py and exit")
     parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
     parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
     parser.set_defaults(run=run)

@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "parity",
         help="compare LiteLLM with its vLLM, call by call",
-        description=f"""Ask vLLM directly and through LiteLLM, case by case, and class every difference. Deploys the
+        description=f"""Ask vLLM directly and through LiteLLM, case by case, and classify every difference. Deploys the
         story's manifests with a recorder between LiteLLM and vLLM, and a second LiteLLM without the settings that
         avoid known faults, on a cluster that it starts for the purpose unless one is kept or attached to. Writes
         the evidence with all calls, and what follows from it: parity.json and parity.html. Exits 1 if the gate
@@ -52,26 +52,26 @@ def add_to(commands: Any) -> None:
     add_cluster_options(parser)
     parser.add_argument("--image", metavar="IMAGE", help="LiteLLM's image instead of the manifests'")
     parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
-    parser.add_argument("--cases", type=Path, default=cases.FOLDER, help="the folder of the families of cases")
+    parser.add_argument("--cases", type=Path, default=cases.FOLDER, help="the folder with the cases")
     parser.add_argument(
         "--only", action="append", default=[], metavar="PATTERN", help="runs such as 'chat.*/streamed/*'"
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="a folder to make (default: reports/parity-<time>)")
-    parser.add_argument("--list", action="store_true", help="show the runs and end")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the folder to create (default: reports/parity-<time>)")
+    parser.add_argument("--list", action="store_true", help="list the runs and exit")
     parser.set_defaults(run=run)
     more = parser.add_subparsers(metavar="")
     comparing = more.add_parser(
-        "diff", help="what changed between two matrices", description="Exits 1 if something is newly broken."
+        "diff", help="show what changed between two matrices", description="Exits 1 if something is newly broken."
     )
     comparing.add_argument("before", type=Path, metavar="A", help="a parity.json, or its folder")
-    comparing.add_argument("after", type=Path, metavar="B", help="the later one, likewise")
+    comparing.add_argument("after", type=Path, metavar="B", help="the later one")
     comparing.set_defaults(run=diff)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the matrix; returns 1 if the gate fails, or if too little was judged."""
     if options.list and options.out is not None:
-        what = "--list shows the runs and writes nothing, and --out names a folder to make"
+        what = "--list writes nothing, and --out names a folder to create"
         raise UsageError(what, where=f"--list --out {options.out}", hint="leave out one or the other")
     with refusing():
         chosen = cases.runs(cases.load(options.cases), options.only)
@@ -180,7 +180,7 @@ def _tell(done: int, every: int) -> None:
 
 
 def diff(options: argparse.Namespace) -> int:
-    """Print what changed between two matrices; returns 1 if something is newly broken."""
+    """Print show what changed between two matrices; returns 1 if something is newly broken."""
     with refusing():
         before, after = read(options.before), read(options.after)
     found = changes(before, after)

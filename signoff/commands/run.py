@@ -43,10 +43,10 @@ def _explained() -> argparse.ArgumentParser:
         add_help=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=f"""\
-Run features and end with the verdict on their story: what `pytest features/` does in a checkout.
+Run features and end with the verdict on their story: like `pytest features/` in a checkout.
 
 FEATURES, which come first, are .feature files and folders of them:
-  none               features/ of this folder if {FILE} lies there, else those that come with the suite
+  none               features/ of this folder if it has a {FILE}, else those that come with the suite
   with a {FILE}  beside or above them, they are run and judged as that story
   without            they are run together with the suite's, and count for its story
 
@@ -60,7 +60,7 @@ For example: signoff run --keep-cluster -k placement""",
     )
     parser.add_argument("features", nargs="*", metavar="FEATURES", help=argparse.SUPPRESS)
     group = parser.add_argument_group("options of the suite")
-    group.add_argument(*_HELP, action="help", help="show this and end")
+    group.add_argument(*_HELP, action="help", help="show this help and exit")
     arguments.declare(group.add_argument)
     return parser
 

@@ -23,7 +23,7 @@ def add_to(commands: Any) -> None:
     )
     add_cluster_options(parser)
     parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
-    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where its evidence goes")
+    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where to write its evidence")
     parser.set_defaults(run=run)
 
 

@@ -50,7 +50,11 @@ def main(options: argparse.Namespace) -> int:
 def _made_by(folder: Path) -> str:
     """Whose pages these are: another version of signoff may draw others."""
     commit = _first((folder / FILE).read_bytes()).get("commit")
-    return f" (the run was made by signoff at commit {commit}, which another one may draw otherwise)" if commit else ""
+    return (
+        f" (signoff at commit {commit} made the run; another version may draw it differently)"
+        if commit
+        else ""
+    )
 
 
 def _told(evidence: Recorded) -> str:
@@ -226,7 +230,7 @@ def _printed(evidence: Recorded) -> Iterator[Finding]:
         yield from _page(evidence.folder, name, text)
     for name in {parity.FILE, parity.PAGE} - drawn.keys():
         if (evidence.folder / name).exists():
-            yield Finding(name, "nothing in the evidence gives such a page")
+            yield Finding(name, "nothing in the evidence yields such a page")
 
 
 def _verdict(folder: Path, judged: str) -> Iterator[Finding]:
@@ -270,7 +274,7 @@ def _page(folder: Path, name: str, drawn: str) -> Iterator[Finding]:
         pairs = zip(printed.split(b"\n"), wanted.split(b"\n"), strict=False)
         same = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
         line = f":{same + 1}" if same is not None else ""
-        yield Finding(f"{name}{line}", "the page is not what the evidence gives")
+        yield Finding(f"{name}{line}", "the page is not what the evidence yields")
 
 
 # The sums

@@ -49,7 +49,7 @@ def _answers(
     for each in seen:
         for seq in each.exchanges:
             if check.arms and (arm := evidence.by_seq(seq, Exchange).arm) not in check.arms:
-                raise SignoffError(f"{arm!r} was asked, the story wants {listed(check.arms)} to be")
+                raise SignoffError(f"{arm!r} was asked; the story asks for {listed(check.arms)}")
         yield each, [answer_of(evidence, seq) for seq in each.exchanges]
 
 
@@ -64,7 +64,7 @@ def model_list(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) ->
                 yield each.case, failed(f"/v1/models is no OpenAI model list: {found[0]}")
             else:
                 models = [model["id"] for model in answer.json["data"]]
-                wanted = f"LiteLLM lists {listed(models) or 'no model'}, {check.wants} was wanted"
+                wanted = f"LiteLLM lists {listed(models) or 'no model'}; expected {check.wants}"
                 yield each.case, passed() if check.wants in models else failed(wanted)
 
 
@@ -75,7 +75,7 @@ def some_text(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> 
         if not answers:
             yield each.case, not_judged("nothing was asked", Code.TOO_FEW)
         elif not answers[-1].ok or not answers[-1].text:
-            yield each.case, failed(f"LiteLLM answered {said(answers[-1])}; 200 with some text was wanted")
+            yield each.case, failed(f"LiteLLM answered {said(answers[-1])}; expected 200 with some text")
         else:
             yield each.case, passed()
 
@@ -91,11 +91,11 @@ def openai_form(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -
 def _form(answer: Answer, *, streamed: bool) -> Verdict:
     asked = bool(answer.request["body"].get("stream"))
     if asked is not streamed:
-        return not_judged("the request was not of the kind that the case names", Code.ASKED_OTHERWISE)
+        return not_judged("the request is not what the case names", Code.ASKED_OTHERWISE)
     if answer.status != 200:
         return failed(f"LiteLLM answered {said(answer)}")
     if answer.streamed is not asked:
-        return failed("the answer was streamed though that was not asked, or not though it was")
+        return failed("the answer was streamed without being asked to be, or the other way round")
     if answer.broken:
         return failed(f"the answer broke off: {answer.broken}")
     found = openai_format.stream_violations(answer.events) if answer.streamed else openai_format.violations(answer.json)
@@ -105,7 +105,7 @@ def _form(answer: Answer, *, streamed: bool) -> Verdict:
 def openai_error(answer: Answer) -> str:
     """Why the answer is no OpenAI error of a client or server; empty if it is one."""
     if not 400 <= answer.status < 600:
-        return f"an error was wanted, LiteLLM answered {said(answer)}"
+        return f"expected an error, LiteLLM answered {said(answer)}"
     if found := openai_format.violations(answer.json):
         return f"no OpenAI error: {found[0]}"
     if not isinstance(answer.json, dict) or "error" not in answer.json:
@@ -138,7 +138,7 @@ def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded)
                 asked = each.asked.get("seconds")
                 yield each.case, not_judged(f"the feature allows {asked} s, the story {limit} s", Code.ASKED_OTHERWISE)
             elif answer.e2e_ms >= limit * 1000:
-                told = f"the caller waited {answer.e2e_ms / 1000:.1f} s for an error, {limit} s were wanted at most"
+                told = f"the caller waited {answer.e2e_ms / 1000:.1f} s for an error; expected at most {limit} s"
                 yield each.case, failed(told, Code.LIMIT_EXCEEDED)
             else:
                 yield each.case, passed(f"after {answer.e2e_ms / 1000:.1f} s")
@@ -162,7 +162,7 @@ def _counted(each: CounterSeen, expected: int, wanted: float) -> Verdict:
     if each.grown != expected:
         return failed(f"vLLM finished {each.grown} requests where {expected} were wanted ({each.metric})")
     if each.requests < wanted:
-        return not_judged(f"{each.requests} requests were sent, {wanted:g} are wanted", Code.TOO_FEW)
+        return not_judged(f"{each.requests} requests were sent; the story asks for {wanted:g}", Code.TOO_FEW)
     return passed(f"{each.grown} of {each.requests} requests")
 
 
@@ -196,7 +196,7 @@ def _trio(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer,
     exchanges = [evidence.by_seq(seq, Exchange) for seq in (trio.direct, trio.again, trio.proxied)]
     arms = tuple(each.arm for each in exchanges)
     if check.arms and arms != check.arms:
-        raise SignoffError(f"{listed(arms)} were asked, the story wants {listed(check.arms)} to be")
+        raise SignoffError(f"{listed(arms)} were asked; the story asks for {listed(check.arms)}")
     if len({trio.direct, trio.again, trio.proxied}) < len(exchanges):
         raise SignoffError(f"{trio.prompt!r} was not asked three times")
     asked = {str(each.request["body"]["messages"][-1]["content"]) for each in exchanges}
@@ -214,7 +214,7 @@ def _too_few_prompts(each: TriosSeen, check: Check) -> Verdict | None:
     wanted = check.min["prompts"]
     if _prompts(each) >= wanted:
         return None
-    return not_judged(f"{_prompts(each)} prompts were asked, {wanted:g} are wanted", Code.TOO_FEW)
+    return not_judged(f"{_prompts(each)} prompts were asked; the story asks for {wanted:g}", Code.TOO_FEW)
 
 
 @judge("equal-answers", TriosSeen, minima=["prompts"])
@@ -228,7 +228,7 @@ def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -
             if any(bool(answer.request["body"].get("stream")) is not (each.case == "streamed") for answer in answers):
                 yield (
                     each.case,
-                    not_judged("the requests were not of the kind that the case names", Code.ASKED_OTHERWISE),
+                    not_judged("the requests are not what the case names", Code.ASKED_OTHERWISE),
                 )
                 continue
             result = compare(*answers)

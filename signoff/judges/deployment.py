@@ -47,7 +47,7 @@ def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[
         if waiting:
             yield each.case, failed(f"not Running and Ready: {'; '.join(waiting)}")
         elif len(each.ready) < check.min["pods"]:
-            least = f"at least {check.min['pods']:g} were wanted"
+            least = f"expected at least {check.min['pods']:g}"
             yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, {least}")
         else:
             yield each.case, passed(f"{len(each.ready)} Running and Ready")
@@ -67,7 +67,7 @@ def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Ju
             yield each.case, failed(f"there is no {each.case} of LiteLLM")
         else:
             wrong = [
-                f"{name} has {label}={own.get(label, '(nothing)')}, {value} was wanted{at(each.files.get(name, ''))}"
+                f"{name} has {label}={own.get(label, '(nothing)')}; expected {value}{at(each.files.get(name, ''))}"
                 for name, own in each.labels.items()
                 for label, value in wanted.items()
                 if own.get(label) != value
@@ -87,7 +87,7 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
             )
         elif each.type != kind or port not in each.ports:
             ports = listed(each.ports) or "none"
-            wanted = f"a {kind} with port {port} was wanted{at(each.file)}"
+            wanted = f"expected a {kind} with port {port}{at(each.file)}"
             yield each.case, failed(f"the Service is a {each.type} with port {ports}; {wanted}")
         else:
             yield each.case, passed()
@@ -117,7 +117,7 @@ def file_layout(seen: Sequence[FilesSeen], check: Check, _: Recorded) -> Iterato
     """Each file is there, and holds at least the objects that the story puts there."""
     for each in seen:
         wrong = [
-            f"{file} holds {listed(each.kinds[file]) or 'nothing'}, {listed(kinds)} was wanted"
+            f"{file} holds {listed(each.kinds[file]) or 'nothing'}; expected {listed(kinds)}"
             if file in each.kinds
             else f"{file} is missing"
             for file, kinds in check.wants.items()
@@ -137,7 +137,7 @@ def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) 
                 line = each.lines.get(name)
                 where = f"{each.file}:{line}" if each.file and line else each.file or each.object
                 found = listed([repr(value) for value in values]) or "not set"
-                wrong.append(f"{name} is {found}, {wanted!r} was wanted ({where})")
+                wrong.append(f"{name} is {found}; expected {wanted!r} ({where})")
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
@@ -223,7 +223,7 @@ def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator
     """LiteLLM tells the mode of each model."""
     for each in seen:
         wrong = [
-            f"{model} is {each.modes[model]!r}, {mode!r} was wanted" if model in each.modes else f"{model} is not there"
+            f"{model} is {each.modes[model]!r}; expected {mode!r}" if model in each.modes else f"{model} is not there"
             for model, mode in check.wants.items()
             if each.modes.get(model) != mode
         ]
@@ -280,12 +280,14 @@ def stays_ready(seen: Sequence[StayedReady], check: Check, _: Recorded) -> Itera
         elif each.looks < check.min["looks"]:
             yield (
                 each.case,
-                not_judged(f"looked at {each.looks} times, {check.min['looks']:g} are wanted", Code.TOO_FEW),
+                not_judged(f"looked at {each.looks} times; the story asks for {check.min['looks']:g}", Code.TOO_FEW),
             )
         elif each.seconds < check.min["seconds"]:
             yield (
                 each.case,
-                not_judged(f"looked at for {each.seconds:g} s, {check.min['seconds']:g} s are wanted", Code.TOO_FEW),
+                not_judged(
+                    f"watched for {each.seconds:g} s; the story asks for {check.min['seconds']:g} s", Code.TOO_FEW
+                ),
             )
         else:
             yield each.case, passed(f"{each.looks} looks in {each.seconds:g} s")

@@ -16,7 +16,7 @@ def equals(seen: Sequence[Fact], check: Check, _: Recorded) -> Iterator[Judgemen
         if each.seen == check.wants and type(each.seen) is type(check.wants):
             yield each.case, passed()
         else:
-            yield each.case, failed(f"{each.seen!r} was seen, {check.wants!r} was wanted")
+            yield each.case, failed(f"expected {check.wants!r}, got {each.seen!r}")
 
 
 @judge("at-most", Fact, wants=int | float)
@@ -28,4 +28,4 @@ def at_most(seen: Sequence[Fact], check: Check, _: Recorded) -> Iterator[Judgeme
         elif each.seen <= check.wants:
             yield each.case, passed()
         else:
-            yield each.case, failed(f"{each.seen:g} was seen, at most {check.wants:g} was wanted", Code.LIMIT_EXCEEDED)
+            yield each.case, failed(f"expected at most {check.wants:g}, got {each.seen:g}", Code.LIMIT_EXCEEDED)

@@ -67,12 +67,12 @@ def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, chec
         return not_judged(f"nothing was timed on the arm {listed(missing)}", Code.TOO_FEW)
     if figure not in result.figures:
         needs = f"; it needs {PAIRS_FOR_P95} pairs" if figure == "p95_shift" else ""
-        return not_judged(f"{_words(figure)} cannot be told of {result.pairs} pairs{needs}", Code.TOO_FEW)
+        return not_judged(f"{_words(figure)} cannot be estimated from {result.pairs} pairs{needs}", Code.TOO_FEW)
     verdict = result.of(figure)
     if verdict.value is not Value.PASSED:
         return verdict
     if result.pairs < wanted:
-        return not_judged(f"{result.pairs} pairs were timed, {wanted:g} are wanted", Code.TOO_FEW)
+        return not_judged(f"{result.pairs} pairs were timed; the story asks for {wanted:g}", Code.TOO_FEW)
     if each.limit_asked_ms != limit:
         told = f"the feature's limit is {each.limit_asked_ms:g} ms, the story's {limit:g} ms"
         return not_judged(told, Code.ASKED_OTHERWISE)

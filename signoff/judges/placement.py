@@ -18,7 +18,7 @@ def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[
         elsewhere = {pod: node for pod, node in each.nodes.items() if node not in check.wants}
         if elsewhere:
             where = listed([f"{pod} on {node or 'no node'}" for pod, node in elsewhere.items()])
-            yield each.case, failed(f"{where}; {' or '.join(check.wants)} was wanted{at(each.file)}")
+            yield each.case, failed(f"{where}; expected {' or '.join(check.wants)}{at(each.file)}")
         elif sorted(each.asked) != sorted(check.wants):
             yield (
                 each.case,
@@ -79,7 +79,7 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
             told = f"the scheduler could not say anything of {each.pod}: {each.reason}: {each.message}"
             yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
         elif each.phase != "Pending" or each.reason != "Unschedulable":
-            yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}), Pending as Unschedulable was wanted")
+            yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}); expected Pending as Unschedulable")
         elif NO_NODE_MATCHES not in each.message:
             yield each.case, failed(f"the scheduler names no affinity that keeps {each.pod} away: {each.message}")
         elif each.seconds < check.min["seconds"]:

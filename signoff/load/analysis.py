@@ -303,7 +303,7 @@ def steps_of(loaded: Loaded) -> list[StepResult]:
         raise SignoffError(
             "no request was recorded in any step",
             where=str(loaded.folder),
-            hint="let the load run longer; Locust's output tells if users could not start",
+            hint="let the load run longer; Locust's output says whether users could not start",
         )
     return found
 

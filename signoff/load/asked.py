@@ -20,7 +20,7 @@ _NOT_IN_PODS = {
     "processes": "each worker is a pod of its own: --workers 3, before --",
     "locustfile": "the pods run bench/locustfile.py",
     "web_port": "the page is at the port that the Service has",
-    "lengths": "the pods do not have the file: give --lengths before --, and they will",
+    "lengths": "the pods do not have the file: give --lengths before --",
     "kubeconfig": "the pods are watched from here anyway",
     "reports": "give --reports before --: it is a folder of this machine",
 }
@@ -47,17 +47,17 @@ def _check(asked: Sequence[str]) -> None:
     except SystemExit as end:
         if end.code:
             raise
-        raise _refused("an option there only shows something, and sends nothing", "ask `locust` itself") from end
+        raise _refused("an option there only prints something and sends no load", "ask `locust` itself") from end
     for name, why in _NOT_IN_PODS.items():
         if getattr(chosen, name) != parser.get_default(name):
             raise _refused(f"--{name.replace('_', '-')} cannot be given to Locust's pods", why)
     if unknown := [each for each in chosen.user_classes if each not in users]:
-        known = f"those that there are: {', '.join(sorted(users))}"
+        known = f"there are: {', '.join(sorted(users))}"
         raise _refused(f"there is no user class {', '.join(unknown)}", known)
 
 
 def _refused(what: str, hint: str) -> UsageError:
-    return UsageError(what, where="what stands behind --, for Locust", hint=hint)
+    return UsageError(what, where="the options after --, for Locust", hint=hint)
 
 
 if __name__ == "__main__":

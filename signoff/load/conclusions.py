@@ -73,7 +73,7 @@ class Conclusions:
             and self.knee.step is None
             and self.knee.last is None
         ):
-            return "Nothing can be said of LiteLLM: the load generator was the limit."
+            return "Nothing can be said about LiteLLM: the load generator was the limit."
         parts = ["; ".join(self._overheads())]
         parts[0] += f"{', and ' if parts[0] else 'LiteLLM '}{self.knee.text}"
         first = self._first.overhead

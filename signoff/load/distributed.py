@@ -66,7 +66,7 @@ def concluded(folder: Path, error: str) -> int:
     progress("load", f"judge them with: signoff load-report {folder}")
     if error or told.ended is None:
         raise SignoffError(
-            f"the load broke off: {error or 'Locust stopped without saying that the load had ended'}",
+            f"the load was cut short: {error or 'Locust stopped without saying that the load had ended'}",
             where=str(folder),
             hint=f"what was recorded until then is there; is the disk of {MASTER} full, or did its pod restart?",
         )
@@ -214,7 +214,7 @@ class Collector:
             if ended or self.error:
                 raise
             if not self._full_told:
-                progress("load", f"{full}\nUntil the load has ended there is time for that.")
+                progress("load", f"{full}\nYou have until the load ends.")
             self._full_told = True
         if not (ended or self.error):
             seen = _summary(stats)
@@ -318,7 +318,7 @@ def sampled(sampler: ResourceSampler, folder: Path) -> Iterator[None]:
                     lines.writerows(map(asdict, samples))
                 except OSError as error:
                     if not told:
-                        progress("load", f"samples of the pods are lost, which cannot be written: {error}")
+                        progress("load", f"samples of the pods cannot be written and are lost: {error}")
                     told = True
 
     thread = threading.Thread(target=follow, daemon=True)

@@ -14,7 +14,7 @@ from signoff.in_cluster.load_generator.run import Run, Step, fold, sample_files
 _FILE_OF_BEFORE = "run.json"
 _SCHEMA_OF_BEFORE = 2
 _HINT = "name the folder of a load: reports/load-..."
-_OLDER = "report it with the signoff that wrote it: the records are as they were"
+_OLDER = "report it with the signoff that wrote it; its records are unchanged"
 
 
 def read_run(folder: Path) -> Run:
@@ -39,9 +39,9 @@ def run_of(recorded: Recorded) -> Run:
         try:
             run = fold(run, line.record.model_dump(mode="json"))
         except (TypeError, ValueError) as error:
-            raise SignoffError(f"line {number} of the evidence tells of no load: {error}", where=str(where)) from error
+            raise SignoffError(f"line {number} of the evidence holds no load: {error}", where=str(where)) from error
     if run is None:
-        raise SignoffError("the evidence tells of no load", where=str(where), hint=_HINT)
+        raise SignoffError("the evidence holds no load", where=str(where), hint=_HINT)
     return run
 
 

@@ -25,7 +25,7 @@ def matrix_of(recorded: Recorded) -> Matrix:
     """
     line = next((line for line in reversed(recorded.lines) if isinstance(line.record, ParityMatrix)), None)
     if line is None:
-        raise SignoffError("the evidence tells of no parity matrix", where=str(recorded.folder))
+        raise SignoffError("the evidence holds no parity matrix", where=str(recorded.folder))
     asked = line.record
     assert isinstance(asked, ParityMatrix)
     folder = ROOT / Path(recorded.run.settings[CASES])

@@ -82,9 +82,9 @@ def fetch(client: httpx.Client, url: str, path: Path, algorithm: str, checksum: 
                 progress(f"downloading {path.name}: {file.tell() >> 20} MiB so far")
     if digest.hexdigest() != checksum:
         raise SignoffError(
-            f"the download of {path.name} has not its published {algorithm} checksum",
+            f"the download of {path.name} does not match its published {algorithm} checksum",
             where=f"{url}: {digest.hexdigest()}, published: {checksum or 'none'}",
-            hint="try again; if it stays so, something between this machine and the release changes files",
+            hint="try again; if it persists, something between this machine and the release changes files",
         )
 
 

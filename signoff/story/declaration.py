@@ -122,9 +122,9 @@ class Declaration:
             ) from None
         except (TypeError, ValueError) as error:
             raise UsageError(
-                f"it holds what JSON has not (a date, NaN or infinity): {error}",
+                f"it holds what JSON cannot (a date, NaN or infinity): {error}",
                 where=str(self.file),
-                hint="write it as a text, in quotes",
+                hint="write it as a string, in quotes",
             ) from None
         self._lines = lines_of(node)
         try:

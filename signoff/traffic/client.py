@@ -272,7 +272,7 @@ def _no_answer(method: str, path: str, error: Exception, where: str) -> NoAnswer
     return NoAnswer(
         f"no answer to {method} {path}: {_describe(error)}",
         where=where,
-        hint="see whether the server's pod is Ready and its Service has an endpoint",
+        hint="check that the server's pod is Ready and its Service has an endpoint",
     )
 
 

@@ -39,4 +39,4 @@ def test_the_same_story_fails_where_it_does_not_hold(pytester: pytest.Pytester) 
     shown["conftest.py"] = shown["conftest.py"].replace('"seconds": 1.2', '"seconds": 7')
     done = run(pytester, shown)
     assert done.status == 10
-    assert "7 was seen, at most 5 was wanted" in done.output
+    assert "expected at most 5, got 7" in done.output

@@ -36,7 +36,7 @@ def test_a_failed_check_fails_its_criterion_and_keeps_a_bundle(project: Project)
     done = project.run()
     assert done.status == 10
     assert "AC1     failed" in done.output
-    assert "False was seen, True was wanted" in done.output
+    assert "expected True, got False" in done.output
     assert "the moon" in done.output
     first, second = done.scenario("First"), done.scenario("Second")
     assert (first.state, second.state) == (State.FAILED, State.PASSED)

@@ -161,4 +161,4 @@ def test_what_ended_a_matrix_is_in_its_evidence(
     assert failure.where == "port 6443" and "no cluster" in failure.cause.what
     assert isinstance(recorded.lines[-1].record, End)
     assert main(["report", str(tmp_path / "run")]) == 1
-    assert "the evidence tells of no parity matrix" in capsys.readouterr().err
+    assert "the evidence holds no parity matrix" in capsys.readouterr().err

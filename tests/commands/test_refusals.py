@@ -13,7 +13,7 @@ Capture = pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["serve", "--attach", "nobody"], "no embedded cluster runs there\n  where: --attach nobody"),
+        (["serve", "--attach", "nobody"], "no embedded cluster is running there\n  where: --attach nobody"),
         (["serve", "--manifests", "nowhere"], "the folder of manifests is not there\n  where: nowhere"),
         (["prepare", "--manifests", "nowhere"], "the folder of manifests is not there"),
         (["report", "nowhere"], "there is no evidence\n  where: nowhere"),
@@ -25,7 +25,7 @@ Capture = pytest.CaptureFixture[str]
         (["calibrate", "--pairs", "0"], "--pairs 0 times nothing"),
         (["calibrate", "--delay", "inf"], "--delay takes milliseconds, not inf"),
         (["calibrate", "--url", "vllm:8000"], "--url vllm:8000 is no http:// URL"),
-        (["calibrate", "--out", "."], "there is something already\n  where: --out ."),
+        (["calibrate", "--out", "."], "it already exists\n  where: --out ."),
         (["calibrate", "--out", "/dev/null/x"], "the report's folder cannot be written: /dev/null is no folder"),
         (["load-report", "nowhere"], "there is no evidence of a load\n  where: nowhere"),
         (["load-report", "nowhere", "--thresholds", "none.toml"], "the thresholds cannot be read"),

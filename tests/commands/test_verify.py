@@ -349,7 +349,7 @@ DAMAGES = [
         [
             r"evidence.jsonl:\d+: calls-response-format.json is not",
             r"evidence.jsonl:\d+: calls-request-fidelity.json is not",
-            "parity.html: nothing in the evidence gives",
+            "parity.html: nothing in the evidence yields",
         ],
     ),
     Damage(
@@ -401,7 +401,7 @@ DAMAGES = [
     Damage(
         "a verdict on the page",
         in_file("signoff.html", 'not-judged code-pending" title="pending">not judged', 'passed">passed'),
-        [r"signoff.html:\d+: the page is not what the evidence gives"],
+        [r"signoff.html:\d+: the page is not what the evidence yields"],
     ),
     Damage(
         "the waiver out of the page",
@@ -412,7 +412,7 @@ DAMAGES = [
     Damage(
         "a verdict in Markdown",
         in_file("signoff.md", "**waived**", "**passed**"),
-        [r"signoff.md:\d+: the page is not what the evidence gives"],
+        [r"signoff.md:\d+: the page is not what the evidence yields"],
     ),
     Damage(
         "a page missing",

@@ -174,7 +174,7 @@ def test_an_invalid_step_is_not_judged(tmp_path: Path) -> None:
     found = conclude(Synthetic(invalid_spans=[span]).write(tmp_path))
     assert found.lightest.state is StepState.INVALID
     assert found.nfr66[0] is Value.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
-    assert found.sentence == "Nothing can be said of LiteLLM: the load generator was the limit."
+    assert found.sentence == "Nothing can be said about LiteLLM: the load generator was the limit."
     assert found.invalid
 
 

@@ -178,7 +178,7 @@ def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[s
         (["--manifests", "/no/such/folder"], 4, "/no/such/folder/locust/kustomization.yaml"),
         (["--image", "example.test/none:1"], 4, "where: --image example.test/none:1"),
         (["--cluster", "existing"], 4, "where: --cluster existing"),
-        (["--attach", "nobody"], 4, "no embedded cluster runs there\n  where: --attach nobody"),
+        (["--attach", "nobody"], 4, "no embedded cluster is running there\n  where: --attach nobody"),
         (["--", "--rate", "0"], 4, "--rate must be a number above 0"),
         (["--", "--stages", "1,2"], 4, "--stages belongs to a shape"),
         (["--", "--lengths", "mine.csv"], 4, "mine.csv"),
@@ -294,7 +294,7 @@ def test_a_load_that_broke_off_on_a_full_disk_is_told_with_its_reason(pair: Pair
         collector = collecting(client, tmp_path / "here")
         collector.until_ended()
     assert os.strerror(errno.EFBIG) in collector.error
-    with pytest.raises(SignoffError, match="the load broke off: locust-master cannot write its records"):
+    with pytest.raises(SignoffError, match="the load was cut short: locust-master cannot write its records"):
         distributed.concluded(tmp_path / "here", collector.error)
     assert len(read_records(tmp_path / "here")) > 10
 
@@ -472,7 +472,7 @@ def test_a_master_that_restarts_breaks_the_load_off(tmp_path: Path, monkeypatch:
     page.folder = Synthetic(ended=False, seed=2).write(tmp_path / "load-another")
     collector.until_ended()
     assert read_run(tmp_path / "here").seed == 1
-    with pytest.raises(SignoffError, match="the load broke off: locust-master has begun another load"):
+    with pytest.raises(SignoffError, match="the load was cut short: locust-master has begun another load"):
         distributed.concluded(tmp_path / "here", collector.error)
 
 

@@ -195,8 +195,8 @@ def facts_of(cluster: Path) -> dict[str, Any]:
     if supervisor_of(folder) is None or not facts.exists():
         if ended := reason_of_end(folder):
             raise ended
-        hint = "`signoff cluster status` lists those that run, `signoff cluster up` starts one"
-        raise SignoffError("no embedded cluster runs there", where=str(cluster), hint=hint)
+        hint = "`signoff cluster status` lists the running ones, `signoff cluster up` starts one"
+        raise SignoffError("no embedded cluster is running there", where=str(cluster), hint=hint)
     return dict(json.loads(facts.read_text(encoding="utf-8")))
 
 

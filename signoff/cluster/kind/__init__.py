@@ -97,8 +97,8 @@ class KindCluster:
         """
         tools.check_docker()
         if named is not None and not ownership.is_ours(ownership.find(named)):
-            hint = "`signoff cluster status` lists those that run"
-            raise SignoffError("no kind cluster runs there", where=str(named), hint=hint)
+            hint = "`signoff cluster status` lists the running ones"
+            raise SignoffError("no kind cluster is running there", where=str(named), hint=hint)
 
     @classmethod
     def attach(cls, named: Path, *, images: Images) -> "KindCluster":

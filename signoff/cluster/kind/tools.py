@@ -73,7 +73,7 @@ def _download(kept: Path) -> None:
         what = f"kind is not on PATH and cannot be downloaded: {error}"
         raise SignoffError(what, where=url, hint=_INSTALL_KIND) from error
     if hashlib.sha256(program).hexdigest() != wanted:
-        raise SignoffError("the download of kind does not have its published checksum", where=url, hint=_INSTALL_KIND)
+        raise SignoffError("the download of kind does not match its published checksum", where=url, hint=_INSTALL_KIND)
     kept.parent.mkdir(parents=True, exist_ok=True)
     unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
     unfinished.write_bytes(program)

@@ -51,7 +51,7 @@ def declare(parser: LocustArgumentParser) -> None:
         page=True,
         choices=["closed", "poisson", "constant"],
         default="closed",
-        help="closed: each user asks again once it was answered. poisson, constant: requests are sent on a schedule, "
+        help="closed: each user asks again after an answer. poisson, constant: requests are sent on a schedule, "
         "whatever the answers do; a user in the page then stands for 1 request per second",
     )
     _add(when, "--rate", type=float, help="requests per second on a schedule (poisson unless constant)")
@@ -109,7 +109,7 @@ def declare(parser: LocustArgumentParser) -> None:
         metavar="N",
         help=f"records that are kept ({rollup.KEEP}); what is older becomes a line for each minute",
     )
-    _add(what, "--reports", default="reports", metavar="DIR", help="where the run's folder goes (reports)")
+    _add(what, "--reports", default="reports", metavar="DIR", help="where to write the run's folder (reports)")
 
 
 def _add(group: _ArgumentGroup, name: str, *, page: bool = False, **more: Any) -> None:

@@ -217,7 +217,7 @@ class RunWriter:
             spans.setdefault((span.worker, span.kind), []).append(span)
         if spans:
             yield (
-                f"INVALID at {', '.join(hidden)}: the load generator was the limit, so that these figures say nothing"
+                f"INVALID at {', '.join(hidden)}: the load generator was the limit, so these figures say nothing"
                 if (hidden := self.run.invalid_steps())
                 else f"the load generator was the limit for less than {MAX_INVALID:.0%} of the time, which stands"
             )

@@ -87,7 +87,7 @@ def test_attaching_leaves_a_cluster_running(cluster: EmbeddedCluster) -> None:
     attached = EmbeddedCluster.attach(cluster.dir)
     attached.close()
     assert cluster.failure() is None
-    with pytest.raises(SignoffError, match="no embedded cluster runs there"):
+    with pytest.raises(SignoffError, match="no embedded cluster is running there"):
         EmbeddedCluster.attach(cluster.dir / "nothing")
 
 

@@ -111,7 +111,7 @@ def test_up_status_and_down_on_kind(creating: Tools, capsys: Capture) -> None:
     assert run(capsys, "down")[:2] == (0, "ended demo\n")
     assert "delete cluster --name demo" in creating.calls
     assert not folder.exists()
-    assert run(capsys, "status")[1] == "no cluster runs; `signoff cluster up` starts one\n"
+    assert run(capsys, "status")[1] == "no cluster is running; `signoff cluster up` starts one\n"
 
 
 def unready(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -232,10 +232,10 @@ def test_a_machine_without_docker_lists_the_others_clusters(
     told: list[str],
 ) -> None:
     creating.take_away("docker")
-    assert run(capsys, "status") == (0, "no cluster runs; `signoff cluster up` starts one\n", "")
+    assert run(capsys, "status") == (0, "no cluster is running; `signoff cluster up` starts one\n", "")
     ownership.open_folder("demo", kept=True)
     status, out, _ = run(capsys, "status")
-    assert (status, out) == (0, "no cluster runs; `signoff cluster up` starts one\n")
+    assert (status, out) == (0, "no cluster is running; `signoff cluster up` starts one\n")
     assert any("those of kind kind cannot be listed: docker is not on PATH" in line for line in told)
 
 
@@ -251,6 +251,6 @@ def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Captur
     run(capsys, "up", "demo", "--cluster", "kind")
     for named in (Path("demo"), ownership.folders() / "demo"):
         kind.precheck(named, {})
-    with pytest.raises(SignoffError, match="no kind cluster runs there") as refused:
+    with pytest.raises(SignoffError, match="no kind cluster is running there") as refused:
         kind.precheck(Path("other"), {})
     assert refused.value.where == "other"

@@ -70,7 +70,7 @@ def test_a_download_that_is_not_what_was_published(tools: Tools, monkeypatch: py
         program.with_name(f"{program.name}.sha256sum").write_text(f"{'0' * 64}  {program.name}\n")
     with releases(tools.folder / "releases") as url:
         monkeypatch.setenv("SIGNOFF_KIND_RELEASES", url)
-        assert "does not have its published checksum" in error_of_start().what
+        assert "does not match its published checksum" in error_of_start().what
     assert not list((tools.folder / "cache" / "kind").glob("kind-*"))
 
 
@@ -112,5 +112,5 @@ def test_a_cluster_that_was_there_under_our_name_is_left(tools: Tools, monkeypat
 
 def test_attaching_to_a_cluster_that_is_not_ours(tools: Tools) -> None:
     tools.runs("mine", Path("/elsewhere"))
-    with pytest.raises(SignoffError, match="no kind cluster runs there"):
+    with pytest.raises(SignoffError, match="no kind cluster is running there"):
         KindCluster.attach(tools.folder / "cache" / "kind" / "clusters" / "mine", images={})

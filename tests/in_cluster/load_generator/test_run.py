@@ -54,10 +54,10 @@ def test_a_load_of_before_can_still_be_reported(tmp_path: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("record", "told"),
     [
-        ({"kind": "load", "run": {"colour": "red"}}, "line 2 of the evidence tells of no load: .*colour"),
+        ({"kind": "load", "run": {"colour": "red"}}, "line 2 of the evidence holds no load: .*colour"),
         ({"kind": "load-step", "name": "rate=1"}, "is damaged at planned_rate"),
         ({"kind": "load-invalid", "what": "tired"}, "is damaged at"),
-        ({"kind": "note", "text": "nothing began"}, "the evidence tells of no load"),
+        ({"kind": "note", "text": "nothing began"}, "the evidence holds no load"),
     ],
 )
 def test_evidence_of_no_load_is_told(record: dict[str, object], told: str, tmp_path: Path) -> None:
