@@ -50,11 +50,7 @@ def main(options: argparse.Namespace) -> int:
 def _made_by(folder: Path) -> str:
     """Whose pages these are: another version of signoff may draw others."""
     commit = _first((folder / FILE).read_bytes()).get("commit")
-    return (
-        f" (signoff at commit {commit} made the run; another version may draw it differently)"
-        if commit
-        else ""
-    )
+    return f" (signoff at commit {commit} made the run; another version may draw it differently)" if commit else ""
 
 
 def _told(evidence: Recorded) -> str:

@@ -175,7 +175,7 @@ def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[s
         (["--workers", "0"], 4, "--workers 0"),
         (["--lengths", "/no/such/file.csv"], 4, "the lengths cannot be read"),
         (["--reports", os.devnull], 4, f"{os.devnull} is no folder"),
-        (["--manifests", "/no/such/folder"], 4, "/no/such/folder/locust/kustomization.yaml"),
+        (["--manifests", "/no/such/folder"], 4, "/no/such/folder/locust"),
         (["--image", "example.test/none:1"], 4, "where: --image example.test/none:1"),
         (["--cluster", "existing"], 4, "where: --cluster existing"),
         (["--attach", "nobody"], 4, "no embedded cluster is running there\n  where: --attach nobody"),
@@ -183,7 +183,7 @@ def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[s
         (["--", "--stages", "1,2"], 4, "--stages belongs to a shape"),
         (["--", "--lengths", "mine.csv"], 4, "mine.csv"),
         (["--", "--headless"], 4, "--headless cannot be given to Locust's pods"),
-        (["--", "--help"], 4, "an option there only shows something"),
+        (["--", "--help"], 4, "an option there only prints something"),
         (["--", "Nobody"], 4, "there is no user class Nobody"),
         (["--", "--nothing"], 2, "locust: error: unrecognized arguments: --nothing"),
     ],
@@ -549,4 +549,4 @@ def test_samples_that_cannot_be_written_are_told_once_and_looking_goes_on(
         after = pods.looks
         pods.wait_for(looks=after + 3)
     assert len((folder / "samples-pods.csv").read_text().splitlines()) > 1
-    assert capfd.readouterr().err.count("samples of the pods are lost") == 1
+    assert capfd.readouterr().err.count("samples of the pods cannot be written") == 1
