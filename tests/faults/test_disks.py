@@ -20,7 +20,7 @@ Disk = Callable[[Path, str], Path]
 def disk() -> Iterator[Disk]:
     """Mounts a disk of its own at a folder, with options of mount(8) such as its size."""
     if os.getuid():
-        pytest.skip("mounting a small disk needs root")
+        pytest.skip("mounting needs root; all of these run in a namespace of their own instead")
     mounted: list[Path] = []
 
     def mount(folder: Path, options: str) -> Path:
@@ -32,6 +32,29 @@ def disk() -> Iterator[Disk]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root can mount")
+def test_all_of_these_without_root(tmp_path: Path) -> None:
+    """In a user namespace, where a person may mount what nobody else sees (user_namespaces(7))."""
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*namespace, "mount", "-t", "tmpfs", "none", tmp_path], check=False).returncode:
+        pytest.skip("this machine lets nobody but root mount, not even in a user namespace")
+    command = [
+        *namespace,
+        sys.executable,
+        "-m",
+        "pytest",
+        __file__,
+        "-q",
+        "-rs",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+    ]
+    done = subprocess.run([*command, tmp_path / "inside"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "mounting needs root" not in done.stdout
 
 
 @pytest.mark.parametrize("size", [4, 8, 16, 32])
