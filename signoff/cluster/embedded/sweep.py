@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from signoff.cluster.embedded.processes import descendants, kill, marked, start_time
@@ -12,6 +13,7 @@ from signoff.core.timeouts import CLUSTER_DOWN, Timeout
 from signoff.core.waiting import HoldFailed, NotYet, WaitFailed, consistently, eventually
 
 PID_FILE = "supervisor.pid"
+_SHORT_PATHS = Path("/tmp")
 _UNBORN, _GOING = ".new-", ".old-"
 """A folder that is not a cluster's yet, or no longer; the PID and start time of the process that works on it follow."""
 
@@ -45,7 +47,7 @@ def make_cluster_dir(cluster: Path) -> None:
 
 def short_path(cluster: Path) -> Path:
     """A short name of the cluster's folder, since a socket's path has at most 107 bytes (unix(7))."""
-    return Path("/tmp") / f"signoff-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:8]}"
+    return _SHORT_PATHS / f"signoff-{hashlib.sha256(os.fsencode(cluster)).hexdigest()[:8]}"
 
 
 def supervisor_of(cluster: Path) -> int | None:
@@ -65,8 +67,17 @@ def sweep(clusters: Path) -> list[Path]:
     """
     dead = {cluster for cluster in _folders(clusters) if supervisor_of(cluster) is None}
     dead |= _kill_orphans(clusters)
+    _remove_loose_links()
     # Meanwhile another process may have swept one, and made a new cluster of the same name.
     return sorted(cluster for cluster in dead if supervisor_of(cluster) is None and remove(cluster))
+
+
+def _remove_loose_links() -> None:
+    """Remove this user's short names of folders that are gone: someone has removed the cache of a killed run whole."""
+    for link in _SHORT_PATHS.glob("signoff-????????"):
+        with suppress(FileNotFoundError):  # another sweep was quicker
+            if link.is_symlink() and not link.exists() and link.lstat().st_uid == os.getuid():
+                link.unlink()
 
 
 def _kill_orphans(clusters: Path) -> set[Path]:

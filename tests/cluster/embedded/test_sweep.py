@@ -100,6 +100,18 @@ def test_a_cluster_that_is_being_taken_down_is_no_killed_one(demo: Path, monkeyp
     assert not short_path(demo).is_symlink()
 
 
+def test_the_short_names_of_a_killed_run_are_removed_even_where_its_cache_is_gone(demo: Path) -> None:
+    killed, gone, lives = (demo.with_name(name) for name in ("killed", "gone", "lives"))
+    for cluster in (killed, gone, lives):
+        make_cluster_dir(cluster)
+    (killed / PID_FILE).write_text("1 1")
+    shutil.rmtree(gone)
+    assert short_path(gone).is_symlink()
+    assert sweep(demo.parent) == [killed]
+    assert [each.name for each in (killed, gone, lives) if short_path(each).is_symlink()] == ["lives"]
+    remove(lives)
+
+
 def test_what_a_process_died_over_is_removed(demo: Path) -> None:
     for stage in (".new", ".old"):
         (demo.parent / f"{stage}-demo-1-1").mkdir(parents=True)
