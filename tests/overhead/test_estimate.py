@@ -315,10 +315,10 @@ def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pa
 
 
 def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(pair: Pair) -> None:
-    pair.backend.token_delay_ms, pair.gateway.tampering = 5.0, "same_text"  # it reads all, and passes it on at once
+    pair.backend.token_delay_ms, pair.gateway.tampering = 10.0, "same_text"  # it reads all, and passes it on at once
     found = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
-    assert figure(found, "ttft").value > 25
-    assert abs(figure(found, "median_streamed").value) < 15
+    assert figure(found, "ttft").value > 35  # half of all tokens' delay, far more than a busy machine's scatter
+    assert abs(figure(found, "median_streamed").value) < 35
 
 
 def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
