@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from signoff.cluster.embedded.processes import memory_of
-from signoff.cluster.embedded.sweep import supervisor_of, sweep
+from signoff.cluster.embedded.sweep import CLUSTERS, supervisor_of, sweep
 from signoff.cluster.users import program
 from signoff.core import console
 from signoff.core.paths import ROOT, cache_dir
@@ -38,7 +38,7 @@ _SETTINGS = ("SIGNOFF_RECIPES", "SIGNOFF_KUBERNETES_BIN")
 
 def clusters_dir() -> Path:
     """The folder that holds one folder for each running cluster."""
-    return cache_dir() / "clusters"
+    return cache_dir() / CLUSTERS
 
 
 def settings() -> dict[str, str]:

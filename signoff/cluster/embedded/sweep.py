@@ -12,6 +12,8 @@ from signoff.core.errors import SignoffError
 from signoff.core.timeouts import CLUSTER_DOWN, Timeout
 from signoff.core.waiting import HoldFailed, NotYet, WaitFailed, consistently, eventually
 
+CLUSTERS = "clusters"
+"""The folder of a cache that holds one folder for each running cluster."""
 PID_FILE = "supervisor.pid"
 _SHORT_PATHS = Path("/tmp")
 _UNBORN, _GOING = ".new-", ".old-"
@@ -74,9 +76,10 @@ def sweep(clusters: Path) -> list[Path]:
 
 def _remove_loose_links() -> None:
     """Remove this user's short names of folders that are gone: someone has removed the cache of a killed run whole."""
-    for link in _SHORT_PATHS.glob("signoff-????????"):
-        with suppress(FileNotFoundError):  # another sweep was quicker
-            if link.is_symlink() and not link.exists() and link.lstat().st_uid == os.getuid():
+    for link in _SHORT_PATHS.glob(f"signoff-{'[0-9a-f]' * 8}"):
+        with suppress(OSError):  # another sweep was quicker, or what it leads to is nobody's business but its owner's
+            ours = link.lstat().st_uid == os.getuid() and link.is_symlink()
+            if ours and link.readlink().parent.name == CLUSTERS and not link.exists():
                 link.unlink()
 
 

@@ -112,6 +112,39 @@ def test_the_short_names_of_a_killed_run_are_removed_even_where_its_cache_is_gon
     remove(lives)
 
 
+@pytest.fixture
+def short_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of this test's own in the place of /tmp."""
+    monkeypatch.setattr(MODULE, "_SHORT_PATHS", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("signoff-somedata", "/nowhere/clusters/demo"),
+        ("signoff-0123abcd", "/nowhere/data"),
+        ("signoff-0123abcd", f"clusters/{'x' * 300}"),  # stat(2) fails, as in a private folder
+    ],
+)
+def test_a_link_that_need_not_be_a_killed_run_s_stays(short_paths: Path, dead: Path, name: str, target: str) -> None:
+    (short_paths / name).symlink_to(short_paths / target)
+    assert sweep(dead.parent) == [dead]
+    assert (short_paths / name).is_symlink()
+
+
+def test_a_link_of_another_user_is_not_even_followed(
+    short_paths: Path, dead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = short_paths / "signoff-0123abcd"
+    link.symlink_to("/nowhere/clusters/demo")
+    followed: list[Path] = []
+    monkeypatch.setattr(os, "getuid", lambda: link.lstat().st_uid + 1)
+    monkeypatch.setattr(Path, "exists", lambda path, **_: followed.append(path))
+    MODULE._remove_loose_links()
+    assert link.is_symlink() and not followed
+
+
 def test_what_a_process_died_over_is_removed(demo: Path) -> None:
     for stage in (".new", ".old"):
         (demo.parent / f"{stage}-demo-1-1").mkdir(parents=True)
