@@ -52,7 +52,9 @@ def _run(argv: list[str]) -> int:
     except (SignoffError, WaitFailed) as error:
         print(f"signoff: {told(error)}", file=sys.stderr)
         return REFUSED if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        for what_failed_after_it in getattr(interrupt, "__notes__", ()):
+            print(f"signoff: {what_failed_after_it}", file=sys.stderr)
         return interrupts.exit_status()
 
 

@@ -6,13 +6,17 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from signoff.cli import main
 from signoff.commands.verify import verify
+from signoff.core.errors import SignoffError
 from signoff.evidence import read
 from signoff.evidence.models import Backend, Cluster, End, Run, SetUpFailure
+from signoff.kube.client import Kube
+from signoff.kube.undo import Undo
 
 
 @pytest.mark.parametrize("command", ["serve", "prepare"])
@@ -29,6 +33,38 @@ def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"signoff {version('signoff')}\n"
+
+
+class Stuck:
+    """A change that can be made, and not undone."""
+
+    def inverse(self, _: Kube) -> "Stuck":
+        return self
+
+    def __str__(self) -> str:
+        return "uncordon k3s-worker-01"
+
+    def make(self, _: Kube) -> None:
+        pass
+
+    def wait(self, _: Kube) -> None:
+        raise SignoffError("the API server does not answer")
+
+
+def test_what_could_not_be_undone_after_ctrl_c_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted_at_work(_: object) -> int:
+        with Undo(cast("Kube", None)) as undo:
+            undo.make(Stuck())
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("signoff.commands.cluster.status", interrupted_at_work)
+    interrupted_at_work.__name__ = "status"
+    assert main(["cluster", "status"]) == 130
+    said = capsys.readouterr().err
+    assert "signoff: what was changed on the cluster could not all be undone: uncordon k3s-worker-01: " in said
+    assert "next:  do so by hand" in said
 
 
 @pytest.mark.parametrize("arguments", [["parity", "--list"], ["cluster", "status"]])
