@@ -41,16 +41,26 @@ def program(path: Path, does: str) -> None:
     path.chmod(0o755)
 
 
-def make_tests(checkout: Path, test: str) -> None:
+def make_tests(checkout: Path, test: str, acceptance: str = "open('acceptance', 'w')") -> None:
     (checkout / "test.py").write_text(test)
-    (checkout / "Makefile").write_text(f"test:\n\t@{sys.executable} test.py\nacceptance:\n\t@touch acceptance\n")
+    (checkout / "acceptance.py").write_text(acceptance)
+    (checkout / "Makefile").write_text(
+        f"test:\n\t@{sys.executable} test.py\nacceptance:\n\t@{sys.executable} acceptance.py\n"
+    )
 
 
-@pytest.mark.parametrize(("cancels", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+CANCELS = pytest.mark.parametrize(("cancels", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+
+@CANCELS
+@pytest.mark.parametrize("during", ["test", "acceptance"])
 def test_a_job_that_is_cancelled_cleans_up_and_goes_on_to_nothing(
-    checkout: Path, cancels: signal.Signals, status: int
+    checkout: Path, cancels: signal.Signals, status: int, during: str
 ) -> None:
-    make_tests(checkout, CLEANS_UP)
+    if during == "test":
+        make_tests(checkout, CLEANS_UP)
+    else:
+        make_tests(checkout, "", acceptance=CLEANS_UP)
     job = start([str(checkout / ".ci" / "run")], checkout)
     said_until(job, "testing")
     job.send_signal(cancels)
@@ -58,6 +68,30 @@ def test_a_job_that_is_cancelled_cleans_up_and_goes_on_to_nothing(
     assert job.returncode == status, said
     assert "cleaned up" in said
     assert (checkout / "cleaned-up").exists()
+    assert not (checkout / "acceptance").exists()
+
+
+@CANCELS
+@pytest.mark.parametrize(
+    ("moment", "test"),
+    [
+        *((moment, "import time; time.sleep(60)") for moment in ("run tests", '    "$@" &', "    running=$!")),
+        *((moment, "") for moment in ("tests=$?", "run make")),
+    ],
+)
+def test_a_job_that_is_cancelled_between_two_commands_begins_no_further_one(
+    checkout: Path, cancels: signal.Signals, status: int, moment: str, test: str
+) -> None:
+    """The script signals itself just before this line of its own."""
+    script = checkout / ".ci" / "run"
+    before, line, after = script.read_text().partition(f"\n{moment}")
+    assert line
+    script.write_text(f"{before}\nkill -s {cancels.name.removeprefix('SIG')} $${line}{after}")
+    make_tests(checkout, test)
+    job = start([str(script)], checkout)
+    said, _ = job.communicate(timeout=30)
+    assert job.returncode == status, said
+    assert "unbound" not in said
     assert not (checkout / "acceptance").exists()
 
 

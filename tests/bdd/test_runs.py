@@ -207,6 +207,7 @@ def test_junits_file_that_cannot_be_written_is_one_sentence_beside_the_verdict(p
     assert "INTERNALERROR" not in done.output
     assert "junit.xml cannot be written: " in done.output
     assert "name another file with --junitxml" in done.output
+    assert done.status == 0, "the verdict's, whatever becomes of its copies"
     assert "generated xml file" not in done.output
     assert done.result.headline in done.output
 
