@@ -187,7 +187,11 @@ def add_to(commands: Any) -> None:
         epilog='for example: eval "$(signoff cluster up)" && kubectl get nodes; pytest features/; signoff cluster down',
     )
     own = parser.add_subparsers(required=True, metavar="COMMAND")
-    for run, what in ((up, "start a cluster, or find the kept one"), (status, "list the kept clusters"), (down, "end")):
+    for run, what in (
+        (up, "start a cluster, or find the kept one"),
+        (status, "list the running clusters"),
+        (down, "end"),
+    ):
         described = argparse.RawDescriptionHelpFormatter
         each = own.add_parser(run.__name__, help=what, description=_paragraphs(run), formatter_class=described)
         each.add_argument("name", nargs="?", metavar="NAME", help="its name")

@@ -66,7 +66,7 @@ def refusing() -> Iterator[None]:
 
 
 def reason_in(output: str) -> str:
-    """The line of a failed program's output or log that says why it ended, as far as one can tell, in one line.
+    r"""The line of a failed program's output or log that says why it ended, as far as one can tell, in one line.
 
     >>> reason_in("starting\npanic: the disk is full\n\ngoroutine 1 [running]:\n\tmain.go:12\n")
     'panic: the disk is full'
