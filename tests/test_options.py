@@ -150,24 +150,24 @@ def test_kind_without_docker_is_refused_by_what_asked_for_it(
     [
         ("litellm/deployment.yaml", "kind: [unclosed\n", "not valid YAML"),
         ("litellm/kustomization.yaml", "", "the folder lists no manifests"),
-        ("litellm/kustomization.yaml", "resources: deployment.yaml", "`resources` is no list of files"),
-        ("litellm/kustomization.yaml", "resources: [configmap.yaml]", "no manifest is a Deployment called litellm"),
-        ("vllm/kustomization.yaml", "resources: [namespace.yaml]", "no manifest is a Deployment called vllm"),
+        ("litellm/kustomization.yaml", "resources: deployment.yaml", "`resources` is not a list of files"),
+        ("kustomization.yaml", "resources: [vllm]", "no manifest is a Deployment called litellm"),
+        ("kustomization.yaml", "resources: [litellm]", "no manifest is a Deployment called vllm"),
         (
             "litellm/configmap.yaml",
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: none",
-            "data is no mapping",
+            "data is not a mapping",
         ),
-        ("vllm/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: x", "metadata is no mapping"),
+        ("vllm/namespace.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: x", "metadata is not a mapping"),
         (
             "litellm/deployment.yaml",
             "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: [{name: x}], affinity: []}",
-            "spec.affinity is no mapping, spec.containers.0.image is missing",
+            "spec.affinity is not a mapping, spec.containers.0.image is missing",
         ),
         (
             "litellm/ingressroute.yaml",
             "apiVersion: v1\nkind: Pod\nmetadata: {name: 1}\nspec:",
-            "metadata.name is no text",
+            "metadata.name is not a string",
         ),
     ],
 )

@@ -62,20 +62,41 @@ def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[str, Any]:
-    seen = set[str]()
-    for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise _Unreadable("a key is no text", key.start_mark.line + 1)
-        if key.value in seen and key.tag != f"{_TAG}merge":
-            raise _Unreadable(f"the key {key.value!r} is there twice", key.start_mark.line + 1)
-        seen.add(key.value)
     loader.flatten_mapping(node)
-    return {
-        _key(loader.construct_object(key, deep=True), key.start_mark.line + 1): loader.construct_object(
-            value, deep=True
-        )
-        for key, value in node.value
-    }
+    return {_key(loader, key): loader.construct_object(value, deep=True) for key, value in node.value}
+
+
+def _key(loader: _Loader, node: yaml.Node) -> str:
+    key = loader.construct_object(node, deep=True) if isinstance(node, yaml.ScalarNode) else None
+    match key:
+        case bool():
+            return str(key).lower()
+        case int() | float():
+            return str(key)
+        case str():
+            return key
+    raise _Unreadable("a key is not a string", node.start_mark.line + 1)
+
+
+def _check_keys(loader: _Loader, document: yaml.Node) -> None:
+    """See that no mapping has a key twice, before `<<` brings in those of others, which it may replace."""
+    seen, waiting = set[int](), [document]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            continue
+        names = set[str]()
+        for key, value in node.value:
+            waiting.append(value)
+            if key.tag == f"{_TAG}merge":
+                continue
+            if (name := _key(loader, key)) in names:
+                raise _Unreadable(f"duplicate key {name!r}", key.start_mark.line + 1)
+            names.add(name)
 
 
 _Loader.add_constructor(f"{_TAG}bool", _boolean)
@@ -118,7 +139,7 @@ def parse(text: str, file: Path) -> list[dict[str, Any]]:
     except _Unreadable as error:
         what, line = str(error), error.line
     except RecursionError:
-        what, line = "it is nested too deeply, or an alias stands inside of what it names", None
+        what, line = "nested too deeply, or an alias refers to itself", None
     except ValueError as error:
         what, line = f"not valid YAML: {error}", None
     hint = "render the chart first: `helm template RELEASE CHART`" if "{{" in text else "fix the file"
@@ -143,6 +164,7 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
         line = node.start_mark.line + 1
         loader = _Loader("")
         try:
+            _check_keys(loader, node)
             document = loader.construct_document(node)
         finally:
             loader.dispose()
@@ -171,7 +193,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Unreadable(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise _Unreadable(f"duplicate key {next(name for name in names if names.count(name) > 1)!r}")
     return found
 
 
@@ -201,17 +223,6 @@ class _AsJson:
                 return int(value) if value.is_integer() and abs(value) < 2**53 else value
         kind = "float that is no number" if isinstance(value, float) else type(value).__name__
         raise _Unreadable(f"JSON has no value of this kind ({kind})")
-
-
-def _key(key: Any, line: int) -> str:
-    match key:
-        case bool():
-            return str(key).lower()
-        case int() | float():
-            return str(key)
-        case str():
-            return key
-    raise _Unreadable("a key is no text", line)
 
 
 def _text(value: str) -> str:

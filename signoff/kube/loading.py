@@ -8,16 +8,19 @@ links to folders, as with kubectl.
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import yaml
 
+from signoff import story
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, reason_in
+from signoff.core.paths import writing
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube import documents
 from signoff.kube.objects import Manifest, faults, line_in, without_nulls
@@ -36,35 +39,33 @@ def read(path: Path) -> list[Manifest]:
 
     Raises:
         SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object; kustomize
-            refuses the folder; an object is there twice; or there is nothing.
+            cannot build the folder; two differ about one object; or there is nothing.
     """
-    try:
-        found = list(_read(path))
-    except OSError as error:
-        where = str(error.filename or path)
-        raise SignoffError(
-            f"a manifest cannot be read: {error.strerror}", where=where, hint="see who may read it"
-        ) from None
+    found = _each_once(_read(path))
     if not found:
         raise SignoffError(
             "there are no manifests here", where=str(path), hint="name the folder that has them with --manifests"
         )
-    _check_each_once(found)
     return found
 
 
-def _check_each_once(found: list[Manifest]) -> None:
-    """The second would replace the first on the cluster, and only one of them would be what is judged."""
+def _each_once(found: Iterable[Manifest]) -> list[Manifest]:
+    """Each object once. Of two that differ the second would replace the first, and which one is judged would be chance.
+
+    Raises:
+        SignoffError: there are two for one object.
+    """
     first: dict[tuple[str, str, str], Manifest] = {}
     for manifest in found:
-        group = manifest.body["apiVersion"].rpartition("/")[0]
-        known = first.setdefault((group, manifest.name, manifest.body["metadata"].get("namespace", "")), manifest)
-        if known is not manifest:
+        group, namespace = manifest.body["apiVersion"].rpartition("/")[0], manifest.body["metadata"].get("namespace")
+        known = first.setdefault((group, manifest.name, namespace or story.NAMESPACE), manifest)
+        if known.body != manifest.body:
             raise SignoffError(
-                f"{manifest.name} is there twice",
+                f"duplicate object {manifest.name}",
                 where=f"{known.file}:{known.line()}, {manifest.file}:{manifest.line()}",
-                hint="remove one, or name the one folder or file that is meant with --manifests",
+                hint="remove one, or name the folder or file that is meant with --manifests",
             )
+    return list(first.values())
 
 
 def _read(path: Path) -> Iterator[Manifest]:
@@ -74,7 +75,7 @@ def _read(path: Path) -> Iterator[Manifest]:
         yield from _of_kustomization(kustomization)
     elif (chart := path / "Chart.yaml").is_file():
         raise SignoffError(
-            "this is a Helm chart and not yet manifests",
+            "this is a Helm chart, not manifests",
             where=str(chart),
             hint="render it into a file and name that: `helm template RELEASE CHART > rendered.yaml`",
         )
@@ -97,11 +98,13 @@ def kustomization_of(folder: Path) -> Path | None:
 
 
 def _of_folder(folder: Path) -> Iterator[Manifest]:
-    for path in sorted(folder.iterdir()):
+    with _reading(folder):
+        paths = sorted(folder.iterdir())
+    for path in paths:
         if path.is_dir():
             if not path.name.startswith(".") and not path.is_symlink():
                 yield from _read(path)
-        elif path.is_file() and path.suffix in _SUFFIXES:
+        elif path.suffix in _SUFFIXES:
             yield from _of_file(path)
 
 
@@ -112,8 +115,18 @@ def _of_file(file: Path) -> Iterator[Manifest]:
             yield _manifest(file, sha256, body)
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        what = f"a manifest cannot be read: {error.strerror}"
+        raise SignoffError(what, where=str(path), hint="check its permissions") from None
+
+
 def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    with _reading(file):
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -170,7 +183,7 @@ def _of_kustomization(file: Path) -> Iterator[Manifest]:
 def _listed(resources: Any, file: Path) -> list[str]:
     names = resources or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SignoffError("`resources` is no list of files", where=str(file), hint="write `resources: [a.yaml]`")
+        raise SignoffError("`resources` is not a list of files", where=str(file), hint="write `resources: [a.yaml]`")
     return names
 
 
@@ -183,11 +196,12 @@ def _built(file: Path) -> Iterator[Manifest]:
 
     kustomize tells that only where a kustomization asks for it, so it is asked by way of another one, elsewhere.
     """
-    with TemporaryDirectory(prefix="signoff-kustomize-") as name:
-        over = Path(name).resolve()
-        base = os.path.relpath(file.parent.resolve(), over)
-        overlay = {"resources": [base], "buildMetadata": ["originAnnotations"]}
-        (over / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
+    with ExitStack() as stack:
+        with writing("a kustomization over yours", Path(gettempdir()), "free some space, or set TMPDIR"):
+            over = Path(stack.enter_context(TemporaryDirectory(prefix="signoff-kustomize-"))).resolve()
+            base = os.path.relpath(file.parent.resolve(), over)
+            overlay = {"resources": [base], "buildMetadata": ["originAnnotations"]}
+            (over / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
         text = _kustomized(over, file)
         for document in documents.parse(text, file):
             for body in _items(without_nulls(document)):
@@ -214,7 +228,9 @@ def _kustomized(folder: Path, file: Path) -> str:
         ) from None
     if done.returncode:
         reason = reason_in(done.stderr.decode(errors="replace")).replace(str(folder), str(file.parent))
-        raise SignoffError(f"kustomize refuses the folder: {reason}", where=str(file), hint="fix the kustomization")
+        raise SignoffError(
+            f"kustomize cannot build this folder: {reason}", where=str(file), hint="fix the kustomization"
+        )
     return done.stdout.decode(errors="replace")
 
 

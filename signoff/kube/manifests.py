@@ -19,6 +19,8 @@ from signoff.kube.roles import belonging_to
 CHECKSUM = "checksum/config"
 _BACKEND = "vllm"
 _PARTS = (story.GATEWAY, _BACKEND)
+_APPLIED_FIRST = ("Namespace", "CustomResourceDefinition")
+"""What other objects need to be there; it is counted with vLLM, which is applied before LiteLLM."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +107,12 @@ def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None
 
 
 def with_image(manifests: list[Manifest], workload: str, image: str) -> list[Manifest]:
-    """Use `image` in place of this workload's own, which its first container has. Sidecars and others keep theirs."""
+    """Use `image` wherever this workload's own is used, which its first container has. All other images stay."""
+    own = next(main_containers(each.body)[0]["image"] for each in manifests if each.name == f"Deployment/{workload}")
 
     def change(body: dict[str, Any]) -> None:
-        if body["metadata"]["name"] != workload:
-            return
-        for own in [each["image"] for each in main_containers(body)[:1]]:
-            for container in containers(body):
-                container["image"] = image if container["image"] == own else container["image"]
+        for container in containers(body):
+            container["image"] = image if container["image"] == own else container["image"]
 
     return transform(manifests, change)
 
@@ -193,25 +193,24 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     return result
 
 
-def _parts(folder: Path) -> tuple[list[Manifest], list[Manifest]]:
-    """What belongs to vLLM, and all the rest: from two folders of those names, or from any others by what refers to it.
+def _parts(path: Path) -> tuple[list[Manifest], list[Manifest]]:
+    """What belongs to vLLM, and all the rest, told by what refers to what.
 
     Raises:
-        SignoffError: the folder is not there, or lacks one of them.
+        SignoffError: there is nothing, or one of them is missing.
     """
-    if not folder.exists():
+    if not path.exists():
         hint = "name the folder of your manifests with --manifests"
-        raise SignoffError("the folder of manifests is not there", where=str(folder), hint=hint)
-    if all((folder / part).is_dir() for part in _PARTS):
-        gateway, backend = (load(folder / part) for part in _PARTS)
-        check_deploys(folder / _BACKEND, backend, _BACKEND)
-        check_deploys(folder / story.GATEWAY, gateway, story.GATEWAY)
-        return backend, gateway
-    found = loading.read(folder)
+        raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
+    found = loading.read(path)
     for name in _PARTS:
-        check_deploys(folder, found, name)
-    backend = belonging_to(_BACKEND, found)
-    return with_checksums(backend), with_checksums([each for each in found if each not in backend])
+        check_deploys(path, found, name)
+    first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
+    backend = [each for each in belonging_to(_BACKEND, found) if each not in first]
+    return (
+        with_checksums([*first, *backend]),
+        with_checksums([each for each in found if each not in first and each not in backend]),
+    )
 
 
 def shown(file: Path, folder: Path) -> str:

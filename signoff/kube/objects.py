@@ -105,10 +105,10 @@ _MODELS: dict[str, type[_Object]] = {
 _SAID = {
     "missing": "is missing",
     "string_too_short": "is empty",
-    "string_type": "is no text",
-    "dict_type": "is no mapping",
-    "model_type": "is no mapping",
-    "list_type": "is no list",
+    "string_type": "is not a string",
+    "dict_type": "is not a mapping",
+    "model_type": "is not a mapping",
+    "list_type": "is not a list",
 }
 
 

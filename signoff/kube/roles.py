@@ -20,17 +20,14 @@ _REFERENCES = {
 
 
 def belonging_to(workload: str, found: Sequence[Manifest]) -> list[Manifest]:
-    """The Deployment of this name, what it alone refers to, what selects only its pods, and the Namespaces.
-
-    Namespaces come with it since it is applied first.
-    """
+    """The Deployment of this name, what it alone refers to, and what selects only its pods."""
     own = [each for each in found if each.body["kind"] == "Deployment" and each.body["metadata"]["name"] == workload]
     others = [each for each in found if pod_spec(each.body) and each not in own]
     named = {name for each in own for name in references(each.body)}
     shared = {name for each in others for name in references(each.body)}
 
     def belongs(manifest: Manifest) -> bool:
-        if manifest in own or manifest.body["kind"] == "Namespace" or manifest.name in named - shared:
+        if manifest in own or manifest.name in named - shared:
             return True
         return any(_selects(manifest.body, each.body) for each in own) and not any(
             _selects(manifest.body, each.body) for each in others

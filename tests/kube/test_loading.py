@@ -17,6 +17,9 @@ SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: NAME, annotations: }\
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
 
 
+OTHER = SERVICE.replace("NAME", "x, namespace: ml").replace("app: x", "app: y")
+
+
 def service(name: str) -> str:
     return SERVICE.replace("NAME", name)
 
@@ -88,7 +91,7 @@ def test_what_kustomize_changes_is_changed_by_kustomize(tmp_path: Path) -> None:
 @pytest.mark.download
 def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path) -> None:
     write(tmp_path, {"kustomization.yaml": "resources: [a.yaml]\npatches: [{path: none.yaml}]", "a.yaml": service("a")})
-    with pytest.raises(SignoffError, match=r"kustomize refuses the folder: .*none\.yaml") as refused:
+    with pytest.raises(SignoffError, match=r"kustomize cannot build this folder: .*none\.yaml") as refused:
         loading.read(tmp_path)
     assert refused.value.where == str(tmp_path / "kustomization.yaml")
 
@@ -100,7 +103,7 @@ def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path)
         ({"a.yaml": "# nothing"}, "there are no manifests here", ""),
         ({"kustomization.yaml": "resources: []"}, "lists no manifests", "kustomization.yaml"),
         ({"kustomization.yaml": ""}, "lists no manifests", "kustomization.yaml"),
-        ({"kustomization.yaml": "resources: a.yaml"}, "is no list of files", "kustomization.yaml"),
+        ({"kustomization.yaml": "resources: a.yaml"}, "is not a list of files", "kustomization.yaml"),
         ({"kustomization.yaml": "resources: [a.yaml]"}, "a manifest is missing", "a.yaml"),
         ({"kustomization.yaml": "resources: [a.yaml]\nnamePrefix: x-"}, "a manifest is missing", "a.yaml"),
         (
@@ -109,7 +112,11 @@ def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path)
             "kustomization",
         ),
         ({"kustomization.yaml": "", "Kustomization": ""}, "kustomize takes one of", ""),
-        ({"a.yaml": service("x"), "b.yaml": service("x")}, "Service/x is there twice", "a.yaml:1, "),
+        (
+            {"a.yaml": service("x"), "b.yaml": OTHER},
+            "duplicate object Service/x",
+            "a.yaml:1, ",
+        ),
         ({"Chart.yaml": "name: x", "values.yaml": "a: 1"}, "a Helm chart", "Chart.yaml"),
         ({"a.yaml": "a: ["}, "not valid YAML", "a.yaml:1"),
         ({"a.yaml": "- a"}, "not a mapping", "a.yaml:1"),
@@ -120,18 +127,18 @@ def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path)
         ),
         ({"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {labels: {}}"}, "metadata.name is missing", "a.yaml"),
         ({"a.yaml": "apiVersion: v1\nkind: List\nitems: [a]"}, "apiVersion is missing, metadata is missing", "a.yaml"),
-        ({"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: 1}"}, "metadata.name is no text", "a.yaml"),
-        ({"a.yaml": "apiVersion: 1\nkind: Pod\nmetadata: {name: a}"}, "apiVersion is no text", "a.yaml"),
-        ({"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: a"}, "metadata is no mapping", "a.yaml"),
+        ({"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: 1}"}, "metadata.name is not a string", "a.yaml"),
+        ({"a.yaml": "apiVersion: 1\nkind: Pod\nmetadata: {name: a}"}, "apiVersion is not a string", "a.yaml"),
+        ({"a.yaml": "apiVersion: v1\nkind: Pod\nmetadata: a"}, "metadata is not a mapping", "a.yaml"),
         (
             {"a.yaml": POD.replace("a}", "a, labels: [b]}")},
-            "metadata.labels is no mapping",
+            "metadata.labels is not a mapping",
             "a.yaml",
         ),
-        ({"a.yaml": service("a").replace("{selector: {app: x}}", "[]")}, "spec is no mapping", "a.yaml"),
+        ({"a.yaml": service("a").replace("{selector: {app: x}}", "[]")}, "spec is not a mapping", "a.yaml"),
         (
             {"a.yaml": POD + "spec: {containers: [a]}"},
-            "spec.containers.0 is no mapping",
+            "spec.containers.0 is not a mapping",
             "a.yaml",
         ),
         (
@@ -149,6 +156,17 @@ def test_what_is_no_manifest_is_refused_by_its_file(
     assert where in refused.value.where
     assert str(tmp_path) in refused.value.where
     assert refused.value.hint
+
+
+def test_the_same_object_in_two_files_is_one(tmp_path: Path) -> None:
+    assert names(loading.read(write(tmp_path, {"a.yaml": service("x"), "b.yaml": service("x")}))) == ["x"]
+
+
+def test_a_link_to_nothing_is_missing(tmp_path: Path) -> None:
+    write(tmp_path, {"a.yaml": service("a")})
+    (tmp_path / "b.yaml").symlink_to(tmp_path / "gone.yaml")
+    with pytest.raises(SignoffError, match="a manifest is missing"):
+        loading.read(tmp_path)
 
 
 def test_a_link_to_a_folder_is_not_followed_as_with_kubectl(tmp_path: Path) -> None:

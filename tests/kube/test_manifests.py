@@ -107,11 +107,29 @@ def test_second_gateway_takes_along_what_only_it_mounts_and_leaves_the_rest() ->
     }
 
 
+def test_what_lies_beside_the_two_folders_is_deployed_too(tmp_path: Path) -> None:
+    for name in ("litellm", "vllm"):
+        shutil.copytree(MANIFESTS / name, tmp_path / name)
+    (tmp_path / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
+    assert "Secret/s" in {each.name for each in manifests.StoryManifests.read(tmp_path).gateway}
+
+
+@pytest.mark.download
+def test_a_kustomization_above_the_two_folders_counts(tmp_path: Path) -> None:
+    shutil.copytree(MANIFESTS, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "kustomization.yaml").open("a") as file:
+        file.write("images: [{name: ghcr.io/berriai/litellm, newTag: v9}]\n")
+    assert manifests.StoryManifests.read(tmp_path).gateway_image == "ghcr.io/berriai/litellm:v9"
+
+
 def test_only_the_gateway_s_own_image_is_replaced() -> None:
     first = manifests.load(MANIFESTS / "litellm")
     spec = {"containers": [{"name": "db", "image": "example.test/db:1"}]}
     other = {"kind": "Deployment", "metadata": {"name": "db"}, "spec": {"template": {"spec": spec}}}
-    found = manifests.StoryManifests(MANIFESTS, [], [replace(first[0], body=other), *first])
+    own = {"containers": [{"name": "migrations", "image": manifests.StoryManifests.read(MANIFESTS).gateway_image}]}
+    job = {"kind": "Job", "metadata": {"name": "migrations"}, "spec": {"template": {"spec": own}}}
+    beside = [replace(first[0], body=body) for body in (other, job)]
+    found = manifests.StoryManifests(MANIFESTS, [], [*beside, *first])
     assert found.gateway_image.startswith("ghcr.io/berriai/litellm:")
     changed = manifests.with_image(found.gateway, "litellm", "example.test/litellm:1")
     images = {c["image"] for manifest in changed for c in containers(manifest.body)}
@@ -136,7 +154,9 @@ def test_any_layout_of_the_story_s_objects_is_taken_apart_into_backend_and_gatew
     found = manifests.StoryManifests.read(tmp_path / flat)
     assert {each.name for each in found.backend} == {each.name for each in wanted.backend}
     assert {each.name for each in found.gateway} == {each.name for each in wanted.gateway}
-    assert {each.object_sha256 for each in found.gateway} == {each.object_sha256 for each in wanted.gateway}
+    for one, other in ((found.gateway, wanted.gateway), (found.backend, wanted.backend)):
+        assert {each.object_sha256 for each in one} == {each.object_sha256 for each in other}
+    assert found.backend[0].body["kind"] == "Namespace"
     assert found.where("Service", "litellm").startswith("one.yaml:")
 
 

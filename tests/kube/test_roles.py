@@ -22,7 +22,6 @@ def mounts(name: str) -> dict[str, Any]:
 
 def test_it_is_what_the_workload_alone_names_and_what_selects_it() -> None:
     found = [
-        manifest("Namespace", "ml"),
         workload("vllm-server", "vllm", mounts("model"), mounts("shared"), envFrom=[{"secretRef": {"name": "hf"}}]),
         workload("litellm", "gateway", mounts("config"), mounts("shared")),
         *(manifest("ConfigMap", name) for name in ("model", "config", "shared", "unused")),
@@ -35,7 +34,6 @@ def test_it_is_what_the_workload_alone_names_and_what_selects_it() -> None:
     ]
     names = [each.name for each in belonging_to("vllm-server", found)]
     assert names == [
-        "Namespace/ml",
         "Deployment/vllm-server",
         "ConfigMap/model",
         "Secret/hf",
