@@ -17,6 +17,7 @@ from signoff import report
 from signoff.core.errors import SignoffError
 from signoff.evidence.chain import SCHEMA
 from signoff.evidence.integrity import Finding, breaks, parsed
+from signoff.evidence.legacy import VERSION_1
 from signoff.evidence.models import CallsCompared, End, ScenarioEnd, SideFile
 from signoff.evidence.store import FILE, Recorded, digest, read
 from signoff.judges.run import Result, State
@@ -105,8 +106,9 @@ def _evidence_of(folder: Path) -> bytes:
             f"there is no evidence: {error.strerror}", where=str(path), hint="name the folder of a run"
         ) from None
     first = _first(data)
-    version = "before there were hashes in it" if "prev" not in first else repr(first.get("schema", SCHEMA))
-    if first and version != repr(SCHEMA):
+    schema = first.get("schema", SCHEMA)
+    if first and ("prev" not in first or schema not in (SCHEMA, VERSION_1)):
+        version = repr(schema) if "prev" in first else "before there were hashes in it"
         raise SignoffError(f"the evidence is of a version that cannot be verified: {version}", where=str(path))
     return data
 

@@ -16,7 +16,7 @@ from typing import Any
 from signoff.core.redact import redacted
 
 FILE = "evidence.jsonl"
-SCHEMA = "signoff.evidence/1"
+SCHEMA = "signoff.evidence/2"
 HEAD = ("seq", "prev", "at", "monotonic", "scenario")
 """What a line says beside its record."""
 _BLOCK = 2**20

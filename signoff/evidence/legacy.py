@@ -1,4 +1,6 @@
-"""Evidence of version 0, whose lines were of no schema, as evidence of version 1: read only, never written.
+"""Evidence of the versions before this one, by today's names: read only, never written.
+
+Version 1 had other names for some kinds and fields (`current`). Lines of version 0 were of no schema (`upgrade`).
 
 Version 0 judged within its steps and recorded a scenario at its end, so what its Then steps saw is put together here
 from its records, the scenario's name, and the step at which the scenario ended. Of the checks that version 0 did not
@@ -68,6 +70,7 @@ from signoff.story.declaration import Declaration
 Json = dict[str, Any]
 R = TypeVar("R", bound=Record)
 
+VERSION_1 = "signoff.evidence/1"
 FORMER_KINDS = {"load-void": "load-invalid", "leftovers": "cleanup"}
 FORMER_FIELDS = {
     "voids": "invalid_spans",
@@ -75,7 +78,7 @@ FORMER_FIELDS = {
     "most_prompt_tokens": "max_prompt_tokens",
     "most_answer_tokens": "max_answer_tokens",
 }
-"""Names that version 0.1 wrote, and those that took their place; the fields are those of a load."""
+"""Names that version 1 wrote, and those that took their place; the fields are those of a load."""
 
 TIMINGS, CALLS = "overhead.csv", "parity.json"
 ERROR_SECONDS = 30
@@ -88,7 +91,7 @@ _SET_UP = {"apply the manifests", "vLLM becomes available", "LiteLLM becomes ava
 
 
 def current(record: Json) -> Json:
-    """A record with the names of today: its kind's, and those of a load's fields."""
+    """A line of version 1 with the names of today: its kind's, and those of its fields."""
     match record:
         case {"kind": str(kind)} if kind in FORMER_KINDS:
             return {**record, "kind": FORMER_KINDS[kind]}

@@ -1,7 +1,7 @@
 """What is observed, one model for each kind: the vocabulary in which steps, parity and load speak to the judges.
 
 A record says what was seen and never what to think of it. `docs/evidence.md` describes the file that they end in, and
-`docs/evidence.schema.json` is their JSON schema. Fields may be added in version 1; none changes its meaning.
+`docs/evidence.schema.json` is their JSON schema. Within a version fields may be added; none changes its meaning.
 """
 
 import json

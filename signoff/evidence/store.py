@@ -21,7 +21,7 @@ from signoff.core.paths import writing
 from signoff.core.redact import redacted
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
-from signoff.evidence.legacy import current, upgrade
+from signoff.evidence.legacy import VERSION_1, current, upgrade
 from signoff.evidence.models import Cause, Disturbance, Line, Observation, Phase, Record, Run, SideFile, kinds
 
 __all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
@@ -178,6 +178,8 @@ def read(folder: Path) -> Recorded:
     objects = [_object(text, number, path) for number, text in enumerate(whole, start=1)]
     if "schema" not in objects[0] and "prev" not in objects[0]:
         objects = upgrade(objects, folder)
+    elif objects[0].get("schema") == VERSION_1:
+        objects = [current(each) for each in objects]
     elif objects[0].get("schema") != SCHEMA:
         version = objects[0].get("schema")
         raise SignoffError(
@@ -214,7 +216,7 @@ _KINDS = kinds()
 def _line(told: dict[str, Any], number: int, path: Path) -> Line:
     where = f"{path}:{number}"
     head = {key: told.get(key) for key in Line.HEAD if key in told}
-    body = current({key: value for key, value in told.items() if key not in Line.HEAD})
+    body = {key: value for key, value in told.items() if key not in Line.HEAD}
     model = _KINDS.get(str(body.get("kind")))
     if model is None:
         raise SignoffError(f"line {number} of the evidence is of no known kind: {body.get('kind')!r}", where=where)

@@ -14,7 +14,7 @@ The schema, version 1 (`schema: signoff.parity/1`; fields may be added, none cha
                              exchanges: {direct, direct_again, proxied: {request, status, headers, body, events, broken,
                                          seconds}},
                              upstream: [{method, path, headers, body, status, left, whole, bytes, events}],
-                             recorded, route, stopped, too_late, follow_up}]   with these an `Observation` is read back
+                             recorded, lane, stopped, too_late, follow_up}]   with these an `Observation` is read back
 """
 
 import json

@@ -76,7 +76,7 @@ class Observation:
             too_late=record["too_late"],
             follow_up=(innocent[0], innocent[1]) if innocent else None,
             seconds=record["seconds"],
-            route=record["route"] if "route" in record else record["lane"],  # its name in version 0.1
+            route=record["lane"],
             unseen=record.get("unseen", ""),
             key_arrived=record.get("key_arrived", False),
             mismatch=rates.Rates.from_record(record["rates"]) if record.get("rates") else None,
@@ -98,7 +98,7 @@ class Observation:
             },
             "upstream": [received.to_record() for received in self.received or ()],
             "recorded": self.received is not None,
-            "route": self.route,
+            "lane": self.route,
             "stopped": self.stopped,
             "too_late": self.too_late,
             "follow_up": [each.to_record() for each in self.follow_up or ()],

@@ -520,7 +520,7 @@ def test_a_bundle_that_the_evidence_names_is_missed(tmp_path: Path) -> None:
 
 
 def other_version(folder: Path) -> None:
-    in_line("run", "signoff.evidence/1", "signoff.evidence/9")(folder)
+    in_line("run", "signoff.evidence/2", "signoff.evidence/9")(folder)
 
 
 def of_before(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Evidence of version 0: recorded runs are judged as they were then, and none of it needs more than is there."""
+"""Evidence of former versions: recorded runs are judged as they were then, and none of it needs more than is there."""
 
 import json
-import re
+import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +13,15 @@ import yaml
 
 from scripts.synthetic_load import BEGAN, Synthetic
 from signoff import judges
+from signoff.commands.verify import verify
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
+from signoff.evidence.chain import SCHEMA
 from signoff.evidence.invalid import InvalidKind, InvalidSpan
-from signoff.evidence.legacy import FORMER_FIELDS, FORMER_KINDS, current
+from signoff.evidence.legacy import FORMER_FIELDS, FORMER_KINDS, VERSION_1, current
 from signoff.evidence.models import (
     CallsCompared,
+    ClearedAway,
     End,
     Exchange,
     Note,
@@ -76,9 +79,14 @@ class Old:
         return [self.told("run"), self.told("plan"), *self.objects[first : last + 1], self.told("end")]
 
 
-def unpacked(name: str, folder: Path) -> Old:
-    with tarfile.open(RECORDED / f"{name}.tar.xz") as tar:
+def unpack(archive: Path, folder: Path) -> Path:
+    with tarfile.open(archive) as tar:
         tar.extractall(folder, filter="data")
+    return folder
+
+
+def unpacked(name: str, folder: Path) -> Old:
+    unpack(RECORDED / f"{name}.tar.xz", folder)
     return Old(folder, [json.loads(line) for line in (folder / FILE).read_text("utf-8").split("\n") if line])
 
 
@@ -367,20 +375,50 @@ def test_damaged_evidence_is_refused_with_its_line(honest: Old, tmp_path: Path, 
     assert told in refused.value.what
 
 
-# Version 0.1
+# Version 1
 
 
+PAGES = {"signoff.html", "signoff.md", "parity.html"}
+"""What words of today may stand on; all else of a run of version 1 has to be the same to the byte."""
 FORMER = {each: former for names in (FORMER_KINDS, FORMER_FIELDS) for former, each in names.items()}
 
 
-def test_a_load_of_version_0_1_is_read_by_the_names_of_today(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def version_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run `tests.evidence.runs.whole_run` and a synthetic load, as commit 048f64c wrote them."""
+    return unpack(RECORDED.with_name("version-1.tar.xz"), tmp_path_factory.mktemp("version-1"))
+
+
+def test_a_run_of_version_1_is_verified(version_1: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = version_1 / "features"
+    evidence = read(folder)
+    assert evidence.run.schema_ == VERSION_1
+    assert {each.done[0] for each in evidence.of(ClearedAway)} == {"the Deployment litellm was scaled back to 1"}
+    (judged_by,) = {each.known_issues_sha256 for each in evidence.of(CallsCompared)}
+    monkeypatch.setattr("signoff.commands.verify.fingerprint", lambda: judged_by)
+    assert {str(each) for each in verify(folder) if each.where.partition(":")[0] not in PAGES} == set()
+
+
+def test_a_changed_run_of_version_1_is_not_verified(version_1: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(version_1 / "features", folder)
+    text = (folder / FILE).read_text("utf-8")
+    (folder / FILE).write_text(text.replace("scaled back to 1", "scaled back to 2"), encoding="utf-8")
+    assert FILE in {each.where.partition(":")[0] for each in verify(folder)}
+
+
+def test_a_load_of_version_1_is_read(version_1: Path) -> None:
+    run = read_run(version_1 / "load")
+    assert run.workload == {"source": "synthetic", "max_tokens": 16}
     span = InvalidSpan(BEGAN + 15, BEGAN + 20, "local", InvalidKind.LOOP_LAG, "the event loop woke up late", 30.0)
-    folder = Synthetic(invalid_spans=[span]).write(tmp_path)
-    today, lines = read_run(folder), (folder / FILE).read_text("utf-8")
-    former = re.sub(r'"([\w-]+)"', lambda found: f'"{FORMER.get(found[1], found[1])}"', lines)
-    assert '"kind": "load-void"' in former and '"mix": {' in former and '"workload"' not in former
-    (folder / FILE).write_text(former, encoding="utf-8")
-    assert read_run(folder) == today and today.invalid_spans == [span]
+    assert run.invalid_spans == [span]
+
+
+def test_the_names_of_version_1_are_of_no_version_2(version_1: Path, tmp_path: Path) -> None:
+    lines = (version_1 / "load" / FILE).read_text("utf-8")
+    (tmp_path / FILE).write_text(lines.replace(VERSION_1, SCHEMA), encoding="utf-8")
+    with pytest.raises(SignoffError, match="of no known kind: 'load-void'"):
+        read(tmp_path)
 
 
 def test_a_run_json_is_read_by_the_names_of_today(tmp_path: Path) -> None:
@@ -405,5 +443,5 @@ def test_a_run_json_is_read_by_the_names_of_today(tmp_path: Path) -> None:
         ({}, {}),
     ],
 )
-def test_a_record_of_version_0_1_has_the_names_of_today(former: dict[str, Any], today: dict[str, Any]) -> None:
+def test_a_record_of_version_1_has_the_names_of_today(former: dict[str, Any], today: dict[str, Any]) -> None:
     assert current(former) == today
