@@ -3,7 +3,8 @@
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -94,9 +95,32 @@ def modules(*folders: str) -> dict[str, Path]:
     return found
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Everything that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@dataclass(frozen=True)
+class Code:
+    """What these tests ask of a file."""
+
+    imports: tuple[str, ...]
+    """Everything that it imports, wherever in it."""
+    texts: tuple[str, ...]
+    sleeps: bool
+    polls: bool
+
+
+@cache
+def code(path: Path) -> Code:
+    """Parsed once for all tests; the tree itself, which garbage collection would walk from then on, is not kept."""
+    tree = nodes(path.read_text(encoding="utf-8"))
+    texts = tuple(each.value for each in tree if isinstance(each, ast.Constant) and isinstance(each.value, str))
+    return Code(tuple(imported(tree, path)), texts, sleeps(tree), polls(tree))
+
+
+def nodes(text: str) -> Sequence[ast.AST]:
+    return list(ast.walk(ast.parse(text)))
+
+
+def imported(tree: Iterable[ast.AST], path: Path) -> Iterator[str]:
+    """What this code of a file imports."""
+    for node in tree:
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -125,13 +149,13 @@ def test_every_package_has_a_layer() -> None:
 @pytest.mark.parametrize("module", sorted(each for each in modules("signoff") if "." in each))
 def test_imports_point_down(module: str) -> None:
     here = LAYERS.index(layer(module))
-    used = {known(each) for each in imports(modules("signoff")[module]) if each.startswith("signoff.")}
+    used = {known(each) for each in code(modules("signoff")[module]).imports if each.startswith("signoff.")}
     assert [each for each in sorted(used) if layer(each) and LAYERS.index(layer(each)) > here] == []
 
 
 def test_no_module_imports_itself_on_any_way() -> None:
     everyone = modules("signoff")
-    edges = {name: {known(each) for each in imports(path)} & set(everyone) for name, path in everyone.items()}
+    edges = {name: {known(each) for each in code(path).imports} & set(everyone) for name, path in everyone.items()}
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
@@ -181,36 +205,30 @@ def test_what_is_used_needs_nothing_of_what_tries_it(folder: str, others: list[s
 
 def needs(path: Path, folders: Sequence[str]) -> Iterator[str]:
     """What of these folders a file imports, or starts as a program."""
-    texts = (
-        each.value for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(each, ast.Constant)
-    )
-    modules_named = (text for text in texts if isinstance(text, str) and re.fullmatch(r"\w+(\.\w+)+", text))
-    for name in (*imports(path), *modules_named):
+    modules_named = (text for text in code(path).texts if re.fullmatch(r"\w+(\.\w+)+", text))
+    for name in (*code(path).imports, *modules_named):
         if name.partition(".")[0] in folders:
             yield name
 
 
 def test_nobody_waits_by_hand() -> None:
     everywhere = modules("signoff", "steps", "bench", "scripts")
-    assert {name for name, path in everywhere.items() if sleeps(path)} == set(SLEEPS)
+    assert {name for name, path in everywhere.items() if code(path).sleeps} == set(SLEEPS)
 
 
-def sleeps(path: Path) -> bool:
-    return any(
-        isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    )
+def sleeps(tree: Iterable[ast.AST]) -> bool:
+    return any(isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep" for node in tree)
 
 
 def test_nobody_polls_by_hand() -> None:
     everywhere = modules("signoff", "steps", "bench", "scripts")
-    found = {name for name, path in everywhere.items() if polls(path.read_text(encoding="utf-8"))}
+    found = {name for name, path in everywhere.items() if code(path).polls}
     assert found - set(SLEEPS) == set(PACED)
 
 
-def polls(text: str) -> bool:
+def polls(tree: Iterable[ast.AST]) -> bool:
     """Whether a loop of this code pauses: a sleep, or a wait that may be over before its event."""
-    loops = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.While | ast.For | ast.AsyncFor)]
+    loops = [node for node in tree if isinstance(node, ast.While | ast.For | ast.AsyncFor)]
     return any(pauses(each) for loop in loops for each in of_its_own(loop))
 
 
@@ -244,7 +262,7 @@ def pauses(node: ast.AST) -> bool:
     ],
 )
 def test_a_loop_that_polls_is_seen(text: str, polled: bool) -> None:
-    assert polls(text) is polled
+    assert polls(nodes(text)) is polled
 
 
 @pytest.mark.parametrize(
@@ -257,9 +275,8 @@ def test_a_loop_that_polls_is_seen(text: str, polled: bool) -> None:
         ("from ..stats import trend", ["signoff.stats.trend"]),
     ],
 )
-def test_an_import_is_seen_however_it_is_written(text: str, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text)
-    assert list(imports(ROOT / "signoff" / "core" / "console.py")) == names
+def test_an_import_is_seen_however_it_is_written(text: str, names: list[str]) -> None:
+    assert list(imported(nodes(text), ROOT / "signoff" / "core" / "console.py")) == names
 
 
 CLUSTERS = "signoff/cluster"
@@ -301,7 +318,7 @@ def test_a_provider_is_imported_by_itself_alone(folder: str) -> None:
     users = {
         name: used
         for name, path in modules(folder).items()
-        for used in imports(path)
+        for used in code(path).imports
         if (match := re.match(r"signoff\.cluster\.(\w+)", used)) and match.group(1) in {*registry.NAMES} - {home(path)}
     }
     assert users == {}

@@ -16,7 +16,9 @@ def test_three(): pass
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setattr(prove, "this_commit", lambda: "abc")
-    pytester.makeini("[pytest]\naddopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio -p tests.prove --prove build/prove.jsonl")
+    pytester.makeini(
+        "[pytest]\naddopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio -p tests.prove --prove build/prove.jsonl"
+    )
     pytester.makepyfile(test_it=TESTS)
     return pytester
 

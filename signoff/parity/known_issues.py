@@ -6,7 +6,7 @@ A pattern of paths is a path with `[]` for any index, or with every index given,
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -49,15 +49,13 @@ def shape(path: str) -> str:
 
 
 @lru_cache(maxsize=100_000)
-def _fits(path: str, pattern: str) -> bool:
-    """Cached, since few paths and patterns meet each other in every run of a matrix."""
-    glob = pattern.replace("[", "[[]")
-    return fnmatchcase(path, glob) or fnmatchcase(shape(path), glob)
+def matches(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a path, or its shape, fits one of the patterns.
 
-
-def matches(path: str, patterns: Sequence[str]) -> bool:
-    """Whether a path, or its shape, fits one of the patterns."""
-    return any(_fits(path, pattern) for pattern in patterns)
+    Cached, since few paths and patterns meet each other in every run of a matrix.
+    """
+    globs = [pattern.replace("[", "[[]") for pattern in patterns]
+    return any(fnmatchcase(each, glob) for glob in globs for each in (path, shape(path)))
 
 
 @dataclass(frozen=True)

@@ -302,9 +302,7 @@ TAMPERINGS = {
 def test_tampering_is_caught(bench: Bench, name: str) -> None:
     told = TAMPERINGS[name]
     (result,) = bench.ask(told.run, tampering=told.tampering)
-    classes = {
-        each.verdict for each in result.differences if matches(each.difference.path, [told.path.replace("[]", "[]")])
-    }
+    classes = {each.verdict for each in result.differences if matches(each.difference.path, (told.path,))}
     assert classes == {told.verdict}, [each.to_record() for each in result.differences]
     assert result.verdict is told.verdict, result.reason
 
