@@ -16,9 +16,8 @@ def test_three(): pass
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setattr(prove, "this_commit", lambda: "abc")
-    pytester.makeini(
-        "[pytest]\naddopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio -p tests.prove --prove build/prove.jsonl"
-    )
+    others = "-p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio"
+    pytester.makeini(f"[pytest]\naddopts = {others} -p tests.prove --prove build/prove.jsonl")
     pytester.makepyfile(test_it=TESTS)
     return pytester
 
