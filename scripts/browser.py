@@ -2,8 +2,8 @@
 
     python3 scripts/browser.py      # prints the browser's path, or ends with 1 and says what to do
 
-A program of such a name need not be a browser: Ubuntu's `chromium-browser` only tells to install a snap. The first one
-that tells its version is taken.
+A program of such a name need not be a browser: Ubuntu's `chromium-browser` only says to install a snap. The first one
+that reports a version is taken.
 """
 
 import shutil

@@ -86,11 +86,11 @@ class Running(Protocol):
 
     @property
     def difference(self) -> str:
-        """What is otherwise than in one that would be started now; empty if nothing is."""
+        """What differs from a cluster started now; empty if nothing does."""
         ...
 
     def ailment(self) -> str:
-        """Look at it before it is handed out, and mend what can be; gives what is wrong still, or nothing."""
+        """Look at it before it is handed out, and repair what it can; gives what is wrong still, or nothing."""
         ...
 
     @property

@@ -78,7 +78,7 @@ def _check(options: argparse.Namespace, choice: ClusterChoice) -> None:
     if options.pairs < 1:
         raise UsageError(f"--pairs {options.pairs} times nothing", hint="name a positive number, such as 200")
     if options.out is not None and options.out.exists():
-        raise UsageError("it already exists", where=f"--out {options.out}", hint="name a new folder")
+        raise UsageError("the output folder already exists", where=f"--out {options.out}", hint="name a new folder")
     check_reports(options.out or REPORTS, "--out")
     if options.url is None:
         check_deployment(MANIFESTS, choice)

@@ -109,7 +109,7 @@ def _every() -> list[Running]:
         try:
             found += registry.provider(name).running()
         except SignoffError as error:
-            progress("cluster", f"those of kind {name} cannot be listed: {error.what}")
+            progress("cluster", f"clusters of provider {name} cannot be listed: {error.what}")
     return found
 
 

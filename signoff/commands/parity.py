@@ -180,7 +180,7 @@ def _tell(done: int, every: int) -> None:
 
 
 def diff(options: argparse.Namespace) -> int:
-    """Print show what changed between two matrices; returns 1 if something is newly broken."""
+    """Print what changed between two matrices; returns 1 if something is newly broken."""
     with refusing():
         before, after = read(options.before), read(options.after)
     found = changes(before, after)

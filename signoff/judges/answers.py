@@ -88,6 +88,10 @@ def openai_form(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -
             yield each.case, _form(answer, streamed=each.case == "streamed")
 
 
+_NOT_PLAIN = "LiteLLM streamed the answer, though a plain one was asked for"
+_NOT_STREAMED = "LiteLLM sent a plain answer, though a stream was asked for"
+
+
 def _form(answer: Answer, *, streamed: bool) -> Verdict:
     asked = bool(answer.request["body"].get("stream"))
     if asked is not streamed:
@@ -95,7 +99,7 @@ def _form(answer: Answer, *, streamed: bool) -> Verdict:
     if answer.status != 200:
         return failed(f"LiteLLM answered {said(answer)}")
     if answer.streamed is not asked:
-        return failed("the answer was streamed without being asked to be, or the other way round")
+        return failed(_NOT_PLAIN if answer.streamed else _NOT_STREAMED)
     if answer.broken:
         return failed(f"the answer broke off: {answer.broken}")
     found = openai_format.stream_violations(answer.events) if answer.streamed else openai_format.violations(answer.json)
@@ -160,7 +164,7 @@ def nothing_arrives(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> I
 
 def _counted(each: CounterSeen, expected: int, wanted: float) -> Verdict:
     if each.grown != expected:
-        return failed(f"vLLM finished {each.grown} requests where {expected} were wanted ({each.metric})")
+        return failed(f"vLLM finished {each.grown} requests, expected {expected} ({each.metric})")
     if each.requests < wanted:
         return not_judged(f"{each.requests} requests were sent; the story asks for {wanted:g}", Code.TOO_FEW)
     return passed(f"{each.grown} of {each.requests} requests")

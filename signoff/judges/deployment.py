@@ -187,11 +187,12 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
                     f"the tag of {each.manifest} names no version to compare {each.tells} with", Code.PROVES_NOTHING
                 ),
             )
-        elif _tells_less(tag[0], each.tells):
+        elif _leaves_the_build_out(tag[0], each.tells):
             yield (
                 each.case,
                 inconclusive(
-                    f"LiteLLM tells the release {each.tells} alone, of which {tag[0]} is one build", Code.PROVES_NOTHING
+                    f"LiteLLM reports release {each.tells}; the tag names its development build {tag[0]}",
+                    Code.PROVES_NOTHING,
                 ),
             )
         elif not _same(tag[0], each.tells):
@@ -208,14 +209,13 @@ def _same(tag: str, told: str) -> bool:
         return tag == told
 
 
-def _tells_less(tag: str, told: str) -> bool:
-    """Whether a tag names a development build of the release that the package names: the package's number may lag."""
+def _leaves_the_build_out(tag: str, told: str) -> bool:
+    """Whether a tag names a development build of the very release that the package reports, as LiteLLM's builds do."""
     try:
-        return (
-            Version(tag).is_devrelease and Version(tag).release == Version(told).release and Version(told).dev is None
-        )
+        build, release = Version(tag), Version(told)
     except InvalidVersion:
         return False
+    return build.is_devrelease and str(release) == release.base_version == build.base_version
 
 
 @judge("model-mode", ModesSeen, wants=dict, rests_on=ON_THE_CLUSTER)

@@ -52,7 +52,7 @@ def _check(asked: Sequence[str]) -> None:
         if getattr(chosen, name) != parser.get_default(name):
             raise _refused(f"--{name.replace('_', '-')} cannot be given to Locust's pods", why)
     if unknown := [each for each in chosen.user_classes if each not in users]:
-        known = f"there are: {', '.join(sorted(users))}"
+        known = f"available: {', '.join(sorted(users))}"
         raise _refused(f"there is no user class {', '.join(unknown)}", known)
 
 

@@ -1,4 +1,7 @@
-"""The one order of search: a folder that the user names, the cache, the official release, a build with Go."""
+"""How the suite finds its programs: in a folder that the user names, the cache, the official release, a build with Go.
+
+A caller to whom a program on PATH is as good, such as `kustomize.command`, looks there first.
+"""
 
 import fcntl
 import os

@@ -25,7 +25,7 @@ Capture = pytest.CaptureFixture[str]
         (["calibrate", "--pairs", "0"], "--pairs 0 times nothing"),
         (["calibrate", "--delay", "inf"], "--delay takes milliseconds, not inf"),
         (["calibrate", "--url", "vllm:8000"], "--url vllm:8000 is no http:// URL"),
-        (["calibrate", "--out", "."], "it already exists\n  where: --out ."),
+        (["calibrate", "--out", "."], "the output folder already exists\n  where: --out ."),
         (["calibrate", "--out", "/dev/null/x"], "the report's folder cannot be written: /dev/null is no folder"),
         (["load-report", "nowhere"], "there is no evidence of a load\n  where: nowhere"),
         (["load-report", "nowhere", "--thresholds", "none.toml"], "the thresholds cannot be read"),

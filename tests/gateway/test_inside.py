@@ -1,4 +1,4 @@
-"""What is asked from inside the cluster comes back as it was answered, and a pod that cannot ask is told early."""
+"""What is asked from inside the cluster comes back as it was answered, and a pod that cannot ask is reported early."""
 
 import json
 import subprocess

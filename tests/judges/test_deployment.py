@@ -9,10 +9,19 @@ from signoff import judges
 from signoff.evidence.models import VersionSeen
 from signoff.judges.registry import JUDGES
 from signoff.story.declaration import Check
-from signoff.verdicts import Value
+from signoff.verdicts import Value, Verdict
 
 assert judges, "the judges register themselves"
 CHECK = Check(text="it is", judge="version", min={"pods": 1})
+
+
+def verdict_on(tag: str, told: str) -> Verdict:
+    image = f"ghcr.io/berriai/litellm:{tag}"
+    seen = VersionSeen(check="version", manifest=image, pods={"litellm-1": image}, tells=told)
+    rule: Callable[..., Any] = JUDGES["version"].rule
+    ((_, verdict),) = rule([seen], CHECK, None)
+    assert isinstance(verdict, Verdict)
+    return verdict
 
 
 @pytest.mark.parametrize(
@@ -24,6 +33,10 @@ CHECK = Check(text="it is", judge="version", min={"pods": 1})
         ("v1.80.16-dev6", "1.80.16.dev6", Value.PASSED),
         ("main-v1.80.16.dev6", "1.80.16", Value.INCONCLUSIVE),
         ("main-v1.80.16.dev6", "1.80.16.dev7", Value.FAILED),
+        ("main-v1.80.16.dev6", "1.80.16rc1", Value.FAILED),
+        ("main-v1.80.16.dev6", "1.80.16.post2", Value.FAILED),
+        ("main-v1.80.16.dev6", "1.80.16+local", Value.FAILED),
+        ("main-v1.80.16.dev6", "1.80.17", Value.FAILED),
         ("v1.106.0-rc.1", "1.106.0rc1", Value.PASSED),
         ("v1.106.0-rc.1", "1.106.0", Value.FAILED),
         ("v1.80.16-nightly", "1.80.16", Value.PASSED),
@@ -32,8 +45,10 @@ CHECK = Check(text="it is", judge="version", min={"pods": 1})
     ],
 )
 def test_a_tag_and_what_litellm_says_are_the_same_version(tag: str, told: str, value: Value) -> None:
-    image = f"ghcr.io/berriai/litellm:{tag}"
-    seen = VersionSeen(check="version", manifest=image, pods={"litellm-1": image}, tells=told)
-    rule: Callable[..., Any] = JUDGES["version"].rule
-    ((_, verdict),) = rule([seen], CHECK, None)
+    verdict = verdict_on(tag, told)
     assert verdict.value is value, verdict.reason
+
+
+def test_a_release_that_litellm_reports_does_not_prove_its_development_build() -> None:
+    reason = verdict_on("main-v1.80.16.dev6", "1.80.16").reason
+    assert reason == "LiteLLM reports release 1.80.16; the tag names its development build 1.80.16.dev6"

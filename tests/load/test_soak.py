@@ -63,7 +63,7 @@ def test_a_pod_that_came_later_or_went_is_inconclusive(tmp_path: Path) -> None:
     }
 
 
-def test_memory_that_began_restarted_is_not_judged(tmp_path: Path) -> None:
+def test_memory_that_started_over_is_not_judged(tmp_path: Path) -> None:
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     half = len(samples) // 2
     counted = samples[:half] + [replace(sample, restarts=1) for sample in samples[half:]]
@@ -73,7 +73,7 @@ def test_memory_that_began_restarted_is_not_judged(tmp_path: Path) -> None:
         assert trend.verdict is Value.INCONCLUSIVE and "restarted once" in trend.reason
 
 
-def test_memory_that_began_restarted_was_replaced_or_is_unsure_does_not_pass_the_gate(
+def test_memory_that_started_over_was_replaced_or_is_unsure_does_not_pass_the_gate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rules = tmp_path / "rules.toml"
@@ -108,7 +108,7 @@ def test_a_load_as_long_as_it_is_told_to_need_is_a_soak(tmp_path: Path) -> None:
     assert memory(conclude(Synthetic(shape="steady", seconds=17 * 60, samples=samples).write(tmp_path))).verdict
 
 
-def test_a_busy_moment_does_not_invalid_a_soak_but_a_busy_minute_does(tmp_path: Path) -> None:
+def test_a_busy_moment_does_not_invalidate_a_soak_but_a_busy_minute_does(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[[limit]]\nfigure = "memory_mib_per_hour"\nmost = 4\n')
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)

@@ -81,7 +81,7 @@ class Running:
 
     @property
     def difference(self) -> str:
-        """What was otherwise when it was started, which keeps a run from taking it; empty if nothing was."""
+        """What differs from a cluster started now, which keeps a run from taking it; empty if nothing does."""
         if self.facts.get("fingerprint") == fingerprint():
             return ""
         now = settings()
@@ -132,7 +132,7 @@ class Running:
         from signoff.cluster.embedded.health import repair  # every process of a cluster imports this module
 
         if untold := [name for name in _FACTS if name not in self.facts]:
-            return f"another version of this suite has started it, and does not tell its {listed(untold)}"
+            return f"another version of this suite started it and did not record its {listed(untold)}"
         return repair(self.facts, lambda text: progress("cluster", f"{self.name}: {text}"))
 
     def end(self) -> None:

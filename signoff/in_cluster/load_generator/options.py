@@ -238,14 +238,17 @@ def _check_contradictions(options: Any, given: Collection[str]) -> None:
             options.host and options.proxied and options.host != options.proxied,
             "--host and --proxied both name LiteLLM, each another one",
         ),
-        (closed and options.rate, "--rate is a schedule, and --arrivals closed none"),
-        (closed and options.shape == "sweep-rate", "--shape sweep-rate is a schedule, and --arrivals closed none"),
-        (options.shape == "sweep-users" and options.rate, "--shape sweep-users has its own stages, and --rate another"),
-        (options.rate and "num_users" in given, "--rate is a schedule, and --users a closed loop"),
-        (options.rate and "think" in given, "--rate is a schedule, and --think the pause in a closed loop"),
+        (closed and options.rate, "--rate sets a schedule; --arrivals closed has none"),
+        (closed and options.shape == "sweep-rate", "--shape sweep-rate sets a schedule; --arrivals closed has none"),
+        (
+            options.shape == "sweep-users" and options.rate,
+            "--shape sweep-users sets a closed loop; --rate sets a schedule",
+        ),
+        (options.rate and "num_users" in given, "--rate sets a schedule; --users sets a closed loop"),
+        (options.rate and "think" in given, "--rate sets a schedule; --think sets the pause in a closed loop"),
         (
             options.shape == "sweep-users" and on_schedule,
-            f"--shape sweep-users is a closed loop, and --arrivals {options.arrivals} a schedule",
+            f"--shape sweep-users sets a closed loop; --arrivals {options.arrivals} sets a schedule",
         ),
         (
             options.lengths and "length_scale" in given,

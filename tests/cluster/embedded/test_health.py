@@ -67,12 +67,12 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_cluster_of_an_older_version_is_refused_in_a_sentence_and_listed(
     older: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SignoffError, match="another version of this suite has started it") as refused:
+    with pytest.raises(SignoffError, match="another version of this suite started it") as refused:
         EmbeddedCluster.attach(Path("demo"))
     assert "address_range" in refused.value.what
     assert refused.value.hint.endswith("signoff cluster down demo")
     assert main(["cluster", "up", "demo"]) == 1
-    assert "the cluster is not well: another version of this suite has started it" in capsys.readouterr().err
+    assert "the cluster is not well: another version of this suite started it" in capsys.readouterr().err
     said: list[str] = []
     assert EmbeddedCluster.reuse(lambda _, text: said.append(text)) is None
     assert "demo is left alone: another checkout, Python or version of this code started it" in said[0]

@@ -236,7 +236,7 @@ def test_a_machine_without_docker_lists_the_others_clusters(
     ownership.open_folder("demo", kept=True)
     status, out, _ = run(capsys, "status")
     assert (status, out) == (0, "no cluster is running; `signoff cluster up` starts one\n")
-    assert any("those of kind kind cannot be listed: docker is not on PATH" in line for line in told)
+    assert any("clusters of provider kind cannot be listed: docker is not on PATH" in line for line in told)
 
 
 def test_the_images_of_a_kind_cluster_are_pulled_in_advance(creating: Tools, capsys: Capture) -> None:
