@@ -1,6 +1,8 @@
 """The page of a load: whole, readable by itself, and safe from what a run says."""
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +12,7 @@ import pytest
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
 from signoff.evidence.invalid import InvalidKind, InvalidSpan
+from signoff.in_cluster.load_generator.rollup import roll_up
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.conclusions import conclude
 from signoff.report.charts import Axis, Bar, Chart, Line, Mark, axis
@@ -36,6 +39,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = run.write(tmp_path_factory.mktemp("page") / "load-2026")
     main(["load-report", str(folder)])
     return (folder / "load-report.html").read_text()
+
+
+def drawn_in(page: str) -> list[str]:
+    """The drawings of a page, each of them well-formed and without numbers that are none."""
+    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+        assert not re.search(r'[="( ]nan|[="( ]inf', drawing)
+    return drawings
 
 
 def test_the_page_has_all_its_parts(page: str) -> None:
@@ -70,11 +82,7 @@ def test_drawings_share_nothing_with_each_other_or_the_page(page: str) -> None:
 
 
 def test_every_drawing_is_well_formed_and_without_numbers_that_are_none(page: str) -> None:
-    drawings = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(drawings) > 20
-    for drawing in drawings:
-        ElementTree.fromstring(drawing)
-        assert not re.search(r'[="( ]nan|[="( ]inf', drawing)
+    assert len(drawn_in(page)) > 20
 
 
 def test_the_page_is_the_same_each_time(tmp_path: Path) -> None:
@@ -124,6 +132,55 @@ def test_the_verdict_is_told_before_the_page_is_drawn(tmp_path: Path, capsys: py
     told = capsys.readouterr()
     assert "gate: 4 passed" in told.out
     assert "load-report.html cannot be written: Is a directory" in told.err
+
+
+def without_answers(folder: Path) -> None:
+    table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
+    table["error"] = "status 503"
+    table.to_csv(folder / "records-local.csv", index=False)
+
+
+def cut_off(folder: Path) -> None:
+    whole = (folder / "records-local.csv").read_bytes()
+    (folder / "records-local.csv").write_bytes(whole[:-7])
+    (folder / "samples.csv").write_text("at,pod,cpu_seconds\n1800000001.0,litellm-0,1.5\n18000")
+
+
+def rolled_up(folder: Path) -> None:
+    """The first minute as its mean, the rest as records."""
+    lines = (folder / "records-local.csv").read_text().splitlines(keepends=True)
+    started = pd.read_csv(folder / "records-local.csv")["started"] < BEGAN + 60
+    early = [line for line, is_early in zip(lines[1:], started, strict=True) if is_early]
+    late = [line for line, is_early in zip(lines[1:], started, strict=True) if not is_early]
+    (folder / "records-local.csv").write_text("".join([lines[0], *early]))
+    (folder / "records-local-0002.csv").write_text("".join([lines[0], *late]))
+    roll_up(folder / "records-local.csv")
+
+
+RESTARTED = [replace(each, restarts=int(each.at > BEGAN + 50), cpu_seconds=each.at % 50) for each in SAMPLES]
+BUSY = [InvalidSpan(BEGAN - 5, BEGAN + 500, "local", InvalidKind.CPU, "97% of a core")]
+
+
+@pytest.mark.parametrize(
+    ("run", "then"),
+    [
+        (Synthetic(samples=SAMPLES), without_answers),
+        (Synthetic(samples=RESTARTED, shape="steady"), None),
+        (Synthetic(samples=SAMPLES[:1], shape="steady"), None),
+        (Synthetic(ended=False), cut_off),
+        (Synthetic(samples=SAMPLES, invalid_spans=BUSY), None),
+        (Synthetic(shape="steady", seconds=180), rolled_up),
+        (Synthetic(loads=(4,), arrivals="closed", shape="sweep-users"), None),
+    ],
+    ids=["no answers", "restarts", "one sample", "cut off", "all invalid", "rolled up", "closed loop"],
+)
+def test_every_edge_is_drawn_well(tmp_path: Path, run: Synthetic, then: Callable[[Path], None] | None) -> None:
+    folder = run.write(tmp_path)
+    if then:
+        then(folder)
+    main(["load-report", str(folder)])
+    drawings = drawn_in((folder / "load-report.html").read_text())
+    assert len(drawings) >= 2
 
 
 @pytest.mark.parametrize(("most", "is_log"), [(140.0, False), (4000.0, True)])
