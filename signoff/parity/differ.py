@@ -8,7 +8,7 @@ connection, `OF_A_CONNECTION`), and the fields that `known.yaml` allows.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -66,7 +66,7 @@ class Difference:
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 class Sides(NamedTuple):

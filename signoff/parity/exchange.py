@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from signoff.core.redact import redacted
@@ -52,7 +52,7 @@ class Exchange:
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
-        return {name: value for name, value in asdict(self).items() if name != "raw"}
+        return {name: value for name, value in vars(self).items() if name != "raw"}
 
     @property
     def media_type(self) -> str:
