@@ -127,11 +127,13 @@ class Result:
         self.story = Story.model_validate(run.story)
         plan = evidence.last(Plan)
         self.planned: list[PlannedScenario] = list(plan.scenarios) if plan else []
+        self._told = list(_told(self.story, evidence))
         outside = self.story.outside_reach(run.cluster)
         self.checks = {
             name: Judged(name, check, verdict, cases, run.waivers.get(name))
             for name, check in self.story.checks.items()
-            for verdict, cases in [_judged(name, check, evidence, self.planned, outside=name in outside)]
+            for told in [[each for each in self._told if each.check == name]]
+            for verdict, cases in [_judged(name, check, evidence, self.planned, told, outside=name in outside)]
         }
         self.requirements = [
             Requirement(key, needs, tuple(self.checks[name] for name in needs.checks))
@@ -142,7 +144,10 @@ class Result:
     def scenarios(self) -> list[Scenario]:
         """Every planned scenario in its order, with its state."""
         ends = {end.id: end for end in self.evidence.of(ScenarioEnd)}
-        return [_scenario(each, ends.get(each.id), self) for each in self.planned]
+        return [
+            _scenario(each, ends.get(each.id), self.evidence, [told for told in self._told if told.scenario == each.id])
+            for each in self.planned
+        ]
 
     @property
     def waived(self) -> list[Judged]:
@@ -266,7 +271,24 @@ def _estimate_record(estimate: Estimate) -> dict[str, float | None]:
     return {name: None if end is None else round(end, 6) for name, end in ends.items()}
 
 
-# One check
+# One observation
+
+
+@dataclass(frozen=True)
+class Told:
+    """What one observation says, case by case: of its check, and of how its scenario went."""
+
+    scenario: str
+    check: str
+    verdicts: tuple[tuple[str, Verdict], ...]
+
+
+def _told(story: Story, evidence: Recorded) -> Iterator[Told]:
+    """What each observation of a check of the story says, in their order."""
+    for line in evidence.lines:
+        if isinstance(line.record, Observation) and (check := story.checks.get(line.record.check)):
+            verdicts = judge_observed(check, evidence, [(line.scenario, line.record)])
+            yield Told(line.scenario, line.record.check, tuple(verdicts))
 
 
 def judge_observed(
@@ -312,19 +334,23 @@ def _told_by(check: Check, evidence: Recorded, each: Observation) -> Iterator[tu
     yield from ((case, told) for case in spoken_of)
 
 
+# One check
+
+
 def _judged(
-    name: str, check: Check, evidence: Recorded, planned: Sequence[PlannedScenario], *, outside: bool
+    name: str,
+    check: Check,
+    evidence: Recorded,
+    planned: Sequence[PlannedScenario],
+    told: Sequence[Told],
+    *,
+    outside: bool,
 ) -> tuple[Verdict, dict[str, Verdict]]:
     """The verdict of a check, and those of its cases."""
-    observed = [
-        (line.scenario, line.record)
-        for line in evidence.lines
-        if isinstance(line.record, Observation) and line.record.check == name
-    ]
-    if outside and not observed:
+    if outside and not told:
         return Verdict(Value.OUTSIDE_REACH, Code.OUTSIDE_REACH, f"{' and '.join(check.reach)} only"), {}
     found: dict[str, list[Verdict]] = {case: [] for case in check.cases or ("",)}
-    for case, verdict in judge_observed(check, evidence, observed):
+    for case, verdict in (each for observation in told for each in observation.verdicts):
         found.setdefault(case, []).append(verdict)
     errors = list(_errors(name, evidence))
     missing = _missing(check, evidence, [each for each in planned if name in each.checks])
@@ -377,25 +403,19 @@ def _missing(check: Check, evidence: Recorded, planned: Sequence[PlannedScenario
 # One scenario
 
 
-def _scenario(planned: PlannedScenario, end: ScenarioEnd | None, result: Result) -> Scenario:
-    evidence = result.evidence
+def _scenario(planned: PlannedScenario, end: ScenarioEnd | None, evidence: Recorded, told: Sequence[Told]) -> Scenario:
     if end is None:
         return Scenario(planned, State.NOT_RUN, "", None)
     if end.end == "skipped":
         return Scenario(planned, State.SKIPPED, end.skipped, end)
-    verdict = gravest(_verdicts_in(planned.id, end, result, evidence))
+    verdict = gravest(_verdicts_in(end, evidence, told))
     state = State(verdict.value.value)
     return Scenario(planned, state, "" if state is State.PASSED else verdict.reason, end)
 
 
-def _verdicts_in(scenario: str, end: ScenarioEnd, result: Result, evidence: Recorded) -> Iterator[Verdict]:
+def _verdicts_in(end: ScenarioEnd, evidence: Recorded, told: Sequence[Told]) -> Iterator[Verdict]:
     """What a scenario's own observations and its end say."""
     yield passed() if end.end == "whole" else not_judged("it ended before its last step")
     if end.cause is not None:
-        yield of_cause(evidence.disturbance(scenario) or end.cause)
-    for line in evidence.lines:
-        if line.scenario == scenario and isinstance(line.record, Observation):
-            check = result.story.checks.get(line.record.check)
-            if check is not None:
-                told = judge_observed(check, evidence, [(scenario, line.record)])
-                yield from (verdict for _, verdict in told)
+        yield of_cause(evidence.disturbance(end.id) or end.cause)
+    yield from (verdict for each in told for _, verdict in each.verdicts)
