@@ -212,6 +212,23 @@ def test_junits_file_that_cannot_be_written_is_one_sentence_beside_the_verdict(p
     assert done.result.headline in done.output
 
 
+def test_what_another_plug_in_fails_of_at_the_end_is_not_taken_for_junits_file(project: Project) -> None:
+    project.write(
+        "conftest.py",
+        """
+pytest_plugins = ["signoff.bdd.plugin", "words"]
+
+def pytest_sessionfinish():
+    raise ConnectionRefusedError("nobody collects the results")
+""",
+    )
+    done = project.run()
+    assert "ConnectionRefusedError: nobody collects the results" in done.output
+    assert "junit.xml cannot be written" not in done.output
+    assert done.status != 0
+    assert ElementTree.parse(done.run_dir / "junit.xml").getroot().tag == "testsuites"
+
+
 # Waivers
 
 
