@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
-from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 
@@ -47,15 +46,22 @@ def add_steps(folder: Path) -> None:
     path.append(str(folder))
 
 
-def own_steps(features: Iterable[Path], root: Path) -> list[Path]:
-    """The folders `steps` in these features' folders and above, as far up as pytest's root or beside their story's."""
+def own_steps(features: Iterable[Path], here: Path) -> list[Path]:
+    """The folders `steps` beside these features and above: as far up as this folder or, beyond it, as their story's.
+
+    For a story that has none so, the one beside its folder.
+    """
     found: dict[Path, None] = {}
     for feature in features:
         story = (file_above(feature) or feature).parent
-        top = min(root, story.parent, key=lambda each: len(each.parts))
-        above = takewhile(lambda folder: folder.is_relative_to(top), feature.parents)  # noqa: B023  used up in this turn
-        found.update(dict.fromkeys(path for folder in above if (path := folder / _PACKAGE).is_dir()))
+        top = here if story.is_relative_to(here) else story
+        within = _steps_in(folder for folder in feature.parents if folder.is_relative_to(top))
+        found.update(dict.fromkeys(within or _steps_in([story.parent])))
     return list(found)
+
+
+def _steps_in(folders: Iterable[Path]) -> list[Path]:
+    return [path for folder in folders if (path := folder / _PACKAGE).is_dir()]
 
 
 def _package() -> ModuleType:

@@ -51,7 +51,8 @@ FEATURES, which come first, are .feature files and folders of them:
   without            they are run together with the suite's, and count for its story
 
 All of them can use the suite's steps. Your own are the modules of every folder steps/ beside your features or above
-them, up to this folder; they can import the suite's as `steps.chat`. pytest reads conftest.py as always.""",
+them, up to this folder (to their story's, if that lies elsewhere), else of the one beside their story's folder; they
+can import the suite's as `steps.chat`. pytest reads conftest.py as always.""",
         epilog=f"""\
 Every other option is pytest's: -x, -k placement, -m AC3, --collect-only -q, ... `pytest --help` lists them. Its
 settings are those of {SUITE / "pyproject.toml"}; -c names others.
@@ -79,7 +80,7 @@ def _for_pytest(asked: Sequence[str]) -> list[str]:
         named = [str(FEATURES), *(str(file) for each in named for file in ([each] if "::" in each else own[each]))]
     of_the_suite = all(each.is_relative_to(SUITE) for each in features)
     root = SUITE if of_the_suite else Path(os.path.commonpath([here, *features]))
-    for folder in own_steps(features, root):
+    for folder in own_steps(features, here):
         add_steps(folder)
     return [
         *("-c", str(SUITE / "pyproject.toml")),

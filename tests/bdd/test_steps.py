@@ -37,7 +37,7 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.mark.parametrize(
-    ("steps", "root", "found"),
+    ("steps", "here", "found"),
     [
         (["a/b/c/steps"], ".", ["a/b/c/steps"]),
         (["a/b/steps"], ".", ["a/b/steps"]),
@@ -47,13 +47,13 @@ def write(tmp_path: Path) -> Write:
         (["other/steps", "a/other/steps"], ".", []),
     ],
 )
-def test_folders_of_steps_are_found_up_to_the_root(
-    write: Write, tmp_path: Path, steps: list[str], root: str, found: list[str]
+def test_folders_of_steps_are_found_up_to_this_folder(
+    write: Write, tmp_path: Path, steps: list[str], here: str, found: list[str]
 ) -> None:
     feature = write("a/b/c/own.feature")
     for each in steps:
         write(f"{each}/own.py")
-    assert own_steps([feature, feature], tmp_path / root) == [tmp_path / each for each in found]
+    assert own_steps([feature, feature], tmp_path / here) == [tmp_path / each for each in found]
 
 
 def test_steps_beside_a_story_are_found_from_within_it(write: Write, tmp_path: Path) -> None:
@@ -61,6 +61,16 @@ def test_steps_beside_a_story_are_found_from_within_it(write: Write, tmp_path: P
     write("story/story.yaml")
     write("steps/own.py")
     assert own_steps([feature], tmp_path / "story" / "deep") == [tmp_path / "steps"]
+
+
+@pytest.mark.parametrize("here", ["story", "elsewhere"])
+def test_steps_beyond_a_story_are_found_only_where_it_has_none(write: Write, tmp_path: Path, here: str) -> None:
+    feature = write("story/deep/own.feature")
+    write("story/story.yaml")
+    write("steps/own.py")
+    assert own_steps([feature], tmp_path / here) == [tmp_path / "steps"]
+    write("story/steps/own.py")
+    assert own_steps([feature], tmp_path / here) == [tmp_path / "story" / "steps"]
 
 
 def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
