@@ -18,6 +18,13 @@ _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}
 _TRIED = "signoff-tried"
 """What an object is called that is never made."""
 _GIVEN = ("clusterIP", "clusterIPs")
+_SERVER_SET = (
+    *("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"),
+    *("name", "namespace"),
+)
+"""What the API server gives each object in its metadata, and where it is."""
+_NOTES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision")
+"""Annotations with which kubectl and a controller remember something."""
 _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease", "ControllerRevision"}
 """Kinds that controllers make and remove by themselves."""
 
@@ -82,10 +89,18 @@ def _is_as_in(manifest: Manifest, item: dict[str, Any], kube: Kube, resource: An
     return _told(item) == _told(made)
 
 
-def _told(item: dict[str, Any]) -> tuple[Any, ...]:
-    """What a manifest tells of an object, without what the API server gives each."""
-    spec = {key: value for key, value in item.get("spec", {}).items() if key not in _GIVEN}
-    return spec, item.get("data"), item["metadata"].get("labels")
+def _told(item: dict[str, Any]) -> dict[str, Any]:
+    """What someone has told of an object, in whatever field, without what the cluster adds to each."""
+    return {
+        **_without(("status",), item),
+        "spec": _without(_GIVEN, item.get("spec", {})),
+        "metadata": _without((*_SERVER_SET, "annotations"), item["metadata"]),
+        "annotations": _without(_NOTES, item["metadata"].get("annotations", {})),
+    }
+
+
+def _without(keys: tuple[str, ...], table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _managers(item: dict[str, Any]) -> set[str]:

@@ -86,3 +86,33 @@ def test_what_kubectl_has_applied_too_stays_unless_it_differs(kube: Kube, namesp
     assert cleanup.clear(kube, namespace, stays) == [
         "removed Deployment/other, which kubectl-client-side-apply has edited"
     ]
+
+
+def without_spec(kind: str, **told: object) -> Manifest:
+    version = "rbac.authorization.k8s.io/v1" if kind == "Role" else "v1"
+    body = {"apiVersion": version, "kind": kind, "metadata": {"name": kind.lower(), "labels": {"app": "web"}}, **told}
+    return Manifest(Path(kind), "", body)
+
+
+def test_an_edit_is_seen_whatever_kind_of_object_it_is_in(kube: Kube, namespace: str) -> None:
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    role = without_spec("Role", rules=[rule])
+    config = without_spec("ConfigMap", binaryData={"model": "AAAA"}, data={"a": "b"})
+    secret = without_spec("Secret", stringData={"key": "sk-1"})
+    account = without_spec("ServiceAccount")
+    stays = [role, config, secret, account]
+    for manifest in stays:
+        kube.apply(manifest, namespace)
+        applied_by_kubectl(kube, namespace, manifest)
+    assert cleanup.clear(kube, namespace, stays) == []
+    applied_by_kubectl(kube, namespace, without_spec("Role", rules=[{**rule, "verbs": ["get", "delete"]}]))
+    applied_by_kubectl(kube, namespace, without_spec("ConfigMap", binaryData={"model": "BBBB"}, data={"a": "b"}))
+    applied_by_kubectl(kube, namespace, without_spec("ServiceAccount", automountServiceAccountToken=False))
+    kube.core.patch_namespaced_secret("secret", namespace, {"metadata": {"annotations": {"by": "hand"}}})
+    by = "which kubectl-client-side-apply has edited"
+    assert sorted(cleanup.clear(kube, namespace, stays)) == [
+        f"removed ConfigMap/configmap, {by}",
+        f"removed Role/role, {by}",
+        "removed Secret/secret, which OpenAPI-Generator and kubectl-client-side-apply has edited",
+        f"removed ServiceAccount/serviceaccount, {by}",
+    ]
