@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from signoff import options
+from signoff.cluster import registry
 from signoff.core.errors import UsageError
 from signoff.core.paths import MANIFESTS
 from signoff.options import Chosen
@@ -131,8 +132,10 @@ def test_a_variable_is_refused_by_its_name(
 
 
 def test_a_kind_of_cluster_that_there_is_not_is_told_those_that_there_are(check: Check) -> None:
-    with pytest.raises(UsageError, match="embedded, kind or existing"):
+    with pytest.raises(UsageError) as refused:
         check(cluster="foo")
+    *others, last = registry.NAMES
+    assert refused.value.hint == f"name {', '.join(others)} or {last}, or nothing for embedded"
 
 
 def test_kind_without_docker_is_refused_by_what_asked_for_it(
