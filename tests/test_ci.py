@@ -122,7 +122,7 @@ def test_the_browser_of_a_distribution_or_runner_is_found(bin_folder: Path, name
     assert browser.find() == str(bin_folder / name)
 
 
-def test_a_program_that_only_tells_to_install_a_snap_is_no_browser(bin_folder: Path) -> None:
+def test_a_program_that_only_says_to_install_a_snap_is_no_browser(bin_folder: Path) -> None:
     program(bin_folder / "chromium-browser", "echo requires the chromium snap to be installed >&2; exit 10")
     assert browser.find() is None
     program(bin_folder / "google-chrome", "echo 140")

@@ -21,7 +21,7 @@ from signoff.evidence.legacy import VERSION_1
 from signoff.evidence.models import CallsCompared, End, ScenarioEnd, SideFile
 from signoff.evidence.store import FILE, Recorded, digest, read
 from signoff.judges.run import Result, State
-from signoff.parity.known_issues import fingerprint
+from signoff.parity.known_issues import fingerprint, fingerprint_of_bytes
 from signoff.parity.verdict import matrix_of
 from signoff.report import parity, sums
 
@@ -133,8 +133,9 @@ def _read(folder: Path, data: bytes) -> Recorded:
 
 def _known_issues(evidence: Recorded) -> Iterator[Finding]:
     """Calls that were judged by other known issues than those here, and may be judged otherwise by these."""
+    here = fingerprint_of_bytes() if evidence.run.schema_ == VERSION_1 else fingerprint()
     for number, record in _numbered(evidence):
-        if isinstance(record, CallsCompared) and record.known_issues_sha256 not in ("", fingerprint()):
+        if isinstance(record, CallsCompared) and record.known_issues_sha256 not in ("", here):
             told = "these calls were judged by other known.yaml, gate.yaml or cases than this signoff has"
             yield Finding(f"{FILE}:{number}", told)
 

@@ -26,18 +26,18 @@ def look(number: int, worker: str = "local", kind: InvalidKind = InvalidKind.CPU
     return InvalidSpan(began, began + LOOK_EVERY_SECONDS, worker, kind, f"{worst:.0%} of a core", worst)
 
 
-def marked(*looks: InvalidSpan) -> list[InvalidSpan]:
+def joined(*looks: InvalidSpan) -> list[InvalidSpan]:
     spans: list[InvalidSpan] = []
     for each in looks:
         add(spans, each)
     return spans
 
 
-def test_looks_that_follow_one_another_are_one_mark_with_the_worst_of_them() -> None:
+def test_looks_that_follow_one_another_are_one_span_with_the_worst_of_them() -> None:
     busy = [look(number, worst=0.99 if number == 1000 else 0.9) for number in range(5000)]
     late = [look(number, kind=InvalidKind.LOOP_LAG, worst=30) for number in range(5000)]
     other = [look(number, worker="worker-1") for number in range(5000)]
-    spans = marked(*(each for three in zip(busy, late, other, strict=True) for each in three))
+    spans = joined(*(each for three in zip(busy, late, other, strict=True) for each in three))
     assert [(each.worker, each.kind, each.looks) for each in spans] == [
         ("local", InvalidKind.CPU, 5000),
         ("local", InvalidKind.LOOP_LAG, 5000),
@@ -48,14 +48,14 @@ def test_looks_that_follow_one_another_are_one_mark_with_the_worst_of_them() -> 
 
 
 def test_a_pause_parts_two_spans() -> None:
-    assert [each.looks for each in marked(look(0), look(1), look(3))] == [2, 1]
+    assert [each.looks for each in joined(look(0), look(1), look(3))] == [2, 1]
 
 
 def test_spans_beyond_the_most_are_joined_where_least_time_is_between_them() -> None:
     numbers = [2 * number for number in range(1000)]
     numbers = [each if each < 1000 else each + 100 for each in numbers]  # a long quiet time in the middle
     looks = [look(number) for number in numbers]
-    spans = marked(*looks)
+    spans = joined(*looks)
     assert len(spans) == MAX_SPANS
     assert sum(each.looks for each in spans) == len(looks)
     for each in looks:
@@ -67,7 +67,7 @@ def test_joined_spans_do_not_make_a_soak_invalid_that_was_busy_now_and_then(tmp_
     seconds = 250 * 600  # 250 looks of 5 s are a 120th of it
     soak = Synthetic(loads=(0.01,), shape="steady", seconds=seconds, behaviours=[Behaviour(pairs=60)])
     for every, invalid in ((120, False), (60, True)):
-        spans = marked(*(look(number) for number in range(0, seconds // 5, every)))
+        spans = joined(*(look(number) for number in range(0, seconds // 5, every)))
         found = conclude(replace(soak, invalid_spans=spans).write(tmp_path / str(every)))
         assert bool(found.lightest.invalid_spans) is invalid
         assert len(spans) == MAX_SPANS and sum(each.seconds for each in spans) == seconds / every
@@ -84,14 +84,14 @@ def test_time_that_several_workers_cover_counts_once_and_a_joined_span_hides_non
 
 
 def test_a_look_that_a_busy_machine_made_late_covers_all_of_its_time() -> None:
-    assert [each.seconds for each in marked(InvalidSpan(BEGAN, BEGAN + 60, "a", InvalidKind.LOOP_LAG, "late"))] == [60]
+    assert [each.seconds for each in joined(InvalidSpan(BEGAN, BEGAN + 60, "a", InvalidKind.LOOP_LAG, "late"))] == [60]
     apart = [look(0), replace(look(1), began=look(1).began + 0.5, seconds=0)]
-    assert [(each.looks, each.seconds) for each in marked(*apart)] == [(2, 10)]
+    assert [(each.looks, each.seconds) for each in joined(*apart)] == [(2, 10)]
 
 
 def test_more_workers_than_spans_keep_one_each() -> None:
     many = [look(number, worker=f"worker-{number % 300}") for number in range(900)]
-    assert {each.worker for each in marked(*many)} == {f"worker-{number}" for number in range(300)}
+    assert {each.worker for each in joined(*many)} == {f"worker-{number}" for number in range(300)}
 
 
 def test_a_long_span_invalidates_all_steps_that_it_touches(tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ def test_a_span_that_goes_on_is_recorded_now_and_then_and_the_end_records_the_re
     assert len(told) <= 2 * (100 * LOOK_EVERY_SECONDS / RECORD_EVERY_SECONDS + 1)
     told += unrecorded.rest()
     assert not unrecorded.rest()
-    assert [(each.looks, each.seconds) for each in marked(*told)] == [(100, 500), (100, 500)]
+    assert [(each.looks, each.seconds) for each in joined(*told)] == [(100, 500), (100, 500)]
 
 
-def test_kinds_of_a_run_of_before_are_read() -> None:
+def test_kinds_of_an_older_run_are_read() -> None:
     assert InvalidKind("loop lag") is InvalidKind("loop-lag") is InvalidKind.LOOP_LAG
     assert InvalidKind.SCHEDULE_LAG.words == "schedule lag"
     with pytest.raises(ValueError, match="lag"):

@@ -395,7 +395,7 @@ def test_a_run_of_version_1_is_verified(version_1: Path, monkeypatch: pytest.Mon
     assert evidence.run.schema_ == VERSION_1
     assert {each.done[0] for each in evidence.of(ClearedAway)} == {"the Deployment litellm was scaled back to 1"}
     (judged_by,) = {each.known_issues_sha256 for each in evidence.of(CallsCompared)}
-    monkeypatch.setattr("signoff.commands.verify.fingerprint", lambda: judged_by)
+    monkeypatch.setattr("signoff.commands.verify.fingerprint_of_bytes", lambda: judged_by)
     assert {str(each) for each in verify(folder) if each.where.partition(":")[0] not in PAGES} == set()
 
 

@@ -133,7 +133,7 @@ class RunWriter:
         return step.name
 
     def write(self, entries: list[Entry]) -> None:
-        """Write what a sender hands over; an invalid span at once, unless one of its worker has just been."""
+        """Write what a sender hands over, and the invalid spans that are due."""
         if self.run is None:
             return
         for each in entries:
