@@ -15,7 +15,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir, writing
 
 Progress = Callable[[str], None]
-_LARGER_DISK = "free some space, or set SIGNOFF_CACHE to a folder on a larger disk"
+LARGER_DISK = "free some space, or set SIGNOFF_CACHE to a folder on a larger disk"
 
 
 class Unavailable(Exception):
@@ -75,20 +75,19 @@ def check_named_folder(recipe: Recipe) -> None:
         _in_named_folder(recipe, Path(named))
 
 
-def check_space(what: str, needed: float) -> None:
-    """See that the cache's disk has room for this many bytes.
+def check_space(what: str, needed: float, folder: Path) -> None:
+    """See that the disk of this folder of the cache, which need not be there yet, has room for this many bytes.
 
     Raises:
         SignoffError: it has not.
     """
-    cache = cache_dir()
-    place = next(each for each in (cache, *cache.parents) if each.exists())
+    place = next(each for each in (folder, *folder.parents) if each.exists())
     free = shutil.disk_usage(place).free
     if free < needed:
         raise SignoffError(
             f"{what} needs {needed / 1e9:.2g} GB of disk, and {free / 1e9:.2g} GB are free",
             where=str(place),
-            hint=_LARGER_DISK,
+            hint=LARGER_DISK,
         )
 
 
@@ -132,12 +131,12 @@ def _make(recipe: Recipe, kept: Path, progress: Progress) -> None:
     Raises:
         SignoffError: they cannot be had, or there is no room for them.
     """
-    check_space(recipe.name, recipe.space)
+    check_space(recipe.name, recipe.space, kept.parent)
     partial = kept.with_name(f"{kept.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        with writing(recipe.name, partial, _LARGER_DISK):
+        with writing(recipe.name, partial, LARGER_DISK):
             _download_or_build(recipe, partial, progress)
             shutil.rmtree(kept, ignore_errors=True)
             partial.rename(kept)
@@ -152,7 +151,7 @@ def _download_or_build(recipe: Recipe, folder: Path, progress: Progress) -> None
     except Unavailable as closed:
         no_download = str(closed)
         progress(f"no download ({no_download}): building with Go")
-    check_space(f"building {recipe.name}", recipe.build_space)
+    check_space(f"building {recipe.name}", recipe.build_space, folder)
     try:
         recipe.build(folder, progress)
     except Unavailable as closed:

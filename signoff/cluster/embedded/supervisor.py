@@ -83,7 +83,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     preparing = [asyncio.create_task(asyncio.to_thread(_prepare, image)) for image in images]
     binaries = await asyncio.to_thread(find_binaries, lambda text: tell(progress=text))
     versions = await asyncio.to_thread(versions_of, binaries)
-    check_space("a cluster", _CLUSTER_SPACE)
+    check_space("a cluster", _CLUSTER_SPACE, cache_dir())
     phases.done("programs", time.monotonic() - start)
     addresses, children = claim_address_range(), Children(cluster)
     plane = ControlPlane(cluster, addresses, binaries, nodes)

@@ -1,11 +1,14 @@
 """An image's tag becomes a version; one that cannot be had is answered with the nearest that can."""
 
+import errno
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images
+from signoff.core.errors import SignoffError
 
 RECIPE = """
 images = ["signoff.test/toy"]
@@ -87,3 +90,21 @@ def test_a_moving_tag_without_an_index_is_an_error(images: Images, monkeypatch: 
     monkeypatch.delenv("UV_FIND_LINKS")
     with pytest.raises(ImageError, match="does not say which version of toy"):
         images.prepare("signoff.test/toy:latest")
+
+
+def test_an_image_for_which_there_is_no_room_is_not_begun(images: Images, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipes" / "toy" / "recipe.toml"
+    recipe.write_text(f"{RECIPE}disk_gb = 1e9\n")
+    with pytest.raises(SignoffError, match=r"toy needs 1e\+09 GB of disk, and .* GB are free") as full:
+        images.prepare("signoff.test/toy:v1.0.0")
+    assert full.value.where == str(tmp_path / "cache" / "images")
+
+
+def test_an_image_that_cannot_be_written_is_one_sentence(images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(SignoffError, match=r"toy 1\.0\.0 cannot be written: No space left on device") as told:
+        images.prepare("signoff.test/toy:v1.0.0")
+    assert "SIGNOFF_CACHE" in told.value.hint

@@ -11,7 +11,8 @@ from signoff.cluster.embedded.agent.runtime import Context
 from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
 from signoff.cluster.embedded.agent.translation import Translation, service_names
 from signoff.cluster.embedded.agent.volumes import mount_paths, prepare_sub_paths, texts_of, write_volumes
-from signoff.cluster.embedded.images import Image, ImageError
+from signoff.cluster.embedded.images import Image
+from signoff.core.errors import SignoffError
 
 _SERVICE_SECONDS = 5.0
 """A Service that a container names may be created just after its pod; for longer nobody waits."""
@@ -40,7 +41,7 @@ async def pulled(context: Context) -> Image:
             context.event("Normal", "Pulling", f'Pulling image "{reference}"')
         try:
             image = await pulls.get(reference)
-        except ImageError as error:
+        except SignoffError as error:
             context.event("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
             context.event("Warning", "Failed", "Error: ErrImagePull")
             context.wait_for("ErrImagePull", str(error))

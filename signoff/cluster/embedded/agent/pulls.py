@@ -30,6 +30,6 @@ class Pulls:
         """The prepared image.
 
         Raises:
-            ImageError: it cannot be had.
+            SignoffError: it cannot be had.
         """
         return await asyncio.shield(self.begin(reference))

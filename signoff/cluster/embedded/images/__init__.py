@@ -34,6 +34,8 @@ from typing import Any
 from signoff.cluster.embedded.images import versions
 from signoff.core import console
 from signoff.core.errors import SignoffError
+from signoff.core.paths import writing
+from signoff.programs.search import LARGER_DISK, check_space
 
 BUILTIN = Path(__file__).parent
 EXTRA = "SIGNOFF_RECIPES"
@@ -214,14 +216,14 @@ class Images:
         """The image, built now if it is not in the cache. Blocks; another process building it is waited for.
 
         Raises:
-            ImageError: there is no such image or version, or it does not install.
+            SignoffError: there is no such image or version, it does not install, or the disk has no room for it.
         """
         recipe, version = self.find(reference)
         env_dir = self._root / f"{recipe.name}-{version}-{recipe.digest()}"
         image = Image(recipe, version, env_dir)
         if env_dir.is_dir():
             return image
-        with self._locked(env_dir.name):
+        with writing(f"{recipe.name} {version}", self._root, LARGER_DISK), self._locked(env_dir.name):
             if not env_dir.is_dir():
                 self._build(image)
         return image
@@ -239,7 +241,7 @@ class Images:
         uv's relocatable environments take their own place from where they lie.
         """
         recipe = image.recipe
-        _check_disk(recipe, self._root)
+        check_space(recipe.name, recipe.disk_gb * 1e9, self._root)
         self._progress("images", f"installing {recipe.name} {image.version}, which takes {recipe.disk_gb:g} GB")
         for left in self._root.glob(f".{image.env_dir.name}.tmp*"):
             shutil.rmtree(left)
@@ -292,16 +294,6 @@ def _hint_near(image: Image) -> str:
     near = " and ".join(found for found in either if found)
     tested = f"the suite is tested with {recipe.version}"
     return f"the nearest versions that can be installed: {near}; {tested}" if near else tested
-
-
-def _check_disk(recipe: Recipe, folder: Path) -> None:
-    free = shutil.disk_usage(folder).free / 1e9
-    if free < recipe.disk_gb:
-        raise ImageError(
-            f"{recipe.name} needs {recipe.disk_gb:.1f} GB of disk, {free:.1f} GB are free",
-            where=str(folder),
-            hint="free some space, or set SIGNOFF_CACHE to a folder on a larger disk",
-        )
 
 
 def _uv(*arguments: str | Path, image: Image) -> None:
