@@ -90,7 +90,10 @@ class Running(Protocol):
         ...
 
     def ailment(self) -> str:
-        """Look at it before it is handed out, and repair what it can; gives what is wrong still, or nothing."""
+        """Look at it before it is handed out; gives what is wrong, or nothing.
+
+        What it can it repairs, unless a program uses it.
+        """
         ...
 
     @property

@@ -1,6 +1,7 @@
 """A cluster that runs is looked at before it is handed out, whoever provides it."""
 
 from signoff.cluster.base import Running
+from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 
 
@@ -10,7 +11,7 @@ def left_alone(cluster: Running, why: str) -> str:
 
 
 def see_well(cluster: Running) -> None:
-    """See that the cluster which a person has named can be used.
+    """See that the cluster which a person has named can be used; tells what is otherwise in it than they may expect.
 
     Raises:
         SignoffError: it is not well.
@@ -18,3 +19,5 @@ def see_well(cluster: Running) -> None:
     if wrong := cluster.ailment():
         hint = f"end it, and start another: signoff cluster down {cluster.name}"
         raise SignoffError(f"the cluster is not well: {wrong}", where=str(cluster.dir), hint=hint)
+    if cluster.difference:
+        progress("cluster", f"{cluster.name} is used as it is: {cluster.difference}")

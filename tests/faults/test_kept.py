@@ -14,6 +14,7 @@ from signoff.cli import main
 from signoff.cluster.embedded import EmbeddedCluster, health
 from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.cluster.embedded.processes import start_time
+from signoff.core import console
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT, cache_dir
 from signoff.core.timeouts import Timeout
@@ -89,6 +90,22 @@ def test_up_hands_out_what_it_has_looked_at(kept: Kube, capsys: pytest.CaptureFi
     assert process_of_node(kept) != before
 
 
+def test_a_cluster_that_a_program_uses_is_looked_at_and_not_mended(
+    kept: Kube, capsys: pytest.CaptureFixture[str]
+) -> None:
+    using, said = reused()
+    assert using is not None, said
+    before = process_of_node(kept)
+    os.kill(before, signal.SIGKILL)
+    wait_for("its end", lambda: start_time(before) is None)
+    assert main(["cluster", "up", "demo"]) == 1
+    assert f"the cluster is not well: the node {NODE} is not Ready" in capsys.readouterr().err
+    assert process_of_node(kept) == before
+    using.close()
+    assert main(["cluster", "up", "demo"]) == 0
+    assert process_of_node(kept) != before
+
+
 def test_a_cluster_that_stays_unwell_is_left_alone(
     kept: Kube, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,3 +129,7 @@ def test_the_setting_that_differs_is_named(kept: Kube, monkeypatch: pytest.Monke
     found, said = reused()
     assert found is None, said
     assert said == "the kept cluster demo is left alone: SIGNOFF_KUBERNETES_BIN was unset and is /opt/kubernetes"
+    told: list[str] = []
+    monkeypatch.setattr(console, "_write", told.append)
+    EmbeddedCluster.attach(Path("demo")).close()
+    assert "demo is used as it is: SIGNOFF_KUBERNETES_BIN was unset and is /opt/kubernetes" in told[-1]

@@ -86,7 +86,7 @@ class EmbeddedCluster:
             if kept.difference:
                 progress(_SUBJECT, left_alone(kept, kept.difference))
             elif lease := kept.lease():
-                if wrong := kept.ailment(progress):
+                if wrong := kept.repair(progress):
                     lease.close()
                     progress(_SUBJECT, left_alone(kept, wrong))
                     continue

@@ -127,13 +127,26 @@ class Running:
         caveat = f"  pytest and locust will not use it by themselves: {self.difference}"
         return f"{told}\n{caveat}" if self.difference else told
 
-    def ailment(self, progress: Callable[[str, str], None] = console.progress) -> str:
-        """Have its lost nodes played again; gives what is wrong still, or nothing."""
+    def ailment(self) -> str:
+        """Have its lost nodes played again, unless a program uses it; gives what is wrong still, or nothing."""
+        lease = self.lease() if self.kept else None
+        if lease is None:
+            from signoff.cluster.embedded.health import wrong  # every process of a cluster imports this module
+
+            return self._untold() or wrong(self.facts)
+        with lease:
+            return self.repair()
+
+    def repair(self, progress: Callable[[str, str], None] = console.progress) -> str:
+        """Have its lost nodes played again, by whom it has been leased to; gives what is wrong still, or nothing."""
         from signoff.cluster.embedded.health import repair  # every process of a cluster imports this module
 
+        return self._untold() or repair(self.facts, lambda text: progress("cluster", f"{self.name}: {text}"))
+
+    def _untold(self) -> str:
         if untold := [name for name in _FACTS if name not in self.facts]:
             return f"another version of this suite started it and did not record its {listed(untold)}"
-        return repair(self.facts, lambda text: progress("cluster", f"{self.name}: {text}"))
+        return ""
 
     def end(self) -> None:
         """End it, within 2 s, and remove all of it.

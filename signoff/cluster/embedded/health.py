@@ -18,6 +18,15 @@ from signoff.core.words import listed
 from signoff.kube.client import Kube
 
 
+def wrong(facts: dict[str, Any]) -> str:
+    """What is wrong with the cluster with these facts, which is left as it is; or nothing."""
+    try:
+        sick = _sick(Kube(Path(facts["kubeconfig"])), facts["nodes"], Path(facts["dir"]))
+    except (ApiException, HTTPError) as error:
+        return _silent(error)
+    return _told(sick) if sick else ""
+
+
 def repair(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
     """Bring lost nodes of the cluster with these facts back; gives what is still wrong, or nothing."""
     kube, nodes, cluster = Kube(Path(facts["kubeconfig"])), facts["nodes"], Path(facts["dir"])
@@ -29,12 +38,16 @@ def repair(facts: dict[str, Any], progress: Callable[[str], None]) -> str:
         _revive(facts["pids"]["agent"], facts.get("starts", {}).get("agent"), cluster)
         eventually("the nodes to come back", NODES_READY, lambda: _see_well(kube, nodes, cluster))
     except (ApiException, HTTPError) as error:
-        return f"its API does not answer: {type(error).__name__}"
+        return _silent(error)
     except ProcessLookupError:
         return "the process that plays its nodes has ended"
     except WaitFailed as failed:
         return failed.observation
     return ""
+
+
+def _silent(error: Exception) -> str:
+    return f"its API does not answer: {type(error).__name__}"
 
 
 def _revive(agent: int, started: int | None, cluster: Path) -> None:
