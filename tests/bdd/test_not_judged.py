@@ -1,5 +1,6 @@
 """Whatever is tried to be signed off without being judged ends non-zero: the table of docs/not-judged.md, tried."""
 
+import io
 import json
 import os
 import re
@@ -7,12 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import pytest
 
+from signoff.cli import main
 from signoff.core.paths import ROOT
 from signoff.evidence import FILE
+from signoff.judges.run import Result
 from signoff.report import PAGES, VERDICT
 from tests.bdd.conftest import INTERRUPT, KILL, Finished, Project
 
@@ -422,11 +426,12 @@ def report_of_less(project: Project) -> Finished:
     run_dir = project.run().run_dir
     lines = (run_dir / FILE).read_text().splitlines(keepends=True)
     (run_dir / FILE).write_text("".join(line for line in lines if '"check": "enough"' not in line))
-    for printed in (*PAGES, VERDICT):
-        (run_dir / printed).unlink()
-    command = [sys.executable, "-m", "signoff.cli", "report", str(run_dir)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    return Finished(done.returncode, done.stdout + done.stderr, project.folder)
+    for page in (*PAGES, VERDICT):
+        (run_dir / page).unlink()
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        status = main(["report", str(run_dir)])
+    return Finished(status, printed.getvalue(), project.folder)
 
 
 def test_every_row_is_tried_and_there_are_enough() -> None:
@@ -452,17 +457,10 @@ def test_it_is_not_signed_off(row: Row, project: Project) -> None:
     see_that_it_is_not_signed_off(row, TRICKS[row.key](project))
 
 
-LAX = """
-from signoff.judges.run import Result
-Result.signed_off = property(lambda self: True)
-"""
-"""What the suite would be if a run passed by default."""
-
-
 @pytest.mark.parametrize("key", ["setup-plan", "keyword", "deselect"])
-def test_the_table_can_fail(key: str, project: Project) -> None:
-    project.write("conftest.py", project.read("conftest.py") + LAX)
-    project.alone = True
+def test_the_table_can_fail(key: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were every run signed off, the table would tell."""
+    monkeypatch.setattr(Result, "signed_off", property(lambda self: True))
     row = next(row for row in rows() if row.key == key)
     with pytest.raises(AssertionError):
         see_that_it_is_not_signed_off(row, TRICKS[key](project))

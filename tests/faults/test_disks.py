@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from signoff.cli import main
 from signoff.cluster.embedded.binaries import ETCD, KUBERNETES, PROGRAMS
 from signoff.core.paths import ROOT
 from tests.bdd.conftest import Project
-from tests.processes import start
 
 Disk = Callable[[Path, str], Path]
+Up = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -65,7 +66,6 @@ def test_a_report_for_which_there_is_no_room_is_one_sentence(
     project: Project, disk: Disk, size: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reports = disk(project.folder / "reports", f"size={size}k")
-    project.alone = True
     done = project.run()
     said = done.output + capfd.readouterr().err
     assert "INTERNALERROR" not in said and "Traceback" not in said, said
@@ -84,7 +84,6 @@ def test_a_report_for_which_there_is_no_room_is_one_sentence(
 
 def test_a_report_where_nothing_can_be_written_is_refused(project: Project, disk: Disk) -> None:
     disk(project.folder / "reports", "ro")
-    project.alone = True
     done = project.run()
     assert done.status == 4
     assert "the report's folder cannot be written: nothing can be made in" in done.output
@@ -111,21 +110,26 @@ def program(path: Path, does: str) -> None:
     path.chmod(0o755)
 
 
-def up(cache: Path, monkeypatch: pytest.MonkeyPatch, *command: str) -> tuple[int, str]:
-    """Exit status and words of a command that needs the cache."""
-    monkeypatch.setenv("SIGNOFF_CACHE", str(cache))
-    command = command or ("cluster", "up", "demo")
-    done = start([sys.executable, "-m", "signoff.cli", *command], ROOT)
-    said, _ = done.communicate(timeout=300)
-    assert "Traceback" not in said, said
-    return done.returncode, said
+@pytest.fixture
+def up(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Up:
+    """Runs a command that needs the cache with this one; gives its exit status and words."""
+
+    def run(cache: Path, *command: str) -> tuple[int, str]:
+        monkeypatch.setenv("SIGNOFF_CACHE", str(cache))
+        capfd.readouterr()
+        status = main(list(command or ("cluster", "up", "demo")))
+        said = "".join(capfd.readouterr())
+        assert "Traceback" not in said, said
+        return status, said
+
+    return run
 
 
 def test_a_cluster_for_which_there_is_no_room_is_not_started(
-    programs: Path, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    programs: Path, disk: Disk, tmp_path: Path, up: Up
 ) -> None:
     cache = disk(tmp_path / "cache", "size=20m")
-    status, said = up(cache, monkeypatch)
+    status, said = up(cache)
     assert status == 1
     assert "a cluster needs 0.3 GB of disk, and 0.021 GB are free" in said
     assert "set SIGNOFF_CACHE to a folder on a larger disk" in said
@@ -134,19 +138,17 @@ def test_a_cluster_for_which_there_is_no_room_is_not_started(
 
 @pytest.mark.parametrize("command", [("cluster", "up", "demo"), ("prepare",)], ids=" ".join)
 def test_programs_for_which_there_is_no_room_are_not_fetched(
-    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+    disk: Disk, tmp_path: Path, up: Up, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     monkeypatch.delenv("SIGNOFF_KUBERNETES_BIN", raising=False)
-    status, said = up(disk(tmp_path / "cache", "size=20m"), monkeypatch, *command)
+    status, said = up(disk(tmp_path / "cache", "size=20m"), *command)
     assert status == 1
     assert f"Kubernetes v{KUBERNETES} needs 0.6 GB of disk, and 0.021 GB are free" in said
 
 
 @pytest.mark.parametrize("command", [("cluster", "up", "demo"), ("prepare",)], ids=" ".join)
-def test_a_cache_that_is_read_only_is_refused(
-    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
-    status, said = up(disk(tmp_path / "cache", "ro"), monkeypatch, *command)
+def test_a_cache_that_is_read_only_is_refused(disk: Disk, tmp_path: Path, up: Up, command: tuple[str, ...]) -> None:
+    status, said = up(disk(tmp_path / "cache", "ro"), *command)
     assert status == 4
     assert "the cache cannot be written: nothing can be made in" in said
     assert "(Read-only file system)" in said
@@ -164,11 +166,11 @@ exit 2"""
 
 @pytest.mark.parametrize(("why", "hint"), [("no space left on device", "free some space"), ("broken", "")])
 def test_what_a_part_of_the_cluster_ended_of_is_one_sentence_with_its_log(
-    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, hint: str
+    programs: Path, tmp_path: Path, up: Up, why: str, hint: str
 ) -> None:
     program(programs / "etcd", PANIC.format(why=why))
     cache = tmp_path / "cache"
-    status, said = up(cache, monkeypatch)
+    status, said = up(cache)
     assert status == 1
     assert f"signoff: etcd ended with exit code 2: panic: write /cache/member/wal: {why}\n" in said
     assert "goroutine" not in said
