@@ -13,7 +13,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, parse, profile
+from signoff.parity.exchange import NOT_JSON, VARIES, Exchange, parse
 from signoff.parity.known_issues import shape
 from signoff.traffic import openai_format
 from signoff.traffic.openai_format import SCHEMAS
@@ -105,7 +105,7 @@ def differences(
     noise: set[str] = set()
     found = list(_Differ(kind, noise).values(Sides(*(_facts(each, all_headers=all_headers) for each in sides)), ""))
     if direct.streamed and proxied.streamed:
-        found += _Differ(f"{kind}.chunk", noise).profiles(Sides(*(profile(each.chunks) for each in sides)))
+        found += _Differ(f"{kind}.chunk", noise).profiles(Sides(*(each.profile for each in sides)))
     found += _violations(direct, proxied, kind)
     if clients:
         found += _Differ("", noise).values(Sides(*clients), "client")

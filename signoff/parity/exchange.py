@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from signoff.core.redact import redacted
@@ -19,7 +20,10 @@ TOLD = ("chunks[].model",)
 
 @dataclass(frozen=True)
 class Exchange:
-    """What was asked of one side and what it answered. `status` 0 means that no answer came; `broken` says why."""
+    """What was asked of one side and what it answered. `status` 0 means that no answer came; `broken` says why.
+
+    What it says is found once, however often it is compared: nothing may be written into it.
+    """
 
     request: dict[str, Any]
     status: int
@@ -52,7 +56,7 @@ class Exchange:
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
-        return {name: value for name, value in vars(self).items() if name != "raw"}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "raw"}
 
     @property
     def media_type(self) -> str:
@@ -64,17 +68,17 @@ class Exchange:
         """Whether the answer is an event stream."""
         return self.media_type == "text/event-stream"
 
-    @property
+    @cached_property
     def parsed(self) -> Any:
         """The body as JSON; NOT_JSON for what is none, None for an empty one."""
         return parse(self.body) if self.body else None
 
-    @property
+    @cached_property
     def chunks(self) -> list[Any]:
         """The events but the last `[DONE]`, as JSON."""
         return [parse(data) for data in self.events if data != DONE]
 
-    @property
+    @cached_property
     def complete(self) -> bool:
         """Whether it is a whole answer to a client: no break, no error (in mid-stream neither), every choice ended."""
         if self.broken or not 200 <= self.status < 400:
@@ -90,10 +94,15 @@ class Exchange:
             and all(choice.get("finish_reason") for choice in choices)
         )
 
-    @property
+    @cached_property
     def assembled(self) -> dict[str, Any]:
         """The answer in the form of one that is not streamed: its choices and its usage."""
         return assemble(chunk for chunk in self.chunks if isinstance(chunk, dict))
+
+    @cached_property
+    def profile(self) -> dict[str, Any]:
+        """What the chunks of a stream have in common (`profile`)."""
+        return profile(self.chunks)
 
     @property
     def said(self) -> Any:
