@@ -1,5 +1,6 @@
 """Shares of requests: their intervals, and whether one is higher than another."""
 
+from bisect import bisect_left
 from math import sqrt
 
 import numpy as np
@@ -66,8 +67,9 @@ def more_often(first: int, second: int, count: int) -> float:
 
 
 def fewest_more_often(first: int, count: int, alpha: float) -> int | None:
-    """The fewest of `count` hits for which `more_often` is below alpha; None where no number of them is."""
-    return next((hits for hits in range(count + 1) if more_often(first, hits, count) < alpha), None)
+    """The fewest of `count` hits for which `more_often`, which falls with them, is below alpha; None where none is."""
+    found = bisect_left(range(count + 1), True, key=lambda hits: more_often(first, hits, count) < alpha)
+    return found if found <= count else None
 
 
 def power(fewest: int, count: int, rates: Numbers) -> Numbers:
