@@ -22,6 +22,7 @@ from signoff.in_cluster import recorder
 from signoff.in_cluster.received import CONTROL, Fault, Received, RecorderFailed, Seen
 from signoff.kube import shipping
 from signoff.kube.objects import Manifest
+from signoff.traffic.client import authorities
 
 PORT = story.GATEWAY_PORT
 PROGRAM = "signoff.in_cluster.recorder"
@@ -115,7 +116,7 @@ class RemoteRecorder:
 
     def __init__(self, base_url: str, name: str) -> None:
         self._base, self._name = base_url.rstrip("/"), name
-        self._http = httpx.Client(base_url=self._base, timeout=REQUEST.seconds, trust_env=False)
+        self._http = httpx.Client(base_url=self._base, timeout=REQUEST.seconds, trust_env=False, verify=authorities())
 
     def __enter__(self) -> Self:
         return self

@@ -160,7 +160,7 @@ class OpenAIClient:
         # Requests are built by httpx's client and sent by its transport alone: what lies between them (redirects,
         # cookies, authentication, hooks) has nothing to do here, and takes 0.2 ms of each request.
         self._transport = httpx.HTTPTransport(
-            trust_env=False, verify=_authorities(), limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS)
+            trust_env=False, verify=authorities(), limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS)
         )
         self._http = httpx.Client(
             base_url=self.base_url,
@@ -263,7 +263,7 @@ class OpenAIClient:
 
 
 @cache
-def _authorities() -> ssl.SSLContext:
+def authorities() -> ssl.SSLContext:
     """Whom HTTPS trusts; read once, since it takes 20 ms, and most servers here speak plain HTTP."""
     return httpx.create_ssl_context(trust_env=False)
 

@@ -12,6 +12,7 @@ import httpx
 
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
+from signoff.traffic.client import authorities
 
 REQUESTS = "vllm:request_success_total"
 """Requests that vLLM's engine finished, by `finished_reason` and `model_name`; one that it refused is not."""
@@ -69,7 +70,7 @@ def _unescape(escaped: re.Match[str]) -> str:
 def _page(base_url: str) -> str:
     url = f"{base_url.rstrip('/')}/metrics"
     try:
-        response = httpx.get(url, timeout=REQUEST.seconds, trust_env=False, follow_redirects=True)
+        response = httpx.get(url, timeout=REQUEST.seconds, trust_env=False, verify=authorities(), follow_redirects=True)
         response.raise_for_status()
     except httpx.HTTPError as error:
         raise SignoffError(f"the metrics page cannot be read: {error}", where=url) from error
