@@ -75,7 +75,9 @@ class Group:
     Counts and the error rate hold those too whose records are rolled up; times and tokens are of the time since when
     there are records of each request.
 
-    `waits` holds the sorted times behind the percentiles (ms), `served` those without the wait for a late sending.
+    `waits` are the times behind the percentiles (ms) in the order of their sending, `served` those without the wait for
+    a late sending, `first_tokens` and `between_tokens` those of the answers that have them. Percentiles, of which most
+    of the work is their intervals, are found when they are asked for: a page shows those of a few groups.
     """
 
     label: str
@@ -83,9 +85,6 @@ class Group:
     answered: int
     errors: dict[str, int]
     error_rate: Estimate
-    e2e: dict[str, Estimate]
-    ttft: dict[str, Estimate]
-    itl: dict[str, Estimate]
     in_flight: float
     """How many there were at a time, by Little's law."""
     tokens_per_second: float
@@ -94,6 +93,24 @@ class Group:
     """The median stream's own: 1000 over its inter-token latency."""
     waits: Numbers = field(repr=False)
     served: Numbers = field(repr=False)
+    first_tokens: Numbers = field(repr=False)
+    between_tokens: Numbers = field(repr=False)
+    seed: int = field(repr=False)
+
+    @cached_property
+    def e2e(self) -> dict[str, Estimate]:
+        """Of the whole answer."""
+        return _percentiles(self.waits, self.seed)
+
+    @cached_property
+    def ttft(self) -> dict[str, Estimate]:
+        """Of the time to the first token."""
+        return _percentiles(self.first_tokens, self.seed)
+
+    @cached_property
+    def itl(self) -> dict[str, Estimate]:
+        """Of the time between two tokens."""
+        return _percentiles(self.between_tokens, self.seed)
 
 
 @dataclass(frozen=True)
@@ -457,14 +474,14 @@ def _group(label: str, raw: _Raw, rollup: pd.DataFrame, seed: int, *, intended: 
         answered=kinds[""],
         errors={kind: count for kind, count in kinds.most_common() if kind and count},
         error_rate=proportion(failures(own, rollup)),
-        e2e=_percentiles(waits, seed),
-        ttft=_percentiles(ttft[~np.isnan(ttft)], seed),
-        itl=_percentiles(itl, seed),
         in_flight=float(served.sum() / 1000 / raw.seconds),
         tokens_per_second=float(answered["tokens"].sum() / raw.seconds),
         stream_tokens_per_second=float(1000 / np.median(itl)) if len(itl) and np.median(itl) > 0 else None,
-        waits=np.sort(waits),
-        served=np.sort(served),
+        waits=waits,
+        served=served,
+        first_tokens=ttft[~np.isnan(ttft)],
+        between_tokens=itl,
+        seed=seed,
     )
 
 
