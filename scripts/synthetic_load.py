@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ BEGAN = 1_800_000_000.0
 MACHINE = {"cores": 2, "cpu": "a processor", "memory_gib": 8, "load_average": 0.3, "system": "Linux"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Behaviour:
     """How the arms behave in one step. Durations are ms; `capacity` is what LiteLLM answers per second."""
 
@@ -78,6 +79,10 @@ class Synthetic:
             behaviour = self.behaviours[min(number, len(self.behaviours) - 1)]
             tables += [self._load(number, behaviour, rng), self._probes(number, behaviour, rng)]
         return pd.concat(tables, ignore_index=True)[COLUMNS]
+
+    def records_csv(self) -> str:
+        """The records as a file holds them."""
+        return _records_csv(tuple(self.loads), tuple(self.behaviours), self.arrivals, self.seconds, self.seed)
 
     def _load(self, number: int, behaviour: Behaviour, rng: np.random.Generator) -> pd.DataFrame:
         took = behaviour.direct_ms + behaviour.added_ms
@@ -166,12 +171,21 @@ class Synthetic:
             machine=dict(MACHINE),
         )
         write_evidence(run, folder)
-        self.records().to_csv(folder / "records-local.csv", index=False)
+        (folder / "records-local.csv").write_text(self.records_csv(), encoding="utf-8")
         with (folder / SAMPLES).open("w", newline="", encoding="utf-8") as file:
             lines = csv.DictWriter(file, SAMPLE_COLUMNS)
             lines.writeheader()
             lines.writerows(asdict(sample) for sample in self.samples)
         return folder
+
+
+@lru_cache(maxsize=8)
+def _records_csv(
+    loads: Sequence[float], behaviours: Sequence[Behaviour], arrivals: Arrivals, seconds: float, seed: int
+) -> str:
+    """The same each time, and so written once where a run is made several times; a soak's are some MB."""
+    run = Synthetic(loads, behaviours, arrivals, seconds=seconds, seed=seed)
+    return run.records().to_csv(index=False)
 
 
 def write_evidence(run: Run, folder: Path, *, sealed: bool = False) -> None:
