@@ -16,7 +16,7 @@ from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_cache, check_reports
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import containers
-from signoff.stats.bootstrap import MIN_OBSERVATIONS
+from signoff.stats.estimate import MIN_OBSERVATIONS
 
 MIN_PAIRS = MIN_OBSERVATIONS
 CLUSTER, LITELLM_IMAGE, VLLM_IMAGE = "SIGNOFF_CLUSTER", "SIGNOFF_LITELLM_IMAGE", "SIGNOFF_VLLM_IMAGE"

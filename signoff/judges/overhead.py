@@ -3,31 +3,35 @@
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from signoff.core.words import listed
 from signoff.evidence import Recorded
 from signoff.evidence.models import OverheadTimed
 from signoff.judges.registry import Judgement, judge
-from signoff.overhead import estimate
-from signoff.overhead.estimate import Overhead, Samples
 from signoff.story.declaration import Check
 from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
 from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
 
+if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
+    from signoff.overhead.estimate import Overhead, Samples
 
-def samples(each: OverheadTimed, evidence: Recorded) -> Samples:
+
+def samples(each: OverheadTimed, evidence: Recorded) -> "Samples":
     """What was timed, from its file.
 
     Raises:
         SignoffError: the file is not the one that was recorded.
     """
+    from signoff.overhead.estimate import Samples
+
     path = evidence.path(each.requests)
     return Samples(_timings(path, each.requests.sha256), tuple(Block(**block) for block in each.blocks))
 
 
-def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> Overhead:
+def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> "Overhead":
     """The figures of a measurement against a limit.
 
     Raises:
@@ -37,8 +41,10 @@ def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> Overhe
 
 
 @lru_cache(maxsize=8)
-def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> Overhead:
-    return estimate.judge(Samples(_timings(path, sha256)), limit_ms=limit_ms, seed=seed)
+def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> "Overhead":
+    from signoff.overhead import estimate
+
+    return estimate.judge(estimate.Samples(_timings(path, sha256)), limit_ms=limit_ms, seed=seed)
 
 
 @lru_cache(maxsize=8)
@@ -58,7 +64,7 @@ def overhead_below(seen: Sequence[OverheadTimed], check: Check, evidence: Record
             yield figure, _of(figure, timed, result, each, check)
 
 
-def _of(figure: str, timed: Samples, result: Overhead, each: OverheadTimed, check: Check) -> Verdict:
+def _of(figure: str, timed: "Samples", result: "Overhead", each: OverheadTimed, check: Check) -> Verdict:
     limit, wanted = result.limit_ms, check.min["pairs"]
     arms = {timing.arm for timing in timed.timings}
     if timed.errors(*ARMS):

@@ -24,8 +24,8 @@ from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from signoff.overhead.estimate import against_limit, paired_figures
 from signoff.stats.arrays import Flags, Numbers
-from signoff.stats.bootstrap import MIN_OBSERVATIONS, BlockBootstrap, quantile_estimates
-from signoff.stats.estimate import Estimate
+from signoff.stats.bootstrap import BlockBootstrap, quantile_estimates
+from signoff.stats.estimate import MIN_OBSERVATIONS, Estimate
 from signoff.stats.proportions import proportion
 from signoff.verdicts.verdict import Value
 

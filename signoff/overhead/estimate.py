@@ -19,8 +19,8 @@ import numpy as np
 
 from signoff.core.words import listed
 from signoff.stats.arrays import Flags, Numbers
-from signoff.stats.bootstrap import MIN_OBSERVATIONS, BlockBootstrap, Statistic
-from signoff.stats.estimate import Estimate
+from signoff.stats.bootstrap import BlockBootstrap, Statistic
+from signoff.stats.estimate import MIN_OBSERVATIONS, Estimate
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
 from signoff.verdicts.below import below, sorted_out

@@ -8,7 +8,7 @@ LiteLLM has one hop between nodes more than the direct one, which counts against
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import ApiException
 
@@ -19,9 +19,11 @@ from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
-from signoff.overhead.estimate import Samples
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import Timing
+
+if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
+    from signoff.overhead.estimate import Samples
 
 NAME = "signoff-timing-job"
 PROGRAM = "signoff.in_cluster.time_pairs"
@@ -29,7 +31,7 @@ PROGRAM = "signoff.in_cluster.time_pairs"
 _CODE = "/timing-job"
 
 
-def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Samples, str]:
+def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple["Samples", str]:
     """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
 
     Raises:
@@ -43,8 +45,10 @@ def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple[Sample
         return samples(log), str(pod.spec.node_name)
 
 
-def samples(log: str) -> Samples:
+def samples(log: str) -> "Samples":
     """The timings and blocks among the lines of the Job's log; its other lines tell of its progress."""
+    from signoff.overhead.estimate import Samples
+
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     timings = tuple(Timing(**line["timing"]) for line in lines if "timing" in line)
     return Samples(timings, tuple(Block(**line["block"]) for line in lines if "block" in line))

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
-from signoff.stats.proportions import fewest_more_often, more_often, power
 from signoff.verdicts.verdict import Value
 
 ALPHA = 0.01
@@ -62,6 +59,8 @@ class Rates:
 
 def compare(first: Sequence[str], second: Sequence[str], proxied: Sequence[str]) -> Rates:
     """The rates of mismatch of answers taken in pairs, and the test on them."""
+    from signoff.stats.proportions import more_often  # with numpy, for which a run without such a model should not wait
+
     n = min(len(first), len(second), len(proxied))
     control = sum(one != other for one, other in zip(first, second, strict=False))
     through = sum(one != other for one, other in zip(first, proxied, strict=False))
@@ -73,6 +72,10 @@ def detectable(control: int, n: int) -> float | None:
 
     None if there is none.
     """
+    import numpy as np
+
+    from signoff.stats.proportions import fewest_more_often, power
+
     needed = fewest_more_often(control, n, ALPHA)
     if needed is None:
         return None

@@ -1,10 +1,12 @@
 """Sentences as the pages and the terminal share them."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from signoff.overhead.breakdown import Attribution
-from signoff.overhead.estimate import Overhead
 from signoff.report.formats import ends, milliseconds
+
+if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
+    from signoff.overhead.breakdown import Attribution
+    from signoff.overhead.estimate import Overhead
 
 FIGURES = {
     "median": "median of the paired differences, mean of both kinds",
@@ -21,7 +23,7 @@ FIGURES = {
 _IN_SHORT = {"p95_shift": "p95 shift", "ttft": "TTFT", "itl": "between tokens"}
 
 
-def overhead_sentence(overhead: Overhead) -> str:
+def overhead_sentence(overhead: "Overhead") -> str:
     """The overhead in a sentence with its interval."""
     median = overhead.figures["median"]
     text = f"{milliseconds(median.value)} ms at the median (95 % interval {ends(median)})"
@@ -31,7 +33,7 @@ def overhead_sentence(overhead: Overhead) -> str:
     return f"{text}, limit {overhead.limit_ms:g} ms, {overhead.pairs} pairs"
 
 
-def attribution_sentence(attribution: Attribution) -> str:
+def attribution_sentence(attribution: "Attribution") -> str:
     """Where a proxied request's time goes, in a sentence."""
     parts = " + ".join(f"{name} {milliseconds(ms)}" for name, ms in attribution.parts())
     note = f" ({attribution.note})" if attribution.note else ""

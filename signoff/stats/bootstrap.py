@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from signoff.stats.arrays import Numbers
-from signoff.stats.estimate import CONFIDENCE, Estimate
+from signoff.stats.estimate import CONFIDENCE, MIN_OBSERVATIONS, Estimate
 
 DRAWS = 2000
-MIN_OBSERVATIONS = 20
-"""With fewer observations a bootstrap's interval is too narrow to be worth its name, and none is given."""
 MIN_BEYOND = 10
 """A quantile has an interval when so many observations are to be expected on its rarer side."""
 

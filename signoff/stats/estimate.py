@@ -7,6 +7,8 @@ from typing import Self
 
 CONFIDENCE = 0.95
 """How often an interval is to hold the truth."""
+MIN_OBSERVATIONS = 20
+"""With fewer observations a bootstrap's interval is too narrow to be worth its name, and none is given."""
 
 
 @cache

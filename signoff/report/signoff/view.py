@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from signoff.core.errors import SignoffError
 from signoff.evidence import Recorded
@@ -26,13 +26,15 @@ from signoff.evidence.models import (
 from signoff.judges import overhead as overhead_judge
 from signoff.judges import parity as parity_judge
 from signoff.judges.run import Judged, Requirement, Result, State
-from signoff.overhead.breakdown import Attribution, attribute
-from signoff.overhead.estimate import Overhead
 from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
 from signoff.report.wording import FIGURES
 from signoff.stats.estimate import Estimate
 from signoff.story.declaration import Point, Task
 from signoff.verdicts.verdict import GRAVITY, Value
+
+if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
+    from signoff.overhead.breakdown import Attribution
+    from signoff.overhead.estimate import Overhead
 
 KILLED = "The evidence ends in mid-line: the run was killed while it wrote. What came after is unknown."
 NO_END = "The evidence has no end: the run was killed. What came after is unknown."
@@ -45,8 +47,8 @@ class Timed:
 
     seen: OverheadTimed
     judged: Judged
-    overhead: Overhead
-    attribution: Attribution | None
+    overhead: "Overhead"
+    attribution: "Attribution | None"
 
     @property
     def figures(self) -> list[tuple[str, Estimate, bool]]:
@@ -178,6 +180,8 @@ class View:
         return None
 
     def _timed(self, seen: OverheadTimed, judged: Judged) -> Timed | None:
+        from signoff.overhead.breakdown import attribute
+
         limit = float(judged.check.wants["limit_ms"])
         found = overhead_judge.measured(seen, self.evidence, limit)
         split = attribute(overhead_judge.samples(seen, self.evidence).blocks)
