@@ -24,13 +24,33 @@ RECORD = Record(
 )
 
 
-def split(folder: Path) -> tuple[Path, Path]:
-    """The records in two files by time, as rotation leaves them."""
+def split(folder: Path) -> Path:
+    """Part the records into two files by time, as rotation leaves them; gives the early one."""
     table = pd.read_csv(folder / "records-local.csv", keep_default_na=False).sort_values("started")
     early = table["started"] < BEGAN + 1800
     table[~early].to_csv(folder / "records-local-0002.csv", index=False)
     table[early].to_csv(folder / "records-local.csv", index=False)
-    return folder / "records-local.csv", folder / "records-local-0002.csv"
+    return folder / "records-local.csv"
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A soak whose records are in two files; to be copied by who changes it."""
+    folder = SOAK.write(tmp_path_factory.mktemp("soak"))
+    split(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def before(two_files: Path) -> Conclusions:
+    """What is concluded while there are all records."""
+    return conclude(two_files)
+
+
+@pytest.fixture
+def early(two_files: Path, tmp_path: Path) -> Path:
+    """The early file of a soak of the test's own."""
+    return shutil.copytree(two_files, tmp_path / "soak") / "records-local.csv"
 
 
 def told(found: Conclusions) -> list[Estimate | None]:
@@ -43,11 +63,9 @@ def inside(value: float, figure: Estimate) -> bool:
     return figure.low is not None and figure.high is not None and figure.low <= value <= figure.high
 
 
-def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(tmp_path: Path) -> None:
-    folder = SOAK.write(tmp_path)
-    early, _ = split(folder)
+def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(early: Path) -> None:
     roll_up(early)
-    latency, requests_over_time, *_ = timeline(conclude(folder))
+    latency, requests_over_time, *_ = timeline(conclude(early.parent))
     mean = next(line for line in latency.lines if line.name.endswith("mean"))
     assert len(mean.xs) == 30 and np.mean(mean.ys) == pytest.approx(42, abs=2)
     arrived = np.array(requests_over_time.lines[0].ys)
@@ -55,27 +73,23 @@ def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(tmp_path:
     assert arrived[: len(arrived) // 2].std() < 1.2 * arrived[len(arrived) // 2 :].std(), "no beat of minutes with bins"
 
 
-def test_dropped_probes_are_told(tmp_path: Path) -> None:
-    folder = SOAK.write(tmp_path)
-    early, _ = split(folder)
-    before = conclude(folder).lightest.groups["proxied"]
+def test_dropped_probes_are_told(early: Path, before: Conclusions) -> None:
+    folder = early.parent
     roll_up(early)
     assert conclude(folder).loaded.probes_from == 0
     rolled_up_from(early)[1].unlink()
     found = conclude(folder)
     assert found.loaded.probes_from > BEGAN + 1700
-    assert found.lightest.groups["proxied"].tokens_per_second == pytest.approx(before.tokens_per_second, rel=0.05)
+    rates = [each.lightest.groups["proxied"].tokens_per_second for each in (found, before)]
+    assert rates[0] == pytest.approx(rates[1], rel=0.05)
     main(["load-report", str(folder)])
     page = (folder / "load-report.html").read_text()
     assert "Rates and slopes are of the whole run, but the overhead and its slope of the probes after" in page
 
 
-def test_a_rollup_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
-    folder = SOAK.write(tmp_path)
-    early, _ = split(folder)
-    before = conclude(folder)
+def test_a_rollup_keeps_overhead_rates_and_slopes(early: Path, before: Conclusions) -> None:
     roll_up(early)
-    after = conclude(folder)
+    after = conclude(early.parent)
     assert len(after.loaded.records) < 0.7 * len(before.loaded.records)
     assert after.lightest.overhead == before.lightest.overhead, "probes are kept whole"
     for then, now in zip(told(before), told(after), strict=True):
@@ -85,11 +99,9 @@ def test_a_rollup_keeps_overhead_rates_and_slopes(tmp_path: Path) -> None:
     assert after.error_rate and before.error_rate and after.error_rate.value == before.error_rate.value
 
 
-def test_tokens_and_requests_in_flight_are_of_the_time_with_all_records(tmp_path: Path) -> None:
-    folder = SOAK.write(tmp_path)
-    before = conclude(folder).lightest
-    early, late = split(folder)
-    for number, path in enumerate((early, late)):
+def test_tokens_and_requests_in_flight_are_of_the_time_with_all_records(early: Path, before: Conclusions) -> None:
+    folder = early.parent
+    for number, path in enumerate((early, folder / "records-local-0002.csv")):
         table = pd.read_csv(path, keep_default_na=False)
         for worker in range(2):
             own = table[table.index % 2 == worker].assign(worker=f"worker-{worker}")
@@ -97,10 +109,11 @@ def test_tokens_and_requests_in_flight_are_of_the_time_with_all_records(tmp_path
         path.unlink()
     roll_up(folder / "records-worker-0.csv")
     after = conclude(folder).lightest
-    assert after.in_flight == pytest.approx(before.in_flight, rel=0.05)
+    assert after.in_flight == pytest.approx(before.lightest.in_flight, rel=0.05)
     for name, group in after.groups.items():
-        assert group.tokens_per_second == pytest.approx(before.groups[name].tokens_per_second, rel=0.05), name
-        assert group.requests == before.groups[name].requests, name
+        whole = before.lightest.groups[name]
+        assert group.tokens_per_second == pytest.approx(whole.tokens_per_second, rel=0.05), name
+        assert group.requests == whole.requests, name
 
 
 def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path) -> None:
@@ -111,7 +124,7 @@ def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path)
     table.loc[table["role"] == "load", "error"] = ""
     table.loc[early & (table["role"] == "load") & (table.index % 2 == 0), "error"] = "status 503"
     table.to_csv(path, index=False)
-    first, _ = split(folder)
+    first = split(folder)
     before = conclude(folder).lightest.groups["load"]
     roll_up(first)
     found = conclude(folder)
@@ -127,15 +140,12 @@ def test_folded_failures_count_into_a_steps_errors_and_are_drawn(tmp_path: Path)
     )
 
 
-def test_a_kill_while_rolling_up_neither_loses_nor_doubles(tmp_path: Path) -> None:
-    folder = SOAK.write(tmp_path)
-    early, _ = split(folder)
-    before = conclude(folder)
+def test_a_kill_while_rolling_up_neither_loses_nor_doubles(tmp_path: Path, early: Path, before: Conclusions) -> None:
     copy = tmp_path / "copy.csv"
     shutil.copy(early, copy)
     roll_up(early)
     shutil.copy(copy, early)  # as if it had been killed before the last step
-    again = conclude(folder)
+    again = conclude(early.parent)
     assert again.sentence == before.sentence and told(again) == told(before)
 
 
@@ -190,9 +200,8 @@ def test_what_could_not_be_folded_is_folded_later(tmp_path: Path) -> None:
     assert requests(tmp_path) == 400
 
 
-def test_a_copy_follows_only_when_it_has_what_records_became(tmp_path: Path) -> None:
-    there, here = tmp_path / "there", tmp_path / "here"
-    early, _ = split(SOAK.write(there))
+def test_a_copy_follows_only_when_it_has_what_records_became(tmp_path: Path, early: Path) -> None:
+    there, here = early.parent, tmp_path / "here"
     shutil.copytree(there, here)
     roll_up(early)
     copies = [here / path.name for path in rolled_up_from(early)]
