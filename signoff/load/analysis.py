@@ -42,6 +42,7 @@ MAX_PAIRS_LOST = 0.02
 """Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
 
 _FLOW_BINS = 60
+_OF_A_PAIR = ["started", "e2e_ms", "ttft_ms", "itl_ms", "error"]
 
 
 class StepState(StrEnum):
@@ -502,8 +503,8 @@ def _percentiles(values: Numbers, seed: int) -> dict[str, Estimate]:
 
 def pairs_of(records: pd.DataFrame) -> pd.DataFrame:
     """A row for each pair of probes whose both requests ended, with columns `..._direct` and `..._proxied`."""
-    probes = records[records["pair"].notna() & (records["role"] == "probe")]
     key = ["worker", "pair", "streamed"]
+    probes = records.loc[records["pair"].notna() & (records["role"] == "probe"), [*key, "arm", *_OF_A_PAIR]]
     direct, proxied = (probes[probes["arm"] == arm].set_index(key) for arm in ("direct", "proxied"))
     table = pd.merge(direct, proxied, how="outer", left_index=True, right_index=True, suffixes=("_direct", "_proxied"))
     ended = ~table["error_direct"].isin(NOT_ITS_DOING) & ~table["error_proxied"].isin(NOT_ITS_DOING)

@@ -20,6 +20,8 @@ not of LiteLLM. Twice is what a half-used queue of random arrivals takes (M/M/1,
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from signoff.load.analysis import StepResult, StepState
 from signoff.verdicts.below import is_above
 from signoff.verdicts.verdict import Value
@@ -88,7 +90,7 @@ def _is_past(step: StepResult, strongest: StepResult) -> bool:
 
 def _power(step: StepResult) -> float:
     load = step.groups.get("load")
-    median = load.e2e["p50"].value if load and load.e2e else 0.0
+    median = float(np.quantile(load.waits, 0.5)) if load and len(load.waits) else 0.0
     return step.achieved.value / median if median else 0.0
 
 
