@@ -1,10 +1,26 @@
 """Where something stands in a YAML file: a sentence about a manifest names the line to change."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
 Path = tuple[str | int, ...]
+
+
+def parse(text: str) -> tuple[Any, dict[Path, int]]:
+    """A document of one's own, and the line of each key and item in it.
+
+    By libyaml, ten times as fast, which trusts that it is not nested thousands deep; PyYAML's own parser says better
+    what is wrong, and has the word where something is.
+
+    Raises:
+        yaml.YAMLError: it is none.
+    """
+    try:
+        return yaml.load(text, yaml.CSafeLoader), lines_of(yaml.compose(text, Loader=yaml.CSafeLoader))
+    except yaml.YAMLError:
+        return yaml.safe_load(text), lines_of(yaml.compose(text, Loader=yaml.SafeLoader))
 
 
 def lines_of(node: yaml.Node | None) -> dict[Path, int]:

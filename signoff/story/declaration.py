@@ -17,7 +17,7 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from signoff.core.errors import UsageError
-from signoff.core.yaml_lines import lines_of, nearest_line
+from signoff.core.yaml_lines import nearest_line, parse
 
 FILE = "story.yaml"
 SCHEMA = "signoff.story/1"
@@ -112,8 +112,8 @@ class Declaration:
         self.file = file.absolute()
         self.sha256 = hashlib.sha256(text.encode()).hexdigest()
         try:
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-            data = json.loads(json.dumps(yaml.safe_load(text), allow_nan=False))  # as the evidence will hold it
+            told, self._lines = parse(text)
+            data = json.loads(json.dumps(told, allow_nan=False))  # as the evidence will hold it
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f":{mark.line + 1}" if mark else ""
@@ -126,7 +126,6 @@ class Declaration:
                 where=str(self.file),
                 hint="write it as a string, in quotes",
             ) from None
-        self._lines = lines_of(node)
         try:
             self.story = Story.model_validate(data)
         except ValidationError as error:
