@@ -13,6 +13,7 @@ from signoff.core.paths import ROOT
 from signoff.evidence import Recorded, read
 from signoff.evidence.models import Record
 from signoff.judges.run import Result
+from tests.forks import Interpreter
 from tests.processes import start
 
 R = TypeVar("R", bound=Record)
@@ -181,8 +182,8 @@ class Project:
 
     folder: Path
     pytester: pytest.Pytester
-    alone: bool = False
-    """Whether it is run in a process of its own."""
+    apart: Interpreter | None = None
+    """What runs it in a process of its own, if anything does."""
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -215,10 +216,9 @@ class Project:
 
     def run(self, *arguments: str) -> "Finished":
         """Run it in this process, which is quick, unless it changes what other tests of the process need."""
-        if self.alone:
-            process = self.start(*arguments)
-            output, _ = process.communicate(timeout=300)
-            return Finished(process.returncode, output, self.folder)
+        if self.apart:
+            ended = self.apart.run(self.folder, "pytest", *(arguments or ("features",)), "--reports", "reports")
+            return Finished(ended.status, ended.said, self.folder)
         done = self.pytester.runpytest_inprocess(*(arguments or ("features",)), "--reports", "reports")
         return Finished(int(done.ret), "\n".join((*done.outlines, *done.errlines)), self.folder)
 

@@ -1,72 +1,89 @@
 """Paths with spaces and umlauts, and a locale that knows neither: all is written, read and printed as in any other."""
 
-import os
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from signoff import report
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.cli import main
+from signoff.core.paths import MANIFESTS
 from tests.bdd.conftest import Project
+from tests.forks import Ended, Interpreter, interpreter
 
 _POSIX = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 """Python's standard encoding is ASCII then."""
 
 
-@pytest.fixture(params=["of this machine", "POSIX"], autouse=True)
-def locale(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+Signoff = Callable[..., Ended]
+
+
+@pytest.fixture(params=["of this machine", "POSIX"], scope="module", autouse=True)
+def posix(request: pytest.FixtureRequest) -> Iterator[Interpreter | None]:
+    """What runs programs in the POSIX locale; in that of this machine, this process does."""
     if request.param == "POSIX":
-        for name, value in _POSIX.items():
-            monkeypatch.setenv(name, value)
+        with interpreter(_POSIX) as apart:
+            yield apart
+    else:
+        yield None
 
 
 @pytest.fixture
-def elsewhere(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The small project in a folder with a space and an umlaut, with a story that holds some too."""
+def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One with a space and an umlaut, and a cache with both in it."""
     folder = tmp_path_factory.mktemp("prüf stand")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path_factory.mktemp("der cäche")))
+    return folder
+
+
+@pytest.fixture
+def elsewhere(project: Project, folder: Path, posix: Interpreter | None) -> Project:
+    """The small project in such a folder, with a story that holds some too."""
     shutil.copytree(project.folder, folder, dirs_exist_ok=True)
-    moved = Project(folder, project.pytester, alone=True)
+    moved = Project(folder, project.pytester, apart=posix)
     moved.replace("features/story.yaml", "All is fine", "Alles ist gut für Ödön und Πλάτων")
     return moved
 
 
-def signoff(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "signoff.cli", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SIGNOFF_CACHE": str(folder / "der cache")}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", errors="surrogateescape"
-    )
+@pytest.fixture
+def signoff(folder: Path, posix: Interpreter | None, capfd: pytest.CaptureFixture[str]) -> Signoff:
+    """`signoff` with these arguments."""
+
+    def run(*arguments: str) -> Ended:
+        if posix:
+            return posix.run(folder, "signoff", *arguments)
+        capfd.readouterr()
+        return Ended(main(list(arguments)), *capfd.readouterr())
+
+    return run
 
 
-def test_a_run_is_written_drawn_again_and_verified(elsewhere: Project) -> None:
+def test_a_run_is_written_drawn_again_and_verified(elsewhere: Project, signoff: Signoff) -> None:
     done = elsewhere.run("features", "--junitxml", "für CI.xml")
     assert done.status == 0, done.output
     assert (elsewhere.folder / "für CI.xml").exists()
     pages = {page: (done.run_dir / page).read_bytes() for page in report.PAGES}
     assert all("für Ödön und Πλάτων" in page.decode() for page in pages.values())
     run = str(done.run_dir.relative_to(elsewhere.folder))
-    assert signoff(elsewhere.folder, "report", run).returncode == 0
+    assert signoff("report", run).status == 0
     assert pages == {page: (done.run_dir / page).read_bytes() for page in report.PAGES}
-    verified = signoff(elsewhere.folder, "verify", run)
-    assert (verified.returncode, verified.stderr) == (0, "")
+    verified = signoff("verify", run)
+    assert (verified.status, verified.stderr) == (0, "")
 
 
-def test_what_would_be_deployed_is_printed(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("prüf stand")
+def test_what_would_be_deployed_is_printed(folder: Path, signoff: Signoff) -> None:
     shutil.copytree(MANIFESTS, folder / "für hier")
-    printed = signoff(folder, "load", "--print", "--manifests", "für hier", "--reports", "meine läufe")
-    assert printed.returncode == 0, printed.stderr
+    printed = signoff("load", "--print", "--manifests", "für hier", "--reports", "meine läufe")
+    assert printed.status == 0, printed.stderr
     assert "kind: ConfigMap" in printed.stdout
     assert [each.name for each in folder.iterdir()] == ["für hier"]
 
 
-def test_a_sentence_names_the_path_as_it_is(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("prüf stand")
-    refused = signoff(folder, "prepare", "--manifests", "für hier")
-    assert refused.returncode == 4
+def test_a_sentence_names_the_path_as_it_is(signoff: Signoff) -> None:
+    refused = signoff("prepare", "--manifests", "für hier")
+    assert refused.status == 4
     assert refused.stderr.startswith("signoff: the folder of manifests is not there\n  where: für hier\n")
 
 
