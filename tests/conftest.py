@@ -1,12 +1,14 @@
 """What tests of several packages share: a run that was signed off, both arms as doubles, a parity bench, a cluster."""
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
+from tests.forks import Interpreter, interpreter
 from tests.pair import never_invalid, pair
 from tests.parity_bench import bench
 
@@ -40,3 +42,10 @@ def signed_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "2026-01-01-abc"
     assert runs.whole_run(folder).signed_off
     return folder
+
+
+@pytest.fixture(scope="session")
+def apart() -> Iterator[Interpreter]:
+    """Runs programs that have to be processes of their own: they are sent signals, or import what no test may see."""
+    with interpreter() as one:
+        yield one

@@ -10,17 +10,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from runpy import run_module
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import IO, NoReturn
-
-import pytest
 
 from signoff import cli
 from signoff.core.paths import ROOT
+from signoff.core.timeouts import Timeout
+from signoff.core.waiting import NotYet, eventually
 
 
 @dataclass(frozen=True)
@@ -41,61 +44,89 @@ class Fork:
 
     def __init__(self, said: IO[str], outputs: list[Path]) -> None:
         self._said, self._outputs = said, outputs
-        self.pid = int(said.readline())
+        self._pid = int(said.readline())
+        self._ended: Ended | None = None
 
     def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        if not self._ended:
+            os.kill(self._pid, number)
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        status = int(self._said.readline())
-        return Ended(status, *(path.read_text("utf-8", "surrogateescape") for path in self._outputs))
+        if not self._ended:
+            status = int(self._said.readline())
+            self._ended = Ended(status, *(path.read_text("utf-8", "surrogateescape") for path in self._outputs))
+        return self._ended
+
+    def kill(self) -> None:
+        """End it, unless it has ended."""
+        with suppress(ProcessLookupError):
+            self.send_signal(signal.SIGKILL)
+        self.wait()
 
 
 class Interpreter:
-    """A Python that runs one program after another."""
+    """A Python that runs one program after another; it is started for the first."""
 
-    def __init__(self, process: "subprocess.Popen[str]", outputs: Path) -> None:
-        self._process, self._outputs = process, [outputs / "stdout", outputs / "stderr"]
+    def __init__(self, folder: Path, environment: Mapping[str, str], ends: ExitStack) -> None:
+        self._outputs = [folder / "stdout", folder / "stderr"]
+        self._environment, self._ends = environment, ends
 
     def start(self, folder: Path, *command: str) -> Fork:
-        """Start `signoff` or `pytest` with these arguments in a folder; the one before has to be over."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        """Start `signoff` or `pytest` with these arguments in a folder; it ends before the next one starts."""
         asked = {
             "command": command,
             "folder": str(folder),
             "environment": dict(os.environ),
             "outputs": [str(path) for path in self._outputs],
         }
-        print(json.dumps(asked), file=self._process.stdin, flush=True)
-        return Fork(self._process.stdout, self._outputs)
+        asking, answers = self._pipes
+        self._last.close()
+        print(json.dumps(asked), file=asking, flush=True)
+        fork = Fork(answers, self._outputs)
+        self._last.callback(fork.kill)
+        return fork
 
     def run(self, folder: Path, *command: str) -> Ended:
         """The same to its end."""
         return self.start(folder, *command).wait()
 
+    @cached_property
+    def _pipes(self) -> tuple[IO[str], IO[str]]:
+        command, environment = [sys.executable, "-m", "tests.forks"], {**os.environ, **self._environment}
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdin is not None and process.stdout is not None
+        self._ends.enter_context(process)
+        return process.stdin, process.stdout
+
+    @cached_property
+    def _last(self) -> ExitStack:
+        """Ends the last program, if it still runs."""
+        return self._ends.enter_context(ExitStack())
+
 
 @contextmanager
-def interpreter(environment: Mapping[str, str] | None = None) -> Iterator[Interpreter]:
-    """Start one, with these settings of Python's own."""
-    command = [sys.executable, "-m", "tests.forks"]
-    with (
-        TemporaryDirectory() as outputs,
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **(environment or {})},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        yield Interpreter(process, Path(outputs))
+def interpreter(environment: Mapping[str, str] = MappingProxyType({})) -> Iterator[Interpreter]:
+    """One with these settings of Python's own; it ends with the block."""
+    with TemporaryDirectory() as folder, ExitStack() as ends:
+        yield Interpreter(Path(folder), environment, ends)
+
+
+def appears(path: Path) -> None:
+    """Wait until this is there."""
+
+    def look() -> None:
+        if not path.exists():
+            raise NotYet("it is not there")
+
+    eventually(str(path), Timeout(60, every=0.02), look)
 
 
 # Within it
 
-NEEDED = ("signoff.commands.report", "signoff.commands.verify", "signoff.options")
+NEEDED = ("pytest", "pytest_bdd", "signoff.commands.report", "signoff.commands.verify", "signoff.options")
 """What most programs import. Not signoff.bdd: from there on a signal ends the process without a word."""
 
 
@@ -123,7 +154,9 @@ def become(command: list[str], folder: str, environment: dict[str, str], outputs
     os.environ.update({native(name): native(value) for name, value in environment.items()})
     sys.path[0] = native(folder)
     sys.argv = list(map(native, command))
-    sys.exit(pytest.console_main() if command[0] == "pytest" else cli.main())
+    if command[0] == "pytest":
+        run_module("pytest", run_name="__main__")
+    sys.exit(cli.main())
 
 
 def native(text: str) -> str:

@@ -1,8 +1,5 @@
 """A small project with a story, its features and their steps, run by the plugin as a user would run it."""
 
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +10,7 @@ from signoff.core.paths import ROOT
 from signoff.evidence import Recorded, read
 from signoff.evidence.models import Record
 from signoff.judges.run import Result
-from tests.forks import Interpreter
-from tests.processes import start
+from tests.forks import Fork, Interpreter
 
 R = TypeVar("R", bound=Record)
 
@@ -182,8 +178,9 @@ class Project:
 
     folder: Path
     pytester: pytest.Pytester
-    apart: Interpreter | None = None
-    """What runs it in a process of its own, if anything does."""
+    interpreter: Interpreter
+    alone: bool = False
+    """Whether it is run in a process of its own."""
 
     def write(self, name: str, text: str) -> None:
         path = self.folder / name
@@ -210,14 +207,13 @@ class Project:
         lines += ["  Scenario: Both", "    Then the plain one is fine", "    And the streamed one is fine"]
         self.write("features/one.feature", "\n".join(lines) + "\n")
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "pytest", *(arguments or ("features",)), "--reports", "reports"]
-        return start(command, self.folder)
+    def start(self, *arguments: str) -> Fork:
+        return self.interpreter.start(self.folder, "pytest", *(arguments or ("features",)), "--reports", "reports")
 
     def run(self, *arguments: str) -> "Finished":
         """Run it in this process, which is quick, unless it changes what other tests of the process need."""
-        if self.apart:
-            ended = self.apart.run(self.folder, "pytest", *(arguments or ("features",)), "--reports", "reports")
+        if self.alone:
+            ended = self.start(*arguments).wait()
             return Finished(ended.status, ended.said, self.folder)
         done = self.pytester.runpytest_inprocess(*(arguments or ("features",)), "--reports", "reports")
         return Finished(int(done.ret), "\n".join((*done.outlines, *done.errlines)), self.folder)
@@ -253,8 +249,8 @@ class Finished:
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Project:
-    made = Project(pytester.path, pytester)
+def project(pytester: pytest.Pytester, apart: Interpreter) -> Project:
+    made = Project(pytester.path, pytester, apart)
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)
     made.write("words.py", STEPS)
@@ -262,6 +258,3 @@ def project(pytester: pytest.Pytester) -> Project:
     made.write("features/one.feature", FEATURE)
     made.write("features/two.feature", OTHER)
     return made
-
-
-INTERRUPT, KILL = signal.SIGINT, signal.SIGKILL

@@ -2,14 +2,13 @@
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from signal import SIGINT, SIGKILL
 
 import pytest
 
@@ -18,7 +17,8 @@ from signoff.core.paths import ROOT
 from signoff.evidence import FILE
 from signoff.judges.run import Result
 from signoff.report import PAGES, VERDICT
-from tests.bdd.conftest import INTERRUPT, KILL, Finished, Project
+from tests.bdd.conftest import Finished, Project
+from tests.forks import appears
 
 TABLE = ROOT / "docs" / "not-judged.md"
 MIN_ROWS = 25
@@ -331,23 +331,20 @@ def nothing_in_reach(project: Project) -> Finished:
 def half_way(project: Project, number: int) -> Finished:
     project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
     process = project.start()
-    for _ in range(300):
-        if (project.folder / "waiting").exists():
-            break
-        time.sleep(0.1)
-    os.kill(process.pid, number)
-    output, _ = process.communicate(timeout=60)
-    return Finished(process.returncode, output, project.folder)
+    appears(project.folder / "waiting")
+    process.send_signal(number)
+    ended = process.wait()
+    return Finished(ended.status, ended.said, project.folder)
 
 
 @trick
 def killed(project: Project) -> Finished:
-    return half_way(project, KILL)
+    return half_way(project, SIGKILL)
 
 
 @trick
 def interrupted(project: Project) -> Finished:
-    return half_way(project, INTERRUPT)
+    return half_way(project, SIGINT)
 
 
 @trick

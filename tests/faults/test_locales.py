@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 def elsewhere(project: Project, folder: Path, posix: Interpreter | None) -> Project:
     """The small project in such a folder, with a story that holds some too."""
     shutil.copytree(project.folder, folder, dirs_exist_ok=True)
-    moved = Project(folder, project.pytester, apart=posix)
+    moved = Project(folder, project.pytester, posix or project.interpreter, alone=posix is not None)
     moved.replace("features/story.yaml", "All is fine", "Alles ist gut für Ödön und Πλάτων")
     return moved
 

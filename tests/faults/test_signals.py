@@ -1,9 +1,7 @@
 """Ctrl-C, SIGTERM, with which CI cancels, and `kill -9`: exit status, words, and what is left behind."""
 
 import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
@@ -11,33 +9,18 @@ import pytest
 
 from signoff import report
 from signoff.cluster.embedded.binaries import KUBERNETES
-from signoff.core.paths import ROOT
-from signoff.core.timeouts import Timeout
-from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import read
 from signoff.judges.run import Result, State
 from tests.bdd.conftest import Project
-from tests.processes import start
+from tests.forks import Ended, Fork, Interpreter, appears
 
 POLITE = pytest.mark.parametrize("number", [SIGINT, SIGTERM], ids=["ctrl-c", "sigterm"])
 
 
-def appears(path: Path) -> None:
-    """Wait until this is there."""
-
-    def look() -> None:
-        if not path.exists():
-            raise NotYet("it is not there")
-
-    eventually(str(path), Timeout(300, every=0.05), look)
-
-
-def ended(process: "subprocess.Popen[str]", *numbers: Signals) -> str:
-    """What a process says that is sent these signals."""
-    for number in numbers:
-        process.send_signal(number)
-    output, _ = process.communicate(timeout=300)
-    return output
+def ended(process: Fork, number: Signals) -> Ended:
+    """How a process ends that is sent this signal."""
+    process.send_signal(number)
+    return process.wait()
 
 
 # pytest features/
@@ -48,10 +31,10 @@ def test_a_run_that_is_interrupted_leaves_its_report(project: Project, temporary
     project.scenarios("First: Then it is fine", "Second: Then it takes for ever")
     process = project.start()
     appears(project.folder / "waiting")
-    output = ended(process, number)
-    assert process.returncode == 2, output
-    assert "not a sign-off" in output
-    assert "Traceback" not in output
+    done = ended(process, number)
+    assert done.status == 2, done.said
+    assert "not a sign-off" in done.said
+    assert "Traceback" not in done.said
     (run_dir,) = (project.folder / "reports").iterdir()
     assert "ot a sign-off" in (run_dir / "signoff.md").read_text()
     assert not list(temporary.iterdir())
@@ -66,10 +49,10 @@ def test_a_second_signal_does_not_disturb_the_end(project: Project, number: Sign
     appears(project.folder / "waiting")
     process.send_signal(number)
     appears(project.folder / "ending")
-    output = ended(process, SIGTERM)
-    assert process.returncode == 2, output
-    assert "ending already" in output
-    assert "Traceback" not in output
+    done = ended(process, SIGTERM)
+    assert done.status == 2, done.said
+    assert "ending already" in done.said
+    assert "Traceback" not in done.said
     assert (project.folder / "ended").exists()
     (run_dir,) = (project.folder / "reports").iterdir()
     assert (run_dir / "signoff.html").exists()
@@ -97,8 +80,7 @@ def test_a_signal_while_it_still_imports_ends_it_without_a_word(project: Project
     project.write("words.py", "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(60)\n")
     process = project.start()
     appears(project.folder / "importing")
-    assert ended(process, number) == ""
-    assert process.returncode == 128 + number
+    assert ended(process, number) == Ended(128 + number, "", "")
     assert not (project.folder / "reports").exists()
 
 
@@ -150,33 +132,42 @@ def cache(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return tmp_path / "cache"
 
 
-def building(cache: Path) -> "tuple[subprocess.Popen[str], int]":
-    """A `signoff prepare` that builds, and the PID of its Go."""
-    process = start([sys.executable, "-m", "signoff.cli", "prepare"], ROOT)
-    appears(cache.parent / "go")
-    return process, int((cache.parent / "go").read_text())
+@pytest.fixture
+def building(cache: Path, apart: Interpreter) -> Callable[[], Fork]:
+    """Starts a `signoff prepare` that has come to build."""
+
+    def start() -> Fork:
+        process = apart.start(cache.parent, "signoff", "prepare")
+        appears(cache.parent / "go")
+        return process
+
+    return start
 
 
 @POLITE
-def test_a_build_that_is_interrupted_leaves_nothing(cache: Path, temporary: Path, number: Signals) -> None:
-    process, go = building(cache)
-    output = ended(process, number)
-    assert process.returncode == 128 + number, output
-    assert "Traceback" not in output
+def test_a_build_that_is_interrupted_leaves_nothing(
+    cache: Path, building: Callable[[], Fork], temporary: Path, number: Signals
+) -> None:
+    process = building()
+    go = int((cache.parent / "go").read_text())
+    done = ended(process, number)
+    assert done.status == 128 + number, done.said
+    assert "Traceback" not in done.said
     assert [each.name for each in (cache / "kubernetes").iterdir()] == [f"v{KUBERNETES}.lock"]
     assert not list(temporary.iterdir())
     with pytest.raises(ProcessLookupError):
         os.kill(go, 0)
 
 
-def test_what_a_killed_build_leaves_is_swept_by_the_next(cache: Path, temporary: Path) -> None:
-    process, _ = building(cache)
-    ended(process, SIGKILL)
+def test_what_a_killed_build_leaves_is_swept_by_the_next(
+    cache: Path, building: Callable[[], Fork], temporary: Path
+) -> None:
+    ended(building(), SIGKILL)
     partial = cache / "kubernetes" / f"v{KUBERNETES}.partial"
     assert list(partial.rglob("go-build.*"))
     assert not list(temporary.iterdir())
     (cache.parent / "go").unlink()
-    process, _ = building(cache)
+    process = building()
     assert len(list(partial.rglob("go-build.*"))) == 1
-    ended(process, signal.SIGTERM)
+    ended(process, SIGTERM)
     assert not partial.exists()
