@@ -1,13 +1,12 @@
 """A person's own steps are found beside their features and above them, however deep those are."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from signoff.bdd.steps import own_steps
+from tests.forks import Interpreter
 
 FEATURE = "Feature: Own\n\n  Scenario: It is ready\n    Given a start\n    Then it is {adjective}\n"
 GIVEN = "from pytest_bdd import given\n\n@given('a start')\ndef start():\n    pass\n"
@@ -73,27 +72,20 @@ def test_steps_beyond_a_story_are_found_only_where_it_has_none(write: Write, tmp
     assert own_steps([feature], tmp_path / here) == [tmp_path / "story" / "steps"]
 
 
-def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [str(Path(sys.executable).with_name("signoff")), "run", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", timeout=120, check=False)
-
-
-def test_a_run_uses_steps_of_several_depths(write: Write, tmp_path: Path) -> None:
+def test_a_run_uses_steps_of_several_depths(write: Write, tmp_path: Path, apart: Interpreter) -> None:
     write("a/b/c/own.feature", FEATURE.format(adjective="fine"))
     write("a/b/c/steps/given.py", GIVEN)
     write("steps/then.py", THEN)
-    done = run(tmp_path, "a", "--collect-only", "-q")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = apart.run(tmp_path, "signoff", "run", "a", "--collect-only", "-q")
+    assert done.status == 0, done.said
     assert "a/b/c/own.feature::test_it_is_ready" in done.stdout
     write("a/b/c/own.feature", FEATURE.format(adjective="unheard of"))
-    assert (
-        "no step definition matches" in (refused := run(tmp_path, "a", "--collect-only", "-q")).stderr + refused.stdout
-    )
+    assert "no step definition matches" in apart.run(tmp_path, "signoff", "run", "a", "--collect-only", "-q").said
 
 
-def test_two_own_modules_of_a_name_are_refused(write: Write, tmp_path: Path) -> None:
+def test_two_own_modules_of_a_name_are_refused(write: Write, tmp_path: Path, apart: Interpreter) -> None:
     write("a/own.feature", FEATURE.format(adjective="fine"))
     write("a/steps/given.py", GIVEN)
     write("steps/given.py", GIVEN)
-    done = run(tmp_path, "a", "--collect-only", "-q")
-    assert done.returncode == 4 and "two step modules are called given" in done.stderr
+    done = apart.run(tmp_path, "signoff", "run", "a", "--collect-only", "-q")
+    assert done.status == 4 and "two step modules are called given" in done.stderr
