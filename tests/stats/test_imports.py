@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -17,6 +18,7 @@ PROGRAMS = (timing_job.PROGRAM, distributed.LOCUSTFILE, recorder_pod.PROGRAM)
 STEPS = sorted(f"steps.{path.stem}" for path in (ROOT / "steps").glob("*.py"))
 
 
+@cache
 def loaded_by(*modules: str) -> list[str]:
     """All that a process has loaded which imported these."""
     code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
