@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from signoff.cli import main
 from signoff.commands.verify import verify
 from signoff.evidence import read
 from signoff.judges.run import Result
+from signoff.parity.known_issues import fingerprint
 from tests.evidence import runs
 
 Lines = list[bytes]
@@ -458,6 +459,27 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("copies") / "run"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def known_issues() -> Iterator[None]:
+    """They stay as they are while these tests run, so that their fingerprint is taken once."""
+    here = fingerprint()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("signoff.commands.verify.fingerprint", lambda: here)
+        yield
+
+
+@pytest.fixture(scope="module")
+def waived(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run with a waiver of its own."""
+    return runs.whole_run(tmp_path_factory.mktemp("waived") / "run", {"way-in": "no Traefik"})
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A run in which one of everything went wrong."""
+    return runs.troubled_run(tmp_path_factory.mktemp("troubled") / "run")
+
+
 @pytest.fixture
 def folder(signed_off: Path, place: Path) -> Path:
     """A copy of the run, under another name."""
@@ -508,15 +530,14 @@ def test_several_damages_are_all_told(folder: Path, told: Told) -> None:
     assert places == {"junit.xml", "bundles/a-scenario.txt", "signoff.md"}
 
 
-def test_a_failed_run_is_verified_as_such(tmp_path: Path, told: Told) -> None:
-    result = runs.troubled_run(tmp_path / "run")
-    assert told(tmp_path / "run") == (0, [f"verified: {result.headline}"])
+def test_a_failed_run_is_verified_as_such(troubled: Result, told: Told) -> None:
+    assert told(troubled.evidence.folder) == (0, [f"verified: {troubled.headline}"])
 
 
-def test_a_bundle_that_the_evidence_names_is_missed(tmp_path: Path) -> None:
-    runs.troubled_run(tmp_path / "run")
-    without("bundles/a-test.txt")(tmp_path / "run")
-    assert any("bundle is missing, which evidence.jsonl:" in str(each) for each in verify(tmp_path / "run"))
+def test_a_bundle_that_the_evidence_names_is_missed(troubled: Result, tmp_path: Path) -> None:
+    folder = shutil.copytree(troubled.evidence.folder, tmp_path / "run")
+    without("bundles/a-test.txt")(folder)
+    assert any("bundle is missing, which evidence.jsonl:" in str(each) for each in verify(folder))
 
 
 def other_version(folder: Path) -> None:
@@ -543,9 +564,11 @@ def test_what_cannot_be_read_is_one_sentence(
     assert sentence in capsys.readouterr().err.splitlines()[0]
 
 
-def test_what_junits_file_says_is_judged_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = runs.whole_run(folder := tmp_path / "run", {"way-in": "no Traefik"})
-    scenario = result.scenarios[0].planned.id
+def test_what_junits_file_says_is_judged_again(
+    waived: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(waived.evidence.folder, tmp_path / "run")
+    scenario = waived.scenarios[0].planned.id
     classname, _, name = scenario.replace("/", ".").partition("::")
     (folder / "junit.xml").write_text(
         '<testsuites><testsuite><properties><property name="verdict" value="Signed off: all of it"/></properties>'
@@ -554,14 +577,13 @@ def test_what_junits_file_says_is_judged_again(tmp_path: Path, capsys: pytest.Ca
     report.seal(folder)
     assert main(["verify", str(folder)]) == 1
     told = capsys.readouterr().out
-    assert f"junit.xml: its verdict is 'Signed off: all of it', by the evidence {result.headline!r}" in told
+    assert f"junit.xml: its verdict is 'Signed off: all of it', by the evidence {waived.headline!r}" in told
     assert f"junit.xml: {name} has not passed, by the evidence it is passed" in told
 
 
 def test_calls_that_were_judged_by_other_known_issues_are_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    waived: Result, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs.whole_run(folder := tmp_path / "run", {"way-in": "no Traefik"})
     monkeypatch.setattr("signoff.commands.verify.fingerprint", lambda: "another")
-    assert main(["verify", str(folder)]) == 1
+    assert main(["verify", str(waived.evidence.folder)]) == 1
     assert "these calls were judged by other known.yaml, gate.yaml or cases" in capsys.readouterr().out
