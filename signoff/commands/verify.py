@@ -81,7 +81,6 @@ def verify(folder: Path) -> Iterator[Finding]:
         yield from _known_issues(evidence)
         if evidence.run.tool == "features":
             yield from _printed(evidence)
-            yield from _junit(Result(evidence))
         elif evidence.run.tool == "parity":
             yield from _matrix(evidence)
         elif not (folder / sums.FILE).exists():
@@ -217,7 +216,7 @@ def _unjudged(error: Exception) -> Finding:
 
 
 def _printed(evidence: Recorded) -> Iterator[Finding]:
-    """Where verdict and pages are not what the evidence gives."""
+    """Where verdict, pages and junit.xml are not what the evidence gives."""
     try:
         result = Result(evidence)
         drawn = report.drawn(result)
@@ -230,6 +229,7 @@ def _printed(evidence: Recorded) -> Iterator[Finding]:
     for name in {parity.FILE, parity.PAGE} - drawn.keys():
         if (evidence.folder / name).exists():
             yield Finding(name, "nothing in the evidence yields such a page")
+    yield from _junit(result)
 
 
 def _verdict(folder: Path, judged: str) -> Iterator[Finding]:
