@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -142,14 +143,31 @@ sys.exit(cli.main(["serve", "--reports", sys.argv[1]]))
 """
 
 
-def test_what_is_served_is_in_evidence_that_the_caller_is_told_of(tmp_path: Path) -> None:
+def served(folder: Path, sigint: signal.Handlers) -> dict[str, str]:
+    """What a caller is told that reads a line, and then goes; `sigint` is what Ctrl-C does to the program."""
     with subprocess.Popen(
-        [sys.executable, "-c", _SERVING, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _SERVING, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
     ) as serving:
         assert serving.stdout is not None and serving.stdin is not None
-        told = json.loads(serving.stdout.readline())
+        told: dict[str, str] = json.loads(serving.stdout.readline())
         serving.stdin.close()
-        assert serving.wait() == 0
+        try:
+            assert serving.wait(timeout=30) == 0
+        finally:
+            serving.kill()
+    return told
+
+
+def test_serving_ends_with_its_caller_even_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
+    assert served(tmp_path, signal.SIG_IGN)["proxied"]
+
+
+def test_what_is_served_is_in_evidence_that_the_caller_is_told_of(tmp_path: Path) -> None:
+    told = served(tmp_path, signal.SIG_DFL)
     (folder,) = tmp_path.iterdir()
     assert told["evidence"] == str(folder)
     assert [type(line.record) for line in read(folder).lines] == [Run, Cluster, Backend, End]

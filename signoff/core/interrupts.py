@@ -57,6 +57,10 @@ def interrupted() -> bool:
 
 
 def interrupt() -> None:
-    """Interrupt this process from one of its threads, as Ctrl-C does, unless that has happened."""
+    """Interrupt this process from one of its threads, as Ctrl-C does, unless that has happened.
+
+    By SIGTERM where Ctrl-C is ignored.
+    """
     if not interrupted():
-        os.kill(os.getpid(), signal.SIGINT)
+        heard = (each for each in _SIGNALS if signal.getsignal(each) != signal.SIG_IGN)
+        os.kill(os.getpid(), next(heard, signal.SIGTERM))
