@@ -42,8 +42,8 @@ CLUSTER_DOWN = Timeout(2, every=0.01)
 """From the order to end a cluster until nothing of it is left."""
 DOWNLOAD_CONNECT = Timeout(3)
 """A machine without internet must notice quickly and go on to build."""
-BUILD_KUBERNETES = Timeout(3600, every=10)
-"""Five minutes on two idle cores; `every` is the time between two lines of progress."""
+BUILD_PROGRAMS = Timeout(3600, every=10)
+"""Kubernetes takes five minutes on two idle cores; `every` is the time between two lines of progress."""
 
 KUSTOMIZE_BUILDS = Timeout(120)
 """It may clone a repository that the kustomization names."""

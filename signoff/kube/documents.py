@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,19 +111,52 @@ def read(file: Path) -> list[dict[str, Any]]:
     Raises:
         SignoffError: the file is missing, cannot be read, or holds something else, with the line.
     """
+    return decoded(content(file), file)
+
+
+def content(file: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        SignoffError: it is missing, or cannot be read.
+    """
+    with reading(file):
+        return file.read_bytes()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Read a file, or list a folder, in this block.
+
+    Raises:
+        SignoffError: it is missing, or cannot be read.
+    """
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        yield
     except FileNotFoundError:
-        raise missing(file) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SignoffError(f"a manifest cannot be read: {reason}", where=str(file), hint="fix the file") from None
-    return parse(text, file)
+        raise missing(path) from None
+    except OSError as error:
+        what = f"a manifest cannot be read: {error.strerror}"
+        raise SignoffError(what, where=str(path), hint="check its permissions") from None
 
 
 def missing(file: Path) -> SignoffError:
     """That a file, which something names, is not there."""
     return SignoffError("a manifest is missing", where=str(file), hint="check `resources:` and --manifests")
+
+
+def decoded(data: bytes, file: Path) -> list[dict[str, Any]]:
+    """The mappings in bytes that came from `file`.
+
+    Raises:
+        SignoffError: they are not UTF-8, or hold something else, with the line.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        what = "a manifest cannot be read: it is not UTF-8"
+        raise SignoffError(what, where=str(file), hint="fix the file") from None
+    return parse(text, file)
 
 
 def parse(text: str, file: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
@@ -98,7 +99,7 @@ def kustomization_of(folder: Path) -> Path | None:
 
 
 def _of_folder(folder: Path) -> Iterator[Manifest]:
-    with _reading(folder):
+    with documents.reading(folder):
         paths = sorted(folder.iterdir())
     for path in paths:
         if path.is_dir():
@@ -109,24 +110,11 @@ def _of_folder(folder: Path) -> Iterator[Manifest]:
 
 
 def _of_file(file: Path) -> Iterator[Manifest]:
-    sha256 = _sha256(file)
-    for document in documents.read(file):
+    data = documents.content(file)
+    sha256 = hashlib.sha256(data).hexdigest()
+    for document in documents.decoded(data, file):
         for body in _items(without_nulls(document)):
             yield _manifest(file, sha256, body)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        what = f"a manifest cannot be read: {error.strerror}"
-        raise SignoffError(what, where=str(path), hint="check its permissions") from None
-
-
-def _sha256(file: Path) -> str:
-    with _reading(file):
-        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _items(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -203,10 +191,15 @@ def _built(file: Path) -> Iterator[Manifest]:
             overlay = {"resources": [base], "buildMetadata": ["originAnnotations"]}
             (over / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
         text = _kustomized(over, file)
+        sha256 = cache(_sha256)
         for document in documents.parse(text, file):
             for body in _items(without_nulls(document)):
                 origin = _taken_origin(body, over) or file
-                yield _manifest(origin, _sha256(origin), body)
+                yield _manifest(origin, sha256(origin), body)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(documents.content(file)).hexdigest() if file.is_file() else ""
 
 
 def _kustomized(folder: Path, file: Path) -> str:

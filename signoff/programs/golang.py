@@ -14,7 +14,7 @@ from signoff.core import interrupts
 from signoff.core.errors import reason_in
 from signoff.core.paths import cache_dir
 from signoff.core.processes import dying_with
-from signoff.core.timeouts import BUILD_KUBERNETES
+from signoff.core.timeouts import BUILD_PROGRAMS
 from signoff.programs.search import Progress, Unavailable
 
 NEEDED = (1, 25)
@@ -65,13 +65,13 @@ class Workspace:
                 if not left or interrupts.interrupted():
                     raise
                 self.progress(f"{failed}; trying again")
-                time.sleep(BUILD_KUBERNETES.every)
+                time.sleep(BUILD_PROGRAMS.every)
 
     def build(self, packages: Sequence[str], output: str, flags: str = "") -> None:
         """Build programs without debug information into `output`, a file, or a folder if it ends with a slash.
 
         Raises:
-            Unavailable: it failed, or took longer than `BUILD_KUBERNETES`.
+            Unavailable: it failed, or took longer than `BUILD_PROGRAMS`.
         """
         self._run([*_BUILD, f"-ldflags=-s -w {flags}".rstrip(), "-o", output, *packages], "building")
 
@@ -88,7 +88,7 @@ class Workspace:
         return {**os.environ, **caches, "GOFLAGS": flags, "CGO_ENABLED": "0"}
 
     def _run(self, arguments: Sequence[str], doing: str) -> None:
-        """Run Go with a line of progress at least every `BUILD_KUBERNETES.every` seconds; it dies with this thread."""
+        """Run Go with a line of progress at least every `BUILD_PROGRAMS.every` seconds; it dies with this thread."""
         what = f"{self.what}: {doing}"
         self.progress(what)
         start, lines = time.monotonic(), list[str]()
@@ -109,11 +109,11 @@ class Workspace:
         try:
             while True:
                 try:
-                    process.wait(BUILD_KUBERNETES.every)
+                    process.wait(BUILD_PROGRAMS.every)
                     break
                 except subprocess.TimeoutExpired:
                     seconds = time.monotonic() - start
-                    if seconds > BUILD_KUBERNETES.seconds:
+                    if seconds > BUILD_PROGRAMS.seconds:
                         raise Unavailable(f"{what}: not done after {seconds:.0f} s") from None
                     self.progress(f"{what}: {seconds:.0f} s, {len(lines)} steps done")
         finally:

@@ -14,7 +14,7 @@ import httpx
 
 from signoff.core import interrupts
 from signoff.core.errors import SignoffError
-from signoff.core.timeouts import BUILD_KUBERNETES, DOWNLOAD_CONNECT
+from signoff.core.timeouts import BUILD_PROGRAMS, DOWNLOAD_CONNECT
 from signoff.programs.search import Progress, Unavailable
 
 
@@ -77,7 +77,7 @@ def fetch(client: httpx.Client, url: str, path: Path, algorithm: str, checksum: 
                 raise SignoffError(f"the download of {path.name} was interrupted", where=url)
             file.write(block)
             digest.update(block)
-            if time.monotonic() - reported > BUILD_KUBERNETES.every:
+            if time.monotonic() - reported > BUILD_PROGRAMS.every:
                 reported = time.monotonic()
                 progress(f"downloading {path.name}: {file.tell() >> 20} MiB so far")
     if digest.hexdigest() != checksum:

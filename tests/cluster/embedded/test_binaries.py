@@ -32,7 +32,7 @@ def nothing_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
-    monkeypatch.setattr(golang, "BUILD_KUBERNETES", Timeout(60, every=0.1))  # its pause between two tries of Go
+    monkeypatch.setattr(golang, "BUILD_PROGRAMS", Timeout(60, every=0.1))  # its pause between two tries of Go
 
 
 def release(*, checksum: str = "") -> web.Application:
