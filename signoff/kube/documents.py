@@ -20,6 +20,9 @@ from signoff.core.errors import SignoffError
 _TAG = "tag:yaml.org,2002:"
 _MAX_VALUES = 1_000_000
 """More values than an object has that etcd takes (1.5 MiB). Aliases can make a small file larger than memory."""
+_MAX_DEPTH = 100
+"""Twice as deep as the schemas of CRDs go, and shallow enough for Python's stack, however much of it is used."""
+_TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
 
 
 class _Unreadable(Exception):
@@ -31,7 +34,19 @@ class _Unreadable(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's, with what Go's reader makes of plain scalars."""
+    """PyYAML's, with what Go's reader makes of plain scalars, and an end to nesting."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise _Unreadable(_TOO_DEEP, self.line + 1)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -172,8 +187,6 @@ def parse(text: str, file: Path) -> list[dict[str, Any]]:
         what, line = f"not valid YAML: {' '.join(problem.split())}", mark.line + 1 if mark else None
     except _Unreadable as error:
         what, line = str(error), error.line
-    except RecursionError:
-        what, line = "nested too deeply, or an alias refers to itself", None
     except ValueError as error:
         what, line = f"not valid YAML: {error}", None
     hint = "render the chart first: `helm template RELEASE CHART`" if "{{" in text else "fix the file"
@@ -237,18 +250,20 @@ class _AsJson:
     def __init__(self) -> None:
         self._copied = 0
 
-    def mapping(self, value: dict[str, Any]) -> dict[str, Any]:
-        return {_text(key): self._value(each) for key, each in value.items()}
+    def mapping(self, value: dict[str, Any], depth: int = 1) -> dict[str, Any]:
+        return {_text(key): self._value(each, depth + 1) for key, each in value.items()}
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, depth: int) -> Any:
         self._copied += 1
         if self._copied > _MAX_VALUES:
             raise _Unreadable("its aliases make it larger than a Kubernetes object can be")
+        if depth > _MAX_DEPTH:
+            raise _Unreadable(_TOO_DEEP)
         match value:
             case dict():
-                return self.mapping(value)
+                return self.mapping(value, depth)
             case list():
-                return [self._value(each) for each in value]
+                return [self._value(each, depth + 1) for each in value]
             case str():
                 return _text(value)
             case None | bool() | int():
