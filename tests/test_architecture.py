@@ -23,6 +23,7 @@ LAYERS = (
     "stats",
     "verdicts",
     "story",
+    "settings",
     "traffic",
     "kube",
     "cluster",

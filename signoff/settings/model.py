@@ -1,0 +1,215 @@
+"""The settings, their types and the story's values.
+
+A setting comes as what TOML has for it, or as text; one that holds several comes as several texts from an option that
+was given several times.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_origin
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from signoff import story
+from signoff.core.paths import MANIFESTS, REPORTS
+from signoff.core.words import listed
+from signoff.stats.estimate import MIN_OBSERVATIONS
+
+PREFIX = "SIGNOFF_"
+"""Of the variable of a setting, which is called like it in capitals."""
+_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+
+
+def _named(what: str, pattern: str, longest: int) -> AfterValidator:
+    """Refuses what Kubernetes would not take as a name; empty is left to others."""
+
+    def checked(name: str) -> str:
+        if name and (len(name) > longest or not re.fullmatch(pattern, name)):
+            raise ValueError(f"{name!r} is not {what}")
+        return name
+
+    return AfterValidator(checked)
+
+
+def _split(separator: str) -> Callable[[Any], Any]:
+    """Splits text into its parts; parts of parts, where there are several."""
+
+    def split(told: Any) -> Any:
+        texts = [told] if isinstance(told, str) else told
+        if not isinstance(texts, list | tuple):
+            return told
+        parts = (each.split(separator) if isinstance(each, str) else [each] for each in texts)
+        return [part.strip() if isinstance(part, str) else part for each in parts for part in each]
+
+    return split
+
+
+def _paths(told: Any) -> Any:
+    """A variable names several as PATH does; an option is given again."""
+    return told.split(os.pathsep) if isinstance(told, str) else told
+
+
+def _pairs(told: Any) -> Any:
+    """A mapping of texts such as `name=litellm`; what has no `=` has an empty value."""
+    texts = [told] if isinstance(told, str) else told
+    if not isinstance(texts, list | tuple):
+        return told
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, _, value = (part.strip() for part in str(text).partition("="))
+        if name in pairs:
+            raise ValueError(f"{name!r} is given twice")
+        pairs[name] = value
+    return pairs
+
+
+def _waived(told: Any) -> Any:
+    """A reason may hold commas; a variable has a waiver on each line."""
+    if isinstance(told, str):
+        return _pairs(list(filter(str.strip, told.splitlines())))
+    return _pairs(told)
+
+
+def _filled(told: Any) -> Any:
+    """Pairs of which each needs its value."""
+    pairs = _pairs(_split(",")(told))
+    if isinstance(pairs, dict) and (bare := next((name for name, value in pairs.items() if value == ""), None)):
+        raise ValueError(f"{bare!r} is given no value")
+    return pairs
+
+
+def _no_truth(told: Any) -> Any:
+    if isinstance(told, bool):
+        raise ValueError("must be a number")
+    return told
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice!r} is named twice")
+    return names
+
+
+Number = BeforeValidator(_no_truth)
+Text = Annotated[str, Field(min_length=1)]
+Node = Annotated[Text, _named("the name of a node", rf"{_LABEL}(\.{_LABEL})*", 253)]
+Nodes = Annotated[
+    tuple[Node, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
+]
+Object = Annotated[str, _named("the name of an object", rf"{_LABEL}(\.{_LABEL})*", 253)]
+
+
+def _story(default: Any, description: str, **constraints: Any) -> Any:
+    """A setting whose value is the story's: with another, it is no longer that story which is judged."""
+    return Field(default=default, description=description, json_schema_extra={"story": True}, **constraints)
+
+
+def _own(default: Any, description: str, **constraints: Any) -> Any:
+    """A setting that everybody may choose."""
+    return Field(default=default, description=description, json_schema_extra={"story": False}, **constraints)
+
+
+class Settings(BaseSettings):
+    """Every setting, with the story's value as its default."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX)
+
+    manifests: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = _own(
+        (MANIFESTS,), "the manifests of vLLM and LiteLLM: files, or folders of any layout", min_length=1
+    )
+    secrets: Annotated[dict[Text, Path], NoDecode, BeforeValidator(_filled)] = _own(
+        {}, "the file with the values of a Secret that the manifests name and do not hold, as NAME=FILE.env"
+    )
+    cluster: str = _own("", "where to run")
+    litellm_image: str = _own("", "LiteLLM's image (default: the manifests' own)")
+    vllm_image: str = _own("", "vLLM's image (default: the manifests' own)")
+    namespace: Annotated[Text, _named("the name of a namespace", _LABEL, 63)] = _story(
+        story.NAMESPACE, "the namespace of what the manifests give none"
+    )
+    gateway: Object = _own("", "LiteLLM's Deployment or StatefulSet (default: the one that the manifests hold)")
+    backend: Object = _own("", "vLLM's Deployment or StatefulSet (default: the one that LiteLLM sends to)")
+    model: Text = _story(story.MODEL, "the model that vLLM serves")
+    asked_model: str = _own("", "the name under which clients ask LiteLLM for it (default: LiteLLM's configuration's)")
+    api_key: SecretStr = _own(
+        SecretStr(""), "LiteLLM's API key (default: its master key, as the manifests and Secrets have it)"
+    )
+    host: Annotated[Text, _named("the name of a host", rf"{_LABEL}(\.{_LABEL})*", 253)] = _story(
+        story.GATEWAY_HOST, "the host name under which LiteLLM is reached from outside"
+    )
+    labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
+        dict(story.GATEWAY_LABELS), "the labels that LiteLLM's objects have to carry, as KEY=VALUE", min_length=1
+    )
+    service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = _story(
+        "ClusterIP", "the type of LiteLLM's Service"
+    )
+    port: Annotated[int, Number] = _story(story.GATEWAY_PORT, "the port of LiteLLM's Service", ge=1, le=65535)
+    allowed_nodes: Nodes = _story(story.ALLOWED_NODES, "the nodes on which LiteLLM may run")
+    forbidden_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which LiteLLM must never run")
+    backend_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which vLLM has to run")
+    routing_strategy: Text = _story("simple-shuffle", "LiteLLM's routing strategy")
+    num_retries: Annotated[int, Number] = _story(2, "how often LiteLLM tries again", ge=0)
+    timeout: Annotated[int, Number] = _story(30, "after how many seconds LiteLLM gives a request up", gt=0)
+    overhead_limit_ms: Annotated[float, Number] = _story(
+        story.OVERHEAD_LIMIT_MS, "LiteLLM adds less than this to a request (NFR66)", gt=0, allow_inf_nan=False
+    )
+    overhead_pairs: Annotated[int, Number] = _own(
+        400,
+        "time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are narrow "
+        f"enough (at least {MIN_OBSERVATIONS}; below 400 the story's overhead is not judged)",
+        ge=MIN_OBSERVATIONS,
+    )
+    waive: Annotated[dict[str, str], NoDecode, BeforeValidator(_waived)] = _own(
+        {}, "leave a check of the story out of the sign-off, which every page then says, as CHECK=REASON"
+    )
+    reports: Path = _own(REPORTS, "where to write the run's folder")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """None but what it is given: `signoff.settings.reading` asks the sources, and knows which said what."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _no_node_both_ways(self) -> Self:
+        if both := [node for node in self.allowed_nodes if node in self.forbidden_nodes]:
+            what = f"{listed(both)} cannot be both among allowed_nodes and among forbidden_nodes"
+            raise PydanticCustomError(
+                "contrary", "{what}", {"what": what, "settings": ("allowed_nodes", "forbidden_nodes")}
+            )
+        return self
+
+
+def is_of_the_story(name: str) -> bool:
+    """Whether the story fixes this setting's value."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and bool(extra["story"])
+
+
+def is_secret(name: str) -> bool:
+    """Whether this setting's value is never shown."""
+    return Settings.model_fields[name].annotation is SecretStr
+
+
+def holds_several(name: str) -> bool:
+    """Whether this setting is a list or a table, so that its option may be given again for more."""
+    return get_origin(Settings.model_fields[name].annotation) in (tuple, dict)
+
+
+def described(name: str) -> str:
+    """What this setting is, in one line."""
+    return str(Settings.model_fields[name].description)
+
+
+def names() -> Iterable[str]:
+    """The settings in their order."""
+    return Settings.model_fields
