@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -103,14 +104,19 @@ Nodes = Annotated[
 Object = Annotated[str, _named("the name of an object", rf"{_LABEL}(\.{_LABEL})*", 253)]
 
 
-def _story(default: Any, description: str, **constraints: Any) -> Any:
+def _story(default: Any, description: str, *, form: str = "", **constraints: Any) -> Any:
     """A setting whose value is the story's: with another, it is no longer that story which is judged."""
-    return Field(default=default, description=description, json_schema_extra={"story": True}, **constraints)
+    return _field(default, description, story=True, form=form, **constraints)
 
 
-def _own(default: Any, description: str, **constraints: Any) -> Any:
-    """A setting that everybody may choose."""
-    return Field(default=default, description=description, json_schema_extra={"story": False}, **constraints)
+def _own(default: Any, description: str, *, empty: str = "none", form: str = "", **constraints: Any) -> Any:
+    """A setting that everybody may choose; `empty` is what it means that it is."""
+    return _field(default, description, story=False, empty=empty, form=form, **constraints)
+
+
+def _field(default: Any, description: str, *, story: bool, form: str, empty: str = "", **constraints: Any) -> Any:
+    extra: JsonDict = {"story": story, "empty": empty, "form": form}
+    return Field(default=default, description=description, json_schema_extra=extra, **constraints)
 
 
 class Settings(BaseSettings):
@@ -122,26 +128,28 @@ class Settings(BaseSettings):
         (MANIFESTS,), "the manifests of vLLM and LiteLLM: files, or folders of any layout", min_length=1
     )
     secrets: Annotated[dict[Text, Path], NoDecode, BeforeValidator(_filled)] = _own(
-        {}, "the file with the values of a Secret that the manifests name and do not hold, as NAME=FILE.env"
+        {}, "the file with the values of a Secret that the manifests name and do not hold", form="NAME=FILE.env"
     )
-    cluster: str = _own("", "where to run")
-    litellm_image: str = _own("", "LiteLLM's image (default: the manifests' own)")
-    vllm_image: str = _own("", "vLLM's image (default: the manifests' own)")
+    cluster: str = _own("", "where to run", empty="the suite's own")
+    litellm_image: str = _own("", "LiteLLM's image", empty="the manifests' own")
+    vllm_image: str = _own("", "vLLM's image", empty="the manifests' own")
     namespace: Annotated[Text, _named("the name of a namespace", _LABEL, 63)] = _story(
         story.NAMESPACE, "the namespace of what the manifests give none"
     )
-    gateway: Object = _own("", "LiteLLM's Deployment or StatefulSet (default: the one that the manifests hold)")
-    backend: Object = _own("", "vLLM's Deployment or StatefulSet (default: the one that LiteLLM sends to)")
+    gateway: Object = _own("", "LiteLLM's Deployment or StatefulSet, by its name", empty="the one in the manifests")
+    backend: Object = _own("", "vLLM's Deployment or StatefulSet, by its name", empty="the one that LiteLLM sends to")
     model: Text = _story(story.MODEL, "the model that vLLM serves")
-    asked_model: str = _own("", "the name under which clients ask LiteLLM for it (default: LiteLLM's configuration's)")
+    asked_model: str = _own(
+        "", "the name under which clients ask LiteLLM for it", empty="as LiteLLM's configuration has it"
+    )
     api_key: SecretStr = _own(
-        SecretStr(""), "LiteLLM's API key (default: its master key, as the manifests and Secrets have it)"
+        SecretStr(""), "LiteLLM's API key", empty="its master key, as the manifests and Secrets have it"
     )
     host: Annotated[Text, _named("the name of a host", rf"{_LABEL}(\.{_LABEL})*", 253)] = _story(
         story.GATEWAY_HOST, "the host name under which LiteLLM is reached from outside"
     )
     labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
-        dict(story.GATEWAY_LABELS), "the labels that LiteLLM's objects have to carry, as KEY=VALUE", min_length=1
+        dict(story.GATEWAY_LABELS), "the labels that LiteLLM's objects have to carry", form="KEY=VALUE", min_length=1
     )
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = _story(
         "ClusterIP", "the type of LiteLLM's Service"
@@ -163,7 +171,7 @@ class Settings(BaseSettings):
         ge=MIN_OBSERVATIONS,
     )
     waive: Annotated[dict[str, str], NoDecode, BeforeValidator(_waived)] = _own(
-        {}, "leave a check of the story out of the sign-off, which every page then says, as CHECK=REASON"
+        {}, "leave a check of the story out of the sign-off, which every page then says", form="CHECK=REASON"
     )
     reports: Path = _own(REPORTS, "where to write the run's folder")
 
@@ -191,8 +199,23 @@ class Settings(BaseSettings):
 
 def is_of_the_story(name: str) -> bool:
     """Whether the story fixes this setting's value."""
+    return bool(_extra(name)["story"])
+
+
+def if_empty(name: str) -> str:
+    """What it means that this setting is empty."""
+    return str(_extra(name)["empty"])
+
+
+def form(name: str) -> str:
+    """How one of its values is written, where it is a table."""
+    return str(_extra(name)["form"])
+
+
+def _extra(name: str) -> JsonDict:
     extra = Settings.model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and bool(extra["story"])
+    assert isinstance(extra, dict), f"{name} was not made by _story or _own"
+    return extra
 
 
 def is_secret(name: str) -> bool:

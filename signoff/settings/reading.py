@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from signoff.core.errors import UsageError
-from signoff.core.redact import HIDDEN
 from signoff.settings.model import PREFIX, Settings, described, holds_several, is_of_the_story, is_secret, names
 from signoff.settings.toml import File
 from signoff.story.declaration import nearest
@@ -23,7 +22,10 @@ from signoff.story.declaration import nearest
 FILE = "signoff.toml"
 OPTION, VARIABLE = "--settings", f"{PREFIX}SETTINGS"
 """What names the file, where it is not the one beside the manifests or in this folder."""
-_OPTIONS = {"secrets": "--secret"}
+_OPTIONS = {
+    "secrets": "--secret",
+    "timeout": "--router-timeout",  # pytest-timeout, which many have, takes --timeout
+}
 _MISSPELT = 0.85
 """So alike are a variable that there is not and the one that was meant; the suite has others, such as SIGNOFF_CACHE."""
 
@@ -151,7 +153,7 @@ def _origin(name: str, given: Given, variables: Mapping[str, str], file: File | 
 
 
 def _as_options(name: str, texts: Sequence[str]) -> Iterator[str]:
-    return (f"{option_of(name)} {HIDDEN if is_secret(name) else text}" for text in texts)
+    return (f"{option_of(name)} {text}" for text in texts)
 
 
 def _where(origin: Origin, told: Any, file: File | None, name: str, key: str) -> str:

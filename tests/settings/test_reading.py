@@ -142,7 +142,7 @@ def test_what_is_not_the_storys_is_named_and_what_everybody_may_choose_is_not() 
         ({"overhead_limit_ms": ["fast"]}, "--overhead-limit-ms must be a number"),
         ({"overhead_pairs": ["19"]}, "--overhead-pairs must be at least 20"),
         ({"num_retries": ["-1"]}, "--num-retries must be at least 0"),
-        ({"timeout": ["0"]}, "--timeout must be greater than 0"),
+        ({"timeout": ["0"]}, "--router-timeout must be greater than 0"),
         ({"service_type": ["Cluster"]}, "--service-type must be 'ClusterIP', 'NodePort' or 'LoadBalancer'"),
         ({"namespace": ["ML"]}, "--namespace: 'ML' is not the name of a namespace"),
         ({"namespace": ["a" * 64]}, "is not the name of a namespace"),
