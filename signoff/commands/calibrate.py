@@ -19,6 +19,7 @@ from signoff.options import ClusterChoice, add_cluster_options, check_deployment
 from signoff.overhead.calibration import INJECTIONS, PAIRS, Injection, Recovery, recover
 from signoff.stats.estimate import Estimate
 from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.keys import NO_KEY, Keys
 
 
 def add_to(commands: Any) -> None:
@@ -59,10 +60,11 @@ def run(options: argparse.Namespace) -> int:
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     folder = options.out or REPORTS / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     settings = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
+    key = Keys.from_environment().gateway if options.url else NO_KEY
     begun = began("calibrate", "" if options.url else choice.cluster.value, settings)
-    with recording(folder, begun) as evidence, _server(options.url, choice, evidence) as url:
+    with recording(folder, begun) as evidence, _server(options.url, key, choice, evidence) as url:
         recoveries = [
-            recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv")
+            recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv", key=key)
             for number, each in enumerate(injections, start=1)
         ]
     print("\n".join(lines(recoveries)))
@@ -117,11 +119,11 @@ def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:
 
 
 @contextmanager
-def _server(url: str | None, choice: ClusterChoice, evidence: Evidence) -> Iterator[str]:
+def _server(url: str | None, key: str, choice: ClusterChoice, evidence: Evidence) -> Iterator[str]:
     """The server to ask: the one that was named, else the story's vLLM."""
     if url:
         try:
-            with OpenAIClient(url) as client:
+            with OpenAIClient(url, key) as client:
                 client.models()
         except NoAnswer as error:
             raise SignoffError(error.what, where=url, hint="is the server up, and the URL its base?") from error

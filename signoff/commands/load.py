@@ -20,6 +20,7 @@ from signoff.kube.objects import containers
 from signoff.load import distributed
 from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
 from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
+from signoff.traffic.keys import Keys, refuse_on_command_line
 
 
 def add_to(commands: Any) -> None:
@@ -59,12 +60,18 @@ def run(options: argparse.Namespace) -> int:
             [sys.executable, "-m", "signoff.in_cluster.load_generator.options"], check=False
         ).returncode
     _check(options)
+    keys = Keys.from_environment()
     with refusing():
-        wanted = distributed.manifests(options)
+        wanted = distributed.manifests(options, keys)
     if refused := _check_for_locust(options):
         return refused
     if options.print:
-        print(yaml.safe_dump_all([each.body for each in wanted], sort_keys=False), end="")
+        shown = [each.body for each in wanted if each.body["kind"] != "Secret"]
+        print(yaml.safe_dump_all(shown, sort_keys=False), end="")
+        if keys.given:
+            made = " ".join(f"--from-literal={name}=..." for name in keys.given)
+            where = f"kubectl -n {story.NAMESPACE} create secret generic {distributed.KEYS}"
+            print(f"the keys are not shown; make their Secret yourself: {where} {made}", file=sys.stderr)
         return 0
     choice, image = ClusterChoice.of(options.cluster, options.attach), Setting.of("--image", options.image)
     images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
@@ -94,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
+    refuse_on_command_line(options.locust)
     if options.workers < 1:
         hint = "leave it out for 3"
         raise UsageError("at least one worker has to send requests", where=f"--workers {options.workers}", hint=hint)

@@ -26,10 +26,11 @@ from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MAX_UNPROVEN, Change, Matrix, changes, read
 from signoff.parity.recorder_pod import RecorderPod
-from signoff.parity.runner import Backend, Observation, Sides, routes_for, version_of
+from signoff.parity.runner import KEY, Backend, Observation, Sides, routes_for, version_of
 from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.report import parity as page
 from signoff.report import seal
+from signoff.traffic.keys import BACKEND, GATEWAY, Keys
 from signoff.verdicts import Value
 
 _WORST_SHOWN = 12
@@ -80,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     choice = ClusterChoice.of(options.cluster, options.attach)
     manifests = check_deployment(options.manifests, choice, gateway=Setting.of("--image", options.image))
+    keys = Keys.from_environment()
     out = options.out or REPORTS / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
     _check_free(out)
@@ -93,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
     }
     with recording(out, began("parity", choice.cluster.value, settings)) as evidence:
         whole = not options.only and options.cases == cases.FOLDER
-        _record(evidence, manifests, *_observe(chosen, choice, manifests, evidence), whole=whole)
+        _record(evidence, manifests, *_observe(chosen, choice, manifests, keys, evidence), whole=whole)
         found = matrix_of(evidence.so_far())
     page.save(found, evidence.dir)
     seal(evidence.dir)
@@ -117,9 +119,10 @@ def _check_free(out: Path) -> None:
 
 
 def _observe(
-    chosen: list[cases.Run], choice: ClusterChoice, manifests: StoryManifests, evidence: Evidence
+    chosen: list[cases.Run], choice: ClusterChoice, manifests: StoryManifests, keys: Keys, evidence: Evidence
 ) -> tuple[list[Observation], float]:
     """Ask both sides every call; gives what was seen, and how many seconds the asking took."""
+    given = keys.given
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(choice.open_cluster(manifests.images)))
         record_cluster(evidence, cluster)
@@ -156,7 +159,9 @@ def _observe(
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
-        return Sides(backends, gateways, routes).observe(chosen, _tell), time.monotonic() - started
+        own = {"story": given[GATEWAY]} if GATEWAY in given else {}
+        sides = Sides(backends, gateways, routes, keys=own, backend_key=given.get(BACKEND, KEY))
+        return sides.observe(chosen, _tell), time.monotonic() - started
 
 
 def _record(

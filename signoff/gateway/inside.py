@@ -22,11 +22,11 @@ from signoff.kube.undo import Apply, Undo
 NAME = "signoff-inside"
 
 SCRIPT = """
-import json, socket, sys, urllib.error, urllib.request
+import json, os, socket, sys, urllib.error, urllib.request
 def ask(url, body):
     request = urllib.request.Request(url, data=body and json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
-    request.add_header("Authorization", "Bearer sk-none")
+    request.add_header("Authorization", "Bearer " + (os.environ.get("SIGNOFF_API_KEY") or "sk-none"))
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
             return {"status": answer.status, "body": answer.read().decode()}

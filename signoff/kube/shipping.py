@@ -14,6 +14,7 @@ from typing import Any
 from signoff import story
 from signoff.core.paths import ROOT, SUITE
 from signoff.kube.objects import Manifest
+from signoff.traffic.keys import Keys
 
 CONTAINER_SECURITY: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -112,6 +113,18 @@ def items(modules: Sequence[str]) -> list[dict[str, str]]:
 def environment(folder: str) -> list[dict[str, str]]:
     """Has Python find the modules in this folder, where they are mounted read-only."""
     return [{"name": "PYTHONPATH", "value": folder}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}]
+
+
+def key_secret(file: Path, name: str, keys: Keys) -> Manifest:
+    """The Secret from which `key_environment` takes the keys: what stands in a pod's spec, everybody can read."""
+    return manifest(file, name, {"apiVersion": "v1", "kind": "Secret", "stringData": dict(keys.given)})
+
+
+def key_environment(name: str, keys: Keys) -> list[dict[str, Any]]:
+    """Has a container find the keys that were given where the suite's programs look for them."""
+    return [
+        {"name": variable, "valueFrom": {"secretKeyRef": {"name": name, "key": variable}}} for variable in keys.given
+    ]
 
 
 def path_of(module: str) -> Path:

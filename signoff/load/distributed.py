@@ -36,8 +36,9 @@ from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
 from signoff.load.resource_sampler import PodSampler
+from signoff.traffic.keys import NO_KEYS, Keys
 
-MASTER, WORKER, CODE = "locust-master", "locust-worker", "locust-code"
+MASTER, WORKER, CODE, KEYS = "locust-master", "locust-worker", "locust-code", "locust-keys"
 PAGE_PORT = 8089
 IMAGE_NAME = "locustio/locust"
 DEFAULT_TIME = "60s"
@@ -73,21 +74,26 @@ def concluded(folder: Path, error: str) -> int:
     return 1 if hidden else 0
 
 
-def manifests(options: argparse.Namespace) -> list[Manifest]:
-    """What is applied: the code, master and workers, with this number of workers and these options for Locust."""
+def manifests(options: argparse.Namespace, keys: Keys = NO_KEYS) -> list[Manifest]:
+    """What is applied: the code, master and workers, with this number of workers and these options for Locust.
+
+    Where keys were given, they come first, in a Secret.
+    """
     code, listed = _code(options.lengths), load(options.manifests / "locust")
     for name in (MASTER, WORKER):
         check_deploys(options.manifests / "locust", listed, name)
-    return [Manifest(Path(__file__), "", code), *transform(listed, lambda body: _adapt(body, options))]
+    secret = [shipping.key_secret(Path(__file__), KEYS, keys)] if keys.given else []
+    return [*secret, Manifest(Path(__file__), "", code), *transform(listed, lambda body: _adapt(body, options, keys))]
 
 
-def _adapt(body: dict[str, Any], options: argparse.Namespace) -> None:
+def _adapt(body: dict[str, Any], options: argparse.Namespace, keys: Keys) -> None:
     """Have a Deployment of master or workers do what the options ask for."""
     if body["kind"] != "Deployment":
         return
     name, spec = body["metadata"]["name"], body["spec"]["template"]["spec"]
     for container in spec["containers"]:
         container["image"] = options.image or container["image"]
+        container["env"] = [*container.get("env", []), *shipping.key_environment(KEYS, keys)]
         if name == MASTER:
             container["args"] += _arguments(options)
     lengths = [{"key": _LENGTHS, "path": _LENGTHS}] if options.lengths else []

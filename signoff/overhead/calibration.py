@@ -17,6 +17,7 @@ from signoff.evidence.models import DelayFound, DelayTimed
 from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
+from signoff.traffic.keys import NO_KEY, Keys
 from signoff.traffic.pairs import Arm, failed, measure
 from signoff.verdicts.verdict import Value
 
@@ -111,7 +112,9 @@ class Recovery:
         return ""
 
 
-def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence, file: str) -> Recovery:
+def recover(
+    url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence, file: str, key: str = NO_KEY
+) -> Recovery:
     """Put one delay in, and judge what is timed; each request is a line of `file`, beside the evidence.
 
     Raises:
@@ -131,6 +134,7 @@ def recover(url: str, injection: Injection, *, pairs: int, seed: int, evidence: 
             pairs=pairs,
             seed=seed,
             longer_rests=longer_rests,
+            keys=Keys(gateway=key, backend=key),
             progress=lambda text: progress("calibrate", text),
         ):
             write(timing)

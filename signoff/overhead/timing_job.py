@@ -20,6 +20,7 @@ from signoff.kube.client import Kube, describe_pod, is_hopeless
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.blocks import Block
+from signoff.traffic.keys import NO_KEYS, Keys
 from signoff.traffic.pairs import Timing
 
 if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
@@ -31,7 +32,7 @@ PROGRAM = "signoff.in_cluster.time_pairs"
 _CODE = "/timing-job"
 
 
-def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple["Samples", str]:
+def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int, keys: Keys = NO_KEYS) -> tuple["Samples", str]:
     """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
 
     Raises:
@@ -39,7 +40,9 @@ def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int) -> tuple["Sampl
     """
     with Undo(kube) as undo:
         undo.replace(Apply(code(), story.NAMESPACE))
-        undo.replace(Apply(job(image, pairs, seed), story.NAMESPACE))
+        if keys.given:
+            undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, keys), story.NAMESPACE))
+        undo.replace(Apply(job(image, pairs, seed, keys), story.NAMESPACE))
         pod = eventually(f"the pairs to be timed by Job {NAME}", timeouts.PAIRS_TIMED, lambda: _finished(kube))
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE)
         return samples(log), str(pod.spec.node_name)
@@ -83,7 +86,7 @@ def code() -> Manifest:
     return _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
 
 
-def job(image: str, pairs: int, seed: int) -> Manifest:
+def job(image: str, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
     here = f"{story.NAMESPACE}.svc.cluster.local"
     container = {
@@ -96,7 +99,7 @@ def job(image: str, pairs: int, seed: int) -> Manifest:
             f"--pairs={pairs}",
             f"--seed={seed}",
         ],
-        "env": shipping.environment(_CODE),
+        "env": [*shipping.environment(_CODE), *shipping.key_environment(NAME, keys)],
         "resources": shipping.RESOURCES,
         "securityContext": shipping.CONTAINER_SECURITY,
         "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],

@@ -87,7 +87,7 @@ def gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> 
         for container in containers(body):
             container["env"] = [*container.get("env", []), STARTS_WITHOUT_KEY]
 
-    wanted = [m for m in manifests.gateway if m.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
+    wanted = [m for m in manifests.gateway if m.body["kind"] in {"ConfigMap", "Deployment", "Secret", "Service"}]
     return transform(wanted, change)
 
 

@@ -23,7 +23,7 @@ from signoff.traffic.client import NoAnswer, OpenAIClient
 ROUTES = 16
 """Cases side by side: more only queue, on two cores."""
 KEY = "sk-parity-clients-own-key"
-"""What every client sends: LiteLLM's master key where one is set. It must never reach the backend."""
+"""What a client sends where no other key is given: the master key of the LiteLLM that the suite sets one for."""
 INNOCENT = {"messages": [{"role": "user", "content": "And who asked for nothing wrong?"}], "max_tokens": 4}
 
 
@@ -51,12 +51,18 @@ class Observation:
     """Why nothing can be said, if the recorder itself failed: neither vLLM nor LiteLLM is to blame."""
     key_arrived: bool = False
     """Whether the client's own key reached the backend; told here since records hold no keys."""
+    key: str = field(default=KEY, repr=False)
+    """What LiteLLM was asked with, which must never reach the backend; not part of the record.
+
+    Empty where it is the backend's key too, so that nobody can tell whose key arrived.
+    """
 
     @property
     def leaks_key(self) -> bool:
         """Whether the client's own key reached the backend."""
         received = self.received or ()
-        return self.key_arrived or any(KEY in value for each in received for value in each.headers.values())
+        arrived = any(self.key in value for each in received for value in each.headers.values())
+        return self.key_arrived or (bool(self.key) and arrived)
 
     @classmethod
     def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
@@ -175,6 +181,9 @@ class Sides:
     gateways: Mapping[str, str]
     routes: int = ROUTES
     model: str = story.MODEL
+    keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What each LiteLLM is asked with, by its settings; `KEY` where there is none."""
+    backend_key: str = field(default=KEY, repr=False)
     _free: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     _once: "queue.Queue[int]" = field(init=False, default_factory=queue.Queue)
     """Routes for one run each (`_spoils_its_route`)."""
@@ -217,45 +226,50 @@ class Sides:
         observation.seconds = round(time.monotonic() - started, 3)
         return observation
 
+    def _own(self, key: str) -> str:
+        """The key, unless the backend was given the same one."""
+        return "" if KEY != key == self.backend_key else key
+
     def _ask_both(self, run: Run, route: int) -> Observation:
         case = run.case
         backend = self.backends[case.backend]
         name = backend.named(run.prefix, route)
         through, beside = f"route{route}", f"direct{route}"
         with ExitStack() as stack:
-            direct = stack.enter_context(OpenAIClient(backend.url_for(case, beside), KEY))
-            proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], KEY))
+            direct = stack.enter_context(OpenAIClient(backend.url_for(case, beside), self.backend_key))
+            key = self.keys.get(run.settings, KEY)
+            proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], key))
             sent = run.body(self.model)
             answers: list[Exchange] = []
             left: list[bool] = []
             for _ in range(2):
                 with backend.recording(beside, case.fault) as seen:
-                    answers.append(_ask(direct, run, sent))
+                    answers.append(_ask(direct, run, sent, self.backend_key))
                     left.append(_was_left(seen) if case.leave_after is not None else False)
                     _heard(seen)
             with backend.recording(through, case.fault) as seen:
-                answers.append(_ask(proxied, run, run.body(name)))
+                answers.append(_ask(proxied, run, run.body(name), key))
                 too_late = case.leave_after is not None and any(received.whole for received in seen())
                 left.append(_was_left(seen) if case.leave_after is not None else False)
                 received = _heard(seen) if backend.recorder else None
-            observation = Observation(run, sent, answers[0], answers[1], answers[2], received, route=name)
+            observation = Observation(
+                run, sent, answers[0], answers[1], answers[2], received, route=name, key=self._own(key)
+            )
             if case.leave_after is not None:
                 observation.stopped, observation.too_late = (left[0] and left[1], left[2]), too_late
             if case.follow_up:
                 observation.follow_up = _innocent(direct, self.model), _innocent(proxied, name)
             if case.repeats:
-                observation.mismatch = self._rates(run, direct, proxied, name)
+                observation.mismatch = rates.compare(
+                    _texts(direct, run, self.model, self.backend_key),
+                    _texts(direct, run, self.model, self.backend_key),
+                    _texts(proxied, run, name, key),
+                )
         if case.kind in KINDS and case.leave_after is None and case.expect is None:
             consumer = Consumer()
             stream = run.mode == "streamed"
             observation.clients = tuple(consumer.consume(each, case.kind, stream=stream) for each in answers)
         return observation
-
-    def _rates(self, run: Run, direct: OpenAIClient, proxied: OpenAIClient, name: str) -> rates.Rates:
-        def texts(client: OpenAIClient, model: str) -> list[str]:
-            return [rates.text_of(_ask(client, run, run.body(model)).said) for _ in range(run.case.repeats)]
-
-        return rates.compare(texts(direct, self.model), texts(direct, self.model), texts(proxied, name))
 
 
 def _is_slow(run: Run) -> bool:
@@ -264,10 +278,14 @@ def _is_slow(run: Run) -> bool:
     return case.fault is not None or case.status >= 400 or case.leave_after is not None or case.repeats > 0
 
 
-def _ask(client: OpenAIClient, run: Run, body: Any) -> Exchange:
+def _texts(client: OpenAIClient, run: Run, model: str, key: str) -> list[str]:
+    return [rates.text_of(_ask(client, run, run.body(model), key).said) for _ in range(run.case.repeats)]
+
+
+def _ask(client: OpenAIClient, run: Run, body: Any, key: str) -> Exchange:
     case = run.case
     try:
-        answer = client.send(case.method, case.path, body, headers=run.headers(KEY), leave_after=case.leave_after)
+        answer = client.send(case.method, case.path, body, headers=run.headers(key), leave_after=case.leave_after)
     except NoAnswer as error:
         request = {"method": case.method, "url": client.base_url + case.path, "body": body}
         return Exchange(request, status=0, broken=error.what)

@@ -16,6 +16,7 @@ from signoff.core.timeouts import COUNTER_GROWS
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
+from signoff.traffic.keys import NO_KEYS, Keys
 from signoff.traffic.pairs import REST_SECONDS, TOKENS, fault, header_ms, random_prompt
 
 LATENCY = "vllm:e2e_request_latency_seconds"
@@ -47,11 +48,11 @@ class Block:
     note: str = ""
 
 
-def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int) -> Iterator[Block]:
+def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Iterator[Block]:
     """Time `BLOCKS` blocks of each arm in turn, of a size that goes with the number of pairs; a failure ends it."""
     requests = max(MIN_REQUESTS, min(MAX_REQUESTS, pairs // MAX_REQUESTS))
     rng = random.Random(seed)
-    with OpenAIClient(direct_url) as direct, OpenAIClient(proxied_url) as proxied:
+    with OpenAIClient(direct_url, keys.backend) as direct, OpenAIClient(proxied_url, keys.gateway) as proxied:
         for _ in range(BLOCKS):
             try:
                 yield _chats(direct, "direct", direct_url, requests, rng)

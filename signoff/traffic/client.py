@@ -16,6 +16,7 @@ import httpx
 from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
+from signoff.traffic.keys import NO_KEY
 from signoff.traffic.wire import Event, EventSplitter, as_text, parse_json
 
 KEEP_ALIVE_SECONDS = 4.0
@@ -155,7 +156,7 @@ class OpenAIClient:
     Proxies of the environment are ignored: the way to the cluster is part of what is measured.
     """
 
-    def __init__(self, base_url: str, api_key: str = "sk-none", timeout: float = REQUEST.seconds) -> None:
+    def __init__(self, base_url: str, api_key: str = NO_KEY, timeout: float = REQUEST.seconds) -> None:
         self.base_url = base_url.rstrip("/")
         # Requests are built by httpx's client and sent by its transport alone: what lies between them (redirects,
         # cookies, authentication, hooks) has nothing to do here, and takes 0.2 ms of each request.

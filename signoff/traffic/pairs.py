@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
+from signoff.traffic.keys import NO_KEYS, Keys
 
 Arm = Literal["direct", "proxied", "control"]
 ARMS: tuple[Arm, ...] = ("direct", "proxied", "control")
@@ -77,7 +78,7 @@ Round = list[Timing]
 """The three requests of a round, in the order in which they were sent."""
 
 
-def measure(
+def measure(  # noqa: PLR0913 - one for each thing that a measurement may vary
     direct_url: str,
     proxied_url: str,
     *,
@@ -85,6 +86,7 @@ def measure(
     seed: int,
     kinds: Sequence[bool] = (False, True),
     longer_rests: Mapping[Arm, float] = MappingProxyType({}),
+    keys: Keys = NO_KEYS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Timing]:
     """Time at most this many rounds, after some that only warm connections and caches up; a failed request ends it.
@@ -103,7 +105,8 @@ def measure(
     streamed = _in_turn(kinds, rng)
     with ExitStack() as stack:
         urls = {"direct": direct_url, "proxied": proxied_url, "control": direct_url}
-        clients = {arm: stack.enter_context(OpenAIClient(urls[arm])) for arm in ARMS}
+        key = {"direct": keys.backend, "proxied": keys.gateway, "control": keys.backend}
+        clients = {arm: stack.enter_context(OpenAIClient(urls[arm], key[arm])) for arm in ARMS}
 
         def ask(number: int) -> Round:
             stream = next(streamed)

@@ -22,7 +22,7 @@ from signoff import cli
 from signoff.cluster import registry
 from signoff.commands.verify import verify
 from signoff.core import timeouts
-from signoff.core.errors import SignoffError
+from signoff.core.errors import REFUSED, SignoffError
 from signoff.core.paths import MANIFESTS, ROOT
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
@@ -40,6 +40,7 @@ from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from signoff.load.resource_sampler import PodSampler
+from signoff.traffic.keys import Keys
 from tests.load.test_resource_sampler import Cluster
 from tests.pair import Pair
 
@@ -74,6 +75,35 @@ def ship(folder: Path) -> None:
     for module in MODULES:
         (folder / module).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / module, folder / module)
+
+
+def test_the_pods_have_the_keys_by_reference_to_a_secret() -> None:
+    keys = Keys("sk-of-litellm", "sk-of-vllm")
+    secret, *others = manifests(options(), keys)
+    assert (secret.name, secret.body["stringData"]) == (f"Secret/{distributed.KEYS}", keys.given)
+    for each in others:
+        assert "sk-of" not in str(each.body)
+    for name in (MASTER, WORKER):
+        (body,) = (each.body for each in others if each.name == f"Deployment/{name}")
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        assert {each["name"] for each in container["env"] if "valueFrom" in each} == set(keys.given)
+    assert not any(each.body["kind"] == "Secret" or "secretKeyRef" in str(each.body) for each in manifests(options()))
+
+
+def test_what_would_be_applied_is_printed_without_the_keys(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNOFF_API_KEY", "sk-of-litellm")
+    assert cli.main(["load", "--print"]) == 0
+    printed = capsys.readouterr()
+    assert "key: SIGNOFF_API_KEY" in printed.out
+    assert f"create secret generic {distributed.KEYS} --from-literal=SIGNOFF_API_KEY=..." in printed.err
+    assert "sk-of" not in printed.out + printed.err
+
+
+def test_a_key_behind_the_dashes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["load", "--print", "--", "--api-key", "sk-hush"]) == REFUSED
+    assert "sk-hush" not in capsys.readouterr().err
 
 
 def test_a_pod_can_fold_with_what_it_carries(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from geventhttpclient.client import HTTPClient
 from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketPoolResponse
 
+from signoff.traffic.keys import NO_KEY
+
 CONNECT_SECONDS = 10.0
 MAX_CONNECTIONS = 10_000
 """More than a process can keep busy, so that no request waits for another's connection."""
@@ -49,7 +51,7 @@ class ChatClient:
     Proxies of the environment are ignored. `timeout` is the longest silence, in seconds, that is waited through.
     """
 
-    def __init__(self, base_url: str, model: str, api_key: str = "sk-none", timeout: float = 60.0) -> None:
+    def __init__(self, base_url: str, model: str, api_key: str = NO_KEY, timeout: float = 60.0) -> None:
         parts = urlsplit(base_url)
         self._path = parts.path.rstrip("/") + _PATH
         self._model = json.dumps(model)

@@ -14,6 +14,8 @@ from signoff.core.errors import SignoffError, refusing
 from signoff.core.paths import check_reports
 from signoff.in_cluster.load_generator import rollup, shapes, stages, workload
 from signoff.in_cluster.load_generator.workload import Workload
+from signoff.traffic import keys
+from signoff.traffic.keys import Keys
 
 USERS = 4
 THINK_SECONDS = 0.1
@@ -41,7 +43,9 @@ def declare(parser: LocustArgumentParser) -> None:
     _add(where, "--proxied", env_var="SIGNOFF_PROXIED", default="", metavar="URL", help="LiteLLM; the same as --host")
     _add(where, "--direct", env_var="SIGNOFF_DIRECT", default="", metavar="URL", help="vLLM itself, for the probes")
     _add(where, "--kubeconfig", default="", metavar="FILE", help="of the cluster whose pods are watched meanwhile")
-    _add(where, "--api-key", env_var="SIGNOFF_API_KEY", default="sk-none", metavar="KEY", help="for both arms")
+    for option, variable, whose in (("--api-key", keys.GATEWAY, "LiteLLM"), ("--vllm-key", keys.BACKEND, "vLLM")):
+        told = f"for {whose}; taken from the variable alone, since everybody on the machine can read a command line"
+        _add(where, option, env_var=variable, default=keys.NO_KEY, metavar="KEY", help=told)
     _add(where, "--model", page=True, default=story.MODEL, help="the model to ask for")
 
     when = parser.add_argument_group("signoff: when requests are sent")
@@ -191,6 +195,8 @@ def check(options: Any, given: Collection[str] = ()) -> None:
     Raises:
         UsageError: not so. Nothing was started or written.
     """
+    keys.refuse_on_command_line(sys.argv[1:])
+    Keys(options.api_key, options.vllm_key)
     with refusing():
         _check_numbers(options)
         _check_stages(options)

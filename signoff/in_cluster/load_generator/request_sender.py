@@ -65,7 +65,8 @@ class RequestSender:
         self._environment, self._write = environment, write
         self._entries: list[Entry] = []
         self._urls = {"proxied": environment.host, "direct": options.direct}
-        self.clients = {arm: ChatClient(url, options.model, options.api_key) for arm, url in self._urls.items() if url}
+        keys = {"proxied": options.api_key, "direct": options.vllm_key}
+        self.clients = {arm: ChatClient(url, options.model, keys[arm]) for arm, url in self._urls.items() if url}
         self._rng = random.Random(f"{options.seed}/{index}/load")
         self._think: float = options.think_seconds
         self._probe_every: float = options.probe_every

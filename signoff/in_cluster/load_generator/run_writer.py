@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.core.paths import free_folder
-from signoff.core.redact import HIDDEN, redacted_log
+from signoff.core.redact import redacted_log
 from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.evidence.circumstances import circumstances
 from signoff.evidence.invalid import MAX_INVALID, InvalidKind, InvalidSpan, Unrecorded
@@ -78,7 +78,7 @@ class RunWriter:
         self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
         self._samples = self._open.enter_context(samples_file(folder))
         self._chain = Chain(folder / FILE)
-        command = _without_key(sys.argv)
+        command = [redacted_log(each) for each in sys.argv]
         self._tell({"kind": "run", "schema": SCHEMA, "tool": "load", "argv": command[1:], **circumstances({})})
         shape = self._environment.shape_class
         run = Run(
@@ -225,12 +225,3 @@ class RunWriter:
                 worst = max(found, key=lambda each: each.worst)
                 yield f"  {worker}, {kind.words}, {sum(each.looks for each in found)} times; at worst: {worst.reason}"
             yield "  next: a lower rate, more workers (--processes, signoff load --workers), or a machine of its own"
-
-
-def _without_key(command: list[str]) -> list[str]:
-    """The command line as evidence may hold it."""
-    after_option = ["", *command]
-    return [
-        HIDDEN if before == "--api-key" else redacted_log(each)
-        for before, each in zip(after_option, command, strict=False)
-    ]

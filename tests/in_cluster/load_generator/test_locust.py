@@ -8,22 +8,24 @@ import resource
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from signoff.core.errors import REFUSED
 from signoff.core.paths import ROOT
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
-from signoff.evidence import FILE, read
+from signoff.evidence import read
 from signoff.evidence.models import End, LoadFiles
 from signoff.in_cluster.load_generator.records import COLUMNS
 from signoff.in_cluster.load_generator.run import Run
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
+from tests.asked_with import asked_with
 from tests.pair import Pair
 
 pytestmark = pytest.mark.locust
@@ -62,10 +64,9 @@ def command(pair: Pair, folder: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", "bench/", "--headless", *where, *shown, *arguments]
 
 
-def load(pair: Pair, folder: Path, *arguments: str) -> Loaded:
-    done = subprocess.run(
-        command(pair, folder, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+def load(pair: Pair, folder: Path, *arguments: str, **variables: str) -> Loaded:
+    asked, known = command(pair, folder, *arguments), {**os.environ, **variables}
+    done = subprocess.run(asked, cwd=ROOT, env=known, capture_output=True, text=True, timeout=60, check=False)
     output = done.stdout + done.stderr
     assert (folder / "load_stats.csv").exists(), output
     with (folder / "load_stats.csv").open() as lines:
@@ -338,8 +339,9 @@ from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.generator_health import GeneratorHealth
 sent = []
 GeneratorHealth.sent = lambda self, late_ms: sent.append(late_ms)
-options = Of(arrivals="constant", direct="", model="m", api_key="k", seed=1, think_seconds=0.0, probe_every=1.0,
-    rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9, max_answer_tokens=9)
+options = Of(arrivals="constant", direct="", model="m", api_key="k", vllm_key="b", seed=1, think_seconds=0.0,
+    probe_every=1.0, rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9,
+    max_answer_tokens=9)
 silent = socket.create_server(("127.0.0.1", 0))
 host = f"http://127.0.0.1:{silent.getsockname()[1]}"
 environment = Of(parsed_options=options, runner=Of(worker_index=0), host=host, events=events, stats=RequestStats())
@@ -389,9 +391,9 @@ class Asking(User):
 
 environment = Environment(user_classes=[Asking], events=events, host="http://127.0.0.1:9")
 environment.parsed_options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", api_key="k",
-    headless=True, think=0.0, think_seconds=0.0, probe_every=1.0, rate_per_user=1.0, steady_rate_per_user=1.0,
-    expect_workers=1, stage_seconds=30.0, run_time=2, lengths="", length_scale=1, max_prompt_tokens=9,
-    max_answer_tokens=9, keep_records=1000)
+    vllm_key="b", headless=True, think=0.0, think_seconds=0.0, probe_every=1.0, rate_per_user=1.0,
+    steady_rate_per_user=1.0, expect_workers=1, stage_seconds=30.0, run_time=2, lengths="", length_scale=1,
+    max_prompt_tokens=9, max_answer_tokens=9, keep_records=1000)
 runner = environment.create_local_runner()
 load = LoadSession(environment, "Probe", lambda options, note: None)
 for users in (2, 1):
@@ -539,12 +541,31 @@ def test_evidence_of_a_load_that_was_killed_tells_all_that_the_load_knew_and_sta
     ]
 
 
+def test_each_arm_is_asked_with_its_own_key_which_is_written_nowhere(pair: Pair, tmp_path: Path) -> None:
+    with asked_with() as (there, keys):
+        both = replace(pair, direct=f"{there}/direct", proxied=f"{there}/proxied")
+        told = load(both, tmp_path, "-t", "1s", SIGNOFF_API_KEY="sk-of-litellm", SIGNOFF_VLLM_KEY="sk-of-vllm")
+    metrics = {("direct", ""), ("proxied", "")}
+    assert set(keys) - metrics == {("direct", "Bearer sk-of-vllm"), ("proxied", "Bearer sk-of-litellm")}
+    assert "sk-of" not in told.output
+    assert not any(b"sk-of" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("words", [("--api-key", "sk-hush"), ("--api-key=sk-hush",), ("--vllm", "sk-hush")])
+def test_a_key_on_the_command_line_is_refused_and_not_repeated(words: tuple[str, ...], tmp_path: Path) -> None:
+    asked = [sys.executable, "-m", "locust", "-f", "bench/", "--headless", "--reports", str(tmp_path), *words]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == REFUSED
+    assert "set it in the variable SIGNOFF_" in done.stderr
+    assert "sk-hush" not in done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:
-    told = load(pair, tmp_path, "-t", "2s", "--api-key", "hush-hush", "DirectStreamed", "Probe")
+    told = load(pair, tmp_path, "-t", "2s", "DirectStreamed", "Probe")
     assert set(told.load.arm) == {"direct"}
     assert list(told.records.columns) == COLUMNS
     folder = run_folder(tmp_path)
-    assert "hush-hush" not in (folder / FILE).read_text()
     assert told.run.fingerprint["workload"]["users"] == ["DirectStreamed", "Probe"]
     assert told.run.machine["cores"] == os.cpu_count()
     assert told.run.ended and told.run.ended > told.run.started
