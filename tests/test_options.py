@@ -1,5 +1,6 @@
 """What `pytest features/` is asked for is checked in a moment, and refused with what, where and what to do next."""
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from signoff.cluster import registry
 from signoff.core.errors import UsageError
 from signoff.core.paths import MANIFESTS
 from signoff.options import Chosen
+from signoff.settings import read
 
 LITELLM = "ghcr.io/berriai/litellm"
 Check = Callable[..., Chosen]
@@ -21,22 +23,17 @@ Check = Callable[..., Chosen]
 @pytest.fixture
 def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Check with these options; the others are not given. Nothing may be written meanwhile."""
-    for variable in (options.CLUSTER, options.LITELLM_IMAGE, options.VLLM_IMAGE, "SIGNOFF_RECIPES"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable in [each for each in os.environ if each.startswith("SIGNOFF_")]:
+        monkeypatch.delenv(variable)
     monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
 
     def checked(**given: Any) -> Chosen:
-        default: dict[str, Any] = {
-            **dict.fromkeys(("cluster", "attach", "litellm_image", "vllm_image")),
-            "keep": False,
-            "fresh": False,
-            "manifests": MANIFESTS,
-            "overhead_pairs": 400,
-            "reports": tmp_path / "reports",
-        }
+        options_of_a_run = {"attach": None, "keep": False, "fresh": False}
+        asked = {name: given.pop(name, default) for name, default in options_of_a_run.items()}
+        settings = {"reports": tmp_path / "reports", **given}
         before = sorted(tmp_path.rglob("*"))
         try:
-            return options.check(**{**default, **given})
+            return options.check(read({name: [str(value)] for name, value in settings.items()}), **asked)
         finally:
             assert sorted(tmp_path.rglob("*")) == before
 
@@ -45,7 +42,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
 
 def test_what_is_not_given_has_its_defaults(check: Check) -> None:
     found = check()
-    assert (found.cluster, found.attach, found.litellm_image, found.vllm_image) == ("embedded", None, "", "")
+    assert (found.cluster, found.attach) == ("embedded", None)
     assert found.manifests.gateway_image.startswith(LITELLM)
 
 
@@ -56,9 +53,9 @@ def test_variables_count_where_nothing_is_given_and_are_not_empty(
     monkeypatch.setenv("SIGNOFF_VLLM_IMAGE", "")
     monkeypatch.setenv("SIGNOFF_CLUSTER", " ")
     found = check()
-    assert found.manifests.gateway_image == found.litellm_image == f"{LITELLM}:1.80.5"
-    assert (found.cluster, found.vllm_image) == ("embedded", "")
-    assert check(litellm_image=f"{LITELLM}:1.80.6").litellm_image == f"{LITELLM}:1.80.6"
+    assert found.manifests.gateway_image == f"{LITELLM}:1.80.5"
+    assert found.cluster == "embedded"
+    assert check(litellm_image=f"{LITELLM}:1.80.6").manifests.gateway_image == f"{LITELLM}:1.80.6"
     monkeypatch.setenv("SIGNOFF_CLUSTER", "nowhere")
     assert check(cluster="embedded").cluster == "embedded"
 

@@ -28,6 +28,7 @@ from signoff.bdd.observing import observed_by
 from signoff.core import console, interrupts
 from signoff.core.errors import SignoffError, UsageError, told
 from signoff.core.paths import SUITE
+from signoff.core.redact import redacted_log
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence import Evidence, causes, read
 from signoff.evidence.circumstances import circumstances, commit
@@ -47,6 +48,9 @@ from signoff.evidence.models import Run as RunRecord
 from signoff.judges import registry
 from signoff.judges.run import Result, judge_observed
 from signoff.report.whole import draft_of
+from signoff.settings import Read, story_values
+from signoff.settings import arguments as of_settings
+from signoff.settings.shown import record
 from signoff.story import declaration, waivers
 from signoff.story.declaration import Declaration, features_at
 from signoff.verdicts import ExitStatus, Value, Verdict
@@ -168,7 +172,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         if not config.pluginmanager.hasplugin("pytest-bdd"):
             raise UsageError("features need the plug-in pytest-bdd", where="-p no:pytest-bdd", hint="leave it in")
-        declared = declaration.find(features)
+        settings = of_settings.read_from(config.option)
+        declared = declaration.find(features).filled(story_values(settings.settings))
         registry.validate(declared)
         for key, requirement in declared.story.requirements.items():
             config.addinivalue_line("markers", f"{key.replace(' ', '_')}: {requirement.text}")
@@ -176,39 +181,31 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[JOINING] = [each for each in features if not declaration.file_above(each)]
         if any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
             return
-        _open_run(config, declared)
+        _open_run(config, declared, settings)
     except SignoffError as error:
         raise pytest.UsageError(str(error)) from error
 
 
-def _open_run(config: pytest.Config, declared: Declaration) -> None:
+def _open_run(config: pytest.Config, declared: Declaration, settings: Read) -> None:
     option = config.option
     if getattr(option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
     chosen = config.stash[CHOSEN] = options.check(
-        cluster=option.cluster,
-        attach=option.attach,
-        keep=option.keep_cluster,
-        fresh=option.fresh_cluster,
-        manifests=Path(option.manifests),
-        litellm_image=option.litellm_image,
-        vllm_image=option.vllm_image,
-        reports=Path(option.reports).absolute(),
-        overhead_pairs=option.overhead_pairs,
+        settings, attach=option.attach, keep=option.keep_cluster, fresh=option.fresh_cluster
     )
-    waived = waivers.read(option.waive, declared, chosen.cluster)
+    waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
-    record = RunRecord(
+    began = RunRecord(
         tool="features",
-        argv=sys.argv[1:],
+        argv=[redacted_log(each) for each in sys.argv[1:]],
         cluster=chosen.cluster,
         story=declared.story.model_dump(mode="json", by_alias=True),
         story_file=_relative(declared.file),
         story_sha256=declared.sha256,
-        waivers=waived,
-        **circumstances(_settings(chosen)),
+        waivers=chosen.settings.waive,
+        **circumstances({"attach": str(chosen.attach or ""), **record(settings)}),
     )
-    evidence = Evidence(chosen.reports / name, record)
+    evidence = Evidence(chosen.settings.reports.absolute() / name, began)
     config.stash[RUN] = Run(evidence, declared)
     if config.pluginmanager.hasplugin("junitxml"):
         config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
@@ -224,17 +221,6 @@ def _features_asked_for(config: pytest.Config) -> list[Path]:
     """The feature files that the arguments lead to; those of testpaths where there are none."""
     paths = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
     return [feature for path in paths for feature in features_at(path)]
-
-
-def _settings(chosen: options.Chosen) -> dict[str, Any]:
-    return {
-        "cluster": chosen.cluster,
-        "attach": str(chosen.attach or ""),
-        "manifests": str(chosen.manifests.folder),
-        "litellm_image": chosen.litellm_image,
-        "vllm_image": chosen.vllm_image,
-        "overhead_pairs": chosen.overhead_pairs,
-    }
 
 
 def _write_progress_past_capture(config: pytest.Config) -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from signoff.core.errors import SignoffError, UsageError
-from signoff.core.paths import MANIFESTS, REPORTS, check_reports
+from signoff.core.paths import REPORTS, check_reports
 from signoff.evidence import Evidence
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
-from signoff.options import ClusterChoice, add_cluster_options, check_deployment
+from signoff.options import ClusterChoice, add_deployment_options, check_deployment
 from signoff.overhead.calibration import INJECTIONS, PAIRS, Injection, Recovery, recover
+from signoff.settings import Read
+from signoff.settings.arguments import read_from
+from signoff.settings.shown import record
 from signoff.stats.estimate import Estimate
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.keys import NO_KEY, Keys
@@ -35,7 +38,7 @@ def add_to(commands: Any) -> None:
         reported as such, and exits 1 as well: take more --pairs, or wait.""",
     )
     parser.add_argument("--url", help="a running server to ask instead, such as http://127.0.0.1:8000")
-    add_cluster_options(parser)
+    add_deployment_options(parser)
     parser.add_argument(
         "--delay",
         action="append",
@@ -55,14 +58,16 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Calibrate, and print a line for each delay; returns 1 if one was not found again."""
     injections = _injections(options.delay)
-    choice = ClusterChoice.of(options.cluster, options.attach)
-    _check(options, choice)
+    read = read_from(options)
+    choice = ClusterChoice.of(read, options.attach)
+    manifests = _check(options, read, choice)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     folder = options.out or REPORTS / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
-    settings = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
+    asked = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
+    settings = {**(record(read) if manifests else {}), **asked}
     key = Keys.from_environment().gateway if options.url else NO_KEY
     begun = began("calibrate", "" if options.url else choice.cluster.value, settings)
-    with recording(folder, begun) as evidence, _server(options.url, key, choice, evidence) as url:
+    with recording(folder, begun) as evidence, _server(options.url, key, choice, manifests, evidence) as url:
         recoveries = [
             recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv", key=key)
             for number, each in enumerate(injections, start=1)
@@ -72,9 +77,12 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(each.fault for each in recoveries) else 0
 
 
-def _check(options: argparse.Namespace, choice: ClusterChoice) -> None:
-    """See that there is something to time, a way to it, and a place for what comes of it."""
-    if options.url is not None and (options.cluster or options.attach):
+def _check(options: argparse.Namespace, read: Read, choice: ClusterChoice) -> StoryManifests | None:
+    """See that there is something to time, a way to it, and a place for what comes of it.
+
+    Returns what is to be deployed; None where a server is named.
+    """
+    if options.url is not None and (read.origins["cluster"].source == "option" or options.attach):
         what = "--url names a server that runs, and --cluster and --attach a cluster to have one on"
         raise UsageError(what, where=f"--url {options.url}", hint="leave out one or the other")
     if options.pairs < 1:
@@ -83,9 +91,10 @@ def _check(options: argparse.Namespace, choice: ClusterChoice) -> None:
         raise UsageError("the output folder already exists", where=f"--out {options.out}", hint="name a new folder")
     check_reports(options.out or REPORTS, "--out")
     if options.url is None:
-        check_deployment(MANIFESTS, choice)
-    elif not options.url.startswith("http://"):
+        return check_deployment(read, choice)
+    if not options.url.startswith("http://"):
         raise UsageError(f"--url {options.url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
+    return None
 
 
 def lines(recoveries: Sequence[Recovery]) -> Iterator[str]:
@@ -119,7 +128,9 @@ def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:
 
 
 @contextmanager
-def _server(url: str | None, key: str, choice: ClusterChoice, evidence: Evidence) -> Iterator[str]:
+def _server(
+    url: str | None, key: str, choice: ClusterChoice, manifests: StoryManifests | None, evidence: Evidence
+) -> Iterator[str]:
     """The server to ask: the one that was named, else the story's vLLM."""
     if url:
         try:
@@ -129,7 +140,7 @@ def _server(url: str | None, key: str, choice: ClusterChoice, evidence: Evidence
             raise SignoffError(error.what, where=url, hint="is the server up, and the URL its base?") from error
         yield url
         return
-    manifests = StoryManifests.read(MANIFESTS)
+    assert manifests is not None, "there is a URL, or there are manifests"
     cluster = choice.open_cluster(manifests.images)
     try:
         record_cluster(evidence, cluster)

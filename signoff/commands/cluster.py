@@ -20,7 +20,8 @@ from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import check_cache
 from signoff.core.words import duration
 from signoff.kube.client import Kube
-from signoff.options import ClusterChoice, add_cluster_option
+from signoff.options import ClusterChoice, declare_settings
+from signoff.settings.arguments import read_from
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 _HEADINGS = ("NAME", "PROVIDER", "STATE", "AGE", "NODES", "PODS", "MEMORY", "USED BY")
@@ -36,7 +37,7 @@ def up(options: argparse.Namespace) -> int:
     if options.name and not re.fullmatch(_NAME, options.name):
         hint = "use lower-case letters, digits and hyphens, at most 32, as in: signoff cluster up demo"
         raise UsageError(f"a cluster cannot be called {options.name!r}", hint=hint)
-    provider = ClusterChoice.of(options.cluster).cluster.value
+    provider = ClusterChoice.of(read_from(options)).cluster.value
     check_cache()
     every = _every()
     if other := next((each for each in every if each.name == options.name and each.provider != provider), None):
@@ -197,7 +198,7 @@ def add_to(commands: Any) -> None:
         each.add_argument("name", nargs="?", metavar="NAME", help="its name")
         each.set_defaults(run=run)
         if run is up:
-            add_cluster_option(each)
+            declare_settings(each.add_argument, ["cluster"])
         if run is down:
             each.add_argument("--all", action="store_true", help="end all kept clusters")
 

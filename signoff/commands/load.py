@@ -11,7 +11,7 @@ import yaml
 
 from signoff import story
 from signoff.core.errors import UsageError, refusing
-from signoff.core.paths import BENCH, MANIFESTS, REPORTS, check_reports, free_folder
+from signoff.core.paths import BENCH, free_folder
 from signoff.core.redact import redacted_log
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
@@ -19,7 +19,10 @@ from signoff.in_cluster.load_generator.workload import Workload
 from signoff.kube.objects import containers
 from signoff.load import distributed
 from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
-from signoff.options import ClusterChoice, Setting, add_cluster_options, check_deployment
+from signoff.options import ClusterChoice, Named, add_deployment_options, check_deployment, check_reports_of
+from signoff.settings import Read
+from signoff.settings.arguments import read_from
+from signoff.settings.shown import record
 from signoff.traffic.keys import Keys, refuse_on_command_line
 
 
@@ -36,11 +39,9 @@ def add_to(commands: Any) -> None:
         f"from this machine instead: locust -f '{BENCH}'",
     )
     parser.add_argument("--workers", type=int, default=3, help="number of workers, one core each (default: 3)")
-    add_cluster_options(parser)
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, help="the folder with litellm/, vllm/ and locust/")
+    add_deployment_options(parser, "reports")
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
-    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where to write the run's folder")
     parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py and exit")
     parser.add_argument("--print", action="store_true", help="print what would be applied, for kubectl apply -f -")
     parser.add_argument("locust", nargs="*", metavar="-- OPTION", help=f"for Locust (default: -t {DEFAULT_TIME})")
@@ -59,11 +60,12 @@ def run(options: argparse.Namespace) -> int:
         return subprocess.run(
             [sys.executable, "-m", "signoff.in_cluster.load_generator.options"], check=False
         ).returncode
-    _check(options)
+    read = read_from(options)
+    _check(options, read)
     keys = Keys.from_environment()
     with refusing():
-        wanted = distributed.manifests(options, keys)
-    if refused := _check_for_locust(options):
+        wanted = distributed.manifests(options, read.settings.manifests[0], keys)
+    if refused := _check_for_locust(options, read):
         return refused
     if options.print:
         shown = [each.body for each in wanted if each.body["kind"] != "Secret"]
@@ -73,17 +75,17 @@ def run(options: argparse.Namespace) -> int:
             where = f"kubectl -n {story.NAMESPACE} create secret generic {distributed.KEYS}"
             print(f"the keys are not shown; make their Secret yourself: {where} {made}", file=sys.stderr)
         return 0
-    choice, image = ClusterChoice.of(options.cluster, options.attach), Setting.of("--image", options.image)
+    choice, image = ClusterChoice.of(read, options.attach), Named.by_option("--image", options.image)
     images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
-    story_manifests = check_deployment(options.manifests, choice, more_images=images)
+    story_manifests = check_deployment(read, choice, images)
     settings = {
+        **record(read),
         "attach": choice.attach.value,
         "image": image.value,
         "locust": [redacted_log(each) for each in options.locust],
-        "manifests": str(options.manifests),
         "workers": options.workers,
     }
-    folder = free_folder(options.reports, "load")
+    folder = free_folder(read.settings.reports, "load")
     with recording(folder, began("load", choice.cluster.value, settings)) as evidence:
         cluster = choice.open_cluster({**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)})
         try:
@@ -100,22 +102,22 @@ def run(options: argparse.Namespace) -> int:
         return distributed.concluded(evidence.dir, error)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace, read: Read) -> None:
     refuse_on_command_line(options.locust)
     if options.workers < 1:
         hint = "leave it out for 3"
         raise UsageError("at least one worker has to send requests", where=f"--workers {options.workers}", hint=hint)
-    check_reports(options.reports)
+    check_reports_of(read)
     if options.lengths:
         with refusing():
             Workload.read(options.lengths)
 
 
-def _check_for_locust(options: argparse.Namespace) -> int:
+def _check_for_locust(options: argparse.Namespace, read: Read) -> int:
     """Have Locust and bench/ look at what is meant for them, in a process of their own; exit status, 0 if it is fine.
 
     What is wrong has been said then.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "SIGNOFF_"))}
-    command = [sys.executable, "-m", "signoff.load.asked", str(options.reports), *options.locust]
+    command = [sys.executable, "-m", "signoff.load.asked", str(read.settings.reports), *options.locust]
     return subprocess.run(command, env=environment, check=False).returncode

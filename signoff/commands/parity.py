@@ -14,14 +14,14 @@ from signoff import story
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import UsageError, refusing
-from signoff.core.paths import MANIFESTS, REPORTS, ROOT, check_reports
+from signoff.core.paths import REPORTS, ROOT, check_reports
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import containers
-from signoff.options import MANIFESTS_HELP, ClusterChoice, Setting, add_cluster_options, check_deployment
+from signoff.options import ClusterChoice, add_deployment_options, check_deployment
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MAX_UNPROVEN, Change, Matrix, changes, read
@@ -30,6 +30,8 @@ from signoff.parity.runner import KEY, Backend, Observation, Sides, routes_for, 
 from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.report import parity as page
 from signoff.report import seal
+from signoff.settings.arguments import read_from
+from signoff.settings.shown import record
 from signoff.traffic.keys import BACKEND, GATEWAY, Keys
 from signoff.verdicts import Value
 
@@ -50,9 +52,7 @@ def add_to(commands: Any) -> None:
         epilog="""To see what an upgrade changes: `signoff parity --out reports/now`, `signoff parity --out reports/next
         --image ghcr.io/berriai/litellm:<other tag>`, `signoff parity diff reports/now reports/next`.""",
     )
-    add_cluster_options(parser)
-    parser.add_argument("--image", metavar="IMAGE", help="LiteLLM's image instead of the manifests'")
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
+    add_deployment_options(parser, also={"litellm_image": "--image"})
     parser.add_argument("--cases", type=Path, default=cases.FOLDER, help="the folder with the cases")
     parser.add_argument(
         "--only", action="append", default=[], metavar="PATTERN", help="runs such as 'chat.*/streamed/*'"
@@ -79,17 +79,17 @@ def run(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(each.id for each in chosen))
         return 0
-    choice = ClusterChoice.of(options.cluster, options.attach)
-    manifests = check_deployment(options.manifests, choice, gateway=Setting.of("--image", options.image))
+    given = read_from(options)
+    choice = ClusterChoice.of(given, options.attach)
+    manifests = check_deployment(given, choice)
     keys = Keys.from_environment()
     out = options.out or REPORTS / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
     _check_free(out)
     folder = options.cases.resolve()
     settings = {
+        **record(given),
         "attach": choice.attach.value,
-        "manifests": str(options.manifests),
-        "image": options.image or "",
         CASES: str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder),
         "only": options.only,
     }

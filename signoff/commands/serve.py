@@ -5,15 +5,16 @@ import json
 import os
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from signoff import story
 from signoff.core import interrupts
-from signoff.core.paths import MANIFESTS, REPORTS, check_reports, free_folder
+from signoff.core.paths import free_folder
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
-from signoff.options import MANIFESTS_HELP, ClusterChoice, add_cluster_options, check_deployment
+from signoff.options import ClusterChoice, add_deployment_options, check_deployment, check_reports_of
+from signoff.settings.arguments import read_from
+from signoff.settings.shown import record
 
 
 def add_to(commands: Any) -> None:
@@ -21,9 +22,7 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "serve", help="hold the deployment until standard input closes", description=run.__doc__
     )
-    add_cluster_options(parser)
-    parser.add_argument("--manifests", type=Path, default=MANIFESTS, metavar="PATH", help=MANIFESTS_HELP)
-    parser.add_argument("--reports", type=Path, default=REPORTS, metavar="DIR", help="where to write its evidence")
+    add_deployment_options(parser, "reports")
     parser.set_defaults(run=run)
 
 
@@ -34,11 +33,12 @@ def run(options: argparse.Namespace) -> int:
     standard output once LiteLLM and vLLM answer: the URLs of both, the model, the cluster's kubeconfig, and the folder
     with the evidence of what was deployed.
     """
-    choice = ClusterChoice.of(options.cluster, options.attach)
-    manifests = check_deployment(options.manifests, choice)
-    check_reports(options.reports)
-    settings = {"attach": choice.attach.value, "manifests": str(options.manifests)}
-    folder = free_folder(options.reports, "serve")
+    read = read_from(options)
+    choice = ClusterChoice.of(read, options.attach)
+    manifests = check_deployment(read, choice)
+    check_reports_of(read)
+    settings = {**record(read), "attach": choice.attach.value}
+    folder = free_folder(read.settings.reports, "serve")
     with recording(folder, began("serve", choice.cluster.value, settings)) as evidence:
         closed = _interrupt_when_stdin_closes()
         cluster = None

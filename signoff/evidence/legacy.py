@@ -64,6 +64,7 @@ from signoff.evidence.models import (
     Trio,
     TriosSeen,
 )
+from signoff.settings import Settings, story_values
 from signoff.story.declaration import FILE as STORY_FILE
 from signoff.story.declaration import Declaration
 
@@ -457,7 +458,7 @@ RECORDS: dict[str, Callable[[Json], Record | None]] = {
 
 
 def _run(told: Json) -> Run:
-    declared = Declaration.read(FEATURES / STORY_FILE)
+    declared = Declaration.read(FEATURES / STORY_FILE).filled(story_values(Settings()))
     return _taken(
         Run,
         told,

@@ -20,7 +20,7 @@ from signoff.cluster.base import Cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
-from signoff.core.paths import writing
+from signoff.core.paths import MANIFESTS, writing
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.invalid import LOOK_EVERY_SECONDS
@@ -45,6 +45,7 @@ DEFAULT_TIME = "60s"
 LOCUSTFILE = "bench.locustfile"
 
 _LENGTHS = "lengths.csv"
+_LOCUST = "locust"
 _STOPPED_LOOKS = 4
 """Locust says that it has stopped before its master has written so, on a busy machine seconds before."""
 _STOPPING, _STOPPED = "stopping", "stopped"
@@ -74,14 +75,16 @@ def concluded(folder: Path, error: str) -> int:
     return 1 if hidden else 0
 
 
-def manifests(options: argparse.Namespace, keys: Keys = NO_KEYS) -> list[Manifest]:
+def manifests(options: argparse.Namespace, folder: Path, keys: Keys = NO_KEYS) -> list[Manifest]:
     """What is applied: the code, master and workers, with this number of workers and these options for Locust.
 
-    Where keys were given, they come first, in a Secret.
+    They are adapted from those of locust/ in the folder, else from the suite's own. Where keys were given, they come
+    first, in a Secret.
     """
-    code, listed = _code(options.lengths), load(options.manifests / "locust")
+    own = (folder if (folder / _LOCUST).is_dir() else MANIFESTS) / _LOCUST
+    code, listed = _code(options.lengths), load(own)
     for name in (MASTER, WORKER):
-        check_deploys(options.manifests / "locust", listed, name)
+        check_deploys(own, listed, name)
     secret = [shipping.key_secret(Path(__file__), KEYS, keys)] if keys.given else []
     return [*secret, Manifest(Path(__file__), "", code), *transform(listed, lambda body: _adapt(body, options, keys))]
 

@@ -2,5 +2,6 @@
 
 from signoff.settings.model import Settings
 from signoff.settings.reading import Read, read
+from signoff.settings.values import story_values
 
-__all__ = ["Read", "Settings", "read"]
+__all__ = ["Read", "Settings", "read", "story_values"]

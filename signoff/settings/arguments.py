@@ -21,11 +21,14 @@ _FILE = "settings_file"
 
 
 def declare(
-    add: Callable[..., Any], which: Iterable[str] = WITH_OPTION, about: Mapping[str, str] | None = None
+    add: Callable[..., Any],
+    which: Iterable[str] = WITH_OPTION,
+    about: Mapping[str, str] | None = None,
+    also: Mapping[str, str] | None = None,
 ) -> None:
     """Add the option of each setting, and --settings: `add` is `addoption` or `add_argument`, which are alike.
 
-    `about` says more of a setting than its description.
+    `about` says more of a setting than its description, and `also` is another option that sets it.
     """
     add(
         OPTION,
@@ -36,6 +39,7 @@ def declare(
     for name in which:
         add(
             option_of(name),
+            *([also[name]] if also and name in also else []),
             dest=_destination(name),
             action="append",
             metavar=_metavar(name),

@@ -54,7 +54,7 @@ def _paths(told: Any) -> Any:
     return told.split(os.pathsep) if isinstance(told, str) else told
 
 
-def _pairs(told: Any) -> Any:
+def _pairs(told: Any, given: str = "given") -> Any:
     """A mapping of texts such as `name=litellm`; what has no `=` has an empty value."""
     texts = [told] if isinstance(told, str) else told
     if not isinstance(texts, list | tuple):
@@ -63,7 +63,7 @@ def _pairs(told: Any) -> Any:
     for text in texts:
         name, _, value = (part.strip() for part in str(text).partition("="))
         if name in pairs:
-            raise ValueError(f"{name!r} is given twice")
+            raise ValueError(f"{name!r} is {given} twice")
         pairs[name] = value
     return pairs
 
@@ -71,8 +71,8 @@ def _pairs(told: Any) -> Any:
 def _waived(told: Any) -> Any:
     """A reason may hold commas; a variable has a waiver on each line."""
     if isinstance(told, str):
-        return _pairs(list(filter(str.strip, told.splitlines())))
-    return _pairs(told)
+        told = list(filter(str.strip, told.splitlines()))
+    return _pairs(told, "waived")
 
 
 def _filled(told: Any) -> Any:

@@ -26,7 +26,7 @@ _OPTIONS = {
     "secrets": "--secret",
     "timeout": "--router-timeout",  # pytest-timeout, which many have, takes --timeout
 }
-_MISSPELT = 0.85
+_MISSPELT = 0.8
 """So alike are a variable that there is not and the one that was meant; the suite has others, such as SIGNOFF_CACHE."""
 
 Given = Mapping[str, Sequence[str] | None]
@@ -110,12 +110,12 @@ def _variables() -> dict[str, str]:
     Raises:
         UsageError: there is a variable that seems to be meant for a setting, and is none's.
     """
-    known = {variable_of(name): name for name in names()}
-    others = (each for each in os.environ if each.startswith(PREFIX) and each not in {*known, VARIABLE})
-    for variable in others:
-        if meant := get_close_matches(variable, [*known, VARIABLE], n=1, cutoff=_MISSPELT):
-            what = f"no setting has the variable {variable}; did you mean {meant[0]}?"
-            raise UsageError(what, where=variable, hint="rename it, or unset it")
+    known = [variable.removeprefix(PREFIX) for variable in (*map(variable_of, names()), VARIABLE)]
+    others = (each.removeprefix(PREFIX) for each in os.environ if each.startswith(PREFIX))
+    for other in (each for each in others if each not in known):
+        if meant := get_close_matches(other, known, n=1, cutoff=_MISSPELT):
+            what = f"no setting has the variable {PREFIX}{other}; did you mean {PREFIX}{meant[0]}?"
+            raise UsageError(what, where=f"{PREFIX}{other}", hint="rename it, or unset it")
     return {name: value for name, value in EnvSettingsSource(Settings)().items() if value.strip()}
 
 

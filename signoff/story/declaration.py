@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +19,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from signoff.core.errors import UsageError
 from signoff.core.yaml_lines import nearest_line, parse
+from signoff.story import placeholders
 
 FILE = "story.yaml"
 SCHEMA = "signoff.story/1"
@@ -126,11 +128,8 @@ class Declaration:
                 where=str(self.file),
                 hint="write it as a string, in quotes",
             ) from None
-        try:
-            self.story = Story.model_validate(data)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise self.error(_sentence(first), first["loc"]) from None
+        self._data = data
+        self.story = self._story(data)
         self._check_references()
 
     @classmethod
@@ -145,6 +144,33 @@ class Declaration:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise UsageError(f"the story's declaration cannot be read: {reason}", where=str(file)) from None
+
+    def filled(self, values: Mapping[str, Any]) -> Self:
+        """This declaration with these values in the places of their names, `$port` and the like.
+
+        A check's `wants` that is a name and nothing else becomes the value, of whatever type; within a text it is
+        written out. `$$` is a dollar.
+
+        Raises:
+            UsageError: no value has a name that is used, with file, line and the nearest one.
+        """
+        for path, name in placeholders.names_in(self._data):
+            if name not in values:
+                raise UsageError(
+                    f"there is no setting ${name}{nearest(name, values)}",
+                    where=self.where(*path),
+                    hint=f"`signoff settings` lists them; a dollar that is none is written $${name}",
+                )
+        other = copy(self)
+        other.story = self._story(placeholders.filled(self._data, values))
+        return other
+
+    def _story(self, data: Any) -> Story:
+        try:
+            return Story.model_validate(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise self.error(_sentence(first), first["loc"]) from None
 
     def features(self) -> Iterator[Path]:
         """The feature files of the story: those in its folder and below, but for other stories' in there."""

@@ -1,33 +1,29 @@
 """What a person knowingly leaves out of a sign-off: a check, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 
 from signoff.core.errors import UsageError
 from signoff.story.declaration import Declaration, Story, nearest
 
-OPTION = "--waive"
 
-
-def read(told: Sequence[str], declaration: Declaration, cluster: str) -> dict[str, str]:
-    """The reasons by check, from texts such as `way-in=no Traefik in this lab`.
+def check(waived: Mapping[str, str], declaration: Declaration, cluster: str, where: Callable[[str], str]) -> None:
+    """See that each of these reasons, by check, leaves out something that this story has; `where` is what says so.
 
     Raises:
         UsageError: one names no check or no reason, is not needed, or leaves a criterion without a check.
     """
     story = declaration.story
-    waivers: dict[str, str] = {}
-    for text in told:
-        name, _, reason = (part.strip() for part in text.partition("="))
+    for name, reason in waived.items():
         if name not in story.checks:
-            raise _refused(text, f"no check is called {name!r}{nearest(name, story.checks)}")
-        if not reason:
-            raise _refused(text, "a waiver needs its reason", f"""{OPTION} {name}="why it is left out\"""")
-        if name in waivers:
-            raise _refused(text, f"the check {name!r} is waived twice")
+            hint = "write CHECK=REASON" if not name else ""
+            raise UsageError(f"no check is called {name!r}{nearest(name, story.checks)}", where=where(name), hint=hint)
+        if not reason.strip():
+            hint = f"""write {name}="why it is left out\""""
+            raise UsageError("a waiver needs its reason", where=where(name), hint=hint)
         if name in story.outside_reach(cluster):
             reach = " and ".join(story.checks[name].reach)
-            raise _refused(text, f"no waiver is needed: {name!r} is outside reach here ({reach} only)")
-        waivers[name] = reason
+            what = f"no waiver is needed: {name!r} is outside reach here ({reach} only)"
+            raise UsageError(what, where=where(name))
     outside = story.outside_reach(cluster)
     if bare := _without_a_check(story, outside):
         raise UsageError(
@@ -35,19 +31,14 @@ def read(told: Sequence[str], declaration: Declaration, cluster: str) -> dict[st
             where=declaration.where("criteria", bare),
             hint="give it one, or make it a task",
         )
-    if bare := _without_a_check(story, outside | set(waivers)):
+    if bare := _without_a_check(story, outside | set(waived)):
         raise UsageError(
             f"these waivers leave {bare} without a check, and nothing of it would be judged",
-            where=f"{OPTION} {', '.join(sorted(waivers))}",
+            where=", ".join(dict.fromkeys(map(where, sorted(waived)))),
             hint="waive less",
         )
-    return waivers
 
 
 def _without_a_check(story: Story, left_out: set[str]) -> str | None:
     """The first criterion of which nothing would be judged."""
     return next((key for key, criterion in story.criteria.items() if set(criterion.checks) <= left_out), None)
-
-
-def _refused(text: str, what: str, hint: str = "") -> UsageError:
-    return UsageError(what, where=f"{OPTION} {text}", hint=hint)

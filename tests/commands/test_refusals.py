@@ -17,6 +17,10 @@ Capture = pytest.CaptureFixture[str]
         (["serve", "--manifests", "nowhere"], "the folder of manifests is not there\n  where: nowhere"),
         (["prepare", "--manifests", "nowhere"], "the folder of manifests is not there"),
         (["report", "nowhere"], "there is no evidence\n  where: nowhere"),
+        (["serve", "--cluster", "foo"], "there is no kind of cluster called 'foo'\n  where: --cluster foo"),
+        (["serve", "--namespace", "ML"], "--namespace: 'ML' is not the name of a namespace\n  where: --namespace ML"),
+        (["cluster", "up", "--cluster", "foo"], "there is no kind of cluster called 'foo'"),
+        (["load", "--settings", "none.toml"], "the settings cannot be read: No such file"),
         (["parity", "--only", "nothing"], "no case run is called nothing"),
         (["parity", "--image", "example.test/none:1"], "no recipe for image example.test/none:1"),
         (["parity", "--cases", "nowhere"], "there are no cases\n  where: nowhere"),
@@ -55,7 +59,7 @@ def test_a_cache_that_cannot_be_written_is_refused(
 
 
 def test_a_command_line_that_cannot_be_read_keeps_status_2(here: Path) -> None:
-    for arguments in (["serve", "--cluster", "foo"], ["calibrate", "--pairs", "many"]):
+    for arguments in (["serve", "--keep"], ["calibrate", "--pairs", "many"]):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == 2

@@ -56,6 +56,7 @@ from signoff.evidence.models import (
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.judges.run import Result
 from signoff.parity.known_issues import fingerprint
+from signoff.settings import Settings, story_values
 from signoff.story.declaration import Declaration
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, Timing
@@ -64,7 +65,9 @@ from tests.parity.test_recorded import RECORDED
 STORY = ROOT / "features" / "story.yaml"
 FACTS = "What else the story wants is seen"
 FACTUAL = tuple(
-    name for name, check in Declaration.read(STORY).story.checks.items() if check.judge in ("equals", "at-most")
+    name
+    for name, check in Declaration.read(STORY).filled(story_values(Settings())).story.checks.items()
+    if check.judge in ("equals", "at-most")
 )
 """Checks that are judged from what is seen alone: a run has them without a line of its own here."""
 MODEL = "Qwen/Qwen2.5-7B-Instruct-AWQ"
@@ -290,7 +293,7 @@ def scenario_id(name: str) -> str:
 
 def open_run(folder: Path, waivers: Mapping[str, str] | None = None, story: Path = STORY, **about: Any) -> Writer:
     """A run that has just begun, with its plan."""
-    declared = Declaration.read(story)
+    declared = Declaration.read(story).filled(story_values(Settings()))
     run = Run(
         argv=["features/"],
         commit="abc1234",

@@ -25,11 +25,12 @@ from signoff.evidence.models import (
     TriosSeen,
 )
 from signoff.judges.run import Result
+from signoff.settings import Settings, story_values
 from signoff.story.declaration import Declaration
 from signoff.verdicts import Value
 from tests.evidence import runs
 
-CHECKS = Declaration.read(ROOT / "features" / "story.yaml").story.checks
+CHECKS = Declaration.read(ROOT / "features" / "story.yaml").filled(story_values(Settings())).story.checks
 JUDGED = [name for name, check in CHECKS.items() if not check.pending]
 FINDS_ITS_CASES = ("overhead", "parity-gate", "parity-recorded", "parity-exercised")
 """Judges whose observations hold several cases."""

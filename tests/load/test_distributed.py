@@ -66,7 +66,7 @@ SOON = Timeout(60, every=0.01)
 
 
 def options(**more: object) -> argparse.Namespace:
-    default = {"workers": 3, "locust": [], "lengths": None, "image": None, "manifests": MANIFESTS}
+    default = {"workers": 3, "locust": [], "lengths": None, "image": None}
     return argparse.Namespace(**{**default, **more})
 
 
@@ -79,7 +79,7 @@ def ship(folder: Path) -> None:
 
 def test_the_pods_have_the_keys_by_reference_to_a_secret() -> None:
     keys = Keys("sk-of-litellm", "sk-of-vllm")
-    secret, *others = manifests(options(), keys)
+    secret, *others = manifests(options(), MANIFESTS, keys)
     assert (secret.name, secret.body["stringData"]) == (f"Secret/{distributed.KEYS}", keys.given)
     for each in others:
         assert "sk-of" not in str(each.body)
@@ -87,7 +87,9 @@ def test_the_pods_have_the_keys_by_reference_to_a_secret() -> None:
         (body,) = (each.body for each in others if each.name == f"Deployment/{name}")
         (container,) = body["spec"]["template"]["spec"]["containers"]
         assert {each["name"] for each in container["env"] if "valueFrom" in each} == set(keys.given)
-    assert not any(each.body["kind"] == "Secret" or "secretKeyRef" in str(each.body) for each in manifests(options()))
+    assert not any(
+        each.body["kind"] == "Secret" or "secretKeyRef" in str(each.body) for each in manifests(options(), MANIFESTS)
+    )
 
 
 def test_what_would_be_applied_is_printed_without_the_keys(
@@ -158,7 +160,9 @@ def test_a_load_of_what_a_pod_has_leaves_evidence_that_verifies(pair: Pair, tmp_
 def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
     lengths = tmp_path / "mine.csv"
     lengths.write_text("prompt_tokens,answer_tokens\n10,3\n")
-    found = manifests(options(workers=5, locust=["--rate", "20", "-t", "9s"], lengths=lengths, image="my/locust:1"))
+    found = manifests(
+        options(workers=5, locust=["--rate", "20", "-t", "9s"], lengths=lengths, image="my/locust:1"), MANIFESTS
+    )
     bodies = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] != "Service"}
     assert bodies[WORKER]["spec"]["replicas"] == 5
     containers = {name: bodies[name]["spec"]["template"]["spec"]["containers"][0] for name in (MASTER, WORKER)}
@@ -185,7 +189,7 @@ def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
-    found = manifests(options(locust=locust))
+    found = manifests(options(locust=locust), MANIFESTS)
     master = next(each.body for each in found if each.body["metadata"]["name"] == MASTER)
     assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 
@@ -205,7 +209,7 @@ def test_the_options_of_the_locustfile_are_listed(capfd: pytest.CaptureFixture[s
         (["--workers", "0"], 4, "--workers 0"),
         (["--lengths", "/no/such/file.csv"], 4, "the lengths cannot be read"),
         (["--reports", os.devnull], 4, f"{os.devnull} is no folder"),
-        (["--manifests", "/no/such/folder"], 4, "/no/such/folder/locust"),
+        (["--manifests", "/no/such/folder"], 4, "the folder of manifests is not there\n  where: /no/such/folder"),
         (["--image", "example.test/none:1"], 4, "where: --image example.test/none:1"),
         (["--cluster", "existing"], 4, "where: --cluster existing"),
         (["--attach", "nobody"], 4, "no embedded cluster is running there\n  where: --attach nobody"),

@@ -9,7 +9,7 @@ import pytest
 from signoff import story
 from signoff.core.errors import UsageError
 from signoff.core.paths import ROOT
-from signoff.settings import Settings, read
+from signoff.settings import Settings, read, story_values
 from signoff.settings.model import described, names
 from signoff.settings.reading import option_of, variable_of
 from signoff.story.declaration import Declaration
@@ -205,7 +205,7 @@ def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch, variabl
     "name",
     [
         *("CACHE", "RECIPES", "KUBERNETES_BIN", "KUSTOMIZE_BIN", "CONTAINER", "PROCESS_OF"),
-        *("KIND_NAME", "KIND_IMAGE", "KIND_RELEASES", "PROXIED", "DIRECT", "SOMETHING"),
+        *("KIND_NAME", "KIND_IMAGE", "KIND_RELEASES", "VLLM_KEY", "PROXIED", "DIRECT", "SOMETHING"),
     ],
 )
 def test_what_other_variables_the_suite_has_is_not_taken_for_a_setting(
@@ -305,7 +305,7 @@ def test_every_setting_has_a_variable_and_an_option_of_its_own() -> None:
 
 
 def test_the_storys_values_are_those_of_its_declaration() -> None:
-    checks = Declaration.read(ROOT / "features" / "story.yaml").story.checks
+    checks = Declaration.read(ROOT / "features" / "story.yaml").filled(story_values(Settings())).story.checks
     told, wanted = Settings(), checks["configuration"].wants
     assert [told.routing_strategy, told.num_retries, told.timeout] == [
         wanted[name] for name in ("routing_strategy", "num_retries", "timeout")

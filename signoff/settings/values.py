@@ -1,0 +1,28 @@
+"""What a story's declaration may speak of by name: the settings, and what follows from them."""
+
+from typing import Any
+
+from signoff import story
+from signoff.settings.model import Settings, is_secret, names
+
+
+def story_values(settings: Settings) -> dict[str, Any]:
+    """The value of each name, as JSON has it; no secret is among them."""
+    known: dict[str, Any] = settings.model_dump(mode="json", exclude=set(filter(is_secret, names())))
+    return {
+        **known,
+        "asked_model": settings.asked_model or settings.model,
+        "gateway_service": story.GATEWAY,
+        "backend_url": f"http://{story.BACKEND}.{settings.namespace}.svc.cluster.local:{story.BACKEND_PORT}/v1",
+        "overhead_limit": overhead_limit(settings.overhead_limit_ms),
+    }
+
+
+def overhead_limit(limit_ms: float) -> str:
+    """The limit in words: only the story's own is NFR66's.
+
+    >>> overhead_limit(100.0), overhead_limit(500.0)
+    ('100 ms (NFR66)', '500 ms (NFR66 wants 100 ms)')
+    """
+    own = story.OVERHEAD_LIMIT_MS
+    return f"{limit_ms:g} ms (NFR66{'' if limit_ms == own else f' wants {own:g} ms'})"
