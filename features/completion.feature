@@ -3,7 +3,7 @@ Feature: Answer as vLLM does, and almost as fast
   LiteLLM is routing to vLLM, and a chat completion is sent to both
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
   Scenario Outline: The answer matches the model output from vLLM

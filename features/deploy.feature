@@ -5,21 +5,18 @@ Feature: Deploy LiteLLM via Kubernetes manifests
   So that I have a unified OpenAI-compatible endpoint for all AI inference requests
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
-  Scenario: The LiteLLM pod starts in the ml namespace
-    Then the LiteLLM pod is Running and Ready in the ml namespace
+  Scenario: The LiteLLM pod starts
+    Then the LiteLLM pod is Running and Ready in its namespace
 
   Scenario: LiteLLM carries the standard labels
-    Then the LiteLLM objects carry these labels
-      | label                     | value    |
-      | app.kubernetes.io/name    | litellm  |
-      | app.kubernetes.io/part-of | home-lab |
+    Then all objects of LiteLLM carry the standard labels
 
-  Scenario: LiteLLM is reached by a ClusterIP Service on port 4000
-    Then the Service litellm is of type ClusterIP on port 4000
-    And the Service litellm sends to every Ready LiteLLM pod
+  Scenario: LiteLLM is reached by a Service
+    Then LiteLLM's Service is of the type and on the port of the story
+    And LiteLLM's Service sends to every Ready LiteLLM pod
 
   Scenario: LiteLLM lists the model of its configuration
     When I ask LiteLLM for its models

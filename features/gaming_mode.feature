@@ -3,7 +3,7 @@ Feature: Stay available during Gaming Mode
   The GPU worker scales vLLM to 0; LiteLLM stays, says what is wrong, and serves again afterwards
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
   @needs-scale-backend

@@ -3,7 +3,7 @@ Feature: Configure LiteLLM as the story has it
   What is written in the manifests is what runs
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
   Scenario: The manifests lie where the story lists them

@@ -3,7 +3,7 @@ Feature: Notice the two mistakes of the first deployment
   Each has a LiteLLM of its own beside the one under test, with the mistake put back into its configuration
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
 
   Scenario: A model name that vLLM does not serve
     Given a LiteLLM whose backend model is qwen2.5:14b

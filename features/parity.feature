@@ -3,7 +3,7 @@ Feature: Answer in the form that vLLM answers in
   The response format is compared with vLLM's direct response, call by call; signoff/parity/gate.yaml lists what counts
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
   Scenario: The response format matches vLLM's

@@ -3,7 +3,7 @@ Feature: Proxy requests to vLLM
   LiteLLM is configured to use vLLM as the primary model backend
 
   Background:
-    Given the ml namespace exists with vLLM deployment running
+    Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
   Scenario: Each chat completion reaches vLLM once

@@ -57,7 +57,7 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
         for block in range(options.blocks):
             begun = time.monotonic()
             samples, node = timing_job.time_pairs(
-                deployment.kube, manifests.gateway_image, pairs=options.pairs, seed=block
+                deployment.kube, manifests.gateway_image, manifests.roles, pairs=options.pairs, seed=block
             )
             timed = samples.timings
             around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)

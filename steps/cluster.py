@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pytest_bdd import given, parsers, then
+from pytest_bdd import given, then
 
 from signoff import story
 from signoff.bdd.observing import observes
@@ -29,11 +29,10 @@ from signoff.gateway import configuration, inside
 from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
-from signoff.kube.client import Kube, describe_pod, is_ready, selector_of
+from signoff.kube.client import Kube, describe_pod, is_ready, selector_of, selector_text
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.options import Chosen
 from steps.chat import PROMPT, ask
-from steps.tables import Rows, rows
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +73,7 @@ def deployment(
     made = Deployment(cluster, manifests, evidence)
     watch_over(
         request.config,
-        bundle=lambda error: diagnostics.collect(made.kube, story.NAMESPACE, error, cluster.failure()),
+        bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure()),
         disturbances=made.disturbances,
     )
     with evidence.phase("apply the manifests", set_up=True):
@@ -108,7 +107,7 @@ def gateway(deployment: Deployment, gateway_pods: None) -> str:
     return deployment.answering_gateway()
 
 
-@given("the ml namespace exists with vLLM deployment running")
+@given("the namespace exists with vLLM deployment running")
 def vllm_is_running(deployment: Deployment, backend: str) -> None:
     """The fixture has waited for its start; since then it may have been restarted."""
     deployment.answering_backend()
@@ -119,71 +118,74 @@ def litellm_is_deployed(gateway_pods: None) -> None:
     """The fixture has waited for it."""
 
 
-@then("the LiteLLM pod is Running and Ready in the ml namespace")
+@then("the LiteLLM pod is Running and Ready in its namespace")
 @observes("pod-ready")
-def pod_is_running_and_ready(kube: Kube, evidence: Evidence) -> None:
-    pods = kube.pods(story.NAMESPACE, story.GATEWAY)
+def pod_is_running_and_ready(deployment: Deployment, evidence: Evidence) -> None:
+    pods = deployment.pods(deployment.gateway)
     evidence.add(
         PodsSeen(
             check="pod-ready",
-            selector=f"app.kubernetes.io/name={story.GATEWAY} in {story.NAMESPACE}",
+            selector=f"{selector_text(deployment.gateway.selector)} in {deployment.namespace}",
             ready={pod.metadata.name: pod.status.phase == "Running" and is_ready(pod) for pod in pods},
             states={pod.metadata.name: describe_pod(pod) for pod in pods},
         )
     )
 
 
-@then("the LiteLLM objects carry these labels")
+@then("all objects of LiteLLM carry the standard labels")
 @observes("labels")
-def objects_carry_labels(kube: Kube, deployment: Deployment, evidence: Evidence, datatable: Rows) -> None:
-    asked = {row["label"]: row["value"] for row in rows(datatable)}
-    for kind, objects in _objects_of_gateway(kube).items():
+def objects_carry_labels(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+    for kind, objects in _objects_of_gateway(kube, deployment).items():
         files = {name: _labels_of(deployment, kind, name) for name in objects}
         labels = {f"{kind}/{name}": dict(item.metadata.labels or {}) for name, item in objects.items()}
         named = {f"{kind}/{name}": file for name, file in files.items()}
+        asked = story.GATEWAY_LABELS
         evidence.add(LabelsSeen(check="labels", case=kind, labels=labels, files=named, asked=asked))
 
 
-def _objects_of_gateway(kube: Kube) -> dict[str, dict[str, Any]]:
-    """The objects of LiteLLM by kind and name, its pods included."""
-    namespace, name, config = story.NAMESPACE, story.GATEWAY, story.GATEWAY_CONFIG
-    deployment = kube.deployment(namespace, name)
-    pods = kube.core.list_namespaced_pod(namespace, label_selector=selector_of(deployment)).items
+def _objects_of_gateway(kube: Kube, deployment: Deployment) -> dict[str, dict[str, Any]]:
+    """The objects of LiteLLM by kind and name, its pods included; whatever runs its pods counts as a Deployment."""
+    own, config = deployment.gateway, deployment.manifests.roles.config.config_map
+    workload = kube.workload(own.namespace, own.name, own.kind)
+    pods = kube.core.list_namespaced_pod(own.namespace, label_selector=selector_of(workload)).items
     return {
-        "Deployment": {name: deployment},
-        "Service": {name: kube.core.read_namespaced_service(name, namespace)},
-        "ConfigMap": {config: kube.core.read_namespaced_config_map(config, namespace)},
+        "Deployment": {own.name: workload},
+        "Service": {own.service: kube.core.read_namespaced_service(own.service, own.namespace)},
+        "ConfigMap": {config: kube.core.read_namespaced_config_map(config, own.namespace)},
         "Pod": {pod.metadata.name: pod for pod in pods},
     }
 
 
 def _labels_of(deployment: Deployment, kind: str, name: str) -> str:
-    """Where the labels of an object are written; a pod's in its Deployment's template."""
+    """Where the labels of an object are written; a pod's in its workload's template."""
+    own, where = deployment.gateway.object, deployment.manifests.where
     if kind == "Pod":
-        return deployment.manifests.where("Deployment", story.GATEWAY, "spec", "template", "metadata", "labels")
-    return deployment.manifests.where(kind, name, "metadata", "labels")
+        return where(own, "spec", "template", "metadata", "labels")
+    return where(own if kind == "Deployment" else f"{kind}/{name}", "metadata", "labels")
 
 
-@then(parsers.parse("the Service litellm is of type {kind} on port {port:d}"))
+@then("LiteLLM's Service is of the type and on the port of the story")
 @observes("service")
-def service_is(kube: Kube, deployment: Deployment, evidence: Evidence, kind: str, port: int) -> None:
-    service = kube.core.read_namespaced_service(story.GATEWAY, story.NAMESPACE)
+def service_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+    own = deployment.gateway
+    service = kube.core.read_namespaced_service(own.service, own.namespace)
     evidence.add(
         ServiceSeen(
             check="service",
             type=service.spec.type,
             ports=[item.port for item in service.spec.ports],
-            file=deployment.manifests.where("Service", story.GATEWAY, "spec"),
-            asked={"type": kind, "port": port},
+            file=deployment.manifests.where(f"Service/{own.service}", "spec"),
+            asked={"type": "ClusterIP", "port": story.GATEWAY_PORT},
         )
     )
 
 
-@then("the Service litellm sends to every Ready LiteLLM pod")
+@then("LiteLLM's Service sends to every Ready LiteLLM pod")
 @observes("endpoints")
 def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+    own = deployment.gateway
     slices = kube.discovery.list_namespaced_endpoint_slice(
-        story.NAMESPACE, label_selector=f"kubernetes.io/service-name={story.GATEWAY}"
+        own.namespace, label_selector=f"kubernetes.io/service-name={own.service}"
     ).items
     endpoints = {end.addresses[0] for piece in slices for end in piece.endpoints or [] if end.conditions.ready}
     pods = {pod.status.pod_ip for pod in deployment.ready_gateway_pods()}
@@ -193,9 +195,9 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 @then("the endpoint answers by its cluster name from inside a pod")
 @observes("cluster-name")
 def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
-    base = f"http://{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}/v1"
+    base, model = f"{deployment.gateway.url}/v1", deployment.manifests.roles.model.asked
     with causes.of(Subject.CLUSTER):
-        found = inside.ask(kube, deployment.manifests.gateway_image, base, story.MODEL)
+        found = inside.ask(kube, deployment.namespace, deployment.manifests.gateway_image, base, model)
     for case, answer in found.answers.items():
         evidence.add(
             InsideSeen(
@@ -212,27 +214,26 @@ def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> No
 @then("the manifests lie in the files that the story lists")
 @observes("file-layout")
 def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
-    own = manifests.folder / story.GATEWAY
-    folder = own if own.is_dir() else manifests.folder
+    own = next(each.file for each in manifests.gateway if each.name == manifests.roles.gateway.object)
     kinds: dict[str, list[str]] = {}
     for manifest in manifests.gateway:
-        kinds.setdefault(shown(manifest.file, folder), []).append(manifest.body["kind"])
-    evidence.add(FilesSeen(check="file-layout", folder=f"{folder.name}/", kinds=kinds))
+        kinds.setdefault(shown(manifest.file, own.parent), []).append(manifest.body["kind"])
+    evidence.add(FilesSeen(check="file-layout", folder=f"{own.parent.name}/", kinds=kinds))
 
 
 @then("LiteLLM's configuration is the story's")
 @observes("configuration")
 def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
-    mounted = kube.core.read_namespaced_config_map(story.GATEWAY_CONFIG, story.NAMESPACE)
-    key = ("data", story.GATEWAY_CONFIG_KEY)
-    text = (mounted.data or {}).get(story.GATEWAY_CONFIG_KEY, "")
-    found = configuration.read(text)
-    file, _, line = deployment.manifests.where("ConfigMap", story.GATEWAY_CONFIG, *key).rpartition(":")
+    config = deployment.manifests.roles.config
+    mounted = kube.core.read_namespaced_config_map(config.config_map, deployment.namespace)
+    asked = deployment.manifests.roles.model.asked
+    found = configuration.read((mounted.data or {}).get(config.key, ""), asked)
+    file, _, line = deployment.manifests.where(config.object, "data", config.key).rpartition(":")
     lines = {name: int(line) + at for name, at in found.lines.items()} if line.isdigit() else {}
     evidence.add(
         ConfigurationSeen(
             check="configuration",
-            object=f"ConfigMap/{story.GATEWAY_CONFIG}",
+            object=config.object,
             file=file,
             values=found.values,
             lines=lines,
@@ -242,9 +243,9 @@ def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> 
 
 @then("the version that runs is the one that was deployed")
 @observes("version")
-def version_is(kube: Kube, gateway: str, deployment: Deployment, evidence: Evidence) -> None:
+def version_is(gateway: str, deployment: Deployment, evidence: Evidence) -> None:
     tells = ask(evidence, "proxied", gateway, PROMPT).answer.headers.get("x-litellm-version", "")
-    pods = kube.pods(story.NAMESPACE, story.GATEWAY)
+    pods = deployment.pods(deployment.gateway)
     evidence.add(
         VersionSeen(
             check="version",

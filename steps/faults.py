@@ -11,6 +11,7 @@ from signoff.bdd.plugin import is_over
 from signoff.evidence import causes
 from signoff.evidence.models import Subject
 from signoff.faults.cluster import FAULTS, inject
+from signoff.gateway.deployment import Deployment
 from signoff.kube.client import Kube
 from signoff.kube.undo import Undo
 
@@ -25,7 +26,7 @@ def undo(request: pytest.FixtureRequest, kube: Kube) -> Iterator[Undo]:
 
 
 @when(parsers.re(f"(?P<fault>{'|'.join(map(re.escape, FAULTS))})"), target_fixture="faulty_since")
-def fault_is_injected(kube: Kube, undo: Undo, fault: str) -> float:
+def fault_is_injected(deployment: Deployment, undo: Undo, fault: str) -> float:
     with causes.of(Subject.CLUSTER):
-        inject(fault, kube, undo)
+        inject(fault, deployment, undo)
     return time.monotonic()

@@ -6,7 +6,6 @@ from typing import Any
 
 from pytest_bdd import parsers, then, when
 
-from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
 from signoff.core.console import progress
@@ -14,19 +13,19 @@ from signoff.core.timeouts import Timeout
 from signoff.core.waiting import HoldFailed, NotYet, WaitFailed, consistently, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import AnswersSeen, StayedReady, Subject
-from signoff.gateway.deployment import BACKEND_APP, Deployment
-from signoff.kube.client import Kube, describe_pod, is_ready
+from signoff.gateway.deployment import Deployment
+from signoff.kube.client import describe_pod, is_ready
 from signoff.kube.undo import Undo
 from steps.chat import PROMPT, Asked, ask
 
 
 @then(parsers.parse("LiteLLM stays Ready for {seconds:d} seconds"))
 @observes("stays-ready")
-def stays_ready(kube: Kube, evidence: Evidence, seconds: int) -> None:
+def stays_ready(deployment: Deployment, evidence: Evidence, seconds: int) -> None:
     started, looks = time.monotonic(), list[list[Any]]()
 
     def every_pod_is_ready() -> None:
-        looks.append(kube.pods(story.NAMESPACE, story.GATEWAY))
+        looks.append(deployment.pods(deployment.gateway))
         if not_ready := _not_ready(looks[-1]):
             raise NotYet("; ".join(not_ready))
 
@@ -39,7 +38,7 @@ def stays_ready(kube: Kube, evidence: Evidence, seconds: int) -> None:
             looks=len(looks),
             pods=len(looks[-1]),
             not_ready=_not_ready(looks[-1]),
-            backend_pods=len(kube.pods(story.NAMESPACE, BACKEND_APP)),
+            backend_pods=len(deployment.pods(deployment.backend)),
         )
     )
 

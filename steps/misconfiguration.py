@@ -5,10 +5,8 @@ from typing import Any
 
 from pytest_bdd import given, parsers, when
 
-from signoff import story
 from signoff.evidence import Evidence
 from signoff.gateway.deployment import Deployment
-from signoff.kube import manifests
 from signoff.kube.undo import Undo
 from steps.chat import PROMPT, Asked, ask
 
@@ -28,22 +26,23 @@ def with_backend_model(deployment: Deployment, undo: Undo, model: str) -> str:
 @given(parsers.parse("a LiteLLM with the {prefix}/ prefix and no api_key"), target_fixture="other_gateway")
 def without_api_key(deployment: Deployment, undo: Undo, prefix: str) -> str:
     def edit(params: Params) -> None:
-        params["model"] = f"{prefix}/{story.MODEL}"
+        _, _, model = params["model"].partition("/")
+        params["model"] = f"{prefix}/{model}"
         params.pop("api_key", None)
 
     return started_beside(deployment, undo, "litellm-no-key", edit)
 
 
 def started_beside(deployment: Deployment, undo: Undo, name: str, edit: Callable[[Params], None]) -> str:
-    """Start a LiteLLM beside the one under test, with `edit` applied to each of its models; gives its base URL."""
+    """Start a LiteLLM beside the one under test, with `edit` applied to the judged model; gives its base URL."""
 
     def edit_models(config: dict[str, Any]) -> None:
-        for entry in config["model_list"]:
-            edit(entry["litellm_params"])
+        edit(config["model_list"][deployment.manifests.roles.model.at]["litellm_params"])
 
-    deployment.apply(manifests.with_gateway_config(deployment.manifests.gateway, name, edit_models), undo)
-    deployment.wait_for_gateway(name)
-    return deployment.answering_gateway(name)
+    second, wanted = deployment.manifests.second_gateway(name, edit_models)
+    deployment.apply(wanted, undo)
+    deployment.wait_for_gateway(second)
+    return deployment.answering_gateway(second)
 
 
 @when("I send a chat completion to that LiteLLM", target_fixture="asked")

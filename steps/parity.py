@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import pytest
 from pytest_bdd import given, then, when
 
-from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
@@ -49,9 +48,9 @@ class Compared:
 
 
 @pytest.fixture
-def sides(backend: str, gateway: str) -> Sides:
+def sides(deployment: Deployment, backend: str, gateway: str) -> Sides:
     """vLLM and the LiteLLM under test."""
-    chat = Backend(backend, recorder=None, named=lambda *_: story.MODEL)
+    chat = Backend(backend, recorder=None, named=lambda *_: deployment.manifests.roles.model.asked)
     return Sides({"chat": chat}, {"story": gateway})
 
 
@@ -60,25 +59,23 @@ def with_recorder(
     deployment: Deployment, backend: str, manifests: StoryManifests, undo: Undo, evidence: Evidence
 ) -> Iterator[Sides]:
     routes = routes_for([run for run in EVERY if run.settings == "story"])
-    pod = RecorderPod()
-    made = [
-        *pod.manifests(manifests.gateway_image),
-        *parity_deployment.recorded_gateway(manifests, pod.route_url, routes),
-    ]
+    pod = RecorderPod(deployment.gateway, deployment.backend)
+    second, applied = parity_deployment.recorded_gateway(manifests, pod.route_url, routes)
+    made = [*pod.manifests(manifests.gateway_image), *applied]
     progress("parity", "a second LiteLLM starts, with a recorder between it and vLLM")
     with evidence.phase("LiteLLM with a recorder becomes available"):
         for manifest in made:
-            undo.make(Apply(manifest, story.NAMESPACE))
+            undo.make(Apply(manifest, deployment.namespace))
         recorder = pod.answering(deployment)
-        deployment.wait_for_gateway(parity_deployment.RECORDED)
-    recorded = deployment.answering_gateway(parity_deployment.RECORDED)
+        deployment.wait_for_gateway(second)
+    recorded = deployment.answering_gateway(second)
     with recorder:
         yield Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, routes)
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")
 def send_calls(sides: Sides, manifests: StoryManifests, evidence: Evidence, datatable: Rows) -> Compared:
-    prefix = parity_deployment.story_prefix(manifests)
+    prefix = manifests.roles.model.prefix
     chosen = [_run(row["call"], row["mode"], prefix) for row in rows(datatable)]
     started = time.monotonic()
     with evidence.phase(f"compare {len(chosen)} calls"):

@@ -1,10 +1,11 @@
 """On which node pods run, and where they must not."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from pytest_bdd import parsers, then, when
+from pytest_bdd import then, when
 
 from signoff import story
 from signoff.bdd.observing import observes
@@ -13,48 +14,48 @@ from signoff.core.timeouts import Timeout
 from signoff.core.waiting import HoldFailed, NotYet, consistently, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subject
-from signoff.gateway.deployment import BACKEND_APP, Deployment
+from signoff.faults.cluster import scaled
+from signoff.gateway.deployment import Deployment
 from signoff.kube.client import Kube, condition
-from signoff.kube.undo import Scale, Undo
-from steps.tables import Rows, rows
+from signoff.kube.roles import Workload
+from signoff.kube.undo import Undo
 
 STAYS = Timeout(5, every=1)
 """A pod that has been unschedulable for this long was looked at by the scheduler more than once."""
 _AFFINITY = ("spec", "template", "spec", "affinity")
 
 
-def placed(deployment: Deployment, app: str, check: str, asked: list[str]) -> PlacesSeen:
-    """The node of each pod of an app, and where its manifest says so."""
+def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequence[str]) -> PlacesSeen:
+    """The node of each pod of a gateway or a backend, and where its manifest says so."""
     return PlacesSeen(
         check=check,
-        nodes={pod.metadata.name: pod.spec.node_name for pod in deployment.kube.pods(story.NAMESPACE, app)},
-        asked=asked,
-        file=deployment.manifests.where("Deployment", app, *_AFFINITY),
+        nodes={pod.metadata.name: pod.spec.node_name for pod in deployment.pods(workload)},
+        asked=list(asked),
+        file=deployment.manifests.where(workload.object, *_AFFINITY),
     )
 
 
-@then("every LiteLLM pod runs on one of these nodes")
+@then("every LiteLLM pod runs on an allowed node")
 @observes("on-workers")
-def runs_on_one_of(deployment: Deployment, evidence: Evidence, datatable: Rows) -> None:
-    asked = [row["node"] for row in rows(datatable)]
-    evidence.add(placed(deployment, story.GATEWAY, "on-workers", asked))
+def runs_on_allowed_nodes(deployment: Deployment, evidence: Evidence) -> None:
+    evidence.add(placed(deployment, deployment.gateway, "on-workers", story.ALLOWED_NODES))
 
 
-@then(parsers.parse("vLLM runs on {node}"))
+@then("vLLM runs on the GPU worker")
 @observes("vllm-on-gpu-worker")
-def vllm_runs_on(deployment: Deployment, evidence: Evidence, node: str) -> None:
-    evidence.add(placed(deployment, BACKEND_APP, "vllm-on-gpu-worker", [node]))
+def vllm_runs_on_the_gpu_worker(deployment: Deployment, evidence: Evidence) -> None:
+    evidence.add(placed(deployment, deployment.backend, "vllm-on-gpu-worker", [story.GPU_NODE]))
 
 
 @then("LiteLLM asks for no GPU")
 @observes("no-gpu")
-def asks_for_no_gpu(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
+def asks_for_no_gpu(deployment: Deployment, evidence: Evidence) -> None:
     requested = {
         f"{pod.metadata.name}/{container.name}": _resources(container)
-        for pod in kube.pods(story.NAMESPACE, story.GATEWAY)
+        for pod in deployment.pods(deployment.gateway)
         for container in [*(pod.spec.init_containers or []), *pod.spec.containers]
     }
-    file = deployment.manifests.where("Deployment", story.GATEWAY, "spec", "template", "spec", "containers")
+    file = deployment.manifests.where(deployment.gateway.object, "spec", "template", "spec", "containers")
     evidence.add(ResourcesSeen(check="no-gpu", requested=requested, file=file))
 
 
@@ -64,13 +65,14 @@ def _resources(container: Any) -> dict[str, str]:
 
 
 @when("LiteLLM is scaled up by one replica", target_fixture="new_pod")
-def scale_up(kube: Kube, undo: Undo) -> str:
-    replicas = kube.deployment(story.NAMESPACE, story.GATEWAY).spec.replicas
-    before = {pod.metadata.uid for pod in kube.pods(story.NAMESPACE, story.GATEWAY)}
-    undo.make(Scale(story.NAMESPACE, story.GATEWAY, replicas + 1))
+def scale_up(kube: Kube, deployment: Deployment, undo: Undo) -> str:
+    own = deployment.gateway
+    replicas = kube.workload(own.namespace, own.name, own.kind).spec.replicas
+    before = {pod.metadata.uid for pod in deployment.pods(own)}
+    undo.make(scaled(own, replicas + 1))
 
     def look() -> str:
-        new = [pod for pod in kube.pods(story.NAMESPACE, story.GATEWAY) if pod.metadata.uid not in before]
+        new = [pod for pod in deployment.pods(own) if pod.metadata.uid not in before]
         if not new:
             raise NotYet("no new pod")
         return str(new[0].metadata.name)
@@ -81,9 +83,9 @@ def scale_up(kube: Kube, undo: Undo) -> str:
 
 @then("the new LiteLLM pod stays Pending and the scheduler says that no node matches")
 @observes("stays-pending")
-def stays_pending(kube: Kube, evidence: Evidence, new_pod: str) -> None:
+def stays_pending(kube: Kube, deployment: Deployment, evidence: Evidence, new_pod: str) -> None:
     def read() -> Any:
-        return kube.core.read_namespaced_pod(new_pod, story.NAMESPACE)
+        return kube.core.read_namespaced_pod(new_pod, deployment.namespace)
 
     def judged_by_the_scheduler() -> None:
         if condition(read(), "PodScheduled") is None:
@@ -124,7 +126,7 @@ def cordoned_nodes(kube: Kube) -> list[str]:
     return [name for name in story.NODES if name in nodes and nodes[name].spec.unschedulable]
 
 
-@then(parsers.parse("no LiteLLM pod runs on {node}"))
+@then("no LiteLLM pod runs on the GPU worker")
 @observes("not-on-gpu-worker")
-def runs_not_on(deployment: Deployment, evidence: Evidence, node: str) -> None:
-    evidence.add(placed(deployment, story.GATEWAY, "not-on-gpu-worker", [node]))
+def runs_not_on_the_gpu_worker(deployment: Deployment, evidence: Evidence) -> None:
+    evidence.add(placed(deployment, deployment.gateway, "not-on-gpu-worker", [story.GPU_NODE]))

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from signoff import story
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import UsageError, refusing
@@ -128,26 +127,28 @@ def _observe(
         record_cluster(evidence, cluster)
         deployed = Deployment(cluster, manifests, evidence)
         deployed.apply(deployment.backend(manifests))
-        pods = {"chat": RecorderPod(story.BACKEND)}
+        pods = {"chat": RecorderPod(deployed.gateway, deployed.backend)}
         if any(run.case.backend == "embeddings" for run in chosen):
             deployed.apply(deployment.embeddings_backend(manifests))
-            pods["embeddings"] = RecorderPod(deployment.EMBEDDINGS)
+            pods["embeddings"] = RecorderPod(deployed.gateway, deployment.embeddings_workload(manifests))
         routes = routes_for(chosen)
         progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
         for pod in pods.values():
             for manifest in pod.manifests(manifests.gateway_image):
-                deployed.kube.apply(manifest, story.NAMESPACE)
+                deployed.kube.apply(manifest, deployed.namespace)
         route_urls = {name: pod.route_url for name, pod in pods.items()}
         deployed.apply(deployment.gateway(manifests, route_urls, routes))
-        deployed.apply(deployment.bare_gateway(manifests, route_urls, routes))
+        bare, applied = deployment.bare_gateway(manifests, route_urls, routes)
+        deployed.apply(applied)
         deployed.wait_for_gateway()
-        deployed.wait_for_gateway(deployment.BARE)
+        deployed.wait_for_gateway(bare)
         deployed.wait_for_backend()
         if "embeddings" in pods:
-            deployed.kube.wait_until_available(story.NAMESPACE, deployment.EMBEDDINGS, timeouts.BACKEND_READY)
+            second = pods["embeddings"].backend
+            deployed.kube.wait_until_available(second.namespace, second.name, timeouts.BACKEND_READY, second.kind)
         backends = {
             name: Backend(
-                cluster.service_url(story.NAMESPACE, pod.backend, story.BACKEND_PORT),
+                cluster.service_url(pod.backend.namespace, pod.backend.service, pod.backend.port),
                 stack.enter_context(pod.answering(deployed)),
                 deployment.NAMED[name],
             )
@@ -155,7 +156,7 @@ def _observe(
         }
         gateways = {
             "story": deployed.answering_gateway(),
-            "defaults": deployed.answering_gateway(deployment.BARE),
+            "defaults": deployed.answering_gateway(bare),
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()

@@ -7,7 +7,6 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-from signoff import story
 from signoff.core import interrupts
 from signoff.core.paths import free_folder
 from signoff.evidence.recording import began, record_cluster, recording
@@ -49,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
             deployment.start_both()
             deployment.wait_for_gateway()
             direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
-            urls = {"proxied": proxied, "direct": direct, "model": story.MODEL}
+            urls = {"proxied": proxied, "direct": direct, "model": manifests.roles.model.asked}
             told = {**urls, "kubeconfig": str(cluster.kubeconfig), "evidence": str(evidence.dir)}
             print(json.dumps(told), flush=True)
             threading.Event().wait()  # for an interrupt: nothing else ends it

@@ -4,22 +4,29 @@ Each is a list of changes that know how they are undone, at the scenario's end a
 wrong is played by the recorder, as the cases in signoff/parity/cases/ say it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from signoff import story
-from signoff.gateway.deployment import BACKEND_APP
-from signoff.kube.client import Kube
+from signoff.gateway.deployment import Deployment
+from signoff.kube.roles import Workload
 from signoff.kube.undo import Change, Cordon, Scale, Undo
 
-FAULTS: Mapping[str, Sequence[Change]] = {
-    "vLLM is scaled to 0": [Scale(story.NAMESPACE, BACKEND_APP, 0)],
-    "the nodes k3s-worker-01 and k3s-worker-02 are cordoned": [Cordon("k3s-worker-01"), Cordon("k3s-worker-02")],
+
+def scaled(workload: Workload, replicas: int) -> Scale:
+    """This many replicas of a gateway or a backend."""
+    return Scale(workload.namespace, workload.name, replicas, workload.kind)
+
+
+FAULTS: Mapping[str, Callable[[Deployment], Sequence[Change]]] = {
+    "vLLM is scaled to 0": lambda deployment: [scaled(deployment.backend, 0)],
+    "the allowed nodes are cordoned": lambda _: [Cordon(node) for node in story.ALLOWED_NODES],
 }
 
 
-def inject(fault: str, kube: Kube, undo: Undo) -> None:
+def inject(fault: str, deployment: Deployment, undo: Undo) -> None:
     """Make the changes of the fault, and wait until the cluster shows them all."""
-    for change in FAULTS[fault]:
+    changes = FAULTS[fault](deployment)
+    for change in changes:
         undo.make(change)
-    for change in FAULTS[fault]:
-        change.wait(kube)
+    for change in changes:
+        change.wait(deployment.kube)

@@ -23,8 +23,11 @@ class Configuration:
     lines: dict[str, int] = field(default_factory=dict)
 
 
-def read(text: str) -> Configuration:
-    """Read a config.yaml; what is not there has no value. A model's prefix ("openai/") is not part of its name."""
+def read(text: str, asked: str = "") -> Configuration:
+    """Read a config.yaml; what is not there has no value. A model's prefix ("openai/") is not part of its name.
+
+    Of its `model_list` those entries count that clients get who ask for `asked`; all of them, if there is none.
+    """
     found = Configuration()
     try:
         parsed, lines = yaml.safe_load(text), lines_of(yaml.compose(text, Loader=yaml.SafeLoader))
@@ -32,7 +35,8 @@ def read(text: str) -> Configuration:
         return found
     config = parsed if isinstance(parsed, dict) else {}
     models = config.get("model_list")
-    for at, entry in enumerate(models if isinstance(models, list) else []):
+    entries = list(enumerate(models if isinstance(models, list) else []))
+    for at, entry in [each for each in entries if _below(each[1], ("model_name",)) == asked] or entries:
         for name, path in _OF_A_MODEL.items():
             value = _below(entry, path)
             value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value

@@ -5,7 +5,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from signoff import story
 from signoff.cluster.base import Cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
@@ -16,11 +15,9 @@ from signoff.kube import cleanup
 from signoff.kube.client import Kube, describe_end, is_ready, lacks_room
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.objects import Manifest, containers
+from signoff.kube.roles import Workload
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.client import NoAnswer, OpenAIClient
-
-BACKEND_APP = "vllm"
-"""vLLM's Deployment, and the name label of its pods."""
 
 
 @dataclass
@@ -37,6 +34,21 @@ class Deployment:
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
 
+    @property
+    def gateway(self) -> Workload:
+        """The LiteLLM under test."""
+        return self.manifests.roles.gateway
+
+    @property
+    def backend(self) -> Workload:
+        """The vLLM behind it."""
+        return self.manifests.roles.backend
+
+    @property
+    def namespace(self) -> str:
+        """LiteLLM's, in which the suite puts what it needs beside it."""
+        return self.gateway.namespace
+
     def apply(self, wanted: list[Manifest], undo: Undo | None = None) -> None:
         """Apply the objects in their order and record each; a namespace is waited for before the next object.
 
@@ -44,8 +56,8 @@ class Deployment:
         """
         for manifest in wanted:
             if undo:
-                undo.remember(Apply(manifest, story.NAMESPACE))
-            skipped = self.kube.apply(manifest, story.NAMESPACE)
+                undo.remember(Apply(manifest, self.namespace))
+            skipped = self.kube.apply(manifest, self.namespace)
             self.evidence.add(
                 Applied(
                     file=shown(manifest.file, self.manifests.folder),
@@ -67,7 +79,7 @@ class Deployment:
         On a cluster that was there before, what earlier runs left is cleared away first, LiteLLM itself included.
         """
         if self.cluster.reused:
-            done = cleanup.clear(self.kube, story.NAMESPACE, stays=self.manifests.backend)
+            done = cleanup.clear(self.kube, self.namespace, stays=self.manifests.backend)
             self.evidence.add(ClearedAway(done=done))
             if done:
                 progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
@@ -79,48 +91,57 @@ class Deployment:
         """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
         url = self.answering_backend()
         list(self._ends_of_backend())  # how often it was restarted until now is no disturbance
-        self._record_placements(BACKEND_APP)
-        progress("vllm", f"serves {story.MODEL}")
+        self._record_placements(self.backend)
+        progress("vllm", f"serves {self.manifests.roles.model.model}")
         self.evidence.add(Backend(version=_version_of(url)))
         return url
 
     def answering_backend(self) -> str:
         """The base URL of vLLM's Service, once vLLM is available and answers there."""
         with causes.of(Subject.BACKEND):
-            self.kube.wait_until_available(story.NAMESPACE, BACKEND_APP, timeouts.BACKEND_READY)
+            self._wait_until_available(self.backend, timeouts.BACKEND_READY)
             return _answering(self.backend_url)
 
-    def wait_for_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> None:
-        """Wait until the pods of this LiteLLM are available, whatever its Service says.
+    def wait_for_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> None:
+        """Wait until the pods of the LiteLLM under test, or of this one, are available, whatever its Service says.
 
         The suite's own recorder stands where a LiteLLM would, and is waited for like one: `whose` then says so.
         """
-        with causes.of(whose), self._room_for(name):
-            self.kube.wait_until_available(story.NAMESPACE, name, timeouts.GATEWAY_READY)
-        self._record_placements(name)
-        progress(name, "is Ready")
+        waited_for = workload or self.gateway
+        with causes.of(whose), self._room_for(waited_for):
+            self._wait_until_available(waited_for, timeouts.GATEWAY_READY)
+        self._record_placements(waited_for)
+        progress(waited_for.name, "is Ready")
+
+    def _wait_until_available(self, workload: Workload, timeout: timeouts.Timeout) -> None:
+        self.kube.wait_until_available(workload.namespace, workload.name, timeout, workload.kind)
 
     @contextmanager
-    def _room_for(self, name: str) -> Iterator[None]:
+    def _room_for(self, workload: Workload) -> Iterator[None]:
         """That no node has room for a pod is the cluster's doing."""
         try:
             yield
         except WaitFailed:
-            with causes.of(Subject.CLUSTER) if self._lack_room(name) else nullcontext():
+            lack_room = any(lacks_room(pod) for pod in self.pods(workload))
+            with causes.of(Subject.CLUSTER) if lack_room else nullcontext():
                 raise
 
-    def _lack_room(self, name: str) -> bool:
-        return any(lacks_room(pod) for pod in self.kube.pods(story.NAMESPACE, name))
+    def pods(self, workload: Workload) -> list[Any]:
+        """The pods that its labels select and that are not being deleted, whoever has made them."""
+        return self.kube.pods(workload.namespace, workload.selector)
 
-    def answering_gateway(self, name: str = story.GATEWAY, whose: Subject = Subject.GATEWAY) -> str:
-        """The base URL of this LiteLLM's Service, once it answers."""
+    def answering_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> str:
+        """The base URL of the Service of the LiteLLM under test, or of this one, once it answers."""
         with causes.of(whose):
-            return _answering(self.cluster.service_url(story.NAMESPACE, name, story.GATEWAY_PORT))
+            return _answering(self._url(workload or self.gateway))
 
     @property
     def backend_url(self) -> str:
         """Where this process reaches vLLM."""
-        return self.cluster.service_url(story.NAMESPACE, story.BACKEND, story.BACKEND_PORT)
+        return self._url(self.backend)
+
+    def _url(self, workload: Workload) -> str:
+        return self.cluster.service_url(workload.namespace, workload.service, workload.port)
 
     def disturbances(self) -> list[Cause]:
         """What has happened unasked since the last call, to the control plane, the nodes, or vLLM.
@@ -148,25 +169,25 @@ class Deployment:
 
     def _own_nodes(self) -> set[str]:
         """The nodes that vLLM and LiteLLM run on; what becomes of others disturbs neither."""
-        pods = [*self.kube.pods(story.NAMESPACE, BACKEND_APP), *self.kube.pods(story.NAMESPACE, story.GATEWAY)]
+        pods = [*self.pods(self.backend), *self.pods(self.gateway)]
         return {pod.spec.node_name for pod in pods if pod.spec.node_name}
 
     def _ends_of_backend(self) -> Iterator[Cause]:
         """A vLLM that was scaled down leaves no pod behind, so that it does not count as one that ended by itself."""
-        for pod in self.kube.pods(story.NAMESPACE, BACKEND_APP):
+        for pod in self.pods(self.backend):
             for status in pod.status.container_statuses or []:
                 key, ends = f"{pod.metadata.uid}/{status.name}", _ends(status)
                 if ends > self._ends.get(key, 0):
                     yield Cause(subject=Subject.BACKEND, what=f"vLLM ended: {describe_end(status)}")
                 self._ends[key] = ends
 
-    def _record_placements(self, app: str) -> None:
-        for pod in self.kube.pods(story.NAMESPACE, app):
+    def _record_placements(self, workload: Workload) -> None:
+        for pod in self.pods(workload):
             self.evidence.add(PodPlace(pod=pod.metadata.name, node=pod.spec.node_name))
 
     def ready_gateway_pods(self) -> list[Any]:
         """The Ready pods of the LiteLLM under test."""
-        return [pod for pod in self.kube.pods(story.NAMESPACE, story.GATEWAY) if is_ready(pod)]
+        return [pod for pod in self.pods(self.gateway) if is_ready(pod)]
 
 
 def _ends(status: Any) -> int:

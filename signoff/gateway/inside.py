@@ -11,7 +11,6 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from signoff import story
 from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
@@ -49,22 +48,23 @@ class Inside:
     answers: dict[str, dict[str, Any]]
 
 
-def ask(kube: Kube, image: str, base_url: str, model: str) -> Inside:
-    """Run the pod, and remove it.
+def ask(kube: Kube, namespace: str, image: str, base_url: str, model: str) -> Inside:
+    """Run the pod in the namespace, and remove it.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
     with Undo(kube) as undo:
-        undo.replace(Apply(_pod(image, base_url, model), story.NAMESPACE))
-        pod = eventually(f"the pod {NAME} to ask from inside", timeouts.INSIDE_ASKED, lambda: _finished(kube))
-        log = kube.core.read_namespaced_pod_log(NAME, story.NAMESPACE)
+        undo.replace(Apply(_pod(namespace, image, base_url, model), namespace))
+        asked = f"the pod {NAME} to ask from inside"
+        pod = eventually(asked, timeouts.INSIDE_ASKED, lambda: _finished(kube, namespace))
+        log = kube.core.read_namespaced_pod_log(NAME, namespace)
         return Inside(NAME, str(pod.spec.node_name), json.loads(str(log).strip().splitlines()[-1]))
 
 
-def _finished(kube: Kube) -> Any:
+def _finished(kube: Kube, namespace: str) -> Any:
     try:
-        pod = kube.core.read_namespaced_pod(NAME, story.NAMESPACE)
+        pod = kube.core.read_namespaced_pod(NAME, namespace)
     except ApiException as error:
         raise NotYet(f"it is not there: {error.reason}") from None
     if pod.status.phase == "Succeeded":
@@ -74,7 +74,7 @@ def _finished(kube: Kube) -> Any:
     raise Hopeless(describe_pod(pod)) if is_hopeless(pod) else NotYet(describe_pod(pod))
 
 
-def _pod(image: str, base_url: str, model: str) -> Manifest:
+def _pod(namespace: str, image: str, base_url: str, model: str) -> Manifest:
     container = {
         "name": "asks",
         "image": image,
@@ -92,4 +92,4 @@ def _pod(image: str, base_url: str, model: str) -> Manifest:
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
     }
-    return shipping.manifest(Path(__file__), NAME, {"apiVersion": "v1", "kind": "Pod", "spec": spec})
+    return shipping.manifest(Path(__file__), NAME, namespace, {"apiVersion": "v1", "kind": "Pod", "spec": spec})

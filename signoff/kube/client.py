@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -176,13 +176,17 @@ class Kube:
 
         eventually(f"namespace {name} to accept pods", timeouts.NAMESPACE_READY, look)
 
-    def deployment(self, namespace: str, name: str) -> Any:
-        """The Deployment as the API returns it."""
-        return self.apps.read_namespaced_deployment(name, namespace)
+    def workload(self, namespace: str, name: str, kind: str = "Deployment") -> Any:
+        """The Deployment, or the StatefulSet, as the API returns it."""
+        read = {
+            "Deployment": self.apps.read_namespaced_deployment,
+            "StatefulSet": self.apps.read_namespaced_stateful_set,
+        }
+        return read[kind](name, namespace)
 
-    def pods(self, namespace: str, app: str) -> list[Any]:
-        """The pods labelled `app.kubernetes.io/name: <app>` that are not being deleted."""
-        return self._selected_pods(namespace, f"app.kubernetes.io/name={app}")
+    def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
+        """The pods with these labels that are not being deleted."""
+        return self._selected_pods(namespace, selector_text(labels))
 
     def _selected_pods(self, namespace: str, selector: str) -> list[Any]:
         found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
@@ -201,58 +205,61 @@ class Kube:
             return False
         return True
 
-    def wait_until_available(self, namespace: str, name: str, timeout: timeouts.Timeout) -> None:
-        """Wait until the Deployment's newest pods are all available and the old ones are gone.
+    def wait_until_available(
+        self, namespace: str, name: str, timeout: timeouts.Timeout, kind: str = "Deployment"
+    ) -> None:
+        """Wait until the newest pods of a Deployment or a StatefulSet are all available and the old ones are gone.
 
         Gives up early when a pod is in a state that waiting does not fix, or the Deployment itself has given up.
         """
 
         def look() -> None:
-            deployment = self.deployment(namespace, name)
-            want, status = deployment.spec.replicas, deployment.status
+            workload = self.workload(namespace, name, kind)
+            want, status = workload.spec.replicas, workload.status
             done = (
-                status.observed_generation == deployment.metadata.generation
+                status.observed_generation == workload.metadata.generation
                 and (status.updated_replicas or 0) == want
                 and (status.available_replicas or 0) == want
                 and (status.replicas or 0) == want
             )
             if not done:
-                why = self._why_not(deployment, f"{status.available_replicas or 0} of {want} replicas available")
+                why = self._why_not(workload, f"{status.available_replicas or 0} of {want} replicas available")
                 raise Hopeless(f"progress deadline exceeded: {why}", grace=0) if _gave_up(status) else why
 
-        eventually(f"Deployment {name} to be available", timeout, look)
+        eventually(f"{kind} {name} to be available", timeout, look)
 
-    def _why_not(self, deployment: Any, summary: str) -> NotYet:
-        pods = self._owned_pods(deployment)
+    def _why_not(self, workload: Any, summary: str) -> NotYet:
+        pods = self._owned_pods(workload)
         states = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods]
         text = "; ".join([summary, *states])
         return Hopeless(text) if any(is_hopeless(pod) for pod in pods) else NotYet(text)
 
-    def _owned_pods(self, deployment: Any) -> list[Any]:
-        """The Deployment's own pods, by way of its ReplicaSets: another pod of the same labels says nothing of it."""
-        namespace = deployment.metadata.namespace
-        selector = selector_of(deployment)
+    def _owned_pods(self, workload: Any) -> list[Any]:
+        """The workload's own pods, a Deployment's by way of its ReplicaSets: another pod of the same labels is none."""
+        namespace, selector = workload.metadata.namespace, selector_of(workload)
         sets = self.apps.list_namespaced_replica_set(namespace, label_selector=selector).items
-        owners = {each.metadata.uid for each in sets if _owned_by(each, {deployment.metadata.uid})}
+        owner = {workload.metadata.uid}
+        owners = owner | {each.metadata.uid for each in sets if _owned_by(each, owner)}
         return [pod for pod in self._selected_pods(namespace, selector) if _owned_by(pod, owners)]
 
-    def scale(self, namespace: str, name: str, replicas: int) -> None:
-        """Set the Deployment's number of replicas, as `kubectl scale` does."""
-        self.apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": replicas}})
+    def scale(self, namespace: str, name: str, replicas: int, kind: str = "Deployment") -> None:
+        """Set a workload's number of replicas, as `kubectl scale` does."""
+        patch = {
+            "Deployment": self.apps.patch_namespaced_deployment_scale,
+            "StatefulSet": self.apps.patch_namespaced_stateful_set_scale,
+        }
+        patch[kind](name, namespace, {"spec": {"replicas": replicas}})
 
-    def wait_until_gone(self, namespace: str, app: str) -> None:
-        """Wait until no pod of the app is left, terminating ones included."""
+    def wait_until_gone(self, namespace: str, labels: Mapping[str, str]) -> None:
+        """Wait until no pod with these labels is left, terminating ones included."""
+        selector = selector_text(labels)
 
         def look() -> None:
-            left = self.core.list_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}").items
+            left = self.core.list_namespaced_pod(namespace, label_selector=selector).items
             if left:
                 raise NotYet("still there: " + ", ".join(pod.metadata.name for pod in left))
 
-        eventually(f"the pods of {app} to be gone", timeouts.SCALED_DOWN, look)
-
-    def delete_pods(self, namespace: str, app: str) -> None:
-        """Delete the app's pods; their owner makes new ones."""
-        self.core.delete_collection_namespaced_pod(namespace, label_selector=f"app.kubernetes.io/name={app}")
+        eventually(f"the pods of {selector} to be gone", timeouts.SCALED_DOWN, look)
 
     def cordon(self, node: str, *, cordoned: bool) -> None:
         """Have the node take no new pods, or take them again, as `kubectl cordon` and `uncordon` do."""
@@ -269,9 +276,14 @@ class Kube:
         eventually(f"the taint of a cordon to show on {node}", timeouts.CORDON_SHOWS, look)
 
 
-def selector_of(deployment: Any) -> str:
-    """The Deployment's selector as the API takes it for a list."""
-    return ",".join(f"{key}={value}" for key, value in deployment.spec.selector.match_labels.items())
+def selector_of(workload: Any) -> str:
+    """A workload's selector as the API takes it for a list."""
+    return selector_text(workload.spec.selector.match_labels)
+
+
+def selector_text(labels: Mapping[str, str]) -> str:
+    """Labels as the API takes them for a list."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def condition(pod: Any, name: str) -> Any:

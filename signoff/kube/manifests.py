@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +14,66 @@ from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.kube import loading
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
-from signoff.kube.roles import belonging_to
+from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, renamed
 
 CHECKSUM = "checksum/config"
-_BACKEND = "vllm"
-_PARTS = (story.GATEWAY, _BACKEND)
 _APPLIED_FIRST = ("Namespace", "CustomResourceDefinition")
 """What other objects need to be there; it is counted with vLLM, which is applied before LiteLLM."""
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a person says of the manifests, where these do not say it themselves: see `roles.find`."""
+
+    namespace: str = story.NAMESPACE
+    model: str = story.MODEL
+    gateway: str = ""
+    backend: str = ""
+    asked_model: str = ""
+
+
+@dataclass(frozen=True)
 class StoryManifests:
-    """What the story deploys: vLLM with all that belongs to it alone, and LiteLLM with the rest."""
+    """What is deployed: vLLM with all that belongs to it alone, and LiteLLM with the rest; and who is who there."""
 
     folder: Path
     backend: list[Manifest]
     gateway: list[Manifest]
+    roles: Roles
 
     @classmethod
-    def read(cls, folder: Path, gateway_image: str | None = None, backend_image: str | None = None) -> "StoryManifests":
+    def read(
+        cls,
+        path: Path,
+        gateway_image: str | None = None,
+        backend_image: str | None = None,
+        wanted: Wanted = Wanted(),
+    ) -> "StoryManifests":
         """Read the folder, or the file; an image given here replaces those of its manifests.
 
         Raises:
             SignoffError: a folder or a file is missing, is not YAML, or holds something that is no Kubernetes object;
                 or nothing there deploys vLLM or LiteLLM.
         """
-        backend, gateway = _parts(folder)
+        if not path.exists():
+            hint = "name the folder of your manifests with --manifests"
+            raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
+        found = loading.read(path)
+        roles = find(found, path, **asdict(wanted))
+        first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
+        backend = [each for each in belonging_to(roles.backend, found) if each not in first]
+        gateway = [each for each in found if each not in first and each not in backend]
         return cls(
-            folder if folder.is_dir() else folder.parent,
-            with_image(backend, _BACKEND, backend_image) if backend_image else backend,
-            with_image(gateway, story.GATEWAY, gateway_image) if gateway_image else gateway,
+            path if path.is_dir() else path.parent,
+            with_image(with_checksums([*first, *backend]), roles.backend, backend_image),
+            with_image(with_checksums(gateway), roles.gateway, gateway_image),
+            roles,
         )
 
-    def where(self, kind: str, name: str, *path: str | int) -> str:
-        """File and line of a place in an object ("litellm/deployment.yaml:27"); empty for one that is not there."""
+    def where(self, name: str, *path: str | int) -> str:
+        """File and line of a place in an object such as "Service/litellm"; empty for one that is not there."""
         for manifest in (*self.backend, *self.gateway):
-            if manifest.name == f"{kind}/{name}":
+            if manifest.name == name:
                 return f"{shown(manifest.file, self.folder)}:{manifest.line(*path)}"
         return ""
 
@@ -64,9 +88,82 @@ class StoryManifests:
 
     @property
     def gateway_image(self) -> str:
-        """The image of LiteLLM's own container, the first one of its Deployment."""
-        workload = next(each.body for each in self.gateway if each.name == f"Deployment/{story.GATEWAY}")
-        return str(workload["spec"]["template"]["spec"]["containers"][0]["image"])
+        """The image of LiteLLM's own container, the first one of its pods."""
+        return _own_image(self.gateway, self.roles.gateway)
+
+    def second_gateway(self, name: str, edit: Callable[[dict[str, Any]], None]) -> tuple[Workload, list[Manifest]]:
+        """A second gateway called `name` beside the first: the same manifests with `edit` applied to its config.yaml.
+
+        Every object, and each reference to one of them, carries a name of its own, and neither gateway's Service or
+        selector matches the other's pods. What other workloads use too is shared with the first; what claims the host
+        name from outside, or a port of the node, is left out.
+
+        Raises:
+            SignoffError: the config.yaml is none.
+        """
+        first, config = self.roles.gateway, self.roles.config
+        second = first.beside(name)
+        own = [
+            each
+            for each in belonging_to(first, self.gateway)
+            if each.body["kind"] in {"ConfigMap", "Service"} or each.name == first.object
+        ]
+        names = {each.name: _name_beside(each, first, name) for each in own}
+
+        def change(body: dict[str, Any]) -> None:
+            own_name = f"{body['kind']}/{body['metadata']['name']}"
+            if own_name == config.object:
+                body["data"][config.key] = _edited(body["data"][config.key], edit)
+            body["metadata"]["name"] = names[own_name]
+            if NAME_LABEL in body["metadata"].get("labels", {}):
+                body["metadata"]["labels"][NAME_LABEL] = name
+            if body["kind"] == "Service":
+                body["spec"]["selector"] = dict(second.selector)
+                _without_node_ports(body["spec"])
+            elif own_name == first.object:
+                _become(body["spec"], first, second, names)
+
+        for each in own:
+            if each.name == config.object:
+                _check_config(each, config.key)
+        return second, transform(own, change)
+
+
+def _name_beside(manifest: Manifest, first: Workload, name: str) -> str:
+    """What an object of the first gateway is called for a second one."""
+    old = str(manifest.body["metadata"]["name"])
+    if manifest.name in (first.object, f"Service/{first.service}"):
+        return name
+    return old.replace(first.name, name, 1) if first.name in old else f"{name}-{old}"
+
+
+def _become(spec: dict[str, Any], first: Workload, second: Workload, names: Mapping[str, str]) -> None:
+    """Make a second workload of the first one's spec: other labels and references, and no port of the node."""
+    spec["selector"] = {"matchLabels": dict(second.selector)}
+    if spec.get("serviceName") == first.service:
+        spec["serviceName"] = second.service
+    template = spec["template"]
+    labels = template.setdefault("metadata", {}).setdefault("labels", {})
+    for label in first.selector:
+        labels.pop(label, None)
+    labels.update(second.selector)
+    template["spec"] = renamed(template["spec"], names)
+    for container in template["spec"]["containers"]:
+        for port in container.get("ports", []):
+            port.pop("hostPort", None)
+
+
+def _without_node_ports(spec: dict[str, Any]) -> None:
+    """A Service as it is within the cluster: what it opens outside belongs to the first."""
+    spec.pop("type", None)
+    for port in spec.get("ports", []):
+        port.pop("nodePort", None)
+
+
+def _edited(text: str, edit: Callable[[dict[str, Any]], None]) -> str:
+    config = yaml.safe_load(text)
+    edit(config)
+    return yaml.safe_dump(config, sort_keys=False)
 
 
 def load(path: Path) -> list[Manifest]:
@@ -81,21 +178,6 @@ def load(path: Path) -> list[Manifest]:
     return with_checksums(loading.read(path))
 
 
-def check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
-    """See that the manifests of this folder deploy what is waited for under this name.
-
-    Raises:
-        SignoffError: they do not.
-    """
-    deployed = (each for each in found if each.name == f"Deployment/{name}")
-    if not any(main_containers(each.body) for each in deployed):
-        raise SignoffError(
-            f"no manifest is a Deployment called {name} with a container in it",
-            where=str(loading.kustomization_of(folder) or folder),
-            hint="add the file that holds it, or list it under `resources:`",
-        )
-
-
 def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None]) -> list[Manifest]:
     """Let `change` edit a copy of each object, then bring the checksums up to date."""
     changed = []
@@ -106,9 +188,11 @@ def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None
     return with_checksums(changed)
 
 
-def with_image(manifests: list[Manifest], workload: str, image: str) -> list[Manifest]:
-    """Use `image` wherever this workload's own is used, which its first container has. All other images stay."""
-    own = next(main_containers(each.body)[0]["image"] for each in manifests if each.name == f"Deployment/{workload}")
+def with_image(manifests: list[Manifest], workload: Workload, image: str | None) -> list[Manifest]:
+    """Use `image`, if there is one, wherever the workload's own is used. All other images stay."""
+    if not image:
+        return manifests
+    own = _own_image(manifests, workload)
 
     def change(body: dict[str, Any]) -> None:
         for container in containers(body):
@@ -117,40 +201,12 @@ def with_image(manifests: list[Manifest], workload: str, image: str) -> list[Man
     return transform(manifests, change)
 
 
-def with_gateway_config(manifests: list[Manifest], name: str, edit: Callable[[dict[str, Any]], None]) -> list[Manifest]:
-    """A second gateway called `name` beside the first: the same manifests with `edit` applied to its config.yaml.
-
-    Every object, its label, and each reference to one of the objects carries the new name, so that neither gateway's
-    Service or selector matches the other's pods. What other workloads use too is shared with the first, and what claims
-    the host name from outside is left out.
-
-    Raises:
-        SignoffError: the config.yaml is none.
-    """
-    own = belonging_to(story.GATEWAY, manifests)
-    chosen = [each for each in own if each.body["kind"] in {"ConfigMap", "Deployment", "Service"}]
-    names = {each.body["metadata"]["name"] for each in chosen}
-    renamed = {old: old.replace(story.GATEWAY, name, 1) if story.GATEWAY in old else f"{name}-{old}" for old in names}
-
-    for manifest in chosen:
-        _check_config(manifest)
-
-    def change(body: dict[str, Any]) -> None:
-        text = json.dumps(body)
-        for old, new in renamed.items():
-            text = text.replace(f'"{old}"', f'"{new}"').replace(f"//{old}.", f"//{new}.")
-        body.clear()
-        body.update(json.loads(text))
-        if story.GATEWAY_CONFIG_KEY in body.get("data", {}):
-            config = yaml.safe_load(body["data"][story.GATEWAY_CONFIG_KEY])
-            edit(config)
-            body["data"][story.GATEWAY_CONFIG_KEY] = yaml.safe_dump(config, sort_keys=False)
-
-    return transform(chosen, change)
+def _own_image(manifests: list[Manifest], workload: Workload) -> str:
+    return str(next(main_containers(each.body)[0]["image"] for each in manifests if each.name == workload.object))
 
 
-def _check_config(manifest: Manifest) -> None:
-    text = manifest.body.get("data", {}).get(story.GATEWAY_CONFIG_KEY, "{}")
+def _check_config(manifest: Manifest, key: str) -> None:
+    text = manifest.body["data"][key]
     try:
         if isinstance(yaml.safe_load(text), dict):
             return
@@ -159,7 +215,7 @@ def _check_config(manifest: Manifest) -> None:
         what = f"not valid YAML: {getattr(error, 'problem', None) or error}"
     raise SignoffError(
         f"LiteLLM's configuration is {what}",
-        where=f"{manifest.file}:{manifest.line('data', story.GATEWAY_CONFIG_KEY)}",
+        where=f"{manifest.file}:{manifest.line('data', key)}",
         hint="write it as docs.litellm.ai shows: `model_list:` and so on",
     )
 
@@ -191,26 +247,6 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
             annotations[CHECKSUM] = digest
         result.append(replace(manifest, body=body))
     return result
-
-
-def _parts(path: Path) -> tuple[list[Manifest], list[Manifest]]:
-    """What belongs to vLLM, and all the rest, told by what refers to what.
-
-    Raises:
-        SignoffError: there is nothing, or one of them is missing.
-    """
-    if not path.exists():
-        hint = "name the folder of your manifests with --manifests"
-        raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
-    found = loading.read(path)
-    for name in _PARTS:
-        check_deploys(path, found, name)
-    first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
-    backend = [each for each in belonging_to(_BACKEND, found) if each not in first]
-    return (
-        with_checksums([*first, *backend]),
-        with_checksums([each for each in found if each not in first and each not in backend]),
-    )
 
 
 def shown(file: Path, folder: Path) -> str:

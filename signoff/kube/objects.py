@@ -53,14 +53,46 @@ class _Affinity(_Read):
     nodeAffinity: _NodeAffinity = _NodeAffinity()  # noqa: N815
 
 
+class _Variable(_Read):
+    name: str = ""
+    value: str = ""
+
+
+class _Mount(_Read):
+    name: str = ""
+    mountPath: str = ""  # noqa: N815
+    subPath: str = ""  # noqa: N815
+
+
 class _Container(_Read):
     image: Annotated[str, Field(min_length=1)]
+    command: list[str] = []
+    args: list[str] = []
+    env: list[_Variable] = []
+    ports: list[dict[str, Any]] = []
+    volumeMounts: list[_Mount] = []  # noqa: N815
+
+
+class _Item(_Read):
+    key: str
+    path: str
+
+
+class _MountedConfigMap(_Read):
+    name: str = ""
+    items: list[_Item] = []
+
+
+class _Volume(_Read):
+    name: str = ""
+    configMap: _MountedConfigMap | None = None  # noqa: N815
 
 
 class _PodSpec(_Read):
     affinity: _Affinity = _Affinity()
     initContainers: list[_Container] = []  # noqa: N815
     containers: list[_Container] = []
+    volumes: list[_Volume] = []
 
 
 class _TemplateMetadata(_Read):
@@ -73,7 +105,12 @@ class _Template(_Read):
     spec: _PodSpec = _PodSpec()
 
 
+class _Selector(_Read):
+    matchLabels: dict[str, str] = {}  # noqa: N815
+
+
 class _Spec(_Read):
+    selector: _Selector = _Selector()
     template: _Template = _Template()
 
 
@@ -88,6 +125,19 @@ class _Data(_Object):
     data: dict[str, str] = {}
 
 
+class _Port(_Read):
+    name: str = ""
+    port: int = 0
+
+
+class _ServiceSpec(_Read):
+    ports: list[_Port] = []
+
+
+class _Service(_Object):
+    spec: _ServiceSpec = _ServiceSpec()  # type: ignore[assignment]
+
+
 class _Workload(_Object):
     spec: _Spec = _Spec()  # type: ignore[assignment]
 
@@ -100,6 +150,7 @@ _MODELS: dict[str, type[_Object]] = {
     "ConfigMap": _Data,
     "Secret": _Data,
     "Pod": _Pod,
+    "Service": _Service,
     **dict.fromkeys(("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"), _Workload),
 }
 _SAID = {

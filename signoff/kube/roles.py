@@ -1,9 +1,31 @@
-"""Which of a folder's objects belong to whom, told by what refers to what."""
+"""Which of the manifests are the gateway and its backend, and what belongs to whom: found in what they say.
 
-from collections.abc import Iterator, Sequence
+Names and labels are a person's own. What tells is which image runs, which configuration is mounted, and what refers to
+what.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from signoff.kube.objects import Manifest, pod_spec
+import yaml
+
+from signoff.core.errors import SignoffError
+from signoff.core.words import listed
+from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
+from signoff.story.declaration import nearest
+
+NAME_LABEL = "app.kubernetes.io/name"
+_WORKLOADS = ("Deployment", "StatefulSet")
+_GATEWAY, _BACKEND = "litellm", "vllm"
+"""What images of both are called, and what a person calls them who has several: the story's own names."""
+_OF_THE_CLUSTER = re.compile(r"https?://([a-z0-9-]+)(?:\.[a-z0-9-]+(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::\d+)?(?:/|$)")
+"""The URL of a Service, by any of the names that it has in a cluster."""
+_SERVICES = (_GATEWAY, "vllm-api")
+"""The story's names of both Services, which decide where several lead to the same pods."""
 
 _REFERENCES = {
     "configMap": ("ConfigMap", "name"),
@@ -19,9 +41,292 @@ _REFERENCES = {
 """
 
 
-def belonging_to(workload: str, found: Sequence[Manifest]) -> list[Manifest]:
-    """The Deployment of this name, what it alone refers to, and what selects only its pods."""
-    own = [each for each in found if each.body["kind"] == "Deployment" and each.body["metadata"]["name"] == workload]
+@dataclass(frozen=True)
+class Workload:
+    """What runs the pods of a gateway or a backend, and the Service that leads to them."""
+
+    kind: str
+    name: str
+    namespace: str
+    selector: Mapping[str, str]
+    """The labels by which it knows its pods."""
+    service: str
+    port: int
+    """Of the Service."""
+
+    @property
+    def object(self) -> str:
+        """Kind and name, as `Manifest.name` has them."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def url(self) -> str:
+        """The base URL inside the cluster."""
+        return f"http://{self.service}.{self.namespace}.svc.cluster.local:{self.port}"
+
+    def beside(self, name: str) -> "Workload":
+        """Another one of its kind in the same namespace, all of whose names are this one."""
+        return replace(self, name=name, service=name, selector={NAME_LABEL: name})
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """Where LiteLLM's configuration stands: a key of a ConfigMap."""
+
+    config_map: str
+    key: str
+
+    @property
+    def object(self) -> str:
+        """Kind and name, as `Manifest.name` has them."""
+        return f"ConfigMap/{self.config_map}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """An entry of LiteLLM's `model_list`: what clients ask for, and what it asks its backend for.
+
+    `at` is its place in the list, `prefix` says how LiteLLM speaks to the backend ("hosted_vllm").
+    """
+
+    at: int
+    asked: str
+    prefix: str
+    model: str
+    api_base: str
+
+    @property
+    def service(self) -> str:
+        """The Service that its `api_base` names, if it names one of the cluster."""
+        found = _OF_THE_CLUSTER.match(self.api_base)
+        return found[1] if found else ""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who is who among the manifests: the gateway with its configuration and the model under judgement, the backend."""
+
+    gateway: Workload
+    config: ConfigFile
+    model: Model
+    backend: Workload
+
+
+def find(
+    found: Sequence[Manifest],
+    path: Path,
+    *,
+    namespace: str,
+    gateway: str = "",
+    backend: str = "",
+    model: str,
+    asked_model: str = "",
+) -> Roles:
+    """Find the gateway, its configuration, and the backend behind the model that is judged; `path` has it all.
+
+    What a person names (`gateway`, `backend`: workloads; `asked_model`) is not looked for. The model that is judged is
+    the entry that asks its backend for `model`, else the first. An object that names no namespace is in `namespace`.
+
+    Raises:
+        SignoffError: one is not there, or cannot be told among several.
+    """
+    litellm = _gateway_in(found, path, gateway)
+    config = _config_of(litellm, found)
+    judged = _judged(_config_in(config, found), model, asked_model)
+    vllm = _backend_in(found, path, backend, judged)
+    return Roles(
+        _workload(litellm, found, namespace, _SERVICES[0]),
+        config,
+        judged,
+        _workload(vllm, found, namespace, judged.service, _SERVICES[1]),
+    )
+
+
+def models_of(config: str) -> list[Model]:
+    """The entries of `model_list` in a config.yaml; none if that is none."""
+    try:
+        parsed = yaml.safe_load(config)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+    entries = parsed.get("model_list") if isinstance(parsed, dict) else None
+    return [
+        Model(at, str(entry.get("model_name", "")), prefix, model, str(params.get("api_base", "")))
+        for at, entry in enumerate(entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict)
+        for params in [entry.get("litellm_params")]
+        if isinstance(params, dict)
+        for prefix, _, model in [str(params.get("model", "")).partition("/")]
+    ]
+
+
+def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
+    if named:
+        return _called(named, found, path, "gateway")
+    several = [each for each in _workloads(found) if _runs(each, _GATEWAY)] or [
+        each for each in _workloads(found) if any(_model_lists(each, found))
+    ]
+    return _the_one(several, "LiteLLM", "gateway", _GATEWAY, path)
+
+
+def _backend_in(found: Sequence[Manifest], path: Path, named: str, judged: Model) -> Manifest:
+    if named:
+        return _called(named, found, path, "backend")
+    services = [each for each in found if each.name == f"Service/{judged.service}"]
+    behind = [each for each in _workloads(found) if any(_selects(service.body, each.body) for service in services)]
+    several = behind if len(behind) == 1 else [each for each in _workloads(found) if _runs(each, _BACKEND)]
+    return _the_one(several, "vLLM", "backend", _BACKEND, path)
+
+
+def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Manifest:
+    for each in _workloads(found):
+        if each.body["metadata"]["name"] == name:
+            return each
+    names = [each.body["metadata"]["name"] for each in _workloads(found)]
+    raise SignoffError(
+        f"no manifest is a Deployment or StatefulSet called {name}{nearest(name, names)}",
+        where=str(path),
+        hint=f"the manifests have {listed(names)}: set `{role}` to one of them" if names else "",
+    )
+
+
+def _the_one(several: Sequence[Manifest], what: str, role: str, usual: str, path: Path) -> Manifest:
+    """The only one, or the one that is called as usual."""
+    if len(several) > 1:
+        several = [each for each in several if each.body["metadata"]["name"] == usual] or several
+    if len(several) == 1:
+        return several[0]
+    if not several:
+        raise SignoffError(
+            f"no manifest is a Deployment or StatefulSet that runs {what}",
+            where=str(path),
+            hint=f"add the file that holds it, or set `{role}` to its name",
+        )
+    raise SignoffError(
+        f"several workloads run {what}: {listed([each.name for each in several])}",
+        where=", ".join(f"{each.file}:{each.line()}" for each in several),
+        hint=f"set `{role}` to the name of the one that is to be judged",
+    )
+
+
+def _workloads(found: Sequence[Manifest]) -> list[Manifest]:
+    return [each for each in found if each.body["kind"] in _WORKLOADS and main_containers(each.body)]
+
+
+def _runs(workload: Manifest, what: str) -> bool:
+    """Whether a container's image is called so: `ghcr.io/berriai/litellm:v1`, `vllm/vllm-openai-cpu`."""
+    return any(what in each["image"].rpartition("/")[2] for each in main_containers(workload.body))
+
+
+def _workload(manifest: Manifest, found: Sequence[Manifest], namespace: str, *preferred: str) -> Workload:
+    """A workload and its Service: one of the preferred names, else one that selects its pods, else none that is there.
+
+    A Service that should be there and is not has the workload's name here, so that what asks for it says what is
+    missing.
+    """
+    body, own = manifest.body, manifest.body["metadata"]["name"]
+    services = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] == "Service"}
+    selecting = [name for name, service in services.items() if _selects(service, body)]
+    names = [*(name for name in preferred if name in services), *sorted(selecting, key=lambda name: name != own), own]
+    return Workload(
+        body["kind"],
+        own,
+        body["metadata"].get("namespace", namespace),
+        _pods_labels(body),
+        names[0],
+        _port(services.get(names[0], {}), body),
+    )
+
+
+def _pods_labels(body: dict[str, Any]) -> Mapping[str, str]:
+    selector = body.get("spec", {}).get("selector")
+    labels = selector.get("matchLabels") if isinstance(selector, dict) else None
+    found: Mapping[str, str] = labels or body["spec"].get("template", {}).get("metadata", {}).get("labels", {})
+    return found
+
+
+def _port(service: Mapping[str, Any], workload: dict[str, Any]) -> int:
+    """The Service's port: the one called http, else its first; of one that is not there, the container's."""
+    ports = service.get("spec", {}).get("ports") or []
+    numbers = {each.get("name", ""): each.get("port") for each in reversed(ports) if isinstance(each, dict)}
+    own = [each.get("containerPort") for one in main_containers(workload) for each in one.get("ports", [])]
+    return int(numbers.get("http") or next(reversed(numbers.values()), None) or next(iter(own), None) or 80)
+
+
+# --- LiteLLM's configuration
+
+
+def _config_of(gateway: Manifest, found: Sequence[Manifest]) -> ConfigFile:
+    """The ConfigMap's key that is mounted where `--config` points to, else the only one with a `model_list`."""
+    lists = list(_model_lists(gateway, found))
+    wanted = _config_path(gateway)
+    for path, config in _mounted(gateway, found):
+        if path == wanted:
+            return config
+    if len(lists) == 1:
+        return lists[0]
+    raise SignoffError(
+        "LiteLLM's configuration is in no ConfigMap among the manifests"
+        if not lists
+        else f"several ConfigMaps of the gateway have a model_list: {listed([each.object for each in lists])}",
+        where=f"{gateway.file}:{gateway.line('spec', 'template', 'spec', 'containers')}",
+        hint=f"mount one at the path that --config names ({wanted or 'none is named'})",
+    )
+
+
+def _model_lists(workload: Manifest, found: Sequence[Manifest]) -> Iterator[ConfigFile]:
+    for _, config in _mounted(workload, found):
+        if models_of(_config_in(config, found)):
+            yield config
+
+
+def _config_path(gateway: Manifest) -> PurePosixPath | None:
+    """What `--config` names, however it is written: as two words, as one, or within a shell's line."""
+    for container in main_containers(gateway.body):
+        words = [word for each in (*container.get("command", []), *container.get("args", [])) for word in each.split()]
+        for word, after in pairwise([*words, ""]):
+            option, _, value = word.partition("=")
+            if option in ("--config", "-c") and (value or after.startswith("/")):
+                return PurePosixPath(value or after)
+        for variable in container.get("env", []):
+            if variable.get("name") == "CONFIG_FILE_PATH" and variable.get("value"):
+                return PurePosixPath(variable["value"])
+    return None
+
+
+def _mounted(workload: Manifest, found: Sequence[Manifest]) -> Iterator[tuple[PurePosixPath, ConfigFile]]:
+    """Where in the containers each key of a ConfigMap is."""
+    maps = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] == "ConfigMap"}
+    volumes = {each.get("name"): each.get("configMap") for each in pod_spec(workload.body).get("volumes", [])}
+    for container in containers(workload.body):
+        for mount in container.get("volumeMounts", []):
+            volume = volumes.get(mount.get("name")) or {}
+            name, at = volume.get("name"), PurePosixPath(str(mount.get("mountPath", "")))
+            keys = {key: key for key in maps.get(name, {}).get("data", {})}
+            keys = {each["path"]: each["key"] for each in volume.get("items", [])} or keys
+            for path, key in keys.items():
+                if mount.get("subPath", path) == path:
+                    yield at if "subPath" in mount else at / path, ConfigFile(str(name), key)
+
+
+def _config_in(config: ConfigFile, found: Sequence[Manifest]) -> str:
+    texts = (each.body.get("data", {}).get(config.key, "") for each in found if each.name == config.object)
+    return str(next(texts, ""))
+
+
+def _judged(config: str, model: str, asked_model: str) -> Model:
+    every = models_of(config)
+    named = [each for each in every if each.asked == asked_model]
+    serving = [each for each in every if each.model == model]
+    chosen = next(iter(named if asked_model else [*serving, *every]), Model(0, model, "", model, ""))
+    return replace(chosen, asked=asked_model or chosen.asked)
+
+
+# --- What belongs to whom
+
+
+def belonging_to(workload: Workload, found: Sequence[Manifest]) -> list[Manifest]:
+    """This workload, what it alone refers to, and what selects only its pods."""
+    own = [each for each in found if each.name == workload.object]
     others = [each for each in found if pod_spec(each.body) and each not in own]
     named = {name for each in own for name in references(each.body)}
     shared = {name for each in others for name in references(each.body)}
@@ -51,6 +356,27 @@ def _named(value: Any) -> Iterator[str]:
             kind, name = _REFERENCES[key]
             yield f"{kind}/{each.get(name, each.get('name'))}"
         yield from _named(each)
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """A copy of a pod's spec in which references name other objects, by kind and name; hosts of URLs as well."""
+    if isinstance(value, list):
+        return [renamed(each, names) for each in value]
+    if isinstance(value, str):
+        for old, new in names.items():
+            kind, _, name = old.partition("/")
+            value = re.sub(rf"(?<=//){re.escape(name)}(?=[.:/]|$)", new, value) if kind == "Service" else value
+        return value
+    if not isinstance(value, dict):
+        return value
+    copy = {key: renamed(each, names) for key, each in value.items()}
+    for key, each in copy.items():
+        if key in _REFERENCES and isinstance(each, dict):
+            kind, field = _REFERENCES[key]
+            field = field if field in each else "name"
+            if field in each:
+                each[field] = names.get(f"{kind}/{each[field]}", each[field])
+    return copy
 
 
 def _selects(body: dict[str, Any], workload: dict[str, Any]) -> bool:

@@ -49,9 +49,9 @@ def labels(name: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "signoff"}
 
 
-def manifest(file: Path, name: str, body: dict[str, Any]) -> Manifest:
+def manifest(file: Path, name: str, namespace: str, body: dict[str, Any]) -> Manifest:
     """An object of a program of the suite's own, whose code is in `file`."""
-    metadata = {"name": name, "namespace": story.NAMESPACE, "labels": labels(name)}
+    metadata = {"name": name, "namespace": namespace, "labels": labels(name)}
     return Manifest(file, hashlib.sha256(file.read_bytes()).hexdigest(), {**body, "metadata": metadata})
 
 
@@ -115,9 +115,9 @@ def environment(folder: str) -> list[dict[str, str]]:
     return [{"name": "PYTHONPATH", "value": folder}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}]
 
 
-def key_secret(file: Path, name: str, keys: Keys) -> Manifest:
+def key_secret(file: Path, name: str, namespace: str, keys: Keys) -> Manifest:
     """The Secret from which `key_environment` takes the keys: what stands in a pod's spec, everybody can read."""
-    return manifest(file, name, {"apiVersion": "v1", "kind": "Secret", "stringData": dict(keys.given)})
+    return manifest(file, name, namespace, {"apiVersion": "v1", "kind": "Secret", "stringData": dict(keys.given)})
 
 
 def key_environment(name: str, keys: Keys) -> list[dict[str, Any]]:

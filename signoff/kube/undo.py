@@ -83,29 +83,33 @@ class Delete:
 
 @dataclass(frozen=True)
 class Scale:
-    """A Deployment, whose name is also the name label of its pods, has another number of replicas."""
+    """A Deployment or a StatefulSet has another number of replicas."""
 
     namespace: str
     name: str
     replicas: int
+    workload: str = "Deployment"
+    """Its kind."""
 
     def __str__(self) -> str:
-        return f"scale Deployment/{self.name} to {self.replicas}"
+        return f"scale {self.workload}/{self.name} to {self.replicas}"
 
     def inverse(self, kube: Kube) -> "Scale":
         """Scale it to what it has now."""
-        return Scale(self.namespace, self.name, kube.deployment(self.namespace, self.name).spec.replicas)
+        now = kube.workload(self.namespace, self.name, self.workload).spec.replicas
+        return Scale(self.namespace, self.name, now, self.workload)
 
     def make(self, kube: Kube) -> None:
         """Scale it."""
-        kube.scale(self.namespace, self.name, self.replicas)
+        kube.scale(self.namespace, self.name, self.replicas, self.workload)
 
     def wait(self, kube: Kube) -> None:
         """Wait until all its pods are available, or the last one is gone."""
         if self.replicas:
-            kube.wait_until_available(self.namespace, self.name, timeouts.UNDONE)
+            kube.wait_until_available(self.namespace, self.name, timeouts.UNDONE, self.workload)
         else:
-            kube.wait_until_gone(self.namespace, self.name)
+            selector = kube.workload(self.namespace, self.name, self.workload).spec.selector
+            kube.wait_until_gone(self.namespace, selector.match_labels)
 
 
 @dataclass(frozen=True)

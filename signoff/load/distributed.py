@@ -29,10 +29,10 @@ from signoff.evidence.store import digest, parse
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.rollup import follow_rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceSampler, files_of, samples_file
-from signoff.kube import shipping
+from signoff.kube import loading, shipping
 from signoff.kube.client import Kube
-from signoff.kube.manifests import check_deploys, load, transform
-from signoff.kube.objects import Manifest
+from signoff.kube.manifests import load, transform
+from signoff.kube.objects import Manifest, main_containers
 from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
 from signoff.load.resource_sampler import PodSampler
@@ -84,9 +84,20 @@ def manifests(options: argparse.Namespace, folder: Path, keys: Keys = NO_KEYS) -
     own = (folder if (folder / _LOCUST).is_dir() else MANIFESTS) / _LOCUST
     code, listed = _code(options.lengths), load(own)
     for name in (MASTER, WORKER):
-        check_deploys(own, listed, name)
-    secret = [shipping.key_secret(Path(__file__), KEYS, keys)] if keys.given else []
+        _check_deploys(own, listed, name)
+    secret = [shipping.key_secret(Path(__file__), KEYS, story.NAMESPACE, keys)] if keys.given else []
     return [*secret, Manifest(Path(__file__), "", code), *transform(listed, lambda body: _adapt(body, options, keys))]
+
+
+def _check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
+    """See that the manifests of this folder deploy what is waited for under this name."""
+    deployed = (each for each in found if each.name == f"Deployment/{name}")
+    if not any(main_containers(each.body) for each in deployed):
+        raise SignoffError(
+            f"no manifest is a Deployment called {name} with a container in it",
+            where=str(loading.kustomization_of(folder) or folder),
+            hint="add the file that holds it, or list it under `resources:`",
+        )
 
 
 def _adapt(body: dict[str, Any], options: argparse.Namespace, keys: Keys) -> None:

@@ -23,6 +23,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
 from signoff.in_cluster.load_generator.run import ResourceSampler, Sample
 from signoff.kube.client import Kube
+from signoff.kube.roles import NAME_LABEL
 from signoff.traffic.metrics import counter
 
 _MIB = 2**20
@@ -84,7 +85,7 @@ class PodSampler:
         """The images of LiteLLM and vLLM as they run."""
         found: dict[str, str] = {}
         for app in ("litellm", "vllm"):
-            for pod in self._kube.pods(self._namespace, app)[:1]:
+            for pod in self._kube.pods(self._namespace, {NAME_LABEL: app})[:1]:
                 found[f"{app}_image"] = pod.spec.containers[0].image
         return found
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import ApiException
 
-from signoff import story
 from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
 from signoff.kube.objects import Manifest
+from signoff.kube.roles import NAME_LABEL, Roles, Workload
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.blocks import Block
 from signoff.traffic.keys import NO_KEYS, Keys
@@ -32,19 +32,23 @@ PROGRAM = "signoff.in_cluster.time_pairs"
 _CODE = "/timing-job"
 
 
-def time_pairs(kube: Kube, image: str, *, pairs: int, seed: int, keys: Keys = NO_KEYS) -> tuple["Samples", str]:
+def time_pairs(
+    kube: Kube, image: str, roles: Roles, *, pairs: int, seed: int, keys: Keys = NO_KEYS
+) -> tuple["Samples", str]:
     """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
+    namespace = roles.gateway.namespace
     with Undo(kube) as undo:
-        undo.replace(Apply(code(), story.NAMESPACE))
+        undo.replace(Apply(code(namespace), namespace))
         if keys.given:
-            undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, keys), story.NAMESPACE))
-        undo.replace(Apply(job(image, pairs, seed, keys), story.NAMESPACE))
-        pod = eventually(f"the pairs to be timed by Job {NAME}", timeouts.PAIRS_TIMED, lambda: _finished(kube))
-        log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE)
+            undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
+        undo.replace(Apply(job(image, roles, pairs, seed, keys), namespace))
+        timed = f"the pairs to be timed by Job {NAME}"
+        pod = eventually(timed, timeouts.PAIRS_TIMED, lambda: _finished(kube, namespace))
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
         return samples(log), str(pod.spec.node_name)
 
 
@@ -57,9 +61,9 @@ def samples(log: str) -> "Samples":
     return Samples(timings, tuple(Block(**line["block"]) for line in lines if "block" in line))
 
 
-def _finished(kube: Kube) -> Any:
+def _finished(kube: Kube, namespace: str) -> Any:
     """The Job's pod once it has succeeded."""
-    pods = kube.core.list_namespaced_pod(story.NAMESPACE, label_selector=f"app.kubernetes.io/name={NAME}").items
+    pods = kube.core.list_namespaced_pod(namespace, label_selector=f"{NAME_LABEL}={NAME}").items
     if not pods:
         raise NotYet("it has no pod")
     pod = pods[0]
@@ -74,28 +78,27 @@ def _finished(kube: Kube) -> Any:
 
 def _last_line(kube: Kube, pod: Any) -> str:
     try:
-        log = kube.core.read_namespaced_pod_log(pod.metadata.name, story.NAMESPACE, tail_lines=1)
+        log = kube.core.read_namespaced_pod_log(pod.metadata.name, pod.metadata.namespace, tail_lines=1)
     except ApiException:  # no container has started
         return ""
     line = str(log).strip()
     return "the timings are read" if line.startswith("{") else line
 
 
-def code() -> Manifest:
+def code(namespace: str) -> Manifest:
     """The ConfigMap that holds the modules."""
-    return _manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
+    return _manifest(namespace, {"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
 
 
-def job(image: str, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
+def job(image: str, roles: Roles, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
-    here = f"{story.NAMESPACE}.svc.cluster.local"
     container = {
         "name": "timing-job",
         "image": image,
         "command": ["python3", "-u", "-m", PROGRAM],
         "args": [
-            f"--direct=http://{story.BACKEND}.{here}:{story.BACKEND_PORT}",
-            f"--proxied=http://{story.GATEWAY}.{here}:{story.GATEWAY_PORT}",
+            f"--direct={roles.backend.url}",
+            f"--proxied={roles.gateway.url}",
             f"--pairs={pairs}",
             f"--seed={seed}",
         ],
@@ -108,24 +111,25 @@ def job(image: str, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "affinity": {"nodeAffinity": shipping.ON_A_WORKER, "podAntiAffinity": _preferably_not_beside_the_gateway()},
+        "affinity": {"nodeAffinity": shipping.ON_A_WORKER, "podAntiAffinity": _preferably_not_beside(roles.gateway)},
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
         "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(_modules())}}],
     }
     template = {"metadata": {"labels": shipping.labels(NAME)}, "spec": pod}
-    return _manifest({"apiVersion": "batch/v1", "kind": "Job", "spec": {"backoffLimit": 0, "template": template}})
+    spec = {"backoffLimit": 0, "template": template}
+    return _manifest(roles.gateway.namespace, {"apiVersion": "batch/v1", "kind": "Job", "spec": spec})
 
 
 def _modules() -> tuple[str, ...]:
     return shipping.modules(PROGRAM)
 
 
-def _preferably_not_beside_the_gateway() -> dict[str, Any]:
-    selector = {"matchLabels": {"app.kubernetes.io/name": story.GATEWAY}}
+def _preferably_not_beside(gateway: Workload) -> dict[str, Any]:
+    selector = {"matchLabels": dict(gateway.selector)}
     term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 
 
-def _manifest(body: dict[str, Any]) -> Manifest:
-    return shipping.manifest(Path(__file__), NAME, body)
+def _manifest(namespace: str, body: dict[str, Any]) -> Manifest:
+    return shipping.manifest(Path(__file__), NAME, namespace, body)

@@ -1,14 +1,13 @@
 """The deployment that the matrix asks: the story's manifests, with the recorder between LiteLLM and vLLM."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
-from signoff import story
-from signoff.kube.manifests import StoryManifests, transform, with_gateway_config
+from signoff.kube.manifests import StoryManifests, transform
 from signoff.kube.objects import Manifest, containers
+from signoff.kube.roles import Workload
 from signoff.parity.cases import PREFIXES
 from signoff.parity.runner import KEY, embeddings_name, model_name
 
@@ -22,6 +21,8 @@ EMBEDDINGS = "vllm-embeddings"
 """The Deployment and Service of the second vLLM."""
 NAMED = {"chat": model_name, "embeddings": embeddings_name}
 """How the models of each backend are called."""
+_DEPLOYED = {"ConfigMap", "Deployment", "Secret", "Service", "StatefulSet"}
+"""What the matrix needs of the gateway's manifests."""
 AVOIDING = ("DISABLE_AIOHTTP_TRANSPORT", "DEFER_PYDANTIC_BUILD")
 """What the story's manifest sets in LiteLLM's environment to avoid known faults."""
 
@@ -60,42 +61,57 @@ def backend(manifests: StoryManifests) -> list[Manifest]:
     return transform(manifests.backend, change)
 
 
+def embeddings_workload(manifests: StoryManifests) -> Workload:
+    """The second vLLM."""
+    return manifests.roles.backend.beside(EMBEDDINGS)
+
+
 def embeddings_backend(manifests: StoryManifests) -> list[Manifest]:
     """A second vLLM from the same weights, which embeds instead of generating."""
+    first, second = manifests.roles.backend, embeddings_workload(manifests)
 
     def change(body: dict[str, Any]) -> None:
-        # Names, labels and selectors alike.
-        body.update(json.loads(json.dumps(body).replace('name": "vllm"', f'name": "{EMBEDDINGS}"')))
         body["metadata"]["name"] = EMBEDDINGS
-        for container in containers(body):
-            if container["name"] == EMBEDDINGS:
-                container["args"] += ["--runner=pooling", "--convert=embed"]
-                container["env"] += BACKEND_ENVIRONMENT
-                container["resources"]["requests"]["memory"] = "1Gi"
+        if body["kind"] == "Service":
+            body["spec"]["selector"] = dict(second.selector)
+            return
+        body["spec"]["selector"] = {"matchLabels": dict(second.selector)}
+        labels = body["spec"]["template"]["metadata"]["labels"]
+        body["spec"]["template"]["metadata"]["labels"] = {
+            **{label: value for label, value in labels.items() if label not in first.selector},
+            **second.selector,
+        }
+        (container,) = (each for each in containers(body) if each["name"] == "vllm")
+        container["args"] += ["--runner=pooling", "--convert=embed"]
+        container["env"] += BACKEND_ENVIRONMENT
+        container["resources"]["requests"]["memory"] = "1Gi"
 
-    return transform([m for m in manifests.backend if m.body["kind"] in {"Deployment", "Service"}], change)
+    wanted = (first.object, f"Service/{first.service}")
+    return transform([each for each in manifests.backend if each.name in wanted], change)
 
 
 def gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> list[Manifest]:
     """LiteLLM as the story sets it, but for its models; `urls` gives a route's base URL in each backend's recorder."""
+    config = manifests.roles.config
+    served = manifests.roles.model.model
 
     def change(body: dict[str, Any]) -> None:
-        if body["kind"] == "ConfigMap":
-            config = yaml.safe_load(body["data"]["config.yaml"])
-            config["model_list"] = _models(urls, routes)
-            body["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+        if f"{body['kind']}/{body['metadata']['name']}" == config.object:
+            told = yaml.safe_load(body["data"][config.key])
+            told["model_list"] = _models(served, urls, routes)
+            body["data"][config.key] = yaml.safe_dump(told, sort_keys=False)
         for container in containers(body):
             container["env"] = [*container.get("env", []), STARTS_WITHOUT_KEY]
 
-    wanted = [m for m in manifests.gateway if m.body["kind"] in {"ConfigMap", "Deployment", "Secret", "Service"}]
+    wanted = [m for m in manifests.gateway if m.body["kind"] in _DEPLOYED]
     return transform(wanted, change)
 
 
-def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> list[Manifest]:
+def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> tuple[Workload, list[Manifest]]:
     """A second LiteLLM without the settings that avoid known faults."""
 
     def edit(config: dict[str, Any]) -> None:
-        config["model_list"] = _models(urls, routes)
+        config["model_list"] = _models(manifests.roles.model.model, urls, routes)
         config.get("router_settings", {}).pop("disable_cooldowns", None)
         config.setdefault("general_settings", {})["master_key"] = KEY
 
@@ -104,39 +120,34 @@ def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int
             kept = [each for each in container.get("env", []) if each["name"] not in AVOIDING]
             container["env"] = [*kept, STARTS_WITHOUT_KEY]
 
-    return transform(with_gateway_config(manifests.gateway, BARE, edit), without_settings)
+    workload, found = manifests.second_gateway(BARE, edit)
+    return workload, transform(found, without_settings)
 
 
-def recorded_gateway(manifests: StoryManifests, url: Url, routes: int) -> list[Manifest]:
+def recorded_gateway(manifests: StoryManifests, url: Url, routes: int) -> tuple[Workload, list[Manifest]]:
     """A second LiteLLM as the story has it, each model of which speaks through a route of the recorder."""
+    judged = manifests.roles.model
 
     def edit(config: dict[str, Any]) -> None:
-        (story_model, *_) = config["model_list"]
+        own = config["model_list"][judged.at]
         config["model_list"] = [
             {
-                **story_model,
-                "model_name": model_name(story_prefix(manifests), route),
-                "litellm_params": {**story_model["litellm_params"], "api_base": f"{url(f'route{route}')}/v1"},
+                **own,
+                "model_name": model_name(judged.prefix, route),
+                "litellm_params": {**own["litellm_params"], "api_base": f"{url(f'route{route}')}/v1"},
             }
             for route in range(routes)
         ]
 
-    return with_gateway_config(manifests.gateway, RECORDED, edit)
+    return manifests.second_gateway(RECORDED, edit)
 
 
-def story_prefix(manifests: StoryManifests) -> str:
-    """How the story's LiteLLM speaks to vLLM: what stands before the model's name."""
-    config = next(m.body["data"] for m in manifests.gateway if m.body["kind"] == "ConfigMap")
-    model: str = yaml.safe_load(config["config.yaml"])["model_list"][0]["litellm_params"]["model"]
-    return model.partition("/")[0]
-
-
-def _models(urls: Mapping[str, Url], routes: int) -> list[dict[str, Any]]:
+def _models(served: str, urls: Mapping[str, Url], routes: int) -> list[dict[str, Any]]:
     return [
         {
             "model_name": NAMED[backend](prefix, route),
             "litellm_params": {
-                "model": f"{prefix}/{story.MODEL}",
+                "model": f"{prefix}/{served}",
                 "api_base": f"{url(f'route{route}')}/v1",
                 "api_key": "none",
             },

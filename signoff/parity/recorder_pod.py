@@ -7,14 +7,13 @@ has what it needs, with its code in a ConfigMap.
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
-from signoff import story
 from signoff.core.timeouts import REQUEST
 from signoff.evidence.models import Subject
 from signoff.gateway.deployment import Deployment
@@ -22,37 +21,44 @@ from signoff.in_cluster import recorder
 from signoff.in_cluster.received import CONTROL, Fault, Received, RecorderFailed, Seen
 from signoff.kube import shipping
 from signoff.kube.objects import Manifest
+from signoff.kube.roles import Workload
 from signoff.traffic.client import authorities
 
-PORT = story.GATEWAY_PORT
+PORT = 4000
 PROGRAM = "signoff.in_cluster.recorder"
 
 _CODE = "/recorder"
-_APP = "app.kubernetes.io/name"
 
 
 @dataclass(frozen=True)
 class RecorderPod:
-    """A recorder before the Service `backend` of a vLLM."""
+    """A recorder between the `gateway` and a vLLM, the `backend`; it runs in the gateway's namespace."""
 
-    backend: str = story.BACKEND
+    gateway: Workload
+    backend: Workload
 
     @property
     def name(self) -> str:
-        """Of all its objects. It begins as everything of LiteLLM's does, and is cleared away with it."""
-        return f"{story.GATEWAY}-recorder-{self.backend}"
+        """Of all its objects. It begins as everything of the gateway's does, and is cleared away with it."""
+        return f"{self.gateway.name}-recorder-{self.backend.service}"
+
+    @property
+    def workload(self) -> Workload:
+        """Itself, which stands where a gateway would."""
+        return replace(self.gateway.beside(self.name), kind="Deployment", port=PORT)
 
     def route_url(self, route: str) -> str:
         """The base URL of a route inside the cluster."""
-        return f"http://{self.name}.{story.NAMESPACE}.svc.cluster.local:{PORT}/{route}"
+        return f"{self.workload.url}/{route}"
 
     def manifests(self, image: str) -> list[Manifest]:
         """Its objects, as unprivileged as LiteLLM itself."""
         modules = shipping.modules(PROGRAM)
+        labels = dict(self.workload.selector)
         template = {"metadata": {"labels": shipping.labels(self.name)}, "spec": self._pod(image)}
-        workload = {"replicas": 1, "selector": {"matchLabels": {_APP: self.name}}, "template": template}
+        workload = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
         ports = [{"name": "http", "port": PORT, "targetPort": "http"}]
-        service = {"selector": {_APP: self.name}, "ports": ports}
+        service = {"selector": labels, "ports": ports}
         return [
             self._manifest({"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(modules)}),
             self._manifest({"apiVersion": "apps/v1", "kind": "Deployment", "spec": workload}),
@@ -65,8 +71,8 @@ class RecorderPod:
         Raises:
             WaitFailed: it does not.
         """
-        deployment.wait_for_gateway(self.name, Subject.SUITE)
-        return RemoteRecorder(deployment.answering_gateway(self.name, Subject.SUITE), self.name)
+        deployment.wait_for_gateway(self.workload, Subject.SUITE)
+        return RemoteRecorder(deployment.answering_gateway(self.workload, Subject.SUITE), self.workload)
 
     def _pod(self, image: str) -> dict[str, Any]:
         container = {
@@ -76,7 +82,7 @@ class RecorderPod:
             "args": [
                 "--host=0.0.0.0",
                 f"--port={PORT}",
-                f"--upstream=http://{self.backend}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}",
+                f"--upstream={self.backend.url}",
             ],
             "env": shipping.environment(_CODE),
             "ports": [{"name": "http", "containerPort": PORT}],
@@ -97,7 +103,7 @@ class RecorderPod:
         }
 
     def _manifest(self, body: dict[str, Any]) -> Manifest:
-        return shipping.manifest(Path(recorder.__file__), self.name, body)
+        return shipping.manifest(Path(recorder.__file__), self.name, self.gateway.namespace, body)
 
 
 @dataclass(frozen=True)
@@ -112,10 +118,10 @@ class _Remote:
 
 
 class RemoteRecorder:
-    """The recorder of the Deployment `name`, which answers at `base_url`; a context manager, for its connections."""
+    """A recorder that runs on a cluster and answers at `base_url`; a context manager, for its connections."""
 
-    def __init__(self, base_url: str, name: str) -> None:
-        self._base, self._name = base_url.rstrip("/"), name
+    def __init__(self, base_url: str, workload: Workload) -> None:
+        self._base, self._workload = base_url.rstrip("/"), workload
         self._http = httpx.Client(base_url=self._base, timeout=REQUEST.seconds, trust_env=False, verify=authorities())
 
     def __enter__(self) -> Self:
@@ -150,5 +156,6 @@ class RemoteRecorder:
             raise RecorderFailed(
                 f"the recorder between LiteLLM and vLLM failed: {type(error).__name__}: {error}".splitlines()[0],
                 where=f"{method} {self._base}{path}",
-                hint=f"see the pod's end and its log: kubectl -n {story.NAMESPACE} describe deployment/{self._name}",
+                hint="see the pod's end and its log: "
+                f"kubectl -n {self._workload.namespace} describe deployment/{self._workload.name}",
             ) from None

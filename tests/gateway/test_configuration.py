@@ -32,6 +32,12 @@ def test_each_setting_has_its_values_and_the_line_of_the_first() -> None:
     }
 
 
+def test_of_several_models_the_one_that_clients_ask_for_counts() -> None:
+    assert read(CONFIG, "other").values == {"model_name": ["other"], "num_retries": [2]}
+    assert read(CONFIG, "qwen").lines["api_base"] == 5
+    assert read(CONFIG, "missing").values["model_name"] == ["qwen", "other"]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "model_list: 7", "a: [", "model_list: [text]"])
 def test_a_configuration_of_another_form_has_no_values(text: str) -> None:
     assert read(text).values == Configuration().values

@@ -1,5 +1,6 @@
 """Whose doing it is that LiteLLM does not start, and what disturbs a run that nobody ordered."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,12 +9,15 @@ import pytest
 
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
+from signoff.core.paths import MANIFESTS
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.evidence.causes import cause_of
 from signoff.evidence.models import Subject
 from signoff.gateway import deployment
+from signoff.kube.manifests import StoryManifests
 
+STORY = StoryManifests.read(MANIFESTS)
 NODES = "0/4 nodes are available: 1 node(s) had untolerated taint(s), "
 
 
@@ -28,10 +32,10 @@ class Waiting:
     def __init__(self, pods: list[Any]) -> None:
         self._pods = pods
 
-    def pods(self, namespace: str, app: str) -> list[Any]:
+    def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         return self._pods
 
-    def wait_until_available(self, namespace: str, name: str, timeout: object) -> None:
+    def wait_until_available(self, namespace: str, name: str, timeout: object, kind: str) -> None:
         raise WaitFailed(f"Deployment {name} to be available", 60, "Pending", hopeless=True)
 
 
@@ -54,7 +58,7 @@ def test_that_no_node_has_room_is_the_clusters_doing(
     cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"))
     unused: Any = None
     with pytest.raises(WaitFailed) as failed:
-        deployment.Deployment(cluster, unused, unused).wait_for_gateway()
+        deployment.Deployment(cluster, STORY, unused).wait_for_gateway()
     assert cause_of(failed.value).subject is subject
 
 
@@ -64,8 +68,8 @@ class Backend:
     def __init__(self) -> None:
         self.restarts, self.silent = 0, list[str]()
 
-    def pods(self, namespace: str, app: str) -> list[Any]:
-        if app != deployment.BACKEND_APP:
+    def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
+        if labels != STORY.roles.backend.selector:
             return []
         killed = SimpleNamespace(reason="OOMKilled", exit_code=137)
         status = SimpleNamespace(
@@ -101,7 +105,7 @@ def disturbances(made: deployment.Deployment) -> list[str]:
 def test_each_end_of_vllm_disturbs_once(backend: Backend) -> None:
     cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
     unused: Any = None
-    made = deployment.Deployment(cluster, unused, unused)
+    made = deployment.Deployment(cluster, STORY, unused)
     assert disturbances(made) == []
     backend.restarts = 1
     assert disturbances(made) == ["vLLM ended: vllm OOMKilled (exit code 137, signal 9)"]
@@ -112,7 +116,7 @@ def test_a_silent_kubelet_disturbs_where_the_deployment_runs(backend: Backend) -
     cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
     unused: Any = None
     backend.silent = ["k3s-gpu-worker", "k3s-worker-02"]
-    told = disturbances(deployment.Deployment(cluster, unused, unused))
+    told = disturbances(deployment.Deployment(cluster, STORY, unused))
     assert told == ["the kubelet of the node k3s-gpu-worker does not answer"]
 
 
@@ -121,4 +125,4 @@ def test_a_cluster_that_has_ended_is_the_only_disturbance(backend: Backend) -> N
     cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: ended)
     unused: Any = None
     backend.restarts, backend.silent = 1, ["k3s-gpu-worker"]
-    assert disturbances(deployment.Deployment(cluster, unused, unused)) == ["etcd was killed by signal 9"]
+    assert disturbances(deployment.Deployment(cluster, STORY, unused)) == ["etcd was killed by signal 9"]

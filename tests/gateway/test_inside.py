@@ -109,7 +109,7 @@ class Cluster:
 
 
 def ask(cluster: Any) -> inside.Inside:
-    return inside.ask(cluster, "litellm:1", "http://litellm/v1", "qwen")
+    return inside.ask(cluster, "ml", "litellm:1", "http://litellm/v1", "qwen")
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from signoff.core.paths import ROOT
 from signoff.core.timeouts import Timeout
 from signoff.in_cluster.received import Fault
 from signoff.kube import shipping
+from signoff.kube.roles import Workload
 from signoff.parity import cases, recorder_pod, runner
 from signoff.parity.judge import Class, gate, judge
 from signoff.parity.known_issues import KnownIssues
@@ -20,12 +21,15 @@ from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.parity.runner import Backend, Sides
 from tests.parity_bench import CASES, NOTHING_KNOWN, Bench
 
+GATEWAY = Workload("Deployment", "litellm", "ml", {"app": "litellm"}, "litellm", 4000)
+BACKEND = Workload("Deployment", "vllm", "ml", {"app": "vllm"}, "vllm-api", 8000)
+RECORDER = GATEWAY.beside("litellm-recorder")
 RUNS = cases.runs(CASES, ["chat.plain/*", "chat.dies/*"])
 
 
 def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
     direct = bench.sides.backends["chat"].url
-    with Recorder(direct) as process, RemoteRecorder(process.url(""), "litellm-recorder") as remote:
+    with Recorder(direct) as process, RemoteRecorder(process.url(""), RECORDER) as remote:
         faulty_gateway = FaultyGateway(remote.url, Tampering(request=drop("temperature")))
         with running(faulty_gateway.app()) as proxied:
             sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, routes=1)
@@ -41,7 +45,7 @@ def test_a_recorder_that_fails_is_no_defect_of_the_gateways(bench: Bench) -> Non
     """It is gone; what it does not know is said of each run, with where and what next, and the others are kept."""
     with Recorder(bench.sides.backends["chat"].url) as process:
         gone = process.url("")
-    with RemoteRecorder(gone, "litellm-recorder") as remote:
+    with RemoteRecorder(gone, RECORDER) as remote:
         backends = {"chat": replace(bench.sides.backends["chat"], recorder=remote)}
         observed = replace(bench.sides, backends=backends).observe(RUNS)
     results = judge(observed, KnownIssues.read(), "1.80.16")
@@ -79,7 +83,7 @@ def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Ben
 
 def test_the_pods_code_is_all_that_the_program_imports() -> None:
     """Run as in the pod: nothing of this package but the modules that go into its ConfigMap."""
-    (code, workload, _) = RecorderPod().manifests("an/image:tag")
+    (code, workload, _) = RecorderPod(GATEWAY, BACKEND).manifests("an/image:tag")
     modules = shipping.modules(recorder_pod.PROGRAM)
     assert set(code.body["data"]) == {module.replace("/", ".") for module in modules}
     imported = [

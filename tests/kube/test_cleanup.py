@@ -53,7 +53,7 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kube: Kube, nam
     assert kube.core.read_node("k3s-worker-02").spec.unschedulable  # a person's cordon
     kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": False}})
     kube.apply(backend, namespace)
-    assert kube.deployment(namespace, "backend").spec.replicas == 1
+    assert kube.workload(namespace, "backend").spec.replicas == 1
 
 
 def service(name: str) -> Manifest:

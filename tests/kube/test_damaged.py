@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
-from signoff.kube import manifests
 from signoff.kube.manifests import StoryManifests
 
 Place = tuple[str | int, ...]
@@ -70,6 +69,6 @@ def read(file: Path) -> None:
     found = StoryManifests.read(file, gateway_image="example.test/litellm:1", backend_image="example.test/vllm:1")
     assert found.images
     assert found.gateway_image
-    assert manifests.with_gateway_config(found.gateway, "litellm-second", lambda config: config.update(extra=1))
+    assert found.second_gateway("litellm-second", lambda config: config.update(extra=1))
     assert found.gateway[-1].line("spec") >= 1
     assert all(each.object_sha256 for each in (*found.gateway, *found.backend))

@@ -1,6 +1,7 @@
 """Reading manifests: what the folder says is what is applied, and what is wrong with it is said plainly."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from signoff import story
 from signoff.core.paths import MANIFESTS
 from signoff.kube import manifests
 from signoff.kube.objects import Manifest, containers
+
+STORY = manifests.StoryManifests.read(MANIFESTS)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
             body["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "example.test/side:1"})
 
     with_sidecar = manifests.transform(plain, add_sidecar)
-    changed = manifests.with_image(with_sidecar, "litellm", "example.test/litellm:1")
+    changed = manifests.with_image(with_sidecar, STORY.roles.gateway, "example.test/litellm:1")
     images = [c["image"] for manifest in changed for c in containers(manifest.body)]
     assert images == ["example.test/litellm:1", "example.test/side:1"]
     differing = {a.name for a, b in zip(with_sidecar, changed, strict=True) if a.object_sha256 != b.object_sha256}
@@ -62,14 +65,18 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
 
 
 def test_image_override_reaches_every_container_of_the_workload() -> None:
-    found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), "vllm", "example.test/vllm:1")
+    found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), STORY.roles.backend, "example.test/vllm:1")
     images = {c["image"] for manifest in found for c in containers(manifest.body)}
     assert images == {"example.test/vllm:1"}
 
 
+def second_gateway(first: list[Manifest], edit: Callable[[dict[str, Any]], None]) -> dict[str, dict[str, Any]]:
+    _, found = replace(STORY, gateway=first).second_gateway("litellm-other", edit)
+    return by_name(found)
+
+
 def test_second_gateway_shares_no_name_or_label_with_the_first() -> None:
-    first = manifests.load(MANIFESTS / "litellm")
-    second = by_name(manifests.with_gateway_config(first, "litellm-other", lambda config: config.update(extra=1)))
+    second = second_gateway(STORY.gateway, lambda config: config.update(extra=1))
     assert set(second) == {"ConfigMap/litellm-other-config", "Deployment/litellm-other", "Service/litellm-other"}
     workload = second["Deployment/litellm-other"]["spec"]
     assert workload["selector"]["matchLabels"] == {"app.kubernetes.io/name": "litellm-other"}
@@ -78,6 +85,59 @@ def test_second_gateway_shares_no_name_or_label_with_the_first() -> None:
     assert second["Service/litellm-other"]["spec"]["selector"] == {"app.kubernetes.io/name": "litellm-other"}
     assert yaml.safe_load(second["ConfigMap/litellm-other-config"]["data"]["config.yaml"])["extra"] == 1
     assert workload["template"]["spec"]["containers"][0]["image"].startswith("ghcr.io/berriai/litellm:")
+
+
+def test_second_gateway_of_any_names_is_told_from_the_first_by_its_labels(tmp_path: Path) -> None:
+    """Its name is in no label, and a word of its command, which stays."""
+    file = tmp_path / "all.yaml"
+    file.write_text("""\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: router}
+spec:
+  selector: {matchLabels: {run: llm}}
+  template:
+    metadata: {labels: {run: llm, tier: edge}}
+    spec:
+      containers:
+        - name: router
+          image: example.test/litellm:1
+          command: [router, --config=/files/config.yaml]
+          env: [{name: SELF, value: "http://llm.ml.svc:4000/v1"}, {name: OTHER, value: "http://llm-cache:80"}]
+          ports: [{containerPort: 4000, hostPort: 4000}]
+          volumeMounts: [{name: files, mountPath: /files}]
+      volumes: [{name: files, configMap: {name: router-files}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llm}
+spec: {type: NodePort, selector: {run: llm}, ports: [{port: 80, nodePort: 30080}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: router-files}
+data:
+  config.yaml: "model_list: [{model_name: a, litellm_params: {model: openai/m, api_base: http://vllm/v1}}]"
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: vllm}
+spec:
+  selector: {matchLabels: {run: vllm}}
+  template: {metadata: {labels: {run: vllm}}, spec: {containers: [{name: vllm, image: example.test/vllm:1}]}}
+""")
+    workload, found = manifests.StoryManifests.read(file).second_gateway("second", lambda config: None)
+    second = by_name(found)
+    assert set(second) == {"Deployment/second", "Service/second", "ConfigMap/second-files"}
+    spec = second["Deployment/second"]["spec"]
+    assert spec["selector"]["matchLabels"] == workload.selector == {"app.kubernetes.io/name": "second"}
+    assert spec["template"]["metadata"]["labels"] == {"tier": "edge", "app.kubernetes.io/name": "second"}
+    (container,) = spec["template"]["spec"]["containers"]
+    assert container["command"][0] == "router"
+    assert [each["value"] for each in container["env"]] == ["http://second.ml.svc:4000/v1", "http://llm-cache:80"]
+    assert container["ports"] == [{"containerPort": 4000}]
+    service = second["Service/second"]["spec"]
+    assert service == {"selector": {"app.kubernetes.io/name": "second"}, "ports": [{"port": 80}]}
 
 
 def config_map(like: Manifest, name: str) -> Manifest:
@@ -91,13 +151,13 @@ def test_second_gateway_takes_along_what_only_it_mounts_and_leaves_the_rest() ->
             volumes = body["spec"]["template"]["spec"]["volumes"]
             volumes += [{"name": name, "configMap": {"name": name}} for name in ("litellm-hooks", "logo", "shared")]
 
-    first = manifests.transform(manifests.load(MANIFESTS / "litellm"), mount)
+    first = manifests.transform(STORY.gateway, mount)
     database = {"name": "db", "image": "example.test/db:1"}
     spec = {"containers": [database], "volumes": [{"name": "s", "configMap": {"name": "shared"}}]}
     other = {"kind": "Deployment", "metadata": {"name": "db"}, "spec": {"template": {"spec": spec}}}
     beside = [config_map(first[0], name) for name in ("litellm-hooks", "logo", "shared", "unused")]
     everything = [*first, *beside, replace(first[0], body=other)]
-    second = by_name(manifests.with_gateway_config(everything, "litellm-other", lambda config: None))
+    second = second_gateway(everything, lambda config: None)
     assert set(second) == {
         "ConfigMap/litellm-other-config",
         "ConfigMap/litellm-other-hooks",
@@ -129,9 +189,9 @@ def test_only_the_gateway_s_own_image_is_replaced() -> None:
     own = {"containers": [{"name": "migrations", "image": manifests.StoryManifests.read(MANIFESTS).gateway_image}]}
     job = {"kind": "Job", "metadata": {"name": "migrations"}, "spec": {"template": {"spec": own}}}
     beside = [replace(first[0], body=body) for body in (other, job)]
-    found = manifests.StoryManifests(MANIFESTS, [], [*beside, *first])
+    found = replace(STORY, gateway=[*beside, *first])
     assert found.gateway_image.startswith("ghcr.io/berriai/litellm:")
-    changed = manifests.with_image(found.gateway, "litellm", "example.test/litellm:1")
+    changed = manifests.with_image(found.gateway, STORY.roles.gateway, "example.test/litellm:1")
     images = {c["image"] for manifest in changed for c in containers(manifest.body)}
     assert images == {"example.test/db:1", "example.test/litellm:1"}
 
@@ -142,7 +202,7 @@ def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
     deployment = MANIFESTS / "litellm" / "deployment.yaml"
     anywhere = [document for document in yaml.safe_load_all(deployment.read_text()) if document["kind"] == "Deployment"]
     del anywhere[0]["spec"]["template"]["spec"]["affinity"]
-    found = manifests.StoryManifests(MANIFESTS, [], [Manifest(deployment, "", anywhere[0])])
+    found = replace(STORY, backend=[], gateway=[Manifest(deployment, "", anywhere[0])])
     assert found.images[found.gateway_image] == story.NODES
 
 
@@ -157,7 +217,7 @@ def test_any_layout_of_the_story_s_objects_is_taken_apart_into_backend_and_gatew
     for one, other in ((found.gateway, wanted.gateway), (found.backend, wanted.backend)):
         assert {each.object_sha256 for each in one} == {each.object_sha256 for each in other}
     assert found.backend[0].body["kind"] == "Namespace"
-    assert found.where("Service", "litellm").startswith("one.yaml:")
+    assert found.where("Service/litellm").startswith("one.yaml:")
 
 
 def test_manifests_and_the_story_agree() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.kube.objects import Manifest
-from signoff.kube.roles import belonging_to, references
+from signoff.kube.roles import Workload, belonging_to, references
 
 
 def manifest(kind: str, name: str, spec: dict[str, Any] | None = None) -> Manifest:
@@ -32,7 +32,8 @@ def test_it_is_what_the_workload_alone_names_and_what_selects_it() -> None:
         manifest("PodDisruptionBudget", "pdb", {"selector": {"matchLabels": {"run": "vllm"}}}),
         manifest("HorizontalPodAutoscaler", "hpa", {"scaleTargetRef": {"kind": "Deployment", "name": "vllm-server"}}),
     ]
-    names = [each.name for each in belonging_to("vllm-server", found)]
+    backend = Workload("Deployment", "vllm-server", "ml", {"run": "vllm"}, "vllm-api", 8000)
+    names = [each.name for each in belonging_to(backend, found)]
     assert names == [
         "Deployment/vllm-server",
         "ConfigMap/model",

@@ -175,9 +175,9 @@ def test_a_cluster_is_as_before_once_its_changes_are_undone(kube: Kube, namespac
                 undo.make(change)
                 change.wait(kube)
             assert unschedulable(kube)
-            assert kube.pods(namespace, "web") == []
+            assert kube.pods(namespace, {"app": "web"}) == []
         assert not unschedulable(kube)
-        assert kube.deployment(namespace, "web").status.available_replicas == 1
+        assert kube.workload(namespace, "web").status.available_replicas == 1
     assert kube.apps.list_namespaced_deployment(namespace).items == []
     assert kube.core.list_namespaced_pod(namespace).items == []
 

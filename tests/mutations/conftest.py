@@ -22,10 +22,11 @@ from signoff.core import timeouts
 from signoff.core.paths import MANIFESTS, ROOT
 from signoff.evidence import Evidence, read
 from signoff.evidence.models import Run
-from signoff.gateway.deployment import BACKEND_APP, Deployment
+from signoff.gateway.deployment import Deployment
 from signoff.judges.run import Result, Scenario, State
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
+from signoff.kube.roles import NAME_LABEL
 from tests import prove
 from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import FAULTY_BACKEND, Mutation, Objects
@@ -125,7 +126,7 @@ def vllm_is_killed_while_timed(cluster: Cluster, tmp_path: Path, pytestconfig: p
     (run_dir,) = reports.iterdir()
     yield Finished(seen + rest, process.returncode, run_dir)
     remove_gateway(Kube(cluster.kubeconfig))
-    Kube(cluster.kubeconfig).wait_until_available(story.NAMESPACE, BACKEND_APP, timeouts.BACKEND_READY)
+    Kube(cluster.kubeconfig).wait_until_available(story.NAMESPACE, "vllm", timeouts.BACKEND_READY)
 
 
 def scenario_name(scenario: Scenario) -> str:
@@ -174,9 +175,9 @@ def remove_gateway(kube: Kube) -> None:
     for service in kube.core.list_namespaced_service(namespace).items:
         if service.metadata.name.startswith(story.GATEWAY):
             kube.core.delete_namespaced_service(service.metadata.name, namespace)
-    for pod in kube.pods(namespace, BACKEND_APP):
+    for pod in kube.pods(namespace, {NAME_LABEL: "vllm"}):
         if pod.metadata.name.endswith("-alone"):
             kube.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
     for app in (story.GATEWAY, FAULTY_BACKEND):
-        kube.delete_pods(namespace, app)
-        kube.wait_until_gone(namespace, app)
+        kube.core.delete_collection_namespaced_pod(namespace, label_selector=f"{NAME_LABEL}={app}")
+        kube.wait_until_gone(namespace, {NAME_LABEL: app})

@@ -9,7 +9,6 @@ import yaml
 
 from signoff import story
 from signoff.core.paths import MANIFESTS, ROOT
-from signoff.gateway.deployment import BACKEND_APP
 from signoff.kube.manifests import load
 from signoff.kube.objects import containers
 from tests.mutations.scenarios import (
@@ -302,7 +301,7 @@ def vllm_on_a_worker(objects: Objects) -> None:
     """A pod labelled as vLLM's runs on a worker without a GPU, and never becomes Ready."""
     never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 5}
     container = SLEEPS | {"image": litellm(objects)["image"], "readinessProbe": never}
-    objects["Stranger"] = pod(BACKEND_APP, container, story.ALLOWED_NODES)
+    objects["Stranger"] = pod("vllm", container, story.ALLOWED_NODES)
 
 
 def another_routing_strategy(parsed: dict[str, Any]) -> None:

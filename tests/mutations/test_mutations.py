@@ -119,8 +119,8 @@ def record(outcome: str, step: str, reason: str = "") -> dict[str, Any]:
 def test_a_scenario_that_fails_at_its_given_is_not_turned_red_by_the_mutation() -> None:
     scenarios = {name: record("failed", SAYS_THE_SAME) for name in (EQUAL, EQUAL_STREAMED)}
     turns_exactly_its_scenarios_red(named("swapped finish_reason"), lambda _: scenarios)
-    scenarios[EQUAL] = record("failed", "the ml namespace exists with vLLM deployment running")
-    with pytest.raises(AssertionError, match="the ml namespace exists"):
+    scenarios[EQUAL] = record("failed", "the namespace exists with vLLM deployment running")
+    with pytest.raises(AssertionError, match="the namespace exists"):
         turns_exactly_its_scenarios_red(named("swapped finish_reason"), lambda _: scenarios)
 
 

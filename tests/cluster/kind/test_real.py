@@ -114,7 +114,7 @@ def test_the_forward_follows_the_pods(cluster: KindCluster, kube: Kube) -> None:
     first = wait_for("an answer", lambda: answer(url))
     with httpx.Client() as kept:
         assert kept.get(url).text == first
-        kube.delete_pods("default", "named")
+        kube.core.delete_collection_namespaced_pod("default", label_selector="app.kubernetes.io/name=named")
         second = wait_for("the new pod", lambda: (said := answer(url)) != first and said)
         assert second.startswith("named-")
         # A connection lives as long as its pod's process; the one after it leads to the new pod.
