@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,11 @@ from signoff.core.errors import SignoffError
 from signoff.kube import loading
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, renamed
+from signoff.settings import Settings
 
 CHECKSUM = "checksum/config"
 _APPLIED_FIRST = ("Namespace", "CustomResourceDefinition")
 """What other objects need to be there; it is counted with vLLM, which is applied before LiteLLM."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a person says of the manifests, where these do not say it themselves: see `roles.find`."""
-
-    namespace: str = story.NAMESPACE
-    model: str = story.MODEL
-    gateway: str = ""
-    backend: str = ""
-    asked_model: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class StoryManifests:
         path: Path,
         gateway_image: str | None = None,
         backend_image: str | None = None,
-        wanted: Wanted = Wanted(),
+        settings: Settings = Settings(),  # noqa: B008 - it is frozen
     ) -> "StoryManifests":
         """Read the folder, or the file; an image given here replaces those of its manifests.
 
@@ -59,7 +49,7 @@ class StoryManifests:
             hint = "name the folder of your manifests with --manifests"
             raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
         found = loading.read(path)
-        roles = find(found, path, **asdict(wanted))
+        roles = find(found, path, settings)
         first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]

@@ -16,6 +16,7 @@ import yaml
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
+from signoff.settings import Settings
 from signoff.story.declaration import nearest
 
 NAME_LABEL = "app.kubernetes.io/name"
@@ -112,33 +113,24 @@ class Roles:
     backend: Workload
 
 
-def find(
-    found: Sequence[Manifest],
-    path: Path,
-    *,
-    namespace: str,
-    gateway: str = "",
-    backend: str = "",
-    model: str,
-    asked_model: str = "",
-) -> Roles:
+def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
     """Find the gateway, its configuration, and the backend behind the model that is judged; `path` has it all.
 
-    What a person names (`gateway`, `backend`: workloads; `asked_model`) is not looked for. The model that is judged is
-    the entry that asks its backend for `model`, else the first. An object that names no namespace is in `namespace`.
+    What a person names (`gateway`, `backend`, `asked_model`) is not looked for. The model that is judged is the entry
+    of `model_list` that asks its backend for the `model` of the settings, else the first one.
 
     Raises:
         SignoffError: one is not there, or cannot be told among several.
     """
-    litellm = _gateway_in(found, path, gateway)
+    litellm = _gateway_in(found, path, settings.gateway)
     config = _config_of(litellm, found)
-    judged = _judged(_config_in(config, found), model, asked_model)
-    vllm = _backend_in(found, path, backend, judged)
+    judged = _judged(_config_in(config, found), settings.model, settings.asked_model)
+    vllm = _backend_in(found, path, settings.backend, judged)
     return Roles(
-        _workload(litellm, found, namespace, _SERVICES[0]),
+        _workload(litellm, found, settings.namespace, _SERVICES[0]),
         config,
         judged,
-        _workload(vllm, found, namespace, judged.service, _SERVICES[1]),
+        _workload(vllm, found, settings.namespace, judged.service, _SERVICES[1]),
     )
 
 

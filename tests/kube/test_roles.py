@@ -1,10 +1,15 @@
-"""What belongs to a workload is told by what refers to what; names and folders do not matter."""
+"""Who is who among the manifests, and what belongs to whom, is found in what they say; names do not matter."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from signoff.core.errors import SignoffError
 from signoff.kube.objects import Manifest
-from signoff.kube.roles import Workload, belonging_to, references
+from signoff.kube.roles import ConfigFile, Model, Roles, Workload, belonging_to, find, references
+from signoff.settings import Settings
 
 
 def manifest(kind: str, name: str, spec: dict[str, Any] | None = None) -> Manifest:
@@ -58,3 +63,160 @@ def test_a_pod_names_what_it_mounts_reads_and_runs_as() -> None:
         "Secret/keys",
         "PersistentVolumeClaim/models",
     }
+
+
+# --- who is who
+
+
+def home_lab(**changes: Any) -> list[dict[str, Any]]:
+    """A gateway and a backend of a person's own names, as objects; `changes` replace or add some."""
+    config = """
+model_list:
+  - {model_name: small, litellm_params: {model: ollama/qwen, api_base: "http://ollama.ml.svc:11434"}}
+  - {model_name: big, litellm_params: {model: openai/org/model, api_base: "http://llm.ml.svc.cluster.local:8000/v1"}}
+"""
+    router = {
+        "name": "router",
+        "image": "ghcr.io/berriai/litellm-database:v1",
+        "args": ["--config=/files/router.yaml"],
+        "ports": [{"containerPort": 4000}],
+        "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+    }
+    volume = {"name": "files", "configMap": {"name": "router-files"}}
+    objects = {
+        "gateway": of_pods("Deployment", "router", {"run": "router"}, router, volume),
+        "backend": of_pods("StatefulSet", "engine", {"run": "engine"}, {"name": "e", "image": "vllm/vllm-openai:v1"}),
+        "gateway service": service("router", {"run": "router"}, {"port": 80, "targetPort": 4000}),
+        "backend service": service("llm", {"run": "engine"}, {"port": 8000}),
+        "config": {**of("ConfigMap", "router-files"), "data": {"router.yaml": config, "hook.py": "pass"}},
+        **changes,
+    }
+    return [each for each in objects.values() if each]
+
+
+def of(kind: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
+
+
+def of_pods(
+    kind: str, name: str, labels: dict[str, str], container: dict[str, Any], *volumes: dict[str, Any]
+) -> dict[str, Any]:
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": list(volumes)}}
+    return {**of(kind, name), "spec": {"selector": {"matchLabels": labels}, "template": template}}
+
+
+def service(name: str, selector: dict[str, str], *ports: dict[str, Any]) -> dict[str, Any]:
+    return {**of("Service", name), "spec": {"selector": selector, "ports": list(ports)}}
+
+
+def found_in(objects: list[dict[str, Any]], **settings: Any) -> Roles:
+    found = [Manifest(Path("x.yaml"), "", body) for body in objects]
+    return find(found, Path("x.yaml"), Settings(model="org/model", **settings))
+
+
+def test_who_is_who_is_found_whatever_they_are_called() -> None:
+    found = found_in(home_lab())
+    assert found.gateway == Workload("Deployment", "router", "ml", {"run": "router"}, "router", 80)
+    assert found.backend == Workload("StatefulSet", "engine", "ml", {"run": "engine"}, "llm", 8000)
+    assert found.config == ConfigFile("router-files", "router.yaml")
+    assert (found.model.asked, found.model.prefix, found.model.model, found.model.at) == (
+        "big",
+        "openai",
+        "org/model",
+        1,
+    )
+    assert found.gateway.url == "http://router.ml.svc.cluster.local:80"
+
+
+def test_the_model_under_judgement_is_a_setting() -> None:
+    assert found_in(home_lab(), asked_model="small", backend="engine").model.model == "qwen"
+
+
+@pytest.mark.parametrize("api_base", ["http://llm:8000/v1", "http://llm.ml:8000", "http://llm.ml.svc", "https://llm/"])
+def test_a_service_is_known_by_each_of_its_names(api_base: str) -> None:
+    assert Model(0, "", "", "", api_base).service == "llm"
+
+
+@pytest.mark.parametrize("api_base", ["http://llm.example.com/v1", "http://10.0.0.7:8000", "", "os.environ/BASE"])
+def test_what_is_elsewhere_is_no_service(api_base: str) -> None:
+    assert Model(0, "", "", "", api_base).service == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"args": ["--config", "/app/a.yaml"]},
+        {"args": ["--config=/app/a.yaml"]},
+        {"command": ["sh", "-c", "exec litellm --config /app/a.yaml --port 4000"]},
+        {"command": ["litellm", "-c", "/app/a.yaml"]},
+        {"env": [{"name": "CONFIG_FILE_PATH", "value": "/app/a.yaml"}]},
+    ],
+)
+@pytest.mark.parametrize(
+    ("mount", "volume"),
+    [
+        ({"mountPath": "/app/a.yaml", "subPath": "a.yaml"}, {}),
+        ({"mountPath": "/app"}, {}),
+        ({"mountPath": "/app"}, {"items": [{"key": "b.yaml", "path": "a.yaml"}]}),
+    ],
+)
+def test_the_configuration_is_what_is_mounted_where_the_program_is_told(
+    words: dict[str, Any], mount: dict[str, Any], volume: dict[str, Any]
+) -> None:
+    """Two keys have a model list: a guess would be as good as the other."""
+    text = "model_list: [{model_name: m, litellm_params: {model: openai/org/model}}]"
+    router = {"name": "r", "image": "litellm", "volumeMounts": [{"name": "v", **mount}], **words}
+    files = {"name": "v", "configMap": {"name": "files", **volume}}
+    objects = home_lab(
+        gateway=of_pods("Deployment", "router", {"run": "router"}, router, files),
+        config={**of("ConfigMap", "files"), "data": {"a.yaml": text, "b.yaml": text}},
+    )
+    assert found_in(objects).config == ConfigFile("files", "b.yaml" if volume else "a.yaml")
+
+
+def test_several_services_lead_to_one_workload_and_the_one_that_is_asked_counts() -> None:
+    more = service("also", {"run": "engine"}, {"name": "metrics", "port": 9}, {"name": "http", "port": 8001})
+    assert found_in(home_lab(more=more)).backend.service == "llm"
+    asking = "model_list: [{model_name: m, litellm_params: {model: openai/org/model, api_base: 'http://also:8001/v1'}}]"
+    config = {**of("ConfigMap", "router-files"), "data": {"router.yaml": asking}}
+    assert (found_in(home_lab(more=more, config=config)).backend.service) == "also"
+    assert found_in(home_lab(more=more, config=config)).backend.port == 8001
+
+
+def test_a_workload_without_its_service_keeps_its_own_name_for_it() -> None:
+    """So that what asks for it says what is missing."""
+    found = found_in(home_lab(**{"gateway service": {}}))
+    assert (found.gateway.service, found.gateway.port) == ("router", 4000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "what", "hint"),
+    [
+        ({"gateway": {}}, {}, "no manifest is a Deployment or StatefulSet that runs LiteLLM", "`gateway`"),
+        ({"backend": {}}, {}, "no manifest is a Deployment or StatefulSet that runs vLLM", "`backend`"),
+        (
+            {"more": of_pods("Deployment", "other", {"a": "b"}, {"name": "c", "image": "litellm:2"})},
+            {},
+            "several workloads run LiteLLM: Deployment/router and Deployment/other",
+            "set `gateway`",
+        ),
+        ({}, {"gateway": "ruoter"}, "called ruoter; did you mean 'router'?", "router and engine"),
+        ({"config": {}}, {}, "LiteLLM's configuration is in no ConfigMap", "/files/router.yaml"),
+    ],
+)
+def test_what_cannot_be_told_is_asked_for(
+    changes: dict[str, Any], settings: dict[str, Any], what: str, hint: str
+) -> None:
+    with pytest.raises(SignoffError, match=re.escape(what)) as refused:
+        found_in(home_lab(**changes), **settings)
+    assert hint in refused.value.hint
+    assert refused.value.where
+
+
+def test_of_several_the_one_that_the_story_names_counts() -> None:
+    """As where another gateway stands in front of it."""
+    more = of_pods("Deployment", "litellm", {"a": "b"}, {"name": "c", "image": "litellm:2"})
+    config = {"name": "files", "configMap": {"name": "router-files"}}
+    more["spec"]["template"]["spec"]["volumes"] = [config]
+    more["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "files", "mountPath": "/files"}]
+    assert found_in(home_lab(more=more)).gateway.name == "litellm"
