@@ -23,7 +23,8 @@ from tests.asked_with import asked_with
 KEYS = Keys(gateway="sk-of-litellm", backend="sk-of-vllm")
 OWN = {("direct", "Bearer sk-of-vllm"), ("proxied", "Bearer sk-of-litellm")}
 NONE = {("direct", "Bearer sk-none"), ("proxied", "Bearer sk-none")}
-IMAGE = StoryManifests.read(MANIFESTS).gateway_image
+STORY = StoryManifests.read(MANIFESTS)
+IMAGE, ROLES = STORY.gateway_image, STORY.roles
 
 
 @pytest.mark.parametrize(("keys", "sent"), [(KEYS, OWN), (Keys(), NONE)])
@@ -56,15 +57,15 @@ def test_who_asks_from_inside_has_it_from_its_environment() -> None:
 
 
 def test_a_pod_has_them_by_reference_to_a_secret() -> None:
-    body = timing_job.job(IMAGE, 1, 1, KEYS).body
+    body = timing_job.job(IMAGE, ROLES, 1, 1, KEYS).body
     (container,) = body["spec"]["template"]["spec"]["containers"]
-    secret = shipping.key_secret(Path(__file__), timing_job.NAME, KEYS).body
+    secret = shipping.key_secret(Path(__file__), timing_job.NAME, "ml", KEYS).body
     taken = [each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each]
     assert {(each["name"], each["key"]) for each in taken} == {(timing_job.NAME, GATEWAY), (timing_job.NAME, BACKEND)}
     assert (secret["metadata"]["name"], secret["stringData"]) == (timing_job.NAME, KEYS.given)
     assert "sk-of" not in str(body)
-    assert timing_job.job(IMAGE, 1, 1).body == timing_job.job(IMAGE, 1, 1, Keys()).body
-    assert "secretKeyRef" not in str(timing_job.job(IMAGE, 1, 1).body)
+    assert timing_job.job(IMAGE, ROLES, 1, 1).body == timing_job.job(IMAGE, ROLES, 1, 1, Keys()).body
+    assert "secretKeyRef" not in str(timing_job.job(IMAGE, ROLES, 1, 1).body)
 
 
 def test_each_litellm_of_parity_is_asked_with_its_own() -> None:
