@@ -88,7 +88,11 @@ def test_it_takes_a_moment(check: Check) -> None:
         ({"manifests": Path("/nowhere")}, "the folder of manifests is not there", "/nowhere"),
         ({"manifests": Path("/dev/null")}, "there are no manifests here", "/dev/null"),
         ({"manifests": Path(__file__).parent / "core"}, "there are no manifests here", str(Path(__file__).parent)),
-        ({"manifests": MANIFESTS / "litellm"}, "no manifest is a Deployment called vllm", "litellm/kustomization.yaml"),
+        (
+            {"manifests": MANIFESTS / "litellm"},
+            "no manifest is a Deployment or StatefulSet that runs vLLM",
+            "litellm/kustomization.yaml",
+        ),
     ],
 )
 def test_an_option_is_refused_with_what_named_it(check: Check, given: dict[str, Any], what: str, where: str) -> None:
@@ -151,8 +155,8 @@ def test_kind_without_docker_is_refused_by_what_asked_for_it(
         ("litellm/deployment.yaml", "kind: [unclosed\n", "not valid YAML"),
         ("litellm/kustomization.yaml", "", "the folder lists no manifests"),
         ("litellm/kustomization.yaml", "resources: deployment.yaml", "`resources` is not a list of files"),
-        ("kustomization.yaml", "resources: [vllm]", "no manifest is a Deployment called litellm"),
-        ("kustomization.yaml", "resources: [litellm]", "no manifest is a Deployment called vllm"),
+        ("kustomization.yaml", "resources: [vllm]", "no manifest is a Deployment or StatefulSet that runs LiteLLM"),
+        ("kustomization.yaml", "resources: [litellm]", "no manifest is a Deployment or StatefulSet that runs vLLM"),
         (
             "litellm/configmap.yaml",
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: none",

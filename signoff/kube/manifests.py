@@ -49,7 +49,7 @@ class StoryManifests:
             hint = "name the folder of your manifests with --manifests"
             raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
         found = loading.read(path)
-        roles = find(found, path, settings)
+        roles = find(found, (path.is_dir() and loading.kustomization_of(path)) or path, settings)
         first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]
