@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import asdict, dataclass
 
-import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff.bdd.observing import observes
@@ -11,6 +10,7 @@ from signoff.core.console import progress
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import OverheadTimed, Trio, TriosSeen
 from signoff.gateway.deployment import Deployment
+from signoff.options import Chosen
 from signoff.overhead import measure
 from signoff.traffic.blocks import Block
 from steps.chat import ask, is_streamed
@@ -71,10 +71,8 @@ def answers_equal(trios: Trios, evidence: Evidence) -> None:
 
 
 @when("I time interleaved pairs of direct and proxied chat completions", target_fixture="timed")
-def time_pairs(
-    request: pytest.FixtureRequest, deployment: Deployment, backend: str, gateway: str, evidence: Evidence
-) -> Timed:
-    pairs, seed = request.config.getoption("--overhead-pairs"), secrets.randbelow(2**31)
+def time_pairs(chosen: Chosen, deployment: Deployment, backend: str, gateway: str, evidence: Evidence) -> Timed:
+    pairs, seed = chosen.settings.overhead_pairs, secrets.randbelow(2**31)
     progress("overhead", f"at most {pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
         blocks, place = measure.time_pairs(deployment, pairs, seed, evidence.dir / TIMINGS)

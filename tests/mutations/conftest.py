@@ -27,6 +27,8 @@ from signoff.judges.run import Result, Scenario, State
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.roles import NAME_LABEL
+from signoff.options import ClusterChoice
+from signoff.settings.arguments import read_from
 from tests import prove
 from tests.mutations.scenarios import OVERHEAD
 from tests.mutations.table import FAULTY_BACKEND, Mutation, Objects
@@ -61,7 +63,7 @@ def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
 
 def cluster_name(config: pytest.Config) -> str:
     """The kind of cluster that was asked for."""
-    return config.getoption("--cluster") or "embedded"
+    return ClusterChoice.of(read_from(config.option)).cluster.value
 
 
 @pytest.fixture

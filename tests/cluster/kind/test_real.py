@@ -22,6 +22,7 @@ from signoff.core.timeouts import Timeout
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
+from signoff.settings.arguments import read_from
 from tests import embedded
 from tests.processes import said_until, start
 
@@ -47,7 +48,7 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 8080), Named).serve_forever()
 
 @pytest.fixture(scope="module", autouse=True)
 def _only_on_kind(pytestconfig: pytest.Config) -> None:
-    if pytestconfig.getoption("--cluster") != "kind":
+    if read_from(pytestconfig.option).settings.cluster != "kind":
         pytest.skip("it is run on a real kind: pytest tests/cluster/kind --cluster kind")
 
 
