@@ -1,5 +1,6 @@
 """What tests of several packages share: a run that was signed off, both arms as doubles, a parity bench, a cluster."""
 
+import atexit
 import gc
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_configure() -> None:
     """While tests are collected, next to nothing becomes garbage: looking for it would be a sixth of the work."""
     gc.disable()
+    atexit.register(gc.freeze)  # nor would its end
 
 
 @pytest.hookimpl(trylast=True)
@@ -34,6 +36,7 @@ def pytest_collection_finish() -> None:
     """What was collected stays to the end, and each pytest that a test runs need not look through it for garbage."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20)  # little of it are cycles
     gc.enable()
 
 

@@ -4,6 +4,7 @@ One Python imports what all of them need, then forks for each: that one has its 
 and hears signals.
 """
 
+import gc
 import json
 import os
 import signal
@@ -135,6 +136,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the tests don't hear it (nohup, CI)
     for module in NEEDED:
         import_module(module)
+    gc.freeze()  # so that no fork looks through all of it for garbage
     answers = os.fdopen(os.dup(1), "w")
     while line := sys.stdin.readline():
         pid = os.fork()
