@@ -67,6 +67,7 @@ class Run(Record):
     dirty: bool = False
     cluster: str = ""
     settings: dict[str, Any] = {}
+    """Each with its `value` and `origin`, and with the `story`'s value where that is another."""
     versions: dict[str, str] = {}
     machine: dict[str, Any] = {}
     story: dict[str, Any] | None = None

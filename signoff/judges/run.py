@@ -9,9 +9,12 @@ from typing import Any
 
 from signoff import judges
 from signoff.core.errors import SignoffError
+from signoff.core.words import listed
 from signoff.evidence import Recorded
 from signoff.evidence.models import Cause, End, Observation, Plan, PlannedScenario, ScenarioEnd, Subject
 from signoff.judges.registry import JUDGES
+from signoff.settings import shown
+from signoff.settings.shown import Setting
 from signoff.stats.estimate import Estimate
 from signoff.story.declaration import Check, Criterion, Point, Story, Task
 from signoff.verdicts.verdict import (
@@ -36,6 +39,9 @@ _CODES = {
     Subject.SUITE: Code.SUITE_FAILED,
 }
 
+
+_SHOWN_WITH_VALUES = 3
+"""So many settings that are not the story's does a headline tell with their values; of more it tells the names."""
 
 _OF_PYTEST = (ExitStatus.INTERRUPTED, ExitStatus.INTERNAL_ERROR, ExitStatus.USAGE, ExitStatus.NOTHING_COLLECTED)
 
@@ -154,6 +160,16 @@ class Result:
         """The checks that a person left out."""
         return [each for each in self.checks.values() if each.waiver is not None]
 
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The settings, as the run recorded them."""
+        return list(shown.recorded(self.evidence.run.settings))
+
+    @property
+    def not_the_storys(self) -> list[Setting]:
+        """The settings with which it is no longer quite the story that was judged."""
+        return [each for each in self.settings if each.story is not None]
+
     @property
     def unneeded_waivers(self) -> list[str]:
         """Waivers of checks that passed all the same."""
@@ -210,7 +226,18 @@ class Result:
 
     @property
     def headline(self) -> str:
-        """The run in one sentence."""
+        """The run in one sentence, with each setting that is not the story's."""
+        if not self.not_the_storys:
+            return self._outcome
+        several = len(self.not_the_storys) > _SHOWN_WITH_VALUES
+        named = [
+            f"{each.name} = {each.value}" if each.is_short and not several else each.name
+            for each in self.not_the_storys
+        ]
+        return f"{self._outcome}; {listed(named)} {'is' if len(named) == 1 else 'are'} not the story's"
+
+    @property
+    def _outcome(self) -> str:
         if self.signed_off:
             if self.waived:
                 return f"Signed off; {_checks(len(self.waived))} waived"
@@ -235,6 +262,7 @@ class Result:
 
     def to_record(self) -> dict[str, Any]:
         """What `verdict.json` says; `evidence` and its lines tie it to what it was judged from."""
+        differing = {each.name: {"value": each.value, "story": each.story} for each in self.not_the_storys}
         return {
             "schema": "signoff.verdict/1",
             "story": {"name": self.story.name, "title": self.story.title, "sha256": self.evidence.run.story_sha256},
@@ -245,6 +273,7 @@ class Result:
             "checks": {each.name: _check_record(each) for each in self.checks.values()},
             "scenarios": {each.planned.id: each.state.value for each in self.scenarios},
             "waivers": dict(self.evidence.run.waivers),
+            **({"not_the_storys": differing} if differing else {}),
             "evidence": {"sha256": self.evidence.sha256, "lines": len(self.evidence.lines)},
         }
 

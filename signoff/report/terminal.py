@@ -21,6 +21,7 @@ def lines(view: View) -> Iterator[Line]:
     yield from _broken_off(view)
     yield from _requirements(view)
     yield from _waivers(view)
+    yield from _settings(view)
     yield from _measured(view)
     yield from _time(view)
     for name, reason in view.left_out:
@@ -64,6 +65,11 @@ def _indented(text: str, width: int) -> str:
 def _waivers(view: View) -> Iterator[Line]:
     for each in view.result.waived:
         yield f"waived by the person who ran it: {each.name}: {each.waiver}", _YELLOW
+
+
+def _settings(view: View) -> Iterator[Line]:
+    for each in view.result.not_the_storys:
+        yield f"not the story's: {each.name} = {each.value}, by {each.origin}; the story's is {each.story}", _YELLOW
 
 
 def _measured(view: View) -> Iterator[Line]:

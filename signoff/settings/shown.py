@@ -1,6 +1,7 @@
 """Values of settings as a person reads them, and as evidence holds them; secrets as neither."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import SecretStr
 from signoff.core.redact import HIDDEN
 from signoff.settings.model import Settings, if_empty, is_of_the_story, is_secret, names
 from signoff.settings.reading import Read
+
+_STORY, _DEFAULT = "the story", "the default"
 
 
 def text(name: str, value: Any) -> str:
@@ -19,14 +22,15 @@ def text(name: str, value: Any) -> str:
     """
     if isinstance(value, SecretStr):
         value = HIDDEN if value.get_secret_value() else ""
-    return _text(value) or if_empty(name)
+    return in_words(value) or if_empty(name)
 
 
-def _text(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A value in a line, empty if it is."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={_text(each)}" for key, each in value.items())
+        return ", ".join(f"{key}={in_words(each)}" for key, each in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(in_words, value))
     if isinstance(value, Path):
         here = Path.cwd()
         return str(value.relative_to(here) if value.is_relative_to(here) else value)
@@ -35,7 +39,7 @@ def _text(value: Any) -> str:
 
 def origin(read: Read, name: str) -> str:
     """Where a setting's value comes from, in words."""
-    return read.where(name) or ("the story" if is_of_the_story(name) else "the default")
+    return read.where(name) or (_STORY if is_of_the_story(name) else _DEFAULT)
 
 
 def record(read: Read) -> dict[str, dict[str, Any]]:
@@ -52,3 +56,29 @@ def record(read: Read) -> dict[str, dict[str, Any]]:
         }
         for name in names()
     }
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as evidence holds it, in words; `story` is the story's value where this is another."""
+
+    name: str
+    value: str
+    origin: str
+    story: str | None
+    is_short: bool
+    """Whether its value is one word, not a list or a table of them."""
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether somebody gave it."""
+        return self.origin not in (_STORY, _DEFAULT)
+
+
+def recorded(settings: Mapping[str, Any]) -> Iterator[Setting]:
+    """The settings in a run's record; what is none, as in the evidence of former versions, is left out."""
+    for name, held in settings.items():
+        if isinstance(held, Mapping) and {"value", "origin"} <= held.keys():
+            story = in_words(held["story"]) if "story" in held else None
+            is_short = not isinstance(held["value"], list | Mapping)
+            yield Setting(name, in_words(held["value"]), str(held["origin"]), story, is_short)

@@ -229,6 +229,44 @@ def pytest_sessionfinish():
     assert ElementTree.parse(done.run_dir / "junit.xml").getroot().tag == "testsuites"
 
 
+# Settings
+
+
+def test_a_setting_that_is_not_the_storys_is_recorded_and_named(project: Project) -> None:
+    project.write("signoff.toml", "overhead_limit_ms = 500\napi_key = 'sk-the-key-of-this-house'\n")
+    project.replace("features/story.yaml", "judge: at-most, wants: 3", "judge: at-most, wants: $num_retries")
+    done = project.run("features", "--num-retries", "3")
+    assert done.status == 0, done.output
+    assert "Signed off: every criterion passed; num_retries = 3 and overhead_limit_ms = 500 are not the" in done.output
+    run = done.evidence.run
+    assert run.settings["overhead_limit_ms"] == {"value": 500.0, "origin": "signoff.toml:1", "story": 100.0}
+    assert run.settings["num_retries"] == {"value": 3, "origin": "--num-retries 3", "story": 2}
+    assert run.settings["api_key"] == {"value": "[redacted]", "origin": "signoff.toml:2"}
+    assert run.story is not None and run.story["checks"]["enough"]["wants"] == 3
+    for file in done.run_dir.rglob("*"):
+        assert not file.is_file() or b"the-key-of-this-house" not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("settings", "wants", "told"),
+    [
+        ("namespce = 'ai'", "3", "there is no setting 'namespce'; did you mean 'namespace'?"),
+        ("port = 0", "3", "port must be at least 1"),
+        ("port = 1", "$num_retrys", "there is no setting $num_retrys; did you mean 'num_retries'?"),
+        ("port = 1", "$labels", "the judge 'at-most' needs wants as int | float"),
+    ],
+)
+def test_what_is_wrong_with_settings_is_refused_before_anything_is_written(
+    project: Project, settings: str, wants: str, told: str
+) -> None:
+    project.write("signoff.toml", settings)
+    project.replace("features/story.yaml", "judge: at-most, wants: 3", f"judge: at-most, wants: {wants}")
+    done = project.run()
+    assert done.status == 4
+    assert told in done.output
+    assert not (project.folder / "reports").exists()
+
+
 # Waivers
 
 
@@ -265,6 +303,7 @@ def test_a_waived_check_that_fails_hinders_nothing_and_all_say_the_same(project:
         (["fine="], "a waiver needs its reason"),
         (["fine=a", "fine=b"], "waived twice"),
         (["outside=no way"], "no waiver is needed"),
+        (["fyne=a"], "no check is called 'fyne'; did you mean 'fine'?\n  where: --waive fyne=a"),
         (["enough=nobody counts"], "leave AC2 without a check"),
     ],
 )

@@ -396,9 +396,9 @@ def finish(writer: Writer, *, interrupted: bool = False) -> Result:
     return result
 
 
-def whole_run(folder: Path, waivers: Mapping[str, str] | None = None) -> Result:
+def whole_run(folder: Path, waivers: Mapping[str, str] | None = None, **about: Any) -> Result:
     """A run in which everything passed, and which is signed off with a waiver for what nobody observes."""
-    writer = open_run(folder, waivers)
+    writer = open_run(folder, waivers, **about)
     plan(writer, OBSERVES)
     set_up(writer)
     writer.play()

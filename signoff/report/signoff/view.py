@@ -28,6 +28,7 @@ from signoff.judges import parity as parity_judge
 from signoff.judges.run import Judged, Requirement, Result, State
 from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
 from signoff.report.wording import FIGURES
+from signoff.settings.shown import Setting
 from signoff.stats.estimate import Estimate
 from signoff.story.declaration import Point, Task
 from signoff.verdicts.verdict import GRAVITY, Value
@@ -104,6 +105,11 @@ class View:
         if end is None:
             return NO_END
         return INTERRUPTED if end.interrupted else ""
+
+    @property
+    def chosen_settings(self) -> list[Setting]:
+        """The settings that somebody gave, of which the story has no value or the same."""
+        return [each for each in self.result.settings if each.is_chosen and each.story is None]
 
     @property
     def disturbed_scenarios(self) -> dict[str, list[str]]:
