@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from signoff.core import redact
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 from tests.forks import Interpreter, interpreter
@@ -38,6 +39,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20)  # little of it are cycles
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test hides is written by the next."""
+    monkeypatch.setattr(redact, "_KNOWN", redact.Known())
 
 
 @pytest.fixture(scope="package")

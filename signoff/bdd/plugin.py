@@ -28,7 +28,7 @@ from signoff.bdd.observing import observed_by
 from signoff.core import console, interrupts
 from signoff.core.errors import SignoffError, UsageError, told
 from signoff.core.paths import SUITE
-from signoff.core.redact import redacted_log
+from signoff.core.redact import redacted_log, scrubbed, scrubbed_bytes
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence import Evidence, causes, read
 from signoff.evidence.circumstances import circumstances, commit
@@ -426,7 +426,19 @@ def pytest_runtest_makereport(
     running.set_up_seconds, running.set_up_of_phase = running.set_up_seconds + running.set_up_of_phase, 0.0
     if call.when == "call" and isinstance(error, Exception) and running.end in ("judged", "error"):
         result.sections += _bundle(run, item, error)
+    _scrub(result)
     return result
+
+
+def _scrub(report: pytest.TestReport) -> None:
+    """Take the secrets out of what the terminal and JUnit show, such as a traceback or what a program has printed."""
+    text = report.longreprtext
+    if isinstance(report.longrepr, tuple):  # that it was skipped, and where
+        file, line, reason = report.longrepr
+        report.longrepr = (file, line, scrubbed(reason))
+    elif scrubbed(text) != text:
+        report.longrepr = scrubbed(text)
+    report.sections = [(title, scrubbed(text)) for title, text in report.sections]
 
 
 def _note_end(run: Run, running: Running, error: BaseException, report: pytest.TestReport) -> None:
@@ -569,6 +581,7 @@ class _JUnitWhole:
             with draft_of(place, _JUNIT_HINT) as draft:
                 xml.logfile = str(draft)
                 xml.pytest_sessionfinish()  # makes the folders above it, too
+                draft.write_bytes(scrubbed_bytes(draft.read_bytes()))
         except SignoffError as error:
             self._run.unwritten = self._run.unwritten or error
             _drop_junit(config)  # which would say that it was generated

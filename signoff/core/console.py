@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from signoff.core.redact import scrubbed
+
 _START = time.monotonic()
 _colour = sys.__stderr__ is not None and sys.__stderr__.isatty() and "NO_COLOR" not in os.environ
 
@@ -24,6 +26,7 @@ def write_with(write: Callable[[str], None] | None) -> None:
 
 def progress(subject: str, text: str) -> None:
     """Write `[ 12.3s] subject: text`, so that a person who waits knows for what."""
+    text = scrubbed(text)
     stamp, name = f"[{time.monotonic() - _START:6.1f}s]", subject
     if _colour:
         stamp, name = f"\x1b[2m{stamp}\x1b[0m", f"\x1b[36m{subject}\x1b[0m"

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from signoff.core.redact import scrubbed
+
 NO_SPACE = "no space left on device"
 """What programs say of a full disk, in words that all of them take from the C library."""
 _SERIOUS = ("panic:", "fatal", NO_SPACE, "error:")
@@ -12,7 +14,7 @@ REFUSED = 4
 
 
 class SignoffError(Exception):
-    """Something the user can act on: what went wrong, where, and what to do next.
+    """Something the user can act on: what went wrong, where, and what to do next, without secrets.
 
     >>> print(SignoffError("port 4000 is taken", where="pid 12 (nginx)", hint="stop it"))
     port 4000 is taken
@@ -21,12 +23,12 @@ class SignoffError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        self.what, self.where, self.hint = what, where, hint
-        lines = [what]
+        self.what, self.where, self.hint = map(scrubbed, (what, where, hint))
+        lines = [self.what]
         if where:
-            lines.append(f"  where: {where}")
+            lines.append(f"  where: {self.where}")
         if hint:
-            lines.append(f"  next:  {hint}")
+            lines.append(f"  next:  {self.hint}")
         super().__init__("\n".join(lines))
 
 
@@ -44,7 +46,7 @@ def told(error: BaseException) -> str:
 
 def with_notes(text: str, error: BaseException) -> str:
     """Other words for the error, and below them what was noted on it."""
-    return "\n".join([text, *getattr(error, "__notes__", ())])
+    return scrubbed("\n".join([text, *getattr(error, "__notes__", ())]))
 
 
 class UsageError(SignoffError):

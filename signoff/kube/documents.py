@@ -25,7 +25,7 @@ _MAX_DEPTH = 100
 _TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """What is wrong with a document, and on which line, if one is known."""
 
     def __init__(self, what: str, line: int | None = None) -> None:
@@ -43,7 +43,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise _Unreadable(_TOO_DEEP, self.line + 1)
+            raise Unreadable(_TOO_DEEP, self.line + 1)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -91,7 +91,7 @@ def _key(loader: _Loader, node: yaml.Node) -> str:
             return str(key)
         case str():
             return key
-    raise _Unreadable("a key is not a string", node.start_mark.line + 1)
+    raise Unreadable("a key is not a string", node.start_mark.line + 1)
 
 
 def _check_keys(loader: _Loader, document: yaml.Node) -> None:
@@ -111,7 +111,7 @@ def _check_keys(loader: _Loader, document: yaml.Node) -> None:
             if key.tag == f"{_TAG}merge":
                 continue
             if (name := _key(loader, key)) in names:
-                raise _Unreadable(f"duplicate key {name!r}", key.start_mark.line + 1)
+                raise Unreadable(f"duplicate key {name!r}", key.start_mark.line + 1)
             names.add(name)
 
 
@@ -185,7 +185,7 @@ def parse(text: str, file: Path) -> list[dict[str, Any]]:
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
         what, line = f"not valid YAML: {' '.join(problem.split())}", mark.line + 1 if mark else None
-    except _Unreadable as error:
+    except Unreadable as error:
         what, line = str(error), error.line
     except ValueError as error:
         what, line = f"not valid YAML: {error}", None
@@ -197,7 +197,7 @@ def nodes(text: str) -> Iterator[yaml.Node]:
     """The documents as PyYAML composes them, with their lines; those that are empty are left out.
 
     Raises:
-        yaml.YAMLError: it is not YAML.
+        yaml.YAMLError, Unreadable: it is not YAML.
     """
     # Tabs between tokens are fine in JSON, and not in YAML.
     return filter(None, yaml.compose_all(text.replace("\t", " ") if _json(text) else text, Loader=_Loader))
@@ -218,11 +218,11 @@ def _documents(text: str) -> Iterator[dict[str, Any]]:
         if document is None:
             continue
         if not isinstance(document, dict):
-            raise _Unreadable("a YAML document is not a mapping", line)
+            raise Unreadable("a YAML document is not a mapping", line)
         try:
             yield _AsJson().mapping(document)
-        except _Unreadable as error:
-            raise _Unreadable(str(error), line) from None
+        except Unreadable as error:
+            raise Unreadable(str(error), line) from None
 
 
 def _json(text: str) -> dict[str, Any] | None:
@@ -240,7 +240,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Unreadable(f"duplicate key {next(name for name in names if names.count(name) > 1)!r}")
+        raise Unreadable(f"duplicate key {next(name for name in names if names.count(name) > 1)!r}")
     return found
 
 
@@ -256,9 +256,9 @@ class _AsJson:
     def _value(self, value: Any, depth: int) -> Any:
         self._copied += 1
         if self._copied > _MAX_VALUES:
-            raise _Unreadable("its aliases make it larger than a Kubernetes object can be")
+            raise Unreadable("its aliases make it larger than a Kubernetes object can be")
         if depth > _MAX_DEPTH:
-            raise _Unreadable(_TOO_DEEP)
+            raise Unreadable(_TOO_DEEP)
         match value:
             case dict():
                 return self.mapping(value, depth)
@@ -271,7 +271,7 @@ class _AsJson:
             case float() if math.isfinite(value):
                 return int(value) if value.is_integer() and abs(value) < 2**53 else value
         kind = "float that is no number" if isinstance(value, float) else type(value).__name__
-        raise _Unreadable(f"JSON has no value of this kind ({kind})")
+        raise Unreadable(f"JSON has no value of this kind ({kind})")
 
 
 def _text(value: str) -> str:
@@ -279,4 +279,4 @@ def _text(value: str) -> str:
     try:
         return value.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        raise _Unreadable("a text holds half a character (a lone surrogate)") from None
+        raise Unreadable("a text holds half a character (a lone surrogate)") from None

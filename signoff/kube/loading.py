@@ -25,6 +25,7 @@ from signoff.core.paths import writing
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube import documents
 from signoff.kube.objects import Manifest, faults, line_in, without_nulls
+from signoff.kube.secrets import learned
 from signoff.programs import kustomize
 
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -36,7 +37,7 @@ _ORIGIN = "config.kubernetes.io/origin"
 
 
 def read(path: Path) -> list[Manifest]:
-    """The objects in a file, or in a folder.
+    """The objects in a file, or in a folder; nothing shows their secrets from now on.
 
     Raises:
         SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object; kustomize
@@ -47,7 +48,7 @@ def read(path: Path) -> list[Manifest]:
         raise SignoffError(
             "there are no manifests here", where=str(path), hint="name the folder that has them with --manifests"
         )
-    return found
+    return learned(found)
 
 
 def _each_once(found: Iterable[Manifest]) -> list[Manifest]:

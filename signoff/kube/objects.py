@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from signoff.core.redact import scrubbed
 from signoff.core.yaml_lines import Path as Place
 from signoff.core.yaml_lines import lines_of, nearest_line
 from signoff.kube import documents
@@ -165,11 +166,14 @@ _SAID = {
 
 @dataclass(frozen=True)
 class Manifest:
-    """One Kubernetes object and the file that it stands in. `sha256` is the file's, for the report."""
+    """One Kubernetes object and the file that it stands in. `sha256` is the file's, for the report.
+
+    Neither a hash nor `repr` tells of a secret: what holds one has no hash.
+    """
 
     file: Path
     sha256: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -183,7 +187,9 @@ class Manifest:
     @property
     def object_sha256(self) -> str:
         """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
-        return hashlib.sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()
+        text = json.dumps(self.body, sort_keys=True)
+        has_secret = self.body["kind"] == "Secret" or scrubbed(text) != text
+        return "" if has_secret else hashlib.sha256(text.encode()).hexdigest()
 
 
 def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
@@ -193,8 +199,8 @@ def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
     """
     try:
         nodes = list(_objects_of(file))
-    except (OSError, yaml.YAMLError):
-        return 1  # it went since it was read, or is JSON that is no YAML
+    except (OSError, yaml.YAMLError, documents.Unreadable):
+        return 1  # it went since it was read, or is no YAML, as JSON can be and a Secret's values are
     metadata = body.get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
     alike = [node for node in nodes if _names(node)[0] == body.get("kind", "") and _names(node)[1] in name]

@@ -20,6 +20,7 @@ from yaml import YAMLError
 
 from signoff import story
 from signoff.core.errors import SignoffError
+from signoff.core.redact import scrubbed
 from signoff.core.timeouts import REQUEST
 from signoff.in_cluster.load_generator.run import ResourceSampler, Sample
 from signoff.kube.client import Kube
@@ -122,7 +123,9 @@ class PodSampler:
                 continue
             self._seen.add(happening)
             if happening not in before and at.timestamp() >= self._began:
-                yield Sample(at.timestamp(), event.involved_object.name, event=f"{event.reason}: {event.message}")
+                yield Sample(
+                    at.timestamp(), event.involved_object.name, event=scrubbed(f"{event.reason}: {event.message}")
+                )
 
     def _tell(self, what: str, text: str) -> None:
         """Say why this cannot be observed, the first time: errors name connections, so that no two read alike."""

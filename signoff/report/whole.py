@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from signoff.core.paths import writing
+from signoff.core.redact import scrubbed
 
 _DRAWN_AGAIN = "free some space there, then draw it again from the evidence"
 
@@ -32,4 +33,4 @@ def put(path: Path, text: str) -> None:
         SignoffError: it cannot be written; what was there before stays.
     """
     with draft_of(path) as draft:
-        draft.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        draft.write_text(scrubbed(text), encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from signoff.core.errors import UsageError
+from signoff.core.redact import hide
 
 NO_KEY = "sk-none"
 """What is sent where no key was given: OpenAI's clients send one always, and servers without keys ignore it."""
@@ -22,18 +23,19 @@ _SHORTEST = len("--a") + 1
 
 @dataclass(frozen=True)
 class Keys:
-    """A key for each side, shown by no `repr`."""
+    """A key for each side, shown by no `repr`; those that are given are written nowhere from then on."""
 
     gateway: str = field(default=NO_KEY, repr=False)
     backend: str = field(default=NO_KEY, repr=False)
 
     def __post_init__(self) -> None:
-        """See that a header can hold them.
+        """Hide them, and see that a header can hold them.
 
         Raises:
             UsageError: it cannot.
         """
-        for variable, key in ((GATEWAY, self.gateway), (BACKEND, self.backend)):
+        for variable, key in self.given.items():
+            hide(key)
             if not (key.isascii() and key.isprintable() and key.split() == [key]):
                 hint = "make the Secret anew; `echo` ends what it writes with a line break, and `printf %s` does not"
                 raise UsageError(

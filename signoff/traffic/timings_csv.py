@@ -4,11 +4,12 @@ import csv
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from signoff.core.errors import SignoffError
+from signoff.core.redact import scrubbed
 from signoff.traffic.pairs import Timing
 
 
@@ -18,7 +19,7 @@ def writing(path: Path) -> Iterator[Callable[[Timing], None]]:
     with path.open("w", newline="", buffering=1, encoding="utf-8") as file:
         lines = csv.DictWriter(file, [each.name for each in fields(Timing)])
         lines.writeheader()
-        yield lambda timing: lines.writerow(asdict(timing))
+        yield lambda timing: lines.writerow(asdict(replace(timing, error=scrubbed(timing.error))))
 
 
 def read(path: Path) -> tuple[Timing, ...]:

@@ -21,6 +21,7 @@ from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.cluster.kept import left_alone, see_well
 from signoff.core import console
 from signoff.core.errors import SignoffError
+from signoff.core.redact import scrub_files
 from signoff.core.timeouts import PROCESS_EXIT
 from signoff.core.words import duration
 
@@ -161,6 +162,7 @@ class EmbeddedCluster:
     def export_logs(self, folder: Path) -> None:
         """Copy the logs of the control plane and of the node agent."""
         shutil.copytree(logs_of(self.dir), folder, dirs_exist_ok=True)
+        scrub_files(folder)
 
     def failure(self) -> SignoffError | None:
         """Why the cluster has ended, or None while it lives."""

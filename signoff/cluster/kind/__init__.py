@@ -26,6 +26,7 @@ from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.port_forward import ServiceForward
 from signoff.core import console, timeouts
 from signoff.core.errors import SignoffError
+from signoff.core.redact import scrub_files
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.kubeconfig import hold_in_files
 
@@ -142,6 +143,7 @@ class KindCluster:
     def export_logs(self, folder: Path) -> None:
         """Write the nodes' journals and the logs of all containers, as kind exports them."""
         tools.run_kind(self._kind, "export", "logs", str(folder), "--name", self.name)
+        scrub_files(folder)
 
     def failure(self) -> SignoffError | None:
         """Nothing here watches the engine; a control plane that is gone shows in what can't be read."""

@@ -1,0 +1,138 @@
+"""Secrets and ConfigMaps that pods need and no manifest makes: without one a container never starts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from signoff.core.errors import UsageError
+from signoff.core.yaml_lines import Path as Place
+from signoff.kube.objects import Manifest, pod_spec
+from signoff.kube.secrets import OPTION
+
+_IN_EVERY_NAMESPACE = ("ConfigMap", "kube-root-ca.crt")
+_OF_A_CONTAINER = ("containers", "initContainers")
+_OF_A_VARIABLE = (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap"))
+_OF_ALL_VARIABLES = (("secretRef", "Secret"), ("configMapRef", "ConfigMap"))
+_OF_A_VOLUME = (("secret", "Secret"), ("configMap", "ConfigMap"))
+_MADE_BY_OTHERS: dict[str, tuple[Place, ...]] = {
+    "ExternalSecret": (("spec", "target", "name"), ("metadata", "name")),
+    "SealedSecret": (("spec", "template", "metadata", "name"), ("metadata", "name")),
+    "VaultStaticSecret": (("spec", "destination", "name"),),
+    "Certificate": (("spec", "secretName"),),
+}
+"""Kinds of which a controller makes a Secret, with where they say its name; the first place that does counts."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An object that pods refer to, and where: "litellm/deployment.yaml:27".
+
+    `made_by` is the object of which a controller would make it, on a cluster that has one: "ExternalSecret/litellm".
+    """
+
+    kind: str
+    name: str
+    referred: tuple[str, ...]
+    made_by: str = ""
+
+    @property
+    def object(self) -> str:
+        """As `Manifest.name` writes it."""
+        return f"{self.kind}/{self.name}"
+
+
+def missing(found: Sequence[Manifest], namespace: str) -> list[Missing]:
+    """The Secrets and ConfigMaps that the pods cannot start without, and that none of the manifests is.
+
+    `namespace` is that of objects which name none. What is needed to pull images is left out: pods start without it
+    where the image is there already, or public.
+    """
+    there = {(each.body["kind"], *_place_of(each, namespace)) for each in found}
+    needed: dict[tuple[str, str, str], list[str]] = {}
+    for manifest in found:
+        own, _ = _place_of(manifest, namespace)
+        for kind, name, place in _references(manifest.body):
+            if (kind, own, name) not in there and (kind, name) != _IN_EVERY_NAMESPACE:
+                where = f"{manifest.file}:{manifest.line(*place)}"
+                needed.setdefault((kind, own, name), []).append(where)
+    made = {_made_by(each): each.name for each in found if each.body["kind"] in _MADE_BY_OTHERS}
+    return [
+        Missing(kind, name, tuple(dict.fromkeys(where)), made.get(name, "") if kind == "Secret" else "")
+        for (kind, _, name), where in needed.items()
+    ]
+
+
+def check_complete(found: Sequence[Manifest], namespace: str) -> None:
+    """See that nothing is missing that the pods cannot start without.
+
+    Raises:
+        UsageError: something is.
+    """
+    lacking = missing(found, namespace)
+    if not lacking:
+        return
+    makers = [
+        f", and {each.made_by} makes it only where its controller runs" if each.made_by else "" for each in lacking
+    ]
+    secrets = " ".join(f"{OPTION} {each.name}=FILE.env" for each in lacking if each.kind == "Secret")
+    files = "add the file that holds " + " and ".join(each.object for each in lacking if each.kind == "ConfigMap")
+    wanted = [f"give it with {secrets}" if secrets else "", files if not files.endswith(" ") else ""]
+    raise UsageError(
+        "; ".join(
+            f"{each.object} is not among the manifests{maker}" for each, maker in zip(lacking, makers, strict=True)
+        ),
+        where=", ".join(dict.fromkeys(where for each in lacking for where in each.referred)),
+        hint="; ".join(filter(None, wanted)),
+    )
+
+
+def _place_of(manifest: Manifest, namespace: str) -> tuple[str, str]:
+    metadata = manifest.body["metadata"]
+    return metadata.get("namespace") or namespace, metadata["name"]
+
+
+def _made_by(manifest: Manifest) -> str:
+    for path in _MADE_BY_OTHERS[manifest.body["kind"]]:
+        if isinstance(name := _below(manifest.body, path), str):
+            return name
+    return ""
+
+
+def _below(value: Any, path: Place) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _references(body: dict[str, Any]) -> Iterator[tuple[str, str, Place]]:
+    """What the pods of a workload cannot start without: kind, name, and where that is said."""
+    spec = pod_spec(body)
+    root: Place = ("spec",) if body["kind"] == "Pod" else ("spec", "template", "spec")
+    for group in _OF_A_CONTAINER:
+        for at, container in _items(spec.get(group)):
+            here = (*root, group, at)
+            for number, variable in _items(container.get("env")):
+                source = variable.get("valueFrom")
+                yield from _named(source, "name", _OF_A_VARIABLE, (*here, "env", number, "valueFrom"))
+            for number, source in _items(container.get("envFrom")):
+                yield from _named(source, "name", _OF_ALL_VARIABLES, (*here, "envFrom", number))
+    for at, volume in _items(spec.get("volumes")):
+        here = (*root, "volumes", at)
+        for field, kind in _OF_A_VOLUME:
+            yield from _named(volume, "secretName" if kind == "Secret" else "name", ((field, kind),), here)
+        for number, source in _items(_below(volume, ("projected", "sources"))):
+            yield from _named(source, "name", _OF_A_VOLUME, (*here, "projected", "sources", number))
+
+
+def _named(source: Any, field: str, kinds: Sequence[tuple[str, str]], place: Place) -> Iterator[tuple[str, str, Place]]:
+    for key, kind in kinds:
+        wanted = source.get(key) if isinstance(source, dict) else None
+        name = wanted.get(field) if isinstance(wanted, dict) and not wanted.get("optional") else None
+        if isinstance(name, str) and name:
+            yield kind, name, (*place, key, field)
+
+
+def _items(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for at, each in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(each, dict):
+            yield at, each

@@ -1,0 +1,221 @@
+"""Secrets: those of the manifests, and those that are made of files which are in no repository.
+
+Whoever reads manifests has their secrets hidden from all that the suite writes (`learned`). No hash of them is written
+either: a password of eight letters is found from its SHA-256 in minutes, and all else that was hashed with it is known.
+A salt for each run would keep it from being found, but also from being compared with anything, so it would say nothing.
+"""
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from signoff.core.errors import SignoffError, UsageError
+from signoff.core.redact import hide, is_credential, keep, redacted, scrubbed_bytes
+from signoff.kube import documents
+from signoff.kube.objects import Manifest, containers
+
+OPTION = "--secret"
+_FORM = f"{OPTION} NAME=FILE.env"
+_LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST_NAME = 253
+_KEY = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z][-._a-zA-Z0-9]*")
+"""What both the name of a variable and a key of a Secret may be (k8s.io/apimachinery: util/validation)."""
+_SPACE = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+"""What Go's unicode.IsSpace takes for space."""
+_FROM_ENVIRONMENT = "os.environ/"
+
+
+# Those of the manifests
+
+
+def learned(found: Sequence[Manifest]) -> list[Manifest]:
+    """The same manifests, whose secrets nothing shows from now on; what a file with a secret hashes to is left out."""
+    for manifest in found:
+        body = manifest.body
+        keep(_names(body), _texts(redacted(body)) if body["kind"] != "Secret" else ())
+        for name, value in _secrets_in(body, manifest.file):
+            hide(value, surely=is_credential(name))
+    with_secrets = {each.file for each in found if each.body["kind"] == "Secret"}
+
+    @cache
+    def holds_one(file: Path) -> bool:
+        data = documents.content(file) if file.is_file() else b""
+        return file in with_secrets or scrubbed_bytes(data) != data
+
+    return [replace(each, sha256="") if each.sha256 and holds_one(each.file) else each for each in found]
+
+
+def values(body: Mapping[str, Any]) -> dict[str, bytes]:
+    """What a Secret holds: `stringData` counts before `data`, and what is no base64 is not there."""
+    found = {}
+    for key, text in _pairs(body.get("data")):
+        try:
+            found[key] = base64.b64decode("".join(text.split()), validate=True)
+        except (binascii.Error, ValueError):
+            continue
+    return found | {key: text.encode(errors="replace") for key, text in _pairs(body.get("stringData"))}
+
+
+def _pairs(table: Any) -> Iterator[tuple[str, str]]:
+    for key, value in table.items() if isinstance(table, dict) else ():
+        if isinstance(value, str):
+            yield str(key), value
+
+
+def _secrets_in(body: dict[str, Any], file: Path) -> Iterator[tuple[str, str]]:
+    """What an object holds that nobody should read, each value with its name."""
+    if body["kind"] == "Secret":
+        for key, value in values(body).items():
+            yield key, value.decode(errors="surrogateescape")
+        yield from _pairs(body.get("data"))  # somebody may have written the values themselves there
+    elif body["kind"] == "ConfigMap":
+        for _, text in _pairs(body.get("data")):
+            yield from _secrets_of_config(text, file)
+    for container in containers(body):
+        variables = container.get("env")
+        for variable in variables if isinstance(variables, list) else ():
+            match variable:
+                case {"name": str(name), "value": str(text)} if is_credential(name):
+                    yield name, text
+
+
+def _secrets_of_config(text: str, file: Path) -> Iterator[tuple[str, str]]:
+    """The same of a configuration of LiteLLM's."""
+    if "master_key" not in text and "environment_variables" not in text:
+        return
+    try:
+        found = documents.parse(text, file)
+    except SignoffError:  # whoever needs it says so
+        return
+    for config in found:
+        for table in (config.get("general_settings"), config.get("environment_variables")):
+            for name, value in table.items() if isinstance(table, dict) else ():
+                if is_credential(str(name)) and isinstance(value, str | int) and not _is_reference(value):
+                    yield str(name), str(value)
+
+
+def _is_reference(value: str | int) -> bool:
+    return str(value).startswith(_FROM_ENVIRONMENT)
+
+
+def _names(body: dict[str, Any]) -> Iterator[str]:
+    """What things are called: a report that hid it would say nothing."""
+    metadata = body["metadata"]
+    yield from (body["kind"], metadata["name"], metadata.get("namespace", ""))
+    yield from (text for pair in metadata.get("labels", {}).items() for text in pair)
+    for container in containers(body):
+        yield from (str(container.get("name", "")), container["image"])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in children:
+        yield from _texts(each)
+
+
+# Those of files
+
+
+def read(given: Mapping[str, Path], namespace: str) -> list[Manifest]:
+    """The Secrets that were given, each by its name and a file of KEY=VALUE lines.
+
+    The file is read as `kubectl create secret generic --from-env-file` reads it (kubectl: cmd/util/env_file.go). Only a
+    KEY alone that the environment lacks is refused, where kubectl makes an empty value of it. Nothing that a file holds
+    is repeated in an error, not even a key: a line without = is more often a value.
+
+    Raises:
+        UsageError: a name or a file is wrong.
+    """
+    return [_of_file(name, file, namespace) for name, file in given.items()]
+
+
+def parse(texts: Sequence[str]) -> dict[str, Path]:
+    """The names and files of texts such as "litellm-secrets=secrets.env".
+
+    Raises:
+        UsageError: one is of another form, or a name is there twice.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not (equals and name and file):
+            # What is behind an = may be a value that somebody gave in place of a file.
+            raise UsageError(f"{OPTION} takes a name and a file", where=f"{OPTION} {name}", hint=f"write {_FORM}")
+        if name in found:
+            raise UsageError("one Secret is given twice", where=f"{OPTION} {name}", hint="leave one out")
+        found[name] = Path(file)
+    return found
+
+
+def _of_file(name: str, file: Path, namespace: str) -> Manifest:
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
+        hint = f"write {_FORM}, with the name that the manifests call it by"
+        raise UsageError("a Secret cannot be called so", where=f"{OPTION} {name}", hint=hint)
+    found = _from_env_file(file, f"{OPTION} {name}={file}")
+    for key, value in found.items():
+        hide(value.decode(errors="surrogateescape"), surely=is_credential(key))
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {key: base64.b64encode(value).decode() for key, value in found.items()},
+    }
+    return Manifest(file, "", body)
+
+
+def _from_env_file(file: Path, asked_by: str) -> dict[str, bytes]:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        hint = "name a file of KEY=VALUE lines"
+        raise UsageError(f"the file of a Secret cannot be read: {error.strerror}", where=asked_by, hint=hint) from None
+    found: dict[str, bytes] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+        key, value = _pair(line.removesuffix(b"\r"), f"{file}:{number}")
+        if not key:
+            continue
+        if key in lines:
+            what = f"the key of line {lines[key]} is there again"
+            raise UsageError(what, where=f"{file}:{number}", hint="remove one of the lines")
+        lines[key], found[key] = number, value
+    if not found:
+        raise UsageError(
+            "the file of a Secret holds no value", where=str(file), hint="write lines of the form KEY=VALUE"
+        )
+    return found
+
+
+def _pair(line: bytes, where: str) -> tuple[str, bytes]:
+    """The key and the value of a line; no key where it is empty or a comment."""
+    try:
+        text = line.decode().lstrip(_SPACE)
+    except UnicodeDecodeError:
+        raise UsageError("the line is not UTF-8", where=where, hint="save the file as UTF-8") from None
+    if not text or text.startswith("#"):
+        return "", b""
+    key, equals, value = text.partition("=")
+    if not _KEY.fullmatch(key) or len(key) > _LONGEST_NAME:
+        hint = (
+            "write KEY=VALUE with a key of letters, digits, -, _ and ., without `export` and without a space before ="
+        )
+        raise UsageError("the line is not of the form KEY=VALUE", where=where, hint=hint)
+    if equals:
+        return key, value.encode()
+    if key not in os.environ:
+        hint = "write KEY=VALUE, or set the variable that the line names"
+        raise UsageError(
+            "the line is a key alone, and no variable of the environment is called so", where=where, hint=hint
+        )
+    return key, os.fsencode(os.environ[key])
