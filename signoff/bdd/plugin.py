@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from _pytest._code.code import ExceptionRepr
 from _pytest.junitxml import xml_key
 from pytest_bdd.parser import Step
 
@@ -28,7 +29,7 @@ from signoff.bdd.observing import observed_by
 from signoff.core import console, interrupts
 from signoff.core.errors import SignoffError, UsageError, told
 from signoff.core.paths import SUITE
-from signoff.core.redact import redacted_log, scrubbed, scrubbed_bytes
+from signoff.core.redact import redacted_log, scrubbed
 from signoff.core.waiting import HoldFailed, WaitFailed
 from signoff.evidence import Evidence, causes, read
 from signoff.evidence.circumstances import circumstances, commit
@@ -469,7 +470,7 @@ def _bundle(run: Run, item: pytest.Item, error: BaseException) -> list[tuple[str
         return []
     path = _bundle_path(run, item)
     try:
-        text = run.bundle(error)
+        text = scrubbed(run.bundle(error))
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except Exception as failed:
@@ -507,6 +508,14 @@ def _unobserved(item: pytest.Item, running: Running) -> list[str]:
 
 
 # The end
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_internalerror(excrepr: ExceptionRepr) -> None:
+    """Take the secrets out of an error of pytest itself, which everybody shows after this."""
+    text = str(excrepr)
+    if (clean := scrubbed(text)) != text:
+        excrepr.toterminal = lambda tw: tw.line(clean)  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -581,7 +590,6 @@ class _JUnitWhole:
             with draft_of(place, _JUNIT_HINT) as draft:
                 xml.logfile = str(draft)
                 xml.pytest_sessionfinish()  # makes the folders above it, too
-                draft.write_bytes(scrubbed_bytes(draft.read_bytes()))
         except SignoffError as error:
             self._run.unwritten = self._run.unwritten or error
             _drop_junit(config)  # which would say that it was generated

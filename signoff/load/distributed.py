@@ -21,7 +21,6 @@ from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS, writing
-from signoff.core.redact import scrubbed_bytes
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.evidence import FILE, Evidence
 from signoff.evidence.invalid import LOOK_EVERY_SECONDS
@@ -183,7 +182,7 @@ def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
     if not collector.run:
         raise SignoffError(f"no load began: {collector.error or 'Locust stopped before'}", where=url)
     with _writing(evidence.dir):
-        (evidence.dir / "locust.html").write_bytes(scrubbed_bytes(report))
+        (evidence.dir / "locust.html").write_bytes(report)
     complete(evidence, sampler.versions())
     return collector.error
 

@@ -320,3 +320,57 @@ def test_a_waiver_that_was_not_needed_is_an_error(project: Project) -> None:
     done = project.run("features", "--waive", "fine=never mind")
     assert done.status == 4
     assert "Not signed off: the waiver of fine is not needed" in done.output
+
+
+TELLING = """
+from pathlib import Path
+from signoff.kube import secrets
+
+HUSH = "hush & 'hush-5"
+Path("given.env").write_text("whatever=" + HUSH + "\\n")
+secrets.read({"given": Path("given.env")}, "ml")
+
+@pytest.fixture(scope="session")
+def telling():
+    raise RuntimeError("set-up: " + HUSH)
+
+@given("a telling set-up")
+def told_set_up(telling):
+    pass
+
+@given("it is printed")
+def printed(request):
+    print("printed", HUSH)
+    watch_over(request.config, bundle=lambda error: "the moon\\n" + HUSH, disturbances=lambda: [])
+
+@then("it is told")
+@observes("fine")
+def is_told(evidence):
+    evidence.add(Note(text="noted " + HUSH))
+    raise ZeroDivisionError("no answer to " + HUSH)
+"""
+
+
+def test_a_secret_that_was_read_is_in_nothing_that_a_run_leaves_or_says(project: Project) -> None:
+    """Whatever repeats it: an error's traceback, what a program prints, a bundle, evidence, JUnit's file."""
+    project.write("words.py", project.read("words.py") + TELLING)
+    project.scenarios("First: Given it is printed; Then it is told", "Second: Given a telling set-up; Then it is fine")
+    done = project.run()
+    files = [path for path in done.run_dir.rglob("*") if path.is_file()]
+    assert {"junit.xml", "evidence.jsonl", *report.PAGES} <= {path.name for path in files}
+    for path in (done.run_dir / "junit.xml", *(done.run_dir / "bundles").glob("*test_first*")):
+        assert b"[redacted]" in path.read_bytes()
+    everything = done.output.encode() + b"".join(path.read_bytes() for path in files)
+    for form in (b"'hush-5", b"hush-5", b"hush &"):
+        assert form not in everything
+
+
+def test_nor_is_it_in_an_error_of_pytests_own(project: Project) -> None:
+    project.write("words.py", project.read("words.py") + TELLING)
+    fails = "def pytest_runtest_logreport(report):\n    raise RuntimeError(words.HUSH)\n"
+    project.write("conftest.py", f"{project.read('conftest.py')}\nimport words\n{fails}")
+    done = project.run()
+    assert "RuntimeError: [redacted]" in done.output
+    junit = (done.run_dir / "junit.xml").read_text()
+    assert "RuntimeError: [redacted]" in junit
+    assert "hush-5" not in done.output + junit
