@@ -15,6 +15,7 @@ from signoff.kube.client import Kube, is_ready
 from signoff.kube.manifests import StoryManifests
 from signoff.overhead import timing_job
 from signoff.overhead.estimate import judge
+from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import ARMS
 from signoff.verdicts.verdict import Value
 from tests.embedded import container, pod, wait_for
@@ -28,6 +29,8 @@ import http.server, json
 class Server(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_POST(self):
+        if self.headers["Authorization"] == "Bearer sk-of-nobody":
+            return self.send_error(401)
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         part, kind = ("delta", "text/event-stream") if asked.get("stream") else ("message", "application/json")
         body = json.dumps({{"choices": [{{"index": 0, part: {{"content": "well"}}}}]}})
@@ -62,6 +65,7 @@ def left_over(kube: Kube) -> list[str]:
     found = [
         *kube.core.list_namespaced_config_map(story.NAMESPACE).items,
         *kube.core.list_namespaced_pod(story.NAMESPACE).items,
+        *kube.core.list_namespaced_secret(story.NAMESPACE).items,
         *kube.batch.list_namespaced_job(story.NAMESPACE).items,
     ]
     return [each.metadata.name for each in found if each.metadata.name.startswith(timing_job.NAME)]
@@ -72,6 +76,15 @@ def test_timings_come_back_and_the_job_goes(kube: Kube) -> None:
     assert samples.rounds().ms.shape == (PAIRS, len(ARMS))
     assert {block.arm for block in samples.blocks} == {"direct", "proxied"}
     assert node in story.ALLOWED_NODES
+    assert left_over(kube) == []
+
+
+def test_the_keys_reach_the_pod_and_go_with_it(kube: Kube) -> None:
+    """Each arm has its own: with a wrong one, only what goes through LiteLLM is refused."""
+    keys = Keys(gateway="sk-of-nobody", backend="sk-of-vllm")
+    samples, _ = timing_job.time_pairs(kube, IMAGE, ROLES, pairs=PAIRS, seed=1, keys=keys)
+    assert "status 401" in samples.errors("proxied")[0]
+    assert list(samples.errors("direct")) == []
     assert left_over(kube) == []
 
 

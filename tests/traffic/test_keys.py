@@ -15,6 +15,7 @@ from signoff.kube.manifests import StoryManifests
 from signoff.overhead import timing_job
 from signoff.parity import cases
 from signoff.parity.runner import KEY, Backend, Sides
+from signoff.settings import reading as settings
 from signoff.traffic.blocks import time_blocks
 from signoff.traffic.keys import BACKEND, GATEWAY, Keys, refuse_on_command_line
 from signoff.traffic.pairs import measure
@@ -78,6 +79,12 @@ def test_each_litellm_of_parity_is_asked_with_its_own() -> None:
         asked.clear()
         Sides(backends, gateways).observe([run])
         assert set(asked) == {("direct", f"Bearer {KEY}"), ("proxied", f"Bearer {KEY}")}
+
+
+def test_no_variable_of_a_key_is_taken_for_a_misspelt_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.given.items():
+        monkeypatch.setenv(name, value)
+    assert settings.read({}).settings.api_key.get_secret_value() == KEYS.gateway
 
 
 def test_a_key_is_not_shown() -> None:
