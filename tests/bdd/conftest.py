@@ -19,9 +19,40 @@ pytest_plugins = ["signoff.bdd.plugin", "words"]
 """
 INI = """
 [pytest]
-addopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio --strict-markers --tb=short
+addopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio --strict-markers
+    --tb=native -p no:unraisableexception
 testpaths = features
 """
+"""Tracebacks of other kinds parse every file that they lead through, and what looks for unraisable exceptions looks
+through all objects five times."""
+SETTINGS = """
+manifests = ["small.yaml"]
+"""
+MANIFESTS = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: vllm, namespace: ml}
+spec: {template: {spec: {containers: [{name: vllm, image: "vllm/vllm-openai-cpu:v0.32.0"}]}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: litellm, namespace: ml}
+spec:
+  template:
+    spec:
+      containers:
+        - name: litellm
+          image: ghcr.io/berriai/litellm:main-v1.80.16-stable
+          args: [--config, /etc/litellm/config.yaml]
+          volumeMounts: [{name: config, mountPath: /etc/litellm}]
+      volumes: [{name: config, configMap: {name: litellm-config}}]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: litellm-config, namespace: ml}
+data: {config.yaml: "model_list: []"}
+"""
+"""Of what no test of a project of doubles looks at, the least that is read and checked."""
 STORY = """
 schema: signoff.story/1
 name: small
@@ -253,6 +284,8 @@ def project(pytester: pytest.Pytester, apart: Interpreter) -> Project:
     made = Project(pytester.path, pytester, apart)
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)
+    made.write("signoff.toml", SETTINGS)
+    made.write("small.yaml", MANIFESTS)
     made.write("words.py", STEPS)
     made.write("features/story.yaml", STORY)
     made.write("features/one.feature", FEATURE)
