@@ -26,12 +26,11 @@ from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.cluster.kind import KindCluster
 from signoff.core.console import progress
-from signoff.core.paths import MANIFESTS
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 
 # Any image with Python does; the story's own is on every cluster that it is judged on.
-IMAGE = StoryManifests.read(MANIFESTS).gateway_image
+IMAGE = StoryManifests.read().gateway_image
 PYTHON = ("python3", "-u", "-c")
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 Pause = Callable[[Kube, str], Callable[[], object]]

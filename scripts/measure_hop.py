@@ -18,7 +18,6 @@ import numpy as np
 
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.address_range import to_loopback
-from signoff.core.paths import MANIFESTS
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube, is_ready
@@ -50,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     pairs, rate = options.pairs, options.rate
     # Any image with Python does; the cluster's default LiteLLM image has it.
-    image = StoryManifests.read(MANIFESTS).gateway_image
+    image = StoryManifests.read().gateway_image
     cluster = EmbeddedCluster.start(images=[image])
     try:
         direct, service = addresses(cluster, image)

@@ -16,14 +16,14 @@ import numpy as np
 
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.embedded.images import Images
-from signoff.core.paths import MANIFESTS, cache_dir
+from signoff.core.paths import cache_dir
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 
 # Any image with Python does; the cluster's default LiteLLM image has it.
-IMAGE = StoryManifests.read(MANIFESTS).gateway_image
+IMAGE = StoryManifests.read().gateway_image
 COMMAND = ("python3", "-c", "import time; print(repr(time.time()))")
 WARM_UP = 3
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from signoff.cluster.registry import open_cluster
-from signoff.core.paths import MANIFESTS
 from signoff.evidence import Evidence
 from signoff.evidence.models import Run
 from signoff.evidence.recording import recording
@@ -44,7 +43,7 @@ def main() -> None:
 
 def compare(options: argparse.Namespace, evidence: Evidence) -> None:
     """Deploy, time both ways in turn, and print the figures."""
-    manifests = StoryManifests.read(MANIFESTS)
+    manifests = StoryManifests.read()
     cluster = open_cluster("kind", options.attach, manifests.images)
     try:
         deployment = Deployment(cluster, manifests, evidence)
@@ -56,9 +55,7 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
         around: list[float] = []
         for block in range(options.blocks):
             begun = time.monotonic()
-            samples, node = timing_job.time_pairs(
-                deployment.kube, manifests.gateway_image, manifests.roles, pairs=options.pairs, seed=block
-            )
+            samples, node = timing_job.time_pairs(deployment.kube, manifests, pairs=options.pairs, seed=block)
             timed = samples.timings
             around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)
             inside += _renumbered(timed, block * options.pairs)

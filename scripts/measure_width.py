@@ -60,7 +60,7 @@ from signoff import evidence as store
 from signoff.cluster.registry import open_cluster
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import ROOT
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import Measurement
 from signoff.evidence.recording import began, record_cluster, recording
@@ -218,7 +218,7 @@ def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[
 
     Meanwhile the peers' tokenizer is made.
     """
-    manifests = StoryManifests.read(MANIFESTS)
+    manifests = StoryManifests.read()
     cluster = open_cluster(CLUSTER, None, manifests.images, fresh=True)
     try:
         record_cluster(evidence, cluster)

@@ -146,15 +146,8 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         UsageError: a manifest is wrong, the cache cannot be written, or the cluster cannot be had.
     """
     check_cache()
-    given = read.settings
-    if len(given.manifests) > 1:
-        raise UsageError(
-            "the manifests of several folders cannot be read yet",
-            where=read.where("manifests"),
-            hint="name one folder above them",
-        )
     with refusing():
-        manifests = StoryManifests.read(given.manifests[0], given.litellm_image or None, given.vllm_image or None)
+        manifests = StoryManifests.read(read.settings)
     images = {
         container["image"]: str(manifest.file)
         for manifest in (*manifests.backend, *manifests.gateway)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pytest_bdd import given, then
 
-from signoff import story
 from signoff.bdd.observing import observes
 from signoff.bdd.plugin import watch_over
 from signoff.cluster.base import Cluster
@@ -139,7 +138,7 @@ def objects_carry_labels(kube: Kube, deployment: Deployment, evidence: Evidence)
         files = {name: _labels_of(deployment, kind, name) for name in objects}
         labels = {f"{kind}/{name}": dict(item.metadata.labels or {}) for name, item in objects.items()}
         named = {f"{kind}/{name}": file for name, file in files.items()}
-        asked = story.GATEWAY_LABELS
+        asked = dict(deployment.settings.labels)
         evidence.add(LabelsSeen(check="labels", case=kind, labels=labels, files=named, asked=asked))
 
 
@@ -175,7 +174,7 @@ def service_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
             type=service.spec.type,
             ports=[item.port for item in service.spec.ports],
             file=deployment.manifests.where(f"Service/{own.service}", "spec"),
-            asked={"type": "ClusterIP", "port": story.GATEWAY_PORT},
+            asked={"type": deployment.settings.service_type, "port": deployment.settings.port},
         )
     )
 
@@ -195,15 +194,14 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 @then("the endpoint answers by its cluster name from inside a pod")
 @observes("cluster-name")
 def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
-    base, model = f"{deployment.gateway.url}/v1", deployment.manifests.roles.model.asked
     with causes.of(Subject.CLUSTER):
-        found = inside.ask(kube, deployment.namespace, deployment.manifests.gateway_image, base, model)
+        found = inside.ask(kube, deployment.manifests)
     for case, answer in found.answers.items():
         evidence.add(
             InsideSeen(
                 check="cluster-name",
                 case=case,
-                url=f"{base}{INSIDE_PATHS[case]}",
+                url=f"{inside.base_url(deployment.manifests)}{INSIDE_PATHS[case]}",
                 pod=found.pod,
                 node=found.node,
                 **answer,

@@ -61,7 +61,7 @@ def with_recorder(
     routes = routes_for([run for run in EVERY if run.settings == "story"])
     pod = RecorderPod(deployment.gateway, deployment.backend)
     second, applied = parity_deployment.recorded_gateway(manifests, pod.route_url, routes)
-    made = [*pod.manifests(manifests.gateway_image), *applied]
+    made = [*pod.manifests(manifests.gateway_image, manifests.settings.allowed_nodes), *applied]
     progress("parity", "a second LiteLLM starts, with a recorder between it and vLLM")
     with evidence.phase("LiteLLM with a recorder becomes available"):
         for manifest in made:

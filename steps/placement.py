@@ -7,7 +7,6 @@ from typing import Any
 
 from pytest_bdd import then, when
 
-from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
 from signoff.core.timeouts import Timeout
@@ -38,13 +37,13 @@ def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequen
 @then("every LiteLLM pod runs on an allowed node")
 @observes("on-workers")
 def runs_on_allowed_nodes(deployment: Deployment, evidence: Evidence) -> None:
-    evidence.add(placed(deployment, deployment.gateway, "on-workers", story.ALLOWED_NODES))
+    evidence.add(placed(deployment, deployment.gateway, "on-workers", deployment.settings.allowed_nodes))
 
 
 @then("vLLM runs on the GPU worker")
 @observes("vllm-on-gpu-worker")
 def vllm_runs_on_the_gpu_worker(deployment: Deployment, evidence: Evidence) -> None:
-    evidence.add(placed(deployment, deployment.backend, "vllm-on-gpu-worker", [story.GPU_NODE]))
+    evidence.add(placed(deployment, deployment.backend, "vllm-on-gpu-worker", deployment.settings.backend_nodes))
 
 
 @then("LiteLLM asks for no GPU")
@@ -111,22 +110,22 @@ def stays_pending(kube: Kube, deployment: Deployment, evidence: Evidence, new_po
             phase=pod.status.phase,
             reason=scheduled.reason or "",
             message=scheduled.message or "",
-            cordoned=cordoned_nodes(kube),
+            cordoned=cordoned_nodes(kube, deployment.manifests.nodes),
             seconds=round(time.monotonic() - looked, 1),
         )
     )
 
 
-def cordoned_nodes(kube: Kube) -> list[str]:
-    """The story's nodes that take no new pods; LiteLLM's affinity keeps it off any other node, cordoned or not.
+def cordoned_nodes(kube: Kube, known: Sequence[str]) -> list[str]:
+    """Those of the known nodes that take no new pods; LiteLLM's affinity keeps it off any other node, cordoned or not.
 
     A GPU worker that a person has cordoned is among them: a pod that stays off that one proves nothing.
     """
     nodes = {node.metadata.name: node for node in kube.core.list_node().items}
-    return [name for name in story.NODES if name in nodes and nodes[name].spec.unschedulable]
+    return [name for name in known if name in nodes and nodes[name].spec.unschedulable]
 
 
 @then("no LiteLLM pod runs on the GPU worker")
 @observes("not-on-gpu-worker")
 def runs_not_on_the_gpu_worker(deployment: Deployment, evidence: Evidence) -> None:
-    evidence.add(placed(deployment, deployment.gateway, "not-on-gpu-worker", [story.GPU_NODE]))
+    evidence.add(placed(deployment, deployment.gateway, "not-on-gpu-worker", deployment.settings.forbidden_nodes))

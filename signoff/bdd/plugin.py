@@ -174,7 +174,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if not config.pluginmanager.hasplugin("pytest-bdd"):
             raise UsageError("features need the plug-in pytest-bdd", where="-p no:pytest-bdd", hint="leave it in")
         settings = of_settings.read_from(config.option)
-        declared = declaration.find(features).filled(story_values(settings.settings))
+        written = declaration.find(features)
+        declared = written.filled(story_values(settings.settings))
         registry.validate(declared)
         for key, requirement in declared.story.requirements.items():
             config.addinivalue_line("markers", f"{key.replace(' ', '_')}: {requirement.text}")
@@ -182,18 +183,19 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[JOINING] = [each for each in features if not declaration.file_above(each)]
         if any(getattr(config.option, name, False) for name in _RUNS_NOTHING):
             return
-        _open_run(config, declared, settings)
+        _open_run(config, written, settings)
     except SignoffError as error:
         raise pytest.UsageError(str(error)) from error
 
 
-def _open_run(config: pytest.Config, declared: Declaration, settings: Read) -> None:
+def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> None:
     option = config.option
     if getattr(option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
     chosen = config.stash[CHOSEN] = options.check(
         settings, attach=option.attach, keep=option.keep_cluster, fresh=option.fresh_cluster
     )
+    declared = config.stash[DECLARATION] = written.filled(chosen.manifests.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
     began = RunRecord(

@@ -87,7 +87,9 @@ def run(options: argparse.Namespace) -> int:
     }
     folder = free_folder(read.settings.reports, "load")
     with recording(folder, began("load", choice.cluster.value, settings)) as evidence:
-        cluster = choice.open_cluster({**story_manifests.images, **dict.fromkeys(images, story.ALLOWED_NODES)})
+        cluster = choice.open_cluster(
+            {**story_manifests.images, **dict.fromkeys(images, story_manifests.settings.allowed_nodes)}
+        )
         try:
             record_cluster(evidence, cluster)
             deployment = Deployment(cluster, story_manifests, evidence)

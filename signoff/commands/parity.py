@@ -134,7 +134,7 @@ def _observe(
         routes = routes_for(chosen)
         progress("deploy", "vLLM, LiteLLM, and a LiteLLM without the settings that avoid its known faults")
         for pod in pods.values():
-            for manifest in pod.manifests(manifests.gateway_image):
+            for manifest in pod.manifests(manifests.gateway_image, manifests.settings.allowed_nodes):
                 deployed.kube.apply(manifest, deployed.namespace)
         route_urls = {name: pod.route_url for name, pod in pods.items()}
         deployed.apply(deployment.gateway(manifests, route_urls, routes))

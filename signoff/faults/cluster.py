@@ -6,7 +6,6 @@ wrong is played by the recorder, as the cases in signoff/parity/cases/ say it.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from signoff import story
 from signoff.gateway.deployment import Deployment
 from signoff.kube.roles import Workload
 from signoff.kube.undo import Change, Cordon, Scale, Undo
@@ -19,7 +18,7 @@ def scaled(workload: Workload, replicas: int) -> Scale:
 
 FAULTS: Mapping[str, Callable[[Deployment], Sequence[Change]]] = {
     "vLLM is scaled to 0": lambda deployment: [scaled(deployment.backend, 0)],
-    "the allowed nodes are cordoned": lambda _: [Cordon(node) for node in story.ALLOWED_NODES],
+    "the allowed nodes are cordoned": lambda deployment: [Cordon(node) for node in deployment.settings.allowed_nodes],
 }
 
 

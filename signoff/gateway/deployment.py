@@ -17,6 +17,7 @@ from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.objects import Manifest, containers
 from signoff.kube.roles import Workload
 from signoff.kube.undo import Apply, Undo
+from signoff.settings import Settings
 from signoff.traffic.client import NoAnswer, OpenAIClient
 
 
@@ -43,6 +44,11 @@ class Deployment:
     def backend(self) -> Workload:
         """The vLLM behind it."""
         return self.manifests.roles.backend
+
+    @property
+    def settings(self) -> Settings:
+        """Where it may run, and what is wanted of it."""
+        return self.manifests.settings
 
     @property
     def namespace(self) -> str:

@@ -15,6 +15,7 @@ from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
 
@@ -48,14 +49,15 @@ class Inside:
     answers: dict[str, dict[str, Any]]
 
 
-def ask(kube: Kube, namespace: str, image: str, base_url: str, model: str) -> Inside:
-    """Run the pod in the namespace, and remove it.
+def ask(kube: Kube, manifests: StoryManifests) -> Inside:
+    """Run the pod beside the gateway, and remove it.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
+    namespace = manifests.roles.gateway.namespace
     with Undo(kube) as undo:
-        undo.replace(Apply(_pod(namespace, image, base_url, model), namespace))
+        undo.replace(Apply(_pod(manifests), namespace))
         asked = f"the pod {NAME} to ask from inside"
         pod = eventually(asked, timeouts.INSIDE_ASKED, lambda: _finished(kube, namespace))
         log = kube.core.read_namespaced_pod_log(NAME, namespace)
@@ -74,12 +76,17 @@ def _finished(kube: Kube, namespace: str) -> Any:
     raise Hopeless(describe_pod(pod)) if is_hopeless(pod) else NotYet(describe_pod(pod))
 
 
-def _pod(namespace: str, image: str, base_url: str, model: str) -> Manifest:
+def base_url(manifests: StoryManifests) -> str:
+    """What the pod asks below."""
+    return f"{manifests.roles.gateway.url}/v1"
+
+
+def _pod(manifests: StoryManifests) -> Manifest:
     container = {
         "name": "asks",
-        "image": image,
+        "image": manifests.gateway_image,
         "command": ["python3", "-c", SCRIPT],
-        "args": [base_url, model],
+        "args": [base_url(manifests), manifests.roles.model.asked],
         "resources": shipping.RESOURCES,
         "securityContext": shipping.CONTAINER_SECURITY,
     }
@@ -88,8 +95,9 @@ def _pod(namespace: str, image: str, base_url: str, model: str) -> Manifest:
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
-        "affinity": {"nodeAffinity": shipping.ON_A_WORKER},
+        "affinity": {"nodeAffinity": shipping.on_nodes(manifests.settings.allowed_nodes)},
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
     }
-    return shipping.manifest(Path(__file__), NAME, namespace, {"apiVersion": "v1", "kind": "Pod", "spec": spec})
+    body = {"apiVersion": "v1", "kind": "Pod", "spec": spec}
+    return shipping.manifest(Path(__file__), NAME, manifests.roles.gateway.namespace, body)

@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 
-from signoff import story
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, reason_in
@@ -36,22 +35,24 @@ _ORIGIN = "config.kubernetes.io/origin"
 """The annotation with which kustomize tells where an object comes from (kustomize: api/resource/origin.go)."""
 
 
-def read(path: Path) -> list[Manifest]:
-    """The objects in a file, or in a folder; nothing shows their secrets from now on.
+def read(*paths: Path, namespace: str = "") -> list[Manifest]:
+    """The objects in files and folders; nothing shows their secrets from now on. One without a namespace is in this.
 
     Raises:
         SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object; kustomize
             cannot build the folder; two differ about one object; or there is nothing.
     """
-    found = _each_once(_read(path))
+    found = _each_once((each for path in paths for each in _read(path)), namespace)
     if not found:
         raise SignoffError(
-            "there are no manifests here", where=str(path), hint="name the folder that has them with --manifests"
+            "there are no manifests here",
+            where=", ".join(map(str, paths)),
+            hint="name the folder that has them with --manifests",
         )
     return learned(found)
 
 
-def _each_once(found: Iterable[Manifest]) -> list[Manifest]:
+def _each_once(found: Iterable[Manifest], namespace: str) -> list[Manifest]:
     """Each object once. Of two that differ the second would replace the first, and which one is judged would be chance.
 
     Raises:
@@ -59,8 +60,10 @@ def _each_once(found: Iterable[Manifest]) -> list[Manifest]:
     """
     first: dict[tuple[str, str, str], Manifest] = {}
     for manifest in found:
-        group, namespace = manifest.body["apiVersion"].rpartition("/")[0], manifest.body["metadata"].get("namespace")
-        known = first.setdefault((group, manifest.name, namespace or story.NAMESPACE), manifest)
+        group = manifest.body["apiVersion"].rpartition("/")[0]
+        known = first.setdefault(
+            (group, manifest.name, manifest.body["metadata"].get("namespace", namespace)), manifest
+        )
         if known.body != manifest.body:
             raise SignoffError(
                 f"duplicate object {manifest.name}",

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.kube import loading
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, renamed
-from signoff.settings import Settings
+from signoff.settings import Settings, story_values
 
 CHECKSUM = "checksum/config"
+OF_THE_STORY = Settings()
 _APPLIED_FIRST = ("Namespace", "CustomResourceDefinition")
 """What other objects need to be there; it is counted with vLLM, which is applied before LiteLLM."""
 
@@ -27,38 +28,47 @@ class StoryManifests:
     """What is deployed: vLLM with all that belongs to it alone, and LiteLLM with the rest; and who is who there."""
 
     folder: Path
+    """The one that all are below."""
     backend: list[Manifest]
     gateway: list[Manifest]
     roles: Roles
+    settings: Settings
 
     @classmethod
-    def read(
-        cls,
-        path: Path,
-        gateway_image: str | None = None,
-        backend_image: str | None = None,
-        settings: Settings = Settings(),  # noqa: B008 - it is frozen
-    ) -> "StoryManifests":
-        """Read the folder, or the file; an image given here replaces those of its manifests.
+    def read(cls, settings: Settings = OF_THE_STORY) -> "StoryManifests":
+        """Read what the settings name; an image that they name replaces those of its manifests.
 
         Raises:
             SignoffError: a folder or a file is missing, is not YAML, or holds something that is no Kubernetes object;
                 or nothing there deploys vLLM or LiteLLM.
         """
-        if not path.exists():
-            hint = "name the folder of your manifests with --manifests"
-            raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
-        found = loading.read(path)
-        roles = find(found, (path.is_dir() and loading.kustomization_of(path)) or path, settings)
+        paths = settings.manifests
+        for path in paths:
+            if not path.exists():
+                hint = "name the folder of your manifests with --manifests"
+                raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
+        found = loading.read(*paths, namespace=settings.namespace)
+        roles = find(found, _listed_in(paths[0]), settings)
         first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]
         return cls(
-            path if path.is_dir() else path.parent,
-            with_image(with_checksums([*first, *backend]), roles.backend, backend_image),
-            with_image(with_checksums(gateway), roles.gateway, gateway_image),
+            _above(paths),
+            with_image(with_checksums([*first, *backend]), roles.backend, settings.vllm_image),
+            with_image(with_checksums(gateway), roles.gateway, settings.litellm_image),
             roles,
+            settings,
         )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What a story's declaration may speak of by name: the settings, and what was found in the manifests."""
+        return {
+            **story_values(self.settings),
+            "asked_model": self.roles.model.asked,
+            "gateway_url": self.roles.gateway.url,
+            "backend_url": f"{self.roles.backend.url}/v1",
+        }
 
     def where(self, name: str, *path: str | int) -> str:
         """File and line of a place in an object such as "Service/litellm"; empty for one that is not there."""
@@ -69,12 +79,18 @@ class StoryManifests:
 
     @property
     def images(self) -> dict[str, tuple[str, ...]]:
-        """Every image that a container asks for, and those of the story's nodes on which that may be."""
+        """Every image that a container asks for, and those of the known nodes on which that may be."""
         found: dict[str, set[str]] = {}
         for manifest in (*self.backend, *self.gateway):
             for container in containers(manifest.body):
-                found.setdefault(container["image"], set()).update(_possible_nodes(manifest.body))
-        return {image: tuple(node for node in story.NODES if node in nodes) for image, nodes in sorted(found.items())}
+                found.setdefault(container["image"], set()).update(_possible_nodes(manifest.body, self.nodes))
+        return {image: tuple(node for node in self.nodes if node in nodes) for image, nodes in sorted(found.items())}
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that the settings speak of, each once."""
+        known = self.settings
+        return tuple(dict.fromkeys((*known.allowed_nodes, *known.forbidden_nodes, *known.backend_nodes)))
 
     @property
     def gateway_image(self) -> str:
@@ -117,6 +133,17 @@ class StoryManifests:
             if each.name == config.object:
                 _check_config(each, config.key)
         return second, transform(own, change)
+
+
+def _listed_in(path: Path) -> Path:
+    """What says which files there are: a folder's kustomization, if it has one."""
+    return (path.is_dir() and loading.kustomization_of(path)) or path
+
+
+def _above(paths: Sequence[Path]) -> Path:
+    """The folder that all of them are below."""
+    folders = [path if path.is_dir() else path.parent for path in paths]
+    return folders[0] if len(folders) == 1 else Path(os.path.commonpath([each.absolute() for each in folders]))
 
 
 def _name_beside(manifest: Manifest, first: Workload, name: str) -> str:
@@ -178,7 +205,7 @@ def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None
     return with_checksums(changed)
 
 
-def with_image(manifests: list[Manifest], workload: Workload, image: str | None) -> list[Manifest]:
+def with_image(manifests: list[Manifest], workload: Workload, image: str) -> list[Manifest]:
     """Use `image`, if there is one, wherever the workload's own is used. All other images stay."""
     if not image:
         return manifests
@@ -210,13 +237,13 @@ def _check_config(manifest: Manifest, key: str) -> None:
     )
 
 
-def _possible_nodes(body: dict[str, Any]) -> set[str]:
-    """The story's nodes whose names the pods' node affinity allows; it looks at no other requirement."""
+def _possible_nodes(body: dict[str, Any], nodes: Iterable[str]) -> set[str]:
+    """Those of the nodes whose names the pods' node affinity allows; it looks at no other requirement."""
     required = (
         pod_spec(body).get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
     )
     terms = required.get("nodeSelectorTerms", [{}]) if required else [{}]
-    return {node for node in story.NODES if any(_matches(term, node) for term in terms)}
+    return {node for node in nodes if any(_matches(term, node) for term in terms)}
 
 
 def _matches(term: dict[str, Any], node: str) -> bool:

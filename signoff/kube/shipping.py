@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from signoff import story
 from signoff.core.paths import ROOT, SUITE
 from signoff.kube.objects import Manifest
 from signoff.traffic.keys import Keys
@@ -30,18 +29,13 @@ POD_SECURITY: dict[str, Any] = {
 """As unprivileged as LiteLLM itself."""
 _PACKAGE = "signoff"
 RESOURCES: dict[str, Any] = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
-ON_A_WORKER: dict[str, Any] = {
-    "requiredDuringSchedulingIgnoredDuringExecution": {
-        "nodeSelectorTerms": [
-            {
-                "matchExpressions": [
-                    {"key": "kubernetes.io/hostname", "operator": "In", "values": list(story.ALLOWED_NODES)}
-                ]
-            }
-        ]
-    }
-}
-"""The node affinity of LiteLLM itself: its image is on these nodes, and nothing is taken from vLLM there."""
+
+
+def on_nodes(names: Sequence[str]) -> dict[str, Any]:
+    """The node affinity of what may run on these: where LiteLLM may, its image is, and nothing is taken from vLLM."""
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(names)}
+    terms = [{"matchExpressions": [expression]}]
+    return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
 
 
 def labels(name: str) -> dict[str, str]:

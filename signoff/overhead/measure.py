@@ -26,9 +26,7 @@ def time_pairs(
         if not deployment.cluster.tunnelled:
             return _time_pairs_from_here(deployment, pairs, seed, keys, write), "from this machine"
         image = deployment.manifests.gateway_image
-        samples, node = timing_job.time_pairs(
-            deployment.kube, image, deployment.manifests.roles, pairs=pairs, seed=seed, keys=keys
-        )
+        samples, node = timing_job.time_pairs(deployment.kube, deployment.manifests, pairs=pairs, seed=seed, keys=keys)
         for timing in samples.timings:
             write(timing)
         return list(samples.blocks), f"inside the cluster, by a Job of {image} on {node}"

@@ -16,8 +16,9 @@ from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube, describe_pod, is_hopeless
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
-from signoff.kube.roles import NAME_LABEL, Roles, Workload
+from signoff.kube.roles import NAME_LABEL, Workload
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.blocks import Block
 from signoff.traffic.keys import NO_KEYS, Keys
@@ -33,19 +34,19 @@ _CODE = "/timing-job"
 
 
 def time_pairs(
-    kube: Kube, image: str, roles: Roles, *, pairs: int, seed: int, keys: Keys = NO_KEYS
+    kube: Kube, manifests: StoryManifests, *, pairs: int, seed: int, keys: Keys = NO_KEYS
 ) -> tuple["Samples", str]:
     """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
-    namespace = roles.gateway.namespace
+    namespace = manifests.roles.gateway.namespace
     with Undo(kube) as undo:
         undo.replace(Apply(code(namespace), namespace))
         if keys.given:
             undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
-        undo.replace(Apply(job(image, roles, pairs, seed, keys), namespace))
+        undo.replace(Apply(job(manifests, pairs, seed, keys), namespace))
         timed = f"the pairs to be timed by Job {NAME}"
         pod = eventually(timed, timeouts.PAIRS_TIMED, lambda: _finished(kube, namespace))
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
@@ -90,11 +91,12 @@ def code(namespace: str) -> Manifest:
     return _manifest(namespace, {"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
 
 
-def job(image: str, roles: Roles, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
+def job(manifests: StoryManifests, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
+    roles = manifests.roles
     container = {
         "name": "timing-job",
-        "image": image,
+        "image": manifests.gateway_image,
         "command": ["python3", "-u", "-m", PROGRAM],
         "args": [
             f"--direct={roles.backend.url}",
@@ -111,7 +113,10 @@ def job(image: str, roles: Roles, pairs: int, seed: int, keys: Keys = NO_KEYS) -
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "affinity": {"nodeAffinity": shipping.ON_A_WORKER, "podAntiAffinity": _preferably_not_beside(roles.gateway)},
+        "affinity": {
+            "nodeAffinity": shipping.on_nodes(manifests.settings.allowed_nodes),
+            "podAntiAffinity": _preferably_not_beside(roles.gateway),
+        },
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
         "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(_modules())}}],

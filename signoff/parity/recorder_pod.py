@@ -51,11 +51,11 @@ class RecorderPod:
         """The base URL of a route inside the cluster."""
         return f"{self.workload.url}/{route}"
 
-    def manifests(self, image: str) -> list[Manifest]:
-        """Its objects, as unprivileged as LiteLLM itself."""
+    def manifests(self, image: str, nodes: Sequence[str]) -> list[Manifest]:
+        """Its objects, of LiteLLM's image and for these nodes; as unprivileged as LiteLLM itself."""
         modules = shipping.modules(PROGRAM)
         labels = dict(self.workload.selector)
-        template = {"metadata": {"labels": shipping.labels(self.name)}, "spec": self._pod(image)}
+        template = {"metadata": {"labels": shipping.labels(self.name)}, "spec": self._pod(image, nodes)}
         workload = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
         ports = [{"name": "http", "port": PORT, "targetPort": "http"}]
         service = {"selector": labels, "ports": ports}
@@ -74,7 +74,7 @@ class RecorderPod:
         deployment.wait_for_gateway(self.workload, Subject.SUITE)
         return RemoteRecorder(deployment.answering_gateway(self.workload, Subject.SUITE), self.workload)
 
-    def _pod(self, image: str) -> dict[str, Any]:
+    def _pod(self, image: str, nodes: Sequence[str]) -> dict[str, Any]:
         container = {
             "name": "recorder",
             "image": image,
@@ -96,7 +96,7 @@ class RecorderPod:
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": 2,
-            "affinity": {"nodeAffinity": shipping.ON_A_WORKER},
+            "affinity": {"nodeAffinity": shipping.on_nodes(nodes)},
             "securityContext": shipping.POD_SECURITY,
             "containers": [container],
             "volumes": [{"name": "code", "configMap": {"name": self.name, "items": items}}],

@@ -7,13 +7,14 @@ from signoff.settings.model import Settings, is_secret, names
 
 
 def story_values(settings: Settings) -> dict[str, Any]:
-    """The value of each name, as JSON has it; no secret is among them."""
+    """The value of each name, as JSON has it; no secret is among them. What is found in the manifests comes on top."""
     known: dict[str, Any] = settings.model_dump(mode="json", exclude=set(filter(is_secret, names())))
+    here = f"{settings.namespace}.svc.cluster.local"
     return {
         **known,
         "asked_model": settings.asked_model or settings.model,
-        "gateway_service": story.GATEWAY,
-        "backend_url": f"http://{story.BACKEND}.{settings.namespace}.svc.cluster.local:{story.BACKEND_PORT}/v1",
+        "gateway_url": f"http://{story.GATEWAY}.{here}:{settings.port}",
+        "backend_url": f"http://{story.BACKEND}.{here}:{story.BACKEND_PORT}/v1",
         "overhead_limit": overhead_limit(settings.overhead_limit_ms),
     }
 

@@ -9,7 +9,6 @@ import pytest
 
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
-from signoff.core.paths import MANIFESTS
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.evidence.causes import cause_of
@@ -17,7 +16,7 @@ from signoff.evidence.models import Subject
 from signoff.gateway import deployment
 from signoff.kube.manifests import StoryManifests
 
-STORY = StoryManifests.read(MANIFESTS)
+STORY = StoryManifests.read()
 NODES = "0/4 nodes are available: 1 node(s) had untolerated taint(s), "
 
 

@@ -16,6 +16,7 @@ from signoff.core import timeouts
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.gateway import inside
+from signoff.kube.manifests import StoryManifests
 
 
 class Gateway(BaseHTTPRequestHandler):
@@ -109,7 +110,7 @@ class Cluster:
 
 
 def ask(cluster: Any) -> inside.Inside:
-    return inside.ask(cluster, "ml", "litellm:1", "http://litellm/v1", "qwen")
+    return inside.ask(cluster, StoryManifests.read())
 
 
 @pytest.fixture(autouse=True)

@@ -83,7 +83,7 @@ def test_without_a_recorder_answers_are_compared_and_requests_are_not(bench: Ben
 
 def test_the_pods_code_is_all_that_the_program_imports() -> None:
     """Run as in the pod: nothing of this package but the modules that go into its ConfigMap."""
-    (code, workload, _) = RecorderPod(GATEWAY, BACKEND).manifests("an/image:tag")
+    (code, workload, _) = RecorderPod(GATEWAY, BACKEND).manifests("an/image:tag", ["node"])
     modules = shipping.modules(recorder_pod.PROGRAM)
     assert set(code.body["data"]) == {module.replace("/", ".") for module in modules}
     imported = [

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError
-from signoff.core.paths import MANIFESTS
 from signoff.kube.manifests import StoryManifests
+from signoff.settings import Settings
 
 Place = tuple[str | int, ...]
 
@@ -26,7 +26,7 @@ def places(value: Any, above: Place = ()) -> Iterator[Place]:
         yield from places(each, (*above, key))
 
 
-STORY = StoryManifests.read(MANIFESTS)
+STORY = StoryManifests.read()
 OBJECTS = [each.body for each in (*STORY.backend, *STORY.gateway)]
 PLACES = [(at, place) for at, body in enumerate(OBJECTS) for place in places(body)]
 VALUES: list[Any] = [None, "", "x", 0, -1.5, True, [], ["x"], [None], [[]], {}, {"x": "y"}, {"name": None}, {"x": []}]
@@ -66,7 +66,9 @@ def check(file: Path, where: tuple[int, Place], value: Any) -> None:
 
 def read(file: Path) -> None:
     """All that is done with manifests before a cluster sees them."""
-    found = StoryManifests.read(file, gateway_image="example.test/litellm:1", backend_image="example.test/vllm:1")
+    found = StoryManifests.read(
+        Settings(manifests=(file,), litellm_image="example.test/litellm:1", vllm_image="example.test/vllm:1")
+    )
     assert found.images
     assert found.gateway_image
     assert found.second_gateway("litellm-second", lambda config: config.update(extra=1))

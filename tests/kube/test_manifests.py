@@ -13,8 +13,9 @@ from signoff import story
 from signoff.core.paths import MANIFESTS
 from signoff.kube import manifests
 from signoff.kube.objects import Manifest, containers
+from signoff.settings import Settings
 
-STORY = manifests.StoryManifests.read(MANIFESTS)
+STORY = manifests.StoryManifests.read()
 
 
 @pytest.fixture
@@ -126,7 +127,9 @@ spec:
   selector: {matchLabels: {run: vllm}}
   template: {metadata: {labels: {run: vllm}}, spec: {containers: [{name: vllm, image: example.test/vllm:1}]}}
 """)
-    workload, found = manifests.StoryManifests.read(file).second_gateway("second", lambda config: None)
+    workload, found = manifests.StoryManifests.read(Settings(manifests=(file,))).second_gateway(
+        "second", lambda config: None
+    )
     second = by_name(found)
     assert set(second) == {"Deployment/second", "Service/second", "ConfigMap/second-files"}
     spec = second["Deployment/second"]["spec"]
@@ -171,7 +174,7 @@ def test_what_lies_beside_the_two_folders_is_deployed_too(tmp_path: Path) -> Non
     for name in ("litellm", "vllm"):
         shutil.copytree(MANIFESTS / name, tmp_path / name)
     (tmp_path / "secret.yaml").write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n")
-    assert "Secret/s" in {each.name for each in manifests.StoryManifests.read(tmp_path).gateway}
+    assert "Secret/s" in {each.name for each in manifests.StoryManifests.read(Settings(manifests=(tmp_path,))).gateway}
 
 
 @pytest.mark.download
@@ -179,14 +182,14 @@ def test_a_kustomization_above_the_two_folders_counts(tmp_path: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path, dirs_exist_ok=True)
     with (tmp_path / "kustomization.yaml").open("a") as file:
         file.write("images: [{name: ghcr.io/berriai/litellm, newTag: v9}]\n")
-    assert manifests.StoryManifests.read(tmp_path).gateway_image == "ghcr.io/berriai/litellm:v9"
+    assert manifests.StoryManifests.read(Settings(manifests=(tmp_path,))).gateway_image == "ghcr.io/berriai/litellm:v9"
 
 
 def test_only_the_gateway_s_own_image_is_replaced() -> None:
     first = manifests.load(MANIFESTS / "litellm")
     spec = {"containers": [{"name": "db", "image": "example.test/db:1"}]}
     other = {"kind": "Deployment", "metadata": {"name": "db"}, "spec": {"template": {"spec": spec}}}
-    own = {"containers": [{"name": "migrations", "image": manifests.StoryManifests.read(MANIFESTS).gateway_image}]}
+    own = {"containers": [{"name": "migrations", "image": manifests.StoryManifests.read().gateway_image}]}
     job = {"kind": "Job", "metadata": {"name": "migrations"}, "spec": {"template": {"spec": own}}}
     beside = [replace(first[0], body=body) for body in (other, job)]
     found = replace(STORY, gateway=[*beside, *first])
@@ -197,7 +200,7 @@ def test_only_the_gateway_s_own_image_is_replaced() -> None:
 
 
 def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
-    images = manifests.StoryManifests.read(MANIFESTS).images
+    images = manifests.StoryManifests.read().images
     assert set(images.values()) == {story.ALLOWED_NODES, (story.GPU_NODE,)}
     deployment = MANIFESTS / "litellm" / "deployment.yaml"
     anywhere = [document for document in yaml.safe_load_all(deployment.read_text()) if document["kind"] == "Deployment"]
@@ -208,10 +211,10 @@ def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
 
 @pytest.mark.parametrize("flat", ["one.yaml", ""])
 def test_any_layout_of_the_story_s_objects_is_taken_apart_into_backend_and_gateway(tmp_path: Path, flat: str) -> None:
-    wanted = manifests.StoryManifests.read(MANIFESTS)
+    wanted = manifests.StoryManifests.read()
     bodies = [each.body for each in (*wanted.gateway, *wanted.backend)]
     (tmp_path / "one.yaml").write_text(yaml.safe_dump_all(bodies))
-    found = manifests.StoryManifests.read(tmp_path / flat)
+    found = manifests.StoryManifests.read(Settings(manifests=(tmp_path / flat,)))
     assert {each.name for each in found.backend} == {each.name for each in wanted.backend}
     assert {each.name for each in found.gateway} == {each.name for each in wanted.gateway}
     for one, other in ((found.gateway, wanted.gateway), (found.backend, wanted.backend)):

@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster of the kind that `--cluster` names, or the running one of `--attach`."""
-    manifests = StoryManifests.read(MANIFESTS)
+    manifests = StoryManifests.read()
     attach = pytestconfig.getoption("--attach")
     started = open_cluster(cluster_name(pytestconfig), attach and Path(attach), manifests.images)
     evidence = Evidence(tmp_path_factory.mktemp("start") / "run", Run(tool="serve"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signoff import story
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import ROOT
 from signoff.core.waiting import WaitFailed
 from signoff.kube import shipping
 from signoff.kube.client import Kube, is_ready
@@ -20,8 +20,7 @@ from signoff.traffic.pairs import ARMS
 from signoff.verdicts.verdict import Value
 from tests.embedded import container, pod, wait_for
 
-STORY = StoryManifests.read(MANIFESTS)
-IMAGE, ROLES = STORY.gateway_image, STORY.roles
+STORY = StoryManifests.read()
 PORT = 8080
 PAIRS = 25
 SERVER = f"""
@@ -72,7 +71,7 @@ def left_over(kube: Kube) -> list[str]:
 
 
 def test_timings_come_back_and_the_job_goes(kube: Kube) -> None:
-    samples, node = timing_job.time_pairs(kube, IMAGE, ROLES, pairs=PAIRS, seed=1)
+    samples, node = timing_job.time_pairs(kube, STORY, pairs=PAIRS, seed=1)
     assert samples.rounds().ms.shape == (PAIRS, len(ARMS))
     assert {block.arm for block in samples.blocks} == {"direct", "proxied"}
     assert node in story.ALLOWED_NODES
@@ -91,7 +90,7 @@ def test_the_keys_reach_the_pod_and_go_with_it(kube: Kube) -> None:
 def test_what_fails_inside_is_heard_of_outside(kube: Kube) -> None:
     service = kube.core.read_namespaced_service(story.GATEWAY, story.NAMESPACE)
     kube.core.patch_namespaced_service(story.GATEWAY, story.NAMESPACE, {"spec": {"selector": {"app": "nobody"}}})
-    samples, _ = timing_job.time_pairs(kube, IMAGE, ROLES, pairs=PAIRS, seed=1)
+    samples, _ = timing_job.time_pairs(kube, STORY, pairs=PAIRS, seed=1)
     kube.core.patch_namespaced_service(story.GATEWAY, story.NAMESPACE, {"spec": {"selector": service.spec.selector}})
     assert "no answer to POST" in samples.errors("proxied")[0]
     assert judge(samples, limit_ms=story.OVERHEAD_LIMIT_MS, seed=1).verdict.value is Value.FAILED
@@ -99,7 +98,7 @@ def test_what_fails_inside_is_heard_of_outside(kube: Kube) -> None:
 
 def test_a_prober_that_cannot_run_says_why_and_is_removed(kube: Kube) -> None:
     with pytest.raises(WaitFailed, match="invalid int value: 'many'"):
-        timing_job.time_pairs(kube, IMAGE, ROLES, pairs="many", seed=1)  # type: ignore[arg-type]
+        timing_job.time_pairs(kube, STORY, pairs="many", seed=1)  # type: ignore[arg-type]
     assert left_over(kube) == []
 
 

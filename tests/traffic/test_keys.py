@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from signoff.core.errors import UsageError
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import ROOT
 from signoff.gateway import inside
 from signoff.kube import shipping
 from signoff.kube.manifests import StoryManifests
@@ -24,8 +24,7 @@ from tests.asked_with import asked_with
 KEYS = Keys(gateway="sk-of-litellm", backend="sk-of-vllm")
 OWN = {("direct", "Bearer sk-of-vllm"), ("proxied", "Bearer sk-of-litellm")}
 NONE = {("direct", "Bearer sk-none"), ("proxied", "Bearer sk-none")}
-STORY = StoryManifests.read(MANIFESTS)
-IMAGE, ROLES = STORY.gateway_image, STORY.roles
+STORY = StoryManifests.read()
 
 
 @pytest.mark.parametrize(("keys", "sent"), [(KEYS, OWN), (Keys(), NONE)])
@@ -58,15 +57,15 @@ def test_who_asks_from_inside_has_it_from_its_environment() -> None:
 
 
 def test_a_pod_has_them_by_reference_to_a_secret() -> None:
-    body = timing_job.job(IMAGE, ROLES, 1, 1, KEYS).body
+    body = timing_job.job(STORY, 1, 1, KEYS).body
     (container,) = body["spec"]["template"]["spec"]["containers"]
     secret = shipping.key_secret(Path(__file__), timing_job.NAME, "ml", KEYS).body
     taken = [each["valueFrom"]["secretKeyRef"] for each in container["env"] if "valueFrom" in each]
     assert {(each["name"], each["key"]) for each in taken} == {(timing_job.NAME, GATEWAY), (timing_job.NAME, BACKEND)}
     assert (secret["metadata"]["name"], secret["stringData"]) == (timing_job.NAME, KEYS.given)
     assert "sk-of" not in str(body)
-    assert timing_job.job(IMAGE, ROLES, 1, 1).body == timing_job.job(IMAGE, ROLES, 1, 1, Keys()).body
-    assert "secretKeyRef" not in str(timing_job.job(IMAGE, ROLES, 1, 1).body)
+    assert timing_job.job(STORY, 1, 1).body == timing_job.job(STORY, 1, 1, Keys()).body
+    assert "secretKeyRef" not in str(timing_job.job(STORY, 1, 1).body)
 
 
 def test_each_litellm_of_parity_is_asked_with_its_own() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from signoff.cluster.kind import KindCluster
 from signoff.core.errors import SignoffError
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import ROOT
 from signoff.core.timeouts import Timeout
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube
@@ -27,7 +27,7 @@ from tests import embedded
 from tests.processes import said_until, start
 
 pytestmark = pytest.mark.kind
-IMAGE = StoryManifests.read(MANIFESTS).gateway_image
+IMAGE = StoryManifests.read().gateway_image
 WITH_IMAGE, WITHOUT = "k3s-worker-01", "k3s-worker-02"
 FEATURE = "features/deploy.feature"
 SOON = Timeout(120, every=0.2)
