@@ -28,6 +28,7 @@ from signoff.core.paths import ROOT
 from signoff.core.timeouts import SERVICE_ANSWERS
 from signoff.core.waiting import NotYet, eventually
 from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 
 IN_FLIGHT = 16
 SHORT, LONG = 4, 14
@@ -174,7 +175,7 @@ def _double() -> Iterator[str]:
         stderr=subprocess.DEVNULL,  # it tells of each client that leaves in the midst of a stream
     )
     try:
-        with OpenAIClient(f"http://127.0.0.1:{port}") as client:
+        with OpenAIClient(Endpoint(f"http://127.0.0.1:{port}")) as client:
             eventually("the double to answer", SERVICE_ANSWERS, lambda: _answered(client))
         yield f"http://127.0.0.1:{port}"
     finally:

@@ -35,6 +35,7 @@ from signoff.overhead.estimate import Rounds, Samples, estimates, verdict_of
 from signoff.stats.arrays import Numbers
 from signoff.traffic import timings_csv
 from signoff.traffic.client import OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import measure
 from signoff.verdicts.verdict import Value
 
@@ -99,7 +100,7 @@ def main() -> None:
 def record() -> Rounds:
     """Rounds against doubles of vLLM and of a gateway."""
     with double("--delay-ms", "8", "--jitter-ms", "2") as direct, gateway(direct) as proxied:
-        timed = measure(direct, proxied, pairs=RECORDED_ROUNDS, seed=1)
+        timed = measure(Endpoint(direct), Endpoint(proxied), pairs=RECORDED_ROUNDS, seed=1)
         return Samples(tuple(timed)).rounds()
 
 
@@ -157,7 +158,7 @@ def with_overhead(recorded: Rounds, case: Case, overhead_ms: float) -> Numbers:
 def show_client(url: str, requests: int) -> None:
     """Print the time of a request by the client and by a bare socket, streamed and not."""
     print("| ms a request, median | bare socket | client | client's own |\n| --- | ---: | ---: | ---: |")
-    with OpenAIClient(url) as client:
+    with OpenAIClient(Endpoint(url)) as client:
         for stream in (False, True):
             body: dict[str, Any] = {"messages": [{"role": "user", "content": "echo " + "word " * 7}], "max_tokens": 8}
             bare = BareSocket(url, {"model": story.MODEL, **body, **({"stream": True} if stream else {})})

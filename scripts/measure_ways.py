@@ -24,6 +24,7 @@ from signoff.overhead import timing_job
 from signoff.overhead.estimate import Samples, judge
 from signoff.story import OVERHEAD_LIMIT_MS
 from signoff.traffic.client import OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import Timing, measure
 
 CONNECTIONS = 50
@@ -60,7 +61,7 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
             around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)
             inside += _renumbered(timed, block * options.pairs)
             outside += _renumbered(measure(direct, proxied, pairs=options.pairs, seed=block), block * options.pairs)
-        fresh, kept = connection_ms(direct)
+        fresh, kept = connection_ms(direct.url)
     finally:
         cluster.close()
     print(f"{options.blocks} blocks of {options.pairs} pairs each way; timing job on {node}\n")
@@ -93,9 +94,9 @@ def _renumbered(timed: Iterable[Timing], by: int) -> list[Timing]:
 def connection_ms(url: str) -> tuple[float, float]:
     """Median milliseconds of a small request over a connection of its own, and over one that is kept alive."""
     fresh, kept = [], []
-    with OpenAIClient(url) as same:
+    with OpenAIClient(Endpoint(url)) as same:
         for _ in range(CONNECTIONS):
-            with OpenAIClient(url) as new:
+            with OpenAIClient(Endpoint(url)) as new:
                 fresh.append(new.models().e2e_ms)
             kept.append(same.models().e2e_ms)
     return float(np.median(fresh)), float(np.median(kept[1:]))

@@ -72,6 +72,7 @@ from signoff.stats.estimate import Estimate, z
 from signoff.story import MODEL, OVERHEAD_LIMIT_MS
 from signoff.traffic import delay_proxy, timings_csv
 from signoff.traffic.client import OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import (
     ARMS,
     PAIRS_FOR_P95,
@@ -231,9 +232,9 @@ def deployed(folder: Path, delay: float | None, evidence: Evidence) -> Iterator[
         peers.make_hub(peers.vllm_programs(), folder / HUB)
         if delay is None:
             deployment.wait_for_gateway()
-            yield deployment.wait_for_backend(), deployment.answering_gateway()
+            yield deployment.wait_for_backend().url, deployment.answering_gateway().url
         else:
-            backend = deployment.wait_for_backend()
+            backend = deployment.wait_for_backend().url
             with delay_proxy.running(backend) as direct, delay_proxy.running(backend, delay) as delayed:
                 yield direct, delayed
     finally:
@@ -313,7 +314,11 @@ def measured(
         progress("signoff", text)
 
     rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), delay / 1000)
-    timings = list(measure(direct, proxied, pairs=pairs, seed=seed, kinds=kinds, longer_rests=rests, progress=tell))
+    timings = list(
+        measure(
+            Endpoint(direct), Endpoint(proxied), pairs=pairs, seed=seed, kinds=kinds, longer_rests=rests, progress=tell
+        )
+    )
     if wrong := next((each for each in timings if each.error), None):
         raise SignoffError(f"a request failed: {wrong.error}", where=wrong.arm)
     return timings
@@ -330,7 +335,7 @@ def judged(timings: Sequence[Timing], seed: int) -> Measured:
 def prompt_tokens(url: str) -> int:
     """The length of signoff's prompts in tokens, as vLLM counts: the median of some."""
     rng = random.Random(0)
-    with OpenAIClient(url) as client:
+    with OpenAIClient(Endpoint(url)) as client:
         asked = [client.send("POST", "/tokenize", {"model": MODEL, "prompt": random_prompt(rng)}) for _ in range(21)]
     return int(statistics.median(each.json["count"] for each in asked))
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from pytest_bdd import parsers, then, when
 
-from signoff import story
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
 from signoff.core.timeouts import Timeout
@@ -26,6 +25,7 @@ from signoff.evidence.models import (
 from signoff.traffic import client as http
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 
 PROMPT = "Say something about gateways."
 TOKENS = 16
@@ -41,10 +41,10 @@ class Asked:
     seq: int
 
 
-def ask(evidence: Evidence, arm: str, base_url: str, prompt: str, *, stream: bool = False, **params: Any) -> Asked:
+def ask(evidence: Evidence, arm: str, endpoint: Endpoint, prompt: str, *, stream: bool = False, **params: Any) -> Asked:
     """Ask for a short greedy completion and record the exchange."""
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-    with OpenAIClient(base_url) as client:
+    with OpenAIClient(endpoint) as client:
         return recorded(
             evidence,
             arm,
@@ -68,14 +68,14 @@ def recorded(evidence: Evidence, arm: str, send: Any) -> Asked:
 
 
 @pytest.fixture
-def requests_before(backend: str) -> int:
+def requests_before(backend: Endpoint) -> int:
     """What vLLM's own request counter said before the scenario sent anything."""
     with causes.of(Subject.BACKEND):
-        return metrics.request_count(backend)
+        return metrics.request_count(backend.url)
 
 
 @when("I ask LiteLLM for its models", target_fixture="asked")
-def ask_for_models(gateway: str, evidence: Evidence) -> Asked:
+def ask_for_models(gateway: Endpoint, evidence: Evidence) -> Asked:
     with OpenAIClient(gateway) as client:
         return recorded(evidence, "proxied", client.models)
 
@@ -88,7 +88,7 @@ def is_model_list(asked: Asked, evidence: Evidence) -> None:
 
 @then("LiteLLM says that the mode of the story's model is chat")
 @observes("mode-chat")
-def says_mode(gateway: str, evidence: Evidence) -> None:
+def says_mode(gateway: Endpoint, evidence: Evidence) -> None:
     with OpenAIClient(gateway) as client:
         answer = recorded(evidence, "proxied", lambda: client.get("/model/info")).answer
     models = answer.json.get("data", []) if isinstance(answer.json, dict) else []
@@ -97,7 +97,7 @@ def says_mode(gateway: str, evidence: Evidence) -> None:
 
 
 @when("I send a chat completion to LiteLLM", target_fixture="asked")
-def send_chat(gateway: str, evidence: Evidence) -> Asked:
+def send_chat(gateway: Endpoint, evidence: Evidence) -> Asked:
     return ask(evidence, "proxied", gateway, PROMPT)
 
 
@@ -108,7 +108,7 @@ def has_text(asked: Asked, evidence: Evidence) -> None:
 
 
 @when(parsers.parse("I send {count:d} chat completions to LiteLLM"), target_fixture="sent")
-def send_several(gateway: str, evidence: Evidence, requests_before: int, count: int) -> int:
+def send_several(gateway: Endpoint, evidence: Evidence, requests_before: int, count: int) -> int:
     for number in range(count):
         ask(evidence, "proxied", gateway, f"Count to {number}.")
     return count
@@ -116,21 +116,21 @@ def send_several(gateway: str, evidence: Evidence, requests_before: int, count: 
 
 @then("vLLM's own counter has grown by exactly as many requests")
 @observes("each-request-once")
-def counter_has_grown(backend: str, evidence: Evidence, requests_before: int, sent: int) -> None:
+def counter_has_grown(backend: Endpoint, evidence: Evidence, requests_before: int, sent: int) -> None:
     evidence.add(_growth("each-request-once", backend, requests_before, sent, expected=sent))
 
 
 @then("nothing has reached vLLM")
 @observes("no-key-stops-here")
-def counter_stands_still(backend: str, evidence: Evidence, requests_before: int, asked: Asked) -> None:
+def counter_stands_still(backend: Endpoint, evidence: Evidence, requests_before: int, asked: Asked) -> None:
     evidence.add(_growth("no-key-stops-here", backend, requests_before, 1, expected=0))
 
 
-def _growth(check: str, backend: str, before: int, requests: int, *, expected: int) -> CounterSeen:
+def _growth(check: str, backend: Endpoint, before: int, requests: int, *, expected: int) -> CounterSeen:
     """How much vLLM's counter has grown, once it has counted what is expected, and what comes in late."""
 
     def grown() -> int:
-        return metrics.request_count(backend) - before
+        return metrics.request_count(backend.url) - before
 
     def as_expected() -> None:
         now = grown()
@@ -147,7 +147,7 @@ def _growth(check: str, backend: str, before: int, requests: int, *, expected: i
 
 
 @when(parsers.parse("I send a {kind} chat completion to LiteLLM"), target_fixture="asked")
-def send_chat_of_kind(gateway: str, evidence: Evidence, kind: str) -> Asked:
+def send_chat_of_kind(gateway: Endpoint, evidence: Evidence, kind: str) -> Asked:
     return ask(evidence, "proxied", gateway, PROMPT, stream=is_streamed(kind))
 
 
@@ -176,8 +176,8 @@ class BothRead:
     parsers.parse("the official OpenAI client asks vLLM and LiteLLM for a {kind} chat completion"),
     target_fixture="both_read",
 )
-def official_client_asks(backend: str, gateway: str, kind: str) -> BothRead:
-    direct, proxied = (read_by_openai(url, stream=is_streamed(kind)) for url in (backend, gateway))
+def official_client_asks(backend: Endpoint, gateway: Endpoint, kind: str) -> BothRead:
+    direct, proxied = (read_by_openai(each, stream=is_streamed(kind)) for each in (backend, gateway))
     return BothRead(kind, direct, proxied)
 
 
@@ -195,18 +195,18 @@ def reads_the_same(both_read: BothRead, evidence: Evidence) -> None:
     )
 
 
-def read_by_openai(base_url: str, *, stream: bool) -> dict[str, Any]:
+def read_by_openai(endpoint: Endpoint, *, stream: bool) -> dict[str, Any]:
     """What the official client makes of an answer: text, finish_reason and usage, or the name of its error."""
     import openai  # takes a second, which no other step should wait for
 
     asked: dict[str, Any] = {
-        "model": story.MODEL,
+        "model": endpoint.model,
         "messages": [{"role": "user", "content": PROMPT}],
         "temperature": 0,
         "max_tokens": TOKENS,
     }
     with openai.OpenAI(
-        base_url=f"{base_url}/v1", api_key="sk-none", max_retries=0, timeout=timeouts.REQUEST.seconds
+        base_url=f"{endpoint.url}/v1", api_key=endpoint.api_key, max_retries=0, timeout=timeouts.REQUEST.seconds
     ) as client:
         try:
             if not stream:

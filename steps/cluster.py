@@ -31,6 +31,7 @@ from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, selector_of, selector_text
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.options import Chosen
+from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, ask
 
 
@@ -87,8 +88,8 @@ def kube(deployment: Deployment) -> Kube:
 
 
 @pytest.fixture(scope="session")
-def backend(deployment: Deployment, evidence: Evidence) -> str:
-    """The base URL of a vLLM that answers."""
+def backend(deployment: Deployment, evidence: Evidence) -> Endpoint:
+    """A vLLM that answers."""
     with evidence.phase("vLLM becomes available", set_up=True):
         return deployment.wait_for_backend()
 
@@ -101,13 +102,13 @@ def gateway_pods(deployment: Deployment, evidence: Evidence) -> None:
 
 
 @pytest.fixture(scope="session")
-def gateway(deployment: Deployment, gateway_pods: None) -> str:
-    """The base URL of the LiteLLM under test, which answers."""
+def gateway(deployment: Deployment, gateway_pods: None) -> Endpoint:
+    """The LiteLLM under test, which answers."""
     return deployment.answering_gateway()
 
 
 @given("the namespace exists with vLLM deployment running")
-def vllm_is_running(deployment: Deployment, backend: str) -> None:
+def vllm_is_running(deployment: Deployment, backend: Endpoint) -> None:
     """The fixture has waited for its start; since then it may have been restarted."""
     deployment.answering_backend()
 
@@ -241,7 +242,7 @@ def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> 
 
 @then("the version that runs is the one that was deployed")
 @observes("version")
-def version_is(gateway: str, deployment: Deployment, evidence: Evidence) -> None:
+def version_is(gateway: Endpoint, deployment: Deployment, evidence: Evidence) -> None:
     tells = ask(evidence, "proxied", gateway, PROMPT).answer.headers.get("x-litellm-version", "")
     pods = deployment.pods(deployment.gateway)
     evidence.add(

@@ -13,6 +13,7 @@ from signoff.gateway.deployment import Deployment
 from signoff.options import Chosen
 from signoff.overhead import measure
 from signoff.traffic.blocks import Block
+from signoff.traffic.endpoint import Endpoint
 from steps.chat import ask, is_streamed
 from steps.tables import Rows, rows
 
@@ -38,7 +39,7 @@ class Timed:
 
 
 @when(parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios")
-def send_to_both(backend: str, gateway: str, evidence: Evidence, kind: str, datatable: Rows) -> Trios:
+def send_to_both(backend: Endpoint, gateway: Endpoint, evidence: Evidence, kind: str, datatable: Rows) -> Trios:
     stream = is_streamed(kind)
     trios = []
     for row in rows(datatable):
@@ -71,7 +72,9 @@ def answers_equal(trios: Trios, evidence: Evidence) -> None:
 
 
 @when("I time interleaved pairs of direct and proxied chat completions", target_fixture="timed")
-def time_pairs(chosen: Chosen, deployment: Deployment, backend: str, gateway: str, evidence: Evidence) -> Timed:
+def time_pairs(
+    chosen: Chosen, deployment: Deployment, backend: Endpoint, gateway: Endpoint, evidence: Evidence
+) -> Timed:
     pairs, seed = chosen.settings.overhead_pairs, secrets.randbelow(2**31)
     progress("overhead", f"at most {pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):

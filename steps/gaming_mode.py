@@ -16,6 +16,7 @@ from signoff.evidence.models import AnswersSeen, StayedReady, Subject
 from signoff.gateway.deployment import Deployment
 from signoff.kube.client import describe_pod, is_ready
 from signoff.kube.undo import Undo
+from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, Asked, ask
 
 
@@ -49,7 +50,7 @@ def _not_ready(pods: list[Any]) -> list[str]:
 
 @then(parsers.parse("LiteLLM answers a chat completion with an OpenAI error within {seconds:d} seconds"))
 @observes("error-in-time")
-def answers_with_error(gateway: str, evidence: Evidence, seconds: int) -> None:
+def answers_with_error(gateway: Endpoint, evidence: Evidence, seconds: int) -> None:
     asked = ask(evidence, "proxied, vLLM away", gateway, PROMPT)
     evidence.add(AnswersSeen(check="error-in-time", exchanges=[asked.seq], asked={"seconds": seconds}))
 
@@ -65,7 +66,7 @@ def scale_back(undo: Undo, deployment: Deployment, evidence: Evidence, faulty_si
 
 @then("LiteLLM serves chat completions again")
 @observes("serves-again")
-def serves_again(gateway: str, evidence: Evidence, away_seconds: float) -> None:
+def serves_again(gateway: Endpoint, evidence: Evidence, away_seconds: float) -> None:
     tries: list[Asked] = []
 
     def look() -> None:

@@ -8,6 +8,7 @@ from pytest_bdd import given, parsers, when
 from signoff.evidence import Evidence
 from signoff.gateway.deployment import Deployment
 from signoff.kube.undo import Undo
+from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, Asked, ask
 
 Params = dict[str, Any]
@@ -15,7 +16,7 @@ Params = dict[str, Any]
 
 
 @given(parsers.parse("a LiteLLM whose backend model is {model}"), target_fixture="other_gateway")
-def with_backend_model(deployment: Deployment, undo: Undo, model: str) -> str:
+def with_backend_model(deployment: Deployment, undo: Undo, model: str) -> Endpoint:
     def edit(params: Params) -> None:
         prefix, _, _ = params["model"].partition("/")
         params["model"] = f"{prefix}/{model}"
@@ -24,7 +25,7 @@ def with_backend_model(deployment: Deployment, undo: Undo, model: str) -> str:
 
 
 @given(parsers.parse("a LiteLLM with the {prefix}/ prefix and no api_key"), target_fixture="other_gateway")
-def without_api_key(deployment: Deployment, undo: Undo, prefix: str) -> str:
+def without_api_key(deployment: Deployment, undo: Undo, prefix: str) -> Endpoint:
     def edit(params: Params) -> None:
         _, _, model = params["model"].partition("/")
         params["model"] = f"{prefix}/{model}"
@@ -33,8 +34,8 @@ def without_api_key(deployment: Deployment, undo: Undo, prefix: str) -> str:
     return started_beside(deployment, undo, "litellm-no-key", edit)
 
 
-def started_beside(deployment: Deployment, undo: Undo, name: str, edit: Callable[[Params], None]) -> str:
-    """Start a LiteLLM beside the one under test, with `edit` applied to the judged model; gives its base URL."""
+def started_beside(deployment: Deployment, undo: Undo, name: str, edit: Callable[[Params], None]) -> Endpoint:
+    """Start a LiteLLM beside the one under test, with `edit` applied to the judged model."""
 
     def edit_models(config: dict[str, Any]) -> None:
         edit(config["model_list"][deployment.manifests.roles.model.at]["litellm_params"])
@@ -46,5 +47,5 @@ def started_beside(deployment: Deployment, undo: Undo, name: str, edit: Callable
 
 
 @when("I send a chat completion to that LiteLLM", target_fixture="asked")
-def send_to_other(other_gateway: str, requests_before: int, evidence: Evidence) -> Asked:
+def send_to_other(other_gateway: Endpoint, requests_before: int, evidence: Evidence) -> Asked:
     return ask(evidence, "a LiteLLM of its own", other_gateway, PROMPT)

@@ -20,7 +20,9 @@ from signoff.parity import calls, cases
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.known_issues import fingerprint
 from signoff.parity.recorder_pod import RecorderPod
-from signoff.parity.runner import Backend, Sides, routes_for, version_of
+from signoff.parity.runner import KEY, ROUTES, Backend, Sides, routes_for, version_of
+from signoff.traffic.endpoint import Endpoint
+from signoff.traffic.keys import BACKEND, GATEWAY
 from steps.tables import Rows, rows
 
 EVERY = cases.runs(cases.load())
@@ -48,15 +50,28 @@ class Compared:
 
 
 @pytest.fixture
-def sides(deployment: Deployment, backend: str, gateway: str) -> Sides:
+def sides(deployment: Deployment, backend: Endpoint, gateway: Endpoint) -> Sides:
     """vLLM and the LiteLLM under test."""
-    chat = Backend(backend, recorder=None, named=lambda *_: deployment.manifests.roles.model.asked)
-    return Sides({"chat": chat}, {"story": gateway})
+    chat = Backend(backend.url, recorder=None, named=lambda *_: deployment.manifests.roles.model.asked)
+    return sides_of(deployment, chat, gateway)
+
+
+def sides_of(deployment: Deployment, chat: Backend, gateway: Endpoint, routes: int = ROUTES) -> Sides:
+    """vLLM and this LiteLLM, each asked with its own key."""
+    given = deployment.keys.given
+    return Sides(
+        {"chat": chat},
+        {"story": gateway.url},
+        routes,
+        model=deployment.settings.model,
+        keys={"story": given[GATEWAY]} if GATEWAY in given else {},
+        backend_key=given.get(BACKEND, KEY),
+    )
 
 
 @given("a second LiteLLM with a recorder between it and vLLM", target_fixture="sides")
 def with_recorder(
-    deployment: Deployment, backend: str, manifests: StoryManifests, undo: Undo, evidence: Evidence
+    deployment: Deployment, backend: Endpoint, manifests: StoryManifests, undo: Undo, evidence: Evidence
 ) -> Iterator[Sides]:
     routes = routes_for([run for run in EVERY if run.settings == "story"])
     pod = RecorderPod(deployment.gateway, deployment.backend)
@@ -70,7 +85,7 @@ def with_recorder(
         deployment.wait_for_gateway(second)
     recorded = deployment.answering_gateway(second)
     with recorder:
-        yield Sides({"chat": Backend(backend, recorder)}, {"story": recorded}, routes)
+        yield sides_of(deployment, Backend(backend.url, recorder), recorded, routes)
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")

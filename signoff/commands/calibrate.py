@@ -22,6 +22,7 @@ from signoff.settings.arguments import read_from
 from signoff.settings.shown import record
 from signoff.stats.estimate import Estimate
 from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.keys import NO_KEY, Keys
 
 
@@ -134,7 +135,7 @@ def _server(
     """The server to ask: the one that was named, else the story's vLLM."""
     if url:
         try:
-            with OpenAIClient(url, key) as client:
+            with OpenAIClient(Endpoint(url, api_key=key)) as client:
                 client.models()
         except NoAnswer as error:
             raise SignoffError(error.what, where=url, hint="is the server up, and the URL its base?") from error
@@ -146,6 +147,6 @@ def _server(
         record_cluster(evidence, cluster)
         deployment = Deployment(cluster, manifests, evidence)
         deployment.apply(manifests.backend)
-        yield deployment.wait_for_backend()
+        yield deployment.wait_for_backend().url
     finally:
         cluster.close()

@@ -155,8 +155,8 @@ def _observe(
             for name, pod in pods.items()
         }
         gateways = {
-            "story": deployed.answering_gateway(),
-            "defaults": deployed.answering_gateway(bare),
+            "story": deployed.answering_gateway().url,
+            "defaults": deployed.answering_gateway(bare).url,
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
             deployment = Deployment(cluster, manifests, evidence)
             deployment.start_both()
             deployment.wait_for_gateway()
-            direct, proxied = deployment.wait_for_backend(), deployment.answering_gateway()
+            direct, proxied = deployment.wait_for_backend().url, deployment.answering_gateway().url
             urls = {"proxied": proxied, "direct": direct, "model": manifests.roles.model.asked}
             told = {**urls, "kubeconfig": str(cluster.kubeconfig), "evidence": str(evidence.dir)}
             print(json.dumps(told), flush=True)

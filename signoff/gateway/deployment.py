@@ -19,6 +19,8 @@ from signoff.kube.roles import Workload
 from signoff.kube.undo import Apply, Undo
 from signoff.settings import Settings
 from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.endpoint import Endpoint
+from signoff.traffic.keys import NO_KEYS, Keys
 
 
 @dataclass
@@ -28,6 +30,7 @@ class Deployment:
     cluster: Cluster
     manifests: StoryManifests
     evidence: Evidence
+    keys: Keys = NO_KEYS
     kube: Kube = field(init=False)
     _ends: dict[str, int] = field(default_factory=dict)
     """How often each container of the backend had ended when that was last looked at."""
@@ -93,20 +96,20 @@ class Deployment:
         self.apply(self.manifests.backend)
         self.apply(self.manifests.gateway)
 
-    def wait_for_backend(self) -> str:
-        """Wait until vLLM answers, and record where it runs and its version; gives its base URL."""
-        url = self.answering_backend()
+    def wait_for_backend(self) -> Endpoint:
+        """Wait until vLLM answers, and record where it runs and its version."""
+        endpoint = self.answering_backend()
         list(self._ends_of_backend())  # how often it was restarted until now is no disturbance
         self._record_placements(self.backend)
         progress("vllm", f"serves {self.manifests.roles.model.model}")
-        self.evidence.add(Backend(version=_version_of(url)))
-        return url
+        self.evidence.add(Backend(version=_version_of(endpoint)))
+        return endpoint
 
-    def answering_backend(self) -> str:
-        """The base URL of vLLM's Service, once vLLM is available and answers there."""
+    def answering_backend(self) -> Endpoint:
+        """vLLM's Service, once vLLM is available and answers there."""
         with causes.of(Subject.BACKEND):
             self._wait_until_available(self.backend, timeouts.BACKEND_READY)
-            return _answering(self.backend_url)
+            return _answering(self.direct)
 
     def wait_for_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> None:
         """Wait until the pods of the LiteLLM under test, or of this one, are available, whatever its Service says.
@@ -136,15 +139,16 @@ class Deployment:
         """The pods that its labels select and that are not being deleted, whoever has made them."""
         return self.kube.pods(workload.namespace, workload.selector)
 
-    def answering_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> str:
-        """The base URL of the Service of the LiteLLM under test, or of this one, once it answers."""
+    def answering_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> Endpoint:
+        """The Service of the LiteLLM under test, or of this one, once it answers."""
+        asked = self.manifests.roles.model.asked
         with causes.of(whose):
-            return _answering(self._url(workload or self.gateway))
+            return _answering(Endpoint(self._url(workload or self.gateway), asked, self.keys.gateway))
 
     @property
-    def backend_url(self) -> str:
-        """Where this process reaches vLLM."""
-        return self._url(self.backend)
+    def direct(self) -> Endpoint:
+        """vLLM's Service, as this process reaches it."""
+        return Endpoint(self._url(self.backend), self.settings.model, self.keys.backend)
 
     def _url(self, workload: Workload) -> str:
         return self.cluster.service_url(workload.namespace, workload.service, workload.port)
@@ -201,25 +205,25 @@ def _ends(status: Any) -> int:
     return int(status.restart_count) + bool(status.state and status.state.terminated)
 
 
-def _version_of(backend_url: str) -> str:
+def _version_of(backend: Endpoint) -> str:
     """What vLLM says of itself; other backends need not."""
-    with OpenAIClient(backend_url) as client:
+    with OpenAIClient(backend) as client:
         answer = client.get("/version")
     return str(answer.json["version"]) if answer.ok and isinstance(answer.json, dict) else ""
 
 
-def _answering(url: str) -> str:
-    """The URL, once an HTTP server answers there.
+def _answering(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, once an HTTP server answers there.
 
     A Service may refuse for a moment after its pods are Ready: kube-proxy follows a little later.
     """
 
-    def look() -> str:
+    def look() -> Endpoint:
         try:
-            with OpenAIClient(url) as client:
+            with OpenAIClient(endpoint) as client:
                 client.models()
         except NoAnswer as error:
             raise NotYet(str(error)) from None
-        return url
+        return endpoint
 
-    return eventually(f"{url} to answer", timeouts.SERVICE_ANSWERS, look)
+    return eventually(f"{endpoint.url} to answer", timeouts.SERVICE_ANSWERS, look)

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 from signoff.traffic.blocks import time_blocks
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import failed, measure
 
@@ -17,16 +18,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--direct", required=True, help="vLLM's base URL")
     parser.add_argument("--proxied", required=True, help="LiteLLM's base URL")
+    parser.add_argument("--model", required=True, help="what vLLM is asked for")
+    parser.add_argument("--asked-model", required=True, help="what LiteLLM is asked for")
     parser.add_argument("--pairs", type=int, required=True, help="at most so many")
     parser.add_argument("--seed", type=int, required=True)
     options = parser.parse_args()
     keys, asked = Keys.from_environment(), {"pairs": options.pairs, "seed": options.seed}
-    timed = measure(options.direct, options.proxied, keys=keys, progress=print, **asked)
+    direct = Endpoint(options.direct, options.model, keys.backend)
+    proxied = Endpoint(options.proxied, options.asked_model, keys.gateway)
+    timed = measure(direct, proxied, progress=print, **asked)
     taken = list(timed)  # written when all are taken
     for timing in taken:
         print(json.dumps({"timing": asdict(timing)}))
     if not failed(taken):
-        for block in time_blocks(options.direct, options.proxied, keys=keys, **asked):
+        for block in time_blocks(direct, proxied, **asked):
             print(json.dumps({"block": asdict(block)}))
 
 

@@ -17,7 +17,8 @@ from signoff.evidence.models import DelayFound, DelayTimed
 from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
-from signoff.traffic.keys import NO_KEY, Keys
+from signoff.traffic.endpoint import Endpoint
+from signoff.traffic.keys import NO_KEY
 from signoff.traffic.pairs import Arm, failed, measure
 from signoff.verdicts.verdict import Value
 
@@ -129,12 +130,11 @@ def recover(
     ):
         longer_rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), injection.ms / 1000)
         for timing in measure(
-            direct,
-            delayed,
+            Endpoint(direct, api_key=key),
+            Endpoint(delayed, api_key=key),
             pairs=pairs,
             seed=seed,
             longer_rests=longer_rests,
-            keys=Keys(gateway=key, backend=key),
             progress=lambda text: progress("calibrate", text),
         ):
             write(timing)

@@ -8,13 +8,10 @@ from signoff.gateway.deployment import Deployment
 from signoff.overhead import timing_job
 from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block, time_blocks
-from signoff.traffic.keys import NO_KEYS, Keys
 from signoff.traffic.pairs import Timing, measure
 
 
-def time_pairs(
-    deployment: Deployment, pairs: int, seed: int, file: Path, keys: Keys = NO_KEYS
-) -> tuple[list[Block], str]:
+def time_pairs(deployment: Deployment, pairs: int, seed: int, file: Path) -> tuple[list[Block], str]:
     """Time this many rounds of direct and proxied requests; gives the blocks of one arm, and where the clock was.
 
     Each request is a line of `file`, with the fields of `Timing`, written as soon as it is known.
@@ -24,27 +21,29 @@ def time_pairs(
     """
     with timings_csv.writing(file) as write:
         if not deployment.cluster.tunnelled:
-            return _time_pairs_from_here(deployment, pairs, seed, keys, write), "from this machine"
+            return _time_pairs_from_here(deployment, pairs, seed, write), "from this machine"
         image = deployment.manifests.gateway_image
-        samples, node = timing_job.time_pairs(deployment.kube, deployment.manifests, pairs=pairs, seed=seed, keys=keys)
+        samples, node = timing_job.time_pairs(
+            deployment.kube, deployment.manifests, pairs=pairs, seed=seed, keys=deployment.keys
+        )
         for timing in samples.timings:
             write(timing)
         return list(samples.blocks), f"inside the cluster, by a Job of {image} on {node}"
 
 
 def _time_pairs_from_here(
-    deployment: Deployment, pairs: int, seed: int, keys: Keys, write: Callable[[Timing], None]
+    deployment: Deployment, pairs: int, seed: int, write: Callable[[Timing], None]
 ) -> list[Block]:
-    direct, proxied = deployment.backend_url, deployment.answering_gateway()
+    direct, proxied = deployment.direct, deployment.answering_gateway()
 
     def tell(text: str) -> None:
         progress("overhead", text)
 
     error = ""
-    for timing in measure(direct, proxied, pairs=pairs, seed=seed, keys=keys, progress=tell):
+    for timing in measure(direct, proxied, pairs=pairs, seed=seed, progress=tell):
         write(timing)
         error = timing.error
     if error:
         return []
     tell("blocks of one arm at a time, to see where the time goes")
-    return list(time_blocks(direct, proxied, pairs=pairs, seed=seed, keys=keys))
+    return list(time_blocks(direct, proxied, pairs=pairs, seed=seed))

@@ -101,6 +101,8 @@ def job(manifests: StoryManifests, pairs: int, seed: int, keys: Keys = NO_KEYS) 
         "args": [
             f"--direct={roles.backend.url}",
             f"--proxied={roles.gateway.url}",
+            f"--model={manifests.settings.model}",
+            f"--asked-model={roles.model.asked}",
             f"--pairs={pairs}",
             f"--seed={seed}",
         ],

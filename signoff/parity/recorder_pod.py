@@ -72,7 +72,7 @@ class RecorderPod:
             WaitFailed: it does not.
         """
         deployment.wait_for_gateway(self.workload, Subject.SUITE)
-        return RemoteRecorder(deployment.answering_gateway(self.workload, Subject.SUITE), self.workload)
+        return RemoteRecorder(deployment.answering_gateway(self.workload, Subject.SUITE).url, self.workload)
 
     def _pod(self, image: str, nodes: Sequence[str]) -> dict[str, Any]:
         container = {

@@ -19,6 +19,7 @@ from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
 from signoff.traffic.client import NoAnswer, OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 
 ROUTES = 16
 """Cases side by side: more only queue, on two cores."""
@@ -236,9 +237,11 @@ class Sides:
         name = backend.named(run.prefix, route)
         through, beside = f"route{route}", f"direct{route}"
         with ExitStack() as stack:
-            direct = stack.enter_context(OpenAIClient(backend.url_for(case, beside), self.backend_key))
+            direct = stack.enter_context(
+                OpenAIClient(Endpoint(backend.url_for(case, beside), api_key=self.backend_key))
+            )
             key = self.keys.get(run.settings, KEY)
-            proxied = stack.enter_context(OpenAIClient(self.gateways[run.settings], key))
+            proxied = stack.enter_context(OpenAIClient(Endpoint(self.gateways[run.settings], api_key=key)))
             sent = run.body(self.model)
             answers: list[Exchange] = []
             left: list[bool] = []

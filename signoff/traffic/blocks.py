@@ -16,7 +16,7 @@ from signoff.core.timeouts import COUNTER_GROWS
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, eventually
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
-from signoff.traffic.keys import NO_KEYS, Keys
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import REST_SECONDS, TOKENS, fault, header_ms, random_prompt
 
 LATENCY = "vllm:e2e_request_latency_seconds"
@@ -48,16 +48,16 @@ class Block:
     note: str = ""
 
 
-def time_blocks(direct_url: str, proxied_url: str, *, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Iterator[Block]:
+def time_blocks(direct: Endpoint, proxied: Endpoint, *, pairs: int, seed: int) -> Iterator[Block]:
     """Time `BLOCKS` blocks of each arm in turn, of a size that goes with the number of pairs; a failure ends it."""
     requests = max(MIN_REQUESTS, min(MAX_REQUESTS, pairs // MAX_REQUESTS))
     rng = random.Random(seed)
-    with OpenAIClient(direct_url, keys.backend) as direct, OpenAIClient(proxied_url, keys.gateway) as proxied:
+    with OpenAIClient(direct) as backend, OpenAIClient(proxied) as gateway:
         for _ in range(BLOCKS):
             try:
-                yield _chats(direct, "direct", direct_url, requests, rng)
-                yield _chats(proxied, "proxied", direct_url, requests, rng)
-                hop = [_rested(lambda: proxied.get(DOES_NOTHING)) for _ in range(requests)]
+                yield _chats(backend, "direct", direct.url, requests, rng)
+                yield _chats(gateway, "proxied", direct.url, requests, rng)
+                hop = [_rested(lambda: gateway.get(DOES_NOTHING)) for _ in range(requests)]
             except NoAnswer:
                 return
             if all(answer.status == 200 for answer in hop):

@@ -13,10 +13,9 @@ from typing import Any, Self
 
 import httpx
 
-from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
-from signoff.traffic.keys import NO_KEY
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.wire import Event, EventSplitter, as_text, parse_json
 
 KEEP_ALIVE_SECONDS = 4.0
@@ -156,8 +155,8 @@ class OpenAIClient:
     Proxies of the environment are ignored: the way to the cluster is part of what is measured.
     """
 
-    def __init__(self, base_url: str, api_key: str = NO_KEY, timeout: float = REQUEST.seconds) -> None:
-        self.base_url = base_url.rstrip("/")
+    def __init__(self, endpoint: Endpoint, timeout: float = REQUEST.seconds) -> None:
+        self.base_url, self._model = endpoint.url.rstrip("/"), endpoint.model
         # Requests are built by httpx's client and sent by its transport alone: what lies between them (redirects,
         # cookies, authentication, hooks) has nothing to do here, and takes 0.2 ms of each request.
         self._transport = httpx.HTTPTransport(
@@ -165,7 +164,7 @@ class OpenAIClient:
         )
         self._http = httpx.Client(
             base_url=self.base_url,
-            headers={"Authorization": f"Bearer {api_key}"},
+            headers={"Authorization": f"Bearer {endpoint.api_key}"},
             timeout=timeout,
             transport=self._transport,
         )
@@ -178,17 +177,22 @@ class OpenAIClient:
         """
         return self.get("/v1/models")
 
-    def chat(
-        self, messages: Messages | str, *, model: str = story.MODEL, stream: bool = False, **params: Any
-    ) -> Answer:
-        """Ask for a chat completion; a plain text is one user message, and `params` go into the body as they are.
+    def chat(self, messages: Messages | str, *, model: str = "", stream: bool = False, **params: Any) -> Answer:
+        """Ask the endpoint's model, or this one, for a chat completion.
+
+        A plain text is one user message, and `params` go into the body as they are.
 
         Raises:
             NoAnswer: the server could not be reached.
         """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
-        body = {"model": model, "messages": list(messages), **({"stream": True} if stream else {}), **params}
+        body = {
+            "model": model or self._model,
+            "messages": list(messages),
+            **({"stream": True} if stream else {}),
+            **params,
+        }
         return self._ask("POST", "/v1/chat/completions", body)
 
     def get(self, path: str) -> Answer:

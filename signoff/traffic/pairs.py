@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
-from signoff.traffic.keys import NO_KEYS, Keys
+from signoff.traffic.endpoint import Endpoint
 
 Arm = Literal["direct", "proxied", "control"]
 ARMS: tuple[Arm, ...] = ("direct", "proxied", "control")
@@ -78,15 +78,14 @@ Round = list[Timing]
 """The three requests of a round, in the order in which they were sent."""
 
 
-def measure(  # noqa: PLR0913 - one for each thing that a measurement may vary
-    direct_url: str,
-    proxied_url: str,
+def measure(
+    direct: Endpoint,
+    proxied: Endpoint,
     *,
     pairs: int,
     seed: int,
     kinds: Sequence[bool] = (False, True),
     longer_rests: Mapping[Arm, float] = MappingProxyType({}),
-    keys: Keys = NO_KEYS,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Timing]:
     """Time at most this many rounds, after some that only warm connections and caches up; a failed request ends it.
@@ -104,9 +103,8 @@ def measure(  # noqa: PLR0913 - one for each thing that a measurement may vary
     rng = random.Random(seed)
     streamed = _in_turn(kinds, rng)
     with ExitStack() as stack:
-        urls = {"direct": direct_url, "proxied": proxied_url, "control": direct_url}
-        key = {"direct": keys.backend, "proxied": keys.gateway, "control": keys.backend}
-        clients = {arm: stack.enter_context(OpenAIClient(urls[arm], key[arm])) for arm in ARMS}
+        asked = {"direct": direct, "proxied": proxied, "control": direct}
+        clients = {arm: stack.enter_context(OpenAIClient(asked[arm])) for arm in ARMS}
 
         def ask(number: int) -> Round:
             stream = next(streamed)
@@ -117,17 +115,17 @@ def measure(  # noqa: PLR0913 - one for each thing that a measurement may vary
                 timings.append(_time(clients[arm], arm, number, place, rng, stream=stream))
             return timings
 
-        for asked in _warm_up(ask):
-            yield from asked
-            if failed(asked):
+        for warming in _warm_up(ask):
+            yield from warming
+            if failed(warming):
                 return
         taken: list[Round] = []
         while len(taken) < pairs:
-            asked = ask(len(taken))
-            yield from asked
-            if failed(asked):
+            timed = ask(len(taken))
+            yield from timed
+            if failed(timed):
                 return
-            taken.append(asked)
+            taken.append(timed)
             if len(taken) % _TELL_EVERY == 0:
                 progress(f"{len(taken)} of at most {pairs} pairs")
             if len(taken) >= PAIRS_FOR_P95 and len(taken) % LOOK_EVERY == 0 and is_narrow(taken):

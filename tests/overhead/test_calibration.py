@@ -17,6 +17,7 @@ from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
 from signoff.traffic.client import OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import ARMS
 from signoff.verdicts.verdict import Code, failed, inconclusive
 from tests.pair import Pair
@@ -131,7 +132,7 @@ def test_a_wrong_verdict_fails(
 
 def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:
     pair.backend.token_delay_ms = 100.0  # half of each delay is far more than a busy machine's scatter
-    with delay_proxy.running(pair.direct, 40.0) as url, OpenAIClient(url) as client:
+    with delay_proxy.running(pair.direct, 40.0) as url, OpenAIClient(Endpoint(url)) as client:
         answer = client.chat("hi", stream=True, max_tokens=4, stream_options={"include_usage": True})
     assert answer.ttft_ms is not None
     assert answer.ttft_ms >= 40

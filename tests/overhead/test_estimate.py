@@ -23,6 +23,7 @@ from signoff.stats.estimate import Estimate
 from signoff.traffic import pairs as paired
 from signoff.traffic.blocks import BLOCKS, Block, time_blocks
 from signoff.traffic.client import OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import ARMS, Arm, Round, Timing, is_narrow, is_stable, measure
 from signoff.verdicts.verdict import Code, Value, gravest, inconclusive
 from tests.pair import Pair
@@ -55,7 +56,7 @@ def samples(
 
 
 def taken(pair: Pair, pairs: int = 20, gateway: str = "") -> Samples:
-    return Samples(tuple(measure(pair.direct, gateway or pair.proxied, pairs=pairs, seed=1)))
+    return Samples(tuple(measure(Endpoint(pair.direct), Endpoint(gateway or pair.proxied), pairs=pairs, seed=1)))
 
 
 def figure(result: Overhead, name: str) -> Estimate:
@@ -233,7 +234,7 @@ def test_the_warm_up_ends_when_two_windows_agree_or_all_are_used_up(
 
     monkeypatch.setattr(paired, "WARM_UP_WINDOWS", WINDOWS)
     monkeypatch.setattr(paired, "_time", time)
-    timed = Samples(tuple(measure("http://127.0.0.1:9", "http://127.0.0.1:9", pairs=1, seed=1)))
+    timed = Samples(tuple(measure(*[Endpoint("http://127.0.0.1:9")] * 2, pairs=1, seed=1)))
     assert len(timed.timings) == (used * paired.WINDOW_ROUNDS + 1) * len(ARMS)
     assert timed.is_warm() is (used < WINDOWS)
 
@@ -341,7 +342,7 @@ def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(p
 
 def test_a_slow_stream_is_slow_between_tokens(pair: Pair) -> None:
     pair.backend.token_delay_ms = 100.0  # half of each delay is far more than a busy machine's scatter
-    with OpenAIClient(pair.direct) as client:
+    with OpenAIClient(Endpoint(pair.direct)) as client:
         answer = client.chat("hi", stream=True, max_tokens=4, stream_options={"include_usage": True})
     assert answer.itl_ms is not None
     assert answer.itl_ms >= 50
@@ -364,7 +365,7 @@ def test_an_answer_without_text_is_no_answer(pair: Pair) -> None:
 
 
 def test_an_answer_that_is_not_streamed_though_asked_is_a_fault(pair: Pair) -> None:
-    with OpenAIClient(pair.direct) as client:
+    with OpenAIClient(Endpoint(pair.direct)) as client:
         assert "no stream came" in paired.fault(client.chat("hi"), stream=True)
 
 
@@ -413,7 +414,7 @@ def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
         30.0,
         {paired.OVERHEAD_HEADER: "12.5"},
     )
-    found = split(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1)))
+    found = split(list(time_blocks(Endpoint(pair.direct), Endpoint(pair.proxied), pairs=20, seed=1)))
     assert found.requests == 5 * BLOCKS
     assert found.backend_ms == pytest.approx(20, abs=1)
     assert found.direct_ms > 20
@@ -424,11 +425,11 @@ def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
 
 def test_a_backend_that_others_use_too_is_noticed(pair: Pair) -> None:
     pair.gateway.tampering, pair.gateway.aside = "asks_aside", pair.direct
-    found = split(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1)))
+    found = split(list(time_blocks(Endpoint(pair.direct), Endpoint(pair.proxied), pairs=20, seed=1)))
     assert found.backend_ms is None
     assert "somebody else uses it too" in found.note
 
 
 def test_a_gateway_that_fails_has_nothing_to_split(pair: Pair) -> None:
     pair.gateway.tampering = "server_error"
-    assert attribute(list(time_blocks(pair.direct, pair.proxied, pairs=20, seed=1))) is None
+    assert attribute(list(time_blocks(Endpoint(pair.direct), Endpoint(pair.proxied), pairs=20, seed=1))) is None

@@ -8,13 +8,14 @@ import pytest
 from signoff.parity.answers import Comparison, distinct
 from signoff.parity.answers import compare as compare_answers
 from signoff.traffic.client import OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.verdicts.verdict import Value
 from tests.pair import Pair
 
 
 def compare(pair: Pair, *, stream: bool, prompt: str = "Name a bird.") -> Comparison:
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-    with OpenAIClient(pair.direct) as direct, OpenAIClient(pair.proxied) as proxied:
+    with OpenAIClient(Endpoint(pair.direct)) as direct, OpenAIClient(Endpoint(pair.proxied)) as proxied:
         answers = [client.chat(prompt, stream=stream, **options) for client in (direct, direct, proxied)]
     return compare_answers(*answers)
 
@@ -60,14 +61,14 @@ def test_a_backend_that_fails_cannot_be_judged(pair: Pair) -> None:
 
 
 def test_what_vllm_itself_leaves_out_cannot_be_compared(pair: Pair) -> None:
-    with OpenAIClient(pair.direct) as direct:
+    with OpenAIClient(Endpoint(pair.direct)) as direct:
         answer = direct.chat("Name a bird.")
     silent = replace(answer, body=answer.body.replace('"usage"', '"use"'))
     assert compare_answers(silent, silent, silent).value is Value.INCONCLUSIVE
 
 
 def test_prompts_must_have_answers_of_their_own(pair: Pair) -> None:
-    with OpenAIClient(pair.direct) as client:
+    with OpenAIClient(Endpoint(pair.direct)) as client:
         birds, trees, nothing = client.chat("birds"), client.chat("trees"), client.chat("echo ")
     assert distinct([birds, trees])
     assert not distinct([birds, birds])

@@ -17,24 +17,30 @@ from signoff.parity import cases
 from signoff.parity.runner import KEY, Backend, Sides
 from signoff.settings import reading as settings
 from signoff.traffic.blocks import time_blocks
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.keys import BACKEND, GATEWAY, Keys, refuse_on_command_line
 from signoff.traffic.pairs import measure
 from tests.asked_with import asked_with
 
 KEYS = Keys(gateway="sk-of-litellm", backend="sk-of-vllm")
 OWN = {("direct", "Bearer sk-of-vllm"), ("proxied", "Bearer sk-of-litellm")}
+ASKED = ("--model=m", "--asked-model=m", "--pairs=1", "--seed=1")
 NONE = {("direct", "Bearer sk-none"), ("proxied", "Bearer sk-none")}
 STORY = StoryManifests.read()
+
+
+def sides(url: str, keys: Keys) -> tuple[Endpoint, Endpoint]:
+    return Endpoint(f"{url}/direct", api_key=keys.backend), Endpoint(f"{url}/proxied", api_key=keys.gateway)
 
 
 @pytest.mark.parametrize(("keys", "sent"), [(KEYS, OWN), (Keys(), NONE)])
 def test_pairs_and_blocks(keys: Keys, sent: set[tuple[str, str]]) -> None:
     with asked_with() as (url, asked):
-        timed = list(measure(f"{url}/direct", f"{url}/proxied", pairs=1, seed=1, keys=keys))
+        timed = list(measure(*sides(url, keys), pairs=1, seed=1))
         assert not any(each.error for each in timed)
         assert set(asked) == sent
         asked.clear()
-        list(time_blocks(f"{url}/direct", f"{url}/proxied", pairs=1, seed=1, keys=keys))
+        list(time_blocks(*sides(url, keys), pairs=1, seed=1))
         assert {each for each in asked if each[0] == "proxied"} == {each for each in sent if each[0] == "proxied"}
 
 
@@ -42,7 +48,7 @@ def test_pairs_and_blocks(keys: Keys, sent: set[tuple[str, str]]) -> None:
 def test_the_program_in_a_pod_has_them_from_its_environment(keys: Keys, sent: set[tuple[str, str]]) -> None:
     command = [sys.executable, "-m", timing_job.PROGRAM]
     with asked_with() as (url, asked):
-        arguments = [f"--direct={url}/direct", f"--proxied={url}/proxied", "--pairs=1", "--seed=1"]
+        arguments = [f"--direct={url}/direct", f"--proxied={url}/proxied", *ASKED]
         environment = {**os.environ, **keys.given}
         done = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, check=True)
     assert sent <= set(asked) <= sent | {("direct", "")}  # vLLM's metrics page is asked without

@@ -8,6 +8,7 @@ import yaml
 
 from doubles.gateway import BODY_TAMPERINGS, STREAM_TAMPERINGS
 from signoff.traffic.client import Answer, OpenAIClient
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.openai_format import SCHEMAS, schemas_reached, stream_violations, violations
 from tests.pair import Pair
 
@@ -20,7 +21,7 @@ NO_RULE = {"changing_model", "changing_created"}
 
 def ask(url: str, *, stream: bool) -> Answer:
     options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
-    with OpenAIClient(url) as client:
+    with OpenAIClient(Endpoint(url)) as client:
         return client.chat("Name a bird.", stream=stream, **options)
 
 
@@ -42,7 +43,7 @@ def test_an_honest_gateway_has_no_violations(pair: Pair) -> None:
 
 
 def test_lists_of_models_and_errors_have_their_own_form(pair: Pair) -> None:
-    with OpenAIClient(pair.proxied) as client:
+    with OpenAIClient(Endpoint(pair.proxied)) as client:
         assert violations(client.models().json) == []
         assert violations(client.chat("hi", model="another").json) == []
     assert violations({"object": "list", "data": [{"id": "m"}]})
