@@ -11,6 +11,7 @@ from signoff.cluster.base import Cluster
 from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_cache, check_writable
+from signoff.gateway.key import keys_of
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import containers
 from signoff.settings import Read, Settings, arguments
@@ -148,6 +149,7 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
     check_cache()
     with refusing():
         manifests = StoryManifests.read(read.settings)
+        keys_of(manifests)
     images = {
         container["image"]: str(manifest.file)
         for manifest in (*manifests.backend, *manifests.gateway)

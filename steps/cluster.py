@@ -196,7 +196,7 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 @observes("cluster-name")
 def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     with causes.of(Subject.CLUSTER):
-        found = inside.ask(kube, deployment.manifests)
+        found = inside.ask(kube, deployment.manifests, deployment.keys)
     for case, answer in found.answers.items():
         evidence.add(
             InsideSeen(

@@ -31,7 +31,7 @@ from signoff.report import parity as page
 from signoff.report import seal
 from signoff.settings.arguments import read_from
 from signoff.settings.shown import record
-from signoff.traffic.keys import BACKEND, GATEWAY, Keys
+from signoff.traffic.keys import BACKEND, GATEWAY
 from signoff.verdicts import Value
 
 _WORST_SHOWN = 12
@@ -81,7 +81,6 @@ def run(options: argparse.Namespace) -> int:
     given = read_from(options)
     choice = ClusterChoice.of(given, options.attach)
     manifests = check_deployment(given, choice)
-    keys = Keys.from_environment()
     out = options.out or REPORTS / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
     _check_free(out)
@@ -94,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     }
     with recording(out, began("parity", choice.cluster.value, settings)) as evidence:
         whole = not options.only and options.cases == cases.FOLDER
-        _record(evidence, manifests, *_observe(chosen, choice, manifests, keys, evidence), whole=whole)
+        _record(evidence, manifests, *_observe(chosen, choice, manifests, evidence), whole=whole)
         found = matrix_of(evidence.so_far())
     page.save(found, evidence.dir)
     seal(evidence.dir)
@@ -118,10 +117,9 @@ def _check_free(out: Path) -> None:
 
 
 def _observe(
-    chosen: list[cases.Run], choice: ClusterChoice, manifests: StoryManifests, keys: Keys, evidence: Evidence
+    chosen: list[cases.Run], choice: ClusterChoice, manifests: StoryManifests, evidence: Evidence
 ) -> tuple[list[Observation], float]:
     """Ask both sides every call; gives what was seen, and how many seconds the asking took."""
-    given = keys.given
     with ExitStack() as stack:
         cluster = stack.enter_context(closing(choice.open_cluster(manifests.images)))
         record_cluster(evidence, cluster)
@@ -160,6 +158,7 @@ def _observe(
         }
         progress("parity", f"{len(chosen)} runs")
         started = time.monotonic()
+        given = deployed.keys.given
         own = {"story": given[GATEWAY]} if GATEWAY in given else {}
         sides = Sides(backends, gateways, routes, keys=own, backend_key=given.get(BACKEND, KEY))
         return sides.observe(chosen, _tell), time.monotonic() - started

@@ -12,7 +12,8 @@ _OF_A_MODEL: dict[str, Path] = {
     "model": ("litellm_params", "model"),
     "api_base": ("litellm_params", "api_base"),
 }
-_OF_THE_ROUTER = ("routing_strategy", "num_retries", "timeout")
+_OF_THE_ROUTER: dict[str, Any] = {"routing_strategy": "simple-shuffle", "num_retries": 2, "timeout": 6000}
+"""What LiteLLM's router does where nothing is said (litellm 1.80.16: router.py, constants.py)."""
 
 
 @dataclass
@@ -24,7 +25,9 @@ class Configuration:
 
 
 def read(text: str, asked: str = "") -> Configuration:
-    """Read a config.yaml; what is not there has no value. A model's prefix ("openai/") is not part of its name.
+    """Read a config.yaml; what is not there has no value, or that which LiteLLM's router then has.
+
+    A model's prefix ("openai/") is not part of its name.
 
     Of its `model_list` those entries count that clients get who ask for `asked`; all of them, if there is none.
     """
@@ -41,9 +44,9 @@ def read(text: str, asked: str = "") -> Configuration:
             value = _below(entry, path)
             value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value
             _add(found, name, value, nearest_line(lines, ("model_list", at, *path)))
-    for name in _OF_THE_ROUTER:
+    for name, default in _OF_THE_ROUTER.items() if entries else ():
         value = _below(config, ("router_settings", name))
-        _add(found, name, value, nearest_line(lines, ("router_settings", name)))
+        _add(found, name, default if value is None else value, nearest_line(lines, ("router_settings", name)))
     return found
 
 

@@ -11,6 +11,7 @@ from signoff.core.console import progress
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
+from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
 from signoff.kube.client import Kube, describe_end, is_ready, lacks_room
 from signoff.kube.manifests import StoryManifests, shown
@@ -20,7 +21,7 @@ from signoff.kube.undo import Apply, Undo
 from signoff.settings import Settings
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
-from signoff.traffic.keys import NO_KEYS, Keys
+from signoff.traffic.keys import Keys
 
 
 @dataclass
@@ -30,13 +31,14 @@ class Deployment:
     cluster: Cluster
     manifests: StoryManifests
     evidence: Evidence
-    keys: Keys = NO_KEYS
+    keys: Keys = field(init=False)
     kube: Kube = field(init=False)
     _ends: dict[str, int] = field(default_factory=dict)
     """How often each container of the backend had ended when that was last looked at."""
 
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
+        self.keys = keys_of(self.manifests)
 
     @property
     def gateway(self) -> Workload:
@@ -92,9 +94,18 @@ class Deployment:
             self.evidence.add(ClearedAway(done=done))
             if done:
                 progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
+        self._make_namespaces()
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
         self.apply(self.manifests.backend)
         self.apply(self.manifests.gateway)
+
+    def _make_namespaces(self) -> None:
+        """Make those that no manifest makes, as a person has before `kubectl apply`."""
+        made = {each.name for each in self.manifests.backend if each.body["kind"] == "Namespace"}
+        for name in dict.fromkeys((self.gateway.namespace, self.backend.namespace)):
+            if f"Namespace/{name}" not in made and self.kube.make_namespace(name):
+                progress("deploy", f"the namespace {name} was not there, and is in no manifest: made")
+                self.kube.wait_for_namespace(name)
 
     def wait_for_backend(self) -> Endpoint:
         """Wait until vLLM answers, and record where it runs and its version."""

@@ -18,6 +18,7 @@ from signoff.kube.client import Kube, describe_pod, is_hopeless
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
+from signoff.traffic.keys import NO_KEYS, Keys
 
 NAME = "signoff-inside"
 
@@ -49,7 +50,7 @@ class Inside:
     answers: dict[str, dict[str, Any]]
 
 
-def ask(kube: Kube, manifests: StoryManifests) -> Inside:
+def ask(kube: Kube, manifests: StoryManifests, keys: Keys = NO_KEYS) -> Inside:
     """Run the pod beside the gateway, and remove it.
 
     Raises:
@@ -57,7 +58,9 @@ def ask(kube: Kube, manifests: StoryManifests) -> Inside:
     """
     namespace = manifests.roles.gateway.namespace
     with Undo(kube) as undo:
-        undo.replace(Apply(_pod(manifests), namespace))
+        if keys.given:
+            undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
+        undo.replace(Apply(_pod(manifests, keys), namespace))
         asked = f"the pod {NAME} to ask from inside"
         pod = eventually(asked, timeouts.INSIDE_ASKED, lambda: _finished(kube, namespace))
         log = kube.core.read_namespaced_pod_log(NAME, namespace)
@@ -81,12 +84,13 @@ def base_url(manifests: StoryManifests) -> str:
     return f"{manifests.roles.gateway.url}/v1"
 
 
-def _pod(manifests: StoryManifests) -> Manifest:
+def _pod(manifests: StoryManifests, keys: Keys) -> Manifest:
     container = {
         "name": "asks",
         "image": manifests.gateway_image,
         "command": ["python3", "-c", SCRIPT],
         "args": [base_url(manifests), manifests.roles.model.asked],
+        "env": shipping.key_environment(NAME, keys),
         "resources": shipping.RESOURCES,
         "securityContext": shipping.CONTAINER_SECURITY,
     }

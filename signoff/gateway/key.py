@@ -10,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from signoff.core.errors import UsageError
 from signoff.core.redact import hide
 from signoff.core.yaml_lines import Path, lines_of, nearest_line
 from signoff.kube import secrets
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest, main_containers
+from signoff.traffic.keys import GATEWAY, Keys
 
 VARIABLE = "LITELLM_MASTER_KEY"
 _SETTINGS, _MASTER_KEY = "general_settings", "master_key"
@@ -124,3 +127,28 @@ def _held(manifest: Manifest | None) -> dict[str, str]:
     if manifest.body["kind"] == "Secret":
         return {key: value.decode(errors="replace") for key, value in secrets.values(manifest.body).items()}
     return {str(key): str(value) for key, value in manifest.body.get("data", {}).items()}
+
+
+def keys_of(manifests: StoryManifests) -> Keys:
+    """What clients ask both sides with: the key that was given, else LiteLLM's master key; vLLM's of the environment.
+
+    Raises:
+        UsageError: LiteLLM asks for a key which the manifests do not hold, or a header cannot hold one.
+    """
+    given = manifests.settings.api_key.get_secret_value()
+    backend = Keys.from_environment().backend
+    if given:
+        hide(given)
+        return Keys(given, backend)
+    found = {each.name: each for each in manifests.gateway}
+    roles = manifests.roles
+    master = find(found[roles.gateway.object], (found[roles.config.object], roles.config.key), manifests.gateway)
+    if master is None:
+        return Keys(backend=backend)
+    if master.value is None:
+        raise UsageError(
+            "LiteLLM asks its clients for a key, and the manifests do not say which",
+            where=master.where,
+            hint=f"set {GATEWAY}, or give the Secret that holds it with {secrets.OPTION} NAME=FILE.env",
+        )
+    return Keys(master.value, backend)

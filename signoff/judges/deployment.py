@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
 
 from packaging.version import InvalidVersion, Version
 
@@ -133,12 +135,25 @@ def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) 
         wrong = []
         for name, wanted in check.wants.items():
             values = each.values.get(name, [])
-            if values != [wanted]:
+            if len(values) != 1 or not _as_wanted(name, values[0], wanted):
                 line = each.lines.get(name)
                 where = f"{each.file}:{line}" if each.file and line else each.file or each.object
                 found = listed([repr(value) for value in values]) or "not set"
                 wrong.append(f"{name} is {found}; expected {wanted!r} ({where})")
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
+
+
+def _as_wanted(name: str, value: Any, wanted: Any) -> bool:
+    """Whether a setting has the value; the URL of a Service may leave out the end of its host, as DNS lets it.
+
+    Source: https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
+    """
+    if name != "api_base" or not isinstance(value, str):
+        return bool(value == wanted)
+    one, other = urlsplit(value), urlsplit(str(wanted))
+    labels, whole = (one.hostname or "").split("."), (other.hostname or "").split(".")
+    same = (one.scheme, one.port, one.path.rstrip("/")) == (other.scheme, other.port, other.path.rstrip("/"))
+    return same and labels == whole[: len(labels)]
 
 
 @judge("no-gpu", ResourcesSeen, minima=["containers"], rests_on=ON_THE_CLUSTER)

@@ -164,6 +164,16 @@ class Kube:
             raise ApiException(status=answer.status, reason=answer.reason)
         return bytes(answer.data)
 
+    def make_namespace(self, name: str) -> bool:
+        """Make a namespace; False if it was there."""
+        try:
+            self.core.create_namespace({"metadata": {"name": name}}, field_manager=FIELD_MANAGER)
+        except ApiException as error:
+            if error.status == HTTPStatus.CONFLICT:
+                return False
+            raise
+        return True
+
     def wait_for_namespace(self, name: str) -> None:
         """Wait until pods can be created in the namespace: its default ServiceAccount and root CA are there."""
 

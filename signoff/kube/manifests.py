@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from signoff.core.errors import SignoffError
-from signoff.kube import loading
+from signoff.kube import loading, secrets, stand_in
+from signoff.kube.missing import check_complete
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
-from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, renamed
+from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
 from signoff.settings import Settings, story_values
 
 CHECKSUM = "checksum/config"
@@ -47,8 +48,12 @@ class StoryManifests:
             if not path.exists():
                 hint = "name the folder of your manifests with --manifests"
                 raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
-        found = loading.read(*paths, namespace=settings.namespace)
-        roles = find(found, _listed_in(paths[0]), settings)
+        found = loading.read(*paths, namespace=settings.namespace) + secrets.read(settings.secrets, settings.namespace)
+        listed_in = _listed_in(paths[0])
+        if settings.stand_in:
+            found = stand_in.placed(found, judged_in(found, listed_in, settings), settings)
+        roles = find(found, listed_in, settings)
+        check_complete(found, settings.namespace)
         first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]

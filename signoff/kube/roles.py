@@ -23,7 +23,9 @@ NAME_LABEL = "app.kubernetes.io/name"
 _WORKLOADS = ("Deployment", "StatefulSet")
 _GATEWAY, _BACKEND = "litellm", "vllm"
 """What images of both are called, and what a person calls them who has several: the story's own names."""
-_OF_THE_CLUSTER = re.compile(r"https?://([a-z0-9-]+)(?:\.[a-z0-9-]+(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::\d+)?(?:/|$)")
+_OF_THE_CLUSTER = re.compile(
+    r"https?://(?P<service>[a-z0-9-]+)(?:\.(?P<namespace>[a-z0-9-]+)(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::(?P<port>\d+))?(?:/|$)"
+)
 """The URL of a Service, by any of the names that it has in a cluster."""
 _SERVICES = (_GATEWAY, "vllm-api")
 """The story's names of both Services, which decide where several lead to the same pods."""
@@ -100,7 +102,19 @@ class Model:
     def service(self) -> str:
         """The Service that its `api_base` names, if it names one of the cluster."""
         found = _OF_THE_CLUSTER.match(self.api_base)
-        return found[1] if found else ""
+        return found["service"] if found else ""
+
+    @property
+    def service_namespace(self) -> str:
+        """That Service's namespace, if it is named too."""
+        found = _OF_THE_CLUSTER.match(self.api_base)
+        return (found["namespace"] or "") if found else ""
+
+    @property
+    def port(self) -> int:
+        """The port of its `api_base`."""
+        found = _OF_THE_CLUSTER.match(self.api_base)
+        return int((found and found["port"]) or (443 if self.api_base.startswith("https") else 80))
 
 
 @dataclass(frozen=True)
@@ -113,8 +127,23 @@ class Roles:
     backend: Workload
 
 
-def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
-    """Find the gateway, its configuration, and the backend behind the model that is judged; `path` has it all.
+@dataclass(frozen=True)
+class Judged:
+    """What is known before the backend is: the gateway, its configuration, and the model that is judged.
+
+    `where` is the file and line of the configuration; `backend` is the workload behind the model, if the manifests
+    have one.
+    """
+
+    gateway: Manifest
+    config: ConfigFile
+    model: Model
+    where: str
+    backend: Manifest | None
+
+
+def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judged:
+    """Find the gateway, its configuration, and the model that is judged; `path` has it all.
 
     What a person names (`gateway`, `backend`, `asked_model`) is not looked for. The model that is judged is the entry
     of `model_list` that asks its backend for the `model` of the settings, else the first one.
@@ -122,16 +151,45 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
     Raises:
         SignoffError: one is not there, or cannot be told among several.
     """
-    litellm = _gateway_in(found, path, settings.gateway)
-    config = _config_of(litellm, found)
-    judged = _judged(_config_in(config, found), settings.model, settings.asked_model)
-    vllm = _backend_in(found, path, settings.backend, judged)
+    gateway = _gateway_in(found, path, settings.gateway)
+    _check_namespace(gateway, settings.namespace)
+    config = _config_of(gateway, found)
+    model = _judged(_config_in(config, found), settings.model, settings.asked_model)
+    where = next((f"{each.file}:{each.line('data', config.key)}" for each in found if each.name == config.object), "")
+    backend = _called(settings.backend, found, path, "backend") if settings.backend else _backend_in(found, model)
+    return Judged(gateway, config, model, where, backend)
+
+
+def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
+    """Find all of them, as `judged_in` does.
+
+    Raises:
+        SignoffError: one is not there, or cannot be told among several.
+    """
+    judged = judged_in(found, path, settings)
+    if judged.backend is None:
+        raise SignoffError(
+            "no manifest is a Deployment or StatefulSet that runs vLLM",
+            where=str(path),
+            hint="add the file that holds it, or set `backend` to its name; with `stand_in = true` the suite's own "
+            "small vLLM takes its place",
+        )
     return Roles(
-        _workload(litellm, found, settings.namespace, _SERVICES[0]),
-        config,
-        judged,
-        _workload(vllm, found, settings.namespace, judged.service, _SERVICES[1]),
+        workload_of(judged.gateway, found, settings, _SERVICES[0]),
+        judged.config,
+        judged.model,
+        workload_of(judged.backend, found, settings, judged.model.service, _SERVICES[1]),
     )
+
+
+def _check_namespace(gateway: Manifest, namespace: str) -> None:
+    own = gateway.body["metadata"].get("namespace", namespace)
+    if own != namespace:
+        raise SignoffError(
+            f"{gateway.name} is in the namespace {own}, and {namespace} is the one to be judged",
+            where=f"{gateway.file}:{gateway.line('metadata', 'namespace')}",
+            hint=f"set `namespace` to {own}",
+        )
 
 
 def models_of(config: str) -> list[Model]:
@@ -157,16 +215,20 @@ def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
     several = [each for each in _workloads(found) if _runs(each, _GATEWAY)] or [
         each for each in _workloads(found) if any(_model_lists(each, found))
     ]
-    return _the_one(several, "LiteLLM", "gateway", _GATEWAY, path)
+    if not several:
+        raise SignoffError(
+            "no manifest is a Deployment or StatefulSet that runs LiteLLM",
+            where=str(path),
+            hint="add the file that holds it, or set `gateway` to its name",
+        )
+    return _the_one(several, "LiteLLM", "gateway", _GATEWAY)
 
 
-def _backend_in(found: Sequence[Manifest], path: Path, named: str, judged: Model) -> Manifest:
-    if named:
-        return _called(named, found, path, "backend")
-    services = [each for each in found if each.name == f"Service/{judged.service}"]
+def _backend_in(found: Sequence[Manifest], model: Model) -> Manifest | None:
+    services = [each for each in found if each.name == f"Service/{model.service}"]
     behind = [each for each in _workloads(found) if any(_selects(service.body, each.body) for service in services)]
     several = behind if len(behind) == 1 else [each for each in _workloads(found) if _runs(each, _BACKEND)]
-    return _the_one(several, "vLLM", "backend", _BACKEND, path)
+    return _the_one(several, "vLLM", "backend", _BACKEND) if several else None
 
 
 def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Manifest:
@@ -181,18 +243,12 @@ def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Mani
     )
 
 
-def _the_one(several: Sequence[Manifest], what: str, role: str, usual: str, path: Path) -> Manifest:
+def _the_one(several: Sequence[Manifest], what: str, role: str, usual: str) -> Manifest:
     """The only one, or the one that is called as usual."""
     if len(several) > 1:
         several = [each for each in several if each.body["metadata"]["name"] == usual] or several
     if len(several) == 1:
         return several[0]
-    if not several:
-        raise SignoffError(
-            f"no manifest is a Deployment or StatefulSet that runs {what}",
-            where=str(path),
-            hint=f"add the file that holds it, or set `{role}` to its name",
-        )
     raise SignoffError(
         f"several workloads run {what}: {listed([each.name for each in several])}",
         where=", ".join(f"{each.file}:{each.line()}" for each in several),
@@ -209,7 +265,7 @@ def _runs(workload: Manifest, what: str) -> bool:
     return any(what in each["image"].rpartition("/")[2] for each in main_containers(workload.body))
 
 
-def _workload(manifest: Manifest, found: Sequence[Manifest], namespace: str, *preferred: str) -> Workload:
+def workload_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings, *preferred: str) -> Workload:
     """A workload and its Service: one of the preferred names, else one that selects its pods, else none that is there.
 
     A Service that should be there and is not has the workload's name here, so that what asks for it says what is
@@ -222,7 +278,7 @@ def _workload(manifest: Manifest, found: Sequence[Manifest], namespace: str, *pr
     return Workload(
         body["kind"],
         own,
-        body["metadata"].get("namespace", namespace),
+        body["metadata"].get("namespace", settings.namespace),
         _pods_labels(body),
         names[0],
         _port(services.get(names[0], {}), body),

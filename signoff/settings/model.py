@@ -138,6 +138,7 @@ class Settings(BaseSettings):
     )
     gateway: Object = _own("", "LiteLLM's Deployment or StatefulSet, by its name", empty="the one in the manifests")
     backend: Object = _own("", "vLLM's Deployment or StatefulSet, by its name", empty="the one that LiteLLM sends to")
+    stand_in: bool = _story(False, "deploy the suite's own small vLLM in the place of the manifests' one")
     model: Text = _story(story.MODEL, "the model that vLLM serves")
     asked_model: str = _own(
         "", "the name under which clients ask LiteLLM for it", empty="as LiteLLM's configuration has it"
