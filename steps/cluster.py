@@ -31,6 +31,7 @@ from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, selector_of, selector_text
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.options import Chosen
+from signoff.settings import Settings
 from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, ask
 
@@ -48,6 +49,8 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
         images = chosen.manifests.images
         opened = open_cluster(chosen.cluster, chosen.attach, images, keep=chosen.keep, fresh=chosen.fresh)
     try:
+        if not chosen.attach:
+            _mark_forbidden_nodes(Kube(opened.kubeconfig), chosen.settings)
         record_cluster(evidence, opened)
         yield opened
     finally:
@@ -57,6 +60,13 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
                 progress("cluster", f"its logs are in {evidence.dir / 'cluster-logs'}")
         finally:
             opened.close()
+
+
+def _mark_forbidden_nodes(kube: Kube, settings: Settings) -> None:
+    """Make the suite's own nodes like a person's: the manifests may know them by labels and taints."""
+    if settings.forbidden_labels or settings.forbidden_taints:
+        for node in settings.forbidden_nodes:
+            kube.mark(node, settings.forbidden_labels, settings.forbidden_taints)
 
 
 @pytest.fixture(scope="session")

@@ -82,9 +82,9 @@ def time_pairs(
     return Timed(blocks, place, seed, pairs)
 
 
-@then(parsers.parse("the overhead is below {limit_ms:d} ms with 95 % confidence"))
+@then("the overhead is below its limit with 95 % confidence")
 @observes("overhead")
-def overhead_is_below(timed: Timed, deployment: Deployment, evidence: Evidence, limit_ms: int) -> None:
+def overhead_is_below(timed: Timed, deployment: Deployment, evidence: Evidence) -> None:
     evidence.add(
         OverheadTimed(
             check="overhead",
@@ -92,7 +92,7 @@ def overhead_is_below(timed: Timed, deployment: Deployment, evidence: Evidence, 
             blocks=[asdict(block) for block in timed.blocks],
             seed=timed.seed,
             pairs_asked=timed.pairs,
-            limit_asked_ms=limit_ms,
+            limit_asked_ms=deployment.settings.overhead_limit_ms,
             place=timed.place,
             gateway_image=deployment.manifests.gateway_image,
         )

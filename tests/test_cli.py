@@ -124,6 +124,7 @@ from signoff.cluster import registry
 from signoff.cluster.base import ClusterFacts
 from signoff.commands import serve
 from signoff.evidence.models import Backend
+from signoff.traffic.endpoint import Endpoint
 
 class Deployment:
     def __init__(self, cluster, manifests, evidence):
@@ -132,9 +133,9 @@ class Deployment:
     def wait_for_gateway(self): pass
     def wait_for_backend(self):
         self.evidence.add(Backend(version="1"))
-        return "http://vllm"
+        return Endpoint("http://vllm")
     def answering_gateway(self):
-        return "http://litellm"
+        return Endpoint("http://litellm")
 
 serve.Deployment = Deployment
 facts = ClusterFacts("none", "v1", (), {}, {})

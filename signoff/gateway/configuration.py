@@ -44,7 +44,7 @@ def read(text: str, asked: str = "") -> Configuration:
             value = _below(entry, path)
             value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value
             _add(found, name, value, nearest_line(lines, ("model_list", at, *path)))
-    for name, default in _OF_THE_ROUTER.items() if entries else ():
+    for name, default in _OF_THE_ROUTER.items() if found.values else ():
         value = _below(config, ("router_settings", name))
         _add(found, name, default if value is None else value, nearest_line(lines, ("router_settings", name)))
     return found

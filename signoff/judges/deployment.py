@@ -235,12 +235,16 @@ def _leaves_the_build_out(tag: str, told: str) -> bool:
 
 @judge("model-mode", ModesSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """LiteLLM tells the mode of each model."""
+    """LiteLLM tells the mode of each model; one that has none is taken for chat.
+
+    Source: litellm 1.80.16, main.py, ahealth_check: `mode = mode or "chat"`.
+    """
     for each in seen:
+        modes = {model: mode or "chat" for model, mode in each.modes.items()}
         wrong = [
-            f"{model} is {each.modes[model]!r}; expected {mode!r}" if model in each.modes else f"{model} is not there"
+            f"{model} is {modes[model]!r}; expected {mode!r}" if model in modes else f"{model} is not there"
             for model, mode in check.wants.items()
-            if each.modes.get(model) != mode
+            if modes.get(model) != mode
         ]
         if each.status != 200:
             yield each.case, failed(f"LiteLLM answers {each.status} where it tells its models' modes (/model/info)")

@@ -275,6 +275,16 @@ class Kube:
         """Have the node take no new pods, or take them again, as `kubectl cordon` and `uncordon` do."""
         self.core.patch_node(node, {"spec": {"unschedulable": cordoned}}, field_manager=FIELD_MANAGER)
 
+    def mark(self, node: str, labels: Mapping[str, str], taints: Iterable[str]) -> None:
+        """Give the node labels and taints ("gpu=true:NoSchedule"), as `kubectl label` and `kubectl taint` do."""
+        found = [text.rpartition(":") for text in taints]
+        told = [(key.partition("="), effect) for key, _, effect in found]
+        body = {
+            "metadata": {"labels": dict(labels)},
+            "spec": {"taints": [{"key": key, "value": value, "effect": effect} for (key, _, value), effect in told]},
+        }
+        self.core.patch_node(node, body, field_manager=FIELD_MANAGER)
+
     def wait_until_cordoned(self, node: str, *, cordoned: bool) -> None:
         """Wait for the taint, which shows that the control plane has noticed; before that, pods are still placed."""
 

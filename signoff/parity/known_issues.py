@@ -96,14 +96,14 @@ class KnownIssue:
         """Whether the entry speaks of this run with this version of LiteLLM; of an unknown one those of all do."""
         return any(fnmatchcase(run_id, pattern) for pattern in self.runs) and _within(version, self.versions)
 
-    def fits(self, path: str, kind: str, direct: Any, proxied: Any) -> bool:
-        """Whether the entry speaks of this difference, its value included."""
+    def fits(self, path: str, kind: str, direct: Any, proxied: Any, asked: str = "") -> bool:
+        """Whether the entry speaks of this difference, its value included; `asked` is LiteLLM's name for the model."""
         if not matches(path, self.paths) or (self.kinds and kind not in self.kinds):
             return False
         if kind in PRESENCE or matches(path, tuple(self.varies)):
             return True
         named = [each for pattern, several in self.values.items() if matches(path, (pattern,)) for each in several]
-        return any(_is_value(each, direct, proxied) for each in named) if named else kind in GONE
+        return any(_is_value(each, direct, proxied, asked) for each in named) if named else kind in GONE
 
     @property
     def links(self) -> list[str]:
@@ -159,10 +159,10 @@ class KnownIssues:
 ARROW = " -> "
 
 
-def _is_value(named: str, direct: Any, proxied: Any) -> bool:
+def _is_value(named: str, direct: Any, proxied: Any, asked: str) -> bool:
     """Whether `named`, "from -> to" or "to", is what became of the value."""
     before, _, after = named.rpartition(ARROW)
-    filled = {"{model}": story.MODEL, "{direct}": _written(direct), "{proxied}": _written(proxied)}
+    filled = {"{model}": story.MODEL, "{asked}": asked, "{direct}": _written(direct), "{proxied}": _written(proxied)}
     if isinstance(proxied, str) and _is_json(proxied):
         filled["{json}"] = _told(proxied)
     return _is_like(before or "*", _told(direct), filled) and _is_like(after, _told(proxied), filled)
@@ -170,7 +170,7 @@ def _is_value(named: str, direct: Any, proxied: Any) -> bool:
 
 def _is_like(pattern: str, text: str, filled: Mapping[str, str]) -> bool:
     """Whether the text is the pattern's, in which * is anything and the names of `filled` are what they hold."""
-    parts = re.split("([*]|{model}|{direct}|{proxied}|{json})", pattern)
+    parts = re.split("([*]|{model}|{asked}|{direct}|{proxied}|{json})", pattern)
     wanted = "".join(".*" if part == "*" else re.escape(filled.get(part, part)) for part in parts)
     return re.fullmatch(wanted, text, re.DOTALL) is not None
 

@@ -101,6 +101,12 @@ Node = Annotated[Text, _named("the name of a node", rf"{_LABEL}(\.{_LABEL})*", 2
 Nodes = Annotated[
     tuple[Node, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
 ]
+Taints = Annotated[
+    tuple[Annotated[str, _named("a taint", r"[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)", 400)], ...],
+    NoDecode,
+    AfterValidator(_each_once),
+    BeforeValidator(_split(",")),
+]
 Object = Annotated[str, _named("the name of an object", rf"{_LABEL}(\.{_LABEL})*", 253)]
 
 
@@ -158,6 +164,10 @@ class Settings(BaseSettings):
     port: Annotated[int, Number] = _story(story.GATEWAY_PORT, "the port of LiteLLM's Service", ge=1, le=65535)
     allowed_nodes: Nodes = _story(story.ALLOWED_NODES, "the nodes on which LiteLLM may run")
     forbidden_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which LiteLLM must never run")
+    forbidden_labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _own(
+        {}, "the labels that those nodes have, for a cluster that the suite starts", form="KEY=VALUE"
+    )
+    forbidden_taints: Taints = _own((), "the taints that they have, likewise", form="KEY=VALUE:EFFECT")
     backend_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which vLLM has to run")
     routing_strategy: Text = _story("simple-shuffle", "LiteLLM's routing strategy")
     num_retries: Annotated[int, Number] = _story(2, "how often LiteLLM tries again", ge=0)

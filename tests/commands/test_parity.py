@@ -63,7 +63,7 @@ class Asked:
     observed: list[Observation]
 
     def __call__(
-        self, chosen: object, choice: object, manifests: object, keys: object, evidence: Evidence
+        self, chosen: object, choice: object, manifests: object, evidence: Evidence
     ) -> tuple[list[Observation], float]:
         evidence.add(Note(text="the doubles were asked"))
         return self.observed, 1.0

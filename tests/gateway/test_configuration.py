@@ -12,7 +12,7 @@ model_list:
       api_base: http://vllm/v1
   - model_name: other
 router_settings:
-  num_retries: 2
+  num_retries: 3
 """
 
 
@@ -22,18 +22,27 @@ def test_each_setting_has_its_values_and_the_line_of_the_first() -> None:
         "model_name": ["qwen", "other"],
         "model": ["org/qwen"],
         "api_base": ["http://vllm/v1"],
-        "num_retries": [2],
+        "num_retries": [3],
+        "routing_strategy": ["simple-shuffle"],
+        "timeout": [6000],
     }
     assert {name: found.lines[name] for name in found.values} == {
         "model_name": 2,
         "model": 4,
         "api_base": 5,
         "num_retries": 8,
+        "routing_strategy": 7,
+        "timeout": 7,
     }
 
 
 def test_of_several_models_the_one_that_clients_ask_for_counts() -> None:
-    assert read(CONFIG, "other").values == {"model_name": ["other"], "num_retries": [2]}
+    assert read(CONFIG, "other").values == {
+        "model_name": ["other"],
+        "num_retries": [3],
+        "routing_strategy": ["simple-shuffle"],
+        "timeout": [6000],
+    }
     assert read(CONFIG, "qwen").lines["api_base"] == 5
     assert read(CONFIG, "missing").values["model_name"] == ["qwen", "other"]
 

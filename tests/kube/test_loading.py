@@ -152,7 +152,7 @@ def test_what_is_no_manifest_is_refused_by_its_file(
     tmp_path: Path, files: Mapping[str, str], what: str, where: str
 ) -> None:
     with pytest.raises(SignoffError, match=what) as refused:
-        loading.read(write(tmp_path, files))
+        loading.read(write(tmp_path, files), namespace="ml")
     assert where in refused.value.where
     assert str(tmp_path) in refused.value.where
     assert refused.value.hint

@@ -81,7 +81,7 @@ def run_features(
         command = features_command(pytestconfig, cluster, *paths, "--overhead-pairs", PAIRS, "-q")
         if not everything and OVERHEAD not in mutation.red:
             command += ["-k", "not overhead"]  # it takes as long as all else in a run
-        command += ["--manifests", str(manifests), "--reports", str(own / "reports")]
+        command += [*mutation.options, "--manifests", str(manifests), "--reports", str(own / "reports")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         folders = list((own / "reports").iterdir())
         assert len(folders) == 1, done.stdout + done.stderr

@@ -12,7 +12,6 @@ from signoff.core.paths import MANIFESTS, ROOT
 from signoff.kube.manifests import load
 from signoff.kube.objects import containers
 from tests.mutations.scenarios import (
-    ANSWERS_INSIDE,
     ASKING,
     BELOW_LIMIT,
     BOTH_REASONS,
@@ -100,6 +99,8 @@ class Mutation:
     features: tuple[str, ...] = ()
     outcome: str = "failed"
     before_then: bool = False
+    options: tuple[str, ...] = ()
+    """What the run is asked for besides."""
     file: str = ""
     """The one file that all of LiteLLM's objects then stand in."""
 
@@ -353,14 +354,7 @@ TABLE = (
         ("gaming_mode",),
     ),
     Mutation("pod label", label, frozenset({LABELS}), frozenset({LABELLED})),
-    Mutation(
-        "Service port",
-        service_port,
-        frozenset({SERVICE, MODELS, CONFIGURED, VERSION, *NO_COMPLETION, WRONG_MODEL, NO_KEY}),
-        frozenset({SERVICE_ON_PORT, ANSWERS_INSIDE}),
-        ("deploy",),
-        before_then=True,
-    ),
+    Mutation("Service port", service_port, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
     Mutation("Service type", service_type, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
     Mutation("the Service misses a pod", service_misses_a_pod, frozenset({SERVICE}), frozenset({SERVICE_TO_ALL})),
     Mutation(
@@ -376,6 +370,7 @@ TABLE = (
         frozenset({MODELS, CONFIGURED, *NO_COMPLETION, WRONG_MODEL, NO_KEY}) - {RECORDED},
         frozenset({MODEL_LIST, SOME_TEXT, NAMES_MODEL, NAMES_KEY}),
         ("deploy", "misconfiguration"),
+        options=("--asked-model", story.MODEL),
     ),
     Mutation(
         "api_key missing",
