@@ -12,6 +12,7 @@ from signoff.core.paths import MANIFESTS, ROOT
 from signoff.kube.manifests import load
 from signoff.kube.objects import containers
 from tests.mutations.scenarios import (
+    ANSWERS_INSIDE,
     ASKING,
     BELOW_LIMIT,
     BOTH_REASONS,
@@ -376,7 +377,7 @@ TABLE = (
         "api_key missing",
         model_params(model="openai/Qwen/Qwen2.5-7B-Instruct-AWQ", api_key=None),
         frozenset({*NO_COMPLETION, WRONG_MODEL}),
-        frozenset({SOME_TEXT}),
+        frozenset({SOME_TEXT, ANSWERS_INSIDE}),
         ("deploy",),
     ),
     Mutation("OPENAI_API_KEY inherited", inherited_key, frozenset({NO_KEY}), frozenset({NAMES_KEY})),

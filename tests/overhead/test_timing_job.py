@@ -81,7 +81,7 @@ def test_timings_come_back_and_the_job_goes(kube: Kube) -> None:
 def test_the_keys_reach_the_pod_and_go_with_it(kube: Kube) -> None:
     """Each arm has its own: with a wrong one, only what goes through LiteLLM is refused."""
     keys = Keys(gateway="sk-of-nobody", backend="sk-of-vllm")
-    samples, _ = timing_job.time_pairs(kube, IMAGE, ROLES, pairs=PAIRS, seed=1, keys=keys)
+    samples, _ = timing_job.time_pairs(kube, STORY, pairs=PAIRS, seed=1, keys=keys)
     assert "status 401" in samples.errors("proxied")[0]
     assert list(samples.errors("direct")) == []
     assert left_over(kube) == []
