@@ -1,6 +1,8 @@
 """`signoff`: what a person or another program may ask of the suite outside pytest."""
 
 import argparse
+import atexit
+import gc
 import io
 import os
 import select
@@ -33,6 +35,7 @@ _READER_GONE = 128 + signal.SIGPIPE
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the process's exit status."""
     interrupts.heed()
+    atexit.register(gc.freeze)  # what is imported need not be looked through for garbage once more when all ends
     _print_anything()
     argv = sys.argv[1:] if argv is None else argv
     try:
