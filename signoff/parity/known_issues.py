@@ -30,8 +30,13 @@ def fingerprint() -> str:
 
     Comments and line breaks judge nothing, so they are no part of it.
     """
-    tables = [_table(file) for file in _judging_files()]
-    return hashlib.sha256(json.dumps(tables).encode()).hexdigest()
+    return _fingerprint(fingerprint_of_bytes())
+
+
+@lru_cache(maxsize=1)
+def _fingerprint(_: str) -> str:
+    """Found once for the files as they are, since reading their YAML takes a tenth of a second."""
+    return hashlib.sha256(json.dumps([_table(file) for file in _judging_files()]).encode()).hexdigest()
 
 
 def fingerprint_of_bytes() -> str:
