@@ -4,10 +4,12 @@ import hashlib
 import platform
 import re
 import shutil
+import ssl
 import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -33,7 +35,14 @@ def architecture() -> str:
 
 def client() -> httpx.Client:
     """For what the functions of this module ask."""
-    return httpx.Client(timeout=httpx.Timeout(30, connect=DOWNLOAD_CONNECT.seconds), follow_redirects=True)
+    timeout = httpx.Timeout(30, connect=DOWNLOAD_CONNECT.seconds)
+    return httpx.Client(timeout=timeout, follow_redirects=True, verify=_authorities())
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Those that are trusted, read once: each client would read them again."""
+    return httpx.create_ssl_context()
 
 
 def only_checksum(client: httpx.Client, url: str) -> str:
