@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
 from signoff.core import redact
 from tests.embedded import cluster, kube, namespace, recipes
@@ -52,6 +53,12 @@ def signed_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports") / "2026-01-01-abc"
     assert runs.whole_run(folder).signed_off
     return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts, most of a load's page's time, stay empty, for what reads verdicts and words."""
+    monkeypatch.setattr("signoff.report.charts._drawn", lambda *_: Markup())
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,10 @@ def appears(path: Path) -> None:
 
 # Within it
 
-NEEDED = ("pytest", "pytest_bdd", "signoff.commands.report", "signoff.commands.verify", "signoff.options")
+NEEDED = (
+    "pytest", "pytest_bdd", "pytest_bdd.plugin", "xdist.plugin", "signoff.commands.report", "signoff.commands.verify",
+    "signoff.options",
+)  # fmt: skip
 """What most programs import. Not signoff.bdd: from there on a signal ends the process without a word."""
 
 

@@ -128,6 +128,7 @@ def test_a_run_in_which_a_kind_of_request_lacks_is_reported(
     assert "gate: " in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_verdict_is_told_before_the_page_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Synthetic().write(tmp_path)
     (folder / "load-report.html").mkdir()

@@ -73,6 +73,7 @@ def test_rates_and_latency_over_time_are_drawn_through_the_folded_part(early: Pa
     assert arrived[: len(arrived) // 2].std() < 1.2 * arrived[len(arrived) // 2 :].std(), "no beat of minutes with bins"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_dropped_probes_are_told(early: Path, before: Conclusions) -> None:
     folder = early.parent
     roll_up(early)

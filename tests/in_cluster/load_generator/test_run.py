@@ -37,6 +37,7 @@ def as_before(run: Run) -> dict[str, object]:
     return {**told, "invalid_spans": spans, "fingerprint": run.fingerprint, "schema": 2}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_load_of_before_can_still_be_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Synthetic(invalid_spans=[INVALID]).write(tmp_path)
     run, told = read_run(folder), as_before(read_run(folder))
@@ -106,6 +107,7 @@ def test_nothing_is_concluded_from_evidence_that_was_changed(tmp_path: Path) -> 
         conclude(folder)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_of_a_load_that_was_killed_nothing_vouches_and_the_report_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
