@@ -68,21 +68,23 @@ class Deployment:
         for manifest in wanted:
             if undo:
                 undo.remember(Apply(manifest, self.namespace))
-            skipped = self.kube.apply(manifest, self.namespace)
-            self.evidence.add(
-                Applied(
-                    file=shown(manifest.file, self.manifests.folder),
-                    sha256=manifest.sha256,
-                    object=manifest.name,
-                    object_sha256=manifest.object_sha256,
-                    reason=skipped or "",
-                    images=sorted({c["image"] for c in containers(manifest.body)}),
-                )
-            )
-            if skipped:
-                progress("deploy", f"{manifest.name} skipped: {skipped}")
+            self._record(manifest, self.kube.apply(manifest, self.namespace) or "")
             if manifest.body["kind"] == "Namespace":
                 self.kube.wait_for_namespace(manifest.body["metadata"]["name"])
+
+    def _record(self, manifest: Manifest, skipped: str) -> None:
+        self.evidence.add(
+            Applied(
+                file=shown(manifest.file, self.manifests.folder),
+                sha256=manifest.sha256,
+                object=manifest.name,
+                object_sha256=manifest.object_sha256,
+                reason=skipped,
+                images=[] if skipped else sorted({c["image"] for c in containers(manifest.body)}),
+            )
+        )
+        if skipped:
+            progress("deploy", f"{manifest.name} skipped: {skipped}")
 
     def start_both(self) -> None:
         """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for.
@@ -98,6 +100,8 @@ class Deployment:
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
         self.apply(self.manifests.backend)
         self.apply(self.manifests.gateway)
+        for each in self.manifests.left_out:
+            self._record(each.manifest, each.reason)
 
     def _make_namespaces(self) -> None:
         """Make those that no manifest makes, as a person has before `kubectl apply`."""

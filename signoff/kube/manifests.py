@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from signoff.core.errors import SignoffError
-from signoff.kube import loading, secrets, stand_in
+from signoff.kube import hooks, loading, secrets, stand_in
+from signoff.kube.hooks import LeftOut
 from signoff.kube.missing import check_complete
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
@@ -34,6 +35,8 @@ class StoryManifests:
     gateway: list[Manifest]
     roles: Roles
     settings: Settings
+    left_out: Sequence[LeftOut] = ()
+    """What is among the manifests and is not deployed."""
 
     @classmethod
     def read(cls, settings: Settings = OF_THE_STORY) -> "StoryManifests":
@@ -49,6 +52,9 @@ class StoryManifests:
                 hint = "name the folder of your manifests with --manifests"
                 raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
         found = loading.read(*paths, namespace=settings.namespace) + secrets.read(settings.secrets, settings.namespace)
+        left_out = hooks.left_out(found)
+        out = [each.manifest for each in left_out]
+        found = [each for each in found if each not in out]
         listed_in = _listed_in(paths[0])
         if settings.stand_in:
             found = stand_in.placed(found, judged_in(found, listed_in, settings), settings)
@@ -63,6 +69,7 @@ class StoryManifests:
             with_image(with_checksums(gateway), roles.gateway, settings.litellm_image),
             roles,
             settings,
+            left_out,
         )
 
     @property

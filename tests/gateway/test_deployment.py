@@ -1,6 +1,7 @@
 """Whose doing it is that LiteLLM does not start, and what disturbs a run that nobody ordered."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,11 @@ from signoff.core.errors import SignoffError
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.evidence.causes import cause_of
-from signoff.evidence.models import Subject
+from signoff.evidence.models import Applied, Subject
 from signoff.gateway import deployment
+from signoff.kube.hooks import LeftOut
 from signoff.kube.manifests import StoryManifests
+from signoff.kube.objects import Manifest
 
 STORY = StoryManifests.read()
 NODES = "0/4 nodes are available: 1 node(s) had untolerated taint(s), "
@@ -125,3 +128,31 @@ def test_a_cluster_that_has_ended_is_the_only_disturbance(backend: Backend) -> N
     unused: Any = None
     backend.restarts, backend.silent = 1, ["k3s-gpu-worker"]
     assert disturbances(deployment.Deployment(cluster, STORY, unused)) == ["etcd was killed by signal 9"]
+
+
+class Accepting:
+    """A cluster that takes every object."""
+
+    def apply(self, manifest: Manifest, namespace: str) -> None:
+        pass
+
+    def wait_for_namespace(self, name: str) -> None:
+        pass
+
+    def make_namespace(self, name: str) -> bool:
+        return False
+
+
+def test_what_is_left_out_is_recorded_as_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {"containers": [{"name": "a", "image": "busybox"}]}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try", "namespace": "ml"}, "spec": spec}
+    hook = LeftOut(Manifest(Path("x.yaml"), "", body), "a hook for `test`")
+    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: Accepting())
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), reused=False)
+    records: list[Applied] = []
+    evidence: Any = SimpleNamespace(add=records.append)
+    deployment.Deployment(cluster, replace(STORY, left_out=[hook]), evidence).start_both()
+    assert [(each.object, each.reason, each.images) for each in records if each.reason] == [
+        ("Pod/try", "a hook for `test`", [])
+    ]
+    assert all(each.images for each in records if each.object.startswith("Deployment/"))

@@ -177,6 +177,20 @@ def test_what_lies_beside_the_two_folders_is_deployed_too(tmp_path: Path) -> Non
     assert "Secret/s" in {each.name for each in manifests.StoryManifests.read(Settings(manifests=(tmp_path,))).gateway}
 
 
+def test_a_hook_of_a_chart_that_no_install_makes_is_not_deployed_and_nothing_that_it_needs(tmp_path: Path) -> None:
+    for name in ("litellm", "vllm"):
+        shutil.copytree(MANIFESTS / name, tmp_path / name)
+    needs = {"containers": [{"name": "a", "image": "busybox", "envFrom": [{"secretRef": {"name": "not-there"}}]}]}
+    metadata = {"name": "try", "annotations": {"helm.sh/hook": "test"}}
+    (tmp_path / "test.yaml").write_text(
+        yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": needs})
+    )
+    found = manifests.StoryManifests.read(Settings(manifests=(tmp_path,)))
+    assert "busybox" not in found.images
+    assert "Pod/try" not in {each.name for each in (*found.backend, *found.gateway)}
+    assert [each.manifest.name for each in found.left_out] == ["Pod/try"]
+
+
 @pytest.mark.download
 def test_a_kustomization_above_the_two_folders_counts(tmp_path: Path) -> None:
     shutil.copytree(MANIFESTS, tmp_path, dirs_exist_ok=True)
