@@ -28,6 +28,7 @@ from signoff.in_cluster.load_generator import files, options
 from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.run import ResourceSampler
 from signoff.in_cluster.load_generator.session import LoadSession
+from signoff.traffic import keys
 
 if TYPE_CHECKING:
     from signoff.traffic.pairs import Arm
@@ -45,8 +46,8 @@ class Deployment:
         self.evidence: Path | None = None
         """The folder with the evidence of a deployment that was started."""
 
-    def find_or_start(self, reports: str) -> dict[str, str]:
-        """Start the story's deployment and wait until both arms answer; gives their URLs and the kubeconfig.
+    def find_or_start(self, reports: str) -> dict[str, Any]:
+        """Start the deployment of the settings and wait until both arms answer; gives what `signoff serve` tells.
 
         Its evidence goes to a folder of its own among the reports.
         """
@@ -132,12 +133,22 @@ def end(**_: Any) -> None:
     DEPLOYMENT.close()
 
 
+def _check_key(*, needed: bool, given: bool) -> None:
+    """See that LiteLLM's key is there, if it asks for one: what was started does not hand it on."""
+    if needed and not given:
+        print(f"signoff: LiteLLM asks for a key\n  next:  set {keys.GATEWAY} to it", file=sys.stderr)
+        DEPLOYMENT.close()
+        sys.exit(REFUSED)
+
+
 def _prepare(environment: Any) -> None:
     chosen = environment.parsed_options
     environment.host = environment.host or chosen.proxied
     if not environment.host:
         found = DEPLOYMENT.find_or_start(chosen.reports)
         environment.host, chosen.kubeconfig = found["proxied"], found["kubeconfig"]
+        chosen.direct_model = found["direct_model"]
+        _check_key(needed=bool(found["key"]), given=chosen.api_key != keys.NO_KEY)
         chosen.direct, chosen.model = chosen.direct or found["direct"], found["model"]
     chosen.host = environment.host
     if not chosen.direct:

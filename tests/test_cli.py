@@ -125,10 +125,11 @@ from signoff.cluster.base import ClusterFacts
 from signoff.commands import serve
 from signoff.evidence.models import Backend
 from signoff.traffic.endpoint import Endpoint
+from signoff.traffic.keys import Keys
 
 class Deployment:
     def __init__(self, cluster, manifests, evidence):
-        self.evidence = evidence
+        self.evidence, self.keys = evidence, Keys()
     def start_both(self): pass
     def wait_for_gateway(self): pass
     def wait_for_backend(self):

@@ -9,13 +9,14 @@ from typing import Any
 
 import yaml
 
-from signoff import story
 from signoff.core.errors import UsageError, refusing
 from signoff.core.paths import BENCH, free_folder
 from signoff.core.redact import redacted_log
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
+from signoff.gateway.key import keys_of
 from signoff.in_cluster.load_generator.workload import Workload
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import containers
 from signoff.load import distributed
 from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
@@ -23,7 +24,7 @@ from signoff.options import ClusterChoice, Named, add_deployment_options, check_
 from signoff.settings import Read
 from signoff.settings.arguments import read_from
 from signoff.settings.shown import record
-from signoff.traffic.keys import Keys, refuse_on_command_line
+from signoff.traffic.keys import refuse_on_command_line
 
 
 def add_to(commands: Any) -> None:
@@ -62,9 +63,10 @@ def run(options: argparse.Namespace) -> int:
         ).returncode
     read = read_from(options)
     _check(options, read)
-    keys = Keys.from_environment()
     with refusing():
-        wanted = distributed.manifests(options, read.settings.manifests[0], keys)
+        under_load = StoryManifests.read(read.settings)
+        keys = keys_of(under_load)
+        wanted = distributed.manifests(options, under_load, keys)
     if refused := _check_for_locust(options, read):
         return refused
     if options.print:
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         print(yaml.safe_dump_all(shown, sort_keys=False), end="")
         if keys.given:
             made = " ".join(f"--from-literal={name}=..." for name in keys.given)
-            where = f"kubectl -n {story.NAMESPACE} create secret generic {distributed.KEYS}"
+            where = f"kubectl -n {under_load.roles.gateway.namespace} create secret generic {distributed.KEYS}"
             print(f"the keys are not shown; make their Secret yourself: {where} {made}", file=sys.stderr)
         return 0
     choice, image = ClusterChoice.of(read, options.attach), Named.by_option("--image", options.image)
@@ -97,8 +99,8 @@ def run(options: argparse.Namespace) -> int:
             deployment.wait_for_gateway()
             deployment.wait_for_backend()
             deployment.answering_gateway()
-            with distributed.applied(deployment.kube, wanted):
-                error = distributed.follow(cluster, deployment.kube, evidence)
+            with distributed.applied(deployment.kube, deployment.namespace, wanted):
+                error = distributed.follow(cluster, deployment.kube, deployment.namespace, evidence)
         finally:
             cluster.close()
         return distributed.concluded(evidence.dir, error)

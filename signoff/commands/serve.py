@@ -14,6 +14,7 @@ from signoff.gateway.deployment import Deployment
 from signoff.options import ClusterChoice, add_deployment_options, check_deployment, check_reports_of
 from signoff.settings.arguments import read_from
 from signoff.settings.shown import record
+from signoff.traffic.keys import GATEWAY
 
 
 def add_to(commands: Any) -> None:
@@ -48,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
             deployment.start_both()
             deployment.wait_for_gateway()
             direct, proxied = deployment.wait_for_backend().url, deployment.answering_gateway().url
-            urls = {"proxied": proxied, "direct": direct, "model": manifests.roles.model.asked}
+            models = {"model": manifests.roles.model.asked, "direct_model": manifests.settings.model}
+            urls = {"proxied": proxied, "direct": direct, **models, "key": GATEWAY in deployment.keys.given}
             told = {**urls, "kubeconfig": str(cluster.kubeconfig), "evidence": str(evidence.dir)}
             print(json.dumps(told), flush=True)
             threading.Event().wait()  # for an interrupt: nothing else ends it

@@ -15,7 +15,6 @@ from typing import Any
 
 import httpx
 
-from signoff import story
 from signoff.cluster.base import Cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
@@ -31,7 +30,7 @@ from signoff.in_cluster.load_generator.rollup import follow_rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceSampler, files_of, samples_file
 from signoff.kube import loading, shipping
 from signoff.kube.client import Kube
-from signoff.kube.manifests import load, transform
+from signoff.kube.manifests import StoryManifests, load, transform
 from signoff.kube.objects import Manifest, main_containers
 from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
@@ -75,18 +74,20 @@ def concluded(folder: Path, error: str) -> int:
     return 1 if hidden else 0
 
 
-def manifests(options: argparse.Namespace, folder: Path, keys: Keys = NO_KEYS) -> list[Manifest]:
+def manifests(options: argparse.Namespace, under_load: StoryManifests, keys: Keys = NO_KEYS) -> list[Manifest]:
     """What is applied: the code, master and workers, with this number of workers and these options for Locust.
 
-    They are adapted from those of locust/ in the folder, else from the suite's own. Where keys were given, they come
-    first, in a Secret.
+    They are adapted from those of locust/ beside the manifests of what is under load, else from the suite's own, and
+    are in its namespace. Where keys were given, they come first, in a Secret.
     """
+    folder, namespace = under_load.settings.manifests[0], under_load.roles.gateway.namespace
     own = (folder if (folder / _LOCUST).is_dir() else MANIFESTS) / _LOCUST
-    code, listed = _code(options.lengths), load(own)
+    code, listed = _code(options.lengths, namespace), load(own)
     for name in (MASTER, WORKER):
         _check_deploys(own, listed, name)
-    secret = [shipping.key_secret(Path(__file__), KEYS, story.NAMESPACE, keys)] if keys.given else []
-    return [*secret, Manifest(Path(__file__), "", code), *transform(listed, lambda body: _adapt(body, options, keys))]
+    secret = [shipping.key_secret(Path(__file__), KEYS, namespace, keys)] if keys.given else []
+    adapted = transform(listed, lambda body: _adapt(body, options, under_load, keys))
+    return [*secret, Manifest(Path(__file__), "", code), *adapted]
 
 
 def _check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
@@ -100,8 +101,9 @@ def _check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
         )
 
 
-def _adapt(body: dict[str, Any], options: argparse.Namespace, keys: Keys) -> None:
-    """Have a Deployment of master or workers do what the options ask for."""
+def _adapt(body: dict[str, Any], options: argparse.Namespace, under_load: StoryManifests, keys: Keys) -> None:
+    """Put an object beside what is under load, and have master and workers do what the options ask for."""
+    body["metadata"]["namespace"] = under_load.roles.gateway.namespace
     if body["kind"] != "Deployment":
         return
     name, spec = body["metadata"]["name"], body["spec"]["template"]["spec"]
@@ -109,13 +111,28 @@ def _adapt(body: dict[str, Any], options: argparse.Namespace, keys: Keys) -> Non
         container["image"] = options.image or container["image"]
         container["env"] = [*container.get("env", []), *shipping.key_environment(KEYS, keys)]
         if name == MASTER:
-            container["args"] += _arguments(options)
+            container["args"] = [*_without_targets(container["args"]), *_targets(under_load), *_arguments(options)]
     lengths = [{"key": _LENGTHS, "path": _LENGTHS}] if options.lengths else []
     for volume in spec["volumes"]:
         if "configMap" in volume:
             volume["configMap"]["items"] = shipping.items(_modules()) + lengths
     if name == WORKER:
         body["spec"]["replicas"] = options.workers
+
+
+def _targets(under_load: StoryManifests) -> list[str]:
+    """Where both arms are, and what each calls the model."""
+    roles = under_load.roles
+    return [
+        f"--host={roles.gateway.url}",
+        f"--direct={roles.backend.url}",
+        f"--model={roles.model.asked}",
+        f"--direct-model={under_load.settings.model}",
+    ]
+
+
+def _without_targets(arguments: Sequence[str]) -> list[str]:
+    return [each for each in arguments if each.partition("=")[0] not in ("--host", "--direct")]
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:
@@ -140,7 +157,7 @@ def _ends(arguments: Sequence[str]) -> bool:
     return any(each.startswith(("-t", "--run-time")) for each in arguments) or shape not in ([], ["steady"])
 
 
-def _code(lengths: Path | None) -> dict[str, Any]:
+def _code(lengths: Path | None, namespace: str) -> dict[str, Any]:
     """The ConfigMap that holds the modules, and a person's own lengths."""
     data = shipping.data(_modules())
     if lengths:
@@ -148,29 +165,29 @@ def _code(lengths: Path | None) -> dict[str, Any]:
             data[_LENGTHS] = lengths.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise SignoffError(f"the lengths cannot be read: {error}", where=str(lengths), hint="fix it") from None
-    metadata = {"name": CODE, "namespace": story.NAMESPACE, "labels": {"app.kubernetes.io/part-of": "signoff"}}
+    metadata = {"name": CODE, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "signoff"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 @contextmanager
-def applied(kube: Kube, wanted: list[Manifest]) -> Iterator[None]:
-    """Master and workers are there inside this block."""
+def applied(kube: Kube, namespace: str, wanted: list[Manifest]) -> Iterator[None]:
+    """Master and workers are there, in this namespace, inside this block."""
     progress("load", "Locust's master and workers start")
     with Undo(kube) as undo:
         for manifest in wanted:
-            undo.make(Apply(manifest, story.NAMESPACE))
+            undo.make(Apply(manifest, namespace))
         for name in (MASTER, WORKER):
-            kube.wait_until_available(story.NAMESPACE, name, timeouts.LOCUST_READY)
+            kube.wait_until_available(namespace, name, timeouts.LOCUST_READY)
         yield
 
 
-def follow(cluster: Cluster, kube: Kube, evidence: Evidence) -> str:
+def follow(cluster: Cluster, kube: Kube, namespace: str, evidence: Evidence) -> str:
     """Collect the load's files until it has ended; says why it broke off. Ctrl-C ends the load, and then this."""
-    url = cluster.service_url(story.NAMESPACE, MASTER, PAGE_PORT)
+    url = cluster.service_url(namespace, MASTER, PAGE_PORT)
     progress("load", f"Locust's page is at {url}")
     with httpx.Client(base_url=url, timeout=timeouts.REQUEST.seconds, trust_env=False) as page:
         collector = Collector(page, evidence)
-        sampler = PodSampler(kube, story.NAMESPACE, lambda text: progress("load", text))
+        sampler = PodSampler(kube, namespace, lambda text: progress("load", text))
         with sampled(sampler, evidence.dir):
             try:
                 collector.until_ended()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace as Of
 from typing import Any
@@ -23,7 +24,7 @@ from signoff.cluster import registry
 from signoff.commands.verify import verify
 from signoff.core import timeouts
 from signoff.core.errors import REFUSED, SignoffError
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import ROOT
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.evidence import FILE, Evidence
@@ -35,6 +36,7 @@ from signoff.in_cluster.load_generator.records import Record, Role
 from signoff.in_cluster.load_generator.rollup import RotatingRecords, roll_up
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.kube import shipping
+from signoff.kube.manifests import StoryManifests
 from signoff.load import distributed
 from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector, manifests
 from signoff.load.reading import check_files, read_run
@@ -77,9 +79,29 @@ def ship(folder: Path) -> None:
         shutil.copy(ROOT / module, folder / module)
 
 
+UNDER_LOAD = StoryManifests.read()
+
+
+def test_locust_stands_beside_what_is_under_load_and_asks_it_by_its_names() -> None:
+    roles = UNDER_LOAD.roles
+    gateway = replace(roles.gateway, namespace="ai", service="router", port=80)
+    model = replace(roles.model, asked="big")
+    other = replace(UNDER_LOAD, roles=replace(roles, gateway=gateway, model=model))
+    found = manifests(options(), other, Keys("sk-of-litellm"))
+    assert {each.body["metadata"]["namespace"] for each in found} == {"ai"}
+    (master,) = (each.body for each in found if each.name == f"Deployment/{MASTER}")
+    arguments = master["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [each for each in arguments if each.startswith(("--host", "--direct", "--model", "--direct-model"))] == [
+        "--host=http://router.ai.svc.cluster.local:80",
+        "--direct=http://vllm-api.ml.svc.cluster.local:8000",
+        "--model=big",
+        f"--direct-model={UNDER_LOAD.settings.model}",
+    ]
+
+
 def test_the_pods_have_the_keys_by_reference_to_a_secret() -> None:
     keys = Keys("sk-of-litellm", "sk-of-vllm")
-    secret, *others = manifests(options(), MANIFESTS, keys)
+    secret, *others = manifests(options(), UNDER_LOAD, keys)
     assert (secret.name, secret.body["stringData"]) == (f"Secret/{distributed.KEYS}", keys.given)
     for each in others:
         assert "sk-of" not in str(each.body)
@@ -88,7 +110,7 @@ def test_the_pods_have_the_keys_by_reference_to_a_secret() -> None:
         (container,) = body["spec"]["template"]["spec"]["containers"]
         assert {each["name"] for each in container["env"] if "valueFrom" in each} == set(keys.given)
     assert not any(
-        each.body["kind"] == "Secret" or "secretKeyRef" in str(each.body) for each in manifests(options(), MANIFESTS)
+        each.body["kind"] == "Secret" or "secretKeyRef" in str(each.body) for each in manifests(options(), UNDER_LOAD)
     )
 
 
@@ -161,7 +183,7 @@ def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
     lengths = tmp_path / "mine.csv"
     lengths.write_text("prompt_tokens,answer_tokens\n10,3\n")
     found = manifests(
-        options(workers=5, locust=["--rate", "20", "-t", "9s"], lengths=lengths, image="my/locust:1"), MANIFESTS
+        options(workers=5, locust=["--rate", "20", "-t", "9s"], lengths=lengths, image="my/locust:1"), UNDER_LOAD
     )
     bodies = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] != "Service"}
     assert bodies[WORKER]["spec"]["replicas"] == 5
@@ -189,7 +211,7 @@ def test_what_is_applied_follows_the_command_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_load_without_an_end_gets_one(locust: list[str], gets: bool) -> None:
-    found = manifests(options(locust=locust), MANIFESTS)
+    found = manifests(options(locust=locust), UNDER_LOAD)
     master = next(each.body for each in found if each.body["metadata"]["name"] == MASTER)
     assert ("-t" in master["spec"]["template"]["spec"]["containers"][0]["args"]) is gets
 

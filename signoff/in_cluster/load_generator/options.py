@@ -46,7 +46,8 @@ def declare(parser: LocustArgumentParser) -> None:
     for option, variable, whose in (("--api-key", keys.GATEWAY, "LiteLLM"), ("--vllm-key", keys.BACKEND, "vLLM")):
         told = f"for {whose}; taken from the variable alone, since everybody on the machine can read a command line"
         _add(where, option, env_var=variable, default=keys.NO_KEY, metavar="KEY", help=told)
-    _add(where, "--model", page=True, default=story.MODEL, help="the model to ask for")
+    _add(where, "--model", page=True, default=story.MODEL, help="the model to ask LiteLLM for")
+    _add(where, "--direct-model", page=True, default="", metavar="MODEL", help="the model to ask vLLM for (the same)")
 
     when = parser.add_argument_group("signoff: when requests are sent")
     _add(

@@ -66,7 +66,8 @@ class RequestSender:
         self._entries: list[Entry] = []
         self._urls = {"proxied": environment.host, "direct": options.direct}
         keys = {"proxied": options.api_key, "direct": options.vllm_key}
-        self.clients = {arm: ChatClient(url, options.model, keys[arm]) for arm, url in self._urls.items() if url}
+        models = {"proxied": options.model, "direct": options.direct_model or options.model}
+        self.clients = {arm: ChatClient(url, models[arm], keys[arm]) for arm, url in self._urls.items() if url}
         self._rng = random.Random(f"{options.seed}/{index}/load")
         self._think: float = options.think_seconds
         self._probe_every: float = options.probe_every

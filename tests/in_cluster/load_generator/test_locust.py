@@ -339,8 +339,8 @@ from signoff.in_cluster.load_generator.request_sender import RequestSender
 from signoff.in_cluster.load_generator.generator_health import GeneratorHealth
 sent = []
 GeneratorHealth.sent = lambda self, late_ms: sent.append(late_ms)
-options = Of(arrivals="constant", direct="", model="m", api_key="k", vllm_key="b", seed=1, think_seconds=0.0,
-    probe_every=1.0, rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9,
+options = Of(arrivals="constant", direct="", model="m", api_key="k", vllm_key="b", direct_model="", seed=1,
+    think_seconds=0.0, probe_every=1.0, rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9,
     max_answer_tokens=9)
 silent = socket.create_server(("127.0.0.1", 0))
 host = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -391,7 +391,7 @@ class Asking(User):
 
 environment = Environment(user_classes=[Asking], events=events, host="http://127.0.0.1:9")
 environment.parsed_options = Of(reports=sys.argv[1], seed=1, arrivals="closed", direct="", model="m", api_key="k",
-    vllm_key="b", headless=True, think=0.0, think_seconds=0.0, probe_every=1.0, rate_per_user=1.0,
+    vllm_key="b", direct_model="", headless=True, think=0.0, think_seconds=0.0, probe_every=1.0, rate_per_user=1.0,
     steady_rate_per_user=1.0, expect_workers=1, stage_seconds=30.0, run_time=2, lengths="", length_scale=1,
     max_prompt_tokens=9, max_answer_tokens=9, keep_records=1000)
 runner = environment.create_local_runner()
