@@ -340,7 +340,8 @@ from signoff.in_cluster.load_generator.generator_health import GeneratorHealth
 sent = []
 GeneratorHealth.sent = lambda self, late_ms: sent.append(late_ms)
 options = Of(arrivals="constant", direct="", model="m", api_key="k", vllm_key="b", direct_model="", seed=1,
-    think_seconds=0.0, probe_every=1.0, rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1, max_prompt_tokens=9,
+    think_seconds=0.0, probe_every=1.0, rate_per_user=1.0, expect_workers=1, lengths="", length_scale=1,
+    max_prompt_tokens=9,
     max_answer_tokens=9)
 silent = socket.create_server(("127.0.0.1", 0))
 host = f"http://127.0.0.1:{silent.getsockname()[1]}"
