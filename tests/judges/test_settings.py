@@ -7,14 +7,30 @@ from typing import Any
 import pytest
 
 from signoff import report
+from signoff.evidence import Recorded
+from signoff.evidence.models import Run
 from signoff.judges.run import Result
 from signoff.settings import read
 from signoff.settings.shown import record
 from tests.evidence import runs
 
 
-def result_with(folder: Path, **given: str) -> Result:
-    return runs.whole_run(folder / "run", settings=record(read({name: [text] for name, text in given.items()})))
+def settings_of(given: dict[str, str]) -> dict[str, Any]:
+    """What evidence says of these options."""
+    return record(read({name: [text] for name, text in given.items()}))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """A run in which everything passed."""
+    return runs.whole_run(tmp_path_factory.mktemp("runs") / "whole").evidence
+
+
+def result_with(whole: Recorded, given: dict[str, str]) -> Result:
+    """The run with these options."""
+    first, *others = whole.lines
+    run = Run(**{**dict(whole.run), "settings": settings_of(given)})
+    return Result(Recorded(whole.folder, [first.model_copy(update={"record": run}), *others]))
 
 
 @pytest.mark.parametrize(
@@ -32,8 +48,8 @@ def result_with(folder: Path, **given: str) -> Result:
         ),
     ],
 )
-def test_the_headline_names_what_is_not_the_storys(tmp_path: Path, given: dict[str, str], told: str) -> None:
-    found = result_with(tmp_path, **given)
+def test_the_headline_names_what_is_not_the_storys(whole: Recorded, given: dict[str, str], told: str) -> None:
+    found = result_with(whole, given)
     assert found.headline == f"Signed off; 1 check waived{told}"
     assert ("not_the_storys" in found.to_record()) is bool(told)
 
@@ -47,7 +63,8 @@ def test_a_run_that_is_not_signed_off_names_it_too(tmp_path: Path) -> None:
 
 
 def test_it_stands_at_the_top_of_every_page_and_in_the_terminal(tmp_path: Path) -> None:
-    found = result_with(tmp_path, overhead_limit_ms="500", allowed_nodes="n1,n2", overhead_pairs="800")
+    given = {"overhead_limit_ms": "500", "allowed_nodes": "n1,n2", "overhead_pairs": "800"}
+    found = runs.whole_run(tmp_path / "run", settings=settings_of(given))
     for page in report.PAGES:
         text = (found.evidence.folder / page).read_text(encoding="utf-8")
         top = text[: text.index("Story 14.1")]
