@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +17,7 @@ from signoff.in_cluster.load_generator.rollup import roll_up
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.conclusions import conclude
 from signoff.report.charts import Axis, Bar, Chart, Line, Mark, axis
-from signoff.report.load.charts import overhead_chart
+from signoff.report.load.charts import Course, latency_over_time, overhead_chart
 from signoff.stats.estimate import Estimate
 
 HOSTILE = '<script>alert(1)</script> & "quotes"'
@@ -193,6 +194,16 @@ def test_an_overhead_of_seconds_beyond_the_knee_leaves_the_others_readable(
 ) -> None:
     folder = Synthetic(loads=(2, 20), behaviours=[Behaviour(), Behaviour(added_ms=most)]).write(tmp_path)
     assert overhead_chart(conclude(folder)).y.log is is_log
+
+
+def test_latency_over_time_is_that_of_each_bin(load: Path) -> None:
+    course = Course(conclude(load))
+    (median,) = (line for line in latency_over_time(course).lines if line.name == "load through LiteLLM, median")
+    records = course.found.loaded.records.query("error == '' and role == 'load' and arm == 'proxied'")
+    waits = (records["started"] - records["intended"]) * 1000 + records["e2e_ms"]
+    bins = [waits[(records["intended"] >= low) & (records["intended"] < high)] for low, high in pairwise(course.edges)]
+    assert any(len(each) == 0 for each in bins) and any(len(each) > 1 for each in bins)
+    assert median.ys == pytest.approx([each.median() for each in bins], nan_ok=True)
 
 
 def test_axes_hold_their_values() -> None:

@@ -189,10 +189,16 @@ def _minutes_lines(course: Course) -> list[Line]:
 
 
 def _quantile_of_bins(moments: Numbers, values: Numbers, edges: Numbers, share: float) -> list[float]:
-    order = np.argsort(moments, kind="stable")
-    values = values[order]
-    cuts = np.searchsorted(moments[order], edges)
-    return [float(np.quantile(values[low:high], share)) if high > low else float("nan") for low, high in pairwise(cuts)]
+    """As numpy interpolates it, of all bins at once; NaN for one without values."""
+    bins = np.searchsorted(edges, moments, side="right") - 1
+    order = np.lexsort((values, bins))
+    ascending = np.append(values[order], np.nan)
+    ends = np.searchsorted(bins[order], np.arange(len(edges)))
+    counts = np.diff(ends)
+    rank = ends[:-1] + np.maximum(counts - 1, 0) * share
+    below, above = ascending[np.floor(rank).astype(int)], ascending[np.ceil(rank).astype(int)]
+    found: list[float] = np.where(counts > 0, below + (above - below) * (rank % 1), np.nan).tolist()
+    return found
 
 
 def requests_over_time(course: Course) -> Chart:
