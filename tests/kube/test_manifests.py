@@ -1,5 +1,6 @@
 """Reading manifests: what the folder says is what is applied, and what is wrong with it is said plainly."""
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from signoff import story
+from signoff.core import redact
 from signoff.core.paths import MANIFESTS
 from signoff.kube import manifests
 from signoff.kube.objects import Manifest, containers
@@ -48,6 +50,18 @@ def test_changed_config_changes_the_checksum(folder: Path) -> None:
     config.write_text(config.read_text().replace("num_retries: 2", "num_retries: 1"))
     after = by_name(manifests.load(folder))["Deployment/litellm"]
     assert before["spec"]["template"] != after["spec"]["template"]
+
+
+def test_the_checksum_of_a_configuration_with_a_key_is_shown_nowhere(folder: Path) -> None:
+    """It would tell whether a guess at the key is right."""
+    (config,) = (each for each in manifests.load(folder) if each.body["kind"] == "ConfigMap")
+    plain = by_name(manifests.load(folder))["Deployment/litellm"]
+    assert redact.scrubbed(json.dumps(plain)) == json.dumps(plain)
+    file = folder / config.file.name
+    file.write_text(file.read_text() + "    general_settings: {master_key: sk-of-a-test-of-checksums}\n")
+    told = json.dumps(by_name(manifests.load(folder))["Deployment/litellm"])
+    digest = json.loads(told)["spec"]["template"]["metadata"]["annotations"][manifests.CHECKSUM]
+    assert digest not in redact.scrubbed(told)
 
 
 def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars() -> None:
