@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -218,6 +219,7 @@ def test_no_command_line_of_a_child_holds_the_key() -> None:
         seen: set[bytes] = set()
         while process.poll() is None:
             seen |= {line for path in Path("/proc").glob("[0-9]*/cmdline") if (line := cmdline(path))}
+            time.sleep(0.01)
         assert process.returncode == 0, process.stderr and process.stderr.read()
     assert any(b"signoff.load.asked" in each for each in seen)
     assert not any(GIVEN.encode() in each for each in seen)
