@@ -22,11 +22,11 @@ pytest_plugins = ["signoff.bdd.plugin", "words"]
 INI = """
 [pytest]
 addopts = -p no:locust -p no:pytest-kind -p no:hypothesispytest -p no:anyio --strict-markers
-    --tb=native -p no:unraisableexception
+    --assert=plain --tb=native -p no:unraisableexception
 testpaths = features
 """
-"""Tracebacks of other kinds parse every file that they lead through, and what looks for unraisable exceptions looks
-through all objects five times."""
+"""Without what costs most: tracebacks of other kinds parse every file that they lead through, rewriting of asserts
+the steps, in which there are none, and what looks for unraisable exceptions looks through all objects five times."""
 SETTINGS = """
 manifests = ["small.yaml"]
 """
