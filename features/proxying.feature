@@ -7,8 +7,8 @@ Feature: Proxy requests to vLLM
     And LiteLLM is deployed via Kubernetes manifests
 
   Scenario: Each chat completion reaches vLLM once
-    When I send 10 chat completions to LiteLLM
-    Then vLLM's own counter has grown by exactly as many requests
+    When I send 10 chat completions to LiteLLM for each of its models
+    Then the counter of each model's own vLLM has grown by exactly as many requests
 
   Scenario Outline: Answers are in OpenAI API format
     When I send a <kind> chat completion to LiteLLM

@@ -1,7 +1,8 @@
 """Asking LiteLLM and vLLM, and what an answer must look like."""
 
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -22,6 +23,8 @@ from signoff.evidence.models import (
     NoAnswer,
     Subject,
 )
+from signoff.gateway.deployment import Deployment
+from signoff.kube.roles import Served
 from signoff.traffic import client as http
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, OpenAIClient
@@ -107,30 +110,49 @@ def has_text(asked: Asked, evidence: Evidence) -> None:
     evidence.add(AnswersSeen(check="chat-answer", exchanges=[asked.seq]))
 
 
-@when(parsers.parse("I send {count:d} chat completions to LiteLLM"), target_fixture="sent")
-def send_several(gateway: Endpoint, evidence: Evidence, requests_before: int, count: int) -> int:
+@when(parsers.parse("I send {count:d} chat completions to LiteLLM for each of its models"), target_fixture="counted")
+def send_several(deployment: Deployment, backend: Endpoint, evidence: Evidence, count: int) -> list[CounterSeen]:
+    roles = deployment.manifests.roles
+    served = [Served(roles.model, roles.backend), *roles.others]
+    return [count_answers(deployment, evidence, each, served, count) for each in served]
+
+
+def count_answers(
+    deployment: Deployment, evidence: Evidence, asked: Served, served: Sequence[Served], count: int
+) -> CounterSeen:
+    """Ask LiteLLM for a model so often, and see how much the counter of each vLLM grows."""
+    urls = {each.backend.service: deployment.answering(each.backend) for each in served}
+    endpoint = replace(deployment.answering_gateway(), model=asked.model.asked)
+    with causes.of(Subject.BACKEND):
+        before = {service: metrics.request_count(url) for service, url in urls.items()}
     for number in range(count):
-        ask(evidence, "proxied", gateway, f"Count to {number}.")
-    return count
+        ask(evidence, "proxied", endpoint, f"Count to {number}.")
+    own = asked.backend.service
+    seen = _growth("each-request-once", urls[own], before[own], count, expected=count)
+    with causes.of(Subject.BACKEND):
+        grown = {service: metrics.request_count(url) - before[service] for service, url in urls.items()}
+    elsewhere = {service: amount for service, amount in grown.items() if service != own}
+    return seen.model_copy(update={"model": asked.model.asked, "elsewhere": elsewhere} if elsewhere else {})
 
 
-@then("vLLM's own counter has grown by exactly as many requests")
+@then("the counter of each model's own vLLM has grown by exactly as many requests")
 @observes("each-request-once")
-def counter_has_grown(backend: Endpoint, evidence: Evidence, requests_before: int, sent: int) -> None:
-    evidence.add(_growth("each-request-once", backend, requests_before, sent, expected=sent))
+def counters_have_grown(counted: list[CounterSeen], evidence: Evidence) -> None:
+    for each in counted:
+        evidence.add(each)
 
 
 @then("nothing has reached vLLM")
 @observes("no-key-stops-here")
 def counter_stands_still(backend: Endpoint, evidence: Evidence, requests_before: int, asked: Asked) -> None:
-    evidence.add(_growth("no-key-stops-here", backend, requests_before, 1, expected=0))
+    evidence.add(_growth("no-key-stops-here", backend.url, requests_before, 1, expected=0))
 
 
-def _growth(check: str, backend: Endpoint, before: int, requests: int, *, expected: int) -> CounterSeen:
+def _growth(check: str, backend: str, before: int, requests: int, *, expected: int) -> CounterSeen:
     """How much vLLM's counter has grown, once it has counted what is expected, and what comes in late."""
 
     def grown() -> int:
-        return metrics.request_count(backend.url) - before
+        return metrics.request_count(backend) - before
 
     def as_expected() -> None:
         now = grown()

@@ -121,9 +121,10 @@ def processes_of(cluster: Path) -> list[int]:
 
 
 def run_features(reports: Path, *arguments: str) -> "subprocess.Popen[str]":
-    """Run features/deploy.feature on a cluster of its own, as a user would."""
-    feature = "features/deploy.feature"
-    command = [sys.executable, "-m", "pytest", feature, "--fresh-cluster", "--reports", str(reports), *arguments]
+    """Run features/deploy.feature, or the features that are named, on a cluster of its own, as a user would."""
+    named = any(each.endswith(".feature") for each in arguments)
+    features = [] if named else ["features/deploy.feature"]
+    command = [sys.executable, "-m", "pytest", *features, "--fresh-cluster", "--reports", str(reports), *arguments]
     return start(command, ROOT)
 
 

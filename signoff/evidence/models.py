@@ -304,12 +304,17 @@ class TriosSeen(Observation):
 
 
 class CounterSeen(Observation):
-    """How much vLLM's own request counter grew over so many requests to the gateway."""
+    """How much vLLM's own request counter grew over so many requests to the gateway, and those of other backends.
+
+    Where there are several, `model` is what the gateway was asked for, and `elsewhere` names the others by Service.
+    """
 
     kind: Literal["counter"] = "counter"
     metric: str
     requests: int
     grown: int
+    model: str = ""
+    elsewhere: dict[str, int] = {}
 
 
 class OverheadTimed(Observation):

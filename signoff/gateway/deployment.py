@@ -122,9 +122,8 @@ class Deployment:
 
     def answering_backend(self) -> Endpoint:
         """vLLM's Service, once vLLM is available and answers there."""
-        with causes.of(Subject.BACKEND):
-            self._wait_until_available(self.backend, timeouts.BACKEND_READY)
-            return _answering(self.direct)
+        self.answering(self.backend)
+        return self.direct
 
     def wait_for_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> None:
         """Wait until the pods of the LiteLLM under test, or of this one, are available, whatever its Service says.
@@ -159,6 +158,12 @@ class Deployment:
         asked = self.manifests.roles.model.asked
         with causes.of(whose):
             return _answering(Endpoint(self._url(workload or self.gateway), asked, self.keys.gateway))
+
+    def answering(self, backend: Workload) -> str:
+        """The base URL of a vLLM's Service, once its pods are available and it answers."""
+        with causes.of(Subject.BACKEND):
+            self._wait_until_available(backend, timeouts.BACKEND_READY)
+            return _answering(Endpoint(self._url(backend), api_key=self.keys.backend)).url
 
     @property
     def direct(self) -> Endpoint:

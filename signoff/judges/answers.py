@@ -150,7 +150,7 @@ def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded)
 
 @judge("counter", CounterSeen, minima=["requests"])
 def counter(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """vLLM's own counter grew by what was sent, and so much was sent."""
+    """vLLM's own counter grew by what was sent, and no other backend's, and so much was sent."""
     for each in seen:
         yield each.case, _counted(each, each.requests, check.min["requests"])
 
@@ -164,7 +164,10 @@ def nothing_arrives(seen: Sequence[CounterSeen], check: Check, _: Recorded) -> I
 
 def _counted(each: CounterSeen, expected: int, wanted: float) -> Verdict:
     if each.grown != expected:
-        return failed(f"vLLM finished {each.grown} requests, expected {expected} ({each.metric})")
+        asked = f" for {each.model}" if each.model else ""
+        return failed(f"vLLM finished {each.grown} requests{asked}, expected {expected} ({each.metric})")
+    if wrong := [f"{service} finished {grown}" for service, grown in each.elsewhere.items() if grown]:
+        return failed(f"what was asked for {each.model} reached other backends: {listed(wrong)} ({each.metric})")
     if each.requests < wanted:
         return not_judged(f"{each.requests} requests were sent; the story asks for {wanted:g}", Code.TOO_FEW)
     return passed(f"{each.grown} of {each.requests} requests")

@@ -125,6 +125,16 @@ class Roles:
     config: ConfigFile
     model: Model
     backend: Workload
+    others: tuple["Served", ...] = ()
+    """The other models of the configuration that a vLLM among the manifests serves."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that clients may ask for, and the backend that has to answer."""
+
+    model: Model
+    backend: Workload
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,15 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
         judged.config,
         judged.model,
         workload_of(judged.backend, found, settings, judged.model.service, _SERVICES[1]),
+        tuple(_others(judged, found, settings)),
     )
+
+
+def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> Iterator[Served]:
+    for model in models_of(_config_in(judged.config, found)):
+        behind = [each for each in _behind(model.service, found) if _runs(each, _BACKEND)]
+        if model.asked != judged.model.asked and len(behind) == 1:
+            yield Served(model, workload_of(behind[0], found, settings, model.service))
 
 
 def _check_namespace(gateway: Manifest, namespace: str) -> None:
@@ -225,10 +243,15 @@ def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
 
 
 def _backend_in(found: Sequence[Manifest], model: Model) -> Manifest | None:
-    services = [each for each in found if each.name == f"Service/{model.service}"]
-    behind = [each for each in _workloads(found) if any(_selects(service.body, each.body) for service in services)]
+    behind = _behind(model.service, found)
     several = behind if len(behind) == 1 else [each for each in _workloads(found) if _runs(each, _BACKEND)]
     return _the_one(several, "vLLM", "backend", _BACKEND) if several else None
+
+
+def _behind(service: str, found: Sequence[Manifest]) -> list[Manifest]:
+    """The workloads that a Service leads to."""
+    services = [each for each in found if each.name == f"Service/{service}"]
+    return [each for each in _workloads(found) if any(_selects(one.body, each.body) for one in services)]
 
 
 def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Manifest:

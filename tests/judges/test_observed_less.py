@@ -124,6 +124,19 @@ def test_less_than_the_story_declares_is_not_judged(
     assert {name: result.checks[name].value for name in names} == dict.fromkeys(names, Value.NOT_JUDGED)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": "big", "elsewhere": {"two": 0}}, ""),
+        ({"model": "big", "elsewhere": {"two": 3}}, "what was asked for big reached other backends: two finished 3"),
+        ({"model": "big", "grown": 9}, "vLLM finished 9 requests for big, expected 10"),
+    ],
+)
+def test_what_another_backend_answers_fails(whole: Recorded, change: dict[str, Any], told: str) -> None:
+    found = judged(whole, less(CounterSeen, **change)).checks["each-request-once"]
+    assert (found.value is Value.FAILED, told in found.verdict.reason) == (bool(told), True)
+
+
 @pytest.mark.parametrize("name", [name for name in JUDGED if CHECKS[name].arms and CHECKS[name].judge != "overhead"])
 def test_another_side_than_the_declared_one_is_not_judged(whole: Recorded, name: str) -> None:
     seqs = [line.seq for line in whole.lines if getattr(line.record, "arm", "") == "direct"]

@@ -132,6 +132,29 @@ def test_the_model_under_judgement_is_a_setting() -> None:
     assert found_in(home_lab(), asked_model="small", backend="engine").model.model == "qwen"
 
 
+def test_each_model_has_the_backend_that_its_api_base_leads_to() -> None:
+    """The ones that are not among the manifests, or are no vLLM, have no counter that could be asked."""
+    asking = """
+model_list:
+  - {model_name: big, litellm_params: {model: openai/org/model, api_base: "http://llm:8000/v1"}}
+  - {model_name: second, litellm_params: {model: openai/org/small, api_base: "http://two.ml.svc:8000/v1"}}
+  - {model_name: alias, litellm_params: {model: openai/org/model, api_base: "http://llm:8000/v1"}}
+  - {model_name: elsewhere, litellm_params: {model: openai/gpt-4o}}
+  - {model_name: other, litellm_params: {model: ollama/qwen, api_base: "http://ollama:11434"}}
+"""
+    found = found_in(
+        home_lab(
+            config={**of("ConfigMap", "router-files"), "data": {"router.yaml": asking}},
+            two=of_pods("Deployment", "two", {"run": "two"}, {"name": "e", "image": "vllm/vllm-openai:v1"}),
+            two_service=service("two", {"run": "two"}, {"port": 8000}),
+            ollama=of_pods("Deployment", "ollama", {"run": "o"}, {"name": "e", "image": "ollama/ollama"}),
+            ollama_service=service("ollama", {"run": "o"}, {"port": 11434}),
+        )
+    )
+    assert (found.model.asked, found.backend.service) == ("big", "llm")
+    assert [(each.model.asked, each.backend.service) for each in found.others] == [("second", "two"), ("alias", "llm")]
+
+
 @pytest.mark.parametrize("api_base", ["http://llm:8000/v1", "http://llm.ml:8000", "http://llm.ml.svc", "https://llm/"])
 def test_a_service_is_known_by_each_of_its_names(api_base: str) -> None:
     assert Model(0, "", "", "", api_base).service == "llm"
