@@ -45,12 +45,13 @@ def test_pods_find_services_by_their_names(cluster: EmbeddedCluster, kube: Kube,
     kube.core.create_namespaced_service(namespace, service(80))
     kube.core.create_namespaced_pod(namespace, pod(container(SERVE, ports=[{"name": "web", "containerPort": 8080}])))
     wait_for("an answer", lambda: answers(cluster.service_url(namespace, "web", 80)))
-    code = f"import urllib.request as u; print(u.urlopen('http://web.{namespace}.svc.cluster.local/').status)"
+    urls = [f"http://{host}/" for host in (f"web.{namespace}.svc.cluster.local", f"web.{namespace}", "web")]
+    code = f"import urllib.request as u; print(*(u.urlopen(url).status for url in {urls}))"
     body = pod(container(code), restartPolicy="Never")
     body["metadata"] = {"name": "caller"}
     kube.core.create_namespaced_pod(namespace, body)
     wait_for("the call", lambda: kube.core.read_namespaced_pod("caller", namespace).status.phase == "Succeeded")
-    assert kube.core.read_namespaced_pod_log("caller", namespace).strip() == "200"
+    assert kube.core.read_namespaced_pod_log("caller", namespace).strip() == "200 200 200"
 
 
 def test_endpoints_that_are_no_pods_keep_their_addresses() -> None:

@@ -9,13 +9,15 @@ from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_pat
 from signoff.cluster.embedded.agent.process import Launch
 from signoff.cluster.embedded.agent.runtime import Context
 from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
-from signoff.cluster.embedded.agent.translation import Translation, service_names
+from signoff.cluster.embedded.agent.translation import Translation, hosts, service_names
 from signoff.cluster.embedded.agent.volumes import mount_paths, prepare_sub_paths, texts_of, write_volumes
 from signoff.cluster.embedded.images import Image
 from signoff.core.errors import SignoffError
 
 _SERVICE_SECONDS = 5.0
 """A Service that a container names may be created just after its pod; for longer nobody waits."""
+_HOST_SECONDS = 1.0
+"""The same of a URL's host, which may as well be anything else."""
 _ERROR_SECONDS = 1.0
 """How long ErrImagePull shows before ImagePullBackOff takes its place."""
 
@@ -75,7 +77,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     variables = environment(spec, facts, sources, links)
     paths = own_paths(spec, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
     await _wait_for_services(context, image, variables, sources)
-    translate = Translation(paths, facts.address, runtime.services.addresses)
+    translate = Translation(paths, facts.address, runtime.services.addresses, namespace)
     await asyncio.to_thread(fresh_folders, own_dir)
     await refresh(context, sources, translate)
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)
@@ -99,6 +101,8 @@ async def _wait_for_services(context: Context, image: Image, variables: dict[str
         *variables.values(),
         *texts_of(context.pod_spec, context.facts, sources),
     ]
+    services, namespace = context.runtime.services, context.facts.pod["metadata"]["namespace"]
+    await services.missing({name for text in texts for name in hosts(text, namespace)}, _HOST_SECONDS)
     names = {name for text in texts for name in service_names(text)}
-    for name in sorted(await context.runtime.services.missing(names, _SERVICE_SECONDS)):
+    for name in sorted(await services.missing(names, _SERVICE_SECONDS)):
         context.event("Warning", "UnknownService", f"there is no Service {name}; its name will not resolve")

@@ -13,6 +13,9 @@ _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SERVICE = re.compile(
     rf"(?<![\w.-])(?P<service>{_LABEL})\.(?P<namespace>{_LABEL})\.svc(?:\.cluster\.local\.?)?(?!\.?[\w-])"
 )
+_SHORT = re.compile(rf"(?<=://)(?P<service>{_LABEL})(?:\.(?P<namespace>{_LABEL}))?(?=[:/\s\"']|$)")
+"""The host of a URL that may be a Service, by a name that a resolver completes with the pod's search domains."""
+_LOCALHOST = "localhost"
 _PATH_BEFORE = r"(?:(?<![\w.~/)}\]*-])|(?<=file://))"
 """A mount path starts here: not within another path, nor behind a variable."""
 _PATH_AFTER = r"(?![\w.~-])"
@@ -27,21 +30,36 @@ def service_names(text: str) -> set[str]:
     return {f"{found['service']}.{found['namespace']}" for found in _SERVICE.finditer(text)}
 
 
+def hosts(text: str, namespace: str) -> set[str]:
+    """The hosts of URLs that would be Services of this namespace, if there are such, each as "service.namespace".
+
+    >>> hosts("http://vllm-api:8000/v1, http://localhost:4000 and https://example.com/", "ml")
+    {'vllm-api.ml'}
+    """
+    found = {each["service"] for each in _SHORT.finditer(text) if each["namespace"] is None}
+    return {f"{service}.{namespace}" for service in found - {_LOCALHOST}}
+
+
 @dataclass(frozen=True)
 class Translation:
     """How one container's texts are translated.
 
-    `paths` maps a mount path to its folder or file, `address` is where the pod listens, and `services` maps
-    "service.namespace" to an address; a Service that it lacks keeps its name.
+    `paths` maps a mount path to its folder or file, `address` is where the pod listens, `services` maps
+    "service.namespace" to an address, and `namespace` is the pod's; a Service that it lacks keeps its name.
+
+    >>> translate = Translation({}, "127.1.1.1", {"vllm-api.ml": "127.2.2.2", "web.other": "127.3.3.3"}, "ml")
+    >>> translate("http://vllm-api.ml.svc:8000/v1 http://vllm-api:8000 http://web.other/ http://web/ vllm-api")
+    'http://127.2.2.2:8000/v1 http://127.2.2.2:8000 http://127.3.3.3/ http://web/ vllm-api'
     """
 
     paths: Mapping[str, str]
     address: str
     services: Mapping[str, str]
+    namespace: str
 
     def __call__(self, text: str) -> str:
         """Translate a text. What has been put in is never translated again."""
-        text = _SERVICE.sub(self._service, text)
+        text = _SHORT.sub(self._service, _SERVICE.sub(self._service, text))
         text = re.sub(rf"(?<![\d.]){re.escape(ANY_ADDRESS)}(?![\d.]|/\d)", self.address, text)
         if not self.paths:
             return text
@@ -50,4 +68,4 @@ class Translation:
         return re.sub(pattern, lambda found: self.paths[found[0]], text)
 
     def _service(self, found: re.Match[str]) -> str:
-        return self.services.get(f"{found['service']}.{found['namespace']}", found[0])
+        return self.services.get(f"{found['service']}.{found['namespace'] or self.namespace}", found[0])
