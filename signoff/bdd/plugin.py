@@ -206,7 +206,7 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
         story_file=_relative(declared.file),
         story_sha256=declared.sha256,
         waivers=chosen.settings.waive,
-        **circumstances({"attach": str(chosen.attach or ""), **record(settings)}),
+        **circumstances({"attach": str(chosen.attach or ""), **record(settings), **chosen.manifests.not_the_storys}),
     )
     evidence = Evidence(chosen.settings.reports.absolute() / name, began)
     config.stash[RUN] = Run(evidence, declared)

@@ -110,6 +110,15 @@ class StoryManifests:
         """The image of LiteLLM's own container, the first one of its pods."""
         return _own_image(self.gateway, self.roles.gateway)
 
+    @property
+    def not_the_storys(self) -> dict[str, dict[str, str]]:
+        """What was found that is not as the story has it, as a run records settings: clients ask by another name."""
+        found, config = self.roles.model, self.roles.config
+        if found.asked == self.settings.model:
+            return {}
+        where = self.where(config.object, "data", config.key)
+        return {"asked_model": {"value": found.asked, "origin": where, "story": self.settings.model}}
+
     def second_gateway(self, name: str, edit: Callable[[dict[str, Any]], None]) -> tuple[Workload, list[Manifest]]:
         """A second gateway called `name` beside the first: the same manifests with `edit` applied to its config.yaml.
 

@@ -261,3 +261,13 @@ def test_manifests_and_the_story_agree() -> None:
     for name, body in found.items():
         assert body["metadata"]["namespace"] == story.NAMESPACE, name
         assert body["metadata"]["labels"].items() >= story.GATEWAY_LABELS.items(), name
+
+
+def test_a_model_that_clients_ask_for_by_another_name_is_not_the_storys(tmp_path: Path) -> None:
+    shutil.copytree(MANIFESTS, tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "litellm" / "configmap.yaml"
+    config.write_text(config.read_text().replace("model_name: Qwen/Qwen2.5-7B-Instruct-AWQ", "model_name: big"))
+    assert STORY.not_the_storys == {}
+    (found,) = manifests.StoryManifests.read(Settings(manifests=(tmp_path,))).not_the_storys.values()
+    assert (found["value"], found["story"]) == ("big", "Qwen/Qwen2.5-7B-Instruct-AWQ")
+    assert found["origin"].startswith("litellm/configmap.yaml:")
