@@ -13,7 +13,7 @@ from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_cache, check_writable
 from signoff.gateway.key import keys_of
 from signoff.kube.manifests import StoryManifests
-from signoff.kube.objects import containers
+from signoff.kube.objects import images_of
 from signoff.settings import Read, Settings, arguments
 
 ATTACH_HELP = "use the running cluster of this name or folder, and leave it running"
@@ -151,9 +151,9 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         manifests = StoryManifests.read(read.settings)
         keys_of(manifests)
     images = {
-        container["image"]: str(manifest.file)
+        image: f"{manifest.file}:{line}"
         for manifest in (*manifests.backend, *manifests.gateway)
-        for container in containers(manifest.body)
+        for image, line in images_of(manifest)
     }
     named = [Named.by_setting(read, name) for name in ("litellm_image", "vllm_image")]
     images |= {each.value: each.where for each in named if each.value}

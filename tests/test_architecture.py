@@ -47,7 +47,7 @@ PROGRAMS = (timing_job.PROGRAM, recorder_pod.PROGRAM, LOCUSTFILE)
 OF_THE_IMAGES = {"aiohttp", "flask", "gevent", "geventhttpclient", "httpx", "locust", "psutil"}
 """What LiteLLM's image and Locust's have beyond Python itself."""
 
-TESTS_OF_MORE = {"docs", "faults", "features", "mutations", "scripts", "steps"}
+TESTS_OF_MORE = {"docs", "faults", "features", "labs", "mutations", "scripts", "steps"}
 """Folders of tests that are no package's: of the other folders of this project, and what many tests share."""
 
 

@@ -191,4 +191,5 @@ def test_an_image_of_the_manifests_is_refused_with_their_file(check: Check, tmp_
     deployment.write_text(deployment.read_text().replace("image: vllm/", "image: example.test/"))
     with pytest.raises(UsageError, match=r"no recipe for image example\.test/") as refused:
         check(manifests=folder)
-    assert refused.value.where == str(deployment)
+    assert refused.value.where.startswith(f"{deployment}:")
+    assert "image: " in deployment.read_text().splitlines()[int(refused.value.where.rpartition(":")[2]) - 1]

@@ -24,8 +24,11 @@ def parse(text: str) -> tuple[Any, dict[Path, int]]:
 
 
 def lines_of(node: yaml.Node | None) -> dict[Path, int]:
-    """The line, counted from 1, of each key and item of a document, by its path."""
-    return dict(_lines(node, ())) if node is not None else {}
+    """The line, counted from 1, of each key and item of a document, by its path.
+
+    What an alias repeats is spoken of where it stands first: nested aliases repeat it a billion times.
+    """
+    return dict(_lines(node, (), set())) if node is not None else {}
 
 
 def nearest_line(lines: dict[Path, int], path: Path) -> int:
@@ -35,13 +38,16 @@ def nearest_line(lines: dict[Path, int], path: Path) -> int:
     return lines.get(path, 1)
 
 
-def _lines(node: yaml.Node, path: Path) -> Iterator[tuple[Path, int]]:
+def _lines(node: yaml.Node, path: Path, seen: set[int]) -> Iterator[tuple[Path, int]]:
     yield path, node.start_mark.line + 1
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*path, str(key.value))
-            yield from _lines(value, below)
+            yield from _lines(value, below, seen)
             yield below, key.start_mark.line + 1
     elif isinstance(node, yaml.SequenceNode):
         for at, item in enumerate(node.value):
-            yield from _lines(item, (*path, at))
+            yield from _lines(item, (*path, at), seen)

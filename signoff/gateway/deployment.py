@@ -73,6 +73,7 @@ class Deployment:
                 self.kube.wait_for_namespace(manifest.body["metadata"]["name"])
 
     def _record(self, manifest: Manifest, skipped: str) -> None:
+        """Record that an object was applied, or why it was not."""
         self.evidence.add(
             Applied(
                 file=shown(manifest.file, self.manifests.folder),

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,10 +13,12 @@ import yaml
 
 from signoff.core.errors import SignoffError
 from signoff.core.redact import hide, scrubbed
+from signoff.core.words import listed
 from signoff.kube import hooks, loading, secrets, stand_in
 from signoff.kube.hooks import LeftOut
 from signoff.kube.missing import check_complete
-from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
+from signoff.kube.objects import Manifest, containers, main_containers
+from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
 from signoff.settings import Settings, story_values
 
@@ -52,7 +54,8 @@ class StoryManifests:
             if not path.exists():
                 hint = "name the folder of your manifests with --manifests"
                 raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
-        found = loading.read(*paths, namespace=settings.namespace) + secrets.read(settings.secrets, settings.namespace)
+        found = loading.read(*paths, namespace=settings.namespace)
+        found += secrets.missing_from(found, secrets.read(settings.secrets, settings.namespace), settings.namespace)
         left_out = hooks.left_out(found)
         out = [each.manifest for each in left_out]
         found = [each for each in found if each not in out]
@@ -60,6 +63,8 @@ class StoryManifests:
         if settings.stand_in:
             found = stand_in.placed(found, judged_in(found, listed_in, settings), settings)
         roles = find(found, listed_in, settings)
+        for workload in (roles.gateway, roles.backend):
+            _check_service(workload, found)
         check_complete(found, settings.namespace)
         first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found) if each not in first]
@@ -90,13 +95,17 @@ class StoryManifests:
                 return f"{shown(manifest.file, self.folder)}:{manifest.line(*path)}"
         return ""
 
+    def object(self, name: str) -> Manifest:
+        """An object such as "Deployment/litellm", which is there."""
+        return next(each for each in (*self.backend, *self.gateway) if each.name == name)
+
     @property
     def images(self) -> dict[str, tuple[str, ...]]:
         """Every image that a container asks for, and those of the known nodes on which that may be."""
         found: dict[str, set[str]] = {}
         for manifest in (*self.backend, *self.gateway):
             for container in containers(manifest.body):
-                found.setdefault(container["image"], set()).update(_possible_nodes(manifest.body, self.nodes))
+                found.setdefault(container["image"], set()).update(possible_nodes(manifest.body, self.nodes))
         return {image: tuple(node for node in self.nodes if node in nodes) for image, nodes in sorted(found.items())}
 
     @property
@@ -151,10 +160,24 @@ class StoryManifests:
             elif own_name == first.object:
                 _become(body["spec"], first, second, names)
 
-        for each in own:
-            if each.name == config.object:
-                _check_config(each, config.key)
         return second, transform(own, change)
+
+
+def _check_service(workload: Workload, found: Sequence[Manifest]) -> None:
+    """See that something leads to a workload's pods.
+
+    Raises:
+        SignoffError: none of the manifests does.
+    """
+    if any(each.name == f"Service/{workload.service}" for each in found):
+        return
+    own = next(each for each in found if each.name == workload.object)
+    labels = listed([f"{key}={value}" for key, value in workload.selector.items()])
+    raise SignoffError(
+        f"no Service leads to the pods of {workload.object}",
+        where=f"{own.file}:{own.line('spec', 'template', 'metadata', 'labels')}",
+        hint=f"add one with the selector {labels or 'that its pods have as labels'} and the port {workload.port}",
+    )
 
 
 def _listed_in(path: Path) -> Path:
@@ -242,36 +265,6 @@ def with_image(manifests: list[Manifest], workload: Workload, image: str) -> lis
 
 def _own_image(manifests: list[Manifest], workload: Workload) -> str:
     return str(next(main_containers(each.body)[0]["image"] for each in manifests if each.name == workload.object))
-
-
-def _check_config(manifest: Manifest, key: str) -> None:
-    text = manifest.body["data"][key]
-    try:
-        if isinstance(yaml.safe_load(text), dict):
-            return
-        what = "no mapping"
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        what = f"not valid YAML: {getattr(error, 'problem', None) or error}"
-    raise SignoffError(
-        f"LiteLLM's configuration is {what}",
-        where=f"{manifest.file}:{manifest.line('data', key)}",
-        hint="write it as docs.litellm.ai shows: `model_list:` and so on",
-    )
-
-
-def _possible_nodes(body: dict[str, Any], nodes: Iterable[str]) -> set[str]:
-    """Those of the nodes whose names the pods' node affinity allows; it looks at no other requirement."""
-    required = (
-        pod_spec(body).get("affinity", {}).get("nodeAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-    )
-    terms = required.get("nodeSelectorTerms", [{}]) if required else [{}]
-    return {node for node in nodes if any(_matches(term, node) for term in terms)}
-
-
-def _matches(term: dict[str, Any], node: str) -> bool:
-    tests = {"In": lambda values: node in values, "NotIn": lambda values: node not in values}
-    expressions = [each for each in term.get("matchExpressions", []) if each.get("key") == "kubernetes.io/hostname"]
-    return all(tests[each["operator"]](each.get("values", [])) for each in expressions if each.get("operator") in tests)
 
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:

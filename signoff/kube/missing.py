@@ -63,13 +63,14 @@ def missing(found: Sequence[Manifest], namespace: str) -> list[Missing]:
 
 
 def check_complete(found: Sequence[Manifest], namespace: str) -> None:
-    """See that nothing is missing that the pods cannot start without.
+    """See that no Secret or ConfigMap is missing that the pods cannot start without, nor a key of one.
 
     Raises:
         UsageError: something is.
     """
     lacking = missing(found, namespace)
     if not lacking:
+        _check_keys(found, namespace)
         return
     makers = [
         f", and {each.made_by} makes it only where its controller runs" if each.made_by else "" for each in lacking
@@ -84,6 +85,47 @@ def check_complete(found: Sequence[Manifest], namespace: str) -> None:
         where=", ".join(dict.fromkeys(where for each in lacking for where in each.referred)),
         hint="; ".join(filter(None, wanted)),
     )
+
+
+def _check_keys(found: Sequence[Manifest], namespace: str) -> None:
+    """See that what a variable is to be is a key of the object that it names.
+
+    Raises:
+        UsageError: one is not.
+    """
+    held = {(each.body["kind"], *_place_of(each, namespace)): each for each in found}
+    for manifest in found:
+        own, _ = _place_of(manifest, namespace)
+        for at, variable, place in _variables(manifest.body):
+            for field, kind in _OF_A_VARIABLE:
+                wanted = variable.get(field)
+                if not isinstance(wanted, dict) or wanted.get("optional"):
+                    continue
+                there = held.get((kind, own, str(wanted.get("name"))))
+                if there and wanted.get("key") not in _keys(there):
+                    raise UsageError(
+                        f"{there.name} has no key {wanted.get('key')}, without which {manifest.name} does not start",
+                        where=f"{manifest.file}:{manifest.line(*place, at, 'valueFrom', field, 'key')}, {there.file}",
+                        hint="correct the one or the other",
+                    )
+
+
+def _variables(body: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any], Place]]:
+    """Where a variable's value comes from, with its number and the place of the list that it stands in."""
+    for group in _OF_A_CONTAINER:
+        for at, container in _items(pod_spec(body).get(group)):
+            for number, variable in _items(container.get("env")):
+                if isinstance(source := variable.get("valueFrom"), dict):
+                    yield number, source, (*_root(body), group, at, "env")
+
+
+def _keys(manifest: Manifest) -> set[str]:
+    tables = (manifest.body.get(each) for each in ("data", "stringData", "binaryData"))
+    return {key for table in tables if isinstance(table, dict) for key in table}
+
+
+def _root(body: dict[str, Any]) -> Place:
+    return ("spec",) if body["kind"] == "Pod" else ("spec", "template", "spec")
 
 
 def _place_of(manifest: Manifest, namespace: str) -> tuple[str, str]:
@@ -106,8 +148,7 @@ def _below(value: Any, path: Place) -> Any:
 
 def _references(body: dict[str, Any]) -> Iterator[tuple[str, str, Place]]:
     """What the pods of a workload cannot start without: kind, name, and where that is said."""
-    spec = pod_spec(body)
-    root: Place = ("spec",) if body["kind"] == "Pod" else ("spec", "template", "spec")
+    spec, root = pod_spec(body), _root(body)
     for group in _OF_A_CONTAINER:
         for at, container in _items(spec.get(group)):
             here = (*root, group, at)

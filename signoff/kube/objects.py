@@ -1,14 +1,17 @@
 """One Kubernetes object as a manifest has it, and what pods are made from."""
 
+import binascii
 import hashlib
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic_core import PydanticCustomError
 
 from signoff.core.redact import scrubbed
 from signoff.core.yaml_lines import Path as Place
@@ -90,6 +93,7 @@ class _Volume(_Read):
 
 
 class _PodSpec(_Read):
+    nodeSelector: dict[str, str] = {}  # noqa: N815
     affinity: _Affinity = _Affinity()
     initContainers: list[_Container] = []  # noqa: N815
     containers: list[_Container] = []
@@ -126,9 +130,21 @@ class _Data(_Object):
     data: dict[str, str] = {}
 
 
+def _base64(text: str) -> str:
+    try:
+        b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise PydanticCustomError("base64", "is not base64") from None
+    return text
+
+
+class _Secret(_Object):
+    data: dict[str, Annotated[str, AfterValidator(_base64)]] = {}
+
+
 class _Port(_Read):
     name: str = ""
-    port: int = 0
+    port: StrictInt = 0
 
 
 class _ServiceSpec(_Read):
@@ -149,7 +165,7 @@ class _Pod(_Object):
 
 _MODELS: dict[str, type[_Object]] = {
     "ConfigMap": _Data,
-    "Secret": _Data,
+    "Secret": _Secret,
     "Pod": _Pod,
     "Service": _Service,
     **dict.fromkeys(("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"), _Workload),
@@ -161,6 +177,7 @@ _SAID = {
     "dict_type": "is not a mapping",
     "model_type": "is not a mapping",
     "list_type": "is not a list",
+    "int_type": "is not a whole number",
 }
 
 
@@ -218,6 +235,14 @@ def main_containers(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The containers of a workload that run side by side."""
     found: list[dict[str, Any]] = pod_spec(body).get("containers", [])
     return found
+
+
+def images_of(manifest: Manifest) -> Iterator[tuple[str, int]]:
+    """Each image that its pods ask for, and the line that says so."""
+    root = ("spec",) if manifest.body["kind"] == "Pod" else ("spec", "template", "spec")
+    for group in ("initContainers", "containers"):
+        for at, container in enumerate(pod_spec(manifest.body).get(group, [])):
+            yield container["image"], manifest.line(*root, group, at, "image")
 
 
 def pod_spec(body: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import yaml
 
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
+from signoff.kube import gateway_config
 from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
 from signoff.settings import Settings
 from signoff.story.declaration import nearest
@@ -141,8 +142,8 @@ class Served:
 class Judged:
     """What is known before the backend is: the gateway, its configuration, and the model that is judged.
 
-    `where` is the file and line of the configuration; `backend` is the workload behind the model, if the manifests
-    have one.
+    `where` is the file and line of the model's `api_base`; `backend` is the workload behind the model, if the
+    manifests have one.
     """
 
     gateway: Manifest
@@ -164,8 +165,10 @@ def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judg
     gateway = _gateway_in(found, path, settings.gateway)
     _check_namespace(gateway, settings.namespace)
     config = _config_of(gateway, found)
-    model = _judged(_config_in(config, found), settings.model, settings.asked_model)
-    where = next((f"{each.file}:{each.line('data', config.key)}" for each in found if each.name == config.object), "")
+    text = _config_text(config, gateway, found)
+    gateway_config.check(text)
+    model = _judged(text.text, settings.model, settings.asked_model)
+    where = text.where(*_place_of_api_base(model))
     backend = _called(settings.backend, found, path, "backend") if settings.backend else _backend_in(found, model)
     return Judged(gateway, config, model, where, backend)
 
@@ -234,9 +237,11 @@ def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
         each for each in _workloads(found) if any(_model_lists(each, found))
     ]
     if not several:
+        others = [each for each in found if each.body["kind"] not in _WORKLOADS and _runs(each, _GATEWAY)]
         raise SignoffError(
-            "no manifest is a Deployment or StatefulSet that runs LiteLLM",
-            where=str(path),
+            "no manifest is a Deployment or StatefulSet that runs LiteLLM"
+            + (f": {listed([each.name for each in others])} is neither" if others else ""),
+            where=", ".join(f"{each.file}:{each.line('kind')}" for each in others) or str(path),
             hint="add the file that holds it, or set `gateway` to its name",
         )
     return _the_one(several, "LiteLLM", "gateway", _GATEWAY)
@@ -338,7 +343,8 @@ def _config_of(gateway: Manifest, found: Sequence[Manifest]) -> ConfigFile:
     raise SignoffError(
         "LiteLLM's configuration is in no ConfigMap among the manifests"
         if not lists
-        else f"several ConfigMaps of the gateway have a model_list: {listed([each.object for each in lists])}",
+        else f"several files of the gateway have a model_list: "
+        f"{listed([f'{each.key} of {each.object}' for each in lists])}",
         where=f"{gateway.file}:{gateway.line('spec', 'template', 'spec', 'containers')}",
         hint=f"mount one at the path that --config names ({wanted or 'none is named'})",
     )
@@ -353,7 +359,8 @@ def _model_lists(workload: Manifest, found: Sequence[Manifest]) -> Iterator[Conf
 def _config_path(gateway: Manifest) -> PurePosixPath | None:
     """What `--config` names, however it is written: as two words, as one, or within a shell's line."""
     for container in main_containers(gateway.body):
-        words = [word for each in (*container.get("command", []), *container.get("args", [])) for word in each.split()]
+        said = (*container.get("command", []), *container.get("args", []))
+        words = [word for each in said for word in _expanded(each, container).split()]
         for word, after in pairwise([*words, ""]):
             option, _, value = word.partition("=")
             if option in ("--config", "-c") and (value or after.startswith("/")):
@@ -362,6 +369,15 @@ def _config_path(gateway: Manifest) -> PurePosixPath | None:
             if variable.get("name") == "CONFIG_FILE_PATH" and variable.get("value"):
                 return PurePosixPath(variable["value"])
     return None
+
+
+def _expanded(text: str, container: dict[str, Any]) -> str:
+    """The text with the values of variables that the manifest itself tells: `$(CONFIG)`, or a shell's `${CONFIG}`."""
+    for variable in container.get("env", []):
+        name, value = variable.get("name", ""), variable.get("value")
+        if value is not None:
+            text = text.replace(f"$({name})", value).replace(f"${{{name}}}", value)
+    return text
 
 
 def _mounted(workload: Manifest, found: Sequence[Manifest]) -> Iterator[tuple[PurePosixPath, ConfigFile]]:
@@ -382,6 +398,24 @@ def _mounted(workload: Manifest, found: Sequence[Manifest]) -> Iterator[tuple[Pu
 def _config_in(config: ConfigFile, found: Sequence[Manifest]) -> str:
     texts = (each.body.get("data", {}).get(config.key, "") for each in found if each.name == config.object)
     return str(next(texts, ""))
+
+
+def _config_text(config: ConfigFile, gateway: Manifest, found: Sequence[Manifest]) -> gateway_config.Text:
+    holder = next((each for each in found if each.name == config.object), None)
+    held = holder.body.get("data", {}) if holder else {}
+    if holder and config.key in held:
+        return gateway_config.Text(holder, config.key)
+    raise SignoffError(
+        f"{config.object} has no key {config.key}, which is to be LiteLLM's configuration"
+        if holder
+        else f"{config.object} is to hold LiteLLM's configuration, and is not among the manifests",
+        where=f"{gateway.file}:{gateway.line('spec', 'template', 'spec', 'volumes')}",
+        hint=f"name one that it has: {listed(held) or 'it has none'}" if holder else "add the file that holds it",
+    )
+
+
+def _place_of_api_base(model: Model) -> tuple[str | int, ...]:
+    return ("model_list", model.at, "litellm_params", "api_base")
 
 
 def _judged(config: str, model: str, asked_model: str) -> Model:

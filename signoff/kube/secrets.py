@@ -139,6 +139,24 @@ def read(given: Mapping[str, Path], namespace: str) -> list[Manifest]:
     return [_of_file(name, file, namespace) for name, file in given.items()]
 
 
+def missing_from(found: Sequence[Manifest], given: Sequence[Manifest], namespace: str) -> list[Manifest]:
+    """Those that were given, of which none may be among the manifests: which of the two counts would be chance.
+
+    Raises:
+        UsageError: one is.
+    """
+    for secret in given:
+        for each in found:
+            own = each.body["metadata"].get("namespace", namespace)
+            if (each.name, own) == (secret.name, namespace):
+                raise UsageError(
+                    f"{each.name} is given, and is among the manifests",
+                    where=f"{OPTION} {secret.body['metadata']['name']}={secret.file}, {each.file}:{each.line()}",
+                    hint="leave one out",
+                )
+    return list(given)
+
+
 def parse(texts: Sequence[str]) -> dict[str, Path]:
     """The names and files of texts such as "litellm-secrets=secrets.env".
 

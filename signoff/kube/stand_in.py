@@ -31,7 +31,8 @@ def placed(found: Sequence[Manifest], judged: Judged, settings: Settings) -> lis
     model = judged.model
     if not model.service:
         raise SignoffError(
-            "the suite's own vLLM can stand in for a Service of the cluster, and api_base names none",
+            "the suite's own vLLM can stand in for a Service of the cluster, and api_base names none: "
+            f"{model.api_base or 'it is not set'}",
             where=judged.where,
             hint=f"write `api_base: http://NAME.{settings.namespace}.svc.cluster.local:8000/v1`, or leave {OPTION} out",
         )

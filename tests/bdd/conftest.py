@@ -52,7 +52,11 @@ spec:
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: litellm-config, namespace: ml}
-data: {config.yaml: "model_list: []"}
+data: {config.yaml: "model_list: [{model_name: m, litellm_params: {model: openai/m}}]"}
+---
+{apiVersion: v1, kind: Service, metadata: {name: litellm, namespace: ml}, spec: {ports: [{port: 4000}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: vllm-api, namespace: ml}, spec: {ports: [{port: 8000}]}}
 """
 """Of what no test of a project of doubles looks at, the least that is read and checked."""
 STORY = """

@@ -140,6 +140,11 @@ metadata: {name: vllm}
 spec:
   selector: {matchLabels: {run: vllm}}
   template: {metadata: {labels: {run: vllm}}, spec: {containers: [{name: vllm, image: example.test/vllm:1}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: vllm}
+spec: {selector: {run: vllm}, ports: [{port: 80}]}
 """)
     workload, found = manifests.StoryManifests.read(Settings(manifests=(file,))).second_gateway(
         "second", lambda config: None

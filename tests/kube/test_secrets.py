@@ -168,7 +168,6 @@ def pods(name: str = "litellm", **container: Any) -> dict[str, Any]:
         secret(stringData={"LITELLM_MASTER_KEY": HUSH}),
         secret(data={"LITELLM_MASTER_KEY": encoded(HUSH)}),
         secret(data={"anything": encoded(f"{HUSH}\n")}),
-        secret(data={"not_in_base64": HUSH}),
         config_map(CONFIG.replace("sk-1234", HUSH)),
         config_map(f"environment_variables: {{OPENAI_API_KEY: {HUSH}}}"),
         pods(env=[{"name": "LITELLM_MASTER_KEY", "value": HUSH}]),
@@ -179,6 +178,13 @@ def test_what_manifests_hold_is_shown_nowhere_and_hashed_nowhere(body: dict[str,
     assert scrubbed(f"it said {HUSH}") == "it said [redacted]"
     assert (manifest.sha256, manifest.object_sha256) == ("", "")
     assert HUSH not in repr(manifest) and encoded(HUSH) not in repr(manifest)
+
+
+def test_a_value_that_somebody_wrote_without_base64_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SignoffError, match=r"data\.KEY is not base64") as refused:
+        loaded(tmp_path, secret(data={"KEY": HUSH}))
+    assert refused.value.where == f"{tmp_path / 'all.yaml'}:3"
+    assert HUSH not in str(refused.value)
 
 
 def test_a_file_with_a_secret_has_no_hash_and_other_objects_keep_their_own(tmp_path: Path) -> None:

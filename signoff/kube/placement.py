@@ -1,0 +1,82 @@
+"""What a workload says of the nodes on which its pods may run: its node selector and its required node affinity."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from signoff.kube.objects import pod_spec
+
+HOSTNAME = "kubernetes.io/hostname"
+_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+_KEEP_AWAY = ("NoSchedule", "NoExecute")
+_OF_THE_CLUSTER = "node.kubernetes.io/"
+"""Taints that say how a node is, and come and go."""
+_TESTS = {"In": lambda node, values: node in values, "NotIn": lambda node, values: node not in values}
+
+
+@dataclass(frozen=True)
+class ByName:
+    """The nodes that a rule allows by their names, and those that it excludes by them; empty where it names none."""
+
+    allowed: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+def possible_nodes(body: dict[str, Any], nodes: Iterable[str]) -> set[str]:
+    """Those of the nodes whose names the rule allows; it looks at no other requirement."""
+    return {node for node in nodes if any(_allows(term, node) for term in _terms(body))}
+
+
+def by_name(body: dict[str, Any]) -> ByName:
+    """What the rule says of names; nothing where some pod of it may be placed by labels alone."""
+    terms = _terms(body)
+    named = [[each for each in term if each.get("key") == HOSTNAME] for term in terms]
+    if not all(named):
+        return ByName()
+    listed = [value for term in named for each in term if each.get("operator") == "In" for value in _values(each)]
+    if all(any(each.get("operator") == "In" for each in term) for term in named):
+        return ByName(allowed=tuple(node for node in dict.fromkeys(listed) if node in possible_nodes(body, listed)))
+    if all(each.get("operator") == "NotIn" for term in terms for each in term):
+        every = [value for term in named for each in term for value in _values(each)]
+        return ByName(excluded=tuple(node for node in dict.fromkeys(every) if not possible_nodes(body, [node])))
+    return ByName()
+
+
+def untolerated(node: Any, pod: Any) -> list[str]:
+    """The taints with which a node keeps a pod away, both as the API has them; the cluster's own are left out.
+
+    Source: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+    """
+    return [
+        f"{taint.key}={taint.value or ''}:{taint.effect}"
+        for taint in node.spec.taints or []
+        if taint.effect in _KEEP_AWAY
+        and not taint.key.startswith(_OF_THE_CLUSTER)
+        and not any(_tolerates(each, taint) for each in pod.spec.tolerations or [])
+    ]
+
+
+def _tolerates(toleration: Any, taint: Any) -> bool:
+    if toleration.key not in (None, "", taint.key) or toleration.effect not in (None, "", taint.effect):
+        return False
+    return toleration.operator == "Exists" or (bool(toleration.key) and (toleration.value or "") == (taint.value or ""))
+
+
+def _terms(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    """The requirements of each term of the affinity, of which one has to hold; those of the selector with each."""
+    spec = pod_spec(body)
+    selector = spec.get("nodeSelector", {})
+    always = [{"key": key, "operator": "In", "values": [value]} for key, value in selector.items()]
+    required = spec.get("affinity", {}).get("nodeAffinity", {}).get(_REQUIRED)
+    terms = required.get("nodeSelectorTerms", [{}]) if required else [{}]
+    return [[*always, *term.get("matchExpressions", [])] for term in terms]
+
+
+def _allows(term: Sequence[dict[str, Any]], node: str) -> bool:
+    asked = [each for each in term if each.get("key") == HOSTNAME and each.get("operator") in _TESTS]
+    return all(_TESTS[each["operator"]](node, _values(each)) for each in asked)
+
+
+def _values(expression: dict[str, Any]) -> list[str]:
+    found: list[str] = expression.get("values", [])
+    return found
