@@ -151,7 +151,14 @@ def _compared(seen: Observation) -> tuple[list[Difference], list[str]]:
 
 
 def _names_the_route(difference: Difference, seen: Observation) -> bool:
-    """Whether the answer names the model as it was asked for, which vLLM does as well: by the route's own name."""
+    """Whether the answer names the model as it was asked for, which vLLM does as well: by the route's own name.
+
+    In a list of models that name may stand at any place, behind others of the same configuration.
+    """
+    if seen.run.case.kind == "models" and difference.path == "body.data[0].id":
+        body = seen.proxied.parsed
+        listed = body.get("data") if isinstance(body, dict) else None
+        return any(isinstance(each, dict) and each.get("id") == seen.route for each in listed or [])
     return difference.path in ("body.model", "chunks[].model") and difference.proxied == seen.route
 
 

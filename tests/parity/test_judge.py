@@ -44,6 +44,19 @@ def test_a_known_defect_carries_its_entry(bench: Bench) -> None:
     assert [each.known for each in result.differences if each.difference.path == "body.usage"] == [LOST_USAGE]
 
 
+def test_a_list_of_models_may_name_others_before_the_one_that_is_asked(bench: Bench) -> None:
+    (honest,) = bench.ask("models.list/*")
+
+    def two(*names: str) -> Tampering:
+        return Tampering(body=lambda body: body.update(data=[{**body["data"][0], "id": name} for name in names]))
+
+    paths = [
+        {each.difference.path for each in bench.ask("models.list/*", tampering=two(*names))[0].differences}
+        for names in (("another", honest.observation.route), ("another", "a third"))
+    ]
+    assert ["body.data[0].id" in each for each in paths] == [False, True]
+
+
 def test_a_known_defect_that_no_run_shows_is_fixed(bench: Bench) -> None:
     known = knowing(LOST_USAGE)
     assert fixed(bench.ask(PLAIN, known_issues=known), known, "1.80.16") == [LOST_USAGE]
