@@ -494,6 +494,14 @@ def _unhealthy(at: Place) -> list[str]:
     return [event.message for event in events if event.reason == "Unhealthy"]
 
 
+@behaviour("An exec probe asks localhost, where its own container listens", "Ready")
+def exec_probe_of_localhost(at: Place) -> str:
+    asks = "import urllib.request as u; [u.urlopen(f'http://{own}:8080/') for own in ('localhost', '127.0.0.1')]"
+    at.run(at.server(readinessProbe={"exec": {"command": at.python(asks)}, "periodSeconds": 1, "timeoutSeconds": 5}))
+    at.ready()
+    return "Ready"
+
+
 @behaviour(
     "Readiness over TCP, nobody listening", "Readiness probe failed: dial tcp POD:8080: connect: connection refused"
 )

@@ -77,6 +77,12 @@ def _ports(container: Json, image: Image) -> tuple[int, ...]:
     return tuple(sorted(named or by_default))
 
 
+def ports_of(pod_spec: Json) -> frozenset[int]:
+    """The ports that the pod says its containers listen on."""
+    every = [port for each in pod_spec.get("containers") or [] for port in each.get("ports") or []]
+    return frozenset(int(port["containerPort"]) for port in every)
+
+
 def taken_ports(address: str, ports: tuple[int, ...]) -> list[int]:
     """Those of the ports on which a program outside the cluster listens, for all addresses say."""
     return [port for port in ports if not _is_free(address, port)]

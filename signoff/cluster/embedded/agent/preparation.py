@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.environment import ConfigError, check_user, environment
-from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_paths, words_of
+from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_paths, ports_of, words_of
 from signoff.cluster.embedded.agent.process import Launch
 from signoff.cluster.embedded.agent.runtime import Context
 from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
@@ -77,7 +77,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     variables = environment(spec, facts, sources, links)
     paths = own_paths(spec, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
     await _wait_for_services(context, image, variables, sources)
-    translate = Translation(paths, facts.address, runtime.services.addresses, namespace)
+    translate = Translation(paths, facts.address, runtime.services.addresses, namespace, ports_of(pod_spec))
     await asyncio.to_thread(fresh_folders, own_dir)
     await refresh(context, sources, translate)
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)

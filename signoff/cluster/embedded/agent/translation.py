@@ -19,6 +19,7 @@ _LOCALHOST = "localhost"
 _PATH_BEFORE = r"(?:(?<![\w.~/)}\]*-])|(?<=file://))"
 """A mount path starts here: not within another path, nor behind a variable."""
 _PATH_AFTER = r"(?![\w.~-])"
+_LOOPBACK = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1):(?P<port>\d+)(?!\d)")
 
 
 def service_names(text: str) -> set[str]:
@@ -46,6 +47,8 @@ class Translation:
 
     `paths` maps a mount path to its folder or file, `address` is where the pod listens, `services` maps
     "service.namespace" to an address, and `namespace` is the pod's; a Service that it lacks keeps its name.
+    `ports` are those that the pod says its containers listen on: to them localhost leads, as one container of a pod
+    reaches another, or a probe its own.
 
     >>> translate = Translation({}, "127.1.1.1", {"vllm-api.ml": "127.2.2.2", "web.other": "127.3.3.3"}, "ml")
     >>> translate("http://vllm-api.ml.svc:8000/v1 http://vllm-api:8000 http://web.other/ http://web/ vllm-api")
@@ -56,10 +59,12 @@ class Translation:
     address: str
     services: Mapping[str, str]
     namespace: str
+    ports: frozenset[int] = frozenset()
 
     def __call__(self, text: str) -> str:
         """Translate a text. What has been put in is never translated again."""
         text = _SHORT.sub(self._service, _SERVICE.sub(self._service, text))
+        text = _LOOPBACK.sub(self._loopback, text)
         text = re.sub(rf"(?<![\d.]){re.escape(ANY_ADDRESS)}(?![\d.]|/\d)", self.address, text)
         if not self.paths:
             return text
@@ -69,3 +74,6 @@ class Translation:
 
     def _service(self, found: re.Match[str]) -> str:
         return self.services.get(f"{found['service']}.{found['namespace'] or self.namespace}", found[0])
+
+    def _loopback(self, found: re.Match[str]) -> str:
+        return f"{self.address}:{found['port']}" if int(found["port"]) in self.ports else found[0]
