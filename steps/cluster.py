@@ -179,15 +179,28 @@ def _labels_of(deployment: Deployment, kind: str, name: str) -> str:
 def service_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     own = deployment.gateway
     service = kube.core.read_namespaced_service(own.service, own.namespace)
+    wrong = "type" if service.spec.type != deployment.settings.service_type else "ports"
     evidence.add(
         ServiceSeen(
             check="service",
             type=service.spec.type,
             ports=[item.port for item in service.spec.ports],
-            file=deployment.manifests.where(f"Service/{own.service}", "spec"),
+            file=deployment.manifests.where(f"Service/{own.service}", "spec", wrong),
+            host_ports=_host_ports(deployment, kube.workload(own.namespace, own.name, own.kind)),
             asked={"type": deployment.settings.service_type, "port": deployment.settings.port},
         )
     )
+
+
+def _host_ports(deployment: Deployment, workload: Any) -> dict[int, str]:
+    """The ports of its node that LiteLLM's pod takes for itself, and where that is written."""
+    place = ("spec", "template", "spec", "containers")
+    return {
+        port.host_port: deployment.manifests.where(deployment.gateway.object, *place, at, "ports", number)
+        for at, container in enumerate(workload.spec.template.spec.containers)
+        for number, port in enumerate(container.ports or [])
+        if port.host_port
+    }
 
 
 @then("LiteLLM's Service sends to every Ready LiteLLM pod")
@@ -199,7 +212,14 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
     ).items
     endpoints = {end.addresses[0] for piece in slices for end in piece.endpoints or [] if end.conditions.ready}
     pods = {pod.status.pod_ip for pod in deployment.ready_gateway_pods()}
-    evidence.add(EndpointsSeen(check="endpoints", endpoints=sorted(endpoints), ready_pods=sorted(pods)))
+    evidence.add(
+        EndpointsSeen(
+            check="endpoints",
+            endpoints=sorted(endpoints),
+            ready_pods=sorted(pods),
+            file=deployment.manifests.where(f"Service/{own.service}", "spec", "selector"),
+        )
+    )
 
 
 @then("the endpoint answers by its cluster name from inside a pod")

@@ -16,12 +16,14 @@ from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subj
 from signoff.faults.cluster import scaled
 from signoff.gateway.deployment import Deployment
 from signoff.kube.client import Kube, condition
+from signoff.kube.placement import by_name, untolerated
 from signoff.kube.roles import Workload
 from signoff.kube.undo import Undo
 
 STAYS = Timeout(5, every=1)
 """A pod that has been unschedulable for this long was looked at by the scheduler more than once."""
-_AFFINITY = ("spec", "template", "spec", "affinity")
+_RULE = ("spec", "template", "spec", "affinity")
+"""Where a manifest says on which nodes its pods may run, or should."""
 
 
 def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequence[str]) -> PlacesSeen:
@@ -30,14 +32,17 @@ def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequen
         check=check,
         nodes={pod.metadata.name: pod.spec.node_name for pod in deployment.pods(workload)},
         asked=list(asked),
-        file=deployment.manifests.where(workload.object, *_AFFINITY),
+        file=deployment.manifests.where(workload.object, *_RULE),
     )
 
 
 @then("every LiteLLM pod runs on an allowed node")
 @observes("on-workers")
 def runs_on_allowed_nodes(deployment: Deployment, evidence: Evidence) -> None:
-    evidence.add(placed(deployment, deployment.gateway, "on-workers", deployment.settings.allowed_nodes))
+    seen = placed(deployment, deployment.gateway, "on-workers", deployment.settings.allowed_nodes)
+    rule = by_name(deployment.manifests.object(deployment.gateway.object).body)
+    named = {"allowed_by_name": list(rule.allowed), "excluded_by_name": list(rule.excluded)}
+    evidence.add(seen.model_copy(update=named))
 
 
 @then("vLLM runs on the GPU worker")
@@ -112,6 +117,12 @@ def stays_pending(kube: Kube, deployment: Deployment, evidence: Evidence, new_po
             message=scheduled.message or "",
             cordoned=cordoned_nodes(kube, deployment.manifests.nodes),
             seconds=round(time.monotonic() - looked, 1),
+            file=deployment.manifests.where(deployment.gateway.object, *_RULE),
+            taints={
+                node.metadata.name: untolerated(node, pod)
+                for node in kube.core.list_node().items
+                if node.metadata.name in deployment.settings.forbidden_nodes
+            },
         )
     )
 

@@ -266,6 +266,8 @@ class ServiceSeen(Observation):
     type: str
     ports: list[int]
     file: str = ""
+    host_ports: dict[int, str] = {}
+    """The ports of its node that the gateway's pod takes for itself, beside the Service, and where each is written."""
     asked: dict[str, Any]
 
 
@@ -275,6 +277,8 @@ class EndpointsSeen(Observation):
     kind: Literal["endpoints"] = "endpoints"
     endpoints: list[str]
     ready_pods: list[str]
+    file: str = ""
+    """Where the Service's selector is written."""
 
 
 class AnswersSeen(Observation):
@@ -354,6 +358,10 @@ class PlacesSeen(Observation):
     nodes: dict[str, str | None]
     asked: list[str]
     file: str = ""
+    allowed_by_name: list[str] = []
+    """The nodes that the manifest's rule allows by their names; `excluded_by_name` are those that it excludes so, where
+    it says nothing else."""
+    excluded_by_name: list[str] = []
 
 
 class PendingSeen(Observation):
@@ -367,6 +375,10 @@ class PendingSeen(Observation):
     message: str
     cordoned: list[str]
     seconds: float
+    file: str = ""
+    """Where the manifest says on which nodes it may run, or should."""
+    taints: dict[str, list[str]] = {}
+    """Of each node on which it must not run, the taints that it does not tolerate."""
 
 
 class StayedReady(Observation):

@@ -69,7 +69,8 @@ def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Ju
             yield each.case, failed(f"there is no {each.case} of LiteLLM")
         else:
             wrong = [
-                f"{name} has {label}={own.get(label, '(nothing)')}; expected {value}{at(each.files.get(name, ''))}"
+                f"{name} has {f'{label}={own[label]}' if label in own else f'no label {label}'}; "
+                f"write {label}: {value} among its labels{at(each.files.get(name, ''))}"
                 for name, own in each.labels.items()
                 for label, value in wanted.items()
                 if own.get(label) != value
@@ -79,7 +80,7 @@ def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Ju
 
 @judge("service", ServiceSeen, wants=dict, keys=["type", "port"], rests_on=ON_THE_CLUSTER)
 def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """The Service is of the type, and has the port."""
+    """The Service is of the type, and has the port; and no pod takes a port of its node beside it."""
     kind, port = check.wants["type"], check.wants["port"]
     for each in seen:
         if each.asked != check.wants:
@@ -87,12 +88,18 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
                 each.case,
                 not_judged(f"the feature asks for {each.asked}, the story for {check.wants}", Code.ASKED_OTHERWISE),
             )
-        elif each.type != kind or port not in each.ports:
+            continue
+        wrong = [
+            f"a pod of LiteLLM takes port {own} of its node, which leads past the Service and keeps a second pod off "
+            f"that node; take hostPort out{at(file)}"
+            for own, file in each.host_ports.items()
+        ]
+        if each.type != kind or port not in each.ports:
             ports = listed(each.ports) or "none"
-            wanted = f"expected a {kind} with port {port}{at(each.file)}"
-            yield each.case, failed(f"the Service is a {each.type} with port {ports}; {wanted}")
-        else:
-            yield each.case, passed()
+            write = [f"type: {kind}"] * (each.type != kind) + [f"port: {port}"] * (port not in each.ports)
+            wanted = f"expected a {kind} with port {port}: write {listed(write)}{at(each.file)}"
+            wrong.insert(0, f"the Service is a {each.type} with port {ports}; {wanted}")
+        yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
 @judge("endpoints", EndpointsSeen, minima=["pods"], rests_on=ON_THE_CLUSTER)
@@ -106,10 +113,19 @@ def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Itera
         elif missing:
             yield (
                 each.case,
-                failed(f"the Service does not send to the Ready pod at {listed(missing)}: its selector leaves it out"),
+                failed(
+                    f"the Service does not send to the Ready pod at {listed(missing)}: its selector leaves it out; "
+                    f"write labels there that all pods of LiteLLM carry{at(each.file)}"
+                ),
             )
         elif strange:
-            yield each.case, failed(f"the Service sends to {listed(strange)}, where no Ready LiteLLM pod is")
+            yield (
+                each.case,
+                failed(
+                    f"the Service sends to {listed(strange)}, where no Ready LiteLLM pod is; "
+                    f"write a selector that only LiteLLM's pods match{at(each.file)}"
+                ),
+            )
         else:
             yield each.case, passed(f"{len(each.endpoints)} endpoints")
 
@@ -119,13 +135,20 @@ def file_layout(seen: Sequence[FilesSeen], check: Check, _: Recorded) -> Iterato
     """Each file is there, and holds at least the objects that the story puts there."""
     for each in seen:
         wrong = [
-            f"{file} holds {listed(each.kinds[file]) or 'nothing'}; expected {listed(kinds)}"
-            if file in each.kinds
-            else f"{file} is missing"
+            f"{file} {'is missing' if file not in each.kinds else f'lacks {listed(lacking)}'}; {_moved(lacking, each)}"
             for file, kinds in check.wants.items()
-            if not set(kinds) <= set(each.kinds.get(file, []))
+            if (lacking := [kind for kind in kinds if kind not in each.kinds.get(file, [])])
         ]
         yield each.case, failed(f"in {each.folder}: {'; '.join(wrong)}") if wrong else passed()
+
+
+def _moved(kinds: Sequence[str], seen: FilesSeen) -> str:
+    """What to do for a file that should hold these kinds: move them there from where they are, or write them."""
+    places = {kind: next((file for file, held in seen.kinds.items() if kind in held), "") for kind in kinds}
+    moved = [f"the {kind} of {file}" for kind, file in places.items() if file]
+    new = [f"the {kind} that no file has" for kind, file in places.items() if not file]
+    told = [f"move {listed(moved)} there"] * bool(moved) + [f"write {listed(new)}"] * bool(new)
+    return " and ".join(told)
 
 
 @judge("configuration", ConfigurationSeen, wants=dict, rests_on=ON_THE_CLUSTER)
@@ -139,7 +162,7 @@ def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) 
                 line = each.lines.get(name)
                 where = f"{each.file}:{line}" if each.file and line else each.file or each.object
                 found = listed([repr(value) for value in values]) or "not set"
-                wrong.append(f"{name} is {found}; expected {wanted!r} ({where})")
+                wrong.append(f"{name} is {found}; write {name}: {wanted} ({where})")
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
@@ -167,7 +190,8 @@ def no_gpu(seen: Sequence[ResourcesSeen], check: Check, _: Recorded) -> Iterator
             if _is_extended(name)
         ]
         if asking:
-            yield each.case, failed(f"{'; '.join(asking)}; LiteLLM needs no GPU{at(each.file)}")
+            told = "LiteLLM needs no GPU: take it out of its resources"
+            yield each.case, failed(f"{'; '.join(asking)}; {told}{at(each.file)}")
         elif len(each.requested) < check.min["containers"]:
             yield each.case, not_judged("LiteLLM has no container", Code.TOO_FEW)
         else:

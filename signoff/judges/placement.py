@@ -18,7 +18,10 @@ def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[
         elsewhere = {pod: node for pod, node in each.nodes.items() if node not in check.wants}
         if elsewhere:
             where = listed([f"{pod} on {node or 'no node'}" for pod, node in elsewhere.items()])
-            yield each.case, failed(f"{where}; expected {' or '.join(check.wants)}{at(each.file)}")
+            yield (
+                each.case,
+                failed(f"{where}; expected {' or '.join(check.wants)}: {rule_for(check.wants)}{at(each.file)}"),
+            )
         elif sorted(each.asked) != sorted(check.wants):
             yield (
                 each.case,
@@ -29,7 +32,22 @@ def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[
         elif len(each.nodes) < check.min["pods"]:
             yield each.case, failed("there is no such pod")
         else:
-            yield each.case, passed(listed([f"{pod} on {node}" for pod, node in each.nodes.items()]))
+            found = listed([f"{pod} on {node}" for pod, node in each.nodes.items()])
+            yield each.case, passed("; ".join([found, *_notes(each)]))
+
+
+def rule_for(nodes: Sequence[str]) -> str:
+    """What to write so that pods run on these nodes alone."""
+    return f"require a node affinity with key kubernetes.io/hostname, operator In, values {', '.join(nodes)}"
+
+
+def _notes(each: PlacesSeen) -> Iterator[str]:
+    """What a rule that holds today leaves open."""
+    if len(each.allowed_by_name) == 1:
+        yield f"it may run on {each.allowed_by_name[0]} alone, so that nothing takes over while that node is away"
+    if each.excluded_by_name:
+        told = f"the rule excludes {listed(each.excluded_by_name)} by name, so that a new GPU node would be accepted"
+        yield f"{told}{at(each.file)}"
 
 
 @judge("off-nodes", PlacesSeen, wants=list, minima=["pods"], rests_on=ON_THE_CLUSTER)
@@ -38,7 +56,7 @@ def off_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator
     for each in seen:
         there = [f"{pod} runs on {node}" for pod, node in each.nodes.items() if node in check.wants]
         if there:
-            yield each.case, failed(f"{listed(there)}{at(each.file)}")
+            yield each.case, failed(f"{listed(there)}; write a node affinity that leaves it out{at(each.file)}")
         elif sorted(each.asked) != sorted(check.wants):
             yield (
                 each.case,
@@ -59,14 +77,20 @@ same for whatever keeps a pod off the nodes.
 
 Source: ErrReasonPod in pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go of kubernetes/kubernetes.
 """
+UNTOLERATED = "untolerated taint"
+"""Its words for a node that has a taint, of which it speaks before it looks at the affinity.
+
+Source: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go of kubernetes/kubernetes.
+"""
 
 
 @judge("stays-pending", PendingSeen, wants=list, minima=["seconds"], rests_on=ON_THE_CLUSTER)
 def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """With every allowed node cordoned the scheduler says that no node matches the pod's affinity."""
+    """With every allowed node cordoned the scheduler says what keeps the pod off all others: affinity, or a taint."""
     for each in seen:
         if each.node is not None:
-            yield each.case, failed(f"{each.pod} was placed on {each.node} though {listed(each.cordoned)} are cordoned")
+            told = f"{each.pod} was placed on {each.node} though {listed(each.cordoned)} are cordoned"
+            yield each.case, failed(f"{told}; {rule_for(check.wants)}{at(each.file)}")
         elif sorted(each.cordoned) != sorted(check.wants):
             yield (
                 each.case,
@@ -80,9 +104,16 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
             yield each.case, inconclusive(told, Code.CLUSTER_FAILED)
         elif each.phase != "Pending" or each.reason != "Unschedulable":
             yield each.case, failed(f"{each.pod} is {each.phase} ({each.reason}); expected Pending as Unschedulable")
-        elif NO_NODE_MATCHES not in each.message:
-            yield each.case, failed(f"the scheduler names no affinity that keeps {each.pod} away: {each.message}")
+        elif not _rule_named(each):
+            told = f"the scheduler names no affinity and no taint that keeps {each.pod} away: {each.message}"
+            yield each.case, failed(f"{told}; {rule_for(check.wants)}{at(each.file)}")
         elif each.seconds < check.min["seconds"]:
             yield each.case, not_judged(f"looked at after {each.seconds:g} s", Code.TOO_FEW)
         else:
             yield each.case, passed(each.message)
+
+
+def _rule_named(each: PendingSeen) -> bool:
+    """Whether it is a rule of somebody's that keeps the pod away, and not a lack of room, say."""
+    tainted = bool(each.taints) and all(each.taints.values())
+    return NO_NODE_MATCHES in each.message or (UNTOLERATED in each.message and tainted)

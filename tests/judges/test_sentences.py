@@ -1,0 +1,149 @@
+"""Every red verdict on a manifest ends in a sentence with the file and line, what was seen, and what to write."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from signoff import judges
+from signoff.evidence.models import (
+    ConfigurationSeen,
+    EndpointsSeen,
+    FilesSeen,
+    LabelsSeen,
+    Observation,
+    PendingSeen,
+    PlacesSeen,
+    ResourcesSeen,
+    ServiceSeen,
+)
+from signoff.judges.registry import JUDGES
+from signoff.story.declaration import Check
+from signoff.verdicts import Value, Verdict
+
+assert judges, "the judges register themselves"
+AT = "lab/all.yaml:7"
+WORKERS = ["w1", "w2"]
+RULE = "require a node affinity with key kubernetes.io/hostname, operator In, values w1, w2"
+LABELS = {"app": "proxy", "tier": "edge"}
+WANTED = {"type": "ClusterIP", "port": 4000}
+PENDING = {"pod": "p", "node": None, "phase": "Pending", "reason": "Unschedulable", "cordoned": WORKERS, "seconds": 6.0}
+
+
+def verdict_on(judge: str, seen: Observation, **declared: Any) -> Verdict:
+    check = Check(text="it is", judge=judge, **declared)
+    rule: Callable[..., Any] = JUDGES[judge].rule
+    ((_, verdict),) = rule([seen], check, None)
+    assert isinstance(verdict, Verdict)
+    return verdict
+
+
+def labels(**own: str) -> LabelsSeen:
+    return LabelsSeen(check="c", case="Service", labels={"Service/p": own}, files={"Service/p": AT}, asked=LABELS)
+
+
+def service(kind: str = "ClusterIP", ports: tuple[int, ...] = (4000,), host: dict[int, str] | None = None) -> Any:
+    return ServiceSeen(check="c", type=kind, ports=list(ports), file=AT, host_ports=host or {}, asked=WANTED)
+
+
+def places(node: str, **more: Any) -> PlacesSeen:
+    return PlacesSeen(check="c", nodes={"p": node}, asked=more.pop("asked", WORKERS), file=AT, **more)
+
+
+def pending(**more: Any) -> PendingSeen:
+    return PendingSeen.model_validate({"check": "c", "file": AT, "message": "", **PENDING, **more})
+
+
+ONE_FILE = FilesSeen(check="c", folder="lab/", kinds={"all.yaml": ["Deployment", "Service"]})
+CONFIGURATION = ConfigurationSeen(
+    check="c", object="ConfigMap/x", file="lab/all.yaml", values={"timeout": [6000]}, lines={"timeout": 7}
+)
+POD_MISSED = EndpointsSeen(check="c", endpoints=[], ready_pods=["10.0.0.1"], file=AT)
+STRANGE_POD = EndpointsSeen(check="c", endpoints=["10.0.0.1", "10.0.0.2"], ready_pods=["10.0.0.1"], file=AT)
+GPU = ResourcesSeen(check="c", requested={"p/litellm": {"nvidia.com/gpu": "1"}}, file=AT)
+
+
+@pytest.mark.parametrize(
+    ("judge", "declared", "seen", "saw", "write"),
+    [
+        ("labels", {"wants": LABELS}, labels(tier="edge"), "no label app", "write app: proxy"),
+        ("labels", {"wants": LABELS}, labels(app="x", tier="edge"), "app=x", "write app: proxy"),
+        ("service", {"wants": WANTED}, service("NodePort"), "is a NodePort with port 4000", "write type: ClusterIP"),
+        ("service", {"wants": WANTED}, service(ports=(80,)), "ClusterIP with port 80", "write port: 4000"),
+        ("service", {"wants": WANTED}, service(host={4001: AT}), "takes port 4001 of its node", "take hostPort out"),
+        ("endpoints", {"min": {"pods": 1}}, POD_MISSED, "does not send to the Ready pod at 10.0.0.1", "write labels"),
+        ("endpoints", {"min": {"pods": 1}}, STRANGE_POD, "sends to 10.0.0.2", "write a selector"),
+        ("configuration", {"wants": {"timeout": 30}}, CONFIGURATION, "timeout is 6000", "write timeout: 30"),
+        ("no-gpu", {"min": {"containers": 1}}, GPU, "p/litellm asks for nvidia.com/gpu: 1", "take it out"),
+        ("on-nodes", {"wants": WORKERS, "min": {"pods": 1}}, places("gpu"), "p on gpu", RULE),
+        (
+            "off-nodes",
+            {"wants": ["gpu"], "min": {"pods": 1}},
+            places("gpu", asked=["gpu"]),
+            "p runs on gpu",
+            "write a node affinity that leaves it out",
+        ),
+        ("stays-pending", {"wants": WORKERS, "min": {"seconds": 5}}, pending(node="gpu"), "placed on gpu", RULE),
+        (
+            "stays-pending",
+            {"wants": WORKERS, "min": {"seconds": 5}},
+            pending(message="1 node(s) had untolerated taint(s)", taints={"gpu": []}),
+            "no affinity and no taint that keeps p away",
+            RULE,
+        ),
+        (
+            "stays-pending",
+            {"wants": WORKERS, "min": {"seconds": 5}},
+            pending(message="3 Insufficient cpu"),
+            "3 Insufficient cpu",
+            RULE,
+        ),
+    ],
+)
+def test_it_says_where_what_and_what_to_write(
+    judge: str, declared: dict[str, Any], seen: Observation, saw: str, write: str
+) -> None:
+    verdict = verdict_on(judge, seen, **declared)
+    assert verdict.value is Value.FAILED
+    for each in (AT, saw, write):
+        assert each in verdict.reason
+
+
+def test_a_file_that_is_missing_is_told_with_the_one_that_has_its_objects() -> None:
+    wants = {"deployment.yaml": ["Deployment"], "ingressroute.yaml": ["IngressRoute"], "all.yaml": ["Service"]}
+    assert verdict_on("file-layout", ONE_FILE, wants=wants).reason == (
+        "in lab/: deployment.yaml is missing; move the Deployment of all.yaml there; "
+        "ingressroute.yaml is missing; write the IngressRoute that no file has"
+    )
+
+
+def test_both_faults_of_a_service_are_told() -> None:
+    verdict = verdict_on("service", service("NodePort", (80,), {4000: AT}), wants=WANTED)
+    assert verdict.reason.count("write type: ClusterIP and port: 4000") == verdict.reason.count("hostPort") == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({}, "p on w1"),
+        ({"allowed_by_name": WORKERS}, "p on w1"),
+        ({"allowed_by_name": ["w1"]}, "may run on w1 alone, so that nothing takes over while that node is away"),
+        ({"excluded_by_name": ["gpu"]}, f"excludes gpu by name, so that a new GPU node would be accepted (see {AT})"),
+    ],
+)
+def test_a_placement_that_holds_says_what_its_rule_leaves_open(rule: dict[str, Any], said: str) -> None:
+    verdict = verdict_on("on-nodes", places("w1", **rule), wants=WORKERS, min={"pods": 1})
+    assert verdict.value is Value.PASSED
+    assert verdict.reason.endswith(said)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pending(message="1 node(s) didn't match Pod's node affinity/selector, 2 node(s) were unschedulable."),
+        pending(message="1 node(s) had untolerated taint(s)", taints={"gpu": ["gpu=true:NoSchedule"]}),
+    ],
+)
+def test_an_affinity_or_a_taint_keeps_a_pod_off_the_gpu_worker(seen: PendingSeen) -> None:
+    verdict = verdict_on("stays-pending", seen, wants=WORKERS, min={"seconds": 5})
+    assert verdict.value is Value.PASSED
