@@ -226,6 +226,8 @@ class Gateway:
         self.delay_ms, self.jitter_ms, self.aside = delay_ms, jitter_ms, aside.rstrip("/")
         self.headers: dict[str, str] = {}
         """What it adds to each answer, as LiteLLM does."""
+        self.key = ""
+        """With which it asks upstream, whatever the client's is."""
         self._random = random.Random(14)
 
     def app(self) -> web.Application:
@@ -246,6 +248,8 @@ class Gateway:
         if tampering == "delay":
             await asyncio.sleep((self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000)
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
         sent = await request.read()
         if tampering == "asks_aside":
             async with self._http.request(
@@ -317,8 +321,10 @@ def main() -> None:
     parser.add_argument("--jitter-ms", type=float, default=0.0)
     parser.add_argument("--header", metavar="NAME=VALUE", help="added to each answer, in place of one of that name")
     parser.add_argument("--aside", default="", help="the other server that `asks_aside` asks")
+    parser.add_argument("--key", default="", help="asks with this one, whatever the client's is")
     args = parser.parse_args()
     gateway = Gateway(args.upstream, args.tampering, delay_ms=args.delay_ms, jitter_ms=args.jitter_ms, aside=args.aside)
+    gateway.key = args.key
     if args.header:
         name, _, value = args.header.partition("=")
         gateway.headers[name] = value

@@ -15,6 +15,7 @@ from signoff.gateway.key import keys_of
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import images_of
 from signoff.settings import Read, Settings, arguments
+from signoff.traffic.keys import GATEWAY
 
 ATTACH_HELP = "use the running cluster of this name or folder, and leave it running"
 _ABOUT = {"cluster": f"where to run (default: SIGNOFF_CLUSTER or {DEFAULT}). {ABOUT}"}
@@ -106,6 +107,11 @@ class Chosen:
     keep: bool
     fresh: bool
     manifests: StoryManifests
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What a story's declaration may speak of by name."""
+        return {**self.manifests.values, "asks_for_key": GATEWAY in keys_of(self.manifests).given}
 
 
 def check(read: Read, *, attach: str | None, keep: bool, fresh: bool) -> Chosen:

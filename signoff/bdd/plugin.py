@@ -195,7 +195,7 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
     chosen = config.stash[CHOSEN] = options.check(
         settings, attach=option.attach, keep=option.keep_cluster, fresh=option.fresh_cluster
     )
-    declared = config.stash[DECLARATION] = written.filled(chosen.manifests.values)
+    declared = config.stash[DECLARATION] = written.filled(chosen.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
     began = RunRecord(

@@ -130,6 +130,30 @@ def error_names(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -
                 yield each.case, passed() if each.case in message else failed(told)
 
 
+OWN_KEY = "own"
+"""The case in which the gateway is asked with its own key; in all others with another, or none."""
+
+
+@judge("key-asked", AnswersSeen, cases=True)
+def key_asked(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """Some text for who sends the gateway's own key; for all others an OpenAI error that says it is theirs.
+
+    It is 401 by OpenAI's word; without a database LiteLLM 1.80.16 says 400 of a key that it does not know.
+    """
+    for each, answers in _answers(seen, check, evidence):
+        for answer in answers:
+            if each.case == OWN_KEY:
+                served = answer.ok and bool(answer.text)
+                told = f"with its own key LiteLLM answered {said(answer)}; expected 200 with some text"
+                yield each.case, passed() if served else failed(told)
+            elif problem := openai_error(answer):
+                yield each.case, failed(f"with {'no' if each.case == 'missing' else 'a wrong'} key: {problem}")
+            elif answer.status >= 500:
+                yield each.case, failed(f"LiteLLM calls a {each.case} key its own fault: {said(answer)}")
+            else:
+                yield each.case, passed(f"status {answer.status}")
+
+
 @judge("error-in-time", AnswersSeen, wants=dict, keys=["seconds"])
 def error_in_time(seen: Sequence[AnswersSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """An OpenAI error, within the seconds that the story names."""

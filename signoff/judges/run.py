@@ -134,12 +134,11 @@ class Result:
         plan = evidence.last(Plan)
         self.planned: list[PlannedScenario] = list(plan.scenarios) if plan else []
         self._told = list(_told(self.story, evidence))
-        outside = self.story.outside_reach(run.cluster)
         self.checks = {
             name: Judged(name, check, verdict, cases, run.waivers.get(name))
             for name, check in self.story.checks.items()
             for told in [[each for each in self._told if each.check == name]]
-            for verdict, cases in [_judged(name, check, evidence, self.planned, told, outside=name in outside)]
+            for verdict, cases in [_judged(name, check, evidence, self.planned, told)]
         }
         self.requirements = [
             Requirement(key, needs, tuple(self.checks[name] for name in needs.checks))
@@ -367,17 +366,11 @@ def _told_by(check: Check, evidence: Recorded, each: Observation) -> Iterator[tu
 
 
 def _judged(
-    name: str,
-    check: Check,
-    evidence: Recorded,
-    planned: Sequence[PlannedScenario],
-    told: Sequence[Told],
-    *,
-    outside: bool,
+    name: str, check: Check, evidence: Recorded, planned: Sequence[PlannedScenario], told: Sequence[Told]
 ) -> tuple[Verdict, dict[str, Verdict]]:
     """The verdict of a check, and those of its cases."""
-    if outside and not told:
-        return Verdict(Value.OUTSIDE_REACH, Code.OUTSIDE_REACH, f"{' and '.join(check.reach)} only"), {}
+    if not told and (why := check.beyond(evidence.run.cluster)):
+        return Verdict(Value.OUTSIDE_REACH, Code.OUTSIDE_REACH, why), {}
     found: dict[str, list[Verdict]] = {case: [] for case in check.cases or ("",)}
     for case, verdict in (each for observation in told for each in observation.verdicts):
         found.setdefault(case, []).append(verdict)

@@ -13,6 +13,7 @@ def story_values(settings: Settings) -> dict[str, Any]:
     return {
         **known,
         "asked_model": settings.asked_model or settings.model,
+        "asks_for_key": bool(settings.api_key.get_secret_value()),
         "gateway_url": f"http://{story.GATEWAY}.{here}:{settings.port}",
         "backend_url": f"http://{story.BACKEND}.{here}:{story.BACKEND_PORT}/v1",
         "overhead_limit": overhead_limit(settings.overhead_limit_ms),

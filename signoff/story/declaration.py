@@ -36,7 +36,8 @@ class Check(_Model):
 
     `judge` names the function that judges it, `wants` is what that compares with, `arms` are the sides that have to be
     asked, `cases` the parts that each have to be judged, `min` how much of each is enough. Only clusters named in
-    `reach` can tell, if any are named; `pending` says why nothing observes it yet.
+    `reach` can tell, if any are named; where `applies` is false or empty there is nothing to tell; `pending` says why
+    nothing observes it yet.
     """
 
     text: Text
@@ -46,7 +47,14 @@ class Check(_Model):
     cases: tuple[str, ...] = ()
     min: Annotated[dict[str, float], Field(validation_alias=AliasChoices("min", "least"))] = {}
     reach: tuple[str, ...] = ()
+    applies: Any = True
     pending: str = ""
+
+    def beyond(self, cluster: str) -> str:
+        """Why it cannot be told on a cluster of this kind, by the story's own word; empty if it can."""
+        if not self.applies:
+            return "it does not apply here"
+        return f"{' and '.join(self.reach)} only" if self.reach and cluster not in self.reach else ""
 
 
 class Point(_Model):
@@ -99,7 +107,7 @@ class Story(_Model):
 
     def outside_reach(self, cluster: str) -> set[str]:
         """The checks that a cluster of this kind cannot tell, by the story's own word."""
-        return {name for name, check in self.checks.items() if check.reach and cluster not in check.reach}
+        return {name for name, check in self.checks.items() if check.beyond(cluster)}
 
 
 class Declaration:

@@ -7,7 +7,7 @@ from typing import Any
 from signoff.core.words import listed
 
 Path = tuple[str | int, ...]
-_TEXT, _WANTS = "text", "wants"
+_TEXT, _VALUES = "text", ("wants", "applies")
 """The fields of a declaration in which `$name` is a value; all below them as well."""
 _PLACE = re.compile(r"\$(?:(?P<escaped>\$)|(?P<name>[a-z_][a-z0-9_]*)|\{(?P<braced>[a-z_][a-z0-9_]*)\})", re.I | re.A)
 """As `string.Template` has it; any other dollar stands for itself."""
@@ -29,7 +29,7 @@ def filled(data: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _field(key: str, value: Any, values: Mapping[str, Any]) -> Any:
-    if key == _WANTS:
+    if key in _VALUES:
         return _filled(value, values)
     return _in_words(value, values) if _is_text(key, value) else filled(value, values)
 
@@ -76,7 +76,7 @@ def _texts(data: Any, path: Path, *, filled: bool) -> Iterator[tuple[Path, str]]
         for key, each in data.items():
             if filled:
                 yield (*path, key), key
-            yield from _texts(each, (*path, key), filled=filled or key == _WANTS or _is_text(key, each))
+            yield from _texts(each, (*path, key), filled=filled or key in _VALUES or _is_text(key, each))
     elif isinstance(data, list):
         for at, each in enumerate(data):
             yield from _texts(each, (*path, at), filled=filled)

@@ -20,10 +20,8 @@ def check(waived: Mapping[str, str], declaration: Declaration, cluster: str, whe
         if not reason.strip():
             hint = f"""write {name}="why it is left out\""""
             raise UsageError("a waiver needs its reason", where=where(name), hint=hint)
-        if name in story.outside_reach(cluster):
-            reach = " and ".join(story.checks[name].reach)
-            what = f"no waiver is needed: {name!r} is outside reach here ({reach} only)"
-            raise UsageError(what, where=where(name))
+        if why := story.checks[name].beyond(cluster):
+            raise UsageError(f"no waiver is needed: {name!r} is outside reach here ({why})", where=where(name))
     outside = story.outside_reach(cluster)
     if bare := _without_a_check(story, outside):
         raise UsageError(

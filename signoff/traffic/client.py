@@ -164,7 +164,7 @@ class OpenAIClient:
         )
         self._http = httpx.Client(
             base_url=self.base_url,
-            headers={"Authorization": f"Bearer {endpoint.api_key}"},
+            headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {},
             timeout=timeout,
             transport=self._transport,
         )

@@ -8,7 +8,7 @@ from signoff.traffic.keys import NO_KEY
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server's base URL, what it calls the model that is judged, and the key that it is asked with."""
+    """A server's base URL, what it calls the model that is judged, and the key that it is asked with, if with any."""
 
     url: str
     model: str = story.MODEL

@@ -104,6 +104,7 @@ class Writer:
             "LiteLLM stays off the GPU worker": self.placement,
             "LiteLLM outlives its backend": self.gaming_mode,
             "Mistakes are told": self.mistakes,
+            "Nobody is answered without the key": self.keys,
             FACTS: self.facts,
         }
 
@@ -283,6 +284,12 @@ class Writer:
             yield AnswersSeen(check="mistakes-told", case=case, exchanges=[self.answer(400, error, OF_ITS_OWN)])
         yield CounterSeen(check="no-key-stops-here", metric="vllm:requests", requests=1, grown=0)
 
+    def keys(self) -> Iterator[Observation]:
+        yield AnswersSeen(check="key-asked", case="own", exchanges=[self.ask("proxied", "Who has the key?")])
+        for case, status in (("wrong", 400), ("missing", 401)):
+            error = {"error": {"message": "no key", "type": "auth_error", "param": None, "code": str(status)}}
+            yield AnswersSeen(check="key-asked", case=case, exchanges=[self.answer(status, error)])
+
 
 def scenario_id(name: str) -> str:
     """As pytest-bdd names the tests of a feature."""
@@ -293,7 +300,7 @@ def scenario_id(name: str) -> str:
 
 def open_run(folder: Path, waivers: Mapping[str, str] | None = None, story: Path = STORY, **about: Any) -> Writer:
     """A run that has just begun, with its plan."""
-    declared = Declaration.read(story).filled(story_values(Settings()))
+    declared = Declaration.read(story).filled({**story_values(Settings()), "asks_for_key": True})
     run = Run(
         argv=["features/"],
         commit="abc1234",
@@ -348,6 +355,7 @@ OBSERVES = {
     ),
     "LiteLLM outlives its backend": ("stays-ready", "error-in-time", "serves-again"),
     "Mistakes are told": ("mistakes-told", "no-key-stops-here"),
+    "Nobody is answered without the key": ("key-asked",),
     **({FACTS: FACTUAL} if FACTUAL else {}),
 }
 """The checks of each scenario, as their Then steps would declare them."""

@@ -30,7 +30,8 @@ from signoff.story.declaration import Declaration
 from signoff.verdicts import Value
 from tests.evidence import runs
 
-CHECKS = Declaration.read(ROOT / "features" / "story.yaml").filled(story_values(Settings())).story.checks
+VALUES = {**story_values(Settings()), "asks_for_key": True}
+CHECKS = Declaration.read(ROOT / "features" / "story.yaml").filled(VALUES).story.checks
 JUDGED = [name for name, check in CHECKS.items() if not check.pending]
 FINDS_ITS_CASES = ("overhead", "parity-gate", "parity-recorded", "parity-exercised")
 """Judges whose observations hold several cases."""

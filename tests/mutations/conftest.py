@@ -86,7 +86,7 @@ def run_features(
         folders = list((own / "reports").iterdir())
         assert len(folders) == 1, done.stdout + done.stderr
         result = Result(read(folders[0]))
-        ran = [each for each in result.scenarios if each.state is not State.NOT_RUN]
+        ran = [each for each in result.scenarios if each.state not in (State.NOT_RUN, State.SKIPPED)]
         scenarios = {scenario_name(each): outcome_of(each) for each in ran}
         assert scenarios, done.stdout + done.stderr
         return scenarios

@@ -25,6 +25,9 @@ FILES = "manifests: The manifests lie where the story lists them"
 CONFIGURED = "manifests: LiteLLM is configured for vLLM"
 VERSION = "manifests: The version that runs is the one that was deployed"
 GPU = "placement: The GPU is vLLM's alone"
+OWN_KEY = "keys: A chat completion is answered with LiteLLM's own key alone [its own]"
+WRONG_KEY = "keys: A chat completion is answered with LiteLLM's own key alone [a wrong]"
+WITHOUT_KEY = "keys: A chat completion is answered with LiteLLM's own key alone [no]"
 
 ASKING = {
     COUNTER,
@@ -73,3 +76,4 @@ TELLS_MODE = "LiteLLM says that the mode of the story's model is chat"
 SAME_VERSION = "the version that runs is the one that was deployed"
 NO_GPU = "LiteLLM asks for no GPU"
 VLLM_ON_GPU = "vLLM runs on the GPU worker"
+OWN_KEY_ALONE = "it is answered if the key is LiteLLM's own, and refused if not"

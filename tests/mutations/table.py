@@ -49,6 +49,8 @@ from tests.mutations.scenarios import (
     NOT_ON_GPU,
     ON_WORKERS,
     OVERHEAD,
+    OWN_KEY,
+    OWN_KEY_ALONE,
     PARITY,
     POD,
     POD_READY,
@@ -67,7 +69,9 @@ from tests.mutations.scenarios import (
     TELLS_MODE,
     VERSION,
     VLLM_ON_GPU,
+    WITHOUT_KEY,
     WORKER,
+    WRONG_KEY,
     WRONG_MODEL,
 )
 
@@ -79,6 +83,7 @@ FAULTY_GATEWAY = "litellm-faulty-gateway"
 its own."""
 GATEWAY_CODE = ROOT / "doubles" / "gateway.py"
 FAULTY_PORT = 4400
+OPEN_DOOR = "sk-of-an-open-door"
 FAULTY_BACKEND = "vllm-faulty-gateway"
 BACKEND_IMAGE = next(each["image"] for manifest in load(MANIFESTS / "vllm") for each in containers(manifest.body))
 
@@ -286,6 +291,12 @@ def pod(app: str, container: dict[str, Any], nodes: Sequence[str], **spec: Any) 
 SLEEPS = {"name": "sleeps", "command": ["python3", "-c", "import time; time.sleep(3600)"]}
 
 
+def serves_everybody(objects: Objects) -> None:
+    """Have LiteLLM ask for a key, and put a gateway before it that has one for who has none."""
+    litellm(objects)["env"].append({"name": "LITELLM_MASTER_KEY", "value": OPEN_DOOR})
+    faulty_gateway(key=OPEN_DOOR)(objects)
+
+
 def stranger_on_the_gpu_worker(objects: Objects) -> None:
     """A pod labelled as LiteLLM's runs beside vLLM, and never becomes Ready."""
     never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 5}
@@ -333,6 +344,7 @@ EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
 READING = frozenset({CLIENT, CLIENT_STREAMED})
 FORM = frozenset({PARITY, RECORDED})
 WRITTEN = frozenset({FILES, CONFIGURED, VERSION})
+KEYS = frozenset({OWN_KEY, WRONG_KEY, WITHOUT_KEY})
 NO_COMPLETION = frozenset({*ASKING, RECORDED, GAMING_MODE})
 
 TABLE = (
@@ -459,7 +471,21 @@ TABLE = (
         "never ready",
         never_ready,
         frozenset(
-            {POD, LABELS, SERVICE, WORKER, CORDON, GPU, MODELS, CHAT, *WRITTEN, *NO_COMPLETION, WRONG_MODEL, NO_KEY}
+            {
+                POD,
+                LABELS,
+                SERVICE,
+                WORKER,
+                CORDON,
+                GPU,
+                MODELS,
+                CHAT,
+                *WRITTEN,
+                *NO_COMPLETION,
+                WRONG_MODEL,
+                NO_KEY,
+                *KEYS,
+            }
         ),
         frozenset(),
         ("deploy",),
@@ -472,6 +498,7 @@ TABLE = (
         frozenset({CONFIGURED}),
         frozenset({IS_CONFIGURED}),
     ),
+    Mutation("everybody is served", serves_everybody, frozenset({WRONG_KEY, WITHOUT_KEY}), frozenset({OWN_KEY_ALONE})),
     Mutation("another mode", config(another_mode), frozenset({CONFIGURED}), frozenset({TELLS_MODE})),
     Mutation(
         "LiteLLM tells another version",

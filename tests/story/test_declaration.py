@@ -57,8 +57,14 @@ def test_every_call_whose_form_is_judged_has_to_be_exercised() -> None:
 def test_the_way_in_is_declared_and_pending_and_tailscale_is_outside_reach() -> None:
     pending = {name for name, check in CHECKS.items() if check.pending}
     assert pending == {"way-in", "tailscale"}
-    assert DECLARED.story.outside_reach("embedded") == DECLARED.story.outside_reach("kind") == {"tailscale"}
-    assert DECLARED.story.outside_reach("existing") == set()
+    assert {DECLARED.story.checks["tailscale"].beyond(cluster) for cluster in ("embedded", "kind")} == {"existing only"}
+    assert DECLARED.story.checks["tailscale"].beyond("existing") == ""
+
+
+@pytest.mark.parametrize(("asks", "why"), [(True, ""), (False, "it does not apply here")])
+def test_keys_are_judged_where_the_gateway_has_one(asks: bool, why: str) -> None:
+    values = {**story_values(Settings()), "asks_for_key": asks}
+    assert Declaration.read(DECLARED.file).filled(values).story.checks["key-asked"].beyond("embedded") == why
 
 
 @pytest.mark.parametrize("feature", get_features([str(ROOT / "features")]), ids=lambda feature: feature.name)
