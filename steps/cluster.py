@@ -28,7 +28,7 @@ from signoff.gateway import configuration, inside
 from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
-from signoff.kube.client import Kube, describe_pod, is_ready, selector_of, selector_text
+from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.options import Chosen
 from signoff.settings import Settings
@@ -135,7 +135,7 @@ def pod_is_running_and_ready(deployment: Deployment, evidence: Evidence) -> None
     evidence.add(
         PodsSeen(
             check="pod-ready",
-            selector=f"{selector_text(deployment.gateway.selector)} in {deployment.namespace}",
+            selector=f"{','.join(labels_text(deployment.gateway.selector))} in {deployment.namespace}",
             ready={pod.metadata.name: pod.status.phase == "Running" and is_ready(pod) for pod in pods},
             states={pod.metadata.name: describe_pod(pod) for pod in pods},
         )
@@ -279,12 +279,13 @@ def version_is(gateway: Endpoint, deployment: Deployment, evidence: Evidence) ->
         VersionSeen(
             check="version",
             manifest=deployment.manifests.gateway_image,
-            pods={pod.metadata.name: _main_image(pod) for pod in pods},
+            pods={pod.metadata.name: _main_image(pod, deployment.gateway.container) for pod in pods},
             tells=tells,
         )
     )
 
 
-def _main_image(pod: Any) -> str:
-    """The image of LiteLLM's own container, the first one of its pods."""
-    return str(pod.spec.containers[0].image)
+def _main_image(pod: Any, name: str) -> str:
+    """The image of LiteLLM's own container; of a pod that has none of this name, the first one's."""
+    several = pod.spec.containers
+    return str(next((each.image for each in several if each.name == name), several[0].image))

@@ -73,9 +73,10 @@ def run(options: argparse.Namespace) -> int:
         shown = [each.body for each in wanted if each.body["kind"] != "Secret"]
         print(yaml.safe_dump_all(shown, sort_keys=False), end="")
         if keys.given:
-            made = " ".join(f"--from-literal={name}=..." for name in keys.given)
-            where = f"kubectl -n {under_load.roles.gateway.namespace} create secret generic {distributed.KEYS}"
-            print(f"the keys are not shown; make their Secret yourself: {where} {made}", file=sys.stderr)
+            made = f"kubectl -n {under_load.roles.gateway.namespace} create secret generic {distributed.KEYS}"
+            lines = " and ".join(f"{name}=..." for name in keys.given)
+            told = f"make their Secret from a file of the lines {lines}: {made} --from-env-file=FILE"
+            print(f"the keys are not shown; {told}", file=sys.stderr)
         return 0
     choice, image = ClusterChoice.of(read, options.attach), Named.by_option("--image", options.image)
     images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}

@@ -39,13 +39,15 @@ class MasterKey:
 _Variables = Mapping[str, MasterKey]
 
 
-def find(gateway: Manifest, config: tuple[Manifest, str] | None, found: Sequence[Manifest]) -> MasterKey | None:
+def find(
+    gateway: Manifest, config: tuple[Manifest, str] | None, found: Sequence[Manifest], container: str = ""
+) -> MasterKey | None:
     """The key of the LiteLLM that a workload runs; None where clients need none. It is written nowhere from then on.
 
     `config` is the ConfigMap with LiteLLM's configuration, and the key of that in it. `found` holds what the workload
-    refers to: Secrets and ConfigMaps, those of files as well.
+    refers to: Secrets and ConfigMaps, those of files as well. `container` is LiteLLM's, if not the first of the pods'.
     """
-    key = _found(gateway, config, found)
+    key = _found(gateway, config, found, container)
     if key is None or key.value == "":
         return None
     if key.value:
@@ -53,8 +55,10 @@ def find(gateway: Manifest, config: tuple[Manifest, str] | None, found: Sequence
     return key
 
 
-def _found(gateway: Manifest, config: tuple[Manifest, str] | None, found: Sequence[Manifest]) -> MasterKey | None:
-    variables = dict(_variables(gateway, found))
+def _found(
+    gateway: Manifest, config: tuple[Manifest, str] | None, found: Sequence[Manifest], container: str
+) -> MasterKey | None:
+    variables = dict(_variables(gateway, found, container))
     if config is None:
         return variables.get(VARIABLE)
     told, line = _read(*config)
@@ -90,21 +94,22 @@ def _read(manifest: Manifest, key: str) -> tuple[dict[str, Any], Any]:
     return told if isinstance(told, dict) else {}, lambda place: first + nearest_line(lines, place)
 
 
-def _variables(gateway: Manifest, found: Sequence[Manifest]) -> Mapping[str, MasterKey]:
+def _variables(gateway: Manifest, found: Sequence[Manifest], name: str) -> Mapping[str, MasterKey]:
     """The environment of LiteLLM's container: `env` counts before `envFrom`, and the later one before the earlier."""
     held = {each.name: each for each in found if each.body["kind"] in ("Secret", "ConfigMap")}
     root: Path = ("spec",) if gateway.body["kind"] == "Pod" else ("spec", "template", "spec")
-    (container, *_) = main_containers(gateway.body) or [{}]
+    several = list(enumerate(main_containers(gateway.body) or [{}]))
+    index, container = next((each for each in several if each[1].get("name") == name), several[0])
     known: dict[str, MasterKey] = {}
     for at, source in enumerate(container.get("envFrom") or []):
-        where = f"{gateway.file}:{gateway.line(*root, 'containers', 0, 'envFrom', at)}"
+        where = f"{gateway.file}:{gateway.line(*root, 'containers', index, 'envFrom', at)}"
         for name, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
             if isinstance(wanted := source.get(name), dict):
                 own = f"{kind}/{wanted.get('name')}"
                 for key, value in _held(held.get(own)).items():
                     known[f"{source.get('prefix', '')}{key}"] = MasterKey(value, where, own)
     for at, variable in enumerate(container.get("env") or []):
-        where = f"{gateway.file}:{gateway.line(*root, 'containers', 0, 'env', at)}"
+        where = f"{gateway.file}:{gateway.line(*root, 'containers', index, 'env', at)}"
         if own_value := _value(variable, where, held):
             known[str(variable.get("name"))] = own_value
     return known
@@ -142,7 +147,8 @@ def keys_of(manifests: StoryManifests) -> Keys:
         return Keys(given, backend)
     found = {each.name: each for each in manifests.gateway}
     roles = manifests.roles
-    master = find(found[roles.gateway.object], (found[roles.config.object], roles.config.key), manifests.gateway)
+    config = found[roles.config.object], roles.config.key
+    master = find(found[roles.gateway.object], config, manifests.gateway, roles.gateway.container)
     if master is None:
         return Keys(backend=backend)
     if master.value is None:

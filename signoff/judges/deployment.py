@@ -173,10 +173,20 @@ def _as_wanted(name: str, value: Any, wanted: Any) -> bool:
     """
     if name != "api_base" or not isinstance(value, str):
         return bool(value == wanted)
-    one, other = urlsplit(value), urlsplit(str(wanted))
-    labels, whole = (one.hostname or "").split("."), (other.hostname or "").split(".")
-    same = (one.scheme, one.port, one.path.rstrip("/")) == (other.scheme, other.port, other.path.rstrip("/"))
-    return same and labels == whole[: len(labels)]
+    try:
+        one, other = urlsplit(value), urlsplit(str(wanted))
+        same = (one.scheme, one.port, one.path.rstrip("/")) == (other.scheme, other.port, other.path.rstrip("/"))
+    except ValueError:  # a port that is none
+        return False
+    labels, whole = (one.hostname or "").removesuffix(".").split("."), (other.hostname or "").split(".")
+    short = len(whole) == _LABELS_OF_A_SERVICE and len(labels) in _SHORTER_NAMES and not (one.query or one.username)
+    return same and (labels == whole or (short and labels == whole[: len(labels)]))
+
+
+_LABELS_OF_A_SERVICE = 5
+"""service.namespace.svc.cluster.local"""
+_SHORTER_NAMES = (1, 2, 3)
+"""Of these a pod's resolver completes the first for its own namespace, and the others for all."""
 
 
 @judge("no-gpu", ResourcesSeen, minima=["containers"], rests_on=ON_THE_CLUSTER)
@@ -273,7 +283,9 @@ def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator
         if each.status != 200:
             yield each.case, failed(f"LiteLLM answers {each.status} where it tells its models' modes (/model/info)")
         else:
-            yield each.case, failed("; ".join(wrong)) if wrong else passed()
+            silent = [model for model in check.wants if not each.modes.get(model)]
+            told = f"{listed(silent)} names none, which LiteLLM takes for chat" if silent else ""
+            yield each.case, failed("; ".join(wrong)) if wrong else passed(told)
 
 
 INSIDE_PATHS = {"models": "/models", "chat": "/chat/completions"}

@@ -94,9 +94,7 @@ class Kube:
             resource = self._resource(api_version, kind)
             spec = self.dynamic.get(resource, name=name, namespace=namespace).to_dict().get("spec", {})
             self.dynamic.delete(resource, name=name, namespace=namespace, body={"propagationPolicy": "Foreground"})
-            if "template" in spec and "selector" in spec:
-                labels = spec["selector"].get("matchLabels", {})
-                selector = ",".join(f"{key}={value}" for key, value in labels.items())
+            if "template" in spec and (selector := selector_text(spec.get("selector") or {})):
                 self.core.delete_collection_namespaced_pod(namespace, label_selector=selector, grace_period_seconds=1)
 
     def wait_until_deleted(self, api_version: str, kind: str, namespace: str, name: str) -> None:
@@ -196,7 +194,7 @@ class Kube:
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         """The pods with these labels that are not being deleted."""
-        return self._selected_pods(namespace, selector_text(labels))
+        return self._selected_pods(namespace, ",".join(labels_text(labels)))
 
     def _selected_pods(self, namespace: str, selector: str) -> list[Any]:
         found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
@@ -260,9 +258,8 @@ class Kube:
         }
         patch[kind](name, namespace, {"spec": {"replicas": replicas}})
 
-    def wait_until_gone(self, namespace: str, labels: Mapping[str, str]) -> None:
-        """Wait until no pod with these labels is left, terminating ones included."""
-        selector = selector_text(labels)
+    def wait_until_gone(self, namespace: str, selector: str) -> None:
+        """Wait until no pod is left that this selects, terminating ones included."""
 
         def look() -> None:
             left = self.core.list_namespaced_pod(namespace, label_selector=selector).items
@@ -298,12 +295,30 @@ class Kube:
 
 def selector_of(workload: Any) -> str:
     """A workload's selector as the API takes it for a list."""
-    return selector_text(workload.spec.selector.match_labels)
+    selector = workload.spec.selector
+    expressions = [each.to_dict() for each in selector.match_expressions or []]
+    return selector_text({"matchLabels": selector.match_labels or {}, "matchExpressions": expressions})
 
 
-def selector_text(labels: Mapping[str, str]) -> str:
-    """Labels as the API takes them for a list."""
-    return ",".join(f"{key}={value}" for key, value in labels.items())
+def selector_text(selector: Mapping[str, Any]) -> str:
+    """A label selector as the API takes it for a list; empty for one that selects everything.
+
+    >>> selector_text({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]})
+    'app=web,tier'
+    """
+    labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
+    return ",".join([*labels_text(labels), *map(_expression_text, expressions)])
+
+
+def labels_text(labels: Mapping[str, str]) -> list[str]:
+    """Labels as the API takes each for a list."""
+    return [f"{key}={value}" for key, value in labels.items()]
+
+
+def _expression_text(expression: Mapping[str, Any]) -> str:
+    key, values = expression["key"], f"({','.join(expression.get('values') or [])})"
+    texts = {"In": f"{key} in {values}", "NotIn": f"{key} notin {values}", "Exists": key, "DoesNotExist": f"!{key}"}
+    return str(texts[expression["operator"]])
 
 
 def condition(pod: Any, name: str) -> Any:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -116,7 +116,7 @@ class StoryManifests:
 
     @property
     def gateway_image(self) -> str:
-        """The image of LiteLLM's own container, the first one of its pods."""
+        """The image of LiteLLM's own container."""
         return _own_image(self.gateway, self.roles.gateway)
 
     @property
@@ -140,12 +140,15 @@ class StoryManifests:
         """
         first, config = self.roles.gateway, self.roles.config
         second = first.beside(name)
+        belonging = belonging_to(first, self.gateway)
         own = [
             each
-            for each in belonging_to(first, self.gateway)
-            if each.body["kind"] in {"ConfigMap", "Service"} or each.name == first.object
+            for each in self.gateway
+            if each.name in (first.object, config.object)
+            or (each.body["kind"] in ("ConfigMap", "Service") and each in belonging)
         ]
         names = {each.name: _name_beside(each, first, name) for each in own}
+        selected_by = {label for each in (*self.gateway, *self.backend) for label in _selects_by(each.body)}
 
         def change(body: dict[str, Any]) -> None:
             own_name = f"{body['kind']}/{body['metadata']['name']}"
@@ -155,10 +158,9 @@ class StoryManifests:
             if NAME_LABEL in body["metadata"].get("labels", {}):
                 body["metadata"]["labels"][NAME_LABEL] = name
             if body["kind"] == "Service":
-                body["spec"]["selector"] = dict(second.selector)
-                _without_node_ports(body["spec"])
+                body["spec"] = _within_the_cluster(body["spec"], second)
             elif own_name == first.object:
-                _become(body["spec"], first, second, names)
+                _become(body["spec"], second, names, selected_by)
 
         return second, transform(own, change)
 
@@ -199,27 +201,53 @@ def _name_beside(manifest: Manifest, first: Workload, name: str) -> str:
     return old.replace(first.name, name, 1) if first.name in old else f"{name}-{old}"
 
 
-def _become(spec: dict[str, Any], first: Workload, second: Workload, names: Mapping[str, str]) -> None:
-    """Make a second workload of the first one's spec: other labels and references, and no port of the node."""
+def _selects_by(body: dict[str, Any]) -> Iterable[str]:
+    """The labels by which a Service or a workload knows pods."""
+    selector = body.get("spec", {}).get("selector")
+    if not isinstance(selector, dict):
+        return ()
+    return selector if body["kind"] == "Service" else selector.get("matchLabels") or ()
+
+
+_OF_THE_NODE = ("hostNetwork", "dnsPolicy", "hostPID", "hostIPC")
+_BESIDE_OTHERS = ("podAffinity", "podAntiAffinity")
+
+
+def _become(spec: dict[str, Any], second: Workload, names: Mapping[str, str], selected_by: set[str]) -> None:
+    """Make a second workload of the first one's spec: one pod of other labels and references, which takes nothing away.
+
+    It claims no port and no name of the node, no volume, and no place beside or apart from other pods.
+    """
+    spec["replicas"] = 1
     spec["selector"] = {"matchLabels": dict(second.selector)}
-    if spec.get("serviceName") == first.service:
-        spec["serviceName"] = second.service
+    if "serviceName" in spec:
+        spec["serviceName"] = names.get(f"Service/{spec['serviceName']}", second.service)
     template = spec["template"]
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
-    for label in first.selector:
-        labels.pop(label, None)
-    labels.update(second.selector)
-    template["spec"] = renamed(template["spec"], names)
-    for container in template["spec"]["containers"]:
+    template["metadata"]["labels"] = {
+        **{label: value for label, value in labels.items() if label not in selected_by},
+        **second.selector,
+    }
+    pods = template["spec"] = renamed(template["spec"], names)
+    for field in (*_OF_THE_NODE, "topologySpreadConstraints"):
+        pods.pop(field, None)
+    for field in _BESIDE_OTHERS:
+        pods.get("affinity", {}).pop(field, None)
+    claimed = [each.get("metadata", {}).get("name") for each in spec.pop("volumeClaimTemplates", [])]
+    pods["volumes"] = [
+        {"name": each["name"], "emptyDir": {}} if "persistentVolumeClaim" in each else each
+        for each in pods.get("volumes", [])
+    ] + [{"name": name, "emptyDir": {}} for name in claimed]
+    for container in (*pods.get("initContainers", []), *pods["containers"]):
         for port in container.get("ports", []):
             port.pop("hostPort", None)
 
 
-def _without_node_ports(spec: dict[str, Any]) -> None:
-    """A Service as it is within the cluster: what it opens outside belongs to the first."""
-    spec.pop("type", None)
-    for port in spec.get("ports", []):
-        port.pop("nodePort", None)
+def _within_the_cluster(spec: dict[str, Any], second: Workload) -> dict[str, Any]:
+    """A Service's spec for the second's pods; what it opens outside, and its addresses, belong to the first."""
+    ports = [{key: value for key, value in each.items() if key != "nodePort"} for each in spec.get("ports", [])]
+    headless = {"clusterIP": "None"} if spec.get("clusterIP") == "None" else {}
+    return {"selector": dict(second.selector), "ports": ports, **headless}
 
 
 def _edited(text: str, edit: Callable[[dict[str, Any]], None]) -> str:
@@ -264,7 +292,14 @@ def with_image(manifests: list[Manifest], workload: Workload, image: str) -> lis
 
 
 def _own_image(manifests: list[Manifest], workload: Workload) -> str:
-    return str(next(main_containers(each.body)[0]["image"] for each in manifests if each.name == workload.object))
+    (body,) = (each.body for each in manifests if each.name == workload.object)
+    return str(own_container(body, workload)["image"])
+
+
+def own_container(body: dict[str, Any], workload: Workload) -> dict[str, Any]:
+    """The container of a workload's pods that is LiteLLM or vLLM itself."""
+    several = main_containers(body)
+    return next((each for each in several if each.get("name", "") == workload.container), several[0])
 
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:

@@ -6,7 +6,7 @@ what.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -28,6 +28,8 @@ _OF_THE_CLUSTER = re.compile(
     r"https?://(?P<service>[a-z0-9-]+)(?:\.(?P<namespace>[a-z0-9-]+)(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::(?P<port>\d+))?(?:/|$)"
 )
 """The URL of a Service, by any of the names that it has in a cluster."""
+_BY_NAME = ("ConfigMap", "Secret")
+"""Kinds that pods refer to by name, within their namespace."""
 _SERVICES = (_GATEWAY, "vllm-api")
 """The story's names of both Services, which decide where several lead to the same pods."""
 
@@ -57,6 +59,8 @@ class Workload:
     service: str
     port: int
     """Of the Service."""
+    container: str = field(default="", compare=False)
+    """Its own, among those that run beside it in the pods; empty: the first."""
 
     @property
     def object(self) -> str:
@@ -98,6 +102,7 @@ class Model:
     prefix: str
     model: str
     api_base: str
+    mode: str = ""
 
     @property
     def service(self) -> str:
@@ -110,6 +115,12 @@ class Model:
         """That Service's namespace, if it is named too."""
         found = _OF_THE_CLUSTER.match(self.api_base)
         return (found["namespace"] or "") if found else ""
+
+    @property
+    def is_of_the_cluster(self) -> bool:
+        """Whether its `api_base` cannot be another network's: one label, or `.svc` in it."""
+        host = self.api_base.partition("://")[2].partition("/")[0].partition(":")[0]
+        return "." not in host or ".svc" in host
 
     @property
     def port(self) -> int:
@@ -164,10 +175,11 @@ def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judg
     """
     gateway = _gateway_in(found, path, settings.gateway)
     _check_namespace(gateway, settings.namespace)
+    found = [each for each in found if each.body["kind"] not in _BY_NAME or _is_beside(each, gateway, settings)]
     config = _config_of(gateway, found)
     text = _config_text(config, gateway, found)
     gateway_config.check(text)
-    model = _judged(text.text, settings.model, settings.asked_model)
+    model = _judged(text.text, settings, found)
     where = text.where(*_place_of_api_base(model))
     backend = _called(settings.backend, found, path, "backend") if settings.backend else _backend_in(found, model)
     return Judged(gateway, config, model, where, backend)
@@ -180,6 +192,12 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
         SignoffError: one is not there, or cannot be told among several.
     """
     judged = judged_in(found, path, settings)
+    if judged.backend is judged.gateway:
+        raise SignoffError(
+            f"{judged.gateway.name} cannot be both the gateway and the backend",
+            where=f"{judged.gateway.file}:{judged.gateway.line()}",
+            hint="set `gateway` and `backend` to two; with `stand_in = true` the suite's own vLLM is the backend",
+        )
     if judged.backend is None:
         raise SignoffError(
             "no manifest is a Deployment or StatefulSet that runs vLLM",
@@ -188,19 +206,28 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
             "small vLLM takes its place",
         )
     return Roles(
-        workload_of(judged.gateway, found, settings, _SERVICES[0]),
+        gateway_of(judged.gateway, found, settings),
         judged.config,
         judged.model,
-        workload_of(judged.backend, found, settings, judged.model.service, _SERVICES[1]),
+        backend_of(judged.backend, found, settings, judged.model),
         tuple(_others(judged, found, settings)),
     )
 
 
 def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> Iterator[Served]:
-    for model in models_of(_config_in(judged.config, found)):
+    every = models_of(_config_in(judged.config, found))
+    asked = [each.asked for each in every]
+    for model in every:
         behind = [each for each in _behind(model.service, found) if _runs(each, _BACKEND)]
-        if model.asked != judged.model.asked and len(behind) == 1:
-            yield Served(model, workload_of(behind[0], found, settings, model.service))
+        is_one = asked.count(model.asked) == 1 and model.mode in ("", "chat")
+        if model.asked != judged.model.asked and is_one and len(behind) == 1:
+            yield Served(model, backend_of(behind[0], found, settings, model))
+
+
+def _is_beside(manifest: Manifest, other: Manifest, settings: Settings) -> bool:
+    """Whether both are in one namespace."""
+    one, two = (each.body["metadata"].get("namespace", settings.namespace) for each in (manifest, other))
+    return bool(one == two)
 
 
 def _check_namespace(gateway: Manifest, namespace: str) -> None:
@@ -221,13 +248,18 @@ def models_of(config: str) -> list[Model]:
         return []
     entries = parsed.get("model_list") if isinstance(parsed, dict) else None
     return [
-        Model(at, str(entry.get("model_name", "")), prefix, model, str(params.get("api_base", "")))
+        Model(at, str(entry.get("model_name", "")), prefix, model, str(params.get("api_base", "")), _mode_of(entry))
         for at, entry in enumerate(entries if isinstance(entries, list) else [])
         if isinstance(entry, dict)
         for params in [entry.get("litellm_params")]
         if isinstance(params, dict)
         for prefix, _, model in [str(params.get("model", "")).partition("/")]
     ]
+
+
+def _mode_of(entry: dict[str, Any]) -> str:
+    info = entry.get("model_info")
+    return str((info.get("mode") if isinstance(info, dict) else "") or "")
 
 
 def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
@@ -290,27 +322,62 @@ def _workloads(found: Sequence[Manifest]) -> list[Manifest]:
 
 def _runs(workload: Manifest, what: str) -> bool:
     """Whether a container's image is called so: `ghcr.io/berriai/litellm:v1`, `vllm/vllm-openai-cpu`."""
-    return any(what in each["image"].rpartition("/")[2] for each in main_containers(workload.body))
+    return any(what in image_name(each) for each in main_containers(workload.body))
 
 
-def workload_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings, *preferred: str) -> Workload:
-    """A workload and its Service: one of the preferred names, else one that selects its pods, else none that is there.
+def gateway_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings) -> Workload:
+    """A gateway, by the Service that leads to its pods."""
+    return _workload_of(manifest, found, settings, _GATEWAY, _SERVICES[0])
 
-    A Service that should be there and is not has the workload's name here, so that what asks for it says what is
-    missing.
+
+def _workload_of(
+    manifest: Manifest, found: Sequence[Manifest], settings: Settings, what: str, preferred: str
+) -> Workload:
+    """A workload that runs `what`, and the Service that leads there: of several the preferred, else that of its name.
+
+    Where none leads there, it is the preferred one or that of its name, so that what asks there says what is wrong.
     """
     body, own = manifest.body, manifest.body["metadata"]["name"]
-    services = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] == "Service"}
+    services = {
+        each.body["metadata"]["name"]: each.body
+        for each in found
+        if each.body["kind"] == "Service" and _is_beside(each, manifest, settings)
+    }
     selecting = [name for name, service in services.items() if _selects(service, body)]
-    names = [*(name for name in preferred if name in services), *sorted(selecting, key=lambda name: name != own), own]
+    known = selecting or [name for name in (preferred, own) if name in services]
+    name = next((name for name in (preferred, own, *known) if name in known), own)
+    container = _own_container(body, what)
     return Workload(
         body["kind"],
         own,
         body["metadata"].get("namespace", settings.namespace),
         _pods_labels(body),
-        names[0],
-        _port(services.get(names[0], {}), body),
+        name,
+        _port(services.get(name, {}), container),
+        container.get("name", ""),
     )
+
+
+def backend_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings, model: Model) -> Workload:
+    """A backend: by the Service and port that the model's `api_base` names, be it that something stands before it."""
+    workload = _workload_of(manifest, found, settings, _BACKEND, _SERVICES[1])
+    asked = next((each for each in found if each.name == f"Service/{model.service}"), None)
+    if asked is None:
+        return workload
+    ports = [each["port"] for each in asked.body.get("spec", {}).get("ports") or []]
+    port = model.port if model.port in ports else _port(asked.body, _own_container(manifest.body, _BACKEND))
+    return replace(workload, service=model.service, port=port)
+
+
+def _own_container(body: dict[str, Any], what: str) -> dict[str, Any]:
+    """The container of a workload that is LiteLLM or vLLM itself, among those that run beside it; else the first."""
+    several = main_containers(body)
+    return next((each for each in several if what in image_name(each)), several[0])
+
+
+def image_name(container: dict[str, Any]) -> str:
+    """What a container's image is called, without registry and repository's folders: `litellm:v1`."""
+    return str(container["image"].rpartition("/")[2])
 
 
 def _pods_labels(body: dict[str, Any]) -> Mapping[str, str]:
@@ -320,12 +387,21 @@ def _pods_labels(body: dict[str, Any]) -> Mapping[str, str]:
     return found
 
 
-def _port(service: Mapping[str, Any], workload: dict[str, Any]) -> int:
-    """The Service's port: the one called http, else its first; of one that is not there, the container's."""
+def _port(service: Mapping[str, Any], container: dict[str, Any]) -> int:
+    """The Service's port: the one called http, else the one that leads to the container's first, else its first.
+
+    Of a Service that is not there it is the container's.
+    """
     ports = service.get("spec", {}).get("ports") or []
-    numbers = {each.get("name", ""): each.get("port") for each in reversed(ports) if isinstance(each, dict)}
-    own = [each.get("containerPort") for one in main_containers(workload) for each in one.get("ports", [])]
-    return int(numbers.get("http") or next(reversed(numbers.values()), None) or next(iter(own), None) or 80)
+    own: dict[str, Any] = next(iter(container.get("ports", [])), {})
+    wanted = [each["port"] for each in ports if each.get("name") == "http"]
+    leading = [each["port"] for each in ports if each.get("targetPort", each["port"]) in _names_of(own)]
+    return int(next(iter([*wanted, *leading, *(each["port"] for each in ports)]), own.get("containerPort") or 80))
+
+
+def _names_of(port: Mapping[str, Any]) -> list[Any]:
+    """How a Service may name a container's port."""
+    return [each for each in (port.get("containerPort"), port.get("name")) if each]
 
 
 # --- LiteLLM's configuration
@@ -418,12 +494,18 @@ def _place_of_api_base(model: Model) -> tuple[str | int, ...]:
     return ("model_list", model.at, "litellm_params", "api_base")
 
 
-def _judged(config: str, model: str, asked_model: str) -> Model:
+def _judged(config: str, settings: Settings, found: Sequence[Manifest]) -> Model:
+    """The entry that is judged: of those that ask for the model, the first whose backend is among the manifests.
+
+    A name that clients are said to ask for, and that there is not, is what LiteLLM will be asked for all the same.
+    """
     every = models_of(config)
-    named = [each for each in every if each.asked == asked_model]
-    serving = [each for each in every if each.model == model]
-    chosen = next(iter(named if asked_model else [*serving, *every]), Model(0, model, "", model, ""))
-    return replace(chosen, asked=asked_model or chosen.asked)
+    named = [each for each in every if each.asked == settings.asked_model]
+    serving = [each for each in every if each.model == settings.model]
+    here = [each for each in serving if _behind(each.service, found)]
+    chosen = next(iter(named if settings.asked_model else [*here, *serving, *every]), None)
+    chosen = chosen or Model(0, settings.model, "", settings.model, "")
+    return replace(chosen, asked=settings.asked_model or chosen.asked)
 
 
 # --- What belongs to whom

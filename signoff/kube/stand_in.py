@@ -13,7 +13,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
 from signoff.kube import loading
 from signoff.kube.objects import Manifest, pod_spec
-from signoff.kube.roles import Judged, belonging_to, workload_of
+from signoff.kube.roles import Judged, backend_of, belonging_to
 from signoff.settings import Settings
 
 OPTION = "--stand-in"
@@ -29,7 +29,7 @@ def placed(found: Sequence[Manifest], judged: Judged, settings: Settings) -> lis
         SignoffError: the model's `api_base` names no Service of the cluster.
     """
     model = judged.model
-    if not model.service:
+    if not model.service or (model.service_namespace != settings.namespace and not model.is_of_the_cluster):
         raise SignoffError(
             "the suite's own vLLM can stand in for a Service of the cluster, and api_base names none: "
             f"{model.api_base or 'it is not set'}",
@@ -37,7 +37,7 @@ def placed(found: Sequence[Manifest], judged: Judged, settings: Settings) -> lis
             hint=f"write `api_base: http://NAME.{settings.namespace}.svc.cluster.local:8000/v1`, or leave {OPTION} out",
         )
     own = judged.backend
-    gone = belonging_to(workload_of(own, found, settings, model.service), found) if own else []
+    gone = belonging_to(backend_of(own, found, settings, model), found) if own else []
     gone += [each for each in found if each.name == f"Service/{model.service}" and each not in gone]
     kept = [each for each in found if each not in gone]
     return [*kept, *_adapted(model.service, model.service_namespace or settings.namespace, model.port, settings)]

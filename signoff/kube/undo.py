@@ -12,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
-from signoff.kube.client import Kube, reason_of
+from signoff.kube.client import Kube, reason_of, selector_of
 from signoff.kube.objects import Manifest
 
 
@@ -108,8 +108,8 @@ class Scale:
         if self.replicas:
             kube.wait_until_available(self.namespace, self.name, timeouts.UNDONE, self.workload)
         else:
-            selector = kube.workload(self.namespace, self.name, self.workload).spec.selector
-            kube.wait_until_gone(self.namespace, selector.match_labels)
+            workload = kube.workload(self.namespace, self.name, self.workload)
+            kube.wait_until_gone(self.namespace, selector_of(workload))
 
 
 @dataclass(frozen=True)

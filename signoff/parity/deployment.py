@@ -112,8 +112,9 @@ def bare_gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int
 
     def edit(config: dict[str, Any]) -> None:
         config["model_list"] = _models(manifests.roles.model.model, urls, routes)
-        config.get("router_settings", {}).pop("disable_cooldowns", None)
-        config.setdefault("general_settings", {})["master_key"] = KEY
+        router = config.get("router_settings") or {}
+        config["router_settings"] = {name: value for name, value in router.items() if name != "disable_cooldowns"}
+        config["general_settings"] = {**(config.get("general_settings") or {}), "master_key": KEY}
 
     def without_settings(body: dict[str, Any]) -> None:
         for container in containers(body):

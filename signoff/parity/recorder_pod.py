@@ -28,6 +28,8 @@ PORT = 4000
 PROGRAM = "signoff.in_cluster.recorder"
 
 _CODE = "/recorder"
+_LONGEST = 63
+"""Letters of a Service's name, and of a label's value."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class RecorderPod:
     @property
     def name(self) -> str:
         """Of all its objects. It begins as everything of the gateway's does, and is cleared away with it."""
-        return f"{self.gateway.name}-recorder-{self.backend.service}"
+        return f"{self.gateway.name}-recorder-{self.backend.service}"[:_LONGEST].rstrip("-")
 
     @property
     def workload(self) -> Workload:

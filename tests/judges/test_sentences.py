@@ -11,6 +11,7 @@ from signoff.evidence.models import (
     EndpointsSeen,
     FilesSeen,
     LabelsSeen,
+    ModesSeen,
     Observation,
     PendingSeen,
     PlacesSeen,
@@ -147,3 +148,40 @@ def test_a_placement_that_holds_says_what_its_rule_leaves_open(rule: dict[str, A
 def test_an_affinity_or_a_taint_keeps_a_pod_off_the_gpu_worker(seen: PendingSeen) -> None:
     verdict = verdict_on("stays-pending", seen, wants=WORKERS, min={"seconds": 5})
     assert verdict.value is Value.PASSED
+
+
+@pytest.mark.parametrize(
+    ("api_base", "value"),
+    [
+        ("http://llm.ml.svc.cluster.local:8000/v1", Value.PASSED),
+        ("http://llm.ml.svc.cluster.local.:8000/v1/", Value.PASSED),
+        ("http://llm.ml.svc:8000/v1", Value.PASSED),
+        ("http://llm.ml:8000/v1", Value.PASSED),
+        ("http://llm:8000/v1", Value.PASSED),
+        ("http://llm.ml.svc.cluster:8000/v1", Value.FAILED),
+        ("http://llm.other.svc:8000/v1", Value.FAILED),
+        ("http://me@llm:8000/v1", Value.FAILED),
+        ("http://llm:8001/v1", Value.FAILED),
+        ("http://llm:99999/v1", Value.FAILED),
+        ("https://llm:8000/v1", Value.FAILED),
+        ("http://llm:8000", Value.FAILED),
+        (None, Value.FAILED),
+    ],
+)
+def test_a_service_may_be_named_as_a_resolver_completes_it(api_base: Any, value: Value) -> None:
+    seen = ConfigurationSeen(check="c", object="ConfigMap/x", values={"api_base": [api_base]})
+    wants = {"api_base": "http://llm.ml.svc.cluster.local:8000/v1"}
+    assert verdict_on("configuration", seen, wants=wants).value is value
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "told"),
+    [
+        ("chat", Value.PASSED, ""),
+        (None, Value.PASSED, "m names none, which LiteLLM takes for chat"),
+        ("completion", Value.FAILED, "m is 'completion'"),
+    ],
+)
+def test_a_mode_that_is_not_told_is_litellms_default_and_said(mode: str | None, value: Value, told: str) -> None:
+    verdict = verdict_on("model-mode", ModesSeen(check="c", status=200, modes={"m": mode}), wants={"m": "chat"})
+    assert (verdict.value, told in verdict.reason, bool(verdict.reason)) == (value, True, bool(told))

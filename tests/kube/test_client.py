@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -75,3 +76,41 @@ def client_of(server: str, folder: Path) -> Kube:
 def test_a_refusal_stays_one_where_the_node_is_not_on_loopback(tmp_path: Path, status: dict[str, Any]) -> None:
     with api_server(status) as server, pytest.raises(BadRequestError, match="address not allowed"):
         client_of(server, tmp_path).kubelet_summary(NODE)
+
+
+class Deleting:
+    """Takes deletions, and remembers which pods were told to go at once."""
+
+    def __init__(self, selector: dict[str, Any]) -> None:
+        self._body = {"spec": {"selector": selector, "template": {}}}
+        self.gone: list[str] = []
+
+    def get(self, *_: object, **__: object) -> Any:
+        return SimpleNamespace(to_dict=lambda: self._body)
+
+    def delete(self, *_: object, **__: object) -> None:
+        pass
+
+    def delete_collection_namespaced_pod(self, _: str, *, label_selector: str, grace_period_seconds: int) -> None:
+        self.gone.append(label_selector)
+
+
+@pytest.mark.parametrize(
+    ("selector", "gone"),
+    [
+        ({"matchLabels": {"app": "web"}}, ["app=web"]),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["a", "b"]}]}, ["app in (a,b)"]),
+        ({}, []),
+    ],
+)
+def test_pods_of_others_stay_whatever_selects_a_workloads_own(
+    selector: dict[str, Any], gone: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty selector means every pod of the namespace."""
+    api = Deleting(selector)
+    kube = client_of("http://127.0.0.1:9", tmp_path)
+    monkeypatch.setattr(kube, "_resource", lambda *_: None)
+    monkeypatch.setattr(Kube, "dynamic", api)
+    monkeypatch.setattr(kube, "core", api)
+    kube.delete("apps/v1", "Deployment", "ml", "web")
+    assert api.gone == gone

@@ -276,3 +276,58 @@ def test_a_model_that_clients_ask_for_by_another_name_is_not_the_storys(tmp_path
     (found,) = manifests.StoryManifests.read(Settings(manifests=(tmp_path,))).not_the_storys.values()
     assert (found["value"], found["story"]) == ("big", "Qwen/Qwen2.5-7B-Instruct-AWQ")
     assert found["origin"].startswith("litellm/configmap.yaml:")
+
+
+def claims_much(body: dict[str, Any]) -> None:
+    """What only one workload of a kind can have, or what tells it from others."""
+    if body["kind"] == "Service":
+        body["spec"] |= {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "clusterIP": "10.43.0.7"}
+        body["spec"]["selector"] = {"tier": "edge"}
+    if body["kind"] != "Deployment":
+        return
+    template = body["spec"]["template"]
+    template["metadata"]["labels"]["tier"] = "edge"
+    apart = {"labelSelector": {"matchLabels": {"tier": "edge"}}, "topologyKey": "kubernetes.io/hostname"}
+    template["spec"] |= {"hostNetwork": True, "topologySpreadConstraints": [apart]}
+    template["spec"]["affinity"]["podAntiAffinity"] = {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
+    template["spec"]["volumes"].append({"name": "data", "persistentVolumeClaim": {"claimName": "data"}})
+    body["spec"] |= {
+        "replicas": 2,
+        "serviceName": "litellm-pods",
+        "volumeClaimTemplates": [{"metadata": {"name": "db"}}],
+    }
+
+
+def test_second_gateway_takes_nothing_from_the_first_and_gets_none_of_its_requests() -> None:
+    second = second_gateway(manifests.transform(STORY.gateway, claims_much), lambda config: None)
+    spec = second["Deployment/litellm-other"]["spec"]
+    pods = spec["template"]["spec"]
+    assert "tier" not in spec["template"]["metadata"]["labels"], "by which the first's Service selects"
+    assert (spec["replicas"], spec["serviceName"]) == (1, "litellm-other")
+    assert not {"hostNetwork", "topologySpreadConstraints"} & pods.keys()
+    assert set(pods["affinity"]) == {"nodeAffinity"}
+    assert {each["name"] for each in pods["volumes"] if each.get("emptyDir") == {}} == {"data", "db"}
+    assert set(second["Service/litellm-other"]["spec"]) == {"selector", "ports"}
+
+
+def test_second_gateway_has_a_configuration_of_its_own_even_where_others_read_the_first_s() -> None:
+    spec = {
+        "containers": [{"name": "a", "image": "a"}],
+        "volumes": [{"name": "c", "configMap": {"name": "litellm-config"}}],
+    }
+    job = {"kind": "Job", "metadata": {"name": "migrations"}, "spec": {"template": {"spec": spec}}}
+    everything = [*STORY.gateway, replace(STORY.gateway[0], body=job)]
+    second = second_gateway(everything, lambda config: config.update(extra=1))
+    assert yaml.safe_load(second["ConfigMap/litellm-other-config"]["data"]["config.yaml"])["extra"] == 1
+
+
+def test_the_image_of_a_gateway_behind_another_container_is_its_own(tmp_path: Path) -> None:
+    shutil.copytree(MANIFESTS, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "litellm" / "deployment.yaml"
+    objects = list(yaml.safe_load_all(file.read_text()))
+    objects[0]["spec"]["template"]["spec"]["containers"].insert(0, {"name": "auth", "image": "example.test/auth:1"})
+    file.write_text(yaml.safe_dump_all(objects))
+    found = manifests.StoryManifests.read(Settings(manifests=(tmp_path,), litellm_image="example.test/litellm:9"))
+    (body,) = (each.body for each in found.gateway if each.name == "Deployment/litellm")
+    assert found.gateway_image == "example.test/litellm:9"
+    assert [each["image"] for each in containers(body)] == ["example.test/auth:1", "example.test/litellm:9"]

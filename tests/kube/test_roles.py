@@ -1,6 +1,7 @@
 """Who is who among the manifests, and what belongs to whom, is found in what they say; names do not matter."""
 
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,65 @@ def test_of_several_the_one_that_the_story_names_counts() -> None:
     more["spec"]["template"]["spec"]["volumes"] = [config]
     more["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = [{"name": "files", "mountPath": "/files"}]
     assert found_in(home_lab(more=more)).gateway.name == "litellm"
+
+
+def two_gateways() -> list[dict[str, Any]]:
+    """Another one called as the story's, with its Service, beside the one that a person means."""
+    objects = home_lab()
+    (router,) = (each for each in objects if each["metadata"]["name"] == "router" and each["kind"] == "Deployment")
+    other = deepcopy(router)
+    other["metadata"]["name"] = "litellm"
+    other["spec"]["selector"]["matchLabels"] = other["spec"]["template"]["metadata"]["labels"] = {"run": "litellm"}
+    return [*objects, other, service("litellm", {"run": "litellm"}, {"port": 4000})]
+
+
+def test_a_service_that_leads_to_other_pods_is_not_the_gateways_whatever_it_is_called() -> None:
+    assert found_in(two_gateways(), gateway="router").gateway.service == "router"
+    assert found_in(two_gateways(), gateway="litellm").gateway.service == "litellm"
+
+
+def test_objects_of_other_namespaces_are_not_meant() -> None:
+    """The name is the same, and it comes first."""
+    config = home_lab()[-1]
+    other = deepcopy(config)
+    other["metadata"]["namespace"] = "other"
+    other["data"]["router.yaml"] = other["data"]["router.yaml"].replace("llm.ml", "elsewhere.other")
+    elsewhere = service("router", {"run": "router"}, {"port": 81})
+    elsewhere["metadata"]["namespace"] = "other"
+    found = found_in([other, elsewhere, *home_lab()])
+    assert (found.model.service, found.gateway.port) == ("llm", 80)
+
+
+def test_of_several_ports_the_one_that_leads_to_the_program_is_meant() -> None:
+    ports = {"name": "metrics", "port": 9090}, {"name": "api", "port": 80, "targetPort": 4000}
+    objects = home_lab(**{"gateway service": service("router", {"run": "router"}, *ports)})
+    assert found_in(objects).gateway.port == 80
+    ports = {"name": "metrics", "port": 9400}, {"name": "api", "port": 8000}
+    objects = home_lab(**{"backend service": service("llm", {"run": "engine"}, *ports)})
+    assert found_in(objects).backend.port == 8000, "as api_base says"
+
+
+def test_the_program_s_own_container_is_known_beside_others() -> None:
+    objects = home_lab()
+    pods = objects[0]["spec"]["template"]["spec"]
+    pods["containers"].insert(0, {"name": "auth", "image": "example.test/oauth2-proxy:1"})
+    assert found_in(objects).gateway.container == "router"
+
+
+def test_a_workload_cannot_be_both() -> None:
+    with pytest.raises(SignoffError, match="cannot be both the gateway and the backend"):
+        found_in(home_lab(), backend="router")
+
+
+def test_of_entries_that_ask_for_the_model_the_one_whose_backend_is_here_is_judged() -> None:
+    asking = """
+model_list:
+  - {model_name: fast, litellm_params: {model: openai/org/model, api_base: "http://10.0.0.9:8000/v1"}}
+  - {model_name: own, litellm_params: {model: openai/org/model, api_base: "http://llm:8000/v1"}}
+  - {model_name: group, litellm_params: {model: openai/org/model, api_base: "http://llm:8000/v1"}}
+  - {model_name: group, litellm_params: {model: openai/org/model, api_base: "http://llm:8000/v1"}}
+  - {model_name: vectors, litellm_params: {model: openai/m, api_base: "http://llm:8000"}, model_info: {mode: embedding}}
+"""
+    found = found_in(home_lab(config={**of("ConfigMap", "router-files"), "data": {"router.yaml": asking}}))
+    assert found.model.asked == "own"
+    assert found.others == (), "of a group nobody can tell which of its backends answers, and one does not chat"

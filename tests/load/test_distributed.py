@@ -121,7 +121,7 @@ def test_what_would_be_applied_is_printed_without_the_keys(
     assert cli.main(["load", "--print"]) == 0
     printed = capsys.readouterr()
     assert "key: SIGNOFF_API_KEY" in printed.out
-    assert f"create secret generic {distributed.KEYS} --from-literal=SIGNOFF_API_KEY=..." in printed.err
+    assert f"create secret generic {distributed.KEYS} --from-env-file=FILE" in printed.err
     assert "sk-of" not in printed.out + printed.err
 
 

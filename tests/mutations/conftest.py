@@ -182,4 +182,4 @@ def remove_gateway(kube: Kube) -> None:
             kube.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
     for app in (story.GATEWAY, FAULTY_BACKEND):
         kube.core.delete_collection_namespaced_pod(namespace, label_selector=f"{NAME_LABEL}={app}")
-        kube.wait_until_gone(namespace, {NAME_LABEL: app})
+        kube.wait_until_gone(namespace, f"{NAME_LABEL}={app}")
