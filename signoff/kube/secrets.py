@@ -157,24 +157,6 @@ def missing_from(found: Sequence[Manifest], given: Sequence[Manifest], namespace
     return list(given)
 
 
-def parse(texts: Sequence[str]) -> dict[str, Path]:
-    """The names and files of texts such as "litellm-secrets=secrets.env".
-
-    Raises:
-        UsageError: one is of another form, or a name is there twice.
-    """
-    found: dict[str, Path] = {}
-    for text in texts:
-        name, equals, file = text.partition("=")
-        if not (equals and name and file):
-            # What is behind an = may be a value that somebody gave in place of a file.
-            raise UsageError(f"{OPTION} takes a name and a file", where=f"{OPTION} {name}", hint=f"write {_FORM}")
-        if name in found:
-            raise UsageError("one Secret is given twice", where=f"{OPTION} {name}", hint="leave one out")
-        found[name] = Path(file)
-    return found
-
-
 def _of_file(name: str, file: Path, namespace: str) -> Manifest:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         hint = f"write {_FORM}, with the name that the manifests call it by"

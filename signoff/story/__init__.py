@@ -12,9 +12,6 @@ NODES = (*ALLOWED_NODES, GPU_NODE)
 
 GATEWAY = "litellm"
 GATEWAY_PORT = 4000
-GATEWAY_CONFIG = "litellm-config"
-GATEWAY_CONFIG_KEY = "config.yaml"
-"""The ConfigMap with LiteLLM's configuration, and its key."""
 GATEWAY_LABELS = {"app.kubernetes.io/name": "litellm", "app.kubernetes.io/part-of": "home-lab"}
 GATEWAY_HOST = "litellm.home.jetzinger.com"
 

@@ -106,14 +106,6 @@ def test_a_name_that_no_object_may_have_is_refused(name: str, tmp_path: Path) ->
     assert refused.value.where == f"--secret {name}"
 
 
-def test_names_and_files_of_a_command_line() -> None:
-    assert secrets.parse(["a=b=c.env", "d=e"]) == {"a": Path("b=c.env"), "d": Path("e")}
-    for texts in (["litellm-secrets"], [f"={HUSH}"], ["a="], ["a=1", "a=2"]):
-        with pytest.raises(UsageError) as refused:
-            secrets.parse(texts)
-        assert HUSH not in str(refused.value)
-
-
 @settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet="AB=#\n\r\t \ufeff\xa0.\"'\\$", max_size=40).map(str.encode))
 @example(b"\xef\xbb\xbf\xef\xbb\xbfA=1")
