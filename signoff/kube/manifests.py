@@ -17,7 +17,7 @@ from signoff.core.words import listed
 from signoff.kube import hooks, loading, secrets, stand_in
 from signoff.kube.hooks import LeftOut
 from signoff.kube.missing import check_complete
-from signoff.kube.objects import Manifest, containers, main_containers
+from signoff.kube.objects import Manifest, containers, main_containers, pod_template
 from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
 from signoff.settings import Settings, story_values
@@ -312,7 +312,7 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     result = []
     for manifest in manifests:
         body = deepcopy(manifest.body)
-        annotations = body.get("spec", {}).get("template", {}).get("metadata", {}).get("annotations", {})
+        annotations = pod_template(body).get("metadata", {}).get("annotations", {})
         if CHECKSUM in annotations:
             annotations[CHECKSUM] = digest
         result.append(replace(manifest, body=body))

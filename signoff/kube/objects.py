@@ -57,9 +57,26 @@ class _Affinity(_Read):
     nodeAffinity: _NodeAffinity = _NodeAffinity()  # noqa: N815
 
 
+class _Reference(_Read):
+    name: str = ""
+    key: str = ""
+
+
+class _Source(_Read):
+    configMapKeyRef: _Reference | None = None  # noqa: N815
+    secretKeyRef: _Reference | None = None  # noqa: N815
+
+
 class _Variable(_Read):
     name: str = ""
     value: str = ""
+    valueFrom: _Source | None = None  # noqa: N815
+
+
+class _Variables(_Read):
+    prefix: str = ""
+    configMapRef: _Reference | None = None  # noqa: N815
+    secretRef: _Reference | None = None  # noqa: N815
 
 
 class _Mount(_Read):
@@ -73,6 +90,7 @@ class _Container(_Read):
     command: list[str] = []
     args: list[str] = []
     env: list[_Variable] = []
+    envFrom: list[_Variables] = []  # noqa: N815
     ports: list[dict[str, Any]] = []
     volumeMounts: list[_Mount] = []  # noqa: N815
 
@@ -163,12 +181,13 @@ class _Pod(_Object):
     spec: _PodSpec = _PodSpec()  # type: ignore[assignment]
 
 
+_WORKLOADS = frozenset({"DaemonSet", "Deployment", "Job", "ReplicaSet", "ReplicationController", "StatefulSet"})
 _MODELS: dict[str, type[_Object]] = {
     "ConfigMap": _Data,
     "Secret": _Secret,
     "Pod": _Pod,
     "Service": _Service,
-    **dict.fromkeys(("DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"), _Workload),
+    **dict.fromkeys(_WORKLOADS, _Workload),
 }
 _SAID = {
     "missing": "is missing",
@@ -247,8 +266,14 @@ def images_of(manifest: Manifest) -> Iterator[tuple[str, int]]:
 
 def pod_spec(body: dict[str, Any]) -> dict[str, Any]:
     """The spec of a workload's pods, or of a pod itself; empty for other objects."""
-    spec: dict[str, Any] = body.get("spec", {})
-    return spec if body["kind"] == "Pod" else spec.get("template", {}).get("spec", {})
+    found: dict[str, Any] = body.get("spec", {}) if body["kind"] == "Pod" else pod_template(body).get("spec", {})
+    return found
+
+
+def pod_template(body: dict[str, Any]) -> dict[str, Any]:
+    """What a workload makes its pods of; empty for other objects: what they call a template may be anything."""
+    found: dict[str, Any] = body.get("spec", {}).get("template", {}) if body["kind"] in _WORKLOADS else {}
+    return found
 
 
 def without_nulls(value: Any, *, strings: bool = False) -> Any:

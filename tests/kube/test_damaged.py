@@ -54,6 +54,26 @@ def test_it_is_read_or_refused_wherever_it_is(tmp_path: Path, value: Any) -> Non
         check(tmp_path / "all.json", where, value)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"template": "t"},
+        {"template": {"spec": "t"}},
+        {"template": {"spec": {"containers": "abc"}}},
+        {"template": {"spec": {"containers": [{"name": "no-image"}]}}},
+        {"template": {"metadata": ["x"]}},
+        {"template": {"metadata": {"labels": "x"}}, "selector": "x"},
+        {"template": {"spec": {"initContainers": [7], "volumes": "v", "affinity": "a"}}},
+        {"template": {"spec": {"containers": [{"image": "x:1", "env": "e"}]}}},
+    ],
+)
+def test_objects_of_other_kinds_may_have_any_spec(spec: Any, tmp_path: Path) -> None:
+    other = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "other"}, "spec": spec}
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*OBJECTS, other]}), encoding="utf-8")
+    read(file)
+
+
 def check(file: Path, where: tuple[int, Place], value: Any) -> None:
     listed = {"apiVersion": "v1", "kind": "List", "items": damaged(*where, value)}
     file.write_text(json.dumps(listed), encoding="utf-8")

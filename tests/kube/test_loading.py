@@ -146,6 +146,17 @@ def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path)
             "spec.containers.0.image is missing",
             "a.yaml",
         ),
+        *(
+            ({"a.yaml": POD + f"spec:\n  containers:\n  - image: a\n    {text}"}, f"{place} {what}", "a.yaml:7")
+            for text, place, what in (
+                ("envFrom: x", "spec.containers.0.envFrom", "is not a list"),
+                ("envFrom: [x]", "spec.containers.0.envFrom.0", "is not a mapping"),
+                ("envFrom: [{secretRef: x}]", "spec.containers.0.envFrom.0.secretRef", "is not a mapping"),
+                ("env: [{name: A, valueFrom: x}]", "spec.containers.0.env.0.valueFrom", "is not a mapping"),
+                ("env: [{valueFrom: {secretKeyRef: x}}]", "env.0.valueFrom.secretKeyRef", "is not a mapping"),
+                ("env: [{valueFrom: {configMapKeyRef: {key: 5}}}]", "configMapKeyRef.key", "is not a string"),
+            )
+        ),
     ],
 )
 def test_what_is_no_manifest_is_refused_by_its_file(
