@@ -1,7 +1,7 @@
 """What stands on the cluster: pods, labels, Service, configuration, version, files."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,13 +69,20 @@ def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Ju
             yield each.case, failed(f"there is no {each.case} of LiteLLM")
         else:
             wrong = [
-                f"{name} has {f'{label}={own[label]}' if label in own else f'no label {label}'}; "
-                f"write {label}: {value} among its labels{at(each.files.get(name, ''))}"
+                f"{name} has {_seen(lacking, own)}; {_written(lacking)} among its labels{at(each.files.get(name, ''))}"
                 for name, own in each.labels.items()
-                for label, value in wanted.items()
-                if own.get(label) != value
+                if (lacking := {label: value for label, value in wanted.items() if own.get(label) != value})
             ]
             yield each.case, failed("; ".join(wrong)) if wrong else passed()
+
+
+def _seen(wanted: Iterable[str], own: Mapping[str, str]) -> str:
+    """What an object has of these labels: "no label app and tier=edge"."""
+    return listed([f"{label}={own[label]}" if label in own else f"no label {label}" for label in wanted])
+
+
+def _written(wanted: Mapping[str, str]) -> str:
+    return f"write {listed([f'{label}: {value}' for label, value in wanted.items()])}"
 
 
 @judge("service", ServiceSeen, wants=dict, keys=["type", "port"], rests_on=ON_THE_CLUSTER)

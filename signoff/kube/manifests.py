@@ -134,9 +134,6 @@ class StoryManifests:
         Every object, and each reference to one of them, carries a name of its own, and neither gateway's Service or
         selector matches the other's pods. What other workloads use too is shared with the first; what claims the host
         name from outside, or a port of the node, is left out.
-
-        Raises:
-            SignoffError: the config.yaml is none.
         """
         first, config = self.roles.gateway, self.roles.config
         second = first.beside(name)

@@ -118,6 +118,13 @@ def test_a_file_that_is_missing_is_told_with_the_one_that_has_its_objects() -> N
     )
 
 
+def test_all_labels_that_an_object_lacks_are_one_sentence() -> None:
+    reason = verdict_on("labels", labels(app="x"), wants=LABELS).reason
+    assert (
+        reason == f"Service/p has app=x and no label tier; write app: proxy and tier: edge among its labels (see {AT})"
+    )
+
+
 def test_both_faults_of_a_service_are_told() -> None:
     verdict = verdict_on("service", service("NodePort", (80,), {4000: AT}), wants=WANTED)
     assert verdict.reason.count("write type: ClusterIP and port: 4000") == verdict.reason.count("hostPort") == 1

@@ -50,8 +50,9 @@ EXPECTED = {
         has_key=True,
         failed={
             **_BROKEN_STREAMS,
-            "labels": "Deployment/switchboard has no label app.kubernetes.io/name; "
-            "write app.kubernetes.io/name: litellm among its labels (see everything.yml:37)",
+            "labels": "Deployment/switchboard has no label app.kubernetes.io/name and no label "
+            "app.kubernetes.io/part-of; write app.kubernetes.io/name: litellm and app.kubernetes.io/part-of: home-lab "
+            "among its labels (see everything.yml:37)",
             "service": "takes port 4000 of its node, which leads past the Service and keeps a second pod off that "
             "node; take hostPort out (see everything.yml:51)",
         },
