@@ -15,7 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 HIDDEN = "[redacted]"
-_SECRET = r"(?:api|master|salt|secret|private|access|signing)[-_]?key|token|passw(?:or)?d|secret|credentials?"
+_SECRET = (
+    r"(?:api|master|salt|secret|private|access|signing)[-_]?key|token|passw(?:or)?d|secret|credentials?|webhook[-_]?url"
+)
 _SECRET_KEYS = re.compile(rf"(?i)(?:authorization|cookie|set-cookie|.*(?:{_SECRET}))")
 _SECRET_TEXT = re.compile(r"\b(?:sk-[A-Za-z0-9_-]{8,}|(?i:bearer)\s+[A-Za-z0-9._~+/=-]{8,})")
 _URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")

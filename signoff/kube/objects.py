@@ -210,6 +210,7 @@ class Manifest:
     file: Path
     sha256: str
     body: dict[str, Any] = field(repr=False)
+    has_secret: bool = False
 
     @property
     def name(self) -> str:
@@ -224,8 +225,8 @@ class Manifest:
     def object_sha256(self) -> str:
         """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
         text = json.dumps(self.body, sort_keys=True)
-        has_secret = self.body["kind"] == "Secret" or scrubbed(text) != text
-        return "" if has_secret else hashlib.sha256(text.encode()).hexdigest()
+        has_secret = self.has_secret or self.body["kind"] == "Secret"
+        return "" if has_secret or scrubbed(text) != text else hashlib.sha256(text.encode()).hexdigest()
 
 
 def line_in(file: Path, body: dict[str, Any], path: Place) -> int:

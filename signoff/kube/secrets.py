@@ -15,9 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from signoff.core.errors import SignoffError, UsageError
+from signoff.core.errors import UsageError
 from signoff.core.redact import hide, is_credential, keep, redacted, scrubbed_bytes
-from signoff.kube import documents
+from signoff.kube import credentials, documents
 from signoff.kube.objects import Manifest, containers
 
 OPTION = "--secret"
@@ -29,27 +29,31 @@ _KEY = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z][-._a-zA-Z0-9]*")
 """What both the name of a variable and a key of a Secret may be (k8s.io/apimachinery: util/validation)."""
 _SPACE = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """What Go's unicode.IsSpace takes for space."""
-_FROM_ENVIRONMENT = "os.environ/"
 
 
 # Those of the manifests
 
 
 def learned(found: Sequence[Manifest]) -> list[Manifest]:
-    """The same manifests, whose secrets nothing shows from now on; what a file with a secret hashes to is left out."""
+    """The same manifests, whose secrets nothing shows from now on; what a secret was hashed with is left out."""
+    with_secrets = set[Path]()
+    learnt = []
     for manifest in found:
         body = manifest.body
         keep(_names(body), _texts(redacted(body)) if body["kind"] != "Secret" else ())
-        for name, value in _secrets_in(body, manifest.file):
-            hide(value, surely=is_credential(name))
-    with_secrets = {each.file for each in found if each.body["kind"] == "Secret"}
+        secrets = list(_secrets_in(body, manifest.file))
+        for value, surely in secrets:
+            hide(value, surely=surely)
+        has_secret = bool(secrets) or body["kind"] == "Secret"
+        learnt.append(replace(manifest, has_secret=has_secret))
+        with_secrets |= {manifest.file} if has_secret else set()
 
     @cache
     def holds_one(file: Path) -> bool:
         data = documents.content(file) if file.is_file() else b""
         return file in with_secrets or scrubbed_bytes(data) != data
 
-    return [replace(each, sha256="") if each.sha256 and holds_one(each.file) else each for each in found]
+    return [replace(each, sha256="") if each.sha256 and holds_one(each.file) else each for each in learnt]
 
 
 def values(body: Mapping[str, Any]) -> dict[str, bytes]:
@@ -69,40 +73,17 @@ def _pairs(table: Any) -> Iterator[tuple[str, str]]:
             yield str(key), value
 
 
-def _secrets_in(body: dict[str, Any], file: Path) -> Iterator[tuple[str, str]]:
-    """What an object holds that nobody should read, each value with its name."""
-    if body["kind"] == "Secret":
-        for key, value in values(body).items():
-            yield key, value.decode(errors="surrogateescape")
-        yield from _pairs(body.get("data"))  # somebody may have written the values themselves there
-    elif body["kind"] == "ConfigMap":
-        for _, text in _pairs(body.get("data")):
-            yield from _secrets_of_config(text, file)
-    for container in containers(body):
-        variables = container.get("env")
-        for variable in variables if isinstance(variables, list) else ():
-            match variable:
-                case {"name": str(name), "value": str(text)} if is_credential(name):
-                    yield name, text
-
-
-def _secrets_of_config(text: str, file: Path) -> Iterator[tuple[str, str]]:
-    """The same of a configuration of LiteLLM's."""
-    if "master_key" not in text and "environment_variables" not in text:
+def _secrets_in(body: dict[str, Any], file: Path) -> Iterator[credentials.Found]:
+    """What an object holds that nobody should read, each value with whether it is surely a secret."""
+    if body["kind"] != "Secret":
+        yield from credentials.of(body, file)
         return
-    try:
-        found = documents.parse(text, file)
-    except SignoffError:  # whoever needs it says so
-        return
-    for config in found:
-        for table in (config.get("general_settings"), config.get("environment_variables")):
-            for name, value in table.items() if isinstance(table, dict) else ():
-                if is_credential(str(name)) and isinstance(value, str | int) and not _is_reference(value):
-                    yield str(name), str(value)
-
-
-def _is_reference(value: str | int) -> bool:
-    return str(value).startswith(_FROM_ENVIRONMENT)
+    for key, value in values(body).items():
+        text = value.decode(errors="surrogateescape")
+        yield text, is_credential(key)
+        yield from ((password, False) for password in credentials.passwords(text))
+    # Somebody may have written the values themselves there.
+    yield from ((text, is_credential(key)) for key, text in _pairs(body.get("data")))
 
 
 def _names(body: dict[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.redact import scrubbed
 from signoff.kube import loading, secrets
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.missing import Missing, check_complete, missing
 from signoff.kube.objects import Manifest
 
@@ -163,6 +164,18 @@ def pods(name: str = "litellm", **container: Any) -> dict[str, Any]:
         config_map(CONFIG.replace("sk-1234", HUSH)),
         config_map(f"environment_variables: {{OPENAI_API_KEY: {HUSH}}}"),
         pods(env=[{"name": "LITELLM_MASTER_KEY", "value": HUSH}]),
+        config_map(f"model_list: [{{litellm_params: {{model: a, api_key: {HUSH}}}}}]"),
+        config_map(f"litellm_settings: {{cache_params: {{type: redis, password: {HUSH}}}}}"),
+        config_map(f"general_settings: {{alert_to_webhook_url: {{budget: [{HUSH}]}}}}"),
+        config_map(f"general_settings: {{database_url: 'postgresql://u:{HUSH}@db/x'}}"),
+        config_map("model_list: []") | {"data": {"OPENAI_API_KEY": HUSH}},
+        pods(env=[{"name": "DATABASE_URL", "value": f"postgresql://u:{HUSH}@db/x"}]),
+        pods(env=[{"name": "SLACK_WEBHOOK_URL", "value": HUSH}]),
+        pods(args=["--port", "8000", "--api-key", HUSH]),
+        pods(args=[f"--api-key={HUSH}"]),
+        pods(command=["sh", "-c", f"vllm serve --api-key '{HUSH}' --port 8000"]),
+        pods(livenessProbe={"httpGet": {"httpHeaders": [{"name": "Authorization", "value": f"Bearer {HUSH}"}]}}),
+        {**pods(env=[{"name": "API_KEY", "value": HUSH}]), "apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"},
     ],
 )
 def test_what_manifests_hold_is_shown_nowhere_and_hashed_nowhere(body: dict[str, Any], tmp_path: Path) -> None:
@@ -170,6 +183,37 @@ def test_what_manifests_hold_is_shown_nowhere_and_hashed_nowhere(body: dict[str,
     assert scrubbed(f"it said {HUSH}") == "it said [redacted]"
     assert (manifest.sha256, manifest.object_sha256) == ("", "")
     assert HUSH not in repr(manifest) and encoded(HUSH) not in repr(manifest)
+
+
+def test_a_secret_too_short_to_be_hidden_is_hashed_nowhere_either(tmp_path: Path) -> None:
+    (manifest,) = loaded(tmp_path, pods(env=[{"name": "LITELLM_MASTER_KEY", "value": "sk-1"}]))
+    assert (manifest.sha256, manifest.object_sha256) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            config_map(f"model_list: [{{litellm_params: {{model: a, api_key: {value}}}}}]")
+            for value in ("none", "sk-none", "EMPTY", "os.environ/OPENAI_API_KEY", "not-needed", "''", "null")
+        ),
+        config_map("model_list: [{model_info: {input_cost_per_token: 1000000}}]"),
+        config_map("litellm_settings: {drop_params: true, set_verbose: false}"),
+        pods(env=[{"name": "DATABASE_URL", "value": "postgresql://u:$(DB_PASSWORD)@db/x"}]),
+        pods(args=["--api-key", "$(VLLM_API_KEY)", "--enable-token", "--port=8000"]),
+        pods(command=["sh", "-c", "vllm serve --api-key $VLLM_API_KEY"]),
+        pods(env=[{"name": "OPENAI_API_KEY", "value": ""}]),
+    ],
+)
+def test_what_stands_for_no_secret_is_none(body: dict[str, Any], tmp_path: Path) -> None:
+    (manifest,) = loaded(tmp_path, body)
+    assert manifest.sha256
+    assert manifest.object_sha256
+
+
+def test_the_storys_manifests_hold_no_secret() -> None:
+    found = StoryManifests.read()
+    assert all(each.sha256 and each.object_sha256 for each in (*found.gateway, *found.backend))
 
 
 def test_a_value_that_somebody_wrote_without_base64_is_refused_and_not_repeated(tmp_path: Path) -> None:
