@@ -108,7 +108,7 @@ def test_it_is_found_where_litellm_finds_it(
                 "env": [
                     {
                         "name": "LITELLM_MASTER_KEY",
-                        "valueFrom": {"secretKeyRef": {"name": "x", "key": "y", "optional": True}},
+                        "valueFrom": {"secretKeyRef": {"name": "x", "key": "key", "optional": True}},
                     }
                 ]
             },
