@@ -12,8 +12,15 @@ _OF_A_MODEL: dict[str, Path] = {
     "model": ("litellm_params", "model"),
     "api_base": ("litellm_params", "api_base"),
 }
-_OF_THE_ROUTER: dict[str, Any] = {"routing_strategy": "simple-shuffle", "num_retries": 2, "timeout": 6000}
-"""What LiteLLM's router does where nothing is said (litellm 1.80.16: router.py, constants.py)."""
+_OF_THE_ROUTER: dict[str, tuple[Path, ...]] = {
+    "routing_strategy": (("router_settings", "routing_strategy"),),
+    "num_retries": (("router_settings", "num_retries"), ("litellm_settings", "num_retries")),
+    "timeout": (("router_settings", "timeout"), ("litellm_settings", "request_timeout")),
+}
+"""Where LiteLLM's router takes its settings from, the first before the second. What a model has of its own in its
+`litellm_params` goes before these for that model, and is not the router's (litellm 1.80.16: router.py)."""
+_DEFAULTS: dict[str, Any] = {"routing_strategy": "simple-shuffle", "num_retries": 2, "timeout": 6000}
+"""What it does where nothing is said (constants.py)."""
 
 
 @dataclass
@@ -44,10 +51,16 @@ def read(text: str, asked: str = "") -> Configuration:
             value = _below(entry, path)
             value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value
             _add(found, name, value, nearest_line(lines, ("model_list", at, *path)))
-    for name, default in _OF_THE_ROUTER.items() if found.values else ():
-        value = _below(config, ("router_settings", name))
-        _add(found, name, default if value is None else value, nearest_line(lines, ("router_settings", name)))
+    for name, places in _OF_THE_ROUTER.items() if found.values else ():
+        place = next((each for each in places if _is_said(name, _below(config, each))), None)
+        value = _below(config, place) if place else _DEFAULTS[name]
+        _add(found, name, value, nearest_line(lines, place or places[0]))
     return found
+
+
+def _is_said(name: str, value: Any) -> bool:
+    """No timeout of 0 seconds is one to LiteLLM."""
+    return value is not None and (name != "timeout" or bool(value))
 
 
 def _below(value: Any, path: Path) -> Any:
