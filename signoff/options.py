@@ -101,12 +101,17 @@ def add_deployment_options(parser: argparse.ArgumentParser, *more: str, also: Ma
 class Chosen:
     """What a run of the features was asked for, with what the environment and the defaults add."""
 
-    settings: Settings
+    read: Read
     cluster: str
     attach: Path | None
     keep: bool
     fresh: bool
     manifests: StoryManifests
+
+    @property
+    def settings(self) -> Settings:
+        """What is wanted, without who says so."""
+        return self.read.settings
 
     @property
     def values(self) -> dict[str, Any]:
@@ -124,7 +129,7 @@ def check(read: Read, *, attach: str | None, keep: bool, fresh: bool) -> Chosen:
     _check_attach(choice.attach, keep=keep, fresh=fresh)
     check_reports_of(read)
     return Chosen(
-        settings=read.settings,
+        read=read,
         cluster=choice.cluster.value,
         attach=choice.attached,
         keep=keep,
