@@ -1,6 +1,7 @@
 """The cluster and the story's deployment on it."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -30,8 +31,9 @@ from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
 from signoff.kube.manifests import StoryManifests, shown
+from signoff.kube.undo import Mark, Undo
 from signoff.options import Chosen
-from signoff.settings import Settings
+from signoff.settings import Settings, nodes
 from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, ask
 
@@ -49,10 +51,12 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
         images = chosen.manifests.images
         opened = open_cluster(chosen.cluster, chosen.attach, images, keep=chosen.keep, fresh=chosen.fresh)
     try:
-        if not chosen.attach:
-            _mark_forbidden_nodes(Kube(opened.kubeconfig), chosen.settings)
-        record_cluster(evidence, opened)
-        yield opened
+        with causes.of(Subject.CLUSTER):
+            kube = Kube(opened.kubeconfig)
+            nodes.check(chosen.read, [each.metadata.name for each in kube.core.list_node().items])
+        with nullcontext() if chosen.attach else _marked_nodes(kube, opened, chosen.settings):
+            record_cluster(evidence, opened)
+            yield opened
     finally:
         try:
             if request.session.testsfailed:
@@ -62,11 +66,18 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
             opened.close()
 
 
-def _mark_forbidden_nodes(kube: Kube, settings: Settings) -> None:
-    """Make the suite's own nodes like a person's: the manifests may know them by labels and taints."""
-    if settings.forbidden_labels or settings.forbidden_taints:
-        for node in settings.forbidden_nodes:
-            kube.mark(node, settings.forbidden_labels, settings.forbidden_taints)
+@contextmanager
+def _marked_nodes(kube: Kube, opened: Cluster, settings: Settings) -> Iterator[None]:
+    """Make the suite's own nodes like a person's for a while: manifests may know them by labels and taints."""
+    marks = Undo(kube)
+    try:
+        if settings.forbidden_labels or settings.forbidden_taints:
+            for node in settings.forbidden_nodes:
+                marks.make(Mark.of(node, settings.forbidden_labels, settings.forbidden_taints))
+        yield
+    finally:
+        if opened.failure() is None:
+            marks.all()
 
 
 @pytest.fixture(scope="session")

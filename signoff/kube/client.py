@@ -272,15 +272,27 @@ class Kube:
         """Have the node take no new pods, or take them again, as `kubectl cordon` and `uncordon` do."""
         self.core.patch_node(node, {"spec": {"unschedulable": cordoned}}, field_manager=FIELD_MANAGER)
 
-    def mark(self, node: str, labels: Mapping[str, str], taints: Iterable[str]) -> None:
-        """Give the node labels and taints ("gpu=true:NoSchedule"), as `kubectl label` and `kubectl taint` do."""
-        found = [text.rpartition(":") for text in taints]
-        told = [(key.partition("="), effect) for key, _, effect in found]
-        body = {
-            "metadata": {"labels": dict(labels)},
-            "spec": {"taints": [{"key": key, "value": value, "effect": effect} for (key, _, value), effect in told]},
-        }
-        self.core.patch_node(node, body, field_manager=FIELD_MANAGER)
+    def mark(self, node: str, labels: Mapping[str, str | None], taints: Mapping[tuple[str, str], str | None]) -> None:
+        """Give the node labels, and taints by their key and effect, beside those that it has; None takes one away."""
+        new = [
+            {"key": key, "effect": effect, "value": value}
+            for (key, effect), value in taints.items()
+            if value is not None
+        ]
+
+        def attempt() -> None:
+            there = self.core.read_node(node)
+            stay = [taint for taint in there.spec.taints or [] if (taint.key, taint.effect) not in taints]
+            metadata = {"labels": dict(labels), "resourceVersion": there.metadata.resource_version}
+            try:
+                body = {"metadata": metadata, "spec": {"taints": [*stay, *new]}}
+                self.core.patch_node(node, body, field_manager=FIELD_MANAGER)
+            except ApiException as error:
+                if error.status != HTTPStatus.CONFLICT:
+                    raise
+                raise NotYet("the cluster has changed the node meanwhile") from None
+
+        eventually(f"the node {node} to be marked", timeouts.CORDON_SHOWS, attempt)
 
     def wait_until_cordoned(self, node: str, *, cordoned: bool) -> None:
         """Wait for the taint, which shows that the control plane has noticed; before that, pods are still placed."""

@@ -4,6 +4,7 @@ A change and what undoes it are data: the way back is known before the change is
 as well as a whole one. What could not be undone, `signoff.kube.cleanup` finds by the suite's field manager.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -133,6 +134,44 @@ class Cordon:
     def wait(self, kube: Kube) -> None:
         """Wait until the scheduler knows."""
         kube.wait_until_cordoned(self.node, cordoned=self.cordoned)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A node has labels and taints, beside all others of its own; None is for one that it has not."""
+
+    node: str
+    labels: Mapping[str, str | None]
+    taints: Mapping[tuple[str, str], str | None]
+    """The value of each, by its key and effect."""
+
+    @classmethod
+    def of(cls, node: str, labels: Mapping[str, str], taints: Iterable[str]) -> Self:
+        """The mark of labels and of taints such as "gpu=true:NoSchedule"."""
+        found = {}
+        for key_and_value, _, effect in (text.rpartition(":") for text in taints):
+            key, _, value = key_and_value.partition("=")
+            found[key, effect] = value
+        return cls(node, dict(labels), found)
+
+    def __str__(self) -> str:
+        return f"label and taint {self.node}"
+
+    def inverse(self, kube: Kube) -> "Mark":
+        """Leave what the node has of these as it is."""
+        node = kube.core.read_node(self.node)
+        labels = node.metadata.labels or {}
+        taints = {(each.key, each.effect): each.value or "" for each in node.spec.taints or []}
+        return Mark(
+            self.node, {key: labels.get(key) for key in self.labels}, {key: taints.get(key) for key in self.taints}
+        )
+
+    def make(self, kube: Kube) -> None:
+        """Mark it."""
+        kube.mark(self.node, self.labels, self.taints)
+
+    def wait(self, _: Kube) -> None:
+        """A node is marked as soon as the API server says so."""
 
 
 class UndoFailed(SignoffError):

@@ -110,9 +110,9 @@ Taints = Annotated[
 Object = Annotated[str, _named("the name of an object", rf"{_LABEL}(\.{_LABEL})*", 253)]
 
 
-def _story(default: Any, description: str, *, form: str = "", **constraints: Any) -> Any:
+def _story(default: Any, description: str, *, empty: str = "", form: str = "", **constraints: Any) -> Any:
     """A setting whose value is the story's: with another, it is no longer that story which is judged."""
-    return _field(default, description, story=True, form=form, **constraints)
+    return _field(default, description, story=True, empty=empty, form=form, **constraints)
 
 
 def _own(default: Any, description: str, *, empty: str = "none", form: str = "", **constraints: Any) -> Any:
@@ -120,7 +120,7 @@ def _own(default: Any, description: str, *, empty: str = "none", form: str = "",
     return _field(default, description, story=False, empty=empty, form=form, **constraints)
 
 
-def _field(default: Any, description: str, *, story: bool, form: str, empty: str = "", **constraints: Any) -> Any:
+def _field(default: Any, description: str, *, story: bool, form: str, empty: str, **constraints: Any) -> Any:
     extra: JsonDict = {"story": story, "empty": empty, "form": form}
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)
 
@@ -164,10 +164,15 @@ class Settings(BaseSettings):
     port: Annotated[int, Number] = _story(story.GATEWAY_PORT, "the port of LiteLLM's Service", ge=1, le=65535)
     allowed_nodes: Nodes = _story(story.ALLOWED_NODES, "the nodes on which LiteLLM may run")
     forbidden_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which LiteLLM must never run")
-    forbidden_labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _own(
-        {}, "the labels that those nodes have, for a cluster that the suite starts", form="KEY=VALUE"
+    forbidden_labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
+        {}, "the labels that those nodes get, on a cluster that is the suite's own", empty="none", form="KEY=VALUE"
     )
-    forbidden_taints: Taints = _own((), "the taints that they have, likewise", form="KEY=VALUE:EFFECT")
+    forbidden_taints: Taints = _story(
+        (),
+        "the taints that they get, likewise; EFFECT is NoSchedule, PreferNoSchedule or NoExecute",
+        empty="none",
+        form="KEY=VALUE:EFFECT",
+    )
     backend_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which vLLM has to run")
     routing_strategy: Text = _story("simple-shuffle", "LiteLLM's routing strategy")
     num_retries: Annotated[int, Number] = _story(2, "how often LiteLLM tries again", ge=0)

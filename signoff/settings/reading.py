@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from signoff.core.errors import UsageError
-from signoff.settings.model import PREFIX, Settings, described, holds_several, is_of_the_story, is_secret, names
+from signoff.settings.model import PREFIX, Settings, described, form, holds_several, is_of_the_story, is_secret, names
 from signoff.settings.toml import File
 from signoff.story.declaration import nearest
 
@@ -202,5 +202,5 @@ def _refused(
     return UsageError(
         f"{subject}{' ' if message.startswith('must ') else ': '}{message}",
         where=_where(origins[name], told.get(name), file, name, key),
-        hint=f"{name}: {described(name)}",
+        hint=f"{name}: {described(name)}{f' ({form(name)})' if form(name) else ''}",
     )

@@ -79,6 +79,6 @@ def recorded(settings: Mapping[str, Any]) -> Iterator[Setting]:
     """The settings in a run's record; what is none, as in the evidence of former versions, is left out."""
     for name, held in settings.items():
         if isinstance(held, Mapping) and {"value", "origin"} <= held.keys():
-            story = in_words(held["story"]) if "story" in held else None
+            story = in_words(held["story"]) or "none" if "story" in held else None
             is_short = not isinstance(held["value"], list | Mapping)
             yield Setting(name, in_words(held["value"]), str(held["origin"]), story, is_short)

@@ -11,7 +11,7 @@ from signoff.core.errors import SignoffError, told
 from signoff.evidence.causes import cause_of
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
-from signoff.kube.undo import Apply, Cordon, Delete, Scale, Undo, UndoFailed
+from signoff.kube.undo import Apply, Cordon, Delete, Mark, Scale, Undo, UndoFailed
 from tests.embedded import container, pod
 
 NOWHERE: Any = None
@@ -190,6 +190,32 @@ def test_a_node_that_a_person_has_cordoned_stays_cordoned(kube: Kube) -> None:
         assert unschedulable(kube)
     finally:
         kube.core.patch_node(NODE, {"spec": {"unschedulable": False}})
+
+
+def marks(kube: Kube) -> tuple[dict[str, str], set[tuple[str, str, str]]]:
+    """Labels, and those taints that are not the cluster's own, which come and go."""
+    node = kube.core.read_node(NODE)
+    taints = {(each.key, each.value or "", each.effect) for each in node.spec.taints or []}
+    return dict(node.metadata.labels), {each for each in taints if each[0] in ("own", "gpu")}
+
+
+def test_a_marked_node_keeps_what_it_had_and_is_then_as_before(kube: Kube) -> None:
+    with Undo(kube) as around:
+        around.make(Mark.of(NODE, {"disk": "ssd"}, ["own=1:NoSchedule", "gpu=false:NoSchedule"]))
+        before = marks(kube)
+        with Undo(kube) as undo:
+            undo.make(Mark.of(NODE, {"gpu": "true", "disk": "hdd"}, ["gpu=true:NoSchedule", "gpu:PreferNoSchedule"]))
+            labels, taints = marks(kube)
+            assert labels == before[0] | {"gpu": "true", "disk": "hdd"}
+            assert taints == {
+                ("own", "1", "NoSchedule"),
+                ("gpu", "true", "NoSchedule"),
+                ("gpu", "", "PreferNoSchedule"),
+            }
+        assert marks(kube) == before
+    labels, taints = marks(kube)
+    assert "disk" not in labels
+    assert taints == set()
 
 
 def test_what_somebody_has_deleted_meanwhile_is_told_and_the_rest_undone(kube: Kube, namespace: str) -> None:

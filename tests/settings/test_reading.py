@@ -12,6 +12,7 @@ from signoff.core.paths import ROOT
 from signoff.settings import Settings, read, story_values
 from signoff.settings.model import described, names
 from signoff.settings.reading import option_of, variable_of
+from signoff.settings.shown import record, recorded
 from signoff.story.declaration import Declaration
 
 SECRET = "sk-the-key-of-this-house"
@@ -129,6 +130,9 @@ def test_what_is_not_the_storys_is_named_and_what_everybody_may_choose_is_not() 
     }
     assert read(given).differing == ("namespace", "overhead_limit_ms")
     assert read({"overhead_limit_ms": ["100"], "allowed_nodes": ["k3s-worker-01,k3s-worker-02"]}).differing == ()
+    marked = read({"forbidden_labels": ["gpu=true"], "forbidden_taints": ["gpu=true:NoSchedule"]})
+    assert marked.differing == ("forbidden_labels", "forbidden_taints")
+    assert [each.story for each in recorded(record(marked)) if each.name in marked.differing] == ["none", "none"]
 
 
 @pytest.mark.parametrize(
@@ -166,6 +170,13 @@ def test_an_option_is_refused(given: Mapping[str, Any], what: str) -> None:
     assert what in refused.value.what
     assert refused.value.where.startswith(f"{option} ")
     assert refused.value.hint
+
+
+def test_the_hint_says_how_a_taint_is_written() -> None:
+    with pytest.raises(UsageError, match="'gpu' is not a taint") as refused:
+        read({"forbidden_taints": ["gpu"]})
+    assert "KEY=VALUE:EFFECT" in refused.value.hint
+    assert "NoSchedule, PreferNoSchedule or NoExecute" in refused.value.hint
 
 
 @pytest.mark.parametrize(
