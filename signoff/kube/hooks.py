@@ -23,6 +23,11 @@ class LeftOut:
     manifest: Manifest
     reason: str
 
+    @property
+    def events(self) -> list[str]:
+        """At what Helm makes it."""
+        return events(self.manifest)
+
 
 def events(manifest: Manifest) -> list[str]:
     """At what Helm makes a hook: "pre-install"; none for other objects."""

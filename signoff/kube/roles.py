@@ -175,8 +175,8 @@ def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judg
     """
     gateway = _gateway_in(found, path, settings.gateway)
     _check_namespace(gateway, settings.namespace)
-    found = [each for each in found if each.body["kind"] not in _BY_NAME or _is_beside(each, gateway, settings)]
-    config = _config_of(gateway, found)
+    found = seen_by(gateway, found, settings)
+    config = config_of(gateway, found)
     text = _config_text(config, gateway, found)
     gateway_config.check(text)
     model = _judged(text.text, settings, found)
@@ -224,6 +224,11 @@ def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> It
             yield Served(model, backend_of(behind[0], found, settings, model))
 
 
+def seen_by(workload: Manifest, found: Sequence[Manifest], settings: Settings) -> list[Manifest]:
+    """All but what its pods cannot refer to by name, since that is in another namespace."""
+    return [each for each in found if each.body["kind"] not in _BY_NAME or _is_beside(each, workload, settings)]
+
+
 def _is_beside(manifest: Manifest, other: Manifest, settings: Settings) -> bool:
     """Whether both are in one namespace."""
     one, two = (each.body["metadata"].get("namespace", settings.namespace) for each in (manifest, other))
@@ -265,9 +270,7 @@ def _mode_of(entry: dict[str, Any]) -> str:
 def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
     if named:
         return _called(named, found, path, "gateway")
-    several = [each for each in _workloads(found) if _runs(each, _GATEWAY)] or [
-        each for each in _workloads(found) if any(_model_lists(each, found))
-    ]
+    several = gateways_in(found)
     if not several:
         others = [each for each in found if each.body["kind"] not in _WORKLOADS and _runs(each, _GATEWAY)]
         raise SignoffError(
@@ -276,13 +279,32 @@ def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
             where=", ".join(f"{each.file}:{each.line('kind')}" for each in others) or str(path),
             hint="add the file that holds it, or set `gateway` to its name",
         )
-    return _the_one(several, "LiteLLM", "gateway", _GATEWAY)
+    return _the_one(several, "LiteLLM", "gateway")
 
 
 def _backend_in(found: Sequence[Manifest], model: Model) -> Manifest | None:
+    several = backends_in(found, model)
+    return _the_one(several, "vLLM", "backend") if several else None
+
+
+def gateways_in(found: Sequence[Manifest]) -> list[Manifest]:
+    """What may be the gateway: the workloads that run LiteLLM, else those that mount a configuration of it.
+
+    Of several, the one that is called as usual is it.
+    """
+    several = [each for each in _workloads(found) if _runs(each, _GATEWAY)]
+    return _the_usual(several or [each for each in _workloads(found) if any(_model_lists(each, found))], _GATEWAY)
+
+
+def backends_in(found: Sequence[Manifest], model: Model) -> list[Manifest]:
+    """What may be the model's backend: the workload behind the Service of its `api_base`, else those that run vLLM.
+
+    Of several, the one that is called as usual is it.
+    """
     behind = _behind(model.service, found)
-    several = behind if len(behind) == 1 else [each for each in _workloads(found) if _runs(each, _BACKEND)]
-    return _the_one(several, "vLLM", "backend", _BACKEND) if several else None
+    if len(behind) == 1:
+        return behind
+    return _the_usual([each for each in _workloads(found) if _runs(each, _BACKEND)], _BACKEND)
 
 
 def _behind(service: str, found: Sequence[Manifest]) -> list[Manifest]:
@@ -303,10 +325,11 @@ def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Mani
     )
 
 
-def _the_one(several: Sequence[Manifest], what: str, role: str, usual: str) -> Manifest:
-    """The only one, or the one that is called as usual."""
-    if len(several) > 1:
-        several = [each for each in several if each.body["metadata"]["name"] == usual] or several
+def _the_usual(several: list[Manifest], name: str) -> list[Manifest]:
+    return [each for each in several if each.body["metadata"]["name"] == name] or several
+
+
+def _the_one(several: Sequence[Manifest], what: str, role: str) -> Manifest:
     if len(several) == 1:
         return several[0]
     raise SignoffError(
@@ -407,8 +430,12 @@ def _names_of(port: Mapping[str, Any]) -> list[Any]:
 # --- LiteLLM's configuration
 
 
-def _config_of(gateway: Manifest, found: Sequence[Manifest]) -> ConfigFile:
-    """The ConfigMap's key that is mounted where `--config` points to, else the only one with a `model_list`."""
+def config_of(gateway: Manifest, found: Sequence[Manifest]) -> ConfigFile:
+    """The ConfigMap's key that is mounted where `--config` points to, else the only one with a `model_list`.
+
+    Raises:
+        SignoffError: it is not there, or cannot be told among several.
+    """
     lists = list(_model_lists(gateway, found))
     wanted = _config_path(gateway)
     for path, config in _mounted(gateway, found):
@@ -428,7 +455,7 @@ def _config_of(gateway: Manifest, found: Sequence[Manifest]) -> ConfigFile:
 
 def _model_lists(workload: Manifest, found: Sequence[Manifest]) -> Iterator[ConfigFile]:
     for _, config in _mounted(workload, found):
-        if models_of(_config_in(config, found)):
+        if models_in(config, found):
             yield config
 
 
@@ -469,6 +496,11 @@ def _mounted(workload: Manifest, found: Sequence[Manifest]) -> Iterator[tuple[Pu
             for path, key in keys.items():
                 if mount.get("subPath", path) == path:
                     yield at if "subPath" in mount else at / path, ConfigFile(str(name), key)
+
+
+def models_in(config: ConfigFile, found: Sequence[Manifest]) -> list[Model]:
+    """The entries of its `model_list`."""
+    return models_of(_config_in(config, found))
 
 
 def _config_in(config: ConfigFile, found: Sequence[Manifest]) -> str:
