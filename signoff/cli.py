@@ -16,6 +16,7 @@ from signoff.core.errors import REFUSED, SignoffError, UsageError, told
 from signoff.core.waiting import WaitFailed
 
 COMMANDS = {
+    "init": "signoff.commands.init",
     "run": "signoff.commands.run",
     "serve": "signoff.commands.serve",
     "prepare": "signoff.commands.prepare",

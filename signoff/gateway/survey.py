@@ -1,0 +1,357 @@
+"""What manifests say of a gateway, and which settings follow from it, before anything is deployed."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from signoff import story
+from signoff.core.words import listed
+from signoff.gateway import configuration, key
+from signoff.gateway.node_settings import proposals
+from signoff.kube import hooks, loading, stand_in
+from signoff.kube.addons import addons
+from signoff.kube.missing import Missing, missing
+from signoff.kube.nodes import rules, tolerated
+from signoff.kube.objects import Manifest, containers, main_containers
+from signoff.kube.roles import (
+    Judged,
+    Model,
+    Workload,
+    backends_in,
+    config_of,
+    gateways_in,
+    judged_in,
+    models_in,
+    workload_of,
+)
+from signoff.settings import Settings
+from signoff.settings.model import names
+from signoff.settings.writing import Line
+
+_MANAGED_BY, _HELM = "app.kubernetes.io/managed-by", "Helm"
+_OF_A_RELEASE = ("helm.sh/chart", _MANAGED_BY, "app.kubernetes.io/version", "heritage", "release", "chart")
+"""Labels that a chart changes with its version or that say no more than that it is one."""
+_HOST = re.compile(r"Host\(\s*[`\"]([^`\"]+)[`\"]")
+_SECRET_KEY = "secretKeyRef"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that was found: of what kind, what it is, and file and line."""
+
+    of: str
+    what: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the manifests leave open: the setting, the question, and the possible answers, of which the first counts."""
+
+    setting: str
+    text: str
+    answers: tuple[str, ...]
+    only_these: bool = True
+
+
+Ask = Callable[[Question, Sequence[Fact]], str | None]
+"""Asks a person, who may be shown what was found so far; None where nobody can be asked."""
+
+
+@dataclass
+class Survey:
+    """What was found, the settings that follow from it in their order, and what nobody has answered."""
+
+    facts: list[Fact] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    undecided: bool = False
+    """Whether no run can tell what is to be judged before somebody has answered."""
+    left_out: list[str] = field(default_factory=list)
+    """What a run does not deploy, and why."""
+    secrets: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The Secrets that are to be given, each with the keys that the manifests ask of it."""
+
+
+def survey(paths: Sequence[Path], beside: Path, ask: Ask) -> Survey:
+    """Look at manifests; places are named from the folder `beside`.
+
+    Raises:
+        SignoffError: they cannot be read, or nothing in them is a gateway with its configuration.
+    """
+    found = loading.read(*paths)
+    left_out = hooks.left_out(found)
+    out = [each.manifest for each in left_out]
+    looking = _Looking([each for each in found if each not in out], paths[0], beside, ask)
+    looking.look()
+    looking.look_beside(left_out)
+    order = list(names())
+    looking.survey.lines.sort(key=lambda line: order.index(line.name))
+    return looking.survey
+
+
+@dataclass
+class _Looking:
+    found: list[Manifest]
+    path: Path
+    beside: Path
+    ask: Ask
+    survey: Survey = field(default_factory=Survey)
+    known: dict[str, Any] = field(default_factory=dict)
+    """The settings so far."""
+
+    def look(self) -> None:
+        """At the gateway, and all that it names."""
+        judged = self._judged()
+        settings = Settings(**self.known)
+        gateway = workload_of(judged.gateway, self.found, settings, story.GATEWAY)
+        self._gateway(judged, gateway)
+        self._model(judged)
+        self._backend(judged)
+        self._namespace(judged.gateway)
+        self._key(judged)
+        self._missing(judged)
+        self._nodes(judged)
+        self._chart(judged.gateway)
+        self._host(gateway.service)
+
+    def look_beside(self, left_out: Sequence[hooks.LeftOut]) -> None:
+        """At what a run does not deploy."""
+        for each in left_out:
+            self._fact("not run", f"{each.manifest.name} ({each.events[0]} hook)", self._at(each.manifest))
+            self.survey.left_out.append(f"{each.manifest.name} is not run: {each.reason}.")
+        others = addons(self.found)
+        if others:
+            kinds = dict.fromkeys(each.body["kind"] for each in others)
+            self._fact("add-ons", f"{listed(kinds)}: no CRD, skipped", self._at(others[0]))
+
+    # Who is who
+
+    def _judged(self) -> Judged:
+        gateway = self._one_of(gateways_in(self.found), "gateway", "LiteLLM")
+        if gateway is None:  # which is refused with its reason
+            return judged_in(self.found, self.path, Settings())
+        if (own := gateway.body["metadata"].get("namespace", story.NAMESPACE)) != story.NAMESPACE:
+            self._set("namespace", own, gateway.name, self._at(gateway, "metadata", "namespace"))
+        config = config_of(gateway, self.found)
+        entries = models_in(config, self.found)
+        where = next(self._at(each, "data", config.key) for each in self.found if each.name == config.object)
+        self._served(entries, where)
+        model = next((each for each in entries if each.model == self.known.get("model", story.MODEL)), None)
+        if model and "backend" not in self.known:
+            self._one_of(backends_in(self.found, model), "backend", "vLLM")
+        return judged_in(self.found, self.path, Settings(**self.known))
+
+    def _one_of(self, several: Sequence[Manifest], role: str, what: str) -> Manifest | None:
+        if len(several) < 2:
+            return next(iter(several), None)
+        by_name = {str(each.body["metadata"]["name"]): each for each in several}
+        text = f"Several workloads run {what}: {listed(by_name)}. Which one is to be judged?"
+        name = self._answer(Question(role, text, tuple(by_name)), ", ".join(map(self._at, several)))
+        return by_name[name]
+
+    def _served(self, entries: Sequence[Model], where: str) -> None:
+        """Ask for the model where it is not the story's."""
+        if any(each.model == story.MODEL for each in entries):
+            return
+        of_the_cluster = [each for each in entries if each.service] or entries
+        models = tuple(dict.fromkeys(each.model for each in of_the_cluster if each.model))
+        if models:
+            one_of = f", {' or '.join(models)}" if len(models) > 1 else ""
+            text = f"Which model does vLLM serve{one_of}?"
+            self._answer(Question("model", text, models, only_these=False), where, is_known=True)
+
+    def _answer(self, question: Question, where: str, *, is_known: bool = False) -> str:
+        """What a person says, else the first answer; that is set only where it `is_known` well enough."""
+        told = self.ask(question, self.survey.facts)
+        chosen = told or question.answers[0]
+        several = len(question.answers) > 1
+        self.known[question.setting] = chosen
+        why = f"one of {', '.join(question.answers)}" if several else "of LiteLLM's configuration"
+        self._line(question.setting, chosen, why, where, is_set=told is not None or is_known)
+        if told is None and several:
+            self.survey.unanswered.append(f"{question.text} Set `{question.setting}`.")
+            self.survey.undecided = self.survey.undecided or not is_known
+        return chosen
+
+    # What was found
+
+    def _gateway(self, judged: Judged, gateway: Workload) -> None:
+        (container, *_) = main_containers(judged.gateway.body)
+        self._fact("gateway", judged.gateway.name, self._at(judged.gateway))
+        self._fact("", container["image"])
+        service = next((each for each in self.found if each.name == f"Service/{gateway.service}"), None)
+        if service is None:
+            self._fact("Service", f"none leads to {judged.gateway.name}", self._at(judged.gateway))
+        else:
+            kind = service.body["spec"].get("type", "ClusterIP") if "spec" in service.body else "ClusterIP"
+            self._fact("Service", f"{gateway.service}, port {gateway.port}, {kind}", self._at(service))
+            if gateway.port != story.GATEWAY_PORT:
+                self._set("port", gateway.port, service.name, self._at(service, "spec", "ports"))
+            if kind != "ClusterIP":
+                self._set("service_type", kind, service.name, self._at(service, "spec", "type"))
+        config = judged.config
+        self._fact("configuration", f"{config.object}, key {config.key}", self._short(judged.where))
+
+    def _model(self, judged: Judged) -> None:
+        model, where = judged.model, self._in_config(judged)
+        served = f"{model.model} ({model.prefix})" if model.prefix else model.model
+        if model.asked != model.model:
+            self._fact("model", f"clients ask for {model.asked}", where)
+        self._fact("" if model.asked != model.model else "model", served, where)
+
+    def _in_config(self, judged: Judged) -> str:
+        """The line of the model that is judged."""
+        config = next(each for each in self.found if each.name == judged.config.object)
+        told = configuration.read(config.body.get("data", {}).get(judged.config.key, ""), judged.model.asked)
+        above = config.line("data", judged.config.key)
+        return self._short(f"{config.file}:{above + told.lines.get('model', 0)}")
+
+    def _backend(self, judged: Judged) -> None:
+        backend = judged.backend
+        if backend is None:
+            self._fact("backend", "none is there: the suite's own vLLM stands in")
+            self._set("stand_in", True, "no vLLM among the manifests")
+            return
+        service = workload_of(backend, self.found, Settings(), judged.model.service, story.BACKEND).service
+        self._fact("backend", f"{backend.name}, Service {service}", self._at(backend))
+        if needed := stand_in.needed_for(backend):
+            wanted, place = needed
+            where = self._at(backend, *place)
+            self._fact("", f"wants {wanted}: the suite's stands in", where)
+            self._set("stand_in", True, f"{backend.name} wants {wanted}", where)
+
+    def _namespace(self, gateway: Manifest) -> None:
+        own = gateway.body["metadata"].get("namespace")
+        where = self._at(gateway, "metadata", "namespace") if own else "the story's; no manifest says one"
+        self._fact("namespace", str(own or story.NAMESPACE), where)
+
+    def _key(self, judged: Judged) -> None:
+        config = next(each for each in self.found if each.name == judged.config.object)
+        asked = key.find(judged.gateway, (config, judged.config.key), self.found)
+        if asked is None:
+            given = [each.name for each in self._lacking(judged) if each.kind == "Secret"]
+            perhaps = f", unless Secret/{given[0]} holds one" if given else ""
+            self._fact("key", f"LiteLLM asks for none{perhaps}")
+        else:
+            self._fact(
+                "key", f"from {asked.comes_from}" if asked.comes_from else "stands there", self._short(asked.where)
+            )
+
+    def _lacking(self, judged: Judged) -> list[Missing]:
+        """What pods need and nobody makes, with the stand-in where the backend was."""
+        settings = Settings(**self.known)
+        found = self.found
+        if settings.stand_in and judged.model.service:
+            found = stand_in.placed(found, judged, settings)
+        return missing(found, settings.namespace)
+
+    def _missing(self, judged: Judged) -> None:
+        files, places = {}, []
+        for each in self._lacking(judged):
+            maker = f", of {each.made_by}" if each.made_by else ""
+            where = self._short(each.referred[0])
+            self._fact("missing", f"{each.object}{maker}", where)
+            if each.kind == "Secret":
+                text = f"Which file has the values of the Secret {each.name}?"
+                default = f"{each.name}.env"
+                question = Question("secrets", text, (default,), only_these=False)
+                files[each.name] = self.ask(question, self.survey.facts) or default
+                self.survey.secrets[each.name] = tuple(dict.fromkeys(_keys_of(each.name, self.found)))
+                places.append(where)
+        if files:
+            self._set("secrets", files, "not among the manifests", ", ".join(places))
+
+    # Nodes, labels, host
+
+    def _nodes(self, judged: Judged) -> None:
+        both = [("LiteLLM", judged.gateway), *([("vLLM", judged.backend)] if judged.backend else [])]
+        for who, manifest in both:
+            for rule in rules(manifest.body):
+                self._fact("nodes", f"{who} {rule}", self._at(manifest, *rule.place))
+            for taint in tolerated(manifest.body):
+                self._fact("nodes", f"{who} {taint}", self._at(manifest, *taint.place))
+        for each in proposals(judged.gateway, judged.backend):
+            self._set(each.name, each.value, each.why, self._at(each.manifest, *each.place))
+
+    def _chart(self, gateway: Manifest) -> None:
+        """Suggest the labels that a chart gives, which are none of the story's."""
+        labels = gateway.body["metadata"].get("labels", {})
+        if labels.get(_MANAGED_BY) == _HELM:
+            own = {name: value for name, value in labels.items() if name not in _OF_A_RELEASE and value}
+            where = self._at(gateway, "metadata", "labels")
+            self._line("labels", own, "what the chart gives, in place of the story's", where, is_set=False)
+
+    def _host(self, service: str) -> None:
+        for each in self.found:
+            hosts = list(_hosts(each)) if service in _texts(each.body.get("spec")) else []
+            if hosts and hosts[0] != story.GATEWAY_HOST:
+                self._set("host", hosts[0], each.name, self._at(each))
+                return
+
+    # Words
+
+    def _fact(self, of: str, what: str, where: str = "") -> None:
+        self.survey.facts.append(Fact(of, what, where))
+
+    def _set(self, name: str, value: Any, why: str, where: str = "") -> None:
+        """Set what follows from the manifests; what no run would take is for a person to look at."""
+        try:
+            Settings(**{name: value})
+        except ValidationError:
+            self.survey.unanswered.append(f"`{name}` cannot be {value!r}, which {where} says.")
+            self._line(name, value, f"not a value that a run takes; {why}", where, is_set=False)
+        else:
+            self.known[name] = value
+            self._line(name, value, why, where)
+
+    def _line(self, name: str, value: Any, why: str, where: str, *, is_set: bool = True) -> None:
+        self.survey.lines.append(Line(name, value, f"{why} ({where})" if where else why, is_set))
+
+    def _at(self, manifest: Manifest, *place: str | int) -> str:
+        return self._short(f"{manifest.file}:{manifest.line(*place)}")
+
+    def _short(self, where: str) -> str:
+        """A place for a person, from the folder that the settings stand in."""
+        for folder in (self.beside, self.beside.resolve()):  # kustomize names files in full
+            if Path(where).is_relative_to(folder):
+                return str(Path(where).relative_to(folder))
+        return where
+
+
+def _keys_of(secret: str, found: Sequence[Manifest]) -> Iterator[str]:
+    """The keys of a Secret that variables of containers are taken from."""
+    for manifest in found:
+        for container in containers(manifest.body):
+            for variable in container.get("env", []):
+                source = variable.get("valueFrom")
+                wanted = source.get(_SECRET_KEY) if isinstance(source, dict) else None
+                if isinstance(wanted, dict) and wanted.get("name") == secret and wanted.get("key"):
+                    yield str(wanted["key"])
+
+
+def _hosts(manifest: Manifest) -> Iterator[str]:
+    """The host names of an Ingress, an IngressRoute or an HTTPRoute."""
+    spec = manifest.body.get("spec", {})
+    match manifest.body["kind"]:
+        case "Ingress":
+            yield from (str(each["host"]) for each in _dicts(spec.get("rules")) if each.get("host"))
+        case "IngressRoute":
+            yield from (host for each in _dicts(spec.get("routes")) for host in _HOST.findall(str(each.get("match"))))
+        case "HTTPRoute":
+            hosts = spec.get("hostnames")
+            yield from (str(each) for each in (hosts if isinstance(hosts, list) else []))
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    yield from (each for each in (value if isinstance(value, list) else []) if isinstance(each, dict))
+
+
+def _texts(value: Any) -> set[str]:
+    """Every text in a value."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {value} if isinstance(value, str) else {text for each in children for text in _texts(each)}
