@@ -260,11 +260,13 @@ class _Screen:
         if question.setting == "secrets":
             default = str(self._source.target.parent / default)
         while True:
-            try:
-                answer = input(f"{question.text} [{default}] ").strip() or default
-            except EOFError:
+            # input() would wait in C, where a Ctrl-C of that very moment is not heard.
+            print(f"{question.text} [{default}] ", end="", flush=True)
+            line = sys.stdin.readline()
+            if not line:  # Ctrl-D
                 print()
                 return None
+            answer = line.strip() or default
             if question.only_these and answer not in question.answers:
                 print(f"There is no {answer}.")
                 continue

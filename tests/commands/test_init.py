@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,7 @@ def test_what_is_found_is_set_and_every_reason_is_a_place(name: str, capfd: Capt
     assert len(settings_in(folder)) <= 10
     told = capfd.readouterr()
     assert told.err == ""
+    assert str(folder.resolve()) not in told.out  # places are named from there
     lines = told.out.splitlines()
     assert len(lines) <= 24 and max(map(len, lines)) <= 80
     assert lines[-1].endswith(f": signoff run --settings {name}/signoff.toml")
@@ -353,6 +355,7 @@ class Terminal:
             stderr=theirs,
             env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "dumb"},
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's & has it ignore
         )
         os.close(theirs)
         self.said = ""
@@ -380,6 +383,9 @@ class Terminal:
         return self._process.wait()
 
     def _read(self) -> str:
+        if not select.select([self._ours], [], [], 60)[0]:
+            self._process.kill()
+            raise AssertionError(f"says no more: {self.said}")
         try:
             return os.read(self._ours, 4096).decode()
         except OSError:  # nobody writes to it any more
