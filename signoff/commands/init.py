@@ -260,7 +260,7 @@ class _Screen:
         if question.setting == "secrets":
             default = str(self._source.target.parent / default)
         while True:
-            # input() would wait in C, where a Ctrl-C of that very moment is not heard.
+            # Not by input(), which hears no Ctrl-C between its prompt and its wait.
             print(f"{question.text} [{default}] ", end="", flush=True)
             line = sys.stdin.readline()
             if not line:  # Ctrl-D

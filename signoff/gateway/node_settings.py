@@ -10,8 +10,9 @@ from typing import Any
 
 from signoff import story
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube.nodes import HOSTNAME, NodeRule, rules, tolerated
+from signoff.kube.nodes import NodeRule, rules, tolerated
 from signoff.kube.objects import Manifest
+from signoff.kube.placement import HOSTNAME, by_name
 
 _STORY_NEVER = (story.GPU_NODE,)
 
@@ -64,9 +65,13 @@ def _by_name(gateway: Manifest, backend: Manifest | None) -> Iterator[Proposal]:
 def _named(manifest: Manifest, operator: str, *, preferred: bool = True) -> _Named | None:
     """The nodes that a workload's rules of this kind name; what is only preferred counts where nothing is required."""
     every = [rule for rule in rules(manifest.body) if (rule.key, rule.operator) == (HOSTNAME, operator)]
-    counting = [rule for rule in every if rule.is_required] or (every if preferred else [])
-    nodes = tuple(dict.fromkeys(node for rule in counting for node in rule.values))
-    return _Named(nodes, manifest, counting[0].place) if nodes else None
+    required = by_name(manifest.body)
+    nodes = required.allowed if operator == "In" else required.excluded
+    if nodes:
+        return _Named(nodes, manifest, every[0].place)
+    others = [rule for rule in every if (preferred and not rule.is_required) or rule.place[-1] == "nodeName"]
+    nodes = tuple(dict.fromkeys(node for rule in others for node in rule.values))
+    return _Named(nodes, manifest, others[0].place) if nodes else None
 
 
 def _proposal(name: str, nodes: tuple[str, ...], why: str, named: _Named) -> Proposal:

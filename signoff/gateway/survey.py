@@ -1,7 +1,7 @@
 """What manifests say of a gateway, and which settings follow from it, before anything is deployed."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from signoff import story
 from signoff.core.words import listed
-from signoff.gateway import configuration, key
+from signoff.gateway import key
 from signoff.gateway.node_settings import proposals
 from signoff.kube import hooks, loading, stand_in
 from signoff.kube.addons import addons
+from signoff.kube.gateway_config import Text
 from signoff.kube.missing import Missing, missing
 from signoff.kube.nodes import rules, tolerated
 from signoff.kube.objects import Manifest, containers, main_containers
@@ -21,12 +22,14 @@ from signoff.kube.roles import (
     Judged,
     Model,
     Workload,
+    backend_of,
     backends_in,
     config_of,
+    gateway_of,
     gateways_in,
     judged_in,
     models_in,
-    workload_of,
+    seen_by,
 )
 from signoff.settings import Settings
 from signoff.settings.model import names
@@ -108,7 +111,7 @@ class _Looking:
         """At the gateway, and all that it names."""
         judged = self._judged()
         settings = Settings(**self.known)
-        gateway = workload_of(judged.gateway, self.found, settings, story.GATEWAY)
+        gateway = gateway_of(judged.gateway, self.found, settings)
         self._gateway(judged, gateway)
         self._model(judged)
         self._backend(judged)
@@ -137,10 +140,11 @@ class _Looking:
             return judged_in(self.found, self.path, Settings())
         if (own := gateway.body["metadata"].get("namespace", story.NAMESPACE)) != story.NAMESPACE:
             self._set("namespace", own, gateway.name, self._at(gateway, "metadata", "namespace"))
+        self.found = seen_by(gateway, self.found, Settings(**self.known))
         config = config_of(gateway, self.found)
         entries = models_in(config, self.found)
-        where = next(self._at(each, "data", config.key) for each in self.found if each.name == config.object)
-        self._served(entries, where)
+        places = [self._at(each, "data", config.key) for each in self.found if each.name == config.object]
+        self._served(entries, next(iter(places), self._at(gateway)))
         model = next((each for each in entries if each.model == self.known.get("model", story.MODEL)), None)
         if model and "backend" not in self.known:
             self._one_of(backends_in(self.found, model), "backend", "vLLM")
@@ -181,10 +185,10 @@ class _Looking:
     # What was found
 
     def _gateway(self, judged: Judged, gateway: Workload) -> None:
-        (container, *_) = main_containers(judged.gateway.body)
+        container = next(each for each in main_containers(judged.gateway.body) if _is_called(each, gateway.container))
         self._fact("gateway", judged.gateway.name, self._at(judged.gateway))
         self._fact("", container["image"])
-        service = next((each for each in self.found if each.name == f"Service/{gateway.service}"), None)
+        service = next((each for each in self.found if _is_service_of(each, gateway)), None)
         if service is None:
             self._fact("Service", f"none leads to {judged.gateway.name}", self._at(judged.gateway))
         else:
@@ -195,21 +199,18 @@ class _Looking:
             if kind != "ClusterIP":
                 self._set("service_type", kind, service.name, self._at(service, "spec", "type"))
         config = judged.config
-        self._fact("configuration", f"{config.object}, key {config.key}", self._short(judged.where))
+        self._fact("configuration", f"{config.object}, key {config.key}", self._short(self._text(judged).where()))
 
     def _model(self, judged: Judged) -> None:
-        model, where = judged.model, self._in_config(judged)
+        model, where = judged.model, self._short(self._text(judged).where("model_list", judged.model.at))
         served = f"{model.model} ({model.prefix})" if model.prefix else model.model
         if model.asked != model.model:
             self._fact("model", f"clients ask for {model.asked}", where)
         self._fact("" if model.asked != model.model else "model", served, where)
 
-    def _in_config(self, judged: Judged) -> str:
-        """The line of the model that is judged."""
-        config = next(each for each in self.found if each.name == judged.config.object)
-        told = configuration.read(config.body.get("data", {}).get(judged.config.key, ""), judged.model.asked)
-        above = config.line("data", judged.config.key)
-        return self._short(f"{config.file}:{above + told.lines.get('model', 0)}")
+    def _text(self, judged: Judged) -> Text:
+        """LiteLLM's configuration, with its lines."""
+        return Text(next(each for each in self.found if each.name == judged.config.object), judged.config.key)
 
     def _backend(self, judged: Judged) -> None:
         backend = judged.backend
@@ -217,7 +218,7 @@ class _Looking:
             self._fact("backend", "none is there: the suite's own vLLM stands in")
             self._set("stand_in", True, "no vLLM among the manifests")
             return
-        service = workload_of(backend, self.found, Settings(), judged.model.service, story.BACKEND).service
+        service = backend_of(backend, self.found, Settings(**self.known), judged.model).service
         self._fact("backend", f"{backend.name}, Service {service}", self._at(backend))
         if needed := stand_in.needed_for(backend):
             wanted, place = needed
@@ -231,8 +232,9 @@ class _Looking:
         self._fact("namespace", str(own or story.NAMESPACE), where)
 
     def _key(self, judged: Judged) -> None:
-        config = next(each for each in self.found if each.name == judged.config.object)
-        asked = key.find(judged.gateway, (config, judged.config.key), self.found)
+        config = self._text(judged)
+        container = gateway_of(judged.gateway, self.found, Settings(**self.known)).container
+        asked = key.find(judged.gateway, (config.manifest, config.key), self.found, container)
         if asked is None:
             given = [each.name for each in self._lacking(judged) if each.kind == "Secret"]
             perhaps = f", unless Secret/{given[0]} holds one" if given else ""
@@ -321,6 +323,15 @@ class _Looking:
             if Path(where).is_relative_to(folder):
                 return str(Path(where).relative_to(folder))
         return where
+
+
+def _is_called(container: Mapping[str, Any], name: str) -> bool:
+    return bool(container.get("name", "") == name)
+
+
+def _is_service_of(manifest: Manifest, gateway: Workload) -> bool:
+    own = manifest.body["metadata"].get("namespace", gateway.namespace)
+    return manifest.name == f"Service/{gateway.service}" and own == gateway.namespace
 
 
 def _keys_of(secret: str, found: Sequence[Manifest]) -> Iterator[str]:

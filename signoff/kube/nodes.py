@@ -9,8 +9,8 @@ from typing import Any
 
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube.objects import pod_spec
+from signoff.kube.placement import HOSTNAME
 
-HOSTNAME = "kubernetes.io/hostname"
 _ITS_NAME = "metadata.name"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -30,16 +30,6 @@ class NodeRule:
     values: tuple[str, ...]
     place: Place
     is_required: bool = True
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The nodes that it allows by name."""
-        return self.values if (self.key, self.operator) == (HOSTNAME, "In") else ()
-
-    @property
-    def forbids(self) -> tuple[str, ...]:
-        """The nodes that it forbids by name."""
-        return self.values if (self.key, self.operator) == (HOSTNAME, "NotIn") else ()
 
     @property
     def is_about_a_label(self) -> bool:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from signoff.gateway.node_settings import proposals
-from signoff.kube.nodes import HOSTNAME
 from signoff.kube.objects import Manifest
+from signoff.kube.placement import HOSTNAME
 from signoff.settings import Settings
 from tests.kube.test_nodes import body, on, preferred, required
 
@@ -47,7 +47,7 @@ ON_TOWER = {"nodeSelector": {HOSTNAME: "tower"}}
             },
         ),
         (required(on("In", "k3s-gpu-worker")), None, {}),
-        (required(on("In", "a"), on("NotIn", "a")), None, {"forbidden_nodes": ["a"], "backend_nodes": ["a"]}),
+        (required(on("In", "a"), on("NotIn", "a")), None, {}),
     ],
 )
 def test_nodes_that_are_named_and_not_the_storys(

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube.nodes import HOSTNAME, rules, tolerated
+from signoff.kube.nodes import rules, tolerated
 from signoff.kube.objects import Manifest
+from signoff.kube.placement import HOSTNAME
 
 SPEC = ("spec", "template", "spec")
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
