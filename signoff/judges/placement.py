@@ -1,5 +1,6 @@
 """Where pods run, and where they must not."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from signoff.core.words import listed
@@ -107,10 +108,17 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
         elif not _rule_named(each):
             told = f"the scheduler names no affinity and no taint that keeps {each.pod} away: {each.message}"
             yield each.case, failed(f"{told}; {rule_for(check.wants)}{at(each.file)}")
+        elif _NO_ROOM.search(each.message):
+            told = f"a node had no room for {each.pod}, so that the rule may not be what kept it off: {each.message}"
+            yield each.case, inconclusive(told, Code.PROVES_NOTHING)
         elif each.seconds < check.min["seconds"]:
             yield each.case, not_judged(f"looked at after {each.seconds:g} s", Code.TOO_FEW)
         else:
             yield each.case, passed(each.message)
+
+
+_NO_ROOM = re.compile(r"\d+ (?:Insufficient|Too many pods)")
+"""The scheduler's words (k8s.io/kubernetes: pkg/scheduler/framework/plugins/noderesources/fit.go)."""
 
 
 def _rule_named(each: PendingSeen) -> bool:

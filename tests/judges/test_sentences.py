@@ -192,3 +192,12 @@ def test_a_service_may_be_named_as_a_resolver_completes_it(api_base: Any, value:
 def test_a_mode_that_is_not_told_is_litellms_default_and_said(mode: str | None, value: Value, told: str) -> None:
     verdict = verdict_on("model-mode", ModesSeen(check="c", status=200, modes={"m": mode}), wants={"m": "chat"})
     assert (verdict.value, told in verdict.reason, bool(verdict.reason)) == (value, True, bool(told))
+
+
+def test_a_full_node_proves_nothing_of_the_rule() -> None:
+    """The one that had no room may be the forbidden one, which would have taken the pod otherwise."""
+    message = "0/3 nodes are available: 1 Insufficient memory, 1 node(s) didn't match Pod's node affinity/selector"
+    declared: dict[str, Any] = {"wants": WORKERS, "min": {"seconds": 5}}
+    assert verdict_on("stays-pending", pending(message=message), **declared).value is Value.INCONCLUSIVE
+    alone = message.replace("1 Insufficient memory, ", "")
+    assert verdict_on("stays-pending", pending(message=alone), **declared).value is Value.PASSED
