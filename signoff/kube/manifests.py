@@ -201,9 +201,8 @@ def _name_beside(manifest: Manifest, first: Workload, name: str) -> str:
 def _selects_by(body: dict[str, Any]) -> Iterable[str]:
     """The labels by which a Service or a workload knows pods."""
     selector = body.get("spec", {}).get("selector")
-    if not isinstance(selector, dict):
-        return ()
-    return selector if body["kind"] == "Service" else selector.get("matchLabels") or ()
+    labels = selector.get("matchLabels") if isinstance(selector, dict) and body["kind"] != "Service" else selector
+    return labels if isinstance(labels, dict) else ()
 
 
 _OF_THE_NODE = ("hostNetwork", "dnsPolicy", "hostPID", "hostIPC")
