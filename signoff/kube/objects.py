@@ -162,7 +162,7 @@ class _Secret(_Object):
 
 class _Port(_Read):
     name: str = ""
-    port: StrictInt = 0
+    port: StrictInt
 
 
 class _ServiceSpec(_Read):
