@@ -146,7 +146,7 @@ def pod_is_running_and_ready(deployment: Deployment, evidence: Evidence) -> None
     evidence.add(
         PodsSeen(
             check="pod-ready",
-            selector=f"{','.join(labels_text(deployment.gateway.selector))} in {deployment.namespace}",
+            selector=f"{labels_text(deployment.gateway.selector)} in {deployment.namespace}",
             ready={pod.metadata.name: pod.status.phase == "Running" and is_ready(pod) for pod in pods},
             states={pod.metadata.name: describe_pod(pod) for pod in pods},
         )

@@ -194,7 +194,7 @@ class Kube:
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         """The pods with these labels that are not being deleted."""
-        return self._selected_pods(namespace, ",".join(labels_text(labels)))
+        return self._selected_pods(namespace, labels_text(labels))
 
     def _selected_pods(self, namespace: str, selector: str) -> list[Any]:
         found = self.core.list_namespaced_pod(namespace, label_selector=selector).items
@@ -319,12 +319,12 @@ def selector_text(selector: Mapping[str, Any]) -> str:
     'app=web,tier'
     """
     labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
-    return ",".join([*labels_text(labels), *map(_expression_text, expressions)])
+    return ",".join(filter(None, [labels_text(labels), *map(_expression_text, expressions)]))
 
 
-def labels_text(labels: Mapping[str, str]) -> list[str]:
-    """Labels as the API takes each for a list."""
-    return [f"{key}={value}" for key, value in labels.items()]
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as the API takes them for a list."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def _expression_text(expression: Mapping[str, Any]) -> str:

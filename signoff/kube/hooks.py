@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from signoff.kube.objects import Manifest, containers, main_containers
+from signoff.kube.roles import image_name
 
 _HOOK = "helm.sh/hook"
 _AT_INSTALL = {"pre-install", "post-install", "crd-install"}
@@ -51,7 +52,7 @@ def _left_out(found: Sequence[Manifest]) -> Iterator[LeftOut]:
 
 
 def _images(manifest: Manifest) -> str:
-    return " ".join(each["image"].rpartition("/")[2] for each in main_containers(manifest.body))
+    return " ".join(image_name(each) for each in main_containers(manifest.body))
 
 
 def _prepares_database(manifest: Manifest) -> bool:

@@ -107,14 +107,12 @@ class Model:
     @property
     def service(self) -> str:
         """The Service that its `api_base` names, if it names one of the cluster."""
-        found = _OF_THE_CLUSTER.match(self.api_base)
-        return found["service"] if found else ""
+        return self._part("service")
 
     @property
     def service_namespace(self) -> str:
         """That Service's namespace, if it is named too."""
-        found = _OF_THE_CLUSTER.match(self.api_base)
-        return (found["namespace"] or "") if found else ""
+        return self._part("namespace")
 
     @property
     def is_of_the_cluster(self) -> bool:
@@ -125,8 +123,12 @@ class Model:
     @property
     def port(self) -> int:
         """The port of its `api_base`."""
+        return int(self._part("port") or (443 if self.api_base.startswith("https") else 80))
+
+    def _part(self, name: str) -> str:
+        """A part of its `api_base`, if that names a Service of the cluster."""
         found = _OF_THE_CLUSTER.match(self.api_base)
-        return int((found and found["port"]) or (443 if self.api_base.startswith("https") else 80))
+        return (found[name] or "") if found else ""
 
 
 @dataclass(frozen=True)
