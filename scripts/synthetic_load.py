@@ -1,11 +1,12 @@
 """Synthetic loads: what a run leaves in its folder when arms, gateway and generator behave as told."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class Synthetic:
     invalid_spans: list[InvalidSpan] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     ended: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """As the first line of evidence records them."""
     versions: dict[str, str] = field(default_factory=lambda: {"litellm": "1.80.16", "vllm": "0.32.0", "locust": "2.40"})
 
     def name(self, number: int) -> str:
@@ -170,7 +173,7 @@ class Synthetic:
             versions=dict(self.versions),
             machine=dict(MACHINE),
         )
-        write_evidence(run, folder)
+        write_evidence(run, folder, settings=self.settings)
         (folder / "records-local.csv").write_text(self.records_csv(), encoding="utf-8")
         with (folder / SAMPLES).open("w", newline="", encoding="utf-8") as file:
             lines = csv.DictWriter(file, SAMPLE_COLUMNS)
@@ -188,11 +191,13 @@ def _records_csv(
     return run.records().to_csv(index=False)
 
 
-def write_evidence(run: Run, folder: Path, *, sealed: bool = False) -> None:
+def write_evidence(
+    run: Run, folder: Path, *, sealed: bool = False, settings: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Put a run into the folder's evidence, in the place of what is there; `sealed` names the files too."""
     (folder / FILE).unlink(missing_ok=True)
     with closing(Chain(folder / FILE)) as chain:
-        chain.append({"kind": "run", "schema": SCHEMA, "tool": "load"})
+        chain.append({"kind": "run", "schema": SCHEMA, "tool": "load", "settings": dict(settings)})
         for record in (load_record(run), *map(step_record, run.steps), *map(invalid_record, run.invalid_spans)):
             chain.append(record)
         for worker in run.workers:

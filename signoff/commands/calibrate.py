@@ -16,14 +16,17 @@ from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
 from signoff.options import ClusterChoice, add_deployment_options, check_deployment
-from signoff.overhead.calibration import INJECTIONS, PAIRS, Injection, Recovery, recover
-from signoff.settings import Read
+from signoff.overhead.calibration import PAIRS, Injection, Recovery, injections, recover
+from signoff.settings import Read, Settings
 from signoff.settings.arguments import read_from
-from signoff.settings.shown import record
+from signoff.settings.shown import not_the_storys, record
 from signoff.stats.estimate import Estimate
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
-from signoff.traffic.keys import NO_KEY, Keys
+from signoff.traffic.keys import Keys
+
+_OF_A_SERVER = ("model", "overhead_limit_ms")
+"""The settings that count where a server is asked which the suite did not deploy."""
 
 
 def add_to(commands: Any) -> None:
@@ -33,20 +36,20 @@ def add_to(commands: Any) -> None:
         help="add known delays, and see whether the overhead's measurement finds them",
         description="""Time pairs of one and the same server, with a known delay before each request of one arm, by the
         code that judges LiteLLM. Shows for each delay what was found, its 95 % interval, the bias, and the verdict
-        against the limit of 100 ms. Exits 1 if a bias is beyond 0.3 ms + 1 % of the delay, or a verdict is wrong.""",
+        against the overhead's limit. Exits 1 if a bias is beyond 0.3 ms + 1 % of the delay, or a verdict is wrong.""",
         epilog="""Without --url it asks the story's vLLM on a cluster, which it starts for the purpose unless one
         is kept or attached to. A restless machine gives wide intervals; a bias that may be noise is
         reported as such, and exits 1 as well: take more --pairs, or wait.""",
     )
     parser.add_argument("--url", help="a running server to ask instead, such as http://127.0.0.1:8000")
-    add_deployment_options(parser)
+    add_deployment_options(parser, "overhead_limit_ms")
     parser.add_argument(
         "--delay",
         action="append",
         metavar="MS",
         help="a delay in milliseconds, such as 18 or 40+-10 (evenly spread); again for more (default: "
-        + ", ".join(map(str, INJECTIONS))
-        + ")",
+        + ", ".join(map(str, injections(Settings().overhead_limit_ms)))
+        + "; those near the limit follow it)",
     )
     parser.add_argument(
         "--pairs", type=int, default=PAIRS, help=f"pairs for each delay (default: {PAIRS}; p95 is judged from 400)"
@@ -58,22 +61,31 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Calibrate, and print a line for each delay; returns 1 if one was not found again."""
-    injections = _injections(options.delay)
     read = read_from(options)
+    limit_ms = read.settings.overhead_limit_ms
+    delays = _delays(options.delay) or injections(limit_ms)
     choice = ClusterChoice.of(read, options.attach)
     manifests = _check(options, read, choice)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     folder = options.out or REPORTS / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
-    asked = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, injections))}
-    settings = {**(record(read) if manifests else {}), **asked}
-    key = Keys.from_environment().gateway if options.url else NO_KEY
+    asked = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, delays))}
+    recorded = record(read)
+    settings = {**(recorded if manifests else {name: recorded[name] for name in _OF_A_SERVER}), **asked}
     begun = began("calibrate", "" if options.url else choice.cluster.value, settings)
-    with recording(folder, begun) as evidence, _server(options.url, key, choice, manifests, evidence) as url:
+    with recording(folder, begun) as evidence, _server(options.url, read, choice, manifests, evidence) as server:
         recoveries = [
-            recover(url, each, pairs=options.pairs, seed=seed, evidence=evidence, file=f"delay-{number}.csv", key=key)
-            for number, each in enumerate(injections, start=1)
+            recover(
+                server,
+                each,
+                limit_ms=limit_ms,
+                pairs=options.pairs,
+                seed=seed,
+                evidence=evidence,
+                file=f"delay-{number}.csv",
+            )
+            for number, each in enumerate(delays, start=1)
         ]
-    print("\n".join(lines(recoveries)))
+    print("\n".join([*lines(recoveries), *(each.as_line for each in not_the_storys(settings))]))
     print(f"evidence: {evidence.dir}")
     return 1 if any(each.fault for each in recoveries) else 0
 
@@ -121,25 +133,26 @@ def _ends(figure: Estimate) -> str:
     return "too few pairs" if figure.low is None else f"{figure.low:.2f} to {figure.high:.2f}"
 
 
-def _injections(asked: Sequence[str] | None) -> Sequence[Injection]:
+def _delays(asked: Sequence[str] | None) -> Sequence[Injection]:
     try:
-        return [Injection.parse(text) for text in asked] if asked else INJECTIONS
+        return [Injection.parse(text) for text in asked or ()]
     except ValueError as error:
         raise UsageError(f"--delay takes milliseconds, not {error}", hint="write 18, or 40+-10 for 30 to 50") from error
 
 
 @contextmanager
 def _server(
-    url: str | None, key: str, choice: ClusterChoice, manifests: StoryManifests | None, evidence: Evidence
-) -> Iterator[str]:
+    url: str | None, read: Read, choice: ClusterChoice, manifests: StoryManifests | None, evidence: Evidence
+) -> Iterator[Endpoint]:
     """The server to ask: the one that was named, else the story's vLLM."""
     if url:
+        server = Endpoint(url, read.settings.model, Keys.from_environment().gateway)
         try:
-            with OpenAIClient(Endpoint(url, api_key=key)) as client:
+            with OpenAIClient(server) as client:
                 client.models()
         except NoAnswer as error:
             raise SignoffError(error.what, where=url, hint="is the server up, and the URL its base?") from error
-        yield url
+        yield server
         return
     assert manifests is not None, "there is a URL, or there are manifests"
     cluster = choice.open_cluster(manifests.images)
@@ -147,6 +160,6 @@ def _server(
         record_cluster(evidence, cluster)
         deployment = Deployment(cluster, manifests, evidence)
         deployment.apply(manifests.backend)
-        yield deployment.wait_for_backend().url
+        yield deployment.wait_for_backend()
     finally:
         cluster.close()

@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
         f"from this machine instead: locust -f '{BENCH}'",
     )
     parser.add_argument("--workers", type=int, default=3, help="number of workers, one core each (default: 3)")
-    add_deployment_options(parser, "reports")
+    add_deployment_options(parser, "reports", "overhead_limit_ms")
     parser.add_argument("--image", metavar="IMAGE", help=f"Locust's image instead of the manifests' {IMAGE_NAME}")
     parser.add_argument("--lengths", type=Path, metavar="FILE", help="CSV with the columns prompt_tokens,answer_tokens")
     parser.add_argument("--options", action="store_true", help="list the options of bench/locustfile.py and exit")
@@ -83,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
     story_manifests = check_deployment(read, choice, images)
     settings = {
         **record(read),
+        **story_manifests.not_the_storys,
         "attach": choice.attach.value,
         "image": image.value,
         "locust": [redacted_log(each) for each in options.locust],

@@ -12,7 +12,7 @@ from signoff.core.paths import check_writable
 from signoff.load import gate, soak
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.gate import FIGURES, Ruling
-from signoff.load.reading import read_run
+from signoff.load.reading import limit_of, read_run, read_settings
 from signoff.report.load import PAGE, UNVOUCHED
 from signoff.verdicts.verdict import Value
 
@@ -40,7 +40,7 @@ def add_to(commands: Any) -> None:
         type=Path,
         default=gate.THRESHOLDS,
         metavar="FILE",
-        help="rules (default: NFR66 and 1 %% errors)",
+        help="rules (default: the overhead's limit, which is NFR66's unless the run had another, and 1 %% errors)",
     )
     parser.add_argument("--baseline", type=Path, metavar="RUN", help="a load of the same kind to compare with")
     parser.set_defaults(run=run)
@@ -54,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
         where = f"{options.run_dir} --baseline {options.baseline}"
         raise UsageError("a load does not differ from itself", where=where, hint="name an earlier load as the baseline")
     with refusing():
-        thresholds = gate.read_thresholds(options.thresholds)
         for folder in filter(None, (options.run_dir, options.baseline)):
             read_run(folder)
+        thresholds = gate.read_thresholds(options.thresholds, limit_of(read_settings(options.run_dir)))
     check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
     progress("load", f"reading and judging {options.run_dir}")
     limit = thresholds.upper_limit("memory_mib_per_hour")
@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
 def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
     """The terminal's short form of the page."""
     yield found.sentence
-    yield found.nfr66[1]
+    yield found.verdict[1]
+    yield from (each.as_line for each in found.not_the_storys)
     for trend in found.trends:
         if trend.verdict:
             yield f"{trend.name} {trend.verdict.value}: {trend.reason}"

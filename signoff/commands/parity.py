@@ -30,7 +30,7 @@ from signoff.parity.verdict import CASES, matrix_of, verdict_on
 from signoff.report import parity as page
 from signoff.report import seal
 from signoff.settings.arguments import read_from
-from signoff.settings.shown import record
+from signoff.settings.shown import headline, not_the_storys, record
 from signoff.traffic.keys import BACKEND, GATEWAY
 from signoff.verdicts import Value
 
@@ -87,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     folder = options.cases.resolve()
     settings = {
         **record(given),
+        **manifests.not_the_storys,
         "attach": choice.attach.value,
         CASES: str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder),
         "only": options.only,
@@ -236,4 +237,7 @@ def lines(found: Matrix) -> Iterator[str]:
         yield f"gate  {failure['rule']}: {failure['run']} at {failure['path']}"
     word = "passed" if found["gate"]["passed"] else f"failed ({len(found['gate']['failures'])})"
     yield ""
-    yield (f"LiteLLM {found['litellm']['version']}: {len(found['runs'])} runs in {found['seconds']:.0f} s; gate {word}")
+    differing = not_the_storys(found.get("not_the_storys", {}))
+    yield from (each.as_line for each in differing)
+    told = f"LiteLLM {found['litellm']['version']}: {len(found['runs'])} runs in {found['seconds']:.0f} s; gate {word}"
+    yield headline(told, differing)

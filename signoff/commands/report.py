@@ -11,6 +11,7 @@ from signoff.evidence.integrity import see_unchanged
 from signoff.judges.run import Result
 from signoff.parity.verdict import matrix_of, verdict_on
 from signoff.report import parity, sums
+from signoff.settings.shown import headline, not_the_storys
 from signoff.verdicts import Value
 
 
@@ -41,7 +42,8 @@ def _draw_matrix(evidence: Recorded) -> int:
     parity.save(found, evidence.folder)
     sums.drawn_again(evidence.folder, parity.drawn(found))
     verdict = verdict_on(found)
-    print(f"{verdict.value.value}: {verdict.reason}\nreport: {evidence.folder / parity.PAGE}")
+    told = headline(f"{verdict.value.value}: {verdict.reason}", not_the_storys(evidence.run.settings))
+    print(f"{told}\nreport: {evidence.folder / parity.PAGE}")
     return 0 if verdict.value is Value.PASSED else 1
 
 

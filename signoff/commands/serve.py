@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     choice = ClusterChoice.of(read, options.attach)
     manifests = check_deployment(read, choice)
     check_reports_of(read)
-    settings = {**record(read), "attach": choice.attach.value}
+    settings = {**record(read), **manifests.not_the_storys, "attach": choice.attach.value}
     folder = free_folder(read.settings.reports, "serve")
     with recording(folder, began("serve", choice.cluster.value, settings)) as evidence:
         closed = _interrupt_when_stdin_closes()

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from signoff.cluster.base import Cluster
+from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted_log
 from signoff.evidence import Evidence, causes
 from signoff.evidence.circumstances import circumstances
 from signoff.evidence.models import Cluster as ClusterRecord
 from signoff.evidence.models import End, Run, SetUpFailure
+from signoff.settings.shown import not_the_storys
 
 Tool = Literal["parity", "load", "serve", "calibrate", "measure"]
 
@@ -28,10 +30,14 @@ def began(tool: Tool, cluster: str, settings: Mapping[str, Any]) -> Run:
 def recording(folder: Path, run: Run) -> Iterator[Evidence]:
     """The evidence of what is done in this block; it ends with what ended that, where it was an error.
 
+    Before, a person is told which settings are not the story's.
+
     Raises:
         SignoffError: it cannot be written, or the folder holds the evidence of another run.
     """
     evidence = Evidence(folder.absolute(), run)
+    for each in not_the_storys(run.settings):
+        progress("settings", each.as_line)
     try:
         yield evidence
     except BaseException as error:

@@ -9,7 +9,6 @@ from typing import Any
 
 from signoff import judges
 from signoff.core.errors import SignoffError
-from signoff.core.words import listed
 from signoff.evidence import Recorded
 from signoff.evidence.models import Cause, End, Observation, Plan, PlannedScenario, ScenarioEnd, Subject
 from signoff.judges.registry import JUDGES
@@ -38,10 +37,6 @@ _CODES = {
     Subject.MACHINE: Code.MACHINE_FAILED,
     Subject.SUITE: Code.SUITE_FAILED,
 }
-
-
-_SHOWN_WITH_VALUES = 3
-"""So many settings that are not the story's does a headline tell with their values; of more it tells the names."""
 
 _OF_PYTEST = (ExitStatus.INTERRUPTED, ExitStatus.INTERNAL_ERROR, ExitStatus.USAGE, ExitStatus.NOTHING_COLLECTED)
 
@@ -164,10 +159,10 @@ class Result:
         """The settings, as the run recorded them."""
         return list(shown.recorded(self.evidence.run.settings))
 
-    @property
+    @cached_property
     def not_the_storys(self) -> list[Setting]:
         """The settings with which it is no longer quite the story that was judged."""
-        return [each for each in self.settings if each.story is not None]
+        return shown.not_the_storys(self.evidence.run.settings)
 
     @property
     def unneeded_waivers(self) -> list[str]:
@@ -226,14 +221,7 @@ class Result:
     @property
     def headline(self) -> str:
         """The run in one sentence, with each setting that is not the story's."""
-        if not self.not_the_storys:
-            return self._outcome
-        several = len(self.not_the_storys) > _SHOWN_WITH_VALUES
-        named = [
-            f"{each.name} = {each.value}" if each.is_short and not several else each.name
-            for each in self.not_the_storys
-        ]
-        return f"{self._outcome}; {listed(named)} {'is' if len(named) == 1 else 'are'} not the story's"
+        return shown.headline(self._outcome, self.not_the_storys)
 
     @property
     def _outcome(self) -> str:

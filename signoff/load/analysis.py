@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.evidence.invalid import InvalidKind, InvalidSpan, invalidating
 from signoff.in_cluster.load_generator import rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step
-from signoff.load.reading import check_files, read_run
+from signoff.load.reading import check_files, limit_of, read_run, read_settings
 from signoff.load.records import read_records
 from signoff.overhead.estimate import against_limit, paired_figures
 from signoff.stats.arrays import Flags, Numbers
@@ -122,7 +121,8 @@ class ProbedOverhead:
     lost: int
     """Pairs of which an arm has no answer."""
     judged: Mapping[str, Estimate] = field(default_factory=dict)
-    """The figures that must lie below NFR66's limit, by the names of signoff.overhead.estimate.paired_figures."""
+    """The figures that must lie below the overhead's limit, by the names of
+    signoff.overhead.estimate.paired_figures."""
     ttft: Estimate | None = None
     itl: Estimate | None = None
     direct: Estimate | None = None
@@ -236,6 +236,13 @@ class Loaded:
     """Minutes of the load whose records are gone, as the rollup describes; empty but for a long soak."""
     vouched: bool
     """Whether the evidence names the files that all this was read from, with their SHA-256."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """As the run recorded them."""
+
+    @property
+    def limit_ms(self) -> float:
+        """What LiteLLM has to add less than to a request, by the settings of the run."""
+        return limit_of(self.settings)
 
     @cached_property
     def raw_from(self) -> float:
@@ -266,8 +273,9 @@ def load(folder: Path) -> Loaded:
     Raises:
         SignoffError: there is none, it is damaged, or a file is not the one that the evidence names.
     """
-    run, vouched = read_run(folder), check_files(folder)
-    return Loaded(folder, run, read_records(folder), _read_samples(folder), _read_minutes(folder), vouched)
+    run, vouched, settings = read_run(folder), check_files(folder), read_settings(folder)
+    records, samples, minutes = read_records(folder), _read_samples(folder), _read_minutes(folder)
+    return Loaded(folder, run, records, samples, minutes, vouched, settings)
 
 
 def of_minutes(rollup: pd.DataFrame, edges: Numbers) -> Numbers:
@@ -399,7 +407,7 @@ def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_s
     groups = _groups(loaded, step, own, ended)
     flow, bootstrap = flows.of_step(step, ended, answer_seconds), BlockBootstrap(_FLOW_BINS, loaded.run.seed)
     overhead, spans = _overhead(own, loaded.run.seed), invalidating(loaded.run.invalid_spans, step.started, ended)
-    verdict, reason = _nfr66(overhead, spans)
+    verdict, reason = _judge_overhead(overhead, spans, loaded.limit_ms)
     return StepResult(
         name=step.name,
         planned_rate=step.planned_rate,
@@ -537,7 +545,9 @@ def _median(values: Numbers, seed: int) -> Estimate | None:
     return found[0] if found else None
 
 
-def _nfr66(overhead: ProbedOverhead, invalid_spans: Sequence[InvalidSpan]) -> tuple[Value, str]:
+def _judge_overhead(
+    overhead: ProbedOverhead, invalid_spans: Sequence[InvalidSpan], limit_ms: float
+) -> tuple[Value, str]:
     """The verdict on the overhead in a step, from the pairs alone.
 
     Unlike in signoff.overhead, direct is not asked a second time as a control. One greenlet sends both requests of a
@@ -558,7 +568,7 @@ def _nfr66(overhead: ProbedOverhead, invalid_spans: Sequence[InvalidSpan]) -> tu
             Value.INCONCLUSIVE,
             f"only {overhead.pairs} pairs of probes, {MIN_OBSERVATIONS} are needed: let it run longer",
         )
-    found, asked = against_limit(overhead.judged, story.OVERHEAD_LIMIT_MS), overhead.pairs + overhead.lost
+    found, asked = against_limit(overhead.judged, limit_ms), overhead.pairs + overhead.lost
     if found.value is not Value.FAILED and overhead.lost > MAX_PAIRS_LOST * asked:
         return Value.INCONCLUSIVE, f"{overhead.lost} of {asked} pairs lack an answer"
     return found.value, found.reason

@@ -1,15 +1,17 @@
-"""What is concluded from a load as a whole: the sentence, the verdict on NFR66, the knee, and the trends of a soak."""
+"""What is concluded from a load as a whole: the sentence, the verdict on the overhead, the knee, a soak's trends."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from signoff import story
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult, StepState
 from signoff.load.knee import Knee
 from signoff.load.soak import Trend
+from signoff.settings import shown
+from signoff.settings.shown import Setting
+from signoff.settings.values import is_nfr66, overhead_requirement
 from signoff.stats.estimate import Estimate
 from signoff.stats.proportions import proportion
 from signoff.verdicts.verdict import Value
@@ -39,30 +41,46 @@ class Conclusions:
         """The lightest step whose figures stand."""
         return next((step for step in self.ordered if not step.invalid_spans), self.lightest)
 
+    @property
+    def limit_ms(self) -> float:
+        """What LiteLLM has to add less than, by the settings of the run."""
+        return self.loaded.limit_ms
+
+    @property
+    def requirement(self) -> str:
+        """What is asked of the overhead, in short: only the story's own limit is NFR66."""
+        return "NFR66" if is_nfr66(self.limit_ms) else f"overhead below {self.limit_ms:g} ms"
+
+    @property
+    def not_the_storys(self) -> list[Setting]:
+        """The settings of the run with which it was no longer quite the story's gateway under load."""
+        return shown.not_the_storys(self.loaded.settings)
+
+    @property
+    def headline(self) -> str:
+        """The verdict on the overhead, with each setting that is not the story's."""
+        return shown.headline(f"Load on LiteLLM: {self.requirement} {self.verdict[0].value}", self.not_the_storys)
+
     @cached_property
-    def nfr66(self) -> tuple[Value, str]:
-        """The verdict on NFR66 with the load at which it holds.
+    def verdict(self) -> tuple[Value, str]:
+        """The verdict on the overhead with the load at which it holds.
 
         Passed: the overhead is below the limit at the lightest load, and at each up to the one that is named. Failed or
         inconclusive: it is not, or could not be judged, at the lightest.
         """
-        limit = f"{story.OVERHEAD_LIMIT_MS:g} ms"
+        asked = overhead_requirement(self.limit_ms)
         held: StepResult | None = None
         for step in self.ordered:
             if step.verdict is Value.PASSED:
                 held = step
                 continue
             if held is None:
-                return (
-                    step.verdict,
-                    f"NFR66 (overhead below {limit}) {step.verdict.value} at {step.at()}: {step.reason}",
-                )
+                return step.verdict, f"{asked} {step.verdict.value} at {step.at()}: {step.reason}"
             return Value.PASSED, (
-                f"NFR66 (overhead below {limit}) holds up to {held.at()}; "
-                f"{step.verdict.value} at {step.at()}: {step.reason}"
+                f"{asked} holds up to {held.at()}; {step.verdict.value} at {step.at()}: {step.reason}"
             )
         assert held is not None
-        return Value.PASSED, f"NFR66 (overhead below {limit}) holds at all loads that were asked, up to {held.at()}"
+        return Value.PASSED, f"{asked} holds at all loads that were asked, up to {held.at()}"
 
     @property
     def sentence(self) -> str:

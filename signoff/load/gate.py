@@ -5,7 +5,7 @@ A thresholds file is TOML (signoff/load/thresholds.toml is the default and expla
     [[limit]]                      # one rule
     figure = "overhead_ms"         # see FIGURES
     at = "rate=20"                 # steps, by name or pattern; without it: all that LiteLLM kept up with
-    max = 100                      # or min = ...
+    max = 100                      # or min = ...; "overhead_limit_ms" is what that setting of the run says
 
     [[compare]]                    # used with --baseline
     figure = "overhead_ms"
@@ -59,6 +59,8 @@ _TRENDS = {
     "overhead_ms_per_hour": "overhead",
     "error_percent_per_hour": "error rate",
 }
+_SETTING = "overhead_limit_ms"
+"""What a [[limit]] may name in the place of a number."""
 _MORE_IS_BETTER = {"achieved_per_second", "kept_up_with"}
 
 
@@ -104,8 +106,8 @@ class Ruling:
     reason: str
 
 
-def read_thresholds(path: Path) -> Thresholds:
-    """Read a thresholds file.
+def read_thresholds(path: Path, overhead_limit_ms: float) -> Thresholds:
+    """Read a thresholds file, for a run with this limit of the overhead in its settings.
 
     Raises:
         SignoffError: it is not there, not TOML, or has a rule that is none.
@@ -122,7 +124,10 @@ def read_thresholds(path: Path) -> Thresholds:
             where=str(path),
             hint="rules begin with [[limit]] or [[compare]]",
         )
-    limits = [_rule(Limit, each, f"[[limit]] number {number}", path) for number, each in _numbered(told, "limit", path)]
+    limits = [
+        _rule(Limit, _with_number(each, overhead_limit_ms), f"[[limit]] number {number}", path)
+        for number, each in _numbered(told, "limit", path)
+    ]
     compares = [
         _rule(Compare, each, f"[[compare]] number {number}", path) for number, each in _numbered(told, "compare", path)
     ]
@@ -143,6 +148,16 @@ def _numbered(told: dict[str, Any], name: str, path: Path) -> "enumerate[Any]":
             f"{name} is not a list of rules", where=str(path), hint=f"write [[{name}]], with two brackets"
         )
     return enumerate(rules, 1)
+
+
+def _with_number(told: Any, overhead_limit_ms: float) -> Any:
+    """The rule with what the setting says in the place of its name."""
+    if not isinstance(told, dict):
+        return told
+    return {
+        name: overhead_limit_ms if (name, each) in (("max", _SETTING), ("min", _SETTING)) else each
+        for name, each in told.items()
+    }
 
 
 _FORMER_NAMES = {"most": "max", "least": "min", "worse": "max_regression"}

@@ -1,7 +1,9 @@
 """A load as its folder tells of it: the run, and whether the files beside its evidence are those that were written."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from signoff.core.errors import SignoffError
 from signoff.evidence import FILE, Recorded, read
@@ -10,6 +12,7 @@ from signoff.evidence.invalid import InvalidSpan
 from signoff.evidence.legacy import current_load
 from signoff.evidence.models import LoadFiles
 from signoff.in_cluster.load_generator.run import Run, Step, fold, sample_files
+from signoff.settings import shown
 
 _FILE_OF_BEFORE = "run.json"
 _SCHEMA_OF_BEFORE = 2
@@ -26,6 +29,20 @@ def read_run(folder: Path) -> Run:
     if not (folder / FILE).is_file():
         return _read_of_before(folder)
     return run_of(read(folder))
+
+
+def read_settings(folder: Path) -> Mapping[str, Any]:
+    """The settings as this run recorded them; none where it is of a signoff that recorded none.
+
+    Raises:
+        SignoffError: the evidence is damaged.
+    """
+    return read(folder).run.settings if (folder / FILE).is_file() else {}
+
+
+def limit_of(settings: Mapping[str, Any]) -> float:
+    """What LiteLLM has to add less than to a request, in milliseconds, by the recorded settings of a run."""
+    return float(shown.value_in(settings, "overhead_limit_ms"))
 
 
 def run_of(recorded: Recorded) -> Run:
@@ -54,8 +71,6 @@ def check_files(folder: Path) -> bool:
         SignoffError: one is not the file that the evidence names, one is there that it does not name, or the evidence
             itself was changed.
     """
-    from signoff.evidence import read
-
     if not (folder / FILE).is_file():
         return False
     recorded = read(folder)

@@ -7,9 +7,8 @@ delay, and all arms find it after the same rest.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from signoff import story
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, side_file
@@ -18,7 +17,6 @@ from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
 from signoff.traffic.endpoint import Endpoint
-from signoff.traffic.keys import NO_KEY
 from signoff.traffic.pairs import Arm, failed, measure
 from signoff.verdicts.verdict import Value
 
@@ -50,15 +48,13 @@ class Injection:
         return f"{self.ms:g}+-{self.jitter_ms:g}" if self.jitter_ms else f"{self.ms:g}"
 
 
-INJECTIONS = (
-    Injection(0),
-    Injection(5),
-    Injection(18),
-    Injection(95),
-    Injection(105),
-    Injection(40, jitter_ms=10),
-)
 PAIRS = 200
+
+
+def injections(limit_ms: float) -> tuple[Injection, ...]:
+    """Delays of all sizes, two of them a twentieth below and above the limit."""
+    near = (Injection(0.95 * limit_ms), Injection(1.05 * limit_ms))
+    return (Injection(0), Injection(5), Injection(18), *near, Injection(40, jitter_ms=10))
 
 
 @dataclass(frozen=True)
@@ -114,9 +110,9 @@ class Recovery:
 
 
 def recover(
-    url: str, injection: Injection, *, pairs: int, seed: int, evidence: Evidence, file: str, key: str = NO_KEY
+    server: Endpoint, injection: Injection, *, limit_ms: float, pairs: int, seed: int, evidence: Evidence, file: str
 ) -> Recovery:
-    """Put one delay in, and judge what is timed; each request is a line of `file`, beside the evidence.
+    """Put one delay in, and judge what is timed by this limit; each request is a line of `file`, beside the evidence.
 
     Raises:
         SignoffError: a request failed.
@@ -124,14 +120,14 @@ def recover(
     progress("calibrate", f"{injection} ms, {pairs} pairs")
     path, timings = evidence.dir / file, []
     with (
-        delay_proxy.running(url) as direct,
-        delay_proxy.running(url, injection.ms, injection.jitter_ms) as delayed,
+        delay_proxy.running(server.url) as direct,
+        delay_proxy.running(server.url, injection.ms, injection.jitter_ms) as delayed,
         timings_csv.writing(path) as write,
     ):
         longer_rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), injection.ms / 1000)
         for timing in measure(
-            Endpoint(direct, api_key=key),
-            Endpoint(delayed, api_key=key),
+            replace(server, url=direct),
+            replace(server, url=delayed),
             pairs=pairs,
             seed=seed,
             longer_rests=longer_rests,
@@ -142,7 +138,7 @@ def recover(
     timed = DelayTimed(
         delay_ms=injection.ms,
         jitter_ms=injection.jitter_ms,
-        url=url,
+        url=server.url,
         pairs_asked=pairs,
         seed=seed,
         requests=side_file(path),
@@ -151,10 +147,10 @@ def recover(
     if failed(timings):
         raise SignoffError(
             f"a request failed: {next(each.error for each in timings if each.error)}",
-            where=url,
-            hint=f"does it serve {story.MODEL} in OpenAI's format?",
+            where=server.url,
+            hint=f"does it serve {server.model} in OpenAI's format?",
         )
-    found = Recovery(injection, judge(Samples(tuple(timings)), limit_ms=story.OVERHEAD_LIMIT_MS, seed=seed))
+    found = Recovery(injection, judge(Samples(tuple(timings)), limit_ms=limit_ms, seed=seed))
     evidence.add(
         DelayFound(
             timed=number,

@@ -4,6 +4,7 @@ The schema, version 1 (`schema: signoff.parity/1`; fields may be added, none cha
 
     at, seconds            when it was made, and how long the asking took
     litellm                {version, image}
+    not_the_storys         {name of a setting: {value, origin, story}}; left out where each is the story's
     summary                {class: number of runs}
     gate                   {passed, failures: [{rule, run, path, known}]}
     fixed                  ids of known defects that no run shows any more
@@ -18,15 +19,17 @@ The schema, version 1 (`schema: signoff.parity/1`; fields may be added, none cha
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from signoff.core.errors import SignoffError
 from signoff.parity.judge import GRAVITY, Class, Result, counts, fixed, gate
 from signoff.parity.known_issues import KnownIssues, matches, shape
+from signoff.settings.shown import differing
 
 SCHEMA = "signoff.parity/1"
 
@@ -41,8 +44,12 @@ def matrix(
     image: str,
     seconds: float,
     whole: bool = True,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Matrix:
-    """Everything of one matrix in JSON types; only a whole one can tell that a known defect shows nowhere."""
+    """Everything of one matrix in JSON types; only a whole one can tell that a known defect shows nowhere.
+
+    `settings` are those that the run recorded.
+    """
     failures = gate(results, known_issues)
     shown: dict[str, list[str]] = {}
     for result in results:
@@ -55,6 +62,7 @@ def matrix(
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "litellm": {"version": version, "image": image},
+        **({"not_the_storys": others} if (others := differing(settings)) else {}),
         "summary": counts(results),
         "gate": {"passed": not failures, "failures": [asdict(failure) for failure in failures]},
         "fixed": [entry.id for entry in fixed(results, known_issues, version)] if whole else [],

@@ -34,7 +34,13 @@ def matrix_of(recorded: Recorded) -> Matrix:
     known_issues = KnownIssues.read()
     results = judging.judge(observed, known_issues, asked.version)
     made = matrix(
-        results, known_issues, version=asked.version, image=asked.image, seconds=asked.seconds, whole=asked.whole
+        results,
+        known_issues,
+        version=asked.version,
+        image=asked.image,
+        seconds=asked.seconds,
+        whole=asked.whole,
+        settings=recorded.run.settings,
     )
     return {**made, "at": line.at}
 

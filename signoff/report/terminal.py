@@ -69,7 +69,7 @@ def _waivers(view: View) -> Iterator[Line]:
 
 def _settings(view: View) -> Iterator[Line]:
     for each in view.result.not_the_storys:
-        yield f"not the story's: {each.name} = {each.value}, by {each.origin}; the story's is {each.story}", _YELLOW
+        yield each.as_line, _YELLOW
 
 
 def _measured(view: View) -> Iterator[Line]:

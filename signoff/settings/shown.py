@@ -1,6 +1,6 @@
 """Values of settings as a person reads them, and as evidence holds them; secrets as neither."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +8,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from signoff.core.redact import HIDDEN
+from signoff.core.words import listed
 from signoff.settings.model import Settings, if_empty, is_of_the_story, is_secret, names
 from signoff.settings.reading import Read
 
 _STORY, _DEFAULT = "the story", "the default"
+_SHOWN_WITH_VALUES = 3
+"""So many settings that are not the story's does a headline tell with their values; of more it tells the names."""
 
 
 def text(name: str, value: Any) -> str:
@@ -74,6 +77,11 @@ class Setting:
         """Whether somebody gave it."""
         return self.origin not in (_STORY, _DEFAULT)
 
+    @property
+    def as_line(self) -> str:
+        """One that is not the story's, in a line of a terminal."""
+        return f"not the story's: {self.name} = {self.value}, by {self.origin}; the story's is {self.story}"
+
 
 def recorded(settings: Mapping[str, Any]) -> Iterator[Setting]:
     """The settings in a run's record; what is none, as in the evidence of former versions, is left out."""
@@ -82,3 +90,28 @@ def recorded(settings: Mapping[str, Any]) -> Iterator[Setting]:
             story = in_words(held["story"]) or "none" if "story" in held else None
             is_short = not isinstance(held["value"], list | Mapping)
             yield Setting(name, in_words(held["value"]), str(held["origin"]), story, is_short)
+
+
+def differing(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run's record that are not the story's, as it holds them."""
+    return {name: held for name, held in settings.items() if isinstance(held, Mapping) and "story" in held}
+
+
+def not_the_storys(settings: Mapping[str, Any]) -> list[Setting]:
+    """The settings in a run's record with which it is no longer quite the story that was judged."""
+    return list(recorded(differing(settings)))
+
+
+def headline(outcome: str, differing: Sequence[Setting]) -> str:
+    """A run in one sentence: what came of it, and each setting that is not the story's."""
+    if not differing:
+        return outcome
+    several = len(differing) > _SHOWN_WITH_VALUES
+    named = [f"{each.name} = {each.value}" if each.is_short and not several else each.name for each in differing]
+    return f"{outcome}; {listed(named)} {'is' if len(named) == 1 else 'are'} not the story's"
+
+
+def value_in(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting's value in a run's record; the story's where nothing is recorded, since there was no other once."""
+    held = settings.get(name)
+    return held["value"] if isinstance(held, Mapping) and "value" in held else Settings.model_fields[name].default

@@ -26,5 +26,24 @@ def overhead_limit(limit_ms: float) -> str:
     >>> overhead_limit(100.0), overhead_limit(500.0)
     ('100 ms (NFR66)', '500 ms (NFR66 wants 100 ms)')
     """
-    own = story.OVERHEAD_LIMIT_MS
-    return f"{limit_ms:g} ms (NFR66{'' if limit_ms == own else f' wants {own:g} ms'})"
+    return f"{limit_ms:g} ms ({_of_nfr66(limit_ms)})"
+
+
+def overhead_requirement(limit_ms: float) -> str:
+    """What is asked of the overhead, at the beginning of a sentence.
+
+    >>> overhead_requirement(100.0), overhead_requirement(500.0)
+    ('NFR66 (overhead below 100 ms)', 'Overhead below 500 ms (NFR66 wants 100 ms)')
+    """
+    if is_nfr66(limit_ms):
+        return f"NFR66 (overhead below {limit_ms:g} ms)"
+    return f"Overhead below {limit_ms:g} ms ({_of_nfr66(limit_ms)})"
+
+
+def is_nfr66(limit_ms: float) -> bool:
+    """Whether this is the story's limit of the overhead."""
+    return limit_ms == story.OVERHEAD_LIMIT_MS
+
+
+def _of_nfr66(limit_ms: float) -> str:
+    return "NFR66" if is_nfr66(limit_ms) else f"NFR66 wants {story.OVERHEAD_LIMIT_MS:g} ms"

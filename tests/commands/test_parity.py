@@ -76,6 +76,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return asked
 
 
+def test_the_evidence_of_a_matrix_holds_the_settings_and_whoever_draws_it_again_names_them(
+    bench: Bench, asked: Asked, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked.observed = [each.observation for each in bench.ask("chat.plain/*")]
+    folder = str(tmp_path / "run")
+    command = ["parity", "--cases", str(CASES), "--only", "chat.plain/*", "--out", folder]
+    main([*command, "--allowed-nodes", "k3s-worker-01"])
+    told = capfd.readouterr()
+    named = "not the story's: allowed_nodes = k3s-worker-01, by --allowed-nodes k3s-worker-01; "
+    assert named in told.err and named in told.out
+    main(["report", folder])
+    assert "; allowed_nodes is not the story's\n" in capfd.readouterr().out
+    assert main(["verify", folder]) == 0
+
+
 @pytest.mark.parametrize(
     ("judged", "idle", "status", "told"),
     [(0, 4, 1, "no run with the story's settings was judged"), (9, 1, 1, "1 of 10 runs"), (39, 1, 0, "gate passed")],

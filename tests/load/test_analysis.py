@@ -46,7 +46,7 @@ def test_overheads_are_those_of_the_gateway(sweep: Conclusions) -> None:
 
 
 def test_nfr66_says_up_to_which_load_it_holds(sweep: Conclusions) -> None:
-    verdict, text = sweep.nfr66
+    verdict, text = sweep.verdict
     assert verdict is Value.PASSED
     assert "holds up to 20 requests per second; inconclusive at 40 requests per second" in text
 
@@ -54,7 +54,7 @@ def test_nfr66_says_up_to_which_load_it_holds(sweep: Conclusions) -> None:
 def test_nfr66_fails_with_the_lightest_load_and_is_inconclusive_on_its_edge(tmp_path: Path) -> None:
     for added, verdict in ((140.0, Value.FAILED), (99.8, Value.INCONCLUSIVE), (95.0, Value.PASSED)):
         found = conclude(Synthetic(behaviours=[Behaviour(added_ms=added)]).write(tmp_path / f"{added}"))
-        assert found.nfr66[0] is verdict, added
+        assert found.verdict[0] is verdict, added
 
 
 @pytest.mark.parametrize(("plain", "streamed", "slow"), [(20.0, 110.0, "streamed"), (110.0, 20.0, "plain")])
@@ -63,8 +63,8 @@ def test_a_kind_of_answers_above_the_limit_fails_though_both_together_lie_below(
 ) -> None:
     behaviour = Behaviour(direct_ms=100, added_ms=plain, streamed_ms=streamed, noise_ms=15, pairs=300)
     found = conclude(Synthetic(behaviours=[behaviour]).write(tmp_path))
-    assert found.nfr66[0] is Value.FAILED
-    assert f"median {slow} above 100 ms" in found.nfr66[1]
+    assert found.verdict[0] is Value.FAILED
+    assert f"median {slow} above 100 ms" in found.verdict[1]
     assert main(["load-report", str(tmp_path)]) == 1
 
 
@@ -82,13 +82,13 @@ def test_how_far_the_kinds_of_answers_are_apart_widens_no_overhead(tmp_path: Pat
 
 def test_p95_shift_is_judged_from_400_pairs_on(tmp_path: Path) -> None:
     folder = Synthetic(behaviours=[Behaviour(pairs=500)]).write(tmp_path)
-    assert conclude(folder).nfr66[0] is Value.PASSED
+    assert conclude(folder).verdict[0] is Value.PASSED
     table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
     table["e2e_ms"] = table["e2e_ms"].astype(float)
     slow = (table["role"] == "probe") & (table["arm"] == "proxied") & (table.index % 10 == 0)
     table.loc[slow, "e2e_ms"] += 400
     table.to_csv(folder / "records-local.csv", index=False)
-    verdict, text = conclude(folder).nfr66
+    verdict, text = conclude(folder).verdict
     assert verdict is Value.FAILED and "p95 shift above 100 ms" in text
 
 
@@ -174,7 +174,7 @@ def test_an_invalid_step_is_not_judged(tmp_path: Path) -> None:
     span = InvalidSpan(BEGAN + 25, BEGAN + 30, "local", InvalidKind.CPU, "the generator used 97% of a core")
     found = conclude(Synthetic(invalid_spans=[span]).write(tmp_path))
     assert found.lightest.state is StepState.INVALID
-    assert found.nfr66[0] is Value.INCONCLUSIVE and "97% of a core" in found.nfr66[1]
+    assert found.verdict[0] is Value.INCONCLUSIVE and "97% of a core" in found.verdict[1]
     assert found.sentence == "Nothing can be said about LiteLLM: the load generator was the limit."
     assert found.invalid
 
@@ -221,8 +221,8 @@ def test_a_busy_look_beside_a_backlog_does_not_hide_the_knee(tmp_path: Path) -> 
 
 def test_pairs_without_an_answer_make_the_step_inconclusive(tmp_path: Path) -> None:
     found = conclude(Synthetic(behaviours=[Behaviour(probe_errors=6)]).write(tmp_path))
-    assert found.nfr66[0] is Value.INCONCLUSIVE
-    assert "6 of 120 pairs lack an answer" in found.nfr66[1]
+    assert found.verdict[0] is Value.INCONCLUSIVE
+    assert "6 of 120 pairs lack an answer" in found.verdict[1]
 
 
 def test_where_no_lighter_step_was_kept_up_with_litellm_is_not_blamed(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_steps_that_were_not_kept_up_with_pass_nothing(tmp_path: Path) -> None:
     behind = Behaviour(added_ms=12, capacity=33)
     found = conclude(Synthetic(loads=(10, 40), behaviours=[LIGHT, behind], seconds=40).write(tmp_path / "behind"))
     assert found.ordered[-1].state is StepState.FELL_BEHIND
-    assert found.nfr66[1].endswith("holds up to 10 requests per second; inconclusive at 40 requests per second: "
+    assert found.verdict[1].endswith("holds up to 10 requests per second; inconclusive at 40 requests per second: "
                                    "not kept up")  # fmt: skip
 
 
@@ -279,7 +279,7 @@ def test_a_killed_run_is_judged_up_to_its_last_whole_line(tmp_path: Path) -> Non
     (folder / "samples.csv").write_text("at,pod,cpu_seconds\n1800000001.0,litellm-0,1.5\n18000")
     found = conclude(folder)
     assert len(found.loaded.records) == whole.count(b"\n") - 2
-    assert found.nfr66[0] is Value.PASSED
+    assert found.verdict[0] is Value.PASSED
     assert found.lightest.seconds == pytest.approx(60, abs=2)
 
 

@@ -1,5 +1,6 @@
 """The gate through its command: what passes, what fails, what is refused, and what is told of bad input."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.load import gate
 from signoff.load.conclusions import conclude
 from signoff.load.reading import read_run
+from signoff.settings import read
+from signoff.settings.shown import record
 
 Out = pytest.CaptureFixture[str]
 
@@ -43,6 +46,39 @@ def test_default_thresholds_pass_a_good_load_and_fail_a_slow_or_a_failing_one(
     assert status == 1 and "gate failed        overhead_ms, at most 100 [rate=20]: 1" in text
     status, text = gated(capsys, Synthetic(behaviours=[Behaviour(error_share=0.03)]).write(tmp_path / "failing"))
     assert status == 1 and "gate failed        run_error_rate" in text
+
+
+def settings_of(**given: str) -> dict[str, Any]:
+    """What evidence says of these options."""
+    return record(read({name: [text] for name, text in given.items()}))
+
+
+@pytest.mark.parametrize("limit", ["500", "50"])
+def test_a_load_is_judged_by_the_limit_of_its_own_settings_which_is_not_nfr66(
+    tmp_path: Path, capsys: Out, limit: str
+) -> None:
+    """And so it is wherever it is reported again, whatever is set there."""
+    passes = limit == "500"
+    behaviours = [Behaviour(added_ms=140 if passes else 80)]
+    folder = Synthetic(behaviours=behaviours, settings=settings_of(overhead_limit_ms=limit)).write(tmp_path)
+    status, text = gated(capsys, folder)
+    assert status == (0 if passes else 1)
+    assert f"overhead_ms, at most {limit} [rate=20]" in text
+    assert (f"Overhead below {limit} ms (NFR66 wants 100 ms) " + ("holds" if passes else "failed")) in text
+    told = f"overhead_limit_ms = {limit}, by --overhead-limit-ms {limit}; the story's is 100"
+    assert f"not the story's: {told}\n" in text
+    page = (folder / "load-report.html").read_text(encoding="utf-8")
+    outcome = "passed" if passes else "failed"
+    assert f"<h1>Load on LiteLLM: overhead below {limit} ms {outcome}; overhead_limit_ms = {limit} is not" in page
+    assert page.index("Not judged by the story's own values") < page.index("<h1>")
+    assert re.findall("NFR66[^)]*", page) == ["NFR66 wants 100 ms"]
+
+
+def test_what_is_not_the_storys_stands_at_the_top_where_the_limit_is_the_storys(tmp_path: Path, capsys: Out) -> None:
+    folder = Synthetic(settings=settings_of(namespace="ai")).write(tmp_path)
+    assert "NFR66 (overhead below 100 ms) holds" in gated(capsys, folder)[1]
+    page = (folder / "load-report.html").read_text(encoding="utf-8")
+    assert "<h1>Load on LiteLLM: NFR66 passed; namespace = ai is not the story" in page
 
 
 def test_a_limit_inside_the_interval_is_inconclusive_and_does_not_pass(good: Path, tmp_path: Path, capsys: Out) -> None:
@@ -178,7 +214,7 @@ def test_a_folder_without_a_load_is_told(tmp_path: Path, capsys: Out) -> None:
 def test_the_names_of_version_0_1_are_read(tmp_path: Path) -> None:
     rules = '[[limit]]\nfigure = "{}"\n{} = 1\n'
     former = thresholds(tmp_path, rules.format("overhead_ms", "most") + rules.format("kept_up_with", "least"))
-    upper, lower = gate.read_thresholds(former).limits
+    upper, lower = gate.read_thresholds(former, 100.0).limits
     assert (upper.max, lower.min) == (1, 1)
     former = thresholds(tmp_path, '[[compare]]\nfigure = "overhead_ms"\nworse = 5\n')
-    assert gate.read_thresholds(former).compares[0].max_regression == 5
+    assert gate.read_thresholds(former, 100.0).compares[0].max_regression == 5

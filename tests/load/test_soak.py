@@ -119,7 +119,7 @@ def test_a_busy_moment_does_not_invalidate_a_soak_but_a_busy_minute_does(tmp_pat
         ]
         folder = tmp_path / str(seconds)
         found = soak(folder, samples, invalid_spans=spans)
-        assert found.nfr66[0] is verdict and bool(found.invalid) is (verdict is not Value.PASSED)
+        assert found.verdict[0] is verdict and bool(found.invalid) is (verdict is not Value.PASSED)
         assert found.loaded.run.invalid_steps().keys() == (set() if verdict is Value.PASSED else {"rate=1"})
         assert main(["load-report", str(folder), "--thresholds", str(rules)]) == (verdict is not Value.PASSED)
         page = (folder / "load-report.html").read_text()

@@ -12,7 +12,7 @@ from signoff.commands import calibrate as command
 from signoff.commands.calibrate import lines
 from signoff.evidence import read
 from signoff.evidence.models import DelayFound, DelayTimed, End
-from signoff.overhead.calibration import Injection, Recovery
+from signoff.overhead.calibration import Injection, Recovery, injections
 from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
@@ -72,7 +72,9 @@ def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pai
     calibrate(pair, tmp_path / "run", "--delay", "5+-2", "--delay", "5+-2")
     evidence = read(tmp_path / "run")
     assert evidence.run.tool == "calibrate"
-    assert evidence.run.settings == {"url": pair.direct, "pairs": 20, "seed": 1, "delays": ["5+-2", "5+-2"]}
+    asked = {"url": pair.direct, "pairs": 20, "seed": 1, "delays": ["5+-2", "5+-2"]}
+    assert {name: each for name, each in evidence.run.settings.items() if name in asked} == asked
+    assert evidence.run.settings.keys() - asked.keys() == {"model", "overhead_limit_ms"}
     assert evidence.of(End) == [End()]
     timed = evidence.of(DelayTimed)
     assert [(each.delay_ms, each.jitter_ms) for each in timed] == [(5.0, 2.0), (5.0, 2.0)]
@@ -125,9 +127,21 @@ def test_a_wrong_verdict_fails(
 ) -> None:
     pair.backend.delay_ms = 20.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))
-    monkeypatch.setattr(story, "OVERHEAD_LIMIT_MS", 20.0)
-    assert calibrate(pair, tmp_path / "run", "--delay", "15") == 1
-    assert "wrongly failed" in capsys.readouterr().out
+    assert calibrate(pair, tmp_path / "run", "--delay", "15", "--overhead-limit-ms", "20") == 1
+    told = capsys.readouterr().out
+    assert "wrongly failed" in told
+    assert "not the story's: overhead_limit_ms = 20, by --overhead-limit-ms 20; the story's is 100" in told
+
+
+def test_the_delays_near_the_limit_follow_it() -> None:
+    assert list(map(str, injections(100.0))) == ["0", "5", "18", "95", "105", "40+-10"]
+    assert list(map(str, injections(500.0))) == ["0", "5", "18", "475", "525", "40+-10"]
+
+
+def test_the_server_is_asked_for_the_model_of_the_settings(pair: Pair, tmp_path: Path) -> None:
+    pair.backend.model = "another"
+    calibrate(pair, tmp_path / "run", "--delay", "5", "--model", "another")
+    assert read(tmp_path / "run").first(DelayFound) is not None
 
 
 def test_a_relay_passes_a_stream_on_as_it_comes(pair: Pair) -> None:

@@ -12,6 +12,8 @@ from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
 from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.run import Sample
+from signoff.settings import read
+from signoff.settings.shown import record
 from tests.evidence import runs
 
 NAMES = ("signed-off.html", "not-signed-off.html", "parity.html", "load.html", "load-with-baseline.html", "soak.html")
@@ -35,6 +37,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
         seconds=30,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event="Unhealthy: the probe failed")],
         invalid_spans=[InvalidSpan(BEGAN + 65, BEGAN + 70, "local", InvalidKind.BACKLOG, "17 requests late")],
+        settings=record(read({"overhead_limit_ms": ["500"], "allowed_nodes": ["a-worker-01,a-worker-02"]})),
     ).write(folder / "load")
     before = Synthetic(loads=(2, 20, 40), seconds=30).write(folder / "before")
     soak = Synthetic(loads=(4,), shape="steady", seconds=900, samples=SAMPLES).write(folder / "soak")

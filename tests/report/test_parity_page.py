@@ -7,7 +7,9 @@ from signoff.commands.parity import lines
 from signoff.parity.known_issues import KnownIssue, KnownIssues
 from signoff.parity.matrix import matrix
 from signoff.report import parity as page
-from tests.parity_bench import Bench
+from signoff.settings import read
+from signoff.settings.shown import record
+from tests.parity_bench import NOTHING_KNOWN, Bench
 
 
 def test_page_and_table(bench: Bench, tmp_path: Path) -> None:
@@ -21,6 +23,28 @@ def test_page_and_table(bench: Bench, tmp_path: Path) -> None:
     table = "\n".join(lines(found))
     assert "known lost-usage (1 runs, #4711): usage is lost" in table
     assert "NEW   violation schema.$.usage" in table
+
+
+def test_page_and_table_name_the_settings_that_are_not_the_storys(bench: Bench, tmp_path: Path) -> None:
+    settings = record(read({"namespace": ["ai"], "overhead_pairs": ["800"]}))
+    found = matrix(bench.ask("chat.plain/*"), NOTHING_KNOWN, version="1", image="i", seconds=1, settings=settings)
+    page.save(found, tmp_path)
+    drawn = (tmp_path / page.PAGE).read_text()
+    top = drawn[: drawn.index("<h1")]
+    for word in ("namespace", "ai", "--namespace ai", "the story's is ml"):
+        assert word in top
+    assert ">Gate passed; namespace = ai is not the story" in drawn
+    assert "overhead_pairs" not in drawn
+    told = list(lines(found))
+    assert "not the story's: namespace = ai, by --namespace ai; the story's is ml" in told
+    assert told[-1].endswith("; gate passed; namespace = ai is not the story's")
+
+
+def test_a_matrix_of_the_storys_own_settings_says_nothing_of_them(bench: Bench) -> None:
+    results = bench.ask("chat.plain/*")
+    found = matrix(results, NOTHING_KNOWN, version="1", image="i", seconds=1, settings=record(read({})))
+    assert "not_the_storys" not in found
+    assert "the story&#39;s own values" not in page.draw(found) and "the story's own values" not in page.draw(found)
 
 
 def test_what_a_server_says_is_not_markup(bench: Bench, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from signoff.load.analysis import Group, StepResult, StepState, of_minutes
 from signoff.load.conclusions import Conclusions
 from signoff.load.soak import Trend
 from signoff.report.charts import Axis, Bar, Chart, Line, Mark, axis
+from signoff.settings.values import is_nfr66
 from signoff.stats.arrays import Numbers
 
 _CURVE_POINTS = 80
@@ -27,7 +28,7 @@ def overhead_chart(found: Conclusions) -> Chart:
     medians = [y for line in lines for y in line.ys]
     ends = [end for line in lines for each in line.intervals for end in each.ends if np.isfinite(end)]
     values = [*ends, *medians]
-    limit = story.OVERHEAD_LIMIT_MS
+    limit = found.limit_ms
     if max(values) > limit / 4:
         values.append(limit)
     loads = sorted({step.load for step in found.ordered})
@@ -45,7 +46,7 @@ def overhead_chart(found: Conclusions) -> Chart:
         ),
         lines=lines,
         marks=[Mark(knee.load, word, "failed")] if knee else [],
-        limit=(limit, f"NFR66: {limit:g} ms"),
+        limit=(limit, f"{'NFR66' if is_nfr66(limit) else 'limit'}: {limit:g} ms"),
         height=300,
     )
 

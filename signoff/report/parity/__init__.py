@@ -7,6 +7,7 @@ from typing import Any
 from signoff.parity.matrix import with_unknown_defects
 from signoff.report.environment import render
 from signoff.report.whole import put
+from signoff.settings.shown import headline, not_the_storys
 
 PAGE = "parity.html"
 FILE = "parity.json"
@@ -35,4 +36,11 @@ def as_json(matrix: dict[str, Any]) -> str:
 
 def draw(matrix: dict[str, Any]) -> str:
     """The page's text."""
-    return render("parity/page.html.j2", m=matrix, unknown=len(with_unknown_defects(matrix)))
+    differing = not_the_storys(matrix.get("not_the_storys", {}))
+    return render(
+        "parity/page.html.j2",
+        m=matrix,
+        unknown=len(with_unknown_defects(matrix)),
+        differing=differing,
+        headline=headline(f"Gate {'passed' if matrix['gate']['passed'] else 'failed'}", differing),
+    )

@@ -211,6 +211,7 @@ class View:
             image=last.image,
             seconds=sum(each.seconds for each in compared.values()),
             whole=False,
+            settings=self.run.settings,
         )
         return {**made, "at": self._at(last)}
 
