@@ -10,6 +10,7 @@ Feature: Deploy LiteLLM via Kubernetes manifests
 
   Scenario: The LiteLLM pod starts
     Then the LiteLLM pod is Running and Ready in its namespace
+    And no probe asks a model, and none ends LiteLLM while it starts
 
   Scenario: LiteLLM carries the standard labels
     Then all objects of LiteLLM carry the standard labels

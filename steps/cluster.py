@@ -25,7 +25,7 @@ from signoff.evidence.models import (
     VersionSeen,
 )
 from signoff.evidence.recording import record_cluster
-from signoff.gateway import configuration, inside
+from signoff.gateway import configuration, exposure, inside, probes
 from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
@@ -197,21 +197,11 @@ def service_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
             type=service.spec.type,
             ports=[item.port for item in service.spec.ports],
             file=deployment.manifests.where(f"Service/{own.service}", "spec", wrong),
-            host_ports=_host_ports(deployment, kube.workload(own.namespace, own.name, own.kind)),
+            host_ports=exposure.host_ports(deployment),
+            openings=exposure.openings(deployment),
             asked={"type": deployment.settings.service_type, "port": deployment.settings.port},
         )
     )
-
-
-def _host_ports(deployment: Deployment, workload: Any) -> dict[int, str]:
-    """The ports of its node that LiteLLM's pod takes for itself, and where that is written."""
-    place = ("spec", "template", "spec", "containers")
-    return {
-        port.host_port: deployment.manifests.where(deployment.gateway.object, *place, at, "ports", number)
-        for at, container in enumerate(workload.spec.template.spec.containers)
-        for number, port in enumerate(container.ports or [])
-        if port.host_port
-    }
 
 
 @then("LiteLLM's Service sends to every Ready LiteLLM pod")
@@ -223,14 +213,24 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
     ).items
     endpoints = {end.addresses[0] for piece in slices for end in piece.endpoints or [] if end.conditions.ready}
     pods = {pod.status.pod_ip for pod in deployment.ready_gateway_pods()}
+    port, written = exposure.target_port(deployment, kube.core.read_namespaced_service(own.service, own.namespace))
     evidence.add(
         EndpointsSeen(
             check="endpoints",
             endpoints=sorted(endpoints),
             ready_pods=sorted(pods),
             file=deployment.manifests.where(f"Service/{own.service}", "spec", "selector"),
+            target_port=port,
+            target_file=written,
+            unanswered=exposure.unanswered(deployment),
         )
     )
+
+
+@then("no probe asks a model, and none ends LiteLLM while it starts")
+@observes("probes")
+def probes_leave_it_alone(kube: Kube, manifests: StoryManifests, evidence: Evidence) -> None:
+    evidence.add(probes.seen(kube, manifests, "probes"))
 
 
 @then("the endpoint answers by its cluster name from inside a pod")

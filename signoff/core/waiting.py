@@ -37,6 +37,10 @@ class WaitFailed(AssertionError):
         why = "gave up early, since waiting does not fix this" if hopeless else "deadline passed"
         super().__init__(f"waited {waited:.1f} s for {awaited}: {why}\n  last seen: {observation}")
 
+    def with_more(self, told: str) -> "WaitFailed":
+        """The same, with more of what was seen."""
+        return WaitFailed(self.awaited, self.waited, f"{self.observation}; {told}", hopeless=self.hopeless)
+
 
 class HoldFailed(AssertionError):
     """What had to hold all the time did not at one look: which of them, when, and what it saw."""

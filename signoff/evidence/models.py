@@ -259,6 +259,20 @@ class LabelsSeen(Observation):
     asked: dict[str, str]
 
 
+class Opening(BaseModel):
+    """A way to the gateway's pods beside the one port of its Service.
+
+    `what` is "port" for a further port of that Service, else the field that opens it; `value` is the port, or the
+    address. `object` is what opens it ("Service/litellm"), `file` where that is written.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    object: str
+    what: Literal["port", "externalIPs", "NodePort", "LoadBalancer", "hostNetwork"]
+    value: str
+    file: str
+
+
 class ServiceSeen(Observation):
     """The gateway's Service; `asked` is what the feature names."""
 
@@ -268,6 +282,7 @@ class ServiceSeen(Observation):
     file: str = ""
     host_ports: dict[int, str] = {}
     """The ports of its node that the gateway's pod takes for itself, beside the Service, and where each is written."""
+    openings: list[Opening] = []
     asked: dict[str, Any]
 
 
@@ -279,6 +294,44 @@ class EndpointsSeen(Observation):
     ready_pods: list[str]
     file: str = ""
     """Where the Service's selector is written."""
+    target_port: str = ""
+    """The port of the pods that the Service sends to, as it is written, and where."""
+    target_file: str = ""
+    unanswered: str = ""
+    """What was seen last where nobody answered through the Service; empty if LiteLLM did."""
+
+
+class Probe(BaseModel):
+    """A probe of a container of the gateway's: the path or command that it asks, and where it is written.
+
+    `seconds` are those from the first time that it may be asked to its last failure, if it never succeeds:
+    initialDelaySeconds + (failureThreshold - 1) * periodSeconds. `limits_start`: then the container is ended, which it
+    has not started before, since this is its startup probe, or its liveness probe where it has no other.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    container: str
+    role: Literal["startup", "liveness", "readiness"]
+    asks: str
+    seconds: int
+    limits_start: bool
+    file: str
+
+
+class ProbesSeen(Observation):
+    """The probes of the gateway's pods, and what became of their containers.
+
+    `starts` are the seconds from a pod's containers' start to its readiness, to the second; `ends` says of a container
+    that has ended since its pod was made how it did. `unbounded` are the containers without a memory limit, `unwatched`
+    those without a liveness probe, and where either would be written.
+    """
+
+    kind: Literal["probes"] = "probes"
+    probes: list[Probe]
+    starts: dict[str, int]
+    ends: dict[str, str] = {}
+    unbounded: dict[str, str] = {}
+    unwatched: dict[str, str] = {}
 
 
 class AnswersSeen(Observation):

@@ -11,8 +11,10 @@ from signoff.core.console import progress
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
+from signoff.gateway import probes
 from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
+from signoff.kube.addons import why_skipped, without_crd
 from signoff.kube.client import Kube, describe_end, is_ready, lacks_room
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.objects import Manifest, containers
@@ -97,12 +99,23 @@ class Deployment:
             self.evidence.add(ClearedAway(done=done))
             if done:
                 progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
+        self._check_kinds()
         self._make_namespaces()
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
         self.apply(self.manifests.backend)
         self.apply(self.manifests.gateway)
         for each in self.manifests.left_out:
             self._record(each.manifest, each.reason)
+
+    def _check_kinds(self) -> None:
+        """See that each kind is the cluster's, comes with the manifests, or is a known add-on's.
+
+        Raises:
+            SignoffError: one is none of these, before anything is applied.
+        """
+        for each in without_crd([*self.manifests.backend, *self.manifests.gateway]):
+            if not self.kube.knows(each):
+                why_skipped(each)
 
     def _make_namespaces(self) -> None:
         """Make those that no manifest makes, as a person has before `kubectl apply`."""
@@ -132,7 +145,7 @@ class Deployment:
         The suite's own recorder stands where a LiteLLM would, and is waited for like one: `whose` then says so.
         """
         waited_for = workload or self.gateway
-        with causes.of(whose), self._room_for(waited_for):
+        with causes.of(whose), self._room_for(waited_for), self._patience_of_probes(waited_for):
             self._wait_until_available(waited_for, timeouts.GATEWAY_READY)
         self._record_placements(waited_for)
         progress(waited_for.name, "is Ready")
@@ -149,6 +162,23 @@ class Deployment:
             lack_room = any(lacks_room(pod) for pod in self.pods(workload))
             with causes.of(Subject.CLUSTER) if lack_room else nullcontext():
                 raise
+
+    @contextmanager
+    def _patience_of_probes(self, workload: Workload) -> Iterator[None]:
+        """A gateway that its own probes end again and again does not say so: name them."""
+        try:
+            yield
+        except WaitFailed as failed:
+            if workload == self.gateway and (told := self._ended_by_probes()):
+                raise failed.with_more(told) from None
+            raise
+
+    def _ended_by_probes(self) -> str:
+        return "; ".join(
+            f"its {probe.role} probe ends {probe.container} {probe.seconds} s after its start: write a startupProbe "
+            f"that leaves it more" + (f" (see {probe.file})" if probe.file else "")
+            for probe in probes.that_may_have_ended_it(self.kube, self.manifests)
+        )
 
     def pods(self, workload: Workload) -> list[Any]:
         """The pods that its labels select and that are not being deleted, whoever has made them."""

@@ -16,7 +16,9 @@ from signoff.evidence.models import (
     InsideSeen,
     LabelsSeen,
     ModesSeen,
+    Opening,
     PodsSeen,
+    ProbesSeen,
     ResourcesSeen,
     ServiceSeen,
     StayedReady,
@@ -55,6 +57,62 @@ def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[
             yield each.case, passed(f"{len(each.ready)} Running and Ready")
 
 
+_ASKS_A_MODEL = re.compile(r"/health/?(?=$|[?#\s\"'])|/completions\b")
+"""What a probe asks for where LiteLLM asks its backends before it answers: GET /health, which is not /health/readiness.
+
+Source: litellm 1.80.16, proxy/health_endpoints/_health_endpoints.py, health_endpoint.
+"""
+_READINESS, _LIVENESS = "/health/readiness", "/health/liveliness"
+
+
+@judge("probes", ProbesSeen, minima=["pods"], rests_on=ON_THE_CLUSTER)
+def probes(seen: Sequence[ProbesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
+    """No probe asks a model, and none ends a container before LiteLLM has started; what is missing is told."""
+    for each in seen:
+        wrong = [*_asking_a_model(each), *_impatient(each), *_ended(each)]
+        if wrong:
+            yield each.case, failed("; ".join(wrong))
+        elif len(each.starts) < check.min["pods"]:
+            yield each.case, not_judged("no LiteLLM pod is Ready, so its start was not timed", Code.TOO_FEW)
+        else:
+            yield each.case, passed("; ".join([f"Ready within {max(each.starts.values())} s", *_missing(each)]))
+
+
+def _asking_a_model(seen: ProbesSeen) -> Iterator[str]:
+    for probe in seen.probes:
+        if asked := _ASKS_A_MODEL.search(probe.asks):
+            instead = _LIVENESS if probe.role == "liveness" else _READINESS
+            yield (
+                f"the {probe.role} probe asks {asked[0]}, which asks the models and so fails without them; "
+                f"write {instead}{at(probe.file)}"
+            )
+
+
+def _impatient(seen: ProbesSeen) -> Iterator[str]:
+    """The probes that end a container before it has started, at the pace at which it did here."""
+    slowest = max(seen.starts.values(), default=0)
+    for probe in seen.probes:
+        if probe.limits_start and probe.seconds < slowest:
+            yield (
+                f"the {probe.role} probe ends LiteLLM after {probe.seconds} s, and it took {slowest} s to start; "
+                f"write a startupProbe that asks {_READINESS} and leaves it more{at(probe.file)}"
+            )
+
+
+def _ended(seen: ProbesSeen) -> Iterator[str]:
+    for pod, end in seen.ends.items():
+        files = listed([f"{probe.role} probe: {probe.file}" for probe in seen.probes if probe.limits_start])
+        yield f"a container of {pod} has ended: {end}" + (f" (see its {files})" if files else "")
+
+
+def _missing(seen: ProbesSeen) -> Iterator[str]:
+    """What is no failure and should be known."""
+    for container, file in seen.unwatched.items():
+        yield f"{container} has no liveness probe, so one that hangs stays{at(file)}"
+    for container, file in seen.unbounded.items():
+        yield f"{container} has no memory limit, so it can take its node's{at(file)}"
+
+
 @judge("labels", LabelsSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def labels(seen: Sequence[LabelsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
     """Every object of a kind carries the labels; the feature's table names them all."""
@@ -87,7 +145,7 @@ def _written(wanted: Mapping[str, str]) -> str:
 
 @judge("service", ServiceSeen, wants=dict, keys=["type", "port"], rests_on=ON_THE_CLUSTER)
 def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """The Service is of the type, and has the port; and no pod takes a port of its node beside it."""
+    """The Service is of the type, and has the port; and nothing else leads to the pods from outside."""
     kind, port = check.wants["type"], check.wants["port"]
     for each in seen:
         if each.asked != check.wants:
@@ -100,7 +158,7 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
             f"a pod of LiteLLM takes port {own} of its node, which leads past the Service and keeps a second pod off "
             f"that node; take hostPort out{at(file)}"
             for own, file in each.host_ports.items()
-        ]
+        ] + [_led_past(opening, port) for opening in each.openings]
         if each.type != kind or port not in each.ports:
             ports = listed(each.ports) or "none"
             write = [f"type: {kind}"] * (each.type != kind) + [f"port: {port}"] * (port not in each.ports)
@@ -109,9 +167,21 @@ def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
 
 
+def _led_past(opening: Opening, port: int) -> str:
+    """What an opening beside the Service's port does, and what to write."""
+    told = {
+        "port": f"{opening.object} has the port {opening.value} beside {port}; take it out",
+        "externalIPs": f"{opening.object} answers at {opening.value} outside of the cluster; take externalIPs out",
+        "NodePort": f"{opening.object} opens port {opening.value} of every node; write type: ClusterIP",
+        "LoadBalancer": f"{opening.object} opens port {opening.value} outside of the cluster; write type: ClusterIP",
+        "hostNetwork": f"{opening.object} takes the ports of its node; take hostNetwork out",
+    }
+    return told[opening.what] + at(opening.file)
+
+
 @judge("endpoints", EndpointsSeen, minima=["pods"], rests_on=ON_THE_CLUSTER)
 def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """The Service's ready endpoints are the Ready pods, and there are some."""
+    """The Service's ready endpoints are the Ready pods, there are some, and LiteLLM answers through it."""
     for each in seen:
         missing = sorted(set(each.ready_pods) - set(each.endpoints))
         strange = sorted(set(each.endpoints) - set(each.ready_pods))
@@ -131,6 +201,14 @@ def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Itera
                 failed(
                     f"the Service sends to {listed(strange)}, where no Ready LiteLLM pod is; "
                     f"write a selector that only LiteLLM's pods match{at(each.file)}"
+                ),
+            )
+        elif each.unanswered:
+            yield (
+                each.case,
+                failed(
+                    f"the Service sends to the port {each.target_port} of the pods, where LiteLLM does not answer "
+                    f"({each.unanswered}); write the port on which it listens{at(each.target_file)}"
                 ),
             )
         else:

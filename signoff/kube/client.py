@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import Hopeless, NotYet, eventually
+from signoff.kube.addons import why_skipped
 from signoff.kube.objects import Manifest
 
 FIELD_MANAGER = "signoff"
@@ -60,17 +61,16 @@ class Kube:
     def apply(self, manifest: Manifest, namespace: str) -> str | None:
         """Apply one object server-side. Returns why it was skipped, or None when it was applied.
 
-        An object whose kind the cluster does not know (its CRD is not installed) is skipped; everything else that the
-        API server refuses is an error.
+        An object of a known add-on whose CRD the cluster lacks is skipped; everything else that the API server does
+        not know or refuses is an error.
 
         Raises:
-            SignoffError: the API server refused the object, with its own words.
+            SignoffError: the API server refused the object, with its own words; or nobody knows its kind.
         """
         body = manifest.body
-        try:
-            resource = self._resource(body["apiVersion"], body["kind"])
-        except ResourceNotFoundError:
-            return f"the cluster does not know {body['kind']} of {body['apiVersion']}: its CRD is not installed"
+        if not self.knows(manifest):
+            return why_skipped(manifest)
+        resource = self._resource(body["apiVersion"], body["kind"])
         try:
             self.dynamic.server_side_apply(
                 resource,
@@ -87,6 +87,14 @@ class Kube:
                 hint="fix the manifest",
             ) from None
         return None
+
+    def knows(self, manifest: Manifest) -> bool:
+        """Whether the API server has the kind of this object."""
+        try:
+            self._resource(manifest.body["apiVersion"], manifest.body["kind"])
+        except ResourceNotFoundError:
+            return False
+        return True
 
     def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
         """Delete an object with all that it owns; its pods get a second to end. One that is not there is no error."""

@@ -43,6 +43,7 @@ from signoff.evidence.models import (
     PlannedScenario,
     PodPlace,
     PodsSeen,
+    ProbesSeen,
     ResourcesSeen,
     Run,
     ScenarioEnd,
@@ -131,6 +132,7 @@ class Writer:
     def running(self) -> Iterator[Observation]:
         pods = {"litellm-1": "pod-ready" not in self.failing}
         yield PodsSeen(check="pod-ready", selector="app=litellm", ready=pods, states={"litellm-1": "CrashLoopBackOff"})
+        yield ProbesSeen(check="probes", probes=[], starts={"litellm-1": 9})
         labels = self.check("labels")
         for kind in self.declaration.story.checks["labels"].cases:
             yield LabelsSeen(check="labels", case=kind, labels={f"{kind}/litellm": labels}, asked=labels)
@@ -368,7 +370,10 @@ def set_up(writer: Writer) -> None:
     add(Cluster(provider="embedded", kubernetes_version="v1.35.4", nodes=nodes, start_seconds={"total": 3.1}))
     for kind, reason in (
         ("Deployment", ""),
-        ("Certificate", "the cluster does not know Certificate of cert-manager.io/v1: its CRD is not installed"),
+        (
+            "Certificate",
+            "not judged, for the cluster does not know Certificate of cert-manager.io/v1: its CRD is not installed",
+        ),
     ):
         add(
             Applied(

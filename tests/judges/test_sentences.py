@@ -13,8 +13,11 @@ from signoff.evidence.models import (
     LabelsSeen,
     ModesSeen,
     Observation,
+    Opening,
     PendingSeen,
     PlacesSeen,
+    Probe,
+    ProbesSeen,
     ResourcesSeen,
     ServiceSeen,
 )
@@ -24,6 +27,7 @@ from signoff.verdicts import Value, Verdict
 
 assert judges, "the judges register themselves"
 AT = "lab/all.yaml:7"
+PODS = {"min": {"pods": 1}}
 WORKERS = ["w1", "w2"]
 RULE = "require a node affinity with key kubernetes.io/hostname, operator In, values w1, w2"
 LABELS = {"app": "proxy", "tier": "edge"}
@@ -47,6 +51,17 @@ def service(kind: str = "ClusterIP", ports: tuple[int, ...] = (4000,), host: dic
     return ServiceSeen(check="c", type=kind, ports=list(ports), file=AT, host_ports=host or {}, asked=WANTED)
 
 
+def opened(what: Any, value: str) -> ServiceSeen:
+    opening = Opening(object="Service/p", what=what, value=value, file=AT)
+    return ServiceSeen(check="c", type="ClusterIP", ports=[4000], openings=[opening], asked=WANTED)
+
+
+def probed(role: Any, asks: str = "/health/readiness", seconds: int = 60, **more: Any) -> ProbesSeen:
+    ends = role != "readiness"
+    probe = Probe(container="litellm", role=role, asks=asks, seconds=seconds, limits_start=ends, file=AT)
+    return ProbesSeen(check="c", probes=[probe], starts={"p": 12}, **more)
+
+
 def places(node: str, **more: Any) -> PlacesSeen:
     return PlacesSeen(check="c", nodes={"p": node}, asked=more.pop("asked", WORKERS), file=AT, **more)
 
@@ -61,6 +76,15 @@ CONFIGURATION = ConfigurationSeen(
 )
 POD_MISSED = EndpointsSeen(check="c", endpoints=[], ready_pods=["10.0.0.1"], file=AT)
 STRANGE_POD = EndpointsSeen(check="c", endpoints=["10.0.0.1", "10.0.0.2"], ready_pods=["10.0.0.1"], file=AT)
+NOBODY_THERE = EndpointsSeen(
+    check="c",
+    endpoints=["10.0.0.1"],
+    ready_pods=["10.0.0.1"],
+    target_port="4001",
+    target_file=AT,
+    unanswered="connection refused",
+)
+ENDED = "litellm Error (exit code 137, signal 9), 2 times"
 GPU = ResourcesSeen(check="c", requested={"p/litellm": {"nvidia.com/gpu": "1"}}, file=AT)
 
 
@@ -72,8 +96,25 @@ GPU = ResourcesSeen(check="c", requested={"p/litellm": {"nvidia.com/gpu": "1"}},
         ("service", {"wants": WANTED}, service("NodePort"), "is a NodePort with port 4000", "write type: ClusterIP"),
         ("service", {"wants": WANTED}, service(ports=(80,)), "ClusterIP with port 80", "write port: 4000"),
         ("service", {"wants": WANTED}, service(host={4001: AT}), "takes port 4001 of its node", "take hostPort out"),
-        ("endpoints", {"min": {"pods": 1}}, POD_MISSED, "does not send to the Ready pod at 10.0.0.1", "write labels"),
-        ("endpoints", {"min": {"pods": 1}}, STRANGE_POD, "sends to 10.0.0.2", "write a selector"),
+        ("endpoints", PODS, POD_MISSED, "does not send to the Ready pod at 10.0.0.1", "write labels"),
+        ("endpoints", PODS, STRANGE_POD, "sends to 10.0.0.2", "write a selector"),
+        (
+            "service",
+            {"wants": WANTED},
+            opened("port", "9090"),
+            "Service/p has the port 9090 beside 4000",
+            "take it out",
+        ),
+        ("service", {"wants": WANTED}, opened("externalIPs", "10.9.8.7"), "at 10.9.8.7", "take externalIPs out"),
+        ("service", {"wants": WANTED}, opened("NodePort", "30400"), "port 30400 of every", "write type: ClusterIP"),
+        ("service", {"wants": WANTED}, opened("LoadBalancer", "80"), "port 80 outside", "write type: ClusterIP"),
+        ("service", {"wants": WANTED}, opened("hostNetwork", ""), "the ports of its node", "take hostNetwork out"),
+        ("endpoints", PODS, NOBODY_THERE, "sends to the port 4001", "write the port on which it list"),
+        ("probes", PODS, probed("readiness", "/health"), "asks /health, which", "write /health/readiness"),
+        ("probes", PODS, probed("liveness", "/health"), "asks /health, which", "write /health/liveliness"),
+        ("probes", PODS, probed("liveness", seconds=8), "after 8 s, and it took 12 s", "write a startupProbe"),
+        ("probes", PODS, probed("startup", seconds=8), "after 8 s, and it took 12 s", "write a startupProbe"),
+        ("probes", PODS, probed("liveness", ends={"p": ENDED}), f"of p has ended: {ENDED}", "its liveness probe"),
         ("configuration", {"wants": {"timeout": 30}}, CONFIGURATION, "timeout is 6000", "write timeout: 30"),
         ("no-gpu", {"min": {"containers": 1}}, GPU, "p/litellm asks for nvidia.com/gpu: 1", "take it out"),
         ("on-nodes", {"wants": WORKERS, "min": {"pods": 1}}, places("gpu"), "p on gpu", RULE),
@@ -192,6 +233,45 @@ def test_a_service_may_be_named_as_a_resolver_completes_it(api_base: Any, value:
 def test_a_mode_that_is_not_told_is_litellms_default_and_said(mode: str | None, value: Value, told: str) -> None:
     verdict = verdict_on("model-mode", ModesSeen(check="c", status=200, modes={"m": mode}), wants={"m": "chat"})
     assert (verdict.value, told in verdict.reason, bool(verdict.reason)) == (value, True, bool(told))
+
+
+@pytest.mark.parametrize(
+    ("asks", "value"),
+    [
+        ("/health/readiness", Value.PASSED),
+        ("/health/liveliness", Value.PASSED),
+        ("/healthz", Value.PASSED),
+        ("port 4000", Value.PASSED),
+        ("/health", Value.FAILED),
+        ("/health/", Value.FAILED),
+        ("/health?model=m", Value.FAILED),
+        ("sh -c curl -f http://localhost:4000/health || exit 1", Value.FAILED),
+        ("python -c urlopen('http://localhost:4000/health')", Value.FAILED),
+        ("curl -d @q http://localhost:4000/v1/chat/completions", Value.FAILED),
+    ],
+)
+def test_a_probe_that_asks_a_model_is_told_from_one_that_asks_litellm_alone(asks: str, value: Value) -> None:
+    assert verdict_on("probes", probed("readiness", asks), **PODS).value is value
+
+
+def test_what_a_pod_lacks_is_told_and_no_failure() -> None:
+    seen = probed("readiness", unbounded={"litellm": AT}, unwatched={"litellm": AT})
+    verdict = verdict_on("probes", seen, **PODS)
+    assert verdict.value is Value.PASSED
+    for each in ("Ready within 12 s", "litellm has no liveness probe", "litellm has no memory limit", AT):
+        assert each in verdict.reason
+
+
+def test_probes_of_pods_that_were_never_ready_are_not_judged() -> None:
+    seen = ProbesSeen(check="c", probes=[], starts={})
+    assert verdict_on("probes", seen, **PODS).value is Value.NOT_JUDGED
+
+
+def test_a_liveness_probe_that_waits_for_a_startup_probe_may_be_tight() -> None:
+    tight = probed("liveness", seconds=1).probes[0].model_copy(update={"limits_start": False})
+    seen = probed("startup", seconds=300)
+    both = seen.model_copy(update={"probes": [*seen.probes, tight]})
+    assert verdict_on("probes", both, **PODS).value is Value.PASSED
 
 
 def test_a_full_node_proves_nothing_of_the_rule() -> None:

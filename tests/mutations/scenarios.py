@@ -45,6 +45,7 @@ ASKING = {
 """Those that need a completion from the LiteLLM under test."""
 
 POD_READY = "the LiteLLM pod is Running and Ready in its namespace"
+PROBES = "no probe asks a model, and none ends LiteLLM while it starts"
 LABELLED = "all objects of LiteLLM carry the standard labels"
 SERVICE_ON_PORT = "LiteLLM's Service is of the type and on the port of the story"
 SERVICE_TO_ALL = "LiteLLM's Service sends to every Ready LiteLLM pod"

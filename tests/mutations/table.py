@@ -54,6 +54,7 @@ from tests.mutations.scenarios import (
     PARITY,
     POD,
     POD_READY,
+    PROBES,
     READS_SAME,
     RECORDED,
     RECORDED_GATE,
@@ -86,6 +87,8 @@ FAULTY_PORT = 4400
 OPEN_DOOR = "sk-of-an-open-door"
 FAULTY_BACKEND = "vllm-faulty-gateway"
 BACKEND_IMAGE = next(each["image"] for manifest in load(MANIFESTS / "vllm") for each in containers(manifest.body))
+
+BACKEND_URL = f"http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,11 @@ def another_routing_strategy(parsed: dict[str, Any]) -> None:
     parsed["router_settings"]["routing_strategy"] = "latency-based-routing"
 
 
+def another_number_of_retries(parsed: dict[str, Any]) -> None:
+    """Try five times where the story tries twice."""
+    parsed["router_settings"]["num_retries"] = 5
+
+
 def another_mode(parsed: dict[str, Any]) -> None:
     """Say that the model completes texts."""
     parsed["model_list"][0]["model_info"]["mode"] = "completion"
@@ -335,6 +343,52 @@ def service_misses_a_pod(objects: Objects) -> None:
     objects["Canary"] = pod(story.GATEWAY, SLEEPS | {"image": litellm(objects)["image"]}, story.ALLOWED_NODES)
 
 
+def second_port(objects: Objects) -> None:
+    """Offer LiteLLM's metrics on a port of their own."""
+    objects["Service"]["spec"]["ports"].append({"name": "metrics", "port": 9090, "targetPort": "http"})
+
+
+def external_address(objects: Objects) -> None:
+    """Answer at an address of the home's network, too."""
+    objects["Service"]["spec"]["externalIPs"] = ["192.0.2.7"]
+
+
+def port_of_the_node(objects: Objects) -> None:
+    """Take a port of the node that the pod runs on."""
+    litellm(objects)["ports"][0]["hostPort"] = 4401
+
+
+def second_service(objects: Objects) -> None:
+    """Open LiteLLM on every node by a Service beside its own."""
+    objects["ServiceOutside"] = renamed(objects["Service"], "litellm-outside")
+    objects["ServiceOutside"]["spec"]["type"] = "NodePort"
+
+
+def service_takes_another_pod(objects: Objects) -> None:
+    """The Service selects a Ready pod beside LiteLLM's, which is none of it."""
+    objects["Service"]["spec"]["selector"] = {"serves": "models"}
+    objects["Deployment"]["spec"]["template"]["metadata"]["labels"]["serves"] = "models"
+    objects["Stranger"] = pod("beside", SLEEPS | {"image": litellm(objects)["image"]}, story.ALLOWED_NODES)
+    objects["Stranger"]["metadata"]["labels"]["serves"] = "models"
+
+
+def nobody_listens(objects: Objects) -> None:
+    """Send to a port of the pods on which nothing listens."""
+    objects["Service"]["spec"]["ports"][0]["targetPort"] = 4001
+
+
+def liveness_asks_the_model(objects: Objects) -> None:
+    """Have the liveness probe ask /health, now and then."""
+    litellm(objects)["livenessProbe"] |= {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 100}
+
+
+def impatient_liveness(objects: Objects) -> None:
+    """End LiteLLM before it has started; do not wait long for it."""
+    del litellm(objects)["startupProbe"]
+    litellm(objects)["livenessProbe"] |= {"periodSeconds": 1, "failureThreshold": 2, "timeoutSeconds": 1}
+    objects["Deployment"]["spec"]["progressDeadlineSeconds"] = 12
+
+
 def service_type(objects: Objects) -> None:
     """Open the Service on every node."""
     objects["Service"]["spec"]["type"] = "NodePort"
@@ -346,6 +400,10 @@ FORM = frozenset({PARITY, RECORDED})
 WRITTEN = frozenset({FILES, CONFIGURED, VERSION})
 KEYS = frozenset({OWN_KEY, WRONG_KEY, WITHOUT_KEY})
 NO_COMPLETION = frozenset({*ASKING, RECORDED, GAMING_MODE})
+NEVER_READY = frozenset(
+    {POD, LABELS, SERVICE, WORKER, CORDON, GPU, MODELS, CHAT, *WRITTEN, *NO_COMPLETION, WRONG_MODEL, NO_KEY, *KEYS}
+)
+"""All that wait for LiteLLM's pods, or for pods made like them."""
 
 TABLE = (
     Mutation("affinity removed", no_affinity, frozenset({CORDON}), frozenset({STAYS_PENDING})),
@@ -369,6 +427,22 @@ TABLE = (
     Mutation("pod label", label, frozenset({LABELS}), frozenset({LABELLED})),
     Mutation("Service port", service_port, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
     Mutation("Service type", service_type, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("a second port", second_port, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("an external address", external_address, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("a port of the node", port_of_the_node, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("a second Service, open outside", second_service, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation(
+        "the Service takes another pod", service_takes_another_pod, frozenset({SERVICE}), frozenset({SERVICE_TO_ALL})
+    ),
+    Mutation(
+        "nobody listens where the Service sends",
+        nobody_listens,
+        frozenset({SERVICE, MODELS, *NO_COMPLETION, VERSION, CONFIGURED, *KEYS}),
+        frozenset({SERVICE_TO_ALL}),
+        ("deploy",),
+        before_then=True,
+    ),
+    Mutation("liveness probes /health", liveness_asks_the_model, frozenset({POD}), frozenset({PROBES})),
     Mutation("the Service misses a pod", service_misses_a_pod, frozenset({SERVICE}), frozenset({SERVICE_TO_ALL})),
     Mutation(
         "backend model",
@@ -447,9 +521,7 @@ TABLE = (
     ),
     Mutation(
         "vLLM is asked beside LiteLLM",
-        faulty_gateway(
-            "asks_aside", aside=f"http://{story.BACKEND}.{story.NAMESPACE}.svc.cluster.local:{story.BACKEND_PORT}"
-        ),
+        faulty_gateway("asks_aside", aside=BACKEND_URL),
         frozenset({COUNTER, NO_KEY}),
         frozenset({COUNTED_10, COUNTED_0}),
     ),
@@ -470,23 +542,15 @@ TABLE = (
     Mutation(
         "never ready",
         never_ready,
-        frozenset(
-            {
-                POD,
-                LABELS,
-                SERVICE,
-                WORKER,
-                CORDON,
-                GPU,
-                MODELS,
-                CHAT,
-                *WRITTEN,
-                *NO_COMPLETION,
-                WRONG_MODEL,
-                NO_KEY,
-                *KEYS,
-            }
-        ),
+        NEVER_READY,
+        frozenset(),
+        ("deploy",),
+        before_then=True,
+    ),
+    Mutation(
+        "liveness ends it while it starts",
+        impatient_liveness,
+        NEVER_READY,
         frozenset(),
         ("deploy",),
         before_then=True,
@@ -497,6 +561,26 @@ TABLE = (
         config(another_routing_strategy),
         frozenset({CONFIGURED}),
         frozenset({IS_CONFIGURED}),
+    ),
+    Mutation(
+        "another number of retries",
+        config(another_number_of_retries),
+        frozenset({CONFIGURED}),
+        frozenset({IS_CONFIGURED}),
+    ),
+    Mutation(
+        "api_base without /v1",
+        model_params(api_base=BACKEND_URL),
+        NO_COMPLETION | {CONFIGURED},
+        frozenset({IS_CONFIGURED}),
+        ("manifests",),
+    ),
+    Mutation(
+        "api_base with another port",
+        model_params(api_base=BACKEND_URL.replace(str(story.BACKEND_PORT), "8001") + "/v1"),
+        NO_COMPLETION | {CONFIGURED},
+        frozenset({IS_CONFIGURED}),
+        ("manifests",),
     ),
     Mutation("everybody is served", serves_everybody, frozenset({WRONG_KEY, WITHOUT_KEY}), frozenset({OWN_KEY_ALONE})),
     Mutation("another mode", config(another_mode), frozenset({CONFIGURED}), frozenset({TELLS_MODE})),
