@@ -25,6 +25,7 @@ from typing import Any
 import aiohttp
 
 from signoff.cluster.embedded.address_range import to_loopback
+from signoff.cluster.embedded.claims import Claims
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
 
 LOG = logging.getLogger("serviceproxy")
@@ -388,11 +389,13 @@ def _key(obj: Json) -> tuple[str, str]:
 
 
 async def serve(config: Mapping[str, Any]) -> None:
-    """Serve the cluster that the configuration names (agent.json, written by the supervisor)."""
+    """Serve the cluster that the configuration names (agent.json, the supervisor's), and give claims their folders."""
     async with KubeApi(config["server"], config["ca"], config["cert"], config["key"]) as api:
         pod_ranges = {node["pod_prefix"].rpartition(".")[0] for node in config["nodes"]}
         await api.until_ready()
-        await ServiceProxy(api, pod_ranges.pop() if pod_ranges else "").run()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(ServiceProxy(api, pod_ranges.pop() if pod_ranges else "").run())
+            both.create_task(Claims(api, Path(config["dir"])).run())
 
 
 def main() -> None:

@@ -84,6 +84,57 @@ def test_a_volume_that_is_not_there_says_so(kube: Kube, namespace: str, volume: 
     assert f"the embedded cluster has no volumes of type {said}" in event(kube, namespace, "FailedMount").message
 
 
+def claim(name: str, **spec: Any) -> dict[str, Any]:
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {"metadata": {"name": name}, "spec": {**wanted, **spec}}
+
+
+@pytest.mark.parametrize("spec", [{}, {"storageClassName": "longhorn"}], ids=["no class", "a class"])
+def test_what_a_claim_holds_outlives_the_pod_and_is_there_on_another_node(
+    kube: Kube, namespace: str, spec: dict[str, Any]
+) -> None:
+    kube.core.create_namespaced_persistent_volume_claim(namespace, claim("data", **spec))
+    mounted = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}], "restartPolicy": "Never"}
+    mount = [{"name": "v", "mountPath": "/data"}]
+    write = container("open('/data/said', 'w').write('it was here')", volumeMounts=mount)
+    kube.core.create_namespaced_pod(namespace, pod(write, nodeName="k3s-worker-01", **mounted))
+    assert ended(kube, namespace) == "Succeeded"
+    delete(kube, namespace, "pod")
+    read = container("print(open('/data/said').read())", volumeMounts=mount)
+    kube.core.create_namespaced_pod(namespace, pod(read, nodeName="k3s-worker-02", **mounted))
+    assert ended(kube, namespace) == "Succeeded"
+    assert log(kube, namespace).strip() == "it was here"
+
+
+def test_a_claim_of_a_stateful_set_waits_for_nobody(kube: Kube, namespace: str) -> None:
+    labels = {"app": "db"}
+    mount = [{"name": "data", "mountPath": "/data"}]
+    template = {"metadata": {"labels": labels}, "spec": pod(container(SLEEP, volumeMounts=mount))["spec"]}
+    spec = {"selector": {"matchLabels": labels}, "template": template, "volumeClaimTemplates": [claim("data")]}
+    kube.apps.create_namespaced_stateful_set(namespace, {"metadata": {"name": "db"}, "spec": spec})
+    kube.wait_until_available(namespace, "db", Timeout(20), "StatefulSet")
+
+
+def test_a_volume_goes_with_its_claim(kube: Kube, namespace: str) -> None:
+    def read() -> Any:
+        return kube.core.read_namespaced_persistent_volume_claim("data", namespace)
+
+    kube.core.create_namespaced_persistent_volume_claim(namespace, claim("data"))
+    wait_for("the claim to be bound", lambda: read().status.phase == "Bound")
+    volume = read().spec.volume_name
+    kube.core.delete_namespaced_persistent_volume_claim("data", namespace)
+    every = kube.core.list_persistent_volume
+    wait_for("its volume to go", lambda: volume not in [each.metadata.name for each in every().items])
+
+
+def test_a_program_that_a_shell_starts_is_told_where_to_listen(kube: Kube, namespace: str) -> None:
+    shell = {**container(""), "command": ["sh", "-c", "echo $HOST $UVICORN_HOST"]}
+    kube.core.create_namespaced_pod(namespace, pod(shell, restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    first, second = log(kube, namespace).split()
+    assert first == second and first.startswith("127.")
+
+
 def test_a_sidecar_says_that_it_is_not_there(kube: Kube, namespace: str) -> None:
     sidecar = container(SLEEP, name="sidecar", restartPolicy="Always")
     kube.core.create_namespaced_pod(namespace, pod(container(SLEEP), initContainers=[sidecar]))

@@ -57,7 +57,7 @@ def launch(
     container: Json, image: Image, variables: Mapping[str, str], translate: Translation, own_dir: Path, host_name: str
 ) -> Launch:
     """What to start. Home, temporary and working folders are the container's own unless the pod says otherwise."""
-    given = {**image.env, **variables}
+    given = {**_listening(container, translate.address), **image.env, **variables}
     env = {
         "PATH": image.path,
         "LANG": "C.UTF-8",
@@ -69,6 +69,14 @@ def launch(
     argv = argv_of(container, image, variables, translate)
     cwd = Path(translate(container["workingDir"])) if "workingDir" in container else own_dir / "work"
     return Launch(argv, env, cwd, _ports(container, image))
+
+
+def _listening(container: Json, address: str) -> dict[str, str]:
+    """Where a program is to listen that a command of the pod's own starts, a shell say, which takes no argument for it.
+
+    Source: litellm 1.80.16, proxy/proxy_cli.py (`--host`, HOST); https://www.uvicorn.org/settings (UVICORN_*).
+    """
+    return dict.fromkeys(("HOST", "UVICORN_HOST"), address) if container.get("command") else {}
 
 
 def _ports(container: Json, image: Image) -> tuple[int, ...]:

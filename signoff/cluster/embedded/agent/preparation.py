@@ -10,7 +10,7 @@ from signoff.cluster.embedded.agent.process import Launch
 from signoff.cluster.embedded.agent.runtime import Context
 from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
 from signoff.cluster.embedded.agent.translation import Translation, hosts, service_names
-from signoff.cluster.embedded.agent.volumes import mount_paths, prepare_sub_paths, texts_of, write_volumes
+from signoff.cluster.embedded.agent.volumes import link_claims, mount_paths, prepare_sub_paths, texts_of, write_volumes
 from signoff.cluster.embedded.images import Image
 from signoff.core.errors import SignoffError
 
@@ -79,6 +79,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     await _wait_for_services(context, image, variables, sources)
     translate = Translation(paths, facts.address, runtime.services.addresses, namespace, ports_of(pod_spec))
     await asyncio.to_thread(fresh_folders, own_dir)
+    await asyncio.to_thread(link_claims, facts.pod, pod_dir, runtime.cluster_dir)
     await refresh(context, sources, translate)
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)
     made = launch(spec, image, variables, translate, own_dir, facts.pod["metadata"]["name"])

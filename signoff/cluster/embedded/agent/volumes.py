@@ -1,9 +1,9 @@
 """A pod's volumes as folders, and where each container finds them.
 
-emptyDir folders belong to the pod; the files of ConfigMaps and Secrets are written for each container on its own, since
-their texts are translated for it. A subPath of those is a copy from the container's start, which no change reaches.
-`readOnly`, sizes and media are not enforced. The token of a service account is left out: nothing in a pod can reach the
-API server by its name anyway.
+emptyDir folders belong to the pod, those of claims to the cluster; the files of ConfigMaps and Secrets are written for
+each container on its own, since their texts are translated for it. A subPath of those is a copy from the container's
+start, which no change reaches. `readOnly`, sizes and media are not enforced. The token of a service account is left
+out: nothing in a pod can reach the API server by its name anyway.
 """
 
 import shutil
@@ -14,12 +14,14 @@ from signoff.cluster.embedded.agent.atomic import File, swap_in
 from signoff.cluster.embedded.agent.downward import PodFacts
 from signoff.cluster.embedded.agent.environment import expand
 from signoff.cluster.embedded.agent.sources import Reference, Sources, config_map, secret
+from signoff.cluster.embedded.claims import folder_of
 from signoff.cluster.embedded.kubeapi import Json
 
 _WRITTEN = ("configMap", "secret", "projected", "downwardAPI")
 _DEFAULT_MODE = 0o644
 _ANYBODY = 0o777
-"""The mode of an emptyDir."""
+"""The mode of a folder that containers write to."""
+_FOLDERS = ("emptyDir", "persistentVolumeClaim")
 
 
 class MountError(Exception):
@@ -34,7 +36,7 @@ def check_volumes(spec: Json, facts: PodFacts, sources: Sources) -> None:
     """
     for volume in spec.get("volumes") or []:
         try:
-            if "emptyDir" not in volume:
+            if not any(kind in volume for kind in _FOLDERS):
                 list(files_of(volume, facts, sources))
         except (LookupError, ValueError) as error:
             raise MountError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error.args[0]}') from error
@@ -124,6 +126,18 @@ def _is_written(volume: Json) -> bool:
 
 def _copy_of(mount: Json, number: int, own_dir: Path) -> Path:
     return own_dir / "sub" / str(number) / Path(mount["mountPath"]).name
+
+
+def link_claims(pod: Json, pod_dir: Path, cluster_dir: Path) -> None:
+    """Have the folders of the pod's claims be those of the cluster, which its other pods see too."""
+    for volume in pod["spec"].get("volumes") or []:
+        if claim := volume.get("persistentVolumeClaim"):
+            place = folder_of(cluster_dir, pod["metadata"]["namespace"], claim["claimName"])
+            place.mkdir(parents=True, exist_ok=True)
+            folder = volume_dir(volume, pod_dir, pod_dir)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            if not folder.is_symlink():
+                folder.symlink_to(place, target_is_directory=True)
 
 
 def write_volumes(
