@@ -5,15 +5,17 @@
     locust -f bench/ --headless --shape sweep-rate --stages 2,5,10,20   up to where LiteLLM no longer keeps up
     locust -f bench/ --headless -t 1m --processes 2 DirectStreamed      vLLM alone, from two processes
 
-A kept cluster is found, or the story's deployment started; --host and --direct point at one that is there already. Raw
-records, samples.csv and the evidence of the load go to a folder of their own under reports/.
+A kept cluster is found, or the deployment of the settings started; --host and --direct point at one that is there
+already. Raw records, samples.csv and the evidence of the load go to a folder of their own under reports/.
 """
 
 import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.exception import StopTest
 from locust.runners import WorkerRunner
 
+from signoff import story
 from signoff.core import interrupts
 from signoff.core.errors import REFUSED, UsageError, refusing
 from signoff.in_cluster.load_generator import files, options
@@ -31,6 +34,7 @@ from signoff.in_cluster.load_generator.session import LoadSession
 from signoff.traffic import keys
 
 if TYPE_CHECKING:
+    from signoff.load.under_load import UnderLoad
     from signoff.traffic.pairs import Arm
 
 FOREVER = 1e9
@@ -84,6 +88,8 @@ class Deployment:
 DEPLOYMENT = Deployment()
 PARSERS: list[LocustArgumentParser] = []
 """The first is that of the command line; for its page Locust makes more."""
+SETTLED: dict[str, str] = {}
+"""Options that were left out and are known by now, for Locust's page: it would send its own defaults back."""
 LOADS: list[LoadSession] = []
 """The one load of this process, once Locust has started."""
 
@@ -94,33 +100,62 @@ def declare(parser: LocustArgumentParser) -> None:
     options.declare(parser)
     PARSERS.append(parser)
     if len(PARSERS) == 1:
-        _check(parser)
+        with _refusing():
+            _check(parser)
+    parser.set_defaults(**SETTLED)
 
 
 def _check(parser: LocustArgumentParser) -> None:
     chosen, _ = parser.parse_known_args()
     if chosen.worker:
         return  # its master has checked them
-    try:
-        options.check(chosen, options.given(parser))
-        if chosen.kubeconfig:
-            from signoff.load.resource_sampler import check_kubeconfig
+    options.check(chosen, options.given(parser))
+    under_load = _under_load()
+    if under_load and not chosen.reports:
+        under_load.check_reports()
+    if under_load and chosen.kubeconfig:
+        from signoff.load.resource_sampler import check_kubeconfig
 
-            with refusing():
-                check_kubeconfig(Path(chosen.kubeconfig))
+        with refusing():
+            check_kubeconfig(Path(chosen.kubeconfig), under_load.watched.values())
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """End Locust with what this block finds wrong with what was asked for."""
+    try:
+        yield
     except UsageError as error:
         print(f"signoff: {error}", file=sys.stderr)
+        DEPLOYMENT.close()
         sys.exit(REFUSED)
+
+
+@cache
+def _under_load() -> "UnderLoad | None":
+    """What the settings say of what is under load; None in a pod of Locust's image: whoever made it knows.
+
+    Raises:
+        UsageError: a setting is wrong.
+    """
+    try:
+        from signoff.load.under_load import UnderLoad
+    except ImportError:
+        return None
+    return UnderLoad.here()
 
 
 @events.init.add_listener
 def begin(environment: Any, web_ui: Any, **_: Any) -> None:
     """Have a deployment before the clock of --run-time starts."""
     if not isinstance(environment.runner, WorkerRunner):
-        _prepare(environment)
+        with _refusing():
+            _prepare(environment)
     load = LoadSession(environment, Probe.__name__, _sampler)
     if load.writer:
         load.writer.deployment = DEPLOYMENT.evidence
+        if under_load := _under_load():
+            load.writer.settings = under_load.recorded(deployed=DEPLOYMENT.evidence is not None)
     LOADS.append(load)
     if web_ui and load.writer:
         writer = load.writer
@@ -142,14 +177,19 @@ def _check_key(*, needed: bool, given: bool) -> None:
 
 
 def _prepare(environment: Any) -> None:
-    chosen = environment.parsed_options
+    chosen, under_load = environment.parsed_options, _under_load()
+    chosen.reports = chosen.reports or (str(under_load.settings.reports) if under_load else "reports")
     environment.host = environment.host or chosen.proxied
     if not environment.host:
         found = DEPLOYMENT.find_or_start(chosen.reports)
         environment.host, chosen.kubeconfig = found["proxied"], found["kubeconfig"]
-        chosen.direct_model = found["direct_model"]
         _check_key(needed=bool(found["key"]), given=chosen.api_key != keys.NO_KEY)
-        chosen.direct, chosen.model = chosen.direct or found["direct"], found["model"]
+        chosen.direct = chosen.direct or found["direct"]
+        chosen.model, chosen.direct_model = chosen.model or found["model"], chosen.direct_model or found["direct_model"]
+    elif not chosen.model:
+        chosen.model = under_load.asked_model if under_load else story.MODEL
+        chosen.direct_model = chosen.direct_model or (under_load.settings.model if under_load else "")
+    SETTLED.update(model=chosen.model, direct_model=chosen.direct_model)
     chosen.host = environment.host
     if not chosen.direct:
         logging.getLogger(__name__).warning("no direct arm, so no probes: --direct names vLLM's own URL")
@@ -162,11 +202,8 @@ def _prepare(environment: Any) -> None:
 
 def _sampler(chosen: Any, note: Callable[[str], None]) -> ResourceSampler | None:
     """What looks at the pods meanwhile; None in a pod of Locust's image, where whoever deployed it does."""
-    try:
-        from signoff.load import resource_sampler
-    except ImportError:
-        return None
-    return resource_sampler.sampler(chosen, note)
+    under_load = _under_load()
+    return under_load.sampler(chosen, note) if under_load else None
 
 
 def _sender() -> RequestSender:

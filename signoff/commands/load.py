@@ -23,6 +23,7 @@ from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
 from signoff.options import ClusterChoice, Named, add_deployment_options, check_deployment, check_reports_of
 from signoff.settings import Read
 from signoff.settings.arguments import read_from
+from signoff.settings.reading import VARIABLE
 from signoff.settings.shown import record
 from signoff.traffic.keys import refuse_on_command_line
 
@@ -102,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
             deployment.wait_for_backend()
             deployment.answering_gateway()
             with distributed.applied(deployment.kube, deployment.namespace, wanted):
-                error = distributed.follow(cluster, deployment.kube, deployment.namespace, evidence)
+                error = distributed.follow(cluster, deployment.kube, story_manifests.roles, evidence)
         finally:
             cluster.close()
         return distributed.concluded(evidence.dir, error)
@@ -125,5 +126,6 @@ def _check_for_locust(options: argparse.Namespace, read: Read) -> int:
     What is wrong has been said then.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "SIGNOFF_"))}
+    environment[VARIABLE] = os.devnull  # the settings have been read
     command = [sys.executable, "-m", "signoff.load.asked", str(read.settings.reports), *options.locust]
     return subprocess.run(command, env=environment, check=False).returncode

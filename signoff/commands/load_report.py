@@ -54,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
         where = f"{options.run_dir} --baseline {options.baseline}"
         raise UsageError("a load does not differ from itself", where=where, hint="name an earlier load as the baseline")
     with refusing():
+        thresholds = gate.read_thresholds(options.thresholds, limit_of(read_settings(options.run_dir)))
         for folder in filter(None, (options.run_dir, options.baseline)):
             read_run(folder)
-        thresholds = gate.read_thresholds(options.thresholds, limit_of(read_settings(options.run_dir)))
     check_writable(options.run_dir, "the report", str(options.run_dir), "copy the folder to where you may write")
     progress("load", f"reading and judging {options.run_dir}")
     limit = thresholds.upper_limit("memory_mib_per_hour")
@@ -75,16 +75,7 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
     """The terminal's short form of the page."""
     yield found.sentence
     yield found.verdict[1]
-    yield from (each.as_line for each in found.not_the_storys)
-    for trend in found.trends:
-        if trend.verdict:
-            yield f"{trend.name} {trend.verdict.value}: {trend.reason}"
-    if found.invalid:
-        yield f"INVALID {found.invalid}: the generator was the limit there, and nothing is judged"
-    if found.loaded.run.ended is None:
-        yield "the run did not end by itself: this is its report up to then"
-    if not found.loaded.vouched:
-        yield UNVOUCHED
+    yield from _reservations(found)
     yield ""
     columns = "step", "offered/s", "achieved/s", "overhead ms", "p95 wait ms", "errors"
     yield f"{columns[0]:16} {columns[1]:>10} {columns[2]:>10} {columns[3]:>22} {columns[4]:>12} {columns[5]:>7}  state"
@@ -107,3 +98,19 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
         yield f"... and {len(rulings) - _SHOWN} more in the report"
     words = Counter(ruling.verdict.value for ruling in rulings)
     yield f"gate: {', '.join(f'{count} {word}' for word, count in words.items())}"
+
+
+def _reservations(found: Conclusions) -> Iterator[str]:
+    """What a reader has to know beside the verdict on the overhead."""
+    yield from (each.as_line for each in found.not_the_storys)
+    for trend in found.trends:
+        if trend.verdict:
+            yield f"{trend.name} {trend.verdict.value}: {trend.reason}"
+    if found.invalid:
+        yield f"INVALID {found.invalid}: the generator was the limit there, and nothing is judged"
+    if found.loaded.run.ended is None:
+        yield "the run did not end by itself: this is its report up to then"
+    if found.unsampled:
+        yield found.unsampled
+    if not found.loaded.vouched:
+        yield UNVOUCHED

@@ -18,7 +18,7 @@ import pandas as pd
 from signoff.core.errors import SignoffError
 from signoff.evidence.invalid import InvalidKind, InvalidSpan, invalidating
 from signoff.in_cluster.load_generator import rollup
-from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Run, Step
+from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Role, Run, Step
 from signoff.load.reading import check_files, limit_of, read_run, read_settings
 from signoff.load.records import read_records
 from signoff.overhead.estimate import against_limit, paired_figures
@@ -303,11 +303,19 @@ def _read_samples(folder: Path) -> pd.DataFrame:
         for path in paths
     ]
     table = pd.concat([each.reindex(columns=SAMPLE_COLUMNS).astype(object) for each in tables], ignore_index=True)
-    numbers = [name for name in SAMPLE_COLUMNS if name not in ("pod", "event")]
+    numbers = [name for name in SAMPLE_COLUMNS if name not in ("pod", "event", "role")]
     table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
     table["event"] = table["event"].astype(object).fillna("")
     whole = table.dropna(subset=["at", "pod"])
+    whole = whole.assign(role=whole["role"].fillna(whole["pod"].map(_role_of_before)))
     return whole.sort_values("at", kind="stable", ignore_index=True)
+
+
+def _role_of_before(pod: str) -> Role:
+    """Whose a sample is that says nothing of it: the pods were told apart by the story's names."""
+    if pod.startswith("generator"):
+        return "generator"
+    return "gateway" if pod.startswith("litellm") else "backend"
 
 
 def steps_of(loaded: Loaded) -> list[StepResult]:

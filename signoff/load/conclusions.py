@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from signoff.core.words import listed
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult, StepState
 from signoff.load.knee import Knee
@@ -121,6 +122,14 @@ class Conclusions:
         if len(known) < len(slopes):
             return None
         return max(known, key=lambda each: each.value if each.high is None else each.high, default=None)
+
+    @property
+    def unsampled(self) -> str:
+        """Of whose pods nothing was seen; empty where both were."""
+        samples = self.loaded.samples
+        seen = set(samples.loc[samples["rss_mib"].notna() | samples["cpu_seconds"].notna(), "role"])
+        lacking = [name for role, name in (("gateway", "LiteLLM"), ("backend", "vLLM")) if role not in seen]
+        return f"no memory and no processor time of {listed(lacking)} was sampled" if lacking else ""
 
     @property
     def error_rate(self) -> Estimate | None:

@@ -32,9 +32,10 @@ from signoff.kube import loading, shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests, load, transform
 from signoff.kube.objects import Manifest, main_containers
+from signoff.kube.roles import Roles
 from signoff.kube.undo import Apply, Undo
 from signoff.load.reading import read_run, run_of
-from signoff.load.resource_sampler import PodSampler
+from signoff.load.resource_sampler import PodSampler, watched
 from signoff.traffic.keys import NO_KEYS, Keys
 
 MASTER, WORKER, CODE, KEYS = "locust-master", "locust-worker", "locust-code", "locust-keys"
@@ -181,13 +182,19 @@ def applied(kube: Kube, namespace: str, wanted: list[Manifest]) -> Iterator[None
         yield
 
 
-def follow(cluster: Cluster, kube: Kube, namespace: str, evidence: Evidence) -> str:
+def follow(cluster: Cluster, kube: Kube, roles: Roles, evidence: Evidence) -> str:
     """Collect the load's files until it has ended; says why it broke off. Ctrl-C ends the load, and then this."""
-    url = cluster.service_url(namespace, MASTER, PAGE_PORT)
+    url = cluster.service_url(roles.gateway.namespace, MASTER, PAGE_PORT)
+    unobserved: list[str] = []
+
+    def note(text: str) -> None:
+        progress("load", text)
+        unobserved.append(text)
+
     progress("load", f"Locust's page is at {url}")
     with httpx.Client(base_url=url, timeout=timeouts.REQUEST.seconds, trust_env=False) as page:
         collector = Collector(page, evidence)
-        sampler = PodSampler(kube, namespace, lambda text: progress("load", text))
+        sampler = PodSampler(kube, watched(roles), note)
         with sampled(sampler, evidence.dir):
             try:
                 collector.until_ended()
@@ -200,6 +207,8 @@ def follow(cluster: Cluster, kube: Kube, namespace: str, evidence: Evidence) -> 
         raise SignoffError(f"no load began: {collector.error or 'Locust stopped before'}", where=url)
     with _writing(evidence.dir):
         (evidence.dir / "locust.html").write_bytes(report)
+    for text in unobserved:
+        evidence.add(Note(text=text))
     complete(evidence, sampler.versions())
     return collector.error
 

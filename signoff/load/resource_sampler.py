@@ -6,7 +6,7 @@ only with its Prometheus callback.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,12 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
-from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.core.redact import scrubbed
 from signoff.core.timeouts import REQUEST
-from signoff.in_cluster.load_generator.run import ResourceSampler, Sample
-from signoff.kube.client import Kube
-from signoff.kube.roles import NAME_LABEL
+from signoff.in_cluster.load_generator.run import Role, Sample
+from signoff.kube.client import Kube, labels_text
+from signoff.kube.roles import Roles, Workload
 from signoff.traffic.metrics import counter
 
 _MIB = 2**20
@@ -34,18 +33,18 @@ _UNREADABLE = (
 )
 Note = Callable[[str], None]
 """Is told, once, of what cannot be observed."""
+Watched = Mapping[Role, Workload]
+"""Those whose pods are watched."""
+_PRODUCTS: Mapping[Role, str] = {"gateway": "litellm", "backend": "vllm"}
 
 
-def sampler(options: Any, note: Note) -> ResourceSampler:
-    """Sample the pods, if a kubeconfig says how, else both arms' own pages."""
-    if options.kubeconfig:
-        return PodSampler(Kube(Path(options.kubeconfig)), story.NAMESPACE, note)
-    arms = {"litellm": options.host or options.proxied, "vllm": options.direct}
-    return PageSampler({name: url for name, url in arms.items() if url}, note)
+def watched(roles: Roles) -> Watched:
+    """The gateway that is judged and its backend."""
+    return {"gateway": roles.gateway, "backend": roles.backend}
 
 
-def check_kubeconfig(path: Path) -> None:
-    """See that a cluster answers that has the story's namespace, so that its pods can be watched.
+def check_kubeconfig(path: Path, workloads: Iterable[Workload]) -> None:
+    """See that a cluster answers that tells of the pods of these workloads, so that they can be watched.
 
     Raises:
         SignoffError: the file is none, or nobody answers.
@@ -57,19 +56,26 @@ def check_kubeconfig(path: Path) -> None:
         kube = Kube(path)
     except (ConfigException, YAMLError, OSError, UnicodeDecodeError, *_UNREADABLE) as error:
         raise SignoffError(f"it is no kubeconfig: {' '.join(str(error).split())}", where=where, hint=hint) from error
-    try:
-        kube.core.list_namespaced_pod(story.NAMESPACE, limit=1, _request_timeout=REQUEST.seconds)
-    except _UNREADABLE as error:
-        what = f"the cluster does not say what pods it has in {story.NAMESPACE}: {_why(error)}"
-        raise SignoffError(what, where=where, hint=hint) from error
+    for namespace in dict.fromkeys(each.namespace for each in workloads):
+        try:
+            kube.core.list_namespaced_pod(namespace, limit=1, _request_timeout=REQUEST.seconds)
+        except _UNREADABLE as error:
+            what = f"the cluster does not say what pods it has in {namespace}: {_why(error)}"
+            raise SignoffError(what, where=where, hint=hint) from error
+
+
+_Pod = tuple[str, str]
+"""Namespace and name."""
 
 
 class PodSampler:
-    """Looks at the pods of a namespace."""
+    """Looks at the pods that the labels of these workloads select."""
 
-    def __init__(self, kube: Kube, namespace: str, note: Note) -> None:
-        self._kube, self._namespace, self._note = kube, namespace, note
+    def __init__(self, kube: Kube, workloads: Watched, note: Note) -> None:
+        self._kube, self._workloads, self._note = kube, workloads, note
         self._began = time.time()
+        self._known: dict[_Pod, Role] = {}
+        """Every pod that was seen: of one that has gone there are events still."""
         self._seen: set[tuple[str, int]] = set()
         """The events that were told and that the cluster still has."""
         self._blind: set[str] = set()
@@ -85,47 +91,62 @@ class PodSampler:
     def versions(self) -> dict[str, str]:
         """The images of LiteLLM and vLLM as they run."""
         found: dict[str, str] = {}
-        for app in ("litellm", "vllm"):
-            for pod in self._kube.pods(self._namespace, {NAME_LABEL: app})[:1]:
-                found[f"{app}_image"] = pod.spec.containers[0].image
+        for role, workload in self._workloads.items():
+            for pod in self._kube.pods(workload.namespace, workload.selector)[:1]:
+                several = pod.spec.containers
+                own = next((each for each in several if each.name == workload.container), several[0])
+                found[f"{_PRODUCTS[role]}_image"] = own.image
         return found
 
     def _pods(self) -> Iterator[Sample]:
-        pods = self._kube.core.list_namespaced_pod(self._namespace).items
-        nodes = {pod.spec.node_name for pod in pods if _has_run(pod)}
+        pods = [(role, pod) for role, workload in self._workloads.items() for pod in self._pods_of(workload)]
+        nodes = {pod.spec.node_name for _, pod in pods if _has_run(pod)}
         used = {name: each for node in nodes for name, each in self._used(node)}
         now = time.time()
-        for pod in pods:
-            name = pod.metadata.name
+        for role, pod in pods:
+            name = (pod.metadata.namespace, pod.metadata.name)
+            self._known[name] = role
             statuses = pod.status.container_statuses or []
             cpu, memory = used.get(name, (None, None))
-            yield Sample(now, name, cpu, memory, restarts=sum(each.restart_count for each in statuses))
+            restarts = sum(each.restart_count for each in statuses)
+            yield Sample(now, pod.metadata.name, cpu, memory, restarts=restarts, role=role)
 
-    def _used(self, node: str) -> Iterator[tuple[str, tuple[float | None, float | None]]]:
+    def _pods_of(self, workload: Workload) -> list[Any]:
+        """Those that end as well: what a pod uses until then counts."""
+        labels = labels_text(workload.selector)
+        pods: list[Any] = self._kube.core.list_namespaced_pod(workload.namespace, label_selector=labels).items
+        if not pods:
+            who = f"{workload.object} in the namespace {workload.namespace} ({labels})"
+            self._tell(workload.object, f"at a look no pod was there of {who}: of its memory nothing is known then")
+        return pods
+
+    def _used(self, node: str) -> Iterator[tuple[_Pod, tuple[float | None, float | None]]]:
         """CPU seconds and MiB of each pod on the node."""
         try:
             for pod in self._kube.kubelet_summary(node)["pods"]:
-                if pod["podRef"]["namespace"] == self._namespace:
-                    nanoseconds = pod.get("cpu", {}).get("usageCoreNanoSeconds")
-                    held = pod.get("memory", {}).get("workingSetBytes")
-                    cpu = None if nanoseconds is None else nanoseconds / 1e9
-                    yield pod["podRef"]["name"], (cpu, None if held is None else held / _MIB)
+                nanoseconds = pod.get("cpu", {}).get("usageCoreNanoSeconds")
+                held = pod.get("memory", {}).get("workingSetBytes")
+                cpu = None if nanoseconds is None else nanoseconds / 1e9
+                name = pod["podRef"]["namespace"], pod["podRef"]["name"]
+                yield name, (cpu, None if held is None else held / _MIB)
         except _UNREADABLE as error:
             self._tell(node, f"memory and processor time of the pods on {node} cannot be read: {_why(error)}")
 
     def _events(self) -> Iterator[Sample]:
-        listed = self._kube.core.list_namespaced_event(self._namespace).items
+        namespaces = dict.fromkeys(each.namespace for each in self._workloads.values())
+        listed = [(each, event) for each in namespaces for event in self._kube.core.list_namespaced_event(each).items]
         before, self._seen = self._seen, set()
-        for event in listed:
+        for namespace, event in listed:
+            pod = event.involved_object
+            role = self._known.get((namespace, pod.name))
+            if pod.kind != "Pod" or role is None:
+                continue
             at = event.last_timestamp or event.event_time or event.metadata.creation_timestamp
             happening = (event.metadata.uid, event.count or 1)
-            if event.involved_object.kind != "Pod":
-                continue
             self._seen.add(happening)
             if happening not in before and at.timestamp() >= self._began:
-                yield Sample(
-                    at.timestamp(), event.involved_object.name, event=scrubbed(f"{event.reason}: {event.message}")
-                )
+                told = scrubbed(f"{event.reason}: {event.message}")
+                yield Sample(at.timestamp(), pod.name, event=told, role=role)
 
     def _tell(self, what: str, text: str) -> None:
         """Say why this cannot be observed, the first time: errors name connections, so that no two read alike."""
@@ -135,20 +156,22 @@ class PodSampler:
 
 
 class PageSampler:
-    """Looks at servers' own /metrics pages, where there is no cluster to ask; `urls` maps names to base URLs."""
+    """Looks at servers' own /metrics pages, where there is no cluster to ask; `urls` are base URLs, "" for none."""
 
-    def __init__(self, urls: Mapping[str, str], note: Note) -> None:
-        self._urls, self._note = dict(urls), note
+    def __init__(self, urls: Mapping[Role, str], note: Note) -> None:
+        self._urls, self._note = {role: url for role, url in urls.items() if url}, note
 
     def look(self) -> list[Sample]:
         """A sample of each server; one without such a page is told of once and not asked again."""
         samples = []
-        for name, url in list(self._urls.items()):
+        for role, url in list(self._urls.items()):
+            name = _PRODUCTS[role]
             try:
                 memory = counter(url, "process_resident_memory_bytes") / _MIB
-                samples.append(Sample(time.time(), name, counter(url, "process_cpu_seconds_total"), memory))
+                cpu = counter(url, "process_cpu_seconds_total")
+                samples.append(Sample(time.time(), name, cpu, memory, role=role))
             except SignoffError as error:
-                del self._urls[name]
+                del self._urls[role]
                 self._note(
                     f"memory and processor time of {name} cannot be read ({error.what}): --kubeconfig would help"
                 )
@@ -157,7 +180,7 @@ class PageSampler:
     def versions(self) -> dict[str, str]:
         """vLLM's own, if it says it."""
         with suppress(httpx.HTTPError, ValueError, KeyError, TypeError):
-            answer = httpx.get(f"{self._urls['vllm']}/version", timeout=REQUEST.seconds, trust_env=False)
+            answer = httpx.get(f"{self._urls['backend']}/version", timeout=REQUEST.seconds, trust_env=False)
             return {"vllm": str(answer.json()["version"])}
         return {}
 

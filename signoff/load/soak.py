@@ -7,7 +7,6 @@ from math import ceil
 import numpy as np
 import pandas as pd
 
-from signoff import story
 from signoff.load import analysis
 from signoff.load.analysis import NOT_ITS_DOING, Loaded
 from signoff.stats.arrays import Numbers
@@ -100,7 +99,11 @@ def _binned(
 
 def _memory(loaded: Loaded, start: float, ended: float, limit: float) -> Iterator[Trend]:
     samples = loaded.samples
-    of_gateway = samples[samples["pod"].str.startswith(story.GATEWAY) & samples["rss_mib"].notna()]
+    of_gateway = samples[(samples["role"] == "gateway") & samples["rss_mib"].notna()]
+    if not len(of_gateway) and ended - start >= SOAK_SECONDS:
+        nothing = np.array([])
+        verdict, reason = _judge_memory(None, None, "no pod of LiteLLM was sampled", ended - start, limit)
+        yield Trend("memory of LiteLLM", "MiB", nothing, nothing, None, None, verdict, reason)
     for pod, own in of_gateway.groupby("pod", sort=True):
         moments, values = _binned(own["at"].to_numpy(), own["rss_mib"].to_numpy(), _edges(start, ended))
         broken = _broken(own, start, ended)

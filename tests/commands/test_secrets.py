@@ -24,7 +24,6 @@ from signoff.evidence.models import Applied, Note, Run
 from signoff.gateway import key
 from signoff.kube import loading, secrets
 from signoff.kube.diagnostics import Snapshot, collect, render
-from signoff.load.resource_sampler import PodSampler
 from signoff.parity import calls, cases
 from signoff.parity.exchange import Exchange
 from signoff.parity.runner import Observation
@@ -32,7 +31,7 @@ from signoff.report import whole
 from signoff.traffic import timings_csv
 from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import Timing
-from tests.load.test_resource_sampler import Cluster, event
+from tests.load.test_resource_sampler import Cluster, event, pod, sampling
 
 OF_A_SECRET, OF_A_FILE, OF_THE_CONFIG, GIVEN = (f"hush-hush-{number}" for number in range(4))
 HUSH = (OF_A_SECRET, OF_A_FILE, OF_THE_CONFIG, GIVEN)
@@ -131,9 +130,10 @@ def logs_of_kind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def events_of_pods(folder: Path, _: pytest.MonkeyPatch) -> None:
     cluster = Cluster()
+    cluster.pods = [pod("proxy-0")]
     cluster.events = [Of(**{**vars(event("Failed", 1)), "message": SAID})]
     with (folder / "samples.csv").open("w") as file:
-        csv.writer(file).writerows(asdict(each).values() for each in PodSampler(cluster, "ml", print).look())  # type: ignore[arg-type]
+        csv.writer(file).writerows(asdict(each).values() for each in sampling(cluster).look())
 
 
 def report_of_pytest(folder: Path, _: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import re
 import resource
 import shutil
 import socket
@@ -12,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace as Of
 from typing import Any
 
 import httpx
@@ -41,9 +41,8 @@ from signoff.load import distributed
 from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector, manifests
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
-from signoff.load.resource_sampler import PodSampler
 from signoff.traffic.keys import Keys
-from tests.load.test_resource_sampler import Cluster
+from tests.load.test_resource_sampler import THEIRS, Cluster, pod, sampling
 from tests.pair import Pair
 
 _AS_IN_A_POD = """
@@ -328,6 +327,25 @@ def test_a_load_is_collected_from_locusts_page_while_it_grows(pair: Pair, tmp_pa
 
 
 @pytest.mark.locust
+def test_locusts_page_offers_the_model_of_the_settings(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it offers it sends back when somebody starts a load there."""
+    monkeypatch.setenv("SIGNOFF_MODEL", "another")
+    with locust_with_a_page(pair, tmp_path, "-t", "60s") as client:
+
+        def look() -> str:
+            try:
+                return client.get("/").raise_for_status().text
+            except httpx.HTTPError as error:
+                raise NotYet(str(error)) from None
+
+        page = eventually("Locust's page", Timeout(50), look)
+    for option in ("model", "direct_model"):
+        assert re.search(rf'"{option}": {{[^}}]*"default_value": "another"', page), option
+
+
+@pytest.mark.locust
 def test_a_load_is_not_taken_for_ended_before_it_has_begun(
     pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -586,12 +604,11 @@ class Strange(Cluster):
 
 def test_a_node_that_answers_otherwise_is_told_once_and_looking_goes_on() -> None:
     cluster, notes = Strange(), list[str]()
-    status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=0)])
-    cluster.pods = [Of(metadata=Of(name="litellm-0"), spec=Of(node_name="k3s-worker-01"), status=status)]
-    sampler = PodSampler(cluster, "ml", notes.append)  # type: ignore[arg-type]
-    assert [len(sampler.look()) for _ in range(3)] == [1, 1, 1]
+    cluster.pods = [pod("proxy-0"), pod("model-0", THEIRS["backend"])]
+    sampler = sampling(cluster, notes.append)
+    assert [len(sampler.look()) for _ in range(3)] == [2, 2, 2]
     (note,) = notes
-    assert "the pods on k3s-worker-01 cannot be read: KeyError" in note
+    assert "the pods on a-node cannot be read: KeyError" in note
 
 
 def test_samples_that_cannot_be_written_are_told_once_and_looking_goes_on(

@@ -8,12 +8,13 @@ import pytest
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic, pod_memory
 from signoff.cli import main
 from signoff.evidence.invalid import InvalidKind, InvalidSpan
-from signoff.in_cluster.load_generator.run import Sample
+from signoff.in_cluster.load_generator.run import Role, Sample
 from signoff.load.conclusions import Conclusions, conclude
 from signoff.load.soak import Trend
 from signoff.verdicts.verdict import Value
 
 HOURS = 1.0
+STEADY = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
 
 
 def soak(folder: Path, samples: list[Sample], **more: object) -> Conclusions:
@@ -173,9 +174,40 @@ def test_memory_that_bends_is_not_judged_by_one_line(
     assert f"{trend.late.high:.3f}" in (tmp_path / "load-report.html").read_text()
 
 
+def test_a_soak_of_which_no_pod_of_litellm_was_sampled_does_not_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [replace(each, pod="proxy-0", role="backend") for each in STEADY]
+    soak(tmp_path, others)
+    assert main(["load-report", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "memory of LiteLLM inconclusive: no pod of LiteLLM was sampled\n" in told
+    assert "no memory and no processor time of LiteLLM was sampled\n" in told
+    page = (tmp_path / "load-report.html").read_text()
+    assert "No memory and no processor time of LiteLLM was sampled." in page
+    assert "memory of LiteLLM: no pod of LiteLLM was sampled." in page
+
+
+def test_a_pod_is_litellms_by_its_role_and_not_by_its_name(tmp_path: Path) -> None:
+    pods: list[tuple[str, Role]] = [("proxy-0", "gateway"), ("litellm-cache-0", "backend")]
+    found = soak(tmp_path, [replace(each, pod=pod, role=role) for pod, role in pods for each in STEADY])
+    assert [trend.name for trend in found.trends if trend.unit == "MiB"] == ["memory of proxy-0"]
+    assert found.unsampled == ""
+
+
+def test_samples_that_say_no_role_are_told_apart_by_the_storys_names(tmp_path: Path) -> None:
+    pods = ("litellm-0", "vllm-api-0", "generator local")
+    soak(tmp_path, [replace(each, pod=pod) for pod in pods for each in STEADY])
+    lines = (tmp_path / "samples.csv").read_text().splitlines()
+    (tmp_path / "samples.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    found = conclude(tmp_path)
+    assert [trend.name for trend in found.trends if trend.unit == "MiB"] == ["memory of litellm-0"]
+    assert found.unsampled == ""
+
+
 def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
-    found = soak(tmp_path / "even", [])
-    latency, errors, overhead = found.trends
+    found = soak(tmp_path / "even", STEADY)
+    _, latency, errors, overhead = found.trends
     assert overhead.slope and overhead.slope.low is not None and overhead.slope.high is not None
     assert overhead.slope.low < 0 < overhead.slope.high
     assert latency.slope and latency.slope.low is not None and latency.slope.high is not None
@@ -183,7 +215,7 @@ def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
     assert errors.slope and errors.slope.value == 0
 
     folder = tmp_path / "growing"
-    soak(folder, [])
+    soak(folder, STEADY)
     import pandas as pd
 
     table = pd.read_csv(folder / "records-local.csv", keep_default_na=False)
@@ -191,14 +223,14 @@ def test_latency_and_errors_that_grow_have_a_slope(tmp_path: Path) -> None:
     table["e2e_ms"] += 20 * hours
     table.loc[(table["role"] == "load") & (table.index % 10 < 4 * hours), "error"] = "timeout"
     table.to_csv(folder / "records-local.csv", index=False)
-    latency, errors, overhead = conclude(folder).trends
+    _, latency, errors, overhead = conclude(folder).trends
     assert overhead.slope and overhead.slope.high is not None and overhead.slope.high < 5, "both arms grew alike"
     assert latency.slope and latency.slope.low is not None and latency.slope.low > 15
     assert errors.slope and errors.slope.low is not None and errors.slope.low > 20
 
 
 def test_an_overhead_that_grows_has_a_slope_and_a_rule(tmp_path: Path) -> None:
-    soak(tmp_path, [])
+    soak(tmp_path, STEADY)
     import pandas as pd
 
     table = pd.read_csv(tmp_path / "records-local.csv", keep_default_na=False)

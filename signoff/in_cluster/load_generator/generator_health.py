@@ -83,6 +83,7 @@ class GeneratorHealth:
                 cpu_share=round(share, 3),
                 loop_lag_ms=round(max(woke_late, default=0.0), 2),
                 schedule_lag_ms=round(max(sent_late), 2) if sent_late else None,
+                role="generator",
             )
         )
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from locust.argument_parser import LocustArgumentParser
 
-from signoff import story
 from signoff.core.errors import SignoffError, refusing
 from signoff.core.paths import check_reports
 from signoff.in_cluster.load_generator import rollup, shapes, stages, workload
@@ -46,7 +45,7 @@ def declare(parser: LocustArgumentParser) -> None:
     for option, variable, whose in (("--api-key", keys.GATEWAY, "LiteLLM"), ("--vllm-key", keys.BACKEND, "vLLM")):
         told = f"for {whose}; taken from the variable alone, since everybody on the machine can read a command line"
         _add(where, option, env_var=variable, default=keys.NO_KEY, metavar="KEY", help=told)
-    _add(where, "--model", page=True, default=story.MODEL, help="the model to ask LiteLLM for")
+    _add(where, "--model", page=True, default="", help="the model to ask LiteLLM for (that of the settings)")
     _add(where, "--direct-model", page=True, default="", metavar="MODEL", help="the model to ask vLLM for (the same)")
 
     when = parser.add_argument_group("signoff: when requests are sent")
@@ -114,7 +113,7 @@ def declare(parser: LocustArgumentParser) -> None:
         metavar="N",
         help=f"records that are kept ({rollup.KEEP}); what is older becomes a line for each minute",
     )
-    _add(what, "--reports", default="reports", metavar="DIR", help="where to write the run's folder (reports)")
+    _add(what, "--reports", default="", metavar="DIR", help="where to write the run's folder (that of the settings)")
 
 
 def _add(group: _ArgumentGroup, name: str, *, page: bool = False, **more: Any) -> None:
@@ -205,7 +204,8 @@ def check(options: Any, given: Collection[str] = ()) -> None:
             _check_url(name, getattr(options, name))
         workload_of(options)
         _check_contradictions(options, given)
-    check_reports(Path(options.reports))
+    if options.reports:
+        check_reports(Path(options.reports))
 
 
 def _check_numbers(options: Any) -> None:

@@ -25,6 +25,8 @@ POD_SAMPLES = "samples-pods.csv"
 _TOLD_APART = ("steps", "invalid_spans", "notes", "workers")
 """What has records of its own."""
 
+Role = Literal["gateway", "backend", "generator"]
+"""Whose a sample is."""
 Arrivals = Literal["closed", "poisson", "constant"]
 Shape = Literal["steady", "ramp", "spike", "sweep-users", "sweep-rate", "page"]
 """How the load changes; `page` is a load that a person set by hand in Locust's web page."""
@@ -181,9 +183,9 @@ class Sample:
     """One line of `samples.csv`; what does not apply or could not be observed is None or empty.
 
     `pod` is a pod's name ("litellm-6f...", or "litellm" where only its /metrics page could be read) or
-    "generator <worker>". `cpu_seconds` only grows, as a counter does, and starts from 0 with each process. `event` is
-    the text of a pod's event ("Killing: ..."). `cpu_share` (of one core, 0 to 1), `loop_lag_ms` and `schedule_lag_ms`
-    (the worst since the last sample) are the generator's.
+    "generator <worker>", and `role` says whose it is. `cpu_seconds` only grows, as a counter does, and starts from 0
+    with each process. `event` is the text of a pod's event ("Killing: ..."). `cpu_share` (of one core, 0 to 1),
+    `loop_lag_ms` and `schedule_lag_ms` (the worst since the last sample) are the generator's.
     """
 
     at: float
@@ -195,6 +197,8 @@ class Sample:
     cpu_share: float | None = None
     loop_lag_ms: float | None = None
     schedule_lag_ms: float | None = None
+    role: Role | None = None
+    """None in a file of a signoff that knew no other pods than those called as the story's."""
 
 
 class ResourceSampler(Protocol):

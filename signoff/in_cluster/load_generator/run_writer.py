@@ -52,6 +52,8 @@ class RunWriter:
         """Whether the test of this folder has ended; one that still begins has not."""
         self.deployment: Path | None = None
         """The folder with the evidence of the deployment, if one was started for the load."""
+        self.settings: Mapping[str, Any] = {}
+        """What the run records of the settings, where they are known."""
         self._environment, self._probe_class = environment, probe_class
         self._open = ExitStack()
         self._chain: Chain | None = None
@@ -79,7 +81,8 @@ class RunWriter:
         self._samples = self._open.enter_context(samples_file(folder))
         self._chain = Chain(folder / FILE)
         command = [redacted_log(each) for each in sys.argv]
-        self._tell({"kind": "run", "schema": SCHEMA, "tool": "load", "argv": command[1:], **circumstances({})})
+        about = {"tool": "load", "argv": command[1:], **circumstances(self.settings)}
+        self._tell({"kind": "run", "schema": SCHEMA, **about})
         shape = self._environment.shape_class
         run = Run(
             seed=options.seed,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from signoff import story
+from signoff.in_cluster.load_generator.run import Role
 from signoff.load.analysis import Group, StepResult, StepState, of_minutes
 from signoff.load.conclusions import Conclusions
 from signoff.load.soak import Trend
@@ -245,30 +245,28 @@ def _whole(count: float) -> str:
 
 def memory_of_gateway(course: Course) -> Chart | None:
     """Of LiteLLM's pods alone: vLLM holds so much that LiteLLM's changes would not show beside it."""
-    return _of_pods(course, "Memory of LiteLLM", "rss_mib", gateway=True)
+    return _of_pods(course, "Memory of LiteLLM", "rss_mib", "gateway")
 
 
 def memory_of_others(course: Course) -> Chart | None:
     """Of vLLM's pods and the generator."""
-    return _of_pods(course, "Memory of vLLM and the generator", "rss_mib", gateway=False)
+    return _of_pods(course, "Memory of vLLM and the generator", "rss_mib", "backend", "generator")
 
 
 def processor_of_gateway(course: Course) -> Chart | None:
     """Of LiteLLM's pods."""
-    return _of_pods(course, "Processor of LiteLLM", "cores", gateway=True)
+    return _of_pods(course, "Processor of LiteLLM", "cores", "gateway")
 
 
 def processor_of_others(course: Course) -> Chart | None:
     """Of vLLM's pods and the generator."""
-    return _of_pods(course, "Processor of vLLM and the generator", "cores", gateway=False)
+    return _of_pods(course, "Processor of vLLM and the generator", "cores", "backend", "generator")
 
 
-def _of_pods(course: Course, title: str, column: str, *, gateway: bool) -> Chart | None:
+def _of_pods(course: Course, title: str, column: str, *roles: Role) -> Chart | None:
     lines: list[Line] = []
-    for pod, own in course.found.loaded.samples.groupby("pod", sort=True):
-        name = str(pod)
-        if name.startswith(story.GATEWAY) is not gateway:
-            continue
+    samples = course.found.loaded.samples
+    for (pod, role), own in samples[samples["role"].isin(roles)].groupby(["pod", "role"], sort=True):
         if column == "cores":
             own = own[own["cpu_seconds"].notna()]
             own = own.assign(cores=own["cpu_seconds"].diff() / own["at"].diff())
@@ -280,14 +278,14 @@ def _of_pods(course: Course, title: str, column: str, *, gateway: bool) -> Chart
         places = np.linspace(course.edges[0], course.edges[-1], max(2, min(len(course.edges), len(seen) // 2 + 1)))
         middles = course.at((places[:-1] + places[1:]) / 2).tolist()
         values = _quantile_of_bins(seen["at"].to_numpy(), seen[column].to_numpy(), places, 0.5)
-        lines.append(Line(name, _pod_colour(name, len(lines)), middles, values))
+        lines.append(Line(str(pod), _pod_colour(str(role), len(lines)), middles, values))
     return course.chart(title, {"rss_mib": "MiB", "cores": "cores"}[column], lines) if lines else None
 
 
-def _pod_colour(pod: str, number: int) -> str:
-    if pod.startswith(story.GATEWAY):
+def _pod_colour(role: str, number: int) -> str:
+    if role == "gateway":
         return ("proxied", "pod2", "pod3", "ttft")[number % 4]
-    return "other" if pod.startswith("generator") else "direct"
+    return "other" if role == "generator" else "direct"
 
 
 OVER_TIME: tuple[Callable[[Course], Chart | None], ...] = (

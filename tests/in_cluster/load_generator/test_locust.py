@@ -23,8 +23,10 @@ from signoff.evidence import read
 from signoff.evidence.models import End, LoadFiles
 from signoff.in_cluster.load_generator.records import COLUMNS
 from signoff.in_cluster.load_generator.run import Run
+from signoff.load.conclusions import conclude
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
+from signoff.settings.shown import not_the_storys
 from tests.asked_with import asked_with
 from tests.pair import Pair
 
@@ -113,6 +115,49 @@ def test_a_closed_loop_through_the_proxy_with_pairs_beside_it(pair: Pair, tmp_pa
     for name in ("inter-token", "tokens/s (a rate, not ms)", "probe TTFT"):
         assert told.stats["proxied", name]["Request Count"] > 0
     assert "TTFT" in (tmp_path / "load.html").read_text()
+
+
+SETTINGS = """
+model = "another"
+overhead_limit_ms = 500
+reports = "out"
+"""
+
+
+def test_a_load_follows_the_settings_beside_it_and_records_them(pair: Pair, tmp_path: Path) -> None:
+    pair.backend.model = "another"
+    (tmp_path / "signoff.toml").write_text(SETTINGS)
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "bench"), "--headless", "-t", "2s"]
+    where = {"SIGNOFF_PROXIED": pair.proxied, "SIGNOFF_DIRECT": pair.direct, "SIGNOFF_NAMESPACE": "ai"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, **where}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    kept = run_folder(tmp_path / "out")
+    assert read_run(kept).model == "another"
+    assert [each.name for each in not_the_storys(read(kept).run.settings)] == [
+        "namespace",
+        "model",
+        "overhead_limit_ms",
+    ]
+    assert conclude(kept).limit_ms == 500
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("overhead_limit = 5", "there is no setting 'overhead_limit'"),
+        ('reports = "signoff.toml"', "the report's folder"),
+    ],
+)
+def test_a_load_refuses_wrong_settings_before_anything_starts(tmp_path: Path, told: str, said: str) -> None:
+    (tmp_path / "signoff.toml").write_text(told)
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "bench"), "--headless", "-t", "1s"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.startswith(f"signoff: {said}"), done.stderr
+    assert "signoff.toml:1" in done.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["signoff.toml"]
 
 
 def test_a_schedule_does_not_wait_for_a_slow_proxy(pair: Pair, tmp_path: Path) -> None:
