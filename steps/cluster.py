@@ -291,6 +291,7 @@ def version_is(gateway: Endpoint, deployment: Deployment, evidence: Evidence) ->
             check="version",
             manifest=deployment.manifests.gateway_image,
             pods={pod.metadata.name: _main_image(pod, deployment.gateway.container) for pod in pods},
+            pulled={pod.metadata.name: _pulled(pod, deployment.gateway.container) for pod in pods},
             tells=tells,
         )
     )
@@ -300,3 +301,9 @@ def _main_image(pod: Any, name: str) -> str:
     """The image of LiteLLM's own container; of a pod that has none of this name, the first one's."""
     several = pod.spec.containers
     return str(next((each.image for each in several if each.name == name), several[0].image))
+
+
+def _pulled(pod: Any, name: str) -> str:
+    """What the node says that it runs of that container, with the digest if it was pulled."""
+    several = pod.status.container_statuses or []
+    return str(next((each.image_id for each in several if each.name == name), several[0].image_id if several else ""))

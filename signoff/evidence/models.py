@@ -473,11 +473,15 @@ class ResourcesSeen(Observation):
 
 
 class VersionSeen(Observation):
-    """The image that the manifests name, those that the pods run, and the version that the gateway itself tells."""
+    """The image that the manifests name, those that the pods run, and the version that the gateway itself tells.
+
+    `pulled` are the pods' `imageID`: where an image was pulled, with its digest.
+    """
 
     kind: Literal["version"] = "version"
     manifest: str
     pods: dict[str, str]
+    pulled: dict[str, str] = {}
     tells: str
 
 

@@ -332,7 +332,19 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
         elif not _same(tag[0], each.tells):
             yield each.case, failed(f"LiteLLM says that it is {each.tells}, the manifests' tag says {tag[0]}")
         else:
-            yield each.case, passed(each.tells)
+            yield each.case, passed(f"{each.tells}{_of_the_digest(each)}")
+
+
+def _of_the_digest(seen: VersionSeen) -> str:
+    """What is to be said of a digest that the manifests pin: a cluster that pulls nothing goes by the tag beside it."""
+    digest = seen.manifest.partition("@")[2]
+    if not digest or all(digest in pulled for pulled in seen.pulled.values()):
+        return ""
+    return f", by its tag: no image was pulled, so that {digest[:_SHOWN_OF_A_DIGEST]}... was not honoured"
+
+
+_SHOWN_OF_A_DIGEST = len("sha256:") + 12
+"""As many of its digits as Docker shows."""
 
 
 def _same(tag: str, told: str) -> bool:

@@ -52,3 +52,23 @@ def test_a_tag_and_what_litellm_says_are_the_same_version(tag: str, told: str, v
 def test_a_release_that_litellm_reports_does_not_prove_its_development_build() -> None:
     reason = verdict_on("main-v1.80.16.dev6", "1.80.16").reason
     assert reason == "LiteLLM reports release 1.80.16; the tag names its development build 1.80.16.dev6"
+
+
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("pinned", "pulled", "said"),
+    [
+        ("", "litellm-1.80.16", ""),
+        (f"@{DIGEST}", f"ghcr.io/berriai/litellm@{DIGEST}", ""),
+        (f"@{DIGEST}", "litellm-1.80.16", ", by its tag: no image was pulled, so that sha256:000000000000... was not"),
+    ],
+)
+def test_a_digest_that_was_not_honoured_is_told(pinned: str, pulled: str, said: str) -> None:
+    image = f"ghcr.io/berriai/litellm:main-v1.80.16-stable{pinned}"
+    seen = VersionSeen(check="v", manifest=image, pods={"p": image}, pulled={"p": pulled}, tells="1.80.16")
+    rule: Callable[..., Any] = JUDGES["version"].rule
+    ((_, verdict),) = rule([seen], CHECK, None)
+    assert verdict.value is Value.PASSED
+    assert verdict.reason.startswith(f"1.80.16{said}") and (said or verdict.reason == "1.80.16")

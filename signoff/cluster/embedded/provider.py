@@ -32,6 +32,10 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
             known.check(image)
         except ImageError as error:
             raise SignoffError(error.what, where=where, hint=error.hint) from error
+        if "@" in image:
+            progress(
+                "images", f"{image} goes by its tag: a digest cannot be honoured where nothing is pulled ({where})"
+            )
 
 
 def _check_recipes() -> None:
