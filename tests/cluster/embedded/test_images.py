@@ -115,14 +115,13 @@ def test_an_image_that_cannot_be_written_is_one_sentence(images: Images, monkeyp
     assert "SIGNOFF_CACHE" in told.value.hint
 
 
-def test_a_digest_is_said_to_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_digest_is_said_to_be_left_out(capfd: pytest.CaptureFixture[str]) -> None:
     pinned = f"ghcr.io/berriai/litellm:main-v1.80.16-stable@sha256:{'0' * 64}"
     provider.precheck(None, {pinned: "proxy.yaml:7"})
-    assert f"{pinned} goes by its tag: a digest cannot be honoured where nothing is pulled (proxy.yaml:7)" in (
-        capsys.readouterr().err
-    )
+    said = f"{pinned} goes by its tag: a digest cannot be honoured where nothing is pulled (proxy.yaml:7)"
+    assert said in capfd.readouterr().err
 
 
 def test_a_digest_alone_names_no_version(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match='the tag "sha256:0+" of ghcr.io/berriai/litellm names no version'):
+    with pytest.raises(ImageError, match="names no version"):
         Images(tmp_path).check(f"ghcr.io/berriai/litellm@sha256:{'0' * 64}")
