@@ -45,6 +45,8 @@ class FaultyGateway:
 
     route_url: Callable[[str], str]
     tampering: Tampering = field(default_factory=Tampering)
+    model: str = MODEL
+    """The backend's."""
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -63,7 +65,7 @@ class FaultyGateway:
         if isinstance(sent, dict):
             prefix, _, number = str(sent.get("model")).rpartition("-")
             if prefix in ("hosted_vllm", "openai"):
-                route, sent["model"] = f"route{number}", MODEL
+                route, sent["model"] = f"route{number}", self.model
             if self.tampering.request:
                 self.tampering.request(sent)
         headers = {name: value for name, value in request.headers.items() if name.lower() in PASSED_ON}

@@ -62,8 +62,8 @@ def sides_of(deployment: Deployment, chat: Backend, gateway: Endpoint, routes: i
     return Sides(
         {"chat": chat},
         {"story": gateway.url},
+        deployment.settings.model,
         routes,
-        model=deployment.settings.model,
         keys={"story": given[GATEWAY]} if GATEWAY in given else {},
         backend_key=given.get(BACKEND, KEY),
     )

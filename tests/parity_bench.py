@@ -10,6 +10,7 @@ from doubles.backend import Backend
 from doubles.faulty_gateway import FaultyGateway, Tampering
 from doubles.recorder import Recorder
 from doubles.serving import running
+from signoff import story
 from signoff.parity import cases, runner
 from signoff.parity.judge import Result, judge
 from signoff.parity.known_issues import KnownIssues
@@ -47,6 +48,5 @@ def bench() -> Iterator[Bench]:
         faulty_gateway = FaultyGateway(recorder.url)
         with running(faulty_gateway.app()) as proxied:
             gateways = {"story": proxied, "defaults": proxied}
-            yield Bench(
-                backend, faulty_gateway, runner.Sides({"chat": runner.Backend(direct, recorder)}, gateways, routes=1)
-            )
+            asked = {"chat": runner.Backend(direct, recorder)}
+            yield Bench(backend, faulty_gateway, runner.Sides(asked, gateways, story.MODEL, routes=1))

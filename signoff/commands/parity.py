@@ -19,7 +19,6 @@ from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
-from signoff.kube.objects import containers
 from signoff.options import ClusterChoice, add_deployment_options, check_deployment
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
@@ -161,14 +160,15 @@ def _observe(
         started = time.monotonic()
         given = deployed.keys.given
         own = {"story": given[GATEWAY]} if GATEWAY in given else {}
-        sides = Sides(backends, gateways, routes, keys=own, backend_key=given.get(BACKEND, KEY))
+        model = manifests.settings.model
+        sides = Sides(backends, gateways, model, routes, keys=own, backend_key=given.get(BACKEND, KEY))
         return sides.observe(chosen, _tell), time.monotonic() - started
 
 
 def _record(
     evidence: Evidence, manifests: StoryManifests, observed: list[Observation], seconds: float, *, whole: bool
 ) -> None:
-    image = next(c["image"] for m in manifests.gateway for c in containers(m.body))
+    image = manifests.gateway_image
     evidence.add(
         ParityMatrix(
             calls_file=calls.write(observed, evidence.dir / "calls.json"),

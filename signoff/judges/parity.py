@@ -14,6 +14,7 @@ from signoff.parity.judge import Class, Result, gate
 from signoff.parity.judge import judge as judge_runs
 from signoff.parity.known_issues import KnownIssues
 from signoff.parity.runner import Observation
+from signoff.settings.shown import value_in
 from signoff.story.declaration import Check
 from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, not_judged, passed
 
@@ -30,15 +31,18 @@ def _runs() -> dict[str, cases.Run]:
 
 
 @lru_cache(maxsize=8)
-def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str) -> list[Result]:
-    """Calls of a file, judged together; the hash tells one file of a name from another."""
+def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str, model: str) -> list[Result]:
+    """Calls of a file, judged together; the hash tells one file of a name from another.
+
+    `model` is what vLLM called the model.
+    """
     told = json.loads(path.read_text(encoding="utf-8"))
     records = {each["id"]: each for each in (told["runs"] if isinstance(told, dict) else told)}
     known_runs = _runs()
     names = only or tuple(records)
     if gone := [name for name in names if name not in records or name not in known_runs]:
         raise SignoffError(f"this version knows no call {gone[0]!r}, which {path.name} is to hold")
-    observed = [Observation.from_record(known_runs[name], records[name]) for name in names]
+    observed = [Observation.from_record(known_runs[name], records[name], model) for name in names]
     return judge_runs(observed, known_issues(), version)
 
 
@@ -49,7 +53,8 @@ def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
         SignoffError: their file is not the one that was recorded.
     """
     path = evidence.path(each.calls_file)
-    return _judged(path, each.calls_file.sha256, tuple(each.only), each.version)
+    model = value_in(evidence.run.settings, "model")
+    return _judged(path, each.calls_file.sha256, tuple(each.only), each.version, model)
 
 
 def call_of(result: Result) -> str:

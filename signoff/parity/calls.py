@@ -25,8 +25,8 @@ def write(observed: Iterable[Observation], path: Path) -> SideFile:
         return side_file(path)
 
 
-def read(path: Path, runs: Mapping[str, Run]) -> Sequence[Observation]:
-    """The calls of a file; `runs` are the cases' runs by their ids.
+def read(path: Path, runs: Mapping[str, Run], model: str) -> Sequence[Observation]:
+    """The calls of a file; `runs` are the cases' runs by their ids, `model` is what vLLM called the model.
 
     Raises:
         SignoffError: a call is of none of these.
@@ -36,4 +36,4 @@ def read(path: Path, runs: Mapping[str, Run]) -> Sequence[Observation]:
         raise SignoffError(
             f"no case run is called {unknown[0]}", where=str(path), hint="use the cases that the calls were made with"
         )
-    return [Observation.from_record(runs[each["id"]], each) for each in told]
+    return [Observation.from_record(runs[each["id"]], each, model) for each in told]

@@ -6,7 +6,6 @@ of its modes (plain, streamed), prefixes (the ways of LiteLLM to speak to vLLM) 
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 
 import yaml
 
-from signoff import story
 from signoff.core.errors import SignoffError
 from signoff.in_cluster.received import Fault
 
@@ -97,13 +95,16 @@ class Run:
             for name, value in self.case.headers.items()
         }
 
-    def body(self, model: str) -> Any:
-        """What is sent when the model is called `model`; a case that names one itself keeps it."""
-        body = deepcopy(self.case.body)
+    def body(self, model: str, served: str = "") -> Any:
+        """What is sent when the model is called `model`; a case that names one itself keeps it.
+
+        Where the case says `{model}` it means what vLLM calls it, through LiteLLM too: that is `served`, if it differs.
+        """
+        body = _with_model(self.case.body, served or model)
         if not isinstance(body, dict):
             return body
         if self.mode == "streamed":
-            body = {**body, "stream": True, **deepcopy(self.case.streamed)}
+            body = {**body, "stream": True, **_with_model(self.case.streamed, served or model)}
         if "model" not in body:
             return {"model": model, **body}
         return {key: value for key, value in body.items() if (key, value) != ("model", None)}
@@ -185,14 +186,23 @@ def _case(file: Path, shared: dict[str, Any], entry: Any) -> Case:
 
 
 def _filled(table: Any) -> Any:
-    """Put the story's model where the text says `{model}`, and a long text where it says `{long:N}` words."""
+    """Put a long text where the text says `{long:N}` words."""
     if isinstance(table, dict):
         return {key: _filled(value) for key, value in table.items()}
     if isinstance(table, list):
         return [_filled(value) for value in table]
     if isinstance(table, str) and table.startswith("{long:"):
         return " ".join(f"word{number}" for number in range(int(table[6:-1])))
-    return table.replace("{model}", story.MODEL) if isinstance(table, str) else table
+    return table
+
+
+def _with_model(value: Any, model: str) -> Any:
+    """A copy with the model's name where a text says `{model}`."""
+    if isinstance(value, dict):
+        return {key: _with_model(each, model) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_model(each, model) for each in value]
+    return value.replace("{model}", model) if isinstance(value, str) else value
 
 
 def _wrong(file: Path, what: str) -> SignoffError:

@@ -98,7 +98,7 @@ def _judge(seen: Observation, known_issues: KnownIssues, version: str, shared: s
         return Result(seen, Class.INCONCLUSIVE, seen.unseen, (), (), {})
     found, noise = _compared(seen)
     known = known_issues.of(seen.run.id, version)
-    judged = tuple(sorted((_classed(each, known, seen.route) for each in found), key=_order))
+    judged = tuple(sorted((_classed(each, known, seen) for each in found), key=_order))
     worst = max((each.verdict for each in judged), key=GRAVITY.index, default=Class.EQUAL)
     reason = ""
     if silence := _silence(seen):
@@ -239,12 +239,12 @@ def _equal(one: Any, other: Any) -> bool:
     return one is not None and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _classed(difference: Difference, known: KnownIssues, asked: str) -> Judged:
-    """The difference with its class and what excuses it, by what is known of its run and its name for the model."""
+def _classed(difference: Difference, known: KnownIssues, seen: Observation) -> Judged:
+    """The difference with its class and what excuses it, by what is known of its run and its names for the model."""
 
     def find(entries: Sequence[KnownIssue]) -> KnownIssue | None:
         told = difference.path, difference.kind, difference.direct, difference.proxied
-        return next((each for each in entries if each.fits(*told, asked)), None)
+        return next((each for each in entries if each.fits(*told, model=seen.model, asked=seen.route)), None)
 
     if defect := find(known.defects):
         return Judged(difference, Class.DEFECT, defect)

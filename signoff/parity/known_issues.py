@@ -18,7 +18,6 @@ import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from signoff import story
 from signoff.core.errors import SignoffError
 
 HERE = Path(__file__).parent
@@ -101,14 +100,18 @@ class KnownIssue:
         """Whether the entry speaks of this run with this version of LiteLLM; of an unknown one those of all do."""
         return any(fnmatchcase(run_id, pattern) for pattern in self.runs) and _within(version, self.versions)
 
-    def fits(self, path: str, kind: str, direct: Any, proxied: Any, asked: str = "") -> bool:
-        """Whether the entry speaks of this difference, its value included; `asked` is LiteLLM's name for the model."""
+    def fits(self, path: str, kind: str, direct: Any, proxied: Any, *, model: str = "", asked: str = "") -> bool:
+        """Whether the entry speaks of this difference, its value included.
+
+        `model` is vLLM's name for the model, and `asked` is LiteLLM's.
+        """
         if not matches(path, self.paths) or (self.kinds and kind not in self.kinds):
             return False
         if kind in PRESENCE or matches(path, tuple(self.varies)):
             return True
         named = [each for pattern, several in self.values.items() if matches(path, (pattern,)) for each in several]
-        return any(_is_value(each, direct, proxied, asked) for each in named) if named else kind in GONE
+        names = {"{model}": model, "{asked}": asked}
+        return any(_is_value(each, direct, proxied, names) for each in named) if named else kind in GONE
 
     @property
     def links(self) -> list[str]:
@@ -164,10 +167,10 @@ class KnownIssues:
 ARROW = " -> "
 
 
-def _is_value(named: str, direct: Any, proxied: Any, asked: str) -> bool:
-    """Whether `named`, "from -> to" or "to", is what became of the value."""
+def _is_value(named: str, direct: Any, proxied: Any, names: Mapping[str, str]) -> bool:
+    """Whether `named`, "from -> to" or "to", is what became of the value; `names` are those of the model."""
     before, _, after = named.rpartition(ARROW)
-    filled = {"{model}": story.MODEL, "{asked}": asked, "{direct}": _written(direct), "{proxied}": _written(proxied)}
+    filled = {**names, "{direct}": _written(direct), "{proxied}": _written(proxied)}
     if isinstance(proxied, str) and _is_json(proxied):
         filled["{json}"] = _told(proxied)
     return _is_like(before or "*", _told(direct), filled) and _is_like(after, _told(proxied), filled)

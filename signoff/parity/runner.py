@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from signoff import story
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import NotYet, WaitFailed, eventually
@@ -50,6 +49,8 @@ class Observation:
     route: str = ""
     unseen: str = ""
     """Why nothing can be said, if the recorder itself failed: neither vLLM nor LiteLLM is to blame."""
+    model: str = ""
+    """What vLLM calls the model."""
     key_arrived: bool = False
     """Whether the client's own key reached the backend; told here since records hold no keys."""
     key: str = field(default=KEY, repr=False)
@@ -66,8 +67,11 @@ class Observation:
         return self.key_arrived or (bool(self.key) and arrived)
 
     @classmethod
-    def from_record(cls, run: Run, record: Mapping[str, Any], model: str = story.MODEL) -> "Observation":
-        """The observation behind a run of a matrix, to be judged again; without its secrets."""
+    def from_record(cls, run: Run, record: Mapping[str, Any], model: str) -> "Observation":
+        """The observation behind a run of a matrix, to be judged again; without its secrets.
+
+        `model` is what vLLM called the model.
+        """
         direct, again, proxied = map(Exchange.from_record, record["exchanges"].values())
         innocent = [Exchange.from_record(each) for each in record["follow_up"]]
         stopped = record["stopped"]
@@ -84,6 +88,7 @@ class Observation:
             follow_up=(innocent[0], innocent[1]) if innocent else None,
             seconds=record["seconds"],
             route=record["lane"],
+            model=model,
             unseen=record.get("unseen", ""),
             key_arrived=record.get("key_arrived", False),
             mismatch=rates.Rates.from_record(record["rates"]) if record.get("rates") else None,
@@ -180,8 +185,9 @@ class Sides:
 
     backends: Mapping[str, Backend]
     gateways: Mapping[str, str]
+    model: str
+    """What vLLM calls the model."""
     routes: int = ROUTES
-    model: str = story.MODEL
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What each LiteLLM is asked with, by its settings; `KEY` where there is none."""
     backend_key: str = field(default=KEY, repr=False)
@@ -219,7 +225,14 @@ class Sides:
         except RecorderFailed as error:
             nothing = Exchange({}, status=0, broken=error.what)
             observation = Observation(
-                run, run.body(self.model), nothing, nothing, nothing, None, unseen=" ".join(str(error).split())
+                run,
+                run.body(self.model),
+                nothing,
+                nothing,
+                nothing,
+                None,
+                unseen=" ".join(str(error).split()),
+                model=self.model,
             )
         finally:
             if routes is self._free:
@@ -251,12 +264,20 @@ class Sides:
                     left.append(_was_left(seen) if case.leave_after is not None else False)
                     _heard(seen)
             with backend.recording(through, case.fault) as seen:
-                answers.append(_ask(proxied, run, run.body(name), key))
+                answers.append(_ask(proxied, run, run.body(name, self.model), key))
                 too_late = case.leave_after is not None and any(received.whole for received in seen())
                 left.append(_was_left(seen) if case.leave_after is not None else False)
                 received = _heard(seen) if backend.recorder else None
             observation = Observation(
-                run, sent, answers[0], answers[1], answers[2], received, route=name, key=self._own(key)
+                run,
+                sent,
+                answers[0],
+                answers[1],
+                answers[2],
+                received,
+                route=name,
+                model=self.model,
+                key=self._own(key),
             )
             if case.leave_after is not None:
                 observation.stopped, observation.too_late = (left[0] and left[1], left[2]), too_late
@@ -264,9 +285,9 @@ class Sides:
                 observation.follow_up = _innocent(direct, self.model), _innocent(proxied, name)
             if case.repeats:
                 observation.mismatch = rates.compare(
-                    _texts(direct, run, self.model, self.backend_key),
-                    _texts(direct, run, self.model, self.backend_key),
-                    _texts(proxied, run, name, key),
+                    _texts(direct, run, sent, self.backend_key),
+                    _texts(direct, run, sent, self.backend_key),
+                    _texts(proxied, run, run.body(name, self.model), key),
                 )
         if case.kind in KINDS and case.leave_after is None and case.expect is None:
             consumer = Consumer()
@@ -281,8 +302,8 @@ def _is_slow(run: Run) -> bool:
     return case.fault is not None or case.status >= 400 or case.leave_after is not None or case.repeats > 0
 
 
-def _texts(client: OpenAIClient, run: Run, model: str, key: str) -> list[str]:
-    return [rates.text_of(_ask(client, run, run.body(model), key).said) for _ in range(run.case.repeats)]
+def _texts(client: OpenAIClient, run: Run, body: Any, key: str) -> list[str]:
+    return [rates.text_of(_ask(client, run, body, key).said) for _ in range(run.case.repeats)]
 
 
 def _ask(client: OpenAIClient, run: Run, body: Any, key: str) -> Exchange:

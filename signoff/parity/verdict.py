@@ -10,6 +10,7 @@ from signoff.parity import calls, cases
 from signoff.parity import judge as judging
 from signoff.parity.known_issues import KnownIssues
 from signoff.parity.matrix import Matrix, matrix, unproven
+from signoff.settings.shown import value_in
 from signoff.verdicts import Code, Verdict
 from signoff.verdicts.verdict import failed, inconclusive, passed
 
@@ -30,7 +31,8 @@ def matrix_of(recorded: Recorded) -> Matrix:
     assert isinstance(asked, ParityMatrix)
     folder = ROOT / Path(recorded.run.settings[CASES])
     runs = {run.id: run for run in cases.runs(cases.load(folder))}
-    observed = calls.read(recorded.path(asked.calls_file), runs)
+    model = value_in(recorded.run.settings, "model")
+    observed = calls.read(recorded.path(asked.calls_file), runs, model)
     known_issues = KnownIssues.read()
     results = judging.judge(observed, known_issues, asked.version)
     made = matrix(

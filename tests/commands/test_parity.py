@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from doubles.faulty_gateway import Tampering, drop
+from doubles.faulty_gateway import Tampering, drop, put
 from signoff.cli import main
 from signoff.cluster.embedded.images import Images
 from signoff.commands import parity
@@ -13,7 +13,9 @@ from signoff.core.errors import SignoffError
 from signoff.core.paths import cache_dir
 from signoff.evidence import Evidence, read
 from signoff.evidence.models import End, Note, ParityMatrix, Run, SetUpFailure
+from signoff.parity import cases
 from signoff.parity.matrix import matrix
+from signoff.parity.matrix import read as matrix_in
 from signoff.parity.runner import Observation
 from signoff.parity.verdict import judge, matrix_of
 from signoff.report import parity as page
@@ -89,6 +91,26 @@ def test_the_evidence_of_a_matrix_holds_the_settings_and_whoever_draws_it_again_
     main(["report", folder])
     assert "; allowed_nodes is not the story's\n" in capfd.readouterr().out
     assert main(["verify", folder]) == 0
+
+
+def test_what_is_known_is_known_of_the_model_of_the_settings(
+    bench: Bench, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (bench.backend, bench.faulty_gateway, bench.sides):
+        monkeypatch.setattr(each, "model", "org/own")
+    tampering = Tampering(body=put("model", "hosted_vllm/org/own"))
+    asked.observed = [each.observation for each in bench.ask("chat.plain/plain/*", tampering=tampering)]
+    folder = tmp_path / "run"
+    command = ["parity", "--cases", str(CASES), "--only", "chat.plain/plain/*", "--out", str(folder)]
+    main([*command, "--model", "org/own"])
+    (run,) = matrix_in(folder)["runs"]
+    assert [(each["path"], each["known"]) for each in run["differences"]] == [("body.model", "model-echo-prefixed")]
+
+
+def test_a_text_names_the_model_of_the_settings_to_both_sides() -> None:
+    run, *_ = cases.runs(cases.load(), ["errors.bad-json/*"])
+    text = '{"model": "org/own", "messages": ['
+    assert (run.body("org/own"), run.body("hosted_vllm-3", "org/own")) == (text, text)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from doubles.faulty_gateway import FaultyGateway, Tampering, drop
 from doubles.recorder import Recorder
 from doubles.serving import running
+from signoff import story
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.paths import ROOT
@@ -32,7 +33,7 @@ def test_a_recorder_elsewhere_records_and_plays_faults(bench: Bench) -> None:
     with Recorder(direct) as process, RemoteRecorder(process.url(""), RECORDER) as remote:
         faulty_gateway = FaultyGateway(remote.url, Tampering(request=drop("temperature")))
         with running(faulty_gateway.app()) as proxied:
-            sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, routes=1)
+            sides = Sides({"chat": Backend(direct, remote)}, {"story": proxied}, story.MODEL, routes=1)
             observed = sides.observe(RUNS)
     results = {each.observation.run.id: each for each in judge(observed, NOTHING_KNOWN, "1")}
     plain, dies = results["chat.plain/plain/hosted_vllm"], results["chat.dies/streamed/hosted_vllm"]

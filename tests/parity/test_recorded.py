@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from signoff import story
 from signoff.parity import cases
 from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Result, fixed, gate, judge
@@ -224,7 +225,7 @@ UNSEEN = {
 def observed() -> list[Observation]:
     every = {run.id: run for run in cases.runs(cases.load())}
     recorded = json.loads(lzma.decompress(RECORDED.read_bytes()))["runs"]
-    return [Observation.from_record(every[each["id"]], each) for each in recorded]
+    return [Observation.from_record(every[each["id"]], each, story.MODEL) for each in recorded]
 
 
 def news(result: Result) -> list[str]:

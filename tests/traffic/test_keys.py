@@ -78,11 +78,12 @@ def test_each_litellm_of_parity_is_asked_with_its_own() -> None:
     (run,) = cases.runs(cases.load(cases.FOLDER), ["chat.plain/plain/openai"])
     with asked_with() as (url, asked):
         backends, gateways = {"chat": Backend(f"{url}/direct", None)}, {"story": f"{url}/proxied"}
-        (seen,) = Sides(backends, gateways, keys={"story": "sk-of-litellm"}, backend_key="sk-of-vllm").observe([run])
+        keys = {"story": "sk-of-litellm"}
+        (seen,) = Sides(backends, gateways, "a-model", keys=keys, backend_key="sk-of-vllm").observe([run])
         assert set(asked) == OWN
         assert "sk-of" not in repr(seen) + str(seen.to_record())
         asked.clear()
-        Sides(backends, gateways).observe([run])
+        Sides(backends, gateways, "a-model").observe([run])
         assert set(asked) == {("direct", f"Bearer {KEY}"), ("proxied", f"Bearer {KEY}")}
 
 
