@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
+from signoff.kube.gateway_config import Value
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.undo import Mark, Undo
 from signoff.options import Chosen
@@ -264,21 +266,31 @@ def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
 @then("LiteLLM's configuration is the story's")
 @observes("configuration")
 def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
-    config = deployment.manifests.roles.config
-    mounted = kube.core.read_namespaced_config_map(config.config_map, deployment.namespace)
-    asked = deployment.manifests.roles.model.asked
-    found = configuration.read((mounted.data or {}).get(config.key, ""), asked)
-    file, _, line = deployment.manifests.where(config.object, "data", config.key).rpartition(":")
-    lines = {name: int(line) + at for name, at in found.lines.items()} if line.isdigit() else {}
+    manifests = deployment.manifests
+    config = manifests.roles.configuration
+    mounted = kube.core.read_namespaced_config_map(config.file.config_map, deployment.namespace)
+    there = {**config.manifest.body, "data": mounted.data or {}, "binaryData": mounted.binary_data or {}}
+    seen = replace(config, manifest=replace(config.manifest, body=there))
+    found = configuration.effective(seen, manifests.roles.model.asked)
     evidence.add(
         ConfigurationSeen(
             check="configuration",
-            object=config.object,
-            file=file,
-            values=found.values,
-            lines=lines,
+            object=config.file.object,
+            file=manifests.shown(config.where()).rpartition(":")[0],
+            values={name: [each.value for each in values] for name, values in found.values.items()},
+            places={name: [_place(each, manifests) for each in values] for name, values in found.values.items()},
+            missing={name: manifests.shown(where) for name, where in found.missing.items()},
         )
     )
+
+
+def _place(value: Value, manifests: StoryManifests) -> str:
+    """Where a value of the configuration stands, and what that takes it from."""
+    place = manifests.shown(value.where)
+    if not value.comes_from:
+        return place
+    is_object = "/" in value.comes_from and ":" not in value.comes_from
+    return f"{place}, from {value.comes_from if is_object else manifests.shown(value.comes_from)}"
 
 
 @then("the version that runs is the one that was deployed")

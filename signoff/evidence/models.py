@@ -455,13 +455,19 @@ class FilesSeen(Observation):
 
 
 class ConfigurationSeen(Observation):
-    """The gateway's configuration as it is mounted: each setting with the values that it has there."""
+    """The gateway's configuration as it is mounted: each setting with the values that it has there.
+
+    `places` has file and line of each value, and what a value is taken from that stands elsewhere; `missing` those of
+    settings without one. Runs before these fields have the line of each setting's first value in `lines`.
+    """
 
     kind: Literal["configuration"] = "configuration"
     object: str
     file: str = ""
     values: dict[str, list[Any]]
     lines: dict[str, int] = {}
+    places: dict[str, list[str]] = {}
+    missing: dict[str, str] = {}
 
 
 class ResourcesSeen(Observation):

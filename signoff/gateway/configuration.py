@@ -1,75 +1,99 @@
-"""What LiteLLM's configuration says, setting by setting, and on which of its lines."""
+"""What LiteLLM does with a model, setting by setting: which of the places in its configuration counts.
 
-from dataclasses import dataclass, field
+What a model has of its own in its `litellm_params` goes before what is set for all. In LiteLLM 1.80.16:
+
+- timeout: router.py, _get_timeout. A stream has its own, `stream_timeout`, before that of every request; 0 is none.
+- num_retries: router.py, async_function_with_retries takes what the error says, to which utils.py gives the model's
+  own, else that of `litellm_settings` (_get_wrapper_num_retries); the router's counts only where neither says one.
+  `max_retries` changes nothing: the router asks with 0 (_update_kwargs_with_deployment), whatever a model says.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
+from signoff.core.yaml_lines import Path
+from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model, Value
 
-from signoff.core.yaml_lines import Path, lines_of, nearest_line
-
-_OF_A_MODEL: dict[str, Path] = {
-    "model_name": ("model_name",),
-    "model": ("litellm_params", "model"),
-    "api_base": ("litellm_params", "api_base"),
-}
-_OF_THE_ROUTER: dict[str, tuple[Path, ...]] = {
-    "routing_strategy": (("router_settings", "routing_strategy"),),
-    "num_retries": (("router_settings", "num_retries"), ("litellm_settings", "num_retries")),
-    "timeout": (("router_settings", "timeout"), ("litellm_settings", "request_timeout")),
-}
-"""Where LiteLLM's router takes its settings from, the first before the second. What a model has of its own in its
-`litellm_params` goes before these for that model, and is not the router's (litellm 1.80.16: router.py)."""
+_OWN, _ROUTER, _LITELLM = "litellm_params", "router_settings", "litellm_settings"
+_STRATEGY: tuple[Path, ...] = ((_ROUTER, "routing_strategy"),)
+_RETRIES: tuple[Path, ...] = ((_OWN, "num_retries"), (_LITELLM, "num_retries"), (_ROUTER, "num_retries"))
+_TIMEOUT: tuple[Path, ...] = (
+    (_OWN, "timeout"),
+    (_OWN, "request_timeout"),
+    (_ROUTER, "timeout"),
+    (_LITELLM, "request_timeout"),
+)
+_STREAM_TIMEOUT: tuple[Path, ...] = ((_OWN, "stream_timeout"), (_ROUTER, "stream_timeout"))
+"""Where each is looked for, the first before the second."""
+_TIMEOUT_VARIABLE = "REQUEST_TIMEOUT"
 _DEFAULTS: dict[str, Any] = {"routing_strategy": "simple-shuffle", "num_retries": 2, "timeout": 6000}
-"""What it does where nothing is said (constants.py)."""
+"""What it does where nothing is said (constants.py, which takes the variable before the last of them)."""
 
 
 @dataclass
-class Configuration:
-    """The values of each setting, one for each model that has it, and the line of the first, counted from 1."""
+class Effective:
+    """The values of each setting that have an effect, and where one would stand that has none."""
 
-    values: dict[str, list[Any]] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
+    values: dict[str, list[Value]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
 
 
-def read(text: str, asked: str = "") -> Configuration:
-    """Read a config.yaml; what is not there has no value, or that which LiteLLM's router then has.
+def effective(configuration: Configuration, asked: str = "") -> Effective:
+    """What LiteLLM does for those who ask for `asked`, whatever entries of `model_list` serve them.
 
-    A model's prefix ("openai/") is not part of its name.
-
-    Of its `model_list` those entries count that clients get who ask for `asked`; all of them, if there is none.
+    If none does, all count. Each entry's names are there, without a prefix ("openai/"); of settings each value is once.
     """
-    found = Configuration()
-    try:
-        parsed, lines = yaml.safe_load(text), lines_of(yaml.compose(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError:
-        return found
-    config = parsed if isinstance(parsed, dict) else {}
-    models = config.get("model_list")
-    entries = list(enumerate(models if isinstance(models, list) else []))
-    for at, entry in [each for each in entries if _below(each[1], ("model_name",)) == asked] or entries:
-        for name, path in _OF_A_MODEL.items():
-            value = _below(entry, path)
-            value = value.partition("/")[2] if name == "model" and isinstance(value, str) else value
-            _add(found, name, value, nearest_line(lines, ("model_list", at, *path)))
-    for name, places in _OF_THE_ROUTER.items() if found.values else ():
-        place = next((each for each in places if _is_said(name, _below(config, each))), None)
-        value = _below(config, place) if place else _DEFAULTS[name]
-        _add(found, name, value, nearest_line(lines, place or places[0]))
+    models = [each for each in configuration.models if each.asked == asked] or configuration.models
+    found = Effective()
+    for model in models:
+        for name, path in OF_A_MODEL.items():
+            value = configuration.get(*model.place, *path)
+            if value is None or value.value is None:
+                found.missing.setdefault(name, configuration.where(*model.place, *path))
+            else:
+                own = replace(value, value=model.model) if name == "model" else value
+                found.values.setdefault(name, []).append(own)
+        for name, value in _settings(configuration, model):
+            known = found.values.setdefault(name, [])
+            if value.value not in [each.value for each in known]:
+                known.append(value)
     return found
 
 
-def _is_said(name: str, value: Any) -> bool:
-    """No timeout of 0 seconds is one to LiteLLM."""
-    return value is not None and (name != "timeout" or bool(value))
+def _settings(configuration: Configuration, model: Model) -> Iterator[tuple[str, Value]]:
+    """What counts for a model; of the timeout that of a stream as well."""
+
+    def first(name: str, places: Sequence[Path]) -> Value:
+        return next(_said(configuration, model, places), _default(configuration, name))
+
+    yield "routing_strategy", first("routing_strategy", _STRATEGY)
+    yield "num_retries", first("num_retries", _RETRIES)
+    for places in (_TIMEOUT, (*_STREAM_TIMEOUT, *_TIMEOUT)):
+        given = (each for each in _said(configuration, model, places) if each.value)
+        yield "timeout", _in_seconds(next(given, _default(configuration, "timeout")))
 
 
-def _below(value: Any, path: Path) -> Any:
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
+def _said(configuration: Configuration, model: Model, places: Sequence[Path]) -> Iterator[Value]:
+    """What stands at these places, in their order."""
+    for place in places:
+        value = configuration.get(*(model.place if place[0] == _OWN else ()), *place)
+        if value is not None and value.value is not None:
+            yield value
 
 
-def _add(found: Configuration, name: str, value: Any, line: int) -> None:
-    found.lines.setdefault(name, line)
-    if value is not None:
-        found.values.setdefault(name, []).append(value)
+def _default(configuration: Configuration, name: str) -> Value:
+    where = configuration.where(_ROUTER, name)
+    variable = configuration.environment.get(_TIMEOUT_VARIABLE) if name == "timeout" else None
+    if variable and variable.value:
+        return Value(variable.value, where, comes_from=variable.comes_from or variable.where)
+    return Value(_DEFAULTS[name], where)
+
+
+def _in_seconds(value: Value) -> Value:
+    """LiteLLM takes a timeout that is a text, as a variable is, for the number that it says (main.py, completion)."""
+    try:
+        seconds = float(value.value)
+    except (TypeError, ValueError):
+        return value
+    return replace(value, value=int(seconds) if seconds.is_integer() else seconds)

@@ -12,23 +12,20 @@ from signoff import story
 from signoff.core.words import listed
 from signoff.gateway import key
 from signoff.gateway.node_settings import proposals
-from signoff.kube import hooks, loading, stand_in
+from signoff.kube import gateway_config, hooks, loading, stand_in
 from signoff.kube.addons import addons
-from signoff.kube.gateway_config import Text
+from signoff.kube.gateway_config import Model
 from signoff.kube.missing import Missing, missing
 from signoff.kube.nodes import rules, tolerated
 from signoff.kube.objects import Manifest, containers, main_containers
 from signoff.kube.roles import (
     Judged,
-    Model,
     Workload,
     backend_of,
     backends_in,
-    config_of,
     gateway_of,
     gateways_in,
     judged_in,
-    models_in,
     seen_by,
 )
 from signoff.settings import Settings
@@ -141,10 +138,9 @@ class _Looking:
         if (own := gateway.body["metadata"].get("namespace", story.NAMESPACE)) != story.NAMESPACE:
             self._set("namespace", own, gateway.name, self._at(gateway, "metadata", "namespace"))
         self.found = seen_by(gateway, self.found, Settings(**self.known))
-        config = config_of(gateway, self.found)
-        entries = models_in(config, self.found)
-        places = [self._at(each, "data", config.key) for each in self.found if each.name == config.object]
-        self._served(entries, next(iter(places), self._at(gateway)))
+        configuration = gateway_config.find(gateway, self.found)
+        entries = configuration.models
+        self._served(entries, self._short(configuration.where()))
         model = next((each for each in entries if each.model == self.known.get("model", story.MODEL)), None)
         if model and "backend" not in self.known:
             self._one_of(backends_in(self.found, model), "backend", "vLLM")
@@ -198,19 +194,15 @@ class _Looking:
                 self._set("port", gateway.port, service.name, self._at(service, "spec", "ports"))
             if kind != "ClusterIP":
                 self._set("service_type", kind, service.name, self._at(service, "spec", "type"))
-        config = judged.config
-        self._fact("configuration", f"{config.object}, key {config.key}", self._short(self._text(judged).where()))
+        config = judged.configuration
+        self._fact("configuration", f"{config.file.object}, key {config.key}", self._short(config.where()))
 
     def _model(self, judged: Judged) -> None:
-        model, where = judged.model, self._short(self._text(judged).where("model_list", judged.model.at))
+        model, where = judged.model, self._short(judged.configuration.where(*judged.model.place))
         served = f"{model.model} ({model.prefix})" if model.prefix else model.model
         if model.asked != model.model:
             self._fact("model", f"clients ask for {model.asked}", where)
         self._fact("" if model.asked != model.model else "model", served, where)
-
-    def _text(self, judged: Judged) -> Text:
-        """LiteLLM's configuration, with its lines."""
-        return Text(next(each for each in self.found if each.name == judged.config.object), judged.config.key)
 
     def _backend(self, judged: Judged) -> None:
         backend = judged.backend
@@ -232,9 +224,7 @@ class _Looking:
         self._fact("namespace", str(own or story.NAMESPACE), where)
 
     def _key(self, judged: Judged) -> None:
-        config = self._text(judged)
-        container = gateway_of(judged.gateway, self.found, Settings(**self.known)).container
-        asked = key.find(judged.gateway, (config.manifest, config.key), self.found, container)
+        asked = key.find(judged.configuration)
         if asked is None:
             given = [each.name for each in self._lacking(judged) if each.kind == "Secret"]
             perhaps = f", unless Secret/{given[0]} holds one" if given else ""

@@ -244,11 +244,19 @@ def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) 
         for name, wanted in check.wants.items():
             values = each.values.get(name, [])
             if len(values) != 1 or not _as_wanted(name, values[0], wanted):
-                line = each.lines.get(name)
-                where = f"{each.file}:{line}" if each.file and line else each.file or each.object
                 found = listed([repr(value) for value in values]) or "not set"
-                wrong.append(f"{name} is {found}; write {name}: {wanted} ({where})")
+                wrong.append(f"{name} is {found}; write {name}: {wanted} ({_where(name, wanted, each)})")
         yield each.case, failed("; ".join(wrong)) if wrong else passed()
+
+
+def _where(name: str, wanted: Any, seen: ConfigurationSeen) -> str:
+    """The places of the values that are not as wanted, or of all; of a setting without one, where it would stand."""
+    both = list(zip(seen.values.get(name, []), seen.places.get(name, []), strict=False))
+    places = [place for value, place in both if not _as_wanted(name, value, wanted)] or [place for _, place in both]
+    if places or name in seen.missing:
+        return "; ".join(places) or seen.missing[name]
+    line = seen.lines.get(name)
+    return f"{seen.file}:{line}" if seen.file and line else seen.file or seen.object
 
 
 def _as_wanted(name: str, value: Any, wanted: Any) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from signoff.core.errors import SignoffError
 from signoff.core.redact import is_credential
 from signoff.kube import documents
+from signoff.kube.objects import text_in
 
 _OF_LITELLM = re.compile(r"\b(?:model_list|(?:general|litellm|router)_settings|environment_variables)\b")
 _URL_PASSWORD = re.compile(r"(?<=://)[^/\s:@\"']*:([^/\s@]+)@")
@@ -41,9 +42,10 @@ def passwords(text: str) -> Iterator[str]:
 
 
 def _in(body: dict[str, Any], file: Path) -> Iterator[Found]:
-    if body["kind"] == "ConfigMap" and isinstance(data := body.get("data"), dict):
-        yield from ((text, True) for key, text in data.items() if is_credential(key) and isinstance(text, str))
-        for text in filter(_OF_LITELLM.search, map(str, data.values())):
+    if body["kind"] == "ConfigMap":
+        data = {key: text_in(body, key) for table in ("data", "binaryData") for key in body.get(table) or ()}
+        yield from ((text, True) for key, text in data.items() if is_credential(key))
+        for text in filter(_OF_LITELLM.search, data.values()):
             yield from ((each, True) for each in _of_configuration(text, file))
     yield from _below(body)
 

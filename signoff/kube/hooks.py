@@ -6,8 +6,7 @@ Which event makes which hook is Helm's own rule (https://helm.sh/docs/topics/cha
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from signoff.kube.objects import Manifest, containers, main_containers
-from signoff.kube.roles import image_name
+from signoff.kube.objects import Manifest, containers, image_name, main_containers
 
 _HOOK = "helm.sh/hook"
 _AT_INSTALL = {"pre-install", "post-install", "crd-install"}

@@ -28,7 +28,7 @@ from signoff.kube.secrets import learned
 from signoff.programs import kustomize
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-_KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _ONLY_A_LIST = {"apiVersion", "kind", "resources"}
 """The fields of a kustomization that says nothing but which files there are, for which no program is needed."""
 _ORIGIN = "config.kubernetes.io/origin"
@@ -94,7 +94,7 @@ def kustomization_of(folder: Path) -> Path | None:
     Raises:
         SignoffError: there are several.
     """
-    found = [folder / name for name in _KUSTOMIZATIONS if (folder / name).is_file()]
+    found = [folder / name for name in KUSTOMIZATIONS if (folder / name).is_file()]
     if len(found) > 1:
         raise SignoffError(
             f"kustomize takes one of {' and '.join(path.name for path in found)}", where=str(folder), hint="remove one"

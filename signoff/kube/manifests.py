@@ -12,12 +12,13 @@ from typing import Any
 import yaml
 
 from signoff.core.errors import SignoffError
-from signoff.core.redact import hide, scrubbed
+from signoff.core.redact import hide, keep, scrubbed
 from signoff.core.words import listed
 from signoff.kube import hooks, loading, secrets, stand_in
+from signoff.kube.gateway_config import Model
 from signoff.kube.hooks import LeftOut
 from signoff.kube.missing import check_complete
-from signoff.kube.objects import Manifest, containers, main_containers, pod_template
+from signoff.kube.objects import Manifest, containers, main_containers, pod_template, text_in, write_text
 from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
 from signoff.settings import Settings, story_values
@@ -61,8 +62,11 @@ class StoryManifests:
         found = [each for each in found if each not in out]
         listed_in = _listed_in(paths[0])
         if settings.stand_in:
-            found = stand_in.placed(found, judged_in(found, listed_in, settings), settings)
+            judged = judged_in(found, listed_in, settings)
+            judged.check_known()
+            found = stand_in.placed(found, judged, settings)
         roles = find(found, listed_in, settings)
+        keep((), _told_of(roles.model))
         for workload in (roles.gateway, roles.backend):
             _check_service(workload, found)
         check_complete(found, settings.namespace)
@@ -92,8 +96,13 @@ class StoryManifests:
         """File and line of a place in an object such as "Service/litellm"; empty for one that is not there."""
         for manifest in (*self.backend, *self.gateway):
             if manifest.name == name:
-                return f"{shown(manifest.file, self.folder)}:{manifest.line(*path)}"
+                return self.shown(f"{manifest.file}:{manifest.line(*path)}")
         return ""
+
+    def shown(self, where: str) -> str:
+        """A file and line for a person, below the folder of manifests if it lies there."""
+        file, colon, line = where.rpartition(":")
+        return f"{shown(Path(file), self.folder)}{colon}{line}"
 
     def object(self, name: str) -> Manifest:
         """An object such as "Deployment/litellm", which is there."""
@@ -122,10 +131,10 @@ class StoryManifests:
     @property
     def not_the_storys(self) -> dict[str, dict[str, str]]:
         """What was found that is not as the story has it, as a run records settings: clients ask by another name."""
-        found, config = self.roles.model, self.roles.config
+        found = self.roles.model
         if found.asked == self.settings.model:
             return {}
-        where = self.where(config.object, "data", config.key)
+        where = self.shown(self.roles.configuration.where(*found.place, "model_name"))
         return {"asked_model": {"value": found.asked, "origin": where, "story": self.settings.model}}
 
     def second_gateway(self, name: str, edit: Callable[[dict[str, Any]], None]) -> tuple[Workload, list[Manifest]]:
@@ -150,7 +159,7 @@ class StoryManifests:
         def change(body: dict[str, Any]) -> None:
             own_name = f"{body['kind']}/{body['metadata']['name']}"
             if own_name == config.object:
-                body["data"][config.key] = _edited(body["data"][config.key], edit)
+                write_text(body, config.key, _edited(text_in(body, config.key), edit))
             body["metadata"]["name"] = names[own_name]
             if NAME_LABEL in body["metadata"].get("labels", {}):
                 body["metadata"]["labels"][NAME_LABEL] = name
@@ -160,6 +169,11 @@ class StoryManifests:
                 _become(body["spec"], second, names, selected_by)
 
         return second, transform(own, change)
+
+
+def _told_of(model: Model) -> list[str]:
+    """What every page tells of the model that is judged, although a Secret may hold it: names, no credentials."""
+    return [model.asked, model.model, f"{model.prefix}/{model.model}", *([model.api_base] if model.service else [])]
 
 
 def _check_service(workload: Workload, found: Sequence[Manifest]) -> None:
@@ -300,7 +314,8 @@ def own_container(body: dict[str, Any], workload: Workload) -> dict[str, Any]:
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     """Write into each pod template that carries the checksum annotation the SHA-256 of the ConfigMaps beside it."""
-    data = [m.body.get("data", {}) for m in manifests if m.body["kind"] == "ConfigMap"]
+    maps = [each.body for each in manifests if each.body["kind"] == "ConfigMap"]
+    data = [{**each.get("data", {}), **each.get("binaryData", {})} for each in maps]
     text = json.dumps(data, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
     if scrubbed(text) != text:

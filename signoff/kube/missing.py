@@ -6,7 +6,7 @@ from typing import Any
 
 from signoff.core.errors import UsageError
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube.objects import Manifest, pod_spec
+from signoff.kube.objects import Manifest, place_of_pod_spec, pod_spec
 from signoff.kube.secrets import OPTION
 
 _IN_EVERY_NAMESPACE = ("ConfigMap", "kube-root-ca.crt")
@@ -116,16 +116,12 @@ def _variables(body: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any], Plac
         for at, container in _items(pod_spec(body).get(group)):
             for number, variable in _items(container.get("env")):
                 if isinstance(source := variable.get("valueFrom"), dict):
-                    yield number, source, (*_root(body), group, at, "env")
+                    yield number, source, (*place_of_pod_spec(body), group, at, "env")
 
 
 def _keys(manifest: Manifest) -> set[str]:
     tables = (manifest.body.get(each) for each in ("data", "stringData", "binaryData"))
     return {key for table in tables if isinstance(table, dict) for key in table}
-
-
-def _root(body: dict[str, Any]) -> Place:
-    return ("spec",) if body["kind"] == "Pod" else ("spec", "template", "spec")
 
 
 def _place_of(manifest: Manifest, namespace: str) -> tuple[str, str]:
@@ -148,7 +144,7 @@ def _below(value: Any, path: Place) -> Any:
 
 def _references(body: dict[str, Any]) -> Iterator[tuple[str, str, Place]]:
     """What the pods of a workload cannot start without: kind, name, and where that is said."""
-    spec, root = pod_spec(body), _root(body)
+    spec, root = pod_spec(body), place_of_pod_spec(body)
     for group in _OF_A_CONTAINER:
         for at, container in _items(spec.get(group)):
             here = (*root, group, at)

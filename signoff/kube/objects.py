@@ -4,7 +4,7 @@ import binascii
 import hashlib
 import json
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,12 +83,14 @@ class _Mount(_Read):
     name: str = ""
     mountPath: str = ""  # noqa: N815
     subPath: str = ""  # noqa: N815
+    subPathExpr: str = ""  # noqa: N815
 
 
 class _Container(_Read):
     image: Annotated[str, Field(min_length=1)]
     command: list[str] = []
     args: list[str] = []
+    workingDir: str = ""  # noqa: N815
     env: list[_Variable] = []
     envFrom: list[_Variables] = []  # noqa: N815
     ports: list[dict[str, Any]] = []
@@ -105,9 +107,18 @@ class _MountedConfigMap(_Read):
     items: list[_Item] = []
 
 
+class _Projection(_Read):
+    configMap: _MountedConfigMap | None = None  # noqa: N815
+
+
+class _Projected(_Read):
+    sources: list[_Projection] = []
+
+
 class _Volume(_Read):
     name: str = ""
     configMap: _MountedConfigMap | None = None  # noqa: N815
+    projected: _Projected | None = None
 
 
 class _PodSpec(_Read):
@@ -144,10 +155,6 @@ class _Object(_Read):
     spec: dict[str, Any] = {}
 
 
-class _Data(_Object):
-    data: dict[str, str] = {}
-
-
 def _base64(text: str) -> str:
     try:
         b64decode("".join(text.split()), validate=True)
@@ -156,8 +163,16 @@ def _base64(text: str) -> str:
     return text
 
 
+_Base64 = Annotated[str, AfterValidator(_base64)]
+
+
+class _Data(_Object):
+    data: dict[str, str] = {}
+    binaryData: dict[str, _Base64] = {}  # noqa: N815
+
+
 class _Secret(_Object):
-    data: dict[str, Annotated[str, AfterValidator(_base64)]] = {}
+    data: dict[str, _Base64] = {}
 
 
 class _Port(_Read):
@@ -221,6 +236,15 @@ class Manifest:
         """The line of a place in the object, or of the nearest one above it that the file has."""
         return line_in(self.file, self.body, path)
 
+    def line_of_text(self, line: int, *path: str | int) -> int:
+        """The file's line on which a line of a text stands, counted from 1, that is at this place in the object.
+
+        A text that is not a block (`|`) stands on the line of its key, for in none other do its lines remain.
+        """
+        node = _below_all(_node_of(self.file, self.body), path)
+        is_block = isinstance(node, yaml.ScalarNode) and node.style == "|"
+        return node.start_mark.line + 1 + line if node and is_block else self.line(*path)
+
     @property
     def object_sha256(self) -> str:
         """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
@@ -234,16 +258,31 @@ def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
 
     An object that kustomize has given another name is found by its kind and the part of its name that the file knows.
     """
+    node = _node_of(file, body)
+    return nearest_line(lines_of(node), path) if node else 1
+
+
+def _node_of(file: Path, body: dict[str, Any]) -> yaml.Node | None:
     try:
         nodes = list(_objects_of(file))
     except (OSError, yaml.YAMLError, documents.Unreadable):
-        return 1  # it went since it was read, or is no YAML, as JSON can be and a Secret's values are
+        return None  # it went since it was read, or is no YAML, as JSON can be and a Secret's values are
     metadata = body.get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
     alike = [node for node in nodes if _names(node)[0] == body.get("kind", "") and _names(node)[1] in name]
     same = [node for node in alike if _names(node)[1] == name]
-    found = same or (alike if len(alike) == 1 else [])
-    return nearest_line(lines_of(found[0]), path) if found else 1
+    return next(iter(same or (alike if len(alike) == 1 else [])), None)
+
+
+def image_name(container: dict[str, Any]) -> str:
+    """What a container's image is called, without registry and repository's folders: `litellm:v1`."""
+    return str(container["image"].rpartition("/")[2])
+
+
+def container_that_runs(what: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The container of a workload that is LiteLLM or vLLM itself, among those that run beside it; else the first."""
+    several = main_containers(body)
+    return next((each for each in several if what in image_name(each)), several[0])
 
 
 def containers(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -259,10 +298,27 @@ def main_containers(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def images_of(manifest: Manifest) -> Iterator[tuple[str, int]]:
     """Each image that its pods ask for, and the line that says so."""
-    root = ("spec",) if manifest.body["kind"] == "Pod" else ("spec", "template", "spec")
     for group in ("initContainers", "containers"):
         for at, container in enumerate(pod_spec(manifest.body).get(group, [])):
-            yield container["image"], manifest.line(*root, group, at, "image")
+            yield container["image"], manifest.line(*place_of_pod_spec(manifest.body), group, at, "image")
+
+
+def place_of_pod_spec(body: dict[str, Any]) -> Place:
+    """Where in a workload, or in a pod, `pod_spec` stands."""
+    return ("spec",) if body["kind"] == "Pod" else ("spec", "template", "spec")
+
+
+def text_in(body: Mapping[str, Any], key: str) -> str:
+    """What a ConfigMap holds under a key, as text or in base64; empty for a key that it lacks."""
+    if key in (data := body.get("data") or {}):
+        return str(data[key])
+    return b64decode((body.get("binaryData") or {}).get(key, "")).decode(errors="replace")
+
+
+def write_text(body: dict[str, Any], key: str, text: str) -> None:
+    """Have a ConfigMap hold a text under a key that it has."""
+    body.get("binaryData", {}).pop(key, None)
+    body.setdefault("data", {})[key] = text
 
 
 def pod_spec(body: dict[str, Any]) -> dict[str, Any]:
@@ -316,6 +372,12 @@ def _names(node: yaml.Node) -> tuple[str, str]:
     """Kind and name of the object that a node is."""
     kind, name = _below(node, "kind"), _below(_below(node, "metadata"), "name")
     return str(getattr(kind, "value", "")), str(getattr(name, "value", ""))
+
+
+def _below_all(node: yaml.Node | None, path: Place) -> yaml.Node | None:
+    for key in path:
+        node = _below(node, str(key))
+    return node
 
 
 def _below(node: yaml.Node | None, key: str) -> yaml.Node | None:

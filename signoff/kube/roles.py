@@ -7,16 +7,15 @@ what.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-
-import yaml
 
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
 from signoff.kube import gateway_config
-from signoff.kube.objects import Manifest, containers, main_containers, pod_spec
+from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model
+from signoff.kube.mounts import ConfigFile
+from signoff.kube.objects import Manifest, container_that_runs, image_name, main_containers, pod_spec
 from signoff.settings import Settings
 from signoff.story.declaration import nearest
 
@@ -24,10 +23,6 @@ NAME_LABEL = "app.kubernetes.io/name"
 _WORKLOADS = ("Deployment", "StatefulSet")
 _GATEWAY, _BACKEND = "litellm", "vllm"
 """What images of both are called, and what a person calls them who has several: the story's own names."""
-_OF_THE_CLUSTER = re.compile(
-    r"https?://(?P<service>[a-z0-9-]+)(?:\.(?P<namespace>[a-z0-9-]+)(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::(?P<port>\d+))?(?:/|$)"
-)
-"""The URL of a Service, by any of the names that it has in a cluster."""
 _BY_NAME = ("ConfigMap", "Secret")
 """Kinds that pods refer to by name, within their namespace."""
 _SERVICES = (_GATEWAY, "vllm-api")
@@ -78,72 +73,6 @@ class Workload:
 
 
 @dataclass(frozen=True)
-class ConfigFile:
-    """Where LiteLLM's configuration stands: a key of a ConfigMap."""
-
-    config_map: str
-    key: str
-
-    @property
-    def object(self) -> str:
-        """Kind and name, as `Manifest.name` has them."""
-        return f"ConfigMap/{self.config_map}"
-
-
-@dataclass(frozen=True)
-class Model:
-    """An entry of LiteLLM's `model_list`: what clients ask for, and what it asks its backend for.
-
-    `at` is its place in the list, `prefix` says how LiteLLM speaks to the backend ("hosted_vllm").
-    """
-
-    at: int
-    asked: str
-    prefix: str
-    model: str
-    api_base: str
-    mode: str = ""
-
-    @property
-    def service(self) -> str:
-        """The Service that its `api_base` names, if it names one of the cluster."""
-        return self._part("service")
-
-    @property
-    def service_namespace(self) -> str:
-        """That Service's namespace, if it is named too."""
-        return self._part("namespace")
-
-    @property
-    def is_of_the_cluster(self) -> bool:
-        """Whether its `api_base` cannot be another network's: one label, or `.svc` in it."""
-        host = self.api_base.partition("://")[2].partition("/")[0].partition(":")[0]
-        return "." not in host or ".svc" in host
-
-    @property
-    def port(self) -> int:
-        """The port of its `api_base`."""
-        return int(self._part("port") or (443 if self.api_base.startswith("https") else 80))
-
-    def _part(self, name: str) -> str:
-        """A part of its `api_base`, if that names a Service of the cluster."""
-        found = _OF_THE_CLUSTER.match(self.api_base)
-        return (found[name] or "") if found else ""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Who is who among the manifests: the gateway with its configuration and the model under judgement, the backend."""
-
-    gateway: Workload
-    config: ConfigFile
-    model: Model
-    backend: Workload
-    others: tuple["Served", ...] = ()
-    """The other models of the configuration that a vLLM among the manifests serves."""
-
-
-@dataclass(frozen=True)
 class Served:
     """A model that clients may ask for, and the backend that has to answer."""
 
@@ -152,18 +81,57 @@ class Served:
 
 
 @dataclass(frozen=True)
+class Unproven:
+    """A model that clients may ask for and that no run can judge: why, and the file and line of its entry."""
+
+    asked: str
+    reason: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Who is who among the manifests: the gateway with its configuration and the model under judgement, the backend."""
+
+    gateway: Workload
+    configuration: Configuration
+    model: Model
+    backend: Workload
+    others: tuple[Served, ...] = ()
+    """The other models of the configuration that a vLLM among the manifests serves."""
+    unproven: tuple[Unproven, ...] = ()
+    """Those of which no vLLM among the manifests can tell that it has answered."""
+
+    @property
+    def config(self) -> ConfigFile:
+        """Where LiteLLM's configuration stands."""
+        return self.configuration.file
+
+
+@dataclass(frozen=True)
 class Judged:
     """What is known before the backend is: the gateway, its configuration, and the model that is judged.
 
-    `where` is the file and line of the model's `api_base`; `backend` is the workload behind the model, if the
-    manifests have one.
+    `backend` is the workload behind the model, if the manifests have one.
     """
 
     gateway: Manifest
-    config: ConfigFile
+    configuration: Configuration
     model: Model
-    where: str
     backend: Manifest | None
+
+    @property
+    def where(self) -> str:
+        """File and line of the model's `api_base`."""
+        return self.configuration.where(*self.model.place, *OF_A_MODEL["api_base"])
+
+    def check_known(self) -> None:
+        """See that the manifests say what the model is and where it is asked for.
+
+        Raises:
+            SignoffError: that hangs on a variable which they do not tell.
+        """
+        self.configuration.check_known(self.model)
 
 
 def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judged:
@@ -178,13 +146,11 @@ def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judg
     gateway = _gateway_in(found, path, settings.gateway)
     _check_namespace(gateway, settings.namespace)
     found = seen_by(gateway, found, settings)
-    config = config_of(gateway, found)
-    text = _config_text(config, gateway, found)
-    gateway_config.check(text)
-    model = _judged(text.text, settings, found)
-    where = text.where(*_place_of_api_base(model))
+    configuration = gateway_config.find(gateway, found)
+    configuration.check()
+    model = _judged(configuration.models, settings, found)
     backend = _called(settings.backend, found, path, "backend") if settings.backend else _backend_in(found, model)
-    return Judged(gateway, config, model, where, backend)
+    return Judged(gateway, configuration, model, backend)
 
 
 def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
@@ -194,6 +160,7 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
         SignoffError: one is not there, or cannot be told among several.
     """
     judged = judged_in(found, path, settings)
+    judged.check_known()
     if judged.backend is judged.gateway:
         raise SignoffError(
             f"{judged.gateway.name} cannot be both the gateway and the backend",
@@ -207,23 +174,53 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
             hint="add the file that holds it, or set `backend` to its name; with `stand_in = true` the suite's own "
             "small vLLM takes its place",
         )
+    others = list(_others(judged, found, settings))
     return Roles(
         gateway_of(judged.gateway, found, settings),
-        judged.config,
+        judged.configuration,
         judged.model,
         backend_of(judged.backend, found, settings, judged.model),
-        tuple(_others(judged, found, settings)),
+        tuple(each for each in others if isinstance(each, Served)),
+        tuple(each for each in others if isinstance(each, Unproven)),
     )
 
 
-def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> Iterator[Served]:
-    every = models_of(_config_in(judged.config, found))
-    asked = [each.asked for each in every]
-    for model in every:
-        behind = [each for each in _behind(model.service, found) if _runs(each, _BACKEND)]
-        is_one = asked.count(model.asked) == 1 and model.mode in ("", "chat")
-        if model.asked != judged.model.asked and is_one and len(behind) == 1:
-            yield Served(model, backend_of(behind[0], found, settings, model))
+def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> Iterator[Served | Unproven]:
+    """The models beside the one that is judged, each with its backend or with the reason for which none is known."""
+    every = judged.configuration.models
+    groups = {
+        name: [each for each in every if each.asked == name] for name in dict.fromkeys(each.asked for each in every)
+    }
+    for asked, group in groups.items():
+        if asked == judged.model.asked:
+            continue
+        behind = _behind(group[0].service, found)
+        if reason := _unproven(group, behind):
+            yield Unproven(asked, reason, judged.configuration.where(*group[0].place))
+        else:
+            yield Served(group[0], backend_of(behind[0], found, settings, group[0]))
+
+
+def _unproven(group: Sequence[Model], behind: Sequence[Manifest]) -> str:
+    """Why nobody can tell which backend has answered for a model; empty where the counter of one vLLM can."""
+    model = group[0]
+    if len(group) > 1:
+        return f"{len(group)} entries of model_list are called so, and no counter tells which of them answers"
+    if "*" in model.asked:
+        return "its name is a pattern, which stands for any model"
+    if model.mode not in ("", "chat"):
+        return f"its mode is {model.mode}, and chat completions alone are asked for"
+    if "api_base" in model.unknown:
+        return "the manifests do not say what its api_base is"
+    if not model.api_base:
+        return f"it has no api_base: {model.prefix or 'its provider'} answers, outside the manifests"
+    if not behind:
+        return f"its backend is not among the manifests: {model.api_base}"
+    if len(behind) > 1:
+        return f"several workloads are behind its Service: {listed([each.name for each in behind])}"
+    if not _runs(behind[0], _BACKEND):
+        return f"{behind[0].name} answers, which is no vLLM and counts no requests as one does"
+    return ""
 
 
 def seen_by(workload: Manifest, found: Sequence[Manifest], settings: Settings) -> list[Manifest]:
@@ -245,28 +242,6 @@ def _check_namespace(gateway: Manifest, namespace: str) -> None:
             where=f"{gateway.file}:{gateway.line('metadata', 'namespace')}",
             hint=f"set `namespace` to {own}",
         )
-
-
-def models_of(config: str) -> list[Model]:
-    """The entries of `model_list` in a config.yaml; none if that is none."""
-    try:
-        parsed = yaml.safe_load(config)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        return []
-    entries = parsed.get("model_list") if isinstance(parsed, dict) else None
-    return [
-        Model(at, str(entry.get("model_name", "")), prefix, model, str(params.get("api_base", "")), _mode_of(entry))
-        for at, entry in enumerate(entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict)
-        for params in [entry.get("litellm_params")]
-        if isinstance(params, dict)
-        for prefix, _, model in [str(params.get("model", "")).partition("/")]
-    ]
-
-
-def _mode_of(entry: dict[str, Any]) -> str:
-    info = entry.get("model_info")
-    return str((info.get("mode") if isinstance(info, dict) else "") or "")
 
 
 def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
@@ -295,7 +270,9 @@ def gateways_in(found: Sequence[Manifest]) -> list[Manifest]:
     Of several, the one that is called as usual is it.
     """
     several = [each for each in _workloads(found) if _runs(each, _GATEWAY)]
-    return _the_usual(several or [each for each in _workloads(found) if any(_model_lists(each, found))], _GATEWAY)
+    return _the_usual(
+        several or [each for each in _workloads(found) if gateway_config.with_models(each, found)], _GATEWAY
+    )
 
 
 def backends_in(found: Sequence[Manifest], model: Model) -> list[Manifest]:
@@ -371,7 +348,7 @@ def _workload_of(
     selecting = [name for name, service in services.items() if _selects(service, body)]
     known = selecting or [name for name in (preferred, own) if name in services]
     name = next((name for name in (preferred, own, *known) if name in known), own)
-    container = _own_container(body, what)
+    container = container_that_runs(what, body)
     return Workload(
         body["kind"],
         own,
@@ -390,19 +367,8 @@ def backend_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings
     if asked is None:
         return workload
     ports = [each["port"] for each in asked.body.get("spec", {}).get("ports") or []]
-    port = model.port if model.port in ports else _port(asked.body, _own_container(manifest.body, _BACKEND))
+    port = model.port if model.port in ports else _port(asked.body, container_that_runs(_BACKEND, manifest.body))
     return replace(workload, service=model.service, port=port)
-
-
-def _own_container(body: dict[str, Any], what: str) -> dict[str, Any]:
-    """The container of a workload that is LiteLLM or vLLM itself, among those that run beside it; else the first."""
-    several = main_containers(body)
-    return next((each for each in several if what in image_name(each)), several[0])
-
-
-def image_name(container: dict[str, Any]) -> str:
-    """What a container's image is called, without registry and repository's folders: `litellm:v1`."""
-    return str(container["image"].rpartition("/")[2])
 
 
 def _pods_labels(body: dict[str, Any]) -> Mapping[str, str]:
@@ -429,111 +395,11 @@ def _names_of(port: Mapping[str, Any]) -> list[Any]:
     return [each for each in (port.get("containerPort"), port.get("name")) if each]
 
 
-# --- LiteLLM's configuration
-
-
-def config_of(gateway: Manifest, found: Sequence[Manifest]) -> ConfigFile:
-    """The ConfigMap's key that is mounted where `--config` points to, else the only one with a `model_list`.
-
-    Raises:
-        SignoffError: it is not there, or cannot be told among several.
-    """
-    lists = list(_model_lists(gateway, found))
-    wanted = _config_path(gateway)
-    for path, config in _mounted(gateway, found):
-        if path == wanted:
-            return config
-    if len(lists) == 1:
-        return lists[0]
-    raise SignoffError(
-        "LiteLLM's configuration is in no ConfigMap among the manifests"
-        if not lists
-        else f"several files of the gateway have a model_list: "
-        f"{listed([f'{each.key} of {each.object}' for each in lists])}",
-        where=f"{gateway.file}:{gateway.line('spec', 'template', 'spec', 'containers')}",
-        hint=f"mount one at the path that --config names ({wanted or 'none is named'})",
-    )
-
-
-def _model_lists(workload: Manifest, found: Sequence[Manifest]) -> Iterator[ConfigFile]:
-    for _, config in _mounted(workload, found):
-        if models_in(config, found):
-            yield config
-
-
-def _config_path(gateway: Manifest) -> PurePosixPath | None:
-    """What `--config` names, however it is written: as two words, as one, or within a shell's line."""
-    for container in main_containers(gateway.body):
-        said = (*container.get("command", []), *container.get("args", []))
-        words = [word for each in said for word in _expanded(each, container).split()]
-        for word, after in pairwise([*words, ""]):
-            option, _, value = word.partition("=")
-            if option in ("--config", "-c") and (value or after.startswith("/")):
-                return PurePosixPath(value or after)
-        for variable in container.get("env", []):
-            if variable.get("name") == "CONFIG_FILE_PATH" and variable.get("value"):
-                return PurePosixPath(variable["value"])
-    return None
-
-
-def _expanded(text: str, container: dict[str, Any]) -> str:
-    """The text with the values of variables that the manifest itself tells: `$(CONFIG)`, or a shell's `${CONFIG}`."""
-    for variable in container.get("env", []):
-        name, value = variable.get("name", ""), variable.get("value")
-        if value is not None:
-            text = text.replace(f"$({name})", value).replace(f"${{{name}}}", value)
-    return text
-
-
-def _mounted(workload: Manifest, found: Sequence[Manifest]) -> Iterator[tuple[PurePosixPath, ConfigFile]]:
-    """Where in the containers each key of a ConfigMap is."""
-    maps = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] == "ConfigMap"}
-    volumes = {each.get("name"): each.get("configMap") for each in pod_spec(workload.body).get("volumes", [])}
-    for container in containers(workload.body):
-        for mount in container.get("volumeMounts", []):
-            volume = volumes.get(mount.get("name")) or {}
-            name, at = volume.get("name"), PurePosixPath(str(mount.get("mountPath", "")))
-            keys = {key: key for key in maps.get(name, {}).get("data", {})}
-            keys = {each["path"]: each["key"] for each in volume.get("items", [])} or keys
-            for path, key in keys.items():
-                if mount.get("subPath", path) == path:
-                    yield at if "subPath" in mount else at / path, ConfigFile(str(name), key)
-
-
-def models_in(config: ConfigFile, found: Sequence[Manifest]) -> list[Model]:
-    """The entries of its `model_list`."""
-    return models_of(_config_in(config, found))
-
-
-def _config_in(config: ConfigFile, found: Sequence[Manifest]) -> str:
-    texts = (each.body.get("data", {}).get(config.key, "") for each in found if each.name == config.object)
-    return str(next(texts, ""))
-
-
-def _config_text(config: ConfigFile, gateway: Manifest, found: Sequence[Manifest]) -> gateway_config.Text:
-    holder = next((each for each in found if each.name == config.object), None)
-    held = holder.body.get("data", {}) if holder else {}
-    if holder and config.key in held:
-        return gateway_config.Text(holder, config.key)
-    raise SignoffError(
-        f"{config.object} has no key {config.key}, which is to be LiteLLM's configuration"
-        if holder
-        else f"{config.object} is to hold LiteLLM's configuration, and is not among the manifests",
-        where=f"{gateway.file}:{gateway.line('spec', 'template', 'spec', 'volumes')}",
-        hint=f"name one that it has: {listed(held) or 'it has none'}" if holder else "add the file that holds it",
-    )
-
-
-def _place_of_api_base(model: Model) -> tuple[str | int, ...]:
-    return ("model_list", model.at, "litellm_params", "api_base")
-
-
-def _judged(config: str, settings: Settings, found: Sequence[Manifest]) -> Model:
+def _judged(every: Sequence[Model], settings: Settings, found: Sequence[Manifest]) -> Model:
     """The entry that is judged: of those that ask for the model, the first whose backend is among the manifests.
 
     A name that clients are said to ask for, and that there is not, is what LiteLLM will be asked for all the same.
     """
-    every = models_of(config)
     named = [each for each in every if each.asked == settings.asked_model]
     serving = [each for each in every if each.model == settings.model]
     here = [each for each in serving if _behind(each.service, found)]

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from signoff.kube.manifests import StoryManifests, transform
-from signoff.kube.objects import Manifest, containers
+from signoff.kube.objects import Manifest, containers, text_in, write_text
 from signoff.kube.roles import Workload
 from signoff.parity.cases import PREFIXES
 from signoff.parity.runner import KEY, embeddings_name, model_name
@@ -97,9 +97,9 @@ def gateway(manifests: StoryManifests, urls: Mapping[str, Url], routes: int) -> 
 
     def change(body: dict[str, Any]) -> None:
         if f"{body['kind']}/{body['metadata']['name']}" == config.object:
-            told = yaml.safe_load(body["data"][config.key])
+            told = yaml.safe_load(text_in(body, config.key))
             told["model_list"] = _models(served, urls, routes)
-            body["data"][config.key] = yaml.safe_dump(told, sort_keys=False)
+            write_text(body, config.key, yaml.safe_dump(told, sort_keys=False))
         for container in containers(body):
             container["env"] = [*container.get("env", []), STARTS_WITHOUT_KEY]
 

@@ -24,6 +24,8 @@ from signoff.evidence.models import Applied, Note, Run
 from signoff.gateway import key
 from signoff.kube import loading, secrets
 from signoff.kube.diagnostics import Snapshot, collect, render
+from signoff.kube.gateway_config import Configuration
+from signoff.kube.variables import of_container
 from signoff.parity import calls, cases
 from signoff.parity.exchange import Exchange
 from signoff.parity.runner import Observation
@@ -168,7 +170,8 @@ def seed(folder: Path) -> None:
     (folder / "given.env").write_text(f"whatever={OF_A_FILE}\n")
     found = [*loading.read(folder / "all.yaml"), *secrets.read({"given": folder / "given.env"}, "ml")]
     named = {each.name: each for each in found}
-    master = key.find(named["Deployment/litellm"], (named["ConfigMap/config"], "config.yaml"), found)
+    environment = of_container(named["Deployment/litellm"], "", found)
+    master = key.find(Configuration(named["ConfigMap/config"], "config.yaml", environment))
     print(found, master, Keys(gateway=GIVEN))
 
 

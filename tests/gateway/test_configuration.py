@@ -1,8 +1,14 @@
-"""What LiteLLM's configuration says is found with its lines, and what it doesn't say has no value."""
+"""What LiteLLM does with a model is found with its places, and what its configuration doesn't say has no value."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from signoff.gateway.configuration import Configuration, read
+from signoff.gateway.configuration import Effective, effective
+from signoff.kube.gateway_config import Configuration
+from signoff.kube.objects import Manifest
+from signoff.kube.variables import Environment, Variable
 
 CONFIG = """\
 model_list:
@@ -11,62 +17,117 @@ model_list:
       model: openai/org/qwen
       api_base: http://vllm/v1
   - model_name: other
+    litellm_params: {model: openai/small}
 router_settings:
   num_retries: 3
 """
+HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata:\n  config.yaml: |\n"
 
 
-def test_each_setting_has_its_values_and_the_line_of_the_first() -> None:
-    found = read(CONFIG)
-    assert found.values == {
+def of(folder: Path, text: str, asked: str = "", **variables: str) -> Effective:
+    """What counts of a configuration, whose first line is the sixth of its manifest."""
+    file = folder / "config.yaml"
+    file.write_text(HEAD + "".join(f"    {line}\n" for line in text.splitlines()), encoding="utf-8")
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "config"}, "data": {"config.yaml": text}}
+    known = {name: Variable(value, "deployment.yaml:9") for name, value in variables.items()}
+    return effective(Configuration(Manifest(file, "", body), "config.yaml", Environment(known)), asked)
+
+
+def values(found: Effective) -> dict[str, list[Any]]:
+    return {name: [each.value for each in several] for name, several in found.values.items()}
+
+
+def lines(found: Effective) -> dict[str, list[int]]:
+    """Where each value stands, counted within the configuration."""
+    first = HEAD.count("\n")
+    return {
+        name: [int(each.where.rpartition(":")[2]) - first for each in several] for name, several in found.values.items()
+    }
+
+
+def test_each_setting_has_its_values_and_their_lines(tmp_path: Path) -> None:
+    found = of(tmp_path, CONFIG)
+    assert values(found) == {
         "model_name": ["qwen", "other"],
-        "model": ["org/qwen"],
+        "model": ["org/qwen", "small"],
         "api_base": ["http://vllm/v1"],
         "num_retries": [3],
         "routing_strategy": ["simple-shuffle"],
         "timeout": [6000],
     }
-    assert {name: found.lines[name] for name in found.values} == {
-        "model_name": 2,
-        "model": 4,
-        "api_base": 5,
-        "num_retries": 8,
-        "routing_strategy": 7,
-        "timeout": 7,
+    assert lines(found) == {
+        "model_name": [2, 6],
+        "model": [4, 7],
+        "api_base": [5],
+        "num_retries": [9],
+        "routing_strategy": [8],
+        "timeout": [8],
     }
+    assert found.missing == {"api_base": f"{tmp_path / 'config.yaml'}:{5 + 7}"}
 
 
-def test_of_several_models_the_one_that_clients_ask_for_counts() -> None:
-    assert read(CONFIG, "other").values == {
-        "model_name": ["other"],
-        "num_retries": [3],
-        "routing_strategy": ["simple-shuffle"],
-        "timeout": [6000],
-    }
-    assert read(CONFIG, "qwen").lines["api_base"] == 5
-    assert read(CONFIG, "missing").values["model_name"] == ["qwen", "other"]
+def test_of_several_models_the_one_that_clients_ask_for_counts(tmp_path: Path) -> None:
+    assert values(of(tmp_path, CONFIG, "other"))["model"] == ["small"]
+    assert lines(of(tmp_path, CONFIG, "qwen"))["api_base"] == [5]
+    assert values(of(tmp_path, CONFIG, "missing"))["model_name"] == ["qwen", "other"]
 
 
 @pytest.mark.parametrize(
-    ("settings", "retries", "timeout", "lines"),
+    ("own", "settings", "retries", "timeouts", "at"),
     [
-        ("litellm_settings:\n  num_retries: 5\n  request_timeout: 60\n", 5, 60, (3, 4)),
-        ("router_settings:\n  num_retries: 0\n  timeout: 30\nlitellm_settings: {num_retries: 5}\n", 0, 30, (3, 4)),
-        ("router_settings:\n  timeout: 0\nlitellm_settings:\n  request_timeout: 60\n", 2, 60, (2, 5)),
-        ("router_settings:\n  num_retries:\nlitellm_settings:\n  num_retries: 1\n", 1, 6000, (5, 2)),
-        ("router_settings: text\nlitellm_settings: [text]\n", 2, 6000, (2, 2)),
+        ("", "litellm_settings:\n  num_retries: 5\n  request_timeout: 60\n", 5, [60], (3, [4])),
+        # An error has the retries of litellm_settings with it, and the router heeds those of an error.
+        (
+            "",
+            "router_settings:\n  num_retries: 0\n  timeout: 30\nlitellm_settings: {num_retries: 5}\n",
+            5,
+            [30],
+            (5, [4]),
+        ),
+        ("", "router_settings:\n  timeout: 0\nlitellm_settings:\n  request_timeout: 60\n", 2, [60], (2, [5])),
+        ("", "router_settings:\n  num_retries:\nlitellm_settings:\n  num_retries: 1\n", 1, [6000], (5, [2])),
+        ("", "router_settings: text\nlitellm_settings: [text]\n", 2, [6000], (2, [2])),
+        ("timeout: 90, num_retries: 9", "router_settings:\n  num_retries: 1\n  timeout: 30\n", 9, [90], (1, [1])),
+        ("num_retries: 0", "litellm_settings: {num_retries: 4}\n", 0, [6000], (1, [1])),
+        ("request_timeout: 12", "router_settings: {timeout: 30}\n", 2, [12], (2, [1])),
+        ("max_retries: 7", "router_settings:\n  num_retries: 1\n", 1, [6000], (3, [2])),
+        ("stream_timeout: 5", "router_settings:\n  timeout: 30\n", 2, [30, 5], (2, [3, 1])),
+        ("timeout: 30, stream_timeout: 30", "\n", 2, [30], (1, [1])),
+        ("timeout: 40", "router_settings:\n  timeout: 30\n  stream_timeout: 20\n", 2, [40, 20], (2, [1, 4])),
+        ("timeout: os.environ/SECONDS", "\n", 2, [25], (1, [1])),
+        ("timeout: os.environ/NOWHERE", "router_settings: {timeout: 30}\n", 2, [30], (2, [2])),
+        ("num_retries: os.environ/SECONDS", "\n", "25", [6000], (1, [1])),
+        ("timeout: soon", "\n", 2, ["soon"], (1, [1])),
     ],
 )
-def test_what_the_router_is_not_told_it_takes_from_litellms_settings(
-    settings: str, retries: int, timeout: int, lines: tuple[int, int]
+def test_what_a_model_has_of_its_own_goes_before_what_is_set_for_all(
+    own: str, settings: str, retries: Any, timeouts: list[Any], at: tuple[int, list[int]], tmp_path: Path
 ) -> None:
-    found = read(
-        f"model_list: [{{model_name: a, litellm_params: {{model: b, timeout: 90, num_retries: 9}}}}]\n{settings}"
-    )
-    assert (found.values["num_retries"], found.values["timeout"]) == ([retries], [timeout])
-    assert (found.lines["num_retries"], found.lines["timeout"]) == lines
+    params = f"model: openai/b{f', {own}' if own else ''}"
+    found = of(tmp_path, f"model_list: [{{model_name: a, litellm_params: {{{params}}}}}]\n{settings}", SECONDS="25")
+    assert (values(found)["num_retries"], values(found)["timeout"]) == ([retries], timeouts)
+    assert (lines(found)["num_retries"], lines(found)["timeout"]) == ([at[0]], at[1])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "model_list: 7", "a: [", "model_list: [text]"])
-def test_a_configuration_of_another_form_has_no_values(text: str) -> None:
-    assert read(text).values == Configuration().values
+def test_where_the_configuration_says_no_timeout_the_variable_counts(tmp_path: Path) -> None:
+    (timeout,) = of(tmp_path, CONFIG, REQUEST_TIMEOUT="45").values["timeout"]
+    assert (timeout.value, timeout.comes_from) == (45, "deployment.yaml:9")
+
+
+def test_of_several_entries_each_value_of_a_setting_is_there_once(tmp_path: Path) -> None:
+    entry = "{{model_name: a, litellm_params: {{model: openai/b, timeout: {}}}}}"
+    text = f"model_list: [{entry.format(10)}, {entry.format(20)}, {entry.format(10)}]"
+    assert values(of(tmp_path, text))["timeout"] == [10, 20]
+
+
+def test_a_value_that_a_variable_holds_has_both_places(tmp_path: Path) -> None:
+    found = of(tmp_path, CONFIG.replace("http://vllm/v1", "os.environ/BASE"), "qwen", BASE="http://there/v1")
+    (base,) = found.values["api_base"]
+    assert (base.value, base.comes_from) == ("http://there/v1", "deployment.yaml:9")
+    assert lines(found)["api_base"] == [5]
+    assert "api_base" in of(tmp_path, CONFIG.replace("http://vllm/v1", "os.environ/BASE"), "qwen").missing
+
+
+@pytest.mark.parametrize("text", ["", "[]", "model_list: 7", "a: [", "model_list: [text]", "model_list: {a: b}"])
+def test_a_configuration_of_another_form_has_no_values(text: str, tmp_path: Path) -> None:
+    assert of(tmp_path, text) == Effective()

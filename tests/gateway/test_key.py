@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from signoff.core.redact import scrubbed
-from signoff.gateway.key import MasterKey, find
+from signoff.gateway.key import find
 from signoff.kube import loading, secrets
+from signoff.kube.gateway_config import Configuration
 from signoff.kube.objects import Manifest
+from signoff.kube.variables import Variable, of_container
 
 KEY = "sk-of-litellm"
 OTHER = "sk-of-another"
@@ -20,23 +22,23 @@ SETTING = "general_settings:\n  master_key: "
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "litellm-secrets"}, "stringData": {"KEY": KEY}}
 
 
-def found(folder: Path, config: str | None = "", secret: Any = SECRET, **container: Any) -> MasterKey | None:
+def found(folder: Path, config: str = "", secret: Any = SECRET, **container: Any) -> Variable | None:
     """The key of a LiteLLM with this configuration and this container."""
     spec = {"containers": [{"name": "litellm", "image": "litellm:1", **container}]}
     template = {"metadata": {"labels": {"app": "litellm"}}, "spec": spec}
     deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "litellm"}}
     bodies = [{**deployment, "spec": {"selector": {}, "template": template}}, secret]
     text = yaml.safe_dump_all([each for each in bodies if each])
-    block = "".join(f"    {line}\n" for line in (config or "").splitlines())
+    block = "".join(f"    {line}\n" for line in config.splitlines())
     text += f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config}}\ndata:\n  config.yaml: |\n{block}"
     (folder / "all.yaml").write_text(text, encoding="utf-8")
     manifests = loading.read(folder / "all.yaml")
     named = {each.name: each for each in manifests}
-    where = None if config is None else (named["ConfigMap/config"], "config.yaml")
-    return find(named["Deployment/litellm"], where, manifests)
+    environment = of_container(named["Deployment/litellm"], "litellm", manifests)
+    return find(Configuration(named["ConfigMap/config"], "config.yaml", environment))
 
 
-def line_of(folder: Path, key: MasterKey) -> str:
+def line_of(folder: Path, key: Variable) -> str:
     """The line that the key's place names."""
     file, _, line = key.where.rpartition(":")
     assert file == str(folder / "all.yaml")
@@ -49,7 +51,6 @@ def line_of(folder: Path, key: MasterKey) -> str:
         (f"{SETTING}{KEY}", {}, f"master_key: {KEY}", ""),
         (f"{SETTING}{KEY}", {"env": [{**LITERAL, "value": OTHER}]}, f"master_key: {KEY}", ""),
         ("", {"env": [LITERAL]}, "- name: LITELLM_MASTER_KEY", ""),
-        (None, {"env": [LITERAL]}, "- name: LITELLM_MASTER_KEY", ""),
         ("", {"env": [BY_SECRET]}, "- name: LITELLM_MASTER_KEY", "Secret/litellm-secrets"),
         (
             f"{SETTING}os.environ/KEY",
@@ -64,16 +65,22 @@ def line_of(folder: Path, key: MasterKey) -> str:
             "Secret/litellm-secrets",
         ),
         (
-            f"environment_variables:\n  LITELLM_MASTER_KEY: {KEY}",
+            f"general_settings: {{x: y}}\nenvironment_variables:\n  LITELLM_MASTER_KEY: {KEY}",
             {"env": [{**LITERAL, "value": OTHER}]},
             f"LITELLM_MASTER_KEY: {KEY}",
             "",
         ),
         (
-            "environment_variables: {LITELLM_MASTER_KEY: os.environ/ANOTHER}",
+            "general_settings: {x: y}\nenvironment_variables: {LITELLM_MASTER_KEY: os.environ/ANOTHER}",
             {"env": [{**BY_SECRET, "name": "ANOTHER"}]},
             "environment_variables: {LITELLM_MASTER_KEY: os.environ/ANOTHER}",
             "Secret/litellm-secrets",
+        ),
+        (
+            f"environment_variables:\n  LITELLM_MASTER_KEY: {OTHER}",
+            {"env": [LITERAL]},
+            "- name: LITELLM_MASTER_KEY",
+            "",
         ),
         (
             "",
@@ -84,7 +91,7 @@ def line_of(folder: Path, key: MasterKey) -> str:
     ],
 )
 def test_it_is_found_where_litellm_finds_it(
-    config: str | None, container: dict[str, Any], line: str, comes_from: str, tmp_path: Path
+    config: str, container: dict[str, Any], line: str, comes_from: str, tmp_path: Path
 ) -> None:
     key = found(tmp_path, config, **container)
     assert key is not None
@@ -101,6 +108,7 @@ def test_it_is_found_where_litellm_finds_it(
         ("model_list: []", {"env": [{"name": "OTHER", "value": OTHER}]}),
         (f"{SETTING}null", {"env": [LITERAL]}),
         (f"{SETTING}os.environ/NOWHERE", {"env": [LITERAL]}),
+        (f"environment_variables: {{LATER: {KEY}}}\n{SETTING}os.environ/LATER", {"env": [LITERAL]}),
         ("", {"env": [{**LITERAL, "value": ""}]}),
         (
             "",
@@ -122,11 +130,17 @@ def test_where_litellm_asks_for_none_there_is_none(config: str, container: dict[
 
 
 @pytest.mark.parametrize("variable", [BY_SECRET, {**LITERAL, "value": "$(KEY)"}])
-def test_one_that_is_set_and_not_known_is_told_as_such(variable: dict[str, Any], tmp_path: Path) -> None:
-    key = found(tmp_path, "", secret=None, env=[variable])
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [("", "- name: LITELLM_MASTER_KEY"), (f"{SETTING}os.environ/LITELLM_MASTER_KEY", "master_key: os.environ/LITELLM")],
+)
+def test_one_that_is_set_and_not_known_is_told_as_such(
+    config: str, line: str, variable: dict[str, Any], tmp_path: Path
+) -> None:
+    key = found(tmp_path, config, secret=None, env=[variable])
     assert key is not None
     assert key.value is None
-    assert line_of(tmp_path, key) == "- name: LITELLM_MASTER_KEY"
+    assert line_of(tmp_path, key).startswith(line)
 
 
 def test_a_secret_given_as_a_file_counts(tmp_path: Path) -> None:
@@ -138,5 +152,7 @@ def test_a_secret_given_as_a_file_counts(tmp_path: Path) -> None:
         "metadata": {"name": "x"},
         "spec": {"containers": [{"env": [BY_SECRET]}]},
     }
-    key = find(Manifest(tmp_path / "pod.yaml", "", body), None, given)
+    pod = Manifest(tmp_path / "pod.yaml", "", body)
+    config = Manifest(tmp_path / "config.yaml", "", {"kind": "ConfigMap", "metadata": {"name": "config"}, "data": {}})
+    key = find(Configuration(config, "config.yaml", of_container(pod, "", given)))
     assert key is not None and key.value == KEY

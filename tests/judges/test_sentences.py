@@ -74,6 +74,16 @@ ONE_FILE = FilesSeen(check="c", folder="lab/", kinds={"all.yaml": ["Deployment",
 CONFIGURATION = ConfigurationSeen(
     check="c", object="ConfigMap/x", file="lab/all.yaml", values={"timeout": [6000]}, lines={"timeout": 7}
 )
+OF_A_STREAM = ConfigurationSeen(
+    check="c",
+    object="ConfigMap/x",
+    values={"timeout": [30, 5]},
+    places={"timeout": ["all.yaml:7", f"{AT}, from Secret/x"]},
+)
+TWICE = ConfigurationSeen(
+    check="c", object="ConfigMap/x", values={"timeout": [30, 30]}, places={"timeout": ["all.yaml:5", AT]}
+)
+NOT_SET = ConfigurationSeen(check="c", object="ConfigMap/x", values={}, missing={"timeout": AT})
 POD_MISSED = EndpointsSeen(check="c", endpoints=[], ready_pods=["10.0.0.1"], file=AT)
 STRANGE_POD = EndpointsSeen(check="c", endpoints=["10.0.0.1", "10.0.0.2"], ready_pods=["10.0.0.1"], file=AT)
 NOBODY_THERE = EndpointsSeen(
@@ -115,7 +125,16 @@ GPU = ResourcesSeen(check="c", requested={"p/litellm": {"nvidia.com/gpu": "1"}},
         ("probes", PODS, probed("liveness", seconds=8), "after 8 s, and it took 12 s", "write a startupProbe"),
         ("probes", PODS, probed("startup", seconds=8), "after 8 s, and it took 12 s", "write a startupProbe"),
         ("probes", PODS, probed("liveness", ends={"p": ENDED}), f"of p has ended: {ENDED}", "its liveness probe"),
-        ("configuration", {"wants": {"timeout": 30}}, CONFIGURATION, "timeout is 6000", "write timeout: 30"),
+        (
+            "configuration",
+            {"wants": {"timeout": 30}},
+            CONFIGURATION,
+            "timeout is 6000",
+            "write timeout: 30 (lab/all.yaml:7)",
+        ),
+        ("configuration", {"wants": {"timeout": 30}}, OF_A_STREAM, "is 30 and 5", f"30 ({AT}, from Secret/x)"),
+        ("configuration", {"wants": {"timeout": 30}}, TWICE, "is 30 and 30", f"timeout: 30 (all.yaml:5; {AT})"),
+        ("configuration", {"wants": {"timeout": 30}}, NOT_SET, "timeout is not set", f"timeout: 30 ({AT})"),
         ("no-gpu", {"min": {"containers": 1}}, GPU, "p/litellm asks for nvidia.com/gpu: 1", "take it out"),
         ("on-nodes", {"wants": WORKERS, "min": {"pods": 1}}, places("gpu"), "p on gpu", RULE),
         (

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from signoff.core.errors import SignoffError
+from signoff.kube.gateway_config import Model
+from signoff.kube.mounts import ConfigFile
 from signoff.kube.objects import Manifest
-from signoff.kube.roles import ConfigFile, Model, Roles, Workload, belonging_to, find, references
+from signoff.kube.roles import Roles, Workload, belonging_to, find, references
 from signoff.settings import Settings
 
 
@@ -134,7 +136,7 @@ def test_the_model_under_judgement_is_a_setting() -> None:
 
 
 def test_each_model_has_the_backend_that_its_api_base_leads_to() -> None:
-    """The ones that are not among the manifests, or are no vLLM, have no counter that could be asked."""
+    """The ones that are not among the manifests, or are no vLLM, have no counter that could be asked: that is told."""
     asking = """
 model_list:
   - {model_name: big, litellm_params: {model: openai/org/model, api_base: "http://llm:8000/v1"}}
@@ -154,6 +156,10 @@ model_list:
     )
     assert (found.model.asked, found.backend.service) == ("big", "llm")
     assert [(each.model.asked, each.backend.service) for each in found.others] == [("second", "two"), ("alias", "llm")]
+    assert {each.asked: each.reason for each in found.unproven} == {
+        "elsewhere": "it has no api_base: openai answers, outside the manifests",
+        "other": "Deployment/ollama answers, which is no vLLM and counts no requests as one does",
+    }
 
 
 @pytest.mark.parametrize("api_base", ["http://llm:8000/v1", "http://llm.ml:8000", "http://llm.ml.svc", "https://llm/"])
@@ -305,4 +311,9 @@ model_list:
 """
     found = found_in(home_lab(config={**of("ConfigMap", "router-files"), "data": {"router.yaml": asking}}))
     assert found.model.asked == "own"
-    assert found.others == (), "of a group nobody can tell which of its backends answers, and one does not chat"
+    assert found.others == ()
+    assert {each.asked: each.reason for each in found.unproven} == {
+        "fast": "its backend is not among the manifests: http://10.0.0.9:8000/v1",
+        "group": "2 entries of model_list are called so, and no counter tells which of them answers",
+        "vectors": "its mode is embedding, and chat completions alone are asked for",
+    }

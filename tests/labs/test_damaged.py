@@ -1,6 +1,7 @@
 """Manifests that people break, or write as few do: found out all the same, or refused in one sentence with a place."""
 
 import re
+from base64 import b64encode
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +39,15 @@ CLAIM = """\
   serviceName: proxy
   volumeClaimTemplates: [{metadata: {name: d}, spec: {resources: {requests: {storage: 1Gi}}}}]
   replicas: 1
+"""
+API_BASE = "api_base: http://engine.attic.svc.cluster.local:8000/v1"
+OF_A_VARIABLE = Edit(CONFIG, API_BASE, "api_base: os.environ/ENGINE")
+PROXY = """\
+model_list:
+  - model_name: house-model
+    litellm_params:
+      model: openai/Qwen/Qwen2.5-7B-Instruct-AWQ
+      api_base: http://engine.attic.svc.cluster.local:8000/v1
 """
 OLD_BESIDE = Edit(
     CONFIG, "\ndata:\n", "\ndata:\n  old.yaml: 'model_list: [{model_name: x, litellm_params: {model: a/b}}]'\n"
@@ -110,6 +120,55 @@ ODD = {
             Edit(ONE, "key: MASTER}", "key: MASTER, optional: true}"),
             Edit(SETTINGS, 'secrets.switchboard-env = "switchboard.env"\n', ""),
         ),
+    ),
+    "a projected volume of several sources": Odd(
+        "home_lab",
+        (
+            Edit(
+                DEPLOYMENT,
+                "configMap: {name: proxy-settings}",
+                "projected: {sources: [{secret: {name: proxy-keys}}, {configMap: {name: proxy-settings}}]}",
+            ),
+            OLD_BESIDE,
+        ),
+    ),
+    "the configuration in base64": Odd(
+        "home_lab",
+        (
+            Edit(
+                CONFIG,
+                "data:\n  proxy.yaml: |\n",
+                f"binaryData:\n  proxy.yaml: {b64encode(PROXY.encode()).decode()}\ndata:\n  old.yaml: |\n",
+            ),
+        ),
+    ),
+    "a program beside it with a configuration of its own": Odd(
+        "home_lab",
+        (
+            Edit(
+                DEPLOYMENT,
+                "      containers:\n",
+                "      containers:\n        - {name: logs, image: 'locustio/locust:2.47.0', args: [--config, /etc/proxy/old.yaml]}\n",
+            ),
+            Edit(DEPLOYMENT, "mountPath: /etc/proxy/proxy.yaml, subPath: proxy.yaml", "mountPath: /etc/proxy"),
+            OLD_BESIDE,
+        ),
+    ),
+    "an api_base in a variable": Odd(
+        "home_lab",
+        (
+            OF_A_VARIABLE,
+            Edit(
+                DEPLOYMENT,
+                "          envFrom:",
+                "          env: [{name: ENGINE, value: 'http://engine.attic.svc.cluster.local:8000/v1'}]\n"
+                "          envFrom:",
+            ),
+        ),
+    ),
+    "an api_base in a Secret that is given": Odd(
+        "home_lab",
+        (OF_A_VARIABLE, Edit("keys.env", "", "\nENGINE=http://engine.attic.svc.cluster.local:8000/v1\n")),
     ),
     "a list of nothing": Odd("one_file", (Edit(ONE, "", "---\nkind: List\napiVersion: v1\nitems:\n"),)),
     "a target by a name that no port has": Odd(
@@ -308,6 +367,29 @@ REFUSED = {
         CONFIG,
         "llm.example.com",
         "write `api_base: http://NAME.attic.svc.cluster.local:8000/v1`",
+    ),
+    "an api_base in a variable that nothing sets": Refused(
+        "home_lab",
+        (OF_A_VARIABLE,),
+        "api_base of the model that is judged is os.environ/ENGINE, and Deployment/llm-proxy sets no variable ENGINE",
+        CONFIG,
+        "os.environ/ENGINE",
+        "add ENGINE to its env, or write the value",
+    ),
+    "an api_base in a Secret that is not given": Refused(
+        "home_lab",
+        (OF_A_VARIABLE, Edit(SETTINGS, 'secrets.proxy-keys = "keys.env"\n', "")),
+        "is os.environ/ENGINE, which Secret/proxy-keys may hold, and that is not among the manifests",
+        CONFIG,
+        "os.environ/ENGINE",
+        "give it with --secret proxy-keys=FILE.env",
+    ),
+    "sources of a projected volume that are no list": Refused(
+        "home_lab",
+        (Edit(DEPLOYMENT, "configMap: {name: proxy-settings}", "projected: {sources: {configMap: {}}}"),),
+        "projected.sources is not a list",
+        DEPLOYMENT,
+        "sources: {configMap",
     ),
     "two gateways": Refused(
         "nulls",
