@@ -187,6 +187,15 @@ class Applied(Record):
     images: list[str] = []
 
 
+class Unproven(Record):
+    """A model that clients may ask the gateway for and that this run does not judge: why, and where it is written."""
+
+    kind: Literal["unproven-model"] = "unproven-model"
+    model: str
+    reason: str
+    file: str = ""
+
+
 class ClearedAway(Record):
     """What earlier runs had left on a cluster that is used again."""
 

@@ -10,7 +10,7 @@ from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.evidence import Evidence, causes
-from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject
+from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject, Unproven
 from signoff.gateway import probes
 from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
@@ -106,6 +106,10 @@ class Deployment:
         self.apply(self.manifests.gateway)
         for each in self.manifests.left_out:
             self._record(each.manifest, each.reason)
+        for model in self.manifests.roles.unproven:
+            where = self.manifests.shown(model.where)
+            self.evidence.add(Unproven(model=model.asked, reason=model.reason, file=where))
+            progress("deploy", f"the model {model.asked} is not judged: {model.reason} ({where})")
 
     def _check_kinds(self) -> None:
         """See that each kind is the cluster's, comes with the manifests, or is a known add-on's.

@@ -10,7 +10,7 @@ from typing import Any
 from signoff import judges
 from signoff.core.errors import SignoffError
 from signoff.evidence import Recorded
-from signoff.evidence.models import Cause, End, Observation, Plan, PlannedScenario, ScenarioEnd, Subject
+from signoff.evidence.models import Cause, End, Observation, Plan, PlannedScenario, ScenarioEnd, Subject, Unproven
 from signoff.judges.registry import JUDGES
 from signoff.settings import shown
 from signoff.settings.shown import Setting
@@ -165,6 +165,11 @@ class Result:
         return shown.not_the_storys(self.evidence.run.settings)
 
     @property
+    def unproven(self) -> list[Unproven]:
+        """The models that clients may ask for and that nothing here judges; the story is about another."""
+        return list(dict.fromkeys(self.evidence.of(Unproven)))
+
+    @property
     def unneeded_waivers(self) -> list[str]:
         """Waivers of checks that passed all the same."""
         return [each.name for each in self.waived if each.value is Value.PASSED]
@@ -250,6 +255,7 @@ class Result:
     def to_record(self) -> dict[str, Any]:
         """What `verdict.json` says; `evidence` and its lines tie it to what it was judged from."""
         differing = {each.name: {"value": each.value, "story": each.story} for each in self.not_the_storys}
+        unproven = {each.model: each.reason for each in self.unproven}
         return {
             "schema": "signoff.verdict/1",
             "story": {"name": self.story.name, "title": self.story.title, "sha256": self.evidence.run.story_sha256},
@@ -260,6 +266,7 @@ class Result:
             "checks": {each.name: _check_record(each) for each in self.checks.values()},
             "scenarios": {each.planned.id: each.state.value for each in self.scenarios},
             "waivers": dict(self.evidence.run.waivers),
+            **({"unproven_models": unproven} if unproven else {}),
             **({"not_the_storys": differing} if differing else {}),
             "evidence": {"sha256": self.evidence.sha256, "lines": len(self.evidence.lines)},
         }

@@ -317,3 +317,10 @@ model_list:
         "group": "2 entries of model_list are called so, and no counter tells which of them answers",
         "vectors": "its mode is embedding, and chat completions alone are asked for",
     }
+
+
+def test_a_model_that_is_asked_for_where_nobody_knows_is_refused() -> None:
+    asking = "model_list: [{model_name: m, litellm_params: {model: openai/org/model, api_base: os.environ/LLM}}]"
+    config = {**of("ConfigMap", "router-files"), "data": {"router.yaml": asking}}
+    with pytest.raises(SignoffError, match="and Deployment/router sets no variable LLM"):
+        found_in(home_lab(config=config))

@@ -148,7 +148,8 @@ ODD = {
             Edit(
                 DEPLOYMENT,
                 "      containers:\n",
-                "      containers:\n        - {name: logs, image: 'locustio/locust:2.47.0', args: [--config, /etc/proxy/old.yaml]}\n",
+                "      containers:\n"
+                "        - {name: logs, image: 'locustio/locust:2.47.0', args: [--config, /etc/proxy/old.yaml]}\n",
             ),
             Edit(DEPLOYMENT, "mountPath: /etc/proxy/proxy.yaml, subPath: proxy.yaml", "mountPath: /etc/proxy"),
             OLD_BESIDE,

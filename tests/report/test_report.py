@@ -24,6 +24,7 @@ from signoff.evidence.models import (
     ScenarioEnd,
     SetUpFailure,
     Subject,
+    Unproven,
 )
 from signoff.judges.run import Result, State
 from signoff.report import whole
@@ -216,6 +217,21 @@ def test_how_a_run_went_wrong_is_told(
     result = short(tmp_path / "run", then, end=end)
     assert told in words(result, name)
     assert not result.signed_off
+
+
+@both
+def test_a_model_that_is_not_judged_is_told_and_keeps_nothing_from_passing(tmp_path: Path, name: str) -> None:
+    model = Unproven(model="gpt-4o", reason="its backend is elsewhere", file="config.yaml:9")
+
+    def left_out(writer: runs.Writer) -> None:
+        writer.evidence.add(model)
+
+    result = short(tmp_path / "run", left_out)
+    assert "gpt-4o" in words(result, name)
+    assert "not judged: its backend is elsewhere (config.yaml:9)" in words(result, name)
+    assert "model gpt-4o: not judged: its backend is elsewhere (config.yaml:9)" in "\n".join(terminal(result))
+    assert result.to_record()["unproven_models"] == {"gpt-4o": "its backend is elsewhere"}
+    assert result.checks["pod-ready"].value is Value.PASSED
 
 
 @both

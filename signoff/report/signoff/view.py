@@ -279,8 +279,11 @@ class View:
 
     @property
     def left_out(self) -> list[tuple[str, str]]:
-        """What was left out and why: objects by name, and scenarios."""
+        """What was left out and why: objects and models by name, and scenarios."""
         objects = [(each.object, each.reason) for each in self.manifests if each.reason]
+        objects += [
+            (f"model {each.model}", f"not judged: {each.reason} ({each.file})") for each in self.result.unproven
+        ]
         skipped = [each for each in self.result.scenarios if each.state is State.SKIPPED]
         return list(dict.fromkeys(objects + [(each.planned.name, each.reason) for each in skipped]))
 
