@@ -12,11 +12,11 @@ from signoff.core import redact
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 from tests.forks import Interpreter, interpreter
-from tests.pair import never_invalid, pair
+from tests.pair import brisk, never_invalid, pair
 from tests.parity_bench import bench
 
 pytest_plugins = ["pytester"]
-__all__ = ["bench", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]
+__all__ = ["bench", "brisk", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,6 +9,7 @@ from doubles.backend import Backend
 from doubles.gateway import Gateway
 from doubles.serving import running
 from signoff.overhead import estimate
+from signoff.traffic import blocks, pairs
 
 
 @dataclass
@@ -34,3 +35,11 @@ def pair() -> Iterator[Pair]:
 def never_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the client has to wait for a processor, the run is judged: the test is about something else."""
     monkeypatch.setattr(estimate, "WAIT_BOUND", float("inf"))
+
+
+@pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rests and warm-up are for real servers: a double is as quick after a short one, and warm at once."""
+    for module in (pairs, blocks):
+        monkeypatch.setattr(module, "REST_SECONDS", 0.002)
+    monkeypatch.setattr(pairs, "WARM_UP_WINDOWS", 1)

@@ -198,11 +198,13 @@ def parse(text: str, file: Path) -> list[dict[str, Any]]:
 def nodes(text: str) -> tuple[yaml.Node, ...]:
     """The documents as PyYAML composes them, with their lines, to be looked at only; those that are empty are left out.
 
-    By libyaml, ten times as fast, where it takes them: of JSON's escapes it knows fewer.
+    By libyaml, ten times as fast, where it takes them: of JSON's escapes it knows fewer. It crashes where nesting does
+    not end, so that what cannot be read does not come to it.
 
     Raises:
-        yaml.YAMLError, Unreadable: it is not YAML.
+        yaml.YAMLError, Unreadable, ValueError: it cannot be read.
     """
+    _documents(text)
     try:
         return tuple(_composed(text, yaml.CSafeLoader))
     except yaml.YAMLError:

@@ -265,7 +265,7 @@ def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
 def _node_of(file: Path, body: dict[str, Any]) -> yaml.Node | None:
     try:
         nodes = list(_objects_of(file))
-    except (OSError, yaml.YAMLError, documents.Unreadable):
+    except (OSError, yaml.YAMLError, ValueError, documents.Unreadable):
         return None  # it went since it was read, or is no YAML, as JSON can be and a Secret's values are
     metadata = body.get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""

@@ -47,7 +47,7 @@ def late_by(extra_ms: float) -> object:
 
 
 def test_a_known_delay_is_found_again(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pair.backend.delay_ms = 20.0
+    pair.backend.delay_ms = 8.0
     calibrate(pair, tmp_path / "run", "--delay", "0", "--delay", "60+-5")
     said = capsys.readouterr().out
     found = found_in(tmp_path / "run")
@@ -90,7 +90,7 @@ def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pai
 def test_a_measurement_that_is_off_fails(
     pair: Pair, never_invalid: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pair.backend.delay_ms = 20.0
+    pair.backend.delay_ms = 8.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))  # more than a restless machine's scatter
     assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
     assert "off by more than 0.35 ms" in capsys.readouterr().out
@@ -125,7 +125,7 @@ def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
 def test_a_wrong_verdict_fails(
     pair: Pair, never_invalid: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pair.backend.delay_ms = 20.0
+    pair.backend.delay_ms = 8.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))
     assert calibrate(pair, tmp_path / "run", "--delay", "15", "--overhead-limit-ms", "20") == 1
     told = capsys.readouterr().out

@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from runpy import run_module
 
 import pytest
 
 from signoff.core.errors import UsageError
-from signoff.core.paths import ROOT
 from signoff.gateway import inside
 from signoff.kube import shipping
 from signoff.kube.manifests import StoryManifests
@@ -34,7 +34,7 @@ def sides(url: str, keys: Keys) -> tuple[Endpoint, Endpoint]:
 
 
 @pytest.mark.parametrize(("keys", "sent"), [(KEYS, OWN), (Keys(), NONE)])
-def test_pairs_and_blocks(keys: Keys, sent: set[tuple[str, str]]) -> None:
+def test_pairs_and_blocks(keys: Keys, sent: set[tuple[str, str]], brisk: None) -> None:
     with asked_with() as (url, asked):
         timed = list(measure(*sides(url, keys), pairs=1, seed=1))
         assert not any(each.error for each in timed)
@@ -45,14 +45,22 @@ def test_pairs_and_blocks(keys: Keys, sent: set[tuple[str, str]]) -> None:
 
 
 @pytest.mark.parametrize(("keys", "sent"), [(KEYS, OWN), (Keys(), NONE)])
-def test_the_program_in_a_pod_has_them_from_its_environment(keys: Keys, sent: set[tuple[str, str]]) -> None:
-    command = [sys.executable, "-m", timing_job.PROGRAM]
+def test_the_program_in_a_pod_has_them_from_its_environment(
+    keys: Keys,
+    sent: set[tuple[str, str]],
+    brisk: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in keys.given.items():
+        monkeypatch.setenv(name, value)
     with asked_with() as (url, asked):
-        arguments = [f"--direct={url}/direct", f"--proxied={url}/proxied", *ASKED]
-        environment = {**os.environ, **keys.given}
-        done = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, check=True)
+        monkeypatch.setattr(sys, "argv", ["program", f"--direct={url}/direct", f"--proxied={url}/proxied", *ASKED])
+        run_module(timing_job.PROGRAM, run_name="__main__")
     assert sent <= set(asked) <= sent | {("direct", "")}  # vLLM's metrics page is asked without
-    assert b"sk-of" not in done.stdout + done.stderr
+    said = capfd.readouterr()
+    assert '"block"' in said.out
+    assert "sk-of" not in said.out + said.err
 
 
 def test_who_asks_from_inside_has_it_from_its_environment() -> None:
