@@ -36,7 +36,6 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """What was collected stays to the end, and each pytest that a test runs need not look through it for garbage."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20)  # little of it are cycles
     gc.enable()

@@ -31,6 +31,7 @@ from signoff.core.errors import SignoffError, UsageError, told
 from signoff.core.paths import SUITE
 from signoff.core.redact import redacted_log, scrubbed
 from signoff.core.waiting import HoldFailed, WaitFailed
+from signoff.core.whole import draft_of
 from signoff.evidence import Evidence, causes, read
 from signoff.evidence.circumstances import circumstances, commit
 from signoff.evidence.models import (
@@ -48,7 +49,6 @@ from signoff.evidence.models import (
 from signoff.evidence.models import Run as RunRecord
 from signoff.judges import registry
 from signoff.judges.run import Result, judge_observed
-from signoff.report.whole import draft_of
 from signoff.settings import Read, story_values
 from signoff.settings import arguments as of_settings
 from signoff.settings.shown import record

@@ -18,9 +18,9 @@ from typing import Any
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_writable, write_private
 from signoff.core.redact import HIDDEN, hide, scrubbed
+from signoff.core.whole import draft_of
 from signoff.gateway.survey import Fact, Question, Survey, survey
 from signoff.options import ClusterChoice, check_deployment
-from signoff.report.whole import draft_of
 from signoff.settings.reading import FILE, read
 from signoff.settings.writing import Line, written
 

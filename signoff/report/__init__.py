@@ -8,13 +8,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from signoff.core.whole import put
 from signoff.evidence.models import CallsCompared
 from signoff.judges.run import Result
 from signoff.report import parity, terminal
 from signoff.report.environment import render
 from signoff.report.signoff.view import View
 from signoff.report.sums import seal
-from signoff.report.whole import put
 
 __all__ = ["PAGES", "VERDICT", "drawn", "seal", "terminal_lines", "write"]
 

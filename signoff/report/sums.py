@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from signoff.core.whole import put
 from signoff.evidence.store import digest
-from signoff.report.whole import put
 
 FILE = "SHA256SUMS"
 

@@ -1,5 +1,6 @@
 """`signoff init` finds in manifests what the story does not say, and asks for what is not there."""
 
+import io
 import os
 import pty
 import select
@@ -8,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from signoff.cli import main
 from signoff.core.paths import ROOT
 from signoff.settings.model import PREFIX
+from tests.forks import Ended
 
 SETS = Path(__file__).parent / "sets"
 Capture = pytest.CaptureFixture[str]
@@ -156,21 +158,24 @@ def test_several_folders_and_files_are_named_from_beside_the_first(here: Path) -
 # --- standard input
 
 
-def piped(data: bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "signoff.cli", "init", "-", *arguments],
-        input=data.decode(),
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=False,
-    )
+Piped = Callable[..., Ended]
 
 
-def test_a_rendered_chart_is_kept_beside_its_settings(here: Path) -> None:
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> Piped:
+    """`signoff init -` with this on its standard input."""
+
+    def run(data: bytes, *arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        return Ended(main(["init", "-", *arguments]), *capfd.readouterr())
+
+    return run
+
+
+def test_a_rendered_chart_is_kept_beside_its_settings(here: Path, piped: Piped) -> None:
     rendered = (SETS / "chart" / "rendered.yaml").read_bytes()
     done = piped(rendered)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.status, done.stderr) == (0, "")
     assert settings_in(here) == {"manifests": ["rendered.yaml"], **FOUND["chart"]}
     assert (here / "rendered.yaml").read_bytes() == rendered
     assert (here / "rendered.yaml").stat().st_mode & 0o777 == 0o600  # it holds Secrets
@@ -179,9 +184,9 @@ def test_a_rendered_chart_is_kept_beside_its_settings(here: Path) -> None:
 
     changed = rendered.replace(b"busybox", b"busybox:2")
     other = piped(changed)
-    assert other.returncode == 4 and "there is another rendered.yaml, and it stays" in other.stderr
+    assert other.status == 4 and "there is another rendered.yaml, and it stays" in other.stderr
     assert (here / "rendered.yaml").read_bytes() == rendered
-    assert piped(changed, "--force").returncode == 0
+    assert piped(changed, "--force").status == 0
     assert (here / "rendered.yaml").read_bytes() == changed
 
 
@@ -194,10 +199,10 @@ def test_a_rendered_chart_is_kept_beside_its_settings(here: Path) -> None:
     ],
 )
 def test_what_is_no_manifest_on_standard_input_is_refused(
-    here: Path, data: bytes, arguments: list[str], said: str
+    here: Path, piped: Piped, data: bytes, arguments: list[str], said: str
 ) -> None:
     done = piped(data, *arguments)
-    assert done.returncode == 4
+    assert done.status == 4
     assert done.stderr.startswith(f"signoff: {said}")
     assert done.stdout == "" and not list(here.iterdir())
 

@@ -15,7 +15,7 @@ import pytest
 from signoff.bdd.plugin import _scrub
 from signoff.cluster import embedded, kind
 from signoff.cluster.kind import tools
-from signoff.core import redact
+from signoff.core import redact, whole
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, told
 from signoff.core.paths import ROOT
@@ -29,7 +29,6 @@ from signoff.kube.variables import of_container
 from signoff.parity import calls, cases
 from signoff.parity.exchange import Exchange
 from signoff.parity.runner import Observation
-from signoff.report import whole
 from signoff.traffic import timings_csv
 from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import Timing

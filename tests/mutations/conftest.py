@@ -151,19 +151,19 @@ def mutated(mutation: Mutation, folder: Path) -> Path:
     """A copy of manifests/ with the mutation in it."""
     shutil.copytree(MANIFESTS, folder)
     backend_file = folder / "vllm" / "deployment.yaml"
-    backend = list(yaml.safe_load_all(backend_file.read_text()))
-    documents = {name: list(yaml.safe_load_all((folder / "litellm" / name).read_text())) for name in FILES}
+    backend = list(yaml.load_all(backend_file.read_text(), yaml.CSafeLoader))
+    documents = {name: list(yaml.load_all((folder / "litellm" / name).read_text(), yaml.CSafeLoader)) for name in FILES}
     objects: Objects = {document["kind"]: document for several in documents.values() for document in several}
     file_of = {document["kind"]: name for name, several in documents.items() for document in several}
     objects["BackendService"] = next(document for document in backend if document["kind"] == "Service")
     mutation.edit(objects)
     del objects["BackendService"]  # edited in place
-    backend_file.write_text(yaml.safe_dump_all(backend))
+    backend_file.write_text(yaml.dump_all(backend, Dumper=yaml.CSafeDumper))
     written: dict[str, list[dict[str, Any]]] = {}
     for key, document in objects.items():
         written.setdefault(mutation.file or file_of.get(key, "more.yaml"), []).append(document)
     for name, several in written.items():
-        (folder / "litellm" / name).write_text(yaml.safe_dump_all(several))
+        (folder / "litellm" / name).write_text(yaml.dump_all(several, Dumper=yaml.CSafeDumper))
     (folder / "litellm" / "kustomization.yaml").write_text(yaml.safe_dump({"resources": list(written)}))
     return folder
 

@@ -136,7 +136,7 @@ def config(edit: Callable[[dict[str, Any]], None]) -> Callable[[Objects], None]:
 
     def change(objects: Objects) -> None:
         data = objects["ConfigMap"]["data"]
-        parsed = yaml.safe_load(data["config.yaml"])
+        parsed = yaml.load(data["config.yaml"], yaml.CSafeLoader)
         edit(parsed)
         data["config.yaml"] = yaml.safe_dump(parsed, sort_keys=False)
 

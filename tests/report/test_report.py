@@ -12,6 +12,7 @@ import pytest
 
 from signoff import report
 from signoff.cli import main
+from signoff.core import whole
 from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, read
 from signoff.evidence.models import (
@@ -27,7 +28,6 @@ from signoff.evidence.models import (
     Unproven,
 )
 from signoff.judges.run import Result, State
-from signoff.report import whole
 from signoff.verdicts import ExitStatus, Value
 from tests.evidence import runs
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from signoff.core.whole import put
 from signoff.evidence.invalid import MAX_INVALID
 from signoff.load.conclusions import Conclusions
 from signoff.load.gate import Ruling
@@ -10,7 +11,6 @@ from signoff.load.knee import CLOSED_RULE, OPEN_RULE
 from signoff.report.environment import render
 from signoff.report.load import PAGE, UNVOUCHED
 from signoff.report.load.charts import events, overhead_chart, percentile_chart, timeline, trend_chart
-from signoff.report.whole import put
 from signoff.stats.estimate import Estimate
 
 

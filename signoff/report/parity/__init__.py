@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from signoff.core.whole import put
 from signoff.parity.matrix import with_unknown_defects
 from signoff.report.environment import render
-from signoff.report.whole import put
 from signoff.settings.shown import headline, not_the_storys
 
 PAGE = "parity.html"
