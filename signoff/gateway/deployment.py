@@ -10,7 +10,7 @@ from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.evidence import Evidence, causes
-from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, PodPlace, Subject, Unproven
+from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, Note, PodPlace, Subject, Unproven
 from signoff.gateway import probes
 from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
@@ -106,6 +106,8 @@ class Deployment:
         self.apply(self.manifests.gateway)
         for each in self.manifests.left_out:
             self._record(each.manifest, each.reason)
+        for note in self.manifests.notes:
+            self.evidence.add(Note(text=note))
         for model in self.manifests.roles.unproven:
             where = self.manifests.shown(model.where)
             self.evidence.add(Unproven(model=model.asked, reason=model.reason, file=where))

@@ -15,7 +15,8 @@ from signoff.gateway.node_settings import proposals
 from signoff.kube import gateway_config, hooks, loading, stand_in
 from signoff.kube.addons import addons
 from signoff.kube.gateway_config import Model
-from signoff.kube.missing import Missing, missing
+from signoff.kube.kustomizations import Absent
+from signoff.kube.missing import Missing, check_absent, missing
 from signoff.kube.nodes import rules, tolerated
 from signoff.kube.objects import Manifest, containers, main_containers
 from signoff.kube.roles import (
@@ -83,10 +84,11 @@ def survey(paths: Sequence[Path], beside: Path, ask: Ask) -> Survey:
     Raises:
         SignoffError: they cannot be read, or nothing in them is a gateway with its configuration.
     """
-    found = loading.read(*paths)
-    left_out = hooks.left_out(found)
+    loaded = loading.read_all(*paths)
+    left_out = hooks.left_out(loaded.manifests)
     out = [each.manifest for each in left_out]
-    looking = _Looking([each for each in found if each not in out], paths[0], beside, ask)
+    found = [each for each in loaded.manifests if each not in out]
+    looking = _Looking(found, found, loaded.absent, paths[0], beside, ask)
     looking.look()
     looking.look_beside(left_out)
     order = list(names())
@@ -96,7 +98,10 @@ def survey(paths: Sequence[Path], beside: Path, ask: Ask) -> Survey:
 
 @dataclass
 class _Looking:
+    every: Sequence[Manifest]
     found: list[Manifest]
+    """Those that the gateway can name: of other namespaces, only what is not named within one."""
+    absent: Sequence[Absent]
     path: Path
     beside: Path
     ask: Ask
@@ -237,23 +242,27 @@ class _Looking:
     def _lacking(self, judged: Judged) -> list[Missing]:
         """What pods need and nobody makes, with the stand-in where the backend was."""
         settings = Settings(**self.known)
-        found = self.found
+        found = self.every
         if settings.stand_in and judged.model.service:
             found = stand_in.placed(found, judged, settings)
         return missing(found, settings.namespace)
 
     def _missing(self, judged: Judged) -> None:
         files, places = {}, []
+        check_absent(self.absent, self.every, Settings(**self.known).namespace)
+        for absent in self.absent:
+            self._fact("not there", str(absent.path.name), self._short(absent.where))
         for each in self._lacking(judged):
             maker = f", of {each.made_by}" if each.made_by else ""
             where = self._short(each.referred[0])
             self._fact("missing", f"{each.object}{maker}", where)
             if each.kind == "Secret":
-                text = f"Which file has the values of the Secret {each.name}?"
-                default = f"{each.name}.env"
+                name = each.given_as(Settings(**self.known).namespace)
+                text = f"Which file has the values of the Secret {name}?"
+                default = f"{name.replace('/', '-')}.env"
                 question = Question("secrets", text, (default,), only_these=False)
-                files[each.name] = self.ask(question, self.survey.facts) or default
-                self.survey.secrets[each.name] = tuple(dict.fromkeys(_keys_of(each.name, self.found)))
+                files[name] = self.ask(question, self.survey.facts) or default
+                self.survey.secrets[name] = tuple(dict.fromkeys(_keys_of(each.name, self.every)))
                 places.append(where)
         if files:
             self._set("secrets", files, "not among the manifests", ", ".join(places))

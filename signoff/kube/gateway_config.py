@@ -18,8 +18,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.words import listed
 from signoff.core.yaml_lines import Path as Place
 from signoff.core.yaml_lines import lines_of, nearest_line
-from signoff.kube import documents, mounts
-from signoff.kube.loading import KUSTOMIZATIONS
+from signoff.kube import documents, kustomizations, mounts
 from signoff.kube.mounts import ConfigFile
 from signoff.kube.objects import Manifest, container_that_runs, containers, place_of_pod_spec, text_in
 from signoff.kube.secrets import OPTION
@@ -250,7 +249,7 @@ class Configuration:
 
 def _generated_from(manifest: Manifest, key: str) -> Path | None:
     """The file that kustomize makes a key of, if the ConfigMap is one that a kustomization generates of files."""
-    if manifest.file.name not in KUSTOMIZATIONS:
+    if manifest.file.name not in kustomizations.NAMES:
         return None
     for generator in _generators(manifest.file):
         for entry in generator.get("files") or ():

@@ -10,6 +10,7 @@ import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
@@ -22,17 +23,25 @@ from signoff.core.console import progress
 from signoff.core.errors import SignoffError, reason_in
 from signoff.core.paths import writing
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube import documents
+from signoff.kube import documents, kustomizations
+from signoff.kube.kustomizations import Absent, Copies
 from signoff.kube.objects import Manifest, faults, line_in, without_nulls
 from signoff.kube.secrets import learned
 from signoff.programs import kustomize
 
 _SUFFIXES = (".yaml", ".yml", ".json")
-KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _ONLY_A_LIST = {"apiVersion", "kind", "resources"}
 """The fields of a kustomization that says nothing but which files there are, for which no program is needed."""
 _ORIGIN = "config.kubernetes.io/origin"
 """The annotation with which kustomize tells where an object comes from (kustomize: api/resource/origin.go)."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The objects in files and folders, and what kustomizations name that is not there."""
+
+    manifests: list[Manifest]
+    absent: tuple[Absent, ...] = ()
 
 
 def read(*paths: Path, namespace: str = "") -> list[Manifest]:
@@ -42,14 +51,29 @@ def read(*paths: Path, namespace: str = "") -> list[Manifest]:
         SignoffError: a file is missing, is not YAML, or holds something that is no Kubernetes object; kustomize
             cannot build the folder; two differ about one object; or there is nothing.
     """
-    found = _each_once((each for path in paths for each in _read(path)), namespace)
+    loaded = read_all(*paths, namespace=namespace)
+    for each in loaded.absent:
+        raise documents.missing(each.path)
+    return loaded.manifests
+
+
+def read_all(*paths: Path, namespace: str = "") -> Loaded:
+    """The same, also where files are not there that kustomizations list: those of Secrets are in no repository.
+
+    Raises:
+        SignoffError: as for `read`.
+    """
+    absent: list[Absent] = []
+    found = _each_once((each for path in paths for each in _read(path, absent)), namespace)
     if not found:
+        for each in absent:
+            raise documents.missing(each.path)
         raise SignoffError(
             "there are no manifests here",
             where=", ".join(map(str, paths)),
             hint="name the folder that has them with --manifests",
         )
-    return learned(found)
+    return Loaded(learned(found), tuple(absent))
 
 
 def _each_once(found: Iterable[Manifest], namespace: str) -> list[Manifest]:
@@ -73,11 +97,12 @@ def _each_once(found: Iterable[Manifest], namespace: str) -> list[Manifest]:
     return list(first.values())
 
 
-def _read(path: Path) -> Iterator[Manifest]:
+def _read(path: Path, absent: list[Absent]) -> Iterator[Manifest]:
+    """The objects in a file or folder; what is not there is added to `absent`."""
     if not path.is_dir():
         yield from _of_file(path)
-    elif kustomization := kustomization_of(path):
-        yield from _of_kustomization(kustomization)
+    elif kustomization := kustomizations.of(path):
+        yield from _of_kustomization(kustomization, absent)
     elif (chart := path / "Chart.yaml").is_file():
         raise SignoffError(
             "this is a Helm chart, not manifests",
@@ -85,30 +110,16 @@ def _read(path: Path) -> Iterator[Manifest]:
             hint="render it into a file and name that: `helm template RELEASE CHART > rendered.yaml`",
         )
     else:
-        yield from _of_folder(path)
+        yield from _of_folder(path, absent)
 
 
-def kustomization_of(folder: Path) -> Path | None:
-    """The file that says what kustomize is to build of a folder.
-
-    Raises:
-        SignoffError: there are several.
-    """
-    found = [folder / name for name in KUSTOMIZATIONS if (folder / name).is_file()]
-    if len(found) > 1:
-        raise SignoffError(
-            f"kustomize takes one of {' and '.join(path.name for path in found)}", where=str(folder), hint="remove one"
-        )
-    return next(iter(found), None)
-
-
-def _of_folder(folder: Path) -> Iterator[Manifest]:
+def _of_folder(folder: Path, absent: list[Absent]) -> Iterator[Manifest]:
     with documents.reading(folder):
         paths = sorted(folder.iterdir())
     for path in paths:
         if path.is_dir():
             if not path.name.startswith(".") and not path.is_symlink():
-                yield from _read(path)
+                yield from _read(path, absent)
         elif path.suffix in _SUFFIXES:
             yield from _of_file(path)
 
@@ -150,55 +161,45 @@ def _dotted(place: Place) -> str:
 # --- kustomize
 
 
-def _of_kustomization(file: Path) -> Iterator[Manifest]:
+def _of_kustomization(file: Path, absent: list[Absent]) -> Iterator[Manifest]:
     content = [document for document in documents.read(file) if document]
-    listed = [name for document in content for name in _listed(document.get("resources"), file)]
+    listed = [name for document in content for name in kustomizations.listed(document.get("resources"), file)]
     if not content or (not listed and set(content[0]) <= _ONLY_A_LIST):
         raise SignoffError("the folder lists no manifests", where=str(file), hint="name them under `resources:`")
-    local = [file.parent / name for name in listed if not _is_remote(name)]
-    for path in local:
-        if not path.exists():
-            raise documents.missing(path)
+    local = [file.parent / name for name in listed if not kustomizations.is_remote(name)]
     if any(set(document) - _ONLY_A_LIST for document in content) or len(local) < len(listed):
-        yield from _built(file)
+        yield from _built(file, absent)
         return
-    for path in local:
-        if path.is_dir() and not kustomization_of(path):
+    absent += kustomizations.absent_in(file)
+    for path in (each for each in local if each.exists()):
+        if path.is_dir() and not kustomizations.of(path):
             raise SignoffError(
                 f"`resources` names a folder without a kustomization: {path.name}",
                 where=str(file),
                 hint="name the files in it, or give it a kustomization.yaml",
             )
-        yield from _read(path)
+        yield from _read(path, absent)
 
 
-def _listed(resources: Any, file: Path) -> list[str]:
-    names = resources or []
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise SignoffError("`resources` is not a list of files", where=str(file), hint="write `resources: [a.yaml]`")
-    return names
-
-
-def _is_remote(name: str) -> bool:
-    return "://" in name or "?ref=" in name or name.startswith(("github.com/", "git@"))
-
-
-def _built(file: Path) -> Iterator[Manifest]:
+def _built(file: Path, absent: list[Absent]) -> Iterator[Manifest]:
     """What kustomize builds of a kustomization, each object with the file that it comes from.
 
-    kustomize tells that only where a kustomization asks for it, so it is asked by way of another one, elsewhere.
+    kustomize tells that only where a kustomization asks for it, so it is asked by way of another one, elsewhere. It
+    builds nothing where a file is not there, so that it is then given copies which do not name that.
     """
     with ExitStack() as stack:
         with writing("a kustomization over yours", Path(gettempdir()), "free some space, or set TMPDIR"):
             over = Path(stack.enter_context(TemporaryDirectory(prefix="signoff-kustomize-"))).resolve()
-            base = os.path.relpath(file.parent.resolve(), over)
+            copies = kustomizations.without_absent(file, over / "copies")
+            absent += copies.absent
+            base = os.path.relpath(copies.of(file.parent.resolve()), over)
             overlay = {"resources": [base], "buildMetadata": ["originAnnotations"]}
             (over / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
-        text = _kustomized(over, file)
+        text = _kustomized(over, file, copies)
         sha256 = cache(_sha256)
         for document in documents.parse(text, file):
             for body in _items(without_nulls(document)):
-                origin = _taken_origin(body, over) or file
+                origin = copies.original(_taken_origin(body, over)) or file
                 yield _manifest(origin, sha256(origin), body)
 
 
@@ -206,7 +207,7 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(documents.content(file)).hexdigest() if file.is_file() else ""
 
 
-def _kustomized(folder: Path, file: Path) -> str:
+def _kustomized(folder: Path, file: Path, copies: Copies) -> str:
     command = [*kustomize.command(lambda text: progress("kustomize", text)), str(folder)]
     try:
         done = subprocess.run(
@@ -224,7 +225,8 @@ def _kustomized(folder: Path, file: Path) -> str:
             hint="see whether what it fetches can be reached: `kubectl kustomize` with this folder",
         ) from None
     if done.returncode:
-        reason = reason_in(done.stderr.decode(errors="replace")).replace(str(folder), str(file.parent))
+        reason = reason_in(done.stderr.decode(errors="replace"))
+        reason = reason.replace(str(copies.to), str(copies.root)).replace(str(folder), str(file.parent))
         raise SignoffError(
             f"kustomize cannot build this folder: {reason}", where=str(file), hint="fix the kustomization"
         )

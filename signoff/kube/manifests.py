@@ -14,10 +14,10 @@ import yaml
 from signoff.core.errors import SignoffError
 from signoff.core.redact import hide, keep, scrubbed
 from signoff.core.words import listed
-from signoff.kube import hooks, loading, secrets, stand_in
+from signoff.kube import hooks, kustomizations, loading, missing, stand_in
 from signoff.kube.gateway_config import Model
 from signoff.kube.hooks import LeftOut
-from signoff.kube.missing import check_complete
+from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Manifest, containers, main_containers, pod_template, text_in, write_text
 from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
@@ -41,6 +41,8 @@ class StoryManifests:
     settings: Settings
     left_out: Sequence[LeftOut] = ()
     """What is among the manifests and is not deployed."""
+    notes: Sequence[str] = ()
+    """What whoever reads of the run should know of them."""
 
     @classmethod
     def read(cls, settings: Settings = OF_THE_STORY) -> "StoryManifests":
@@ -55,8 +57,10 @@ class StoryManifests:
             if not path.exists():
                 hint = "name the folder of your manifests with --manifests"
                 raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
-        found = loading.read(*paths, namespace=settings.namespace)
-        found += secrets.missing_from(found, secrets.read(settings.secrets, settings.namespace), settings.namespace)
+        loaded = loading.read_all(*paths, namespace=settings.namespace)
+        given = missing.given(loaded.manifests, settings.secrets, settings.namespace)
+        missing.check_absent(loaded.absent, loaded.manifests, settings.namespace)
+        found = [*loaded.manifests, *given]
         left_out = hooks.left_out(found)
         out = [each.manifest for each in left_out]
         found = [each for each in found if each not in out]
@@ -69,7 +73,7 @@ class StoryManifests:
         keep((), _told_of(roles.model))
         for workload in (roles.gateway, roles.backend):
             _check_service(workload, found)
-        check_complete(found, settings.namespace)
+        missing.check_complete(found, settings.namespace, loaded.absent)
         first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]
@@ -80,6 +84,7 @@ class StoryManifests:
             roles,
             settings,
             left_out,
+            tuple(_in_place_of(each, given) for each in loaded.absent),
         )
 
     @property
@@ -171,6 +176,11 @@ class StoryManifests:
         return second, transform(own, change)
 
 
+def _in_place_of(absent: Absent, given: Sequence[Manifest]) -> str:
+    names = listed([each.name for each in given])
+    return f"{absent.path.name}, which {absent.listed_in.name} lists, is not there: what was given is {names}"
+
+
 def _told_of(model: Model) -> list[str]:
     """What every page tells of the model that is judged, although a Secret may hold it: names, no credentials."""
     return [model.asked, model.model, f"{model.prefix}/{model.model}", *([model.api_base] if model.service else [])]
@@ -195,7 +205,7 @@ def _check_service(workload: Workload, found: Sequence[Manifest]) -> None:
 
 def _listed_in(path: Path) -> Path:
     """What says which files there are: a folder's kustomization, if it has one."""
-    return (path.is_dir() and loading.kustomization_of(path)) or path
+    return (path.is_dir() and kustomizations.of(path)) or path
 
 
 def _above(paths: Sequence[Path]) -> Path:

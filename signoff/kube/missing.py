@@ -1,11 +1,15 @@
 """Secrets and ConfigMaps that pods need and no manifest makes: without one a container never starts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from signoff.core.errors import UsageError
+from signoff.core.errors import SignoffError, UsageError
+from signoff.core.words import listed
 from signoff.core.yaml_lines import Path as Place
+from signoff.kube import secrets
+from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Manifest, place_of_pod_spec, pod_spec
 from signoff.kube.secrets import OPTION
 
@@ -25,7 +29,7 @@ _MADE_BY_OTHERS: dict[str, tuple[Place, ...]] = {
 
 @dataclass(frozen=True)
 class Missing:
-    """An object that pods refer to, and where: "litellm/deployment.yaml:27".
+    """An object that pods of a namespace refer to, and where: "litellm/deployment.yaml:27".
 
     `made_by` is the object of which a controller would make it, on a cluster that has one: "ExternalSecret/litellm".
     """
@@ -34,11 +38,16 @@ class Missing:
     name: str
     referred: tuple[str, ...]
     made_by: str = ""
+    namespace: str = ""
 
     @property
     def object(self) -> str:
         """As `Manifest.name` writes it."""
         return f"{self.kind}/{self.name}"
+
+    def given_as(self, namespace: str) -> str:
+        """How the settings name it, for whose objects this is the namespace."""
+        return self.name if self.namespace == namespace else f"{self.namespace}/{self.name}"
 
 
 def missing(found: Sequence[Manifest], namespace: str) -> list[Missing]:
@@ -57,13 +66,28 @@ def missing(found: Sequence[Manifest], namespace: str) -> list[Missing]:
                 needed.setdefault((kind, own, name), []).append(where)
     made = {_made_by(each): each.name for each in found if each.body["kind"] in _MADE_BY_OTHERS}
     return [
-        Missing(kind, name, tuple(dict.fromkeys(where)), made.get(name, "") if kind == "Secret" else "")
-        for (kind, _, name), where in needed.items()
+        Missing(kind, name, tuple(dict.fromkeys(where)), made.get(name, "") if kind == "Secret" else "", own)
+        for (kind, own, name), where in needed.items()
     ]
 
 
-def check_complete(found: Sequence[Manifest], namespace: str) -> None:
+def given(found: Sequence[Manifest], files: Mapping[str, Path], namespace: str) -> list[Manifest]:
+    """The Secrets that were given as files, each in the namespace of the pods that miss it.
+
+    Raises:
+        UsageError: a name or a file is wrong, one is among the manifests, or several namespaces could be meant.
+    """
+    needed_in: dict[str, list[str]] = {}
+    for each in missing(found, namespace):
+        if each.kind == "Secret":
+            needed_in.setdefault(each.name, []).append(each.namespace)
+    return secrets.missing_from(found, secrets.read(files, namespace, needed_in), namespace)
+
+
+def check_complete(found: Sequence[Manifest], namespace: str, absent: Sequence[Absent] = ()) -> None:
     """See that no Secret or ConfigMap is missing that the pods cannot start without, nor a key of one.
+
+    `absent` are files that would hold it, and that are in nobody's repository.
 
     Raises:
         UsageError: something is.
@@ -72,19 +96,38 @@ def check_complete(found: Sequence[Manifest], namespace: str) -> None:
     if not lacking:
         _check_keys(found, namespace)
         return
-    makers = [
-        f", and {each.made_by} makes it only where its controller runs" if each.made_by else "" for each in lacking
-    ]
-    secrets = " ".join(f"{OPTION} {each.name}=FILE.env" for each in lacking if each.kind == "Secret")
+    told = [f"{each.object} is not among the manifests{_maker(each)}" for each in lacking]
+    told += [f"{each.path.name}, which {each.listed_in.name} lists, is not there" for each in absent]
+    files_of_secrets = [each for each in lacking if each.kind == "Secret"]
+    given_so = " ".join(f"{OPTION} {each.given_as(namespace)}=FILE.env" for each in files_of_secrets)
     files = "add the file that holds " + " and ".join(each.object for each in lacking if each.kind == "ConfigMap")
-    wanted = [f"give it with {secrets}" if secrets else "", files if not files.endswith(" ") else ""]
+    wanted = [f"give it with {given_so}" if given_so else "", files if not files.endswith(" ") else ""]
     raise UsageError(
-        "; ".join(
-            f"{each.object} is not among the manifests{maker}" for each, maker in zip(lacking, makers, strict=True)
+        "; ".join(told),
+        where=", ".join(
+            dict.fromkeys([*(where for each in lacking for where in each.referred), *(each.where for each in absent)])
         ),
-        where=", ".join(dict.fromkeys(where for each in lacking for where in each.referred)),
-        hint="; ".join(filter(None, wanted)),
+        hint="; ".join(filter(None, wanted)) + (f", or add {listed([each.path for each in absent])}" if absent else ""),
     )
+
+
+def _maker(lacking: Missing) -> str:
+    return f", and {lacking.made_by} makes it only where its controller runs" if lacking.made_by else ""
+
+
+def check_absent(absent: Sequence[Absent], found: Sequence[Manifest], namespace: str) -> None:
+    """See that files which a kustomization lists, and which are not there, can be Secrets that pods miss.
+
+    Raises:
+        SignoffError: there are more of them than Secrets are missed, so that nobody knows what they would hold.
+    """
+    missed = [each for each in missing(found, namespace) if each.kind == "Secret"]
+    if len(absent) > len(missed):
+        raise SignoffError(
+            f"a manifest is missing: {listed([each.path.name for each in absent])}",
+            where=", ".join(dict.fromkeys(each.where for each in absent)),
+            hint=f"add {listed([each.path for each in absent])}, or take it out there",
+        )
 
 
 def _check_keys(found: Sequence[Manifest], namespace: str) -> None:

@@ -17,14 +17,16 @@ from typing import Any
 
 from signoff.core.errors import UsageError
 from signoff.core.redact import hide, is_credential, keep, redacted, scrubbed_bytes
+from signoff.core.words import listed
 from signoff.kube import credentials, documents
 from signoff.kube.objects import Manifest, containers
 
 OPTION = "--secret"
-_FORM = f"{OPTION} NAME=FILE.env"
+_FORM = f"{OPTION} NAME=FILE.env, or {OPTION} NAMESPACE/NAME=FILE.env"
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LONGEST_NAME = 253
+_LONGEST_NAMESPACE = 63
 _KEY = re.compile(r"(?!\.\.)(?!\.$)[-._a-zA-Z][-._a-zA-Z0-9]*")
 """What both the name of a variable and a key of a Secret may be (k8s.io/apimachinery: util/validation)."""
 _SPACE = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
@@ -107,17 +109,39 @@ def _texts(value: Any) -> Iterator[str]:
 # Those of files
 
 
-def read(given: Mapping[str, Path], namespace: str) -> list[Manifest]:
-    """The Secrets that were given, each by its name and a file of KEY=VALUE lines.
+def read(
+    given: Mapping[str, Path], namespace: str, needed_in: Mapping[str, Sequence[str]] | None = None
+) -> list[Manifest]:
+    """The Secrets that were given, each by its name, or NAMESPACE/NAME, and a file of KEY=VALUE lines.
+
+    One that names no namespace belongs in the one in which pods miss it, which `needed_in` tells by its name; in
+    `namespace` if none does.
 
     The file is read as `kubectl create secret generic --from-env-file` reads it (kubectl: cmd/util/env_file.go). Only a
     KEY alone that the environment lacks is refused, where kubectl makes an empty value of it. Nothing that a file holds
     is repeated in an error, not even a key: a line without = is more often a value.
 
     Raises:
-        UsageError: a name or a file is wrong.
+        UsageError: a name or a file is wrong, or several namespaces could be meant.
     """
-    return [_of_file(name, file, namespace) for name, file in given.items()]
+    found: dict[tuple[str, str], Manifest] = {}
+    for key, file in given.items():
+        asked_by = f"{OPTION} {key}={file}"
+        stated, _, name = key.rpartition("/")
+        home = stated if "/" in key else _home(name, (needed_in or {}).get(name) or [namespace], asked_by)
+        secret = _of_file(name, home, file, asked_by)
+        if (before := found.setdefault((home, name), secret)) is not secret:
+            what = f"Secret/{name} of the namespace {home} is given twice"
+            raise UsageError(what, where=f"{asked_by}, {before.file}", hint="leave one out")
+    return list(found.values())
+
+
+def _home(name: str, namespaces: Sequence[str], asked_by: str) -> str:
+    if len(namespaces) > 1:
+        each = " ".join(f"{OPTION} {namespace}/{name}=FILE.env" for namespace in namespaces)
+        what = f"pods of several namespaces need a Secret {name}: {listed(namespaces)}"
+        raise UsageError(what, where=asked_by, hint=f"say for which one it is: {each}")
+    return namespaces[0]
 
 
 def missing_from(found: Sequence[Manifest], given: Sequence[Manifest], namespace: str) -> list[Manifest]:
@@ -129,7 +153,7 @@ def missing_from(found: Sequence[Manifest], given: Sequence[Manifest], namespace
     for secret in given:
         for each in found:
             own = each.body["metadata"].get("namespace", namespace)
-            if (each.name, own) == (secret.name, namespace):
+            if (each.name, own) == (secret.name, secret.body["metadata"]["namespace"]):
                 raise UsageError(
                     f"{each.name} is given, and is among the manifests",
                     where=f"{OPTION} {secret.body['metadata']['name']}={secret.file}, {each.file}:{each.line()}",
@@ -138,11 +162,13 @@ def missing_from(found: Sequence[Manifest], given: Sequence[Manifest], namespace
     return list(given)
 
 
-def _of_file(name: str, file: Path, namespace: str) -> Manifest:
+def _of_file(name: str, namespace: str, file: Path, asked_by: str) -> Manifest:
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         hint = f"write {_FORM}, with the name that the manifests call it by"
-        raise UsageError("a Secret cannot be called so", where=f"{OPTION} {name}", hint=hint)
-    found = _from_env_file(file, f"{OPTION} {name}={file}")
+        raise UsageError("a Secret cannot be called so", where=asked_by, hint=hint)
+    if not re.fullmatch(_LABEL, namespace) or len(namespace) > _LONGEST_NAMESPACE:
+        raise UsageError("a namespace cannot be called so", where=asked_by, hint=f"write {_FORM}")
+    found = _from_env_file(file, asked_by)
     for key, value in found.items():
         hide(value.decode(errors="surrogateescape"), surely=is_credential(key))
     body = {

@@ -28,7 +28,7 @@ from signoff.evidence.store import digest, parse
 from signoff.in_cluster.load_generator import files
 from signoff.in_cluster.load_generator.rollup import follow_rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, ResourceSampler, files_of, samples_file
-from signoff.kube import loading, shipping
+from signoff.kube import kustomizations, shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests, load, transform
 from signoff.kube.objects import Manifest, main_containers
@@ -97,7 +97,7 @@ def _check_deploys(folder: Path, found: list[Manifest], name: str) -> None:
     if not any(main_containers(each.body) for each in deployed):
         raise SignoffError(
             f"no manifest is a Deployment called {name} with a container in it",
-            where=str(loading.kustomization_of(folder) or folder),
+            where=str(kustomizations.of(folder) or folder),
             hint="add the file that holds it, or list it under `resources:`",
         )
 

@@ -24,6 +24,8 @@ def lines(view: View) -> Iterator[Line]:
     yield from _settings(view)
     yield from _measured(view)
     yield from _time(view)
+    for note in view.notes:
+        yield note, _YELLOW
     for name, reason in view.left_out:
         yield f"skipped {name}: {reason}", _YELLOW
     yield "", {}

@@ -134,7 +134,9 @@ class Settings(BaseSettings):
         (MANIFESTS,), "the manifests of vLLM and LiteLLM: files, or folders of any layout", min_length=1
     )
     secrets: Annotated[dict[Text, Path], NoDecode, BeforeValidator(_filled)] = _own(
-        {}, "the file with the values of a Secret that the manifests name and do not hold", form="NAME=FILE.env"
+        {},
+        "the file with the values of a Secret that the manifests name and do not hold",
+        form="NAME=FILE.env, or NAMESPACE/NAME=FILE.env",
     )
     cluster: str = _own("", "where to run", empty="the suite's own")
     litellm_image: str = _own("", "LiteLLM's image", empty="the manifests' own")

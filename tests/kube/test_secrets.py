@@ -15,6 +15,7 @@ from signoff.core.redact import scrubbed
 from signoff.kube import loading, secrets
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.missing import Missing, check_complete, missing
+from signoff.kube.missing import given as given_secrets
 from signoff.kube.objects import Manifest
 
 HUSH = "hush-hush-5"
@@ -100,11 +101,67 @@ def test_a_file_that_cannot_be_read_is_refused_by_what_named_it(tmp_path: Path) 
         assert refused.value.where == f"--secret litellm-secrets={file}"
 
 
-@pytest.mark.parametrize("name", ["Upper", "under_score", "-x", "x-", "a..b", "x" * 254, ""])
+@pytest.mark.parametrize(
+    "name", ["Upper", "under_score", "-x", "x-", "a..b", "x" * 254, "", "Ml/x", "a.b/x", "/x", "ml/", "a/b/x"]
+)
 def test_a_name_that_no_object_may_have_is_refused(name: str, tmp_path: Path) -> None:
+    file = written(tmp_path, "A=1")
     with pytest.raises(UsageError, match="cannot be called so") as refused:
-        secrets.read({name: written(tmp_path, "A=1")}, "ml")
-    assert refused.value.where == f"--secret {name}"
+        secrets.read({name: file}, "ml")
+    assert refused.value.where == f"--secret {name}={file}"
+    assert "NAMESPACE/NAME=FILE.env" in refused.value.hint
+
+
+# Which namespace one is for
+
+
+def of_namespaces(*namespaces: str) -> list[dict[str, Any]]:
+    """Pods in each of these that take their variables from a Secret which nobody makes."""
+    bodies = [pods(envFrom=[{"secretRef": {"name": "keys"}}]) for _ in namespaces]
+    for body, namespace in zip(bodies, namespaces, strict=True):
+        body["metadata"] = body["metadata"] | {"namespace": namespace}
+    return bodies
+
+
+@pytest.mark.parametrize(
+    ("needed_in", "given", "homes"),
+    [
+        (["ml"], ["keys"], ["ml"]),
+        (["tools"], ["keys"], ["tools"]),
+        (["ml", "tools"], ["tools/keys"], ["tools"]),
+        (["ml", "tools"], ["tools/keys", "ml/keys"], ["tools", "ml"]),
+        ([], ["keys"], ["ml"]),
+    ],
+)
+def test_a_secret_is_for_the_namespace_that_is_said_else_for_the_one_that_misses_it(
+    needed_in: list[str], given: list[str], homes: list[str], tmp_path: Path
+) -> None:
+    found = loaded(tmp_path, *of_namespaces(*needed_in), {"apiVersion": "v1", "kind": "A", "metadata": {"name": "a"}})
+    file = written(tmp_path, "A=1")
+    made = given_secrets(found, dict.fromkeys(given, file), "ml")
+    assert [each.body["metadata"]["namespace"] for each in made] == homes
+    lacking = [each.namespace for each in missing([*found, *made], "ml")]
+    assert lacking == [each for each in needed_in if each not in homes]
+
+
+def test_where_several_namespaces_miss_a_secret_it_has_to_be_said_for_which_it_is(tmp_path: Path) -> None:
+    found, file = loaded(tmp_path, *of_namespaces("ml", "tools")), written(tmp_path, "A=1")
+    with pytest.raises(UsageError, match="pods of several namespaces need a Secret keys: ml and tools") as refused:
+        given_secrets(found, {"keys": file}, "ml")
+    assert "--secret ml/keys=FILE.env --secret tools/keys=FILE.env" in refused.value.hint
+    with pytest.raises(UsageError, match="Secret/keys of the namespace ml is given twice"):
+        secrets.read({"keys": file, "ml/keys": file}, "ml")
+    with pytest.raises(UsageError) as refused:
+        check_complete(found, "ml")
+    assert refused.value.hint == "give it with --secret keys=FILE.env --secret tools/keys=FILE.env"
+
+
+def test_one_of_another_namespace_that_is_among_the_manifests_is_not_given(tmp_path: Path) -> None:
+    there = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "tools"}}
+    found, file = loaded(tmp_path, there), written(tmp_path, "A=1")
+    assert given_secrets(found, {"ml/keys": file}, "ml")
+    with pytest.raises(UsageError, match="Secret/keys is given, and is among the manifests"):
+        given_secrets(found, {"tools/keys": file}, "ml")
 
 
 @settings(deadline=None)
@@ -340,6 +397,6 @@ def test_what_a_controller_would_make_is_named(kind: str, spec: dict[str, Any], 
     maker = {"apiVersion": "x/v1", "kind": kind, "metadata": {"name": "litellm-secrets"}, "spec": spec}
     asks = pods(envFrom=[{"secretRef": {"name": "litellm-secrets"}}])
     (found,) = missing(loaded(tmp_path, maker, asks), "ml")
-    assert found == Missing("Secret", "litellm-secrets", found.referred, made_by=f"{kind}/litellm-secrets")
+    assert found == Missing("Secret", "litellm-secrets", found.referred, f"{kind}/litellm-secrets", "ml")
     with pytest.raises(UsageError, match=f"{kind}/litellm-secrets makes it only where its controller runs"):
         check_complete(loaded(tmp_path, maker, asks), "ml")
