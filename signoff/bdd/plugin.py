@@ -47,6 +47,7 @@ from signoff.evidence.models import (
     Subject,
 )
 from signoff.evidence.models import Run as RunRecord
+from signoff.gateway.under_test import under_test
 from signoff.judges import registry
 from signoff.judges.run import Result, judge_observed
 from signoff.settings import Read, story_values
@@ -209,6 +210,7 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
         **circumstances({"attach": str(chosen.attach or ""), **record(settings), **chosen.manifests.not_the_storys}),
     )
     evidence = Evidence(chosen.settings.reports.absolute() / name, began)
+    evidence.add(under_test(chosen.manifests))
     config.stash[RUN] = Run(evidence, declared)
     if config.pluginmanager.hasplugin("junitxml"):
         config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")

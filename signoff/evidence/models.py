@@ -77,6 +77,40 @@ class Run(Record):
     """Checks that a person knowingly leaves out, with the reasons."""
 
 
+class Found(BaseModel):
+    """An object or a model by its name, and the file and line of the manifests in which it was found.
+
+    Of a Service `url` is what clients within the cluster ask.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    namespace: str = ""
+    url: str = ""
+    where: str = ""
+
+
+class UnderTest(Record):
+    """The gateway that is judged and the backend behind it, as they were found in the manifests.
+
+    `asked_model` is what clients ask the gateway for, `served_model` what it then asks the backend for.
+    """
+
+    kind: Literal["under-test"] = "under-test"
+    gateway: Found
+    gateway_service: Found
+    backend: Found
+    backend_service: Found
+    asked_model: Found
+    served_model: Found
+
+    @property
+    def found(self) -> dict[str, dict[str, str]]:
+        """Each by its name here, with what is known of it."""
+        told: dict[str, dict[str, str]] = self.model_dump(exclude={"kind"})
+        return {name: {key: each for key, each in of.items() if each} for name, of in told.items()}
+
+
 class PlannedScenario(BaseModel):
     """A scenario of the features' folder. `checks` are those that its Then steps observe; `line` is its line."""
 

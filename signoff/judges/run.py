@@ -10,7 +10,17 @@ from typing import Any
 from signoff import judges
 from signoff.core.errors import SignoffError
 from signoff.evidence import Recorded
-from signoff.evidence.models import Cause, End, Observation, Plan, PlannedScenario, ScenarioEnd, Subject, Unproven
+from signoff.evidence.models import (
+    Cause,
+    End,
+    Observation,
+    Plan,
+    PlannedScenario,
+    ScenarioEnd,
+    Subject,
+    UnderTest,
+    Unproven,
+)
 from signoff.judges.registry import JUDGES
 from signoff.settings import shown
 from signoff.settings.shown import Setting
@@ -154,6 +164,11 @@ class Result:
         """The checks that a person left out."""
         return [each for each in self.checks.values() if each.waiver is not None]
 
+    @property
+    def under_test(self) -> UnderTest | None:
+        """Which gateway was judged, and where it was found; older evidence does not say."""
+        return self.evidence.first(UnderTest)
+
     @cached_property
     def settings(self) -> list[Setting]:
         """The settings, as the run recorded them."""
@@ -259,6 +274,7 @@ class Result:
         return {
             "schema": "signoff.verdict/1",
             "story": {"name": self.story.name, "title": self.story.title, "sha256": self.evidence.run.story_sha256},
+            **({"under_test": self.under_test.found} if self.under_test else {}),
             "headline": self.headline,
             "status": self.status.name.lower().replace("_", " "),
             "exit_status": int(self.status),

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from signoff import report
-from signoff.evidence.models import Disturbance, Note, Plan, ScenarioEnd, SetUpFailure
+from signoff.evidence.models import Disturbance, Found, Note, Plan, ScenarioEnd, SetUpFailure, UnderTest
 from signoff.judges.run import State
 from tests.bdd.conftest import Project
 
@@ -22,6 +22,9 @@ def test_a_run_is_signed_off_when_every_check_has_passed(project: Project) -> No
     assert (verdict["status"], verdict["exit_status"]) == ("signed off", 0)
     assert verdict["checks"]["outside"]["verdict"] == "outside reach"
     assert verdict["requirements"]["task 1"]["verdict"] == "documents only"
+    (under_test,) = done.records(UnderTest)
+    assert under_test.gateway == Found(name="Deployment/litellm", namespace="ml", where="small.yaml:7")
+    assert verdict["under_test"]["asked_model"]["name"] == "m"
     (plan,) = done.records(Plan)
     assert [each.checks for each in plan.scenarios] == [
         ["fine"],

@@ -54,8 +54,10 @@ from signoff.evidence.models import (
     TriosSeen,
     VersionSeen,
 )
+from signoff.gateway.under_test import under_test
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.judges.run import Result
+from signoff.kube.manifests import StoryManifests
 from signoff.parity.known_issues import fingerprint
 from signoff.settings import Settings, story_values
 from signoff.story.declaration import Declaration
@@ -367,6 +369,7 @@ def set_up(writer: Writer) -> None:
     """Record where it runs."""
     add = writer.evidence.add
     nodes = ["k3s-gpu-worker", "k3s-worker-01", "k3s-worker-02"]
+    add(under_test(StoryManifests.read()))
     add(Cluster(provider="embedded", kubernetes_version="v1.35.4", nodes=nodes, start_seconds={"total": 3.1}))
     for kind, reason in (
         ("Deployment", ""),
@@ -419,9 +422,9 @@ def whole_run(folder: Path, waivers: Mapping[str, str] | None = None, **about: A
     return finish(writer)
 
 
-def troubled_run(folder: Path) -> Result:
+def troubled_run(folder: Path, **about: Any) -> Result:
     """A run in which one of everything went wrong."""
-    writer = open_run(folder, {})
+    writer = open_run(folder, {}, **about)
     plan(writer, {**OBSERVES, "The certificate is obtained": ("way-in",)})
     set_up(writer)
     writer.failing = frozenset({"pod-ready", "overhead"})

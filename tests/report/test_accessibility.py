@@ -29,15 +29,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all kinds of pages."""
     folder = tmp_path_factory.mktemp("pages")
     waivers = {"way-in": "Traefik is tried by hand"}
+    others = record(read({"overhead_limit_ms": ["500"], "allowed_nodes": ["a-worker-01,a-worker-02"]}))
     signed_off = runs.whole_run(folder / "signed-off", waivers).evidence.folder
-    troubled = runs.troubled_run(folder / "troubled").evidence.folder
+    troubled = runs.troubled_run(folder / "troubled", settings=others).evidence.folder
     load = Synthetic(
         loads=(2, 20, 40),
         behaviours=[Behaviour(), Behaviour(error_share=0.05), Behaviour(added_ms=140, capacity=33)],
         seconds=30,
         samples=[*SAMPLES, Sample(BEGAN + 50, "litellm-0", event="Unhealthy: the probe failed")],
         invalid_spans=[InvalidSpan(BEGAN + 65, BEGAN + 70, "local", InvalidKind.BACKLOG, "17 requests late")],
-        settings=record(read({"overhead_limit_ms": ["500"], "allowed_nodes": ["a-worker-01,a-worker-02"]})),
+        settings=others,
     ).write(folder / "load")
     before = Synthetic(loads=(2, 20, 40), seconds=30).write(folder / "before")
     soak = Synthetic(loads=(4,), shape="steady", seconds=900, samples=SAMPLES).write(folder / "soak")

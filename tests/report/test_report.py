@@ -77,6 +77,30 @@ def test_the_headline_and_the_story_stand_above_all_but_the_waivers(passed: Resu
 
 
 @both
+def test_what_was_judged_stands_above_what_the_story_asks(passed: Result, name: str) -> None:
+    text = words(passed, name)
+    top = text[: text.index("What the story asks")]
+    of_gateway, of_backend, of_model = (
+        rf"{file}.yaml:\d+, {file}.yaml:\d+ " for file in ("litellm/deployment", "vllm/deployment", "litellm/configmap")
+    )
+    for told in (
+        f"gateway Deployment/litellm behind Service/litellm, http://litellm.ml.svc.cluster.local:4000 {of_gateway}",
+        f"backend Deployment/vllm behind Service/vllm-api, http://vllm-api.ml.svc.cluster.local:8000 {of_backend}",
+        f"model Qwen/Qwen2.5-7B-Instruct-AWQ {of_model}",
+    ):
+        assert re.search(told, top), top
+    assert passed.under_test is not None
+    assert json.loads(page(passed, "verdict.json"))["under_test"] == passed.under_test.found
+
+
+def test_evidence_that_does_not_say_what_was_judged_reads_as_before(tmp_path: Path) -> None:
+    writer = runs.open_run(tmp_path / "run")
+    runs.plan(writer, runs.OBSERVES)
+    found = runs.finish(writer)
+    assert "What was judged" not in page(found) and "under_test" not in found.to_record()
+
+
+@both
 def test_every_requirement_and_point_has_its_word(troubled: Result, name: str) -> None:
     text = words(troubled, name)
     for requirement in troubled.requirements:

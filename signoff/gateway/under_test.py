@@ -1,0 +1,34 @@
+"""What a run judges: which gateway and which backend, and where in the manifests each was found."""
+
+from signoff.evidence.models import Found, UnderTest
+from signoff.kube.gateway_config import OF_A_MODEL
+from signoff.kube.manifests import StoryManifests
+from signoff.kube.roles import Workload
+
+
+def under_test(manifests: StoryManifests) -> UnderTest:
+    """The gateway and the backend of these manifests."""
+    roles = manifests.roles
+    return UnderTest(
+        gateway=_workload(manifests, roles.gateway),
+        gateway_service=_service(manifests, roles.gateway),
+        backend=_workload(manifests, roles.backend),
+        backend_service=_service(manifests, roles.backend),
+        asked_model=Found(name=roles.model.asked, where=_configured(manifests, "model_name")),
+        served_model=Found(name=roles.model.model, where=_configured(manifests, "model")),
+    )
+
+
+def _configured(manifests: StoryManifests, name: str) -> str:
+    """Where LiteLLM's configuration says this of the model."""
+    roles = manifests.roles
+    return manifests.shown(roles.configuration.where(*roles.model.place, *OF_A_MODEL[name]))
+
+
+def _workload(manifests: StoryManifests, workload: Workload) -> Found:
+    return Found(name=workload.object, namespace=workload.namespace, where=manifests.where(workload.object))
+
+
+def _service(manifests: StoryManifests, workload: Workload) -> Found:
+    name = f"Service/{workload.service}"
+    return Found(name=name, namespace=workload.namespace, url=workload.url, where=manifests.where(name))
