@@ -82,12 +82,15 @@ def manifests(options: argparse.Namespace, under_load: StoryManifests, keys: Key
     are in its namespace. Where keys were given, they come first, in a Secret.
     """
     folder, namespace = under_load.settings.manifests[0], under_load.roles.gateway.namespace
-    own = (folder if (folder / _LOCUST).is_dir() else MANIFESTS) / _LOCUST
+    has_own = folder != MANIFESTS and (folder / _LOCUST).is_dir()
+    own = (folder if has_own else MANIFESTS) / _LOCUST
     code, listed = _code(options.lengths, namespace), load(own)
     for name in (MASTER, WORKER):
         _check_deploys(own, listed, name)
     secret = [shipping.key_secret(Path(__file__), KEYS, namespace, keys)] if keys.given else []
     adapted = transform(listed, lambda body: _adapt(body, options, under_load, keys))
+    if not has_own:
+        adapted = transform(adapted, lambda body: _place(body, under_load))
     return [*secret, Manifest(Path(__file__), "", code), *adapted]
 
 
@@ -112,7 +115,11 @@ def _adapt(body: dict[str, Any], options: argparse.Namespace, under_load: StoryM
         container["image"] = options.image or container["image"]
         container["env"] = [*container.get("env", []), *shipping.key_environment(KEYS, keys)]
         if name == MASTER:
-            container["args"] = [*_without_targets(container["args"]), *_targets(under_load), *_arguments(options)]
+            kept = _without(container["args"], "--host", "--direct")
+            container["args"] = [*kept, *_targets(under_load), *_arguments(options)]
+        if name == WORKER:
+            host = f"--master-host={MASTER}.{under_load.roles.gateway.namespace}.svc.cluster.local"
+            container["args"] = [*_without(container["args"], "--master-host"), host]
     lengths = [{"key": _LENGTHS, "path": _LENGTHS}] if options.lengths else []
     for volume in spec["volumes"]:
         if "configMap" in volume:
@@ -132,8 +139,27 @@ def _targets(under_load: StoryManifests) -> list[str]:
     ]
 
 
-def _without_targets(arguments: Sequence[str]) -> list[str]:
-    return [each for each in arguments if each.partition("=")[0] not in ("--host", "--direct")]
+def _without(arguments: Sequence[str], *options: str) -> list[str]:
+    return [each for each in arguments if each.partition("=")[0] not in options]
+
+
+def _place(body: dict[str, Any], under_load: StoryManifests) -> None:
+    """Keep the suite's own pods to the nodes where LiteLLM may run, which have the image, and off its own if possible.
+
+    A generator beside LiteLLM would take the processor from it and measure its own doing.
+    """
+    if body["kind"] != "Deployment":
+        return
+    beside = {
+        "labelSelector": {"matchLabels": dict(under_load.roles.gateway.selector)},
+        "topologyKey": "kubernetes.io/hostname",
+    }
+    body["spec"]["template"]["spec"]["affinity"] = {
+        "nodeAffinity": shipping.on_nodes(under_load.settings.allowed_nodes),
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": beside}]
+        },
+    }
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:

@@ -42,6 +42,7 @@ from signoff.load.distributed import CODE, LOCUSTFILE, MASTER, WORKER, Collector
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from signoff.traffic.keys import Keys
+from tests.labs.lab import HERE, chosen
 from tests.load.test_resource_sampler import THEIRS, Cluster, pod, sampling
 from tests.pair import Pair
 
@@ -96,6 +97,21 @@ def test_locust_stands_beside_what_is_under_load_and_asks_it_by_its_names() -> N
         "--model=big",
         f"--direct-model={UNDER_LOAD.settings.model}",
     ]
+
+
+def test_locust_finds_its_master_and_its_nodes_whatever_things_are_called() -> None:
+    lab = chosen(HERE / "home_lab").manifests
+    lab = replace(lab, settings=lab.settings.model_copy(update={"allowed_nodes": ("nuc-1", "nuc-2")}))
+    found = manifests(options(), lab)
+    workloads = [each.body for each in found if each.body["kind"] == "Deployment"]
+    assert len(workloads) == 2
+    for body in workloads:
+        told = str(body["spec"]["template"]["spec"])
+        assert "['nuc-1', 'nuc-2']" in told and str(dict(lab.roles.gateway.selector)) in told
+        assert "k3s-" not in told and ".ml.svc" not in told
+    worker = next(each for each in workloads if each["metadata"]["name"] == WORKER)
+    arguments = worker["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--master-host=locust-master.attic.svc.cluster.local" in arguments
 
 
 def test_the_pods_have_the_keys_by_reference_to_a_secret() -> None:
