@@ -25,7 +25,7 @@ NODES = "0/4 nodes are available: 1 node(s) had untolerated taint(s), "
 
 def pod(message: str, reason: str = "Unschedulable") -> Any:
     scheduled = SimpleNamespace(type="PodScheduled", status="False", reason=reason, message=message)
-    return SimpleNamespace(status=SimpleNamespace(conditions=[scheduled]))
+    return SimpleNamespace(status=SimpleNamespace(conditions=[scheduled], container_statuses=None))
 
 
 class Waiting:
@@ -36,6 +36,13 @@ class Waiting:
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         return self._pods
+
+    def workload(self, namespace: str, name: str, kind: str) -> Any:
+        """One whose container has no probe."""
+        container = SimpleNamespace(name="litellm", startup_probe=None, liveness_probe=None, readiness_probe=None)
+        return SimpleNamespace(
+            spec=SimpleNamespace(template=SimpleNamespace(spec=SimpleNamespace(containers=[container])))
+        )
 
     def wait_until_available(self, namespace: str, name: str, timeout: object, kind: str) -> None:
         raise WaitFailed(f"Deployment {name} to be available", 60, "Pending", hopeless=True)
@@ -132,6 +139,9 @@ def test_a_cluster_that_has_ended_is_the_only_disturbance(backend: Backend) -> N
 
 class Accepting:
     """A cluster that takes every object."""
+
+    def knows(self, manifest: Manifest) -> bool:
+        return True
 
     def apply(self, manifest: Manifest, namespace: str) -> None:
         pass
