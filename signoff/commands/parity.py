@@ -191,6 +191,9 @@ def diff(options: argparse.Namespace) -> int:
         before, after = read(options.before), read(options.after)
     found = changes(before, after)
     print(f"LiteLLM {before['litellm']['version']} -> {after['litellm']['version']}")
+    for folder, matrix in ((options.before, before), (options.after, after)):
+        for each in not_the_storys(matrix.get("not_the_storys", {})):
+            print(f"{folder}: {each.as_line}")
     for change in found:
         print(f"{change.word:17} {change.run}: {change.before or '-'} -> {change.after or '-'}")
         print(

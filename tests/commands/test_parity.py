@@ -19,6 +19,8 @@ from signoff.parity.matrix import read as matrix_in
 from signoff.parity.runner import Observation
 from signoff.parity.verdict import judge, matrix_of
 from signoff.report import parity as page
+from signoff.settings import read as read_settings
+from signoff.settings.shown import record
 from signoff.verdicts import Code, Value
 from tests.parity_bench import NOTHING_KNOWN, Bench
 
@@ -45,14 +47,18 @@ def test_candidates_and_releases_name_a_version(tag: str, version: str) -> None:
 def test_a_diff_says_what_became_of_each_run_and_what_they_have_in_common(
     bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    settings = {"now": record(read_settings({})), "next": record(read_settings({"namespace": ["ai"]}))}
     for name, tampering in (("now", Tampering()), ("next", Tampering(body=drop("usage")))):
         results = bench.ask("chat.plain/*", tampering=tampering)
         (tmp_path / name).mkdir()
-        page.save(matrix(results, NOTHING_KNOWN, version=name, image="i", seconds=1), tmp_path / name)
+        made = matrix(results, NOTHING_KNOWN, version=name, image="i", seconds=1, settings=settings[name])
+        page.save(made, tmp_path / name)
     assert main(["parity", "diff", str(tmp_path / "now"), str(tmp_path / "next")]) == 1
     told = capsys.readouterr().out
     assert "newly broken      chat.plain/plain/hosted_vllm: equal -> defect\n" in told
     assert "+ lost body.usage in 1 run\n" in told
+    assert told.count("not the story's") == 1
+    assert f"{tmp_path / 'next'}: not the story's: namespace = ai, by --namespace ai; the story's is ml\n" in told
     assert told.endswith("1 newly broken\n")
     assert main(["parity", "diff", str(tmp_path / "next"), str(tmp_path / "now")]) == 0
     assert "1 fixed" in capsys.readouterr().out
