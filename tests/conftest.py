@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from markupsafe import Markup
 
 from signoff.core import redact
@@ -15,6 +16,12 @@ from tests.forks import Interpreter, interpreter
 from tests.pair import brisk, never_invalid, pair
 from tests.parity_bench import bench
 
+settings.register_profile(
+    "busy machine",  # where any of many may take its time; a temporary folder may serve all examples of a test
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("busy machine")
 pytest_plugins = ["pytester"]
 __all__ = ["bench", "brisk", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]
 

@@ -114,7 +114,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
@@ -124,7 +124,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     json.dumps(found, allow_nan=False)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(), JSON))
 def test_any_json_is_what_it_is(value: dict[str, Any]) -> None:
     assert parse(json.dumps(value), FILE) == [value]

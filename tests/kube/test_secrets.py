@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError, UsageError
@@ -164,7 +164,6 @@ def test_one_of_another_namespace_that_is_among_the_manifests_is_not_given(tmp_p
         given_secrets(found, {"tools/keys": file}, "ml")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(alphabet="AB=#\n\r\t \ufeff\xa0.\"'\\$", max_size=40).map(str.encode))
 @example(b"\xef\xbb\xbf\xef\xbb\xbfA=1")
 @example(b"A=1\x00")

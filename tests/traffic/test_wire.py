@@ -14,7 +14,7 @@ DATA = st.text(st.characters(blacklist_characters="\n", blacklist_categories=["C
 LINES = st.sampled_from(
     [b"data: a", b"data:b", b"data", b": comment", b"event: x", b"id", b"", b"", b"dat: a", b"\xff"]
 )
-more_often = settings(max_examples=200, deadline=None)
+more_often = settings(max_examples=200)
 
 
 def events(pieces: Iterable[bytes]) -> list[str]:
