@@ -97,6 +97,14 @@ def add_deployment_options(parser: argparse.ArgumentParser, *more: str, also: Ma
     parser.add_argument("--attach", metavar="NAME", help=ATTACH_HELP)
 
 
+class NoCluster(UsageError):
+    """The cluster that was asked for cannot be had, or not for what the manifests deploy, in which nothing is wrong."""
+
+    def __init__(self, what: str, *, where: str, hint: str, manifests: StoryManifests) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.manifests = manifests
+
+
 @dataclass(frozen=True)
 class Chosen:
     """What a run of the features was asked for, with what the environment and the defaults add."""
@@ -116,7 +124,12 @@ class Chosen:
     @property
     def values(self) -> dict[str, Any]:
         """What a story's declaration may speak of by name."""
-        return {**self.manifests.values, "asks_for_key": GATEWAY in keys_of(self.manifests).given}
+        return values_of(self.manifests)
+
+
+def values_of(manifests: StoryManifests) -> dict[str, Any]:
+    """What a story's declaration may speak of by name, of these manifests."""
+    return {**manifests.values, "asks_for_key": GATEWAY in keys_of(manifests).given}
 
 
 def check(read: Read, *, attach: str | None, keep: bool, fresh: bool) -> Chosen:
@@ -155,7 +168,8 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
     `more_images` are others that are needed, each with what names it. Nothing is started or written.
 
     Raises:
-        UsageError: a manifest is wrong, the cache cannot be written, or the cluster cannot be had.
+        UsageError: a manifest is wrong, or the cache cannot be written.
+        NoCluster: the cluster cannot be had.
     """
     check_cache()
     with refusing():
@@ -172,7 +186,8 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         registry.provider(choice.cluster.value).precheck(choice.attached, images | dict(more_images or {}))
     except SignoffError as error:
         places = {choice.attach.value: choice.attach.where, "": choice.cluster.where}
-        raise UsageError(error.what, where=places.get(error.where, error.where), hint=error.hint) from error
+        where = places.get(error.where, error.where)
+        raise NoCluster(error.what, where=where, hint=error.hint, manifests=manifests) from error
     return manifests
 
 

@@ -1,7 +1,7 @@
 """The cluster and the story's deployment on it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from signoff.cluster.registry import open_cluster
 from signoff.core.console import progress
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import (
-    ConfigurationSeen,
     EndpointsSeen,
     FilesSeen,
     InsideSeen,
@@ -31,7 +30,6 @@ from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
-from signoff.kube.gateway_config import Value
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.undo import Mark, Undo
 from signoff.options import Chosen
@@ -56,9 +54,8 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
         with causes.of(Subject.CLUSTER):
             kube = Kube(opened.kubeconfig)
             nodes.check(chosen.read, [each.metadata.name for each in kube.core.list_node().items])
-        with nullcontext() if chosen.attach else _marked_nodes(kube, opened, chosen.settings):
-            record_cluster(evidence, opened)
-            yield opened
+        record_cluster(evidence, opened)
+        yield opened
     finally:
         try:
             if request.session.testsfailed:
@@ -90,8 +87,8 @@ def capabilities(cluster: Cluster) -> frozenset[str]:
 
 @pytest.fixture(scope="session")
 def deployment(
-    request: pytest.FixtureRequest, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
-) -> Deployment:
+    request: pytest.FixtureRequest, chosen: Chosen, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
+) -> Iterator[Deployment]:
     """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
     made = Deployment(cluster, manifests, evidence)
     watch_over(
@@ -99,9 +96,13 @@ def deployment(
         bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure()),
         disturbances=made.disturbances,
     )
-    with evidence.phase("apply the manifests", set_up=True):
-        made.start_both()
-    return made
+    with ExitStack() as stack:
+        with evidence.phase("apply the manifests", set_up=True):
+            made.clear_away()
+            if not chosen.attach:
+                stack.enter_context(_marked_nodes(made.kube, cluster, chosen.settings))
+            made.start_both()
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -271,26 +272,7 @@ def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> 
     mounted = kube.core.read_namespaced_config_map(config.file.config_map, deployment.namespace)
     there = {**config.manifest.body, "data": mounted.data or {}, "binaryData": mounted.binary_data or {}}
     seen = replace(config, manifest=replace(config.manifest, body=there))
-    found = configuration.effective(seen, manifests.roles.model.asked)
-    evidence.add(
-        ConfigurationSeen(
-            check="configuration",
-            object=config.file.object,
-            file=manifests.shown(config.where()).rpartition(":")[0],
-            values={name: [each.value for each in values] for name, values in found.values.items()},
-            places={name: [_place(each, manifests) for each in values] for name, values in found.values.items()},
-            missing={name: manifests.shown(where) for name, where in found.missing.items()},
-        )
-    )
-
-
-def _place(value: Value, manifests: StoryManifests) -> str:
-    """Where a value of the configuration stands, and what that takes it from."""
-    place = manifests.shown(value.where)
-    if not value.comes_from:
-        return place
-    is_object = "/" in value.comes_from and ":" not in value.comes_from
-    return f"{place}, from {value.comes_from if is_object else manifests.shown(value.comes_from)}"
+    evidence.add(configuration.seen("configuration", seen, manifests))
 
 
 @then("the version that runs is the one that was deployed")

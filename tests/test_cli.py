@@ -130,6 +130,7 @@ from signoff.traffic.keys import Keys
 class Deployment:
     def __init__(self, cluster, manifests, evidence):
         self.evidence, self.keys = evidence, Keys()
+    def clear_away(self): pass
     def start_both(self): pass
     def wait_for_gateway(self): pass
     def wait_for_backend(self):

@@ -48,7 +48,7 @@ from signoff.evidence.models import (
 )
 from signoff.evidence.models import Run as RunRecord
 from signoff.gateway.under_test import under_test
-from signoff.judges import registry
+from signoff.judges import beforehand, registry
 from signoff.judges.run import Result, judge_observed
 from signoff.settings import Read, story_values
 from signoff.settings import arguments as of_settings
@@ -193,9 +193,10 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
     option = config.option
     if getattr(option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
-    chosen = config.stash[CHOSEN] = options.check(
-        settings, attach=option.attach, keep=option.keep_cluster, fresh=option.fresh_cluster
-    )
+    with _telling_what_the_manifests_tell(written):
+        chosen = config.stash[CHOSEN] = options.check(
+            settings, attach=option.attach, keep=option.keep_cluster, fresh=option.fresh_cluster
+        )
     declared = config.stash[DECLARATION] = written.filled(chosen.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
@@ -216,6 +217,19 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
         config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
         config.pluginmanager.register(_JUnitWhole(config.stash[RUN]))
     _write_progress_past_capture(config)
+
+
+@contextmanager
+def _telling_what_the_manifests_tell(written: Declaration) -> Iterator[None]:
+    """Where no cluster can have this run, say what fails on any, read off the manifests."""
+    try:
+        yield
+    except options.NoCluster as error:
+        checks = written.filled(options.values_of(error.manifests)).story.checks
+        if found := list(beforehand.findings(error.manifests, checks)):
+            told = "\n".join(f"  - {each}" for each in found)
+            raise pytest.UsageError(f"{error}\nNot signed off: the manifests alone fail in this\n{told}") from error
+        raise
 
 
 def _relative(path: Path) -> str:

@@ -98,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             record_cluster(evidence, cluster)
             deployment = Deployment(cluster, story_manifests, evidence)
+            deployment.clear_away()
             deployment.start_both()
             deployment.wait_for_gateway()
             deployment.wait_for_backend()

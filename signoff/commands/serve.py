@@ -46,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
             cluster = choice.open_cluster(manifests.images)
             record_cluster(evidence, cluster)
             deployment = Deployment(cluster, manifests, evidence)
+            deployment.clear_away()
             deployment.start_both()
             deployment.wait_for_gateway()
             direct, proxied = deployment.wait_for_backend().url, deployment.answering_gateway().url

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from signoff.core.yaml_lines import Path
+from signoff.evidence.models import ConfigurationSeen
 from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model, Value
+from signoff.kube.manifests import StoryManifests
 
 _OWN, _ROUTER, _LITELLM = "litellm_params", "router_settings", "litellm_settings"
 _STRATEGY: tuple[Path, ...] = ((_ROUTER, "routing_strategy"),)
@@ -59,6 +61,28 @@ def effective(configuration: Configuration, asked: str = "") -> Effective:
             if value.value not in [each.value for each in known]:
                 known.append(value)
     return found
+
+
+def seen(check: str, configuration: Configuration, manifests: StoryManifests) -> ConfigurationSeen:
+    """What a configuration says of the model that is judged, for a check; places are those of the manifests."""
+    found = effective(configuration, manifests.roles.model.asked)
+    return ConfigurationSeen(
+        check=check,
+        object=configuration.file.object,
+        file=manifests.shown(configuration.where()).rpartition(":")[0],
+        values={name: [each.value for each in values] for name, values in found.values.items()},
+        places={name: [_place(each, manifests) for each in values] for name, values in found.values.items()},
+        missing={name: manifests.shown(where) for name, where in found.missing.items()},
+    )
+
+
+def _place(value: Value, manifests: StoryManifests) -> str:
+    """Where a value of the configuration stands, and what that takes it from."""
+    place = manifests.shown(value.where)
+    if not value.comes_from:
+        return place
+    is_line = ":" in value.comes_from
+    return f"{place}, from {manifests.shown(value.comes_from) if is_line else value.comes_from}"
 
 
 def _settings(configuration: Configuration, model: Model) -> Iterator[tuple[str, Value]]:

@@ -89,16 +89,16 @@ class Deployment:
         if skipped:
             progress("deploy", f"{manifest.name} skipped: {skipped}")
 
-    def start_both(self) -> None:
-        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for.
-
-        On a cluster that was there before, what earlier runs left is cleared away first, LiteLLM itself included.
-        """
+    def clear_away(self) -> None:
+        """Clear away what earlier runs left on a cluster that was there before, LiteLLM itself included."""
         if self.cluster.reused:
-            done = cleanup.clear(self.kube, self.namespace, stays=self.manifests.backend)
+            done = cleanup.clear(self.kube, self.manifests.namespaces, stays=self.manifests.backend)
             self.evidence.add(ClearedAway(done=done))
             if done:
                 progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
+
+    def start_both(self) -> None:
+        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for."""
         self._check_kinds()
         self._make_namespaces()
         progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")

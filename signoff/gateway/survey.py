@@ -208,6 +208,8 @@ class _Looking:
         if model.asked != model.model:
             self._fact("model", f"clients ask for {model.asked}", where)
         self._fact("" if model.asked != model.model else "model", served, where)
+        for target, place in judged.configuration.dead_fallbacks:
+            self._fact("fallback", f"to {target}: no model is called so", self._short(place))
 
     def _backend(self, judged: Judged) -> None:
         backend = judged.backend

@@ -4,6 +4,8 @@ The suite's field manager marks what a run has changed, also what it had no time
 manifests have it, since its start takes longest. LiteLLM, the subject, is deployed again.
 """
 
+from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from kubernetes.dynamic.exceptions import DynamicApiError
@@ -12,7 +14,7 @@ from kubernetes.dynamic.resource import ResourceList
 from signoff.core.words import listed
 from signoff.kube.client import FIELD_MANAGER, Kube
 from signoff.kube.objects import Manifest
-from signoff.kube.undo import Delete
+from signoff.kube.undo import MARKED, Delete, Unmark
 
 _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}
 _TRIED = "signoff-tried"
@@ -29,31 +31,47 @@ _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease",
 """Kinds that controllers make and remove by themselves."""
 
 
-def clear(kube: Kube, namespace: str, stays: list[Manifest]) -> list[str]:
-    """Remove from the namespace what runs have applied, except the objects in `stays`; returns what was done.
+def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> list[str]:
+    """Remove from the namespaces what runs have applied, except the objects in `stays`; returns what was done.
 
-    An object in `stays` that someone else has edited is removed too: applying it again would not undo the edit. It
-    stays if that one has only applied the same, as `kubectl apply -k` does.
-    Nodes that runs have cordoned take pods again. What a person has made or cordoned stays.
+    An object in `stays` that names no namespace is in the first one. One that someone else has edited is removed too,
+    since to apply it again would not undo the edit; it stays if that one has only applied the same, as
+    `kubectl apply -k` does.
+    Nodes that runs have cordoned take pods again, and those that they have labelled and tainted are as before. What a
+    person has made, cordoned or marked stays.
     """
     done = [f"uncordoned {name}" for name in _uncordon(kube)]
-    keep = {manifest.name: manifest for manifest in stays}
+    done += [f"took back the labels and taints of {name}" for name in _unmark(kube)]
+    keep = {(each.body["metadata"].get("namespace", namespaces[0]), each.name): each for each in stays}
     removed = []
-    for resource in _kinds(kube):
+    for resource, namespace in product(_kinds(kube), namespaces):
         for item in kube.dynamic.get(resource, namespace=namespace).to_dict()["items"]:
             name = f"{resource.kind}/{item['metadata']['name']}"
+            stays_as = keep.get((namespace, name))
             managers = _managers(item)
             if FIELD_MANAGER not in managers:
                 continue
-            others = sorted(managers - _CONTROLLERS) if name in keep else []
-            if name not in keep or (others and not _is_as_in(keep[name], item, kube, resource, namespace)):
+            others = sorted(managers - _CONTROLLERS) if stays_as else []
+            if not stays_as or (others and not _is_as_in(stays_as, item, kube, resource, namespace)):
                 removed.append(Delete(resource.group_version, resource.kind, namespace, item["metadata"]["name"]))
-                done.append(f"removed {name}" + (f", which {listed(others)} has edited" if others else ""))
+                of = "" if namespace == namespaces[0] else f" of {namespace}"
+                done.append(f"removed {name}{of}" + (f", which {listed(others)} has edited" if others else ""))
     for each in removed:
         each.make(kube)
     for each in removed:
         each.wait(kube)
     return done
+
+
+def _unmark(kube: Kube) -> list[str]:
+    noted = {
+        node.metadata.name: note
+        for node in kube.core.list_node().items
+        if (note := (node.metadata.annotations or {}).get(MARKED))
+    }
+    for name, note in noted.items():
+        Unmark.noted(name, note).make(kube)
+    return list(noted)
 
 
 def _uncordon(kube: Kube) -> list[str]:

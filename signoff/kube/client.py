@@ -280,8 +280,17 @@ class Kube:
         """Have the node take no new pods, or take them again, as `kubectl cordon` and `uncordon` do."""
         self.core.patch_node(node, {"spec": {"unschedulable": cordoned}}, field_manager=FIELD_MANAGER)
 
-    def mark(self, node: str, labels: Mapping[str, str | None], taints: Mapping[tuple[str, str], str | None]) -> None:
-        """Give the node labels, and taints by their key and effect, beside those that it has; None takes one away."""
+    def mark(
+        self,
+        node: str,
+        labels: Mapping[str, str | None],
+        taints: Mapping[tuple[str, str], str | None],
+        annotations: Mapping[str, str | None],
+    ) -> None:
+        """Give the node labels, annotations, and taints by their key and effect, beside those that it has, all at once.
+
+        None takes one away.
+        """
         new = [
             {"key": key, "effect": effect, "value": value}
             for (key, effect), value in taints.items()
@@ -291,7 +300,11 @@ class Kube:
         def attempt() -> None:
             there = self.core.read_node(node)
             stay = [taint for taint in there.spec.taints or [] if (taint.key, taint.effect) not in taints]
-            metadata = {"labels": dict(labels), "resourceVersion": there.metadata.resource_version}
+            metadata = {
+                "labels": dict(labels),
+                "annotations": dict(annotations),
+                "resourceVersion": there.metadata.resource_version,
+            }
             try:
                 body = {"metadata": metadata, "spec": {"taints": [*stay, *new]}}
                 self.core.patch_node(node, body, field_manager=FIELD_MANAGER)

@@ -8,6 +8,7 @@ proxy/proxy_server.py, get_config and load_config).
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ _PROGRAM = "litellm"
 _REFERENCE = "os.environ/"
 _TRUTHS = {"true": True, "false": False}
 """What LiteLLM makes of a variable that says so (litellm: secret_managers/main.py, get_secret)."""
+_ROUTER, _LITELLM = "router_settings", "litellm_settings"
+_FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks")
 _GENERATORS = "configMapGenerator"
 _OF_THE_CLUSTER = re.compile(
     r"https?://(?P<service>[a-z0-9-]+)(?:\.(?P<namespace>[a-z0-9-]+)(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::(?P<port>\d+))?(?:/|$)"
@@ -183,6 +186,20 @@ class Configuration:
         unknown = tuple(name for name, value in told.items() if value and value.unknown)
         return Model(at, _text(told["model_name"]), prefix, model, _text(told["api_base"]), _text(mode), unknown)
 
+    @property
+    def dead_fallbacks(self) -> Iterator[tuple[str, str]]:
+        """The models that a fallback leads to and that nothing is called, each with file and line.
+
+        A pattern (`openai/*`) and an alias of `model_group_alias` are names too.
+        """
+        aliases = self.table(_ROUTER).get("model_group_alias")
+        names = [*(each.asked for each in self.models), *(aliases if isinstance(aliases, dict) else ())]
+        for table in (_ROUTER, _LITELLM):
+            for name in _FALLBACKS:
+                for target, place in _targets(self._below((table, name)), (table, name)):
+                    if not any(fnmatchcase(target, each) for each in names):
+                        yield target, self.where(*place)
+
     def where(self, *place: str | int) -> str:
         """File and line of a place of the configuration, or of what is nearest above it."""
         return self._line(nearest_line(self._lines, place) if place else 0)
@@ -268,6 +285,22 @@ def _generators(kustomization: Path) -> Iterator[dict[str, Any]]:
     for document in content:
         found = document.get(_GENERATORS)
         yield from (each for each in (found if isinstance(found, list) else ()) if isinstance(each, dict))
+
+
+def _targets(told: Any, place: Place) -> Iterator[tuple[str, Place]]:
+    """The models that fallbacks lead to: those in a list, or in the list of each model that has them."""
+    for at, each in enumerate(told if isinstance(told, list) else ()):
+        yield from _target(each, (*place, at))
+        for name, targets in each.items() if isinstance(each, dict) else ():
+            for number, target in enumerate(targets if isinstance(targets, list) else ()):
+                yield from _target(target, (*place, at, name, number))
+
+
+def _target(told: Any, place: Place) -> Iterator[tuple[str, Place]]:
+    """A model's name, or the `model` among parameters of its own."""
+    name = told.get("model") if isinstance(told, dict) else told
+    if isinstance(name, str):
+        yield name, (*place, "model") if isinstance(told, dict) else place
 
 
 def _is_model(entry: Any) -> bool:

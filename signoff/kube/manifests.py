@@ -84,7 +84,7 @@ class StoryManifests:
             roles,
             settings,
             left_out,
-            tuple(_in_place_of(each, given) for each in loaded.absent),
+            (*(_in_place_of(each, given) for each in loaded.absent), *_dead_fallbacks(roles, _above(paths))),
         )
 
     @property
@@ -106,8 +106,7 @@ class StoryManifests:
 
     def shown(self, where: str) -> str:
         """A file and line for a person, below the folder of manifests if it lies there."""
-        file, colon, line = where.rpartition(":")
-        return f"{shown(Path(file), self.folder)}{colon}{line}"
+        return place_shown(where, self.folder)
 
     def object(self, name: str) -> Manifest:
         """An object such as "Deployment/litellm", which is there."""
@@ -127,6 +126,13 @@ class StoryManifests:
         """The nodes that the settings speak of, each once."""
         known = self.settings
         return tuple(dict.fromkeys((*known.allowed_nodes, *known.forbidden_nodes, *known.backend_nodes)))
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Those in which objects are applied, LiteLLM's first."""
+        own = self.roles.gateway.namespace
+        named = (each.body["metadata"].get("namespace", own) for each in (*self.backend, *self.gateway))
+        return tuple(dict.fromkeys((own, self.roles.backend.namespace, *named)))
 
     @property
     def gateway_image(self) -> str:
@@ -179,6 +185,11 @@ class StoryManifests:
 def _in_place_of(absent: Absent, given: Sequence[Manifest]) -> str:
     names = listed([each.name for each in given])
     return f"{absent.path.name}, which {absent.listed_in.name} lists, is not there: what was given is {names}"
+
+
+def _dead_fallbacks(roles: Roles, folder: Path) -> Iterable[str]:
+    for target, where in roles.configuration.dead_fallbacks:
+        yield f"a fallback leads to {target}, and no model of LiteLLM's is called so ({place_shown(where, folder)})"
 
 
 def _told_of(model: Model) -> list[str]:
@@ -338,6 +349,12 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
             annotations[CHECKSUM] = digest
         result.append(replace(manifest, body=body))
     return result
+
+
+def place_shown(where: str, folder: Path) -> str:
+    """The same of a file and line."""
+    file, colon, line = where.rpartition(":")
+    return f"{shown(Path(file), folder)}{colon}{line}"
 
 
 def shown(file: Path, folder: Path) -> str:

@@ -40,7 +40,7 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kube: Kube, nam
     kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": True}})
     kube.apply(bare_pod("bare"), namespace)
 
-    done = cleanup.clear(kube, namespace, stays=[backend, edited])
+    done = cleanup.clear(kube, [namespace], stays=[backend, edited])
 
     assert sorted(done) == [
         "removed Deployment/edited, which OpenAPI-Generator has edited",
@@ -54,6 +54,24 @@ def test_what_earlier_runs_left_is_cleared_away_and_nothing_else(kube: Kube, nam
     kube.core.patch_node("k3s-worker-02", {"spec": {"unschedulable": False}})
     kube.apply(backend, namespace)
     assert kube.workload(namespace, "backend").spec.replicas == 1
+
+
+def test_what_is_left_in_other_namespaces_of_the_manifests_is_cleared_away_too(kube: Kube, namespace: str) -> None:
+    """The same name stays in the one and goes in the other."""
+    other, unused = f"{namespace}-tools", f"{namespace}-of-others"
+    for name in (other, unused):
+        kube.make_namespace(name)
+        kube.wait_for_namespace(name)
+    kept = without_spec("ConfigMap", data={"a": "b"})
+    for name in (namespace, other, unused):
+        kube.apply(kept, name)
+    assert cleanup.clear(kube, [namespace, other], stays=[kept]) == [f"removed ConfigMap/configmap of {other}"]
+    assert kube.core.read_namespaced_config_map("configmap", namespace)
+    assert kube.core.read_namespaced_config_map("configmap", unused)
+    of_other = Manifest(kept.file, "", {**kept.body, "metadata": {**kept.body["metadata"], "namespace": other}})
+    kube.apply(of_other, namespace)
+    assert cleanup.clear(kube, [namespace, other], stays=[of_other]) == ["removed ConfigMap/configmap"]
+    assert kube.core.read_namespaced_config_map("configmap", other)
 
 
 def service(name: str) -> Manifest:
@@ -83,7 +101,7 @@ def test_what_kubectl_has_applied_too_stays_unless_it_differs(kube: Kube, namesp
     differs.body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 2
     for manifest in (stays[1], differs, stays[3]):
         applied_by_kubectl(kube, namespace, manifest)
-    assert cleanup.clear(kube, namespace, stays) == [
+    assert cleanup.clear(kube, [namespace], stays) == [
         "removed Deployment/other, which kubectl-client-side-apply has edited"
     ]
 
@@ -104,13 +122,13 @@ def test_an_edit_is_seen_whatever_kind_of_object_it_is_in(kube: Kube, namespace:
     for manifest in stays:
         kube.apply(manifest, namespace)
         applied_by_kubectl(kube, namespace, manifest)
-    assert cleanup.clear(kube, namespace, stays) == []
+    assert cleanup.clear(kube, [namespace], stays) == []
     applied_by_kubectl(kube, namespace, without_spec("Role", rules=[{**rule, "verbs": ["get", "delete"]}]))
     applied_by_kubectl(kube, namespace, without_spec("ConfigMap", binaryData={"model": "BBBB"}, data={"a": "b"}))
     applied_by_kubectl(kube, namespace, without_spec("ServiceAccount", automountServiceAccountToken=False))
     kube.core.patch_namespaced_secret("secret", namespace, {"metadata": {"annotations": {"by": "hand"}}})
     by = "which kubectl-client-side-apply has edited"
-    assert sorted(cleanup.clear(kube, namespace, stays)) == [
+    assert sorted(cleanup.clear(kube, [namespace], stays)) == [
         f"removed ConfigMap/configmap, {by}",
         f"removed Role/role, {by}",
         "removed Secret/secret, which OpenAPI-Generator and kubectl-client-side-apply has edited",

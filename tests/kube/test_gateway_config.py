@@ -181,3 +181,36 @@ def test_a_truth_is_one_to_litellm_and_a_text_that_only_holds_the_word_is_none(t
 def test_the_text_is_read_in_either_table() -> None:
     assert text_in({"binaryData": {"a": "eMO8"}}, "a") == "xü"
     assert text_in({"data": {"a": "x"}}, "b") == ""
+
+
+FALLBACKS = """\
+model_list:
+  - {model_name: here, litellm_params: {model: a/b}}
+  - {model_name: "openai/*", litellm_params: {model: openai/*}}
+router_settings:
+  model_group_alias: {short: here}
+  fallbacks:
+    - here: [short, openai/gpt, gone]
+    - gone-too: [{model: away, api_key: x}, {model: here}]
+litellm_settings:
+  context_window_fallbacks: [{here: [large]}]
+  default_fallbacks: [here, nowhere]
+"""
+
+
+def test_a_fallback_to_what_no_model_is_called_is_told_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(manifest_of(FALLBACKS, "|"))
+    found = dict(Configuration(loading.read(file)[0], "c.yaml").dead_fallbacks)
+    assert list(found) == ["gone", "away", "large", "nowhere"]
+    lines = file.read_text().splitlines()
+    for target, where in found.items():
+        assert target in lines[int(where.rpartition(":")[2]) - 1]
+
+
+@pytest.mark.parametrize("told", ["text", "[]", "{a: b}", "[[[a: [x]]]]", "[1, null, {a: 2}]", "&x [*x]"])
+def test_fallbacks_of_another_form_are_read_without_a_traceback(told: str, tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(manifest_of(f"model_list: []\nrouter_settings: {{fallbacks: {told}}}\n", "|"))
+    names = [target for target, _ in Configuration(loading.read(file)[0], "c.yaml").dead_fallbacks]
+    assert names in ([], ["text"])

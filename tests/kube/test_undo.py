@@ -5,13 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
 
 from signoff.core.errors import SignoffError, told
 from signoff.evidence.causes import cause_of
+from signoff.kube import cleanup
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
-from signoff.kube.undo import Apply, Cordon, Delete, Mark, Scale, Undo, UndoFailed
+from signoff.kube.undo import MARKED, Apply, Cordon, Delete, Mark, Scale, Undo, UndoFailed, Unmark
 from tests.embedded import container, pod
 
 NOWHERE: Any = None
@@ -216,6 +219,56 @@ def test_a_marked_node_keeps_what_it_had_and_is_then_as_before(kube: Kube) -> No
     labels, taints = marks(kube)
     assert "disk" not in labels
     assert taints == set()
+
+
+def note(kube: Kube) -> str | None:
+    return (kube.core.read_node(NODE).metadata.annotations or {}).get(MARKED)
+
+
+def test_what_a_killed_run_has_marked_is_taken_back_by_what_is_noted_on_the_node(kube: Kube, namespace: str) -> None:
+    own = Mark.of(NODE, {"disk": "ssd"}, ["own=1:NoSchedule"])
+    with Undo(kube) as around:
+        around.make(own)
+        kube.core.patch_node(NODE, {"metadata": {"annotations": {MARKED: None}}})  # a person's, from here on
+        before = marks(kube)
+        killed = Undo(kube)
+        killed.make(Mark.of(NODE, {"gpu": "true", "disk": "hdd"}, ["gpu=true:NoSchedule"]))
+        killed.make(Mark.of(NODE, {"disk": "tape"}, ["own=2:NoSchedule"]))
+        assert marks(kube) != before
+        assert cleanup.clear(kube, [namespace], []) == [f"took back the labels and taints of {NODE}"]
+        assert (marks(kube), note(kube)) == (before, None)
+        assert cleanup.clear(kube, [namespace], []) == []
+
+
+def test_what_is_undone_leaves_no_note_and_what_lasts_keeps_its_own(kube: Kube) -> None:
+    with Undo(kube) as undo:
+        undo.make(Mark.of(NODE, {"gpu": "true"}, []))
+        first = note(kube)
+        with Undo(kube) as more:
+            more.make(Mark.of(NODE, {"gpu": "false", "disk": "hdd"}, ["gpu:NoSchedule"]))
+            assert note(kube) != first
+        assert note(kube) == first is not None
+    assert note(kube) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"labels": {}}', '{"labels": {}, "taints": [["a"]]}'])
+def test_a_note_that_is_none_of_ours_is_not_guessed_at(text: str) -> None:
+    with pytest.raises(SignoffError, match=f"of the node {NODE} does not say what it had") as refused:
+        Unmark.noted(NODE, text)
+    assert f"kubectl annotate node {NODE} {MARKED}-" in refused.value.hint
+
+
+TEXTS = st.text("ab./-", min_size=1, max_size=5)
+
+
+@given(st.dictionaries(TEXTS, st.none() | TEXTS), st.dictionaries(st.tuples(TEXTS, TEXTS), st.none() | TEXTS))
+def test_a_note_is_read_as_it_was_written(
+    labels: dict[str, str | None], taints: dict[tuple[str, str], str | None]
+) -> None:
+    back = Unmark(NODE, labels, taints)
+    assert Unmark.noted(NODE, back.as_note()) == back
+    later = Unmark(NODE, {**dict.fromkeys(labels, "x"), "more": None}, dict.fromkeys(taints, "y"), back.as_note())
+    assert Unmark.noted(NODE, later.as_note()) == Unmark(NODE, {**labels, "more": labels.get("more")}, taints)
 
 
 def test_what_somebody_has_deleted_meanwhile_is_told_and_the_rest_undone(kube: Kube, namespace: str) -> None:

@@ -12,7 +12,7 @@ from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import containers, pod_spec
 from signoff.traffic.keys import NO_KEY
 from tests.labs.expected import EXPECTED
-from tests.labs.lab import HERE, LABS, SETTINGS, chosen, copied, line_of
+from tests.labs.lab import HERE, LABS, SETTINGS, Edit, chosen, copied, line_of
 
 pytestmark = pytest.mark.usefixtures("nothing_set")
 MAX_LINES = 10
@@ -75,6 +75,17 @@ def test_of_a_secret_that_another_program_would_make_that_is_said() -> None:
     folder = HERE / "one_file"
     with pytest.raises(UsageError, match="ExternalSecret/switchboard-env makes it only where its controller runs"):
         StoryManifests.read(chosen(folder).settings.model_copy(update={"secrets": {}}))
+
+
+def test_a_fallback_to_no_model_is_told_in_the_run(tmp_path: Path) -> None:
+    edit = Edit("gateway/configmap.yaml", "house-model: [pocket]", "house-model: [pockte]")
+    found = chosen(copied("home_lab", tmp_path, [edit])).manifests
+    (note,) = found.notes
+    assert note.startswith(
+        "a fallback leads to pockte, and no model of LiteLLM's is called so (gateway/configmap.yaml:"
+    )
+    assert chosen(HERE / "home_lab").manifests.notes == ()
+    assert [each.asked for each in found.roles.unproven] == ["pocket"]
 
 
 def test_what_helm_alone_runs_is_left_out() -> None:

@@ -1,0 +1,93 @@
+"""What no cluster can run is refused in one sentence, and what the manifests alone tell is told all the same."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from signoff.core.paths import FEATURES, ROOT
+from signoff.judges.beforehand import findings
+from signoff.options import NoCluster, values_of
+from signoff.story import declaration
+from tests.labs.expected import EXPECTED
+from tests.labs.lab import SETTINGS, Edit, chosen, copied
+
+pytestmark = pytest.mark.usefixtures("nothing_set")
+DATABASE = """
+---
+apiVersion: v1
+kind: Pod # of a database
+metadata: {name: db, namespace: NAMESPACE}
+spec: {containers: [{name: db, image: "postgres:16"}]}
+"""
+FILES = {
+    "home_lab": "gateway/configmap.yaml",
+    "one_file": "everything.yml",
+    "nulls": "all.yaml",
+    "chart": "rendered.yaml",
+}
+OF_A_CLUSTER = {"request-fidelity"}
+"""Checks that only something that runs can fail."""
+
+
+def found_in(folder: Path, edits: Sequence[Edit], lab: str) -> list[str]:
+    """What is found in a set that needs a database as well."""
+    namespace = EXPECTED[lab].gateway.namespace
+    database = Edit(FILES[lab], "", DATABASE.replace("NAMESPACE", namespace))
+    with pytest.raises(NoCluster, match="no recipe for image postgres:16") as refused:
+        chosen(copied(lab, folder, [*edits, database]))
+    written = declaration.find(sorted(FEATURES.glob("*.feature")))
+    return list(findings(refused.value.manifests, written.filled(values_of(refused.value.manifests)).story.checks))
+
+
+@pytest.mark.parametrize("lab", EXPECTED)
+def test_what_fails_on_any_cluster_is_what_a_run_fails(lab: str, tmp_path: Path) -> None:
+    failed, found = EXPECTED[lab].failed, found_in(tmp_path, [], lab)
+    assert {each.partition(":")[0] for each in found} <= set(failed)
+    for check, words in failed.items():
+        if check not in OF_A_CLUSTER and check != "stays-pending":
+            assert any(each.startswith(f"{check}: ") and words in each for each in found), check
+    assert any(each.startswith("stays-pending: no rule keeps LiteLLM off k3s-gpu-worker") for each in found) is (
+        "stays-pending" in failed
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (
+            Edit("all.yaml", "{name: api, port: 4000, targetPort: api}", "{name: api, port: 80, targetPort: api}"),
+            "service: the Service is a ClusterIP with port 80; expected a ClusterIP with port 4000: write port: 4000",
+        ),
+        (
+            Edit("all.yaml", "http://qwen.ml.svc.cluster.local:8000/v1", "http://qwen.ml:8000"),
+            "configuration: api_base is 'http://qwen.ml:8000'; write api_base: http://qwen.ml.svc.cluster.local:8000/v1",
+        ),
+    ],
+)
+def test_what_a_person_gets_wrong_is_found(edit: Edit, told: str, tmp_path: Path) -> None:
+    assert any(each.startswith(told) for each in found_in(tmp_path, [edit], "nulls"))
+
+
+def test_the_refusal_of_a_run_says_both_and_writes_nothing(tmp_path: Path) -> None:
+    folder = copied("chart", tmp_path, [Edit("rendered.yaml", "", DATABASE.replace("NAMESPACE", "default"))])
+    reports = tmp_path / "reports"
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "features",
+        "--settings",
+        str(folder / SETTINGS),
+        "--reports",
+        str(reports),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert lines[0].startswith("ERROR: no recipe for image postgres:16")
+    assert lines[3] == "Not signed off: the manifests alone fail in this"
+    assert list(dict.fromkeys(each.split(":")[0] for each in lines[4:])) == ["  - labels", "  - stays-pending"]
+    assert not reports.exists()
