@@ -24,6 +24,7 @@ from signoff.evidence.models import (
     Subject,
 )
 from signoff.gateway.deployment import Deployment
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.roles import Served
 from signoff.traffic import client as http
 from signoff.traffic import metrics
@@ -91,12 +92,14 @@ def is_model_list(asked: Asked, evidence: Evidence) -> None:
 
 @then("LiteLLM says that the mode of the story's model is chat")
 @observes("mode-chat")
-def says_mode(gateway: Endpoint, evidence: Evidence) -> None:
+def says_mode(gateway: Endpoint, manifests: StoryManifests, evidence: Evidence) -> None:
     with OpenAIClient(gateway) as client:
         answer = recorded(evidence, "proxied", lambda: client.get("/model/info")).answer
     models = answer.json.get("data", []) if isinstance(answer.json, dict) else []
     modes = {each["model_name"]: each.get("model_info", {}).get("mode") for each in models}
-    evidence.add(ModesSeen(check="mode-chat", status=answer.status, modes=modes))
+    roles = manifests.roles
+    file = manifests.shown(roles.configuration.where(*roles.model.place, "model_info", "mode"))
+    evidence.add(ModesSeen(check="mode-chat", status=answer.status, modes=modes, file=file))
 
 
 @when("I send a chat completion to LiteLLM", target_fixture="asked")

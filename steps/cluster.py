@@ -31,6 +31,7 @@ from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
 from signoff.kube.manifests import StoryManifests, shown
+from signoff.kube.objects import main_containers
 from signoff.kube.undo import Mark, Undo
 from signoff.options import Chosen
 from signoff.settings import Settings, nodes
@@ -152,6 +153,7 @@ def pod_is_running_and_ready(deployment: Deployment, evidence: Evidence) -> None
             selector=f"{labels_text(deployment.gateway.selector)} in {deployment.namespace}",
             ready={pod.metadata.name: pod.status.phase == "Running" and is_ready(pod) for pod in pods},
             states={pod.metadata.name: describe_pod(pod) for pod in pods},
+            file=deployment.manifests.where(deployment.gateway.object),
         )
     )
 
@@ -198,7 +200,7 @@ def service_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
         ServiceSeen(
             check="service",
             type=service.spec.type,
-            ports=[item.port for item in service.spec.ports],
+            ports=[item.port for item in service.spec.ports or []],
             file=deployment.manifests.where(f"Service/{own.service}", "spec", wrong),
             host_ports=exposure.host_ports(deployment),
             openings=exposure.openings(deployment),
@@ -232,8 +234,8 @@ def service_has_endpoints(kube: Kube, deployment: Deployment, evidence: Evidence
 
 @then("no probe asks a model, and none ends LiteLLM while it starts")
 @observes("probes")
-def probes_leave_it_alone(kube: Kube, manifests: StoryManifests, evidence: Evidence) -> None:
-    evidence.add(probes.seen(kube, manifests, "probes"))
+def probes_leave_it_alone(deployment: Deployment, evidence: Evidence) -> None:
+    evidence.add(probes.seen(deployment.kube, deployment.manifests, "probes", deployment.starts))
 
 
 @then("the endpoint answers by its cluster name from inside a pod")
@@ -287,8 +289,17 @@ def version_is(gateway: Endpoint, deployment: Deployment, evidence: Evidence) ->
             pods={pod.metadata.name: _main_image(pod, deployment.gateway.container) for pod in pods},
             pulled={pod.metadata.name: _pulled(pod, deployment.gateway.container) for pod in pods},
             tells=tells,
+            file=_place_of_image(deployment),
         )
     )
+
+
+def _place_of_image(deployment: Deployment) -> str:
+    """Where the image of LiteLLM's own container is written."""
+    own, manifests = deployment.gateway, deployment.manifests
+    names = [each.get("name") for each in main_containers(manifests.object(own.object).body)]
+    at = names.index(own.container) if own.container in names else 0
+    return manifests.where(own.object, "spec", "template", "spec", "containers", at, "image")
 
 
 def _main_image(pod: Any, name: str) -> str:

@@ -290,6 +290,8 @@ class PodsSeen(Observation):
     selector: str
     ready: dict[str, bool]
     states: dict[str, str]
+    file: str = ""
+    """Where what makes them is written."""
 
 
 class LabelsSeen(Observation):
@@ -532,6 +534,8 @@ class VersionSeen(Observation):
     pods: dict[str, str]
     pulled: dict[str, str] = {}
     tells: str
+    file: str = ""
+    """Where the image is written."""
 
 
 class ModesSeen(Observation):
@@ -540,6 +544,8 @@ class ModesSeen(Observation):
     kind: Literal["modes"] = "modes"
     status: int
     modes: dict[str, str | None]
+    file: str = ""
+    """Where the mode of the model under judgement is written, or would be."""
 
 
 class InsideSeen(Observation):

@@ -35,6 +35,8 @@ class Deployment:
     evidence: Evidence
     keys: Keys = field(init=False)
     kube: Kube = field(init=False)
+    starts: dict[str, int] = field(default_factory=dict)
+    """How many seconds each pod of the LiteLLM under test took to become Ready, as seen when it was waited for."""
     _ends: dict[str, int] = field(default_factory=dict)
     """How often each container of the backend had ended when that was last looked at."""
 
@@ -154,6 +156,10 @@ class Deployment:
         with causes.of(whose), self._room_for(waited_for), self._patience_of_probes(waited_for):
             self._wait_until_available(waited_for, timeouts.GATEWAY_READY)
         self._record_placements(waited_for)
+        if waited_for == self.gateway:
+            self.starts |= {
+                pod.metadata.name: s for pod in self.pods(waited_for) if (s := probes.start_of(pod)) is not None
+            }
         progress(waited_for.name, "is Ready")
 
     def _wait_until_available(self, workload: Workload, timeout: timeouts.Timeout) -> None:

@@ -17,16 +17,16 @@ def openings(deployment: Deployment) -> list[Opening]:
 
 
 def _of_services(deployment: Deployment) -> Iterator[Opening]:
-    own = deployment.gateway
+    own, labels = deployment.gateway, _pod_labels(deployment)
     for service in deployment.kube.core.list_namespaced_service(own.namespace).items:
-        if not _leads_to(service, _pod_labels(deployment)):
+        if not _leads_to(service, labels):
             continue
         name = f"Service/{service.metadata.name}"
         yield from _external_addresses(deployment, service, name)
         if service.metadata.name == own.service:
             yield from _further_ports(deployment, service, name)
         elif service.spec.type in _OPEN_OUTSIDE:
-            ports = ", ".join(str(port.node_port or port.port) for port in service.spec.ports)
+            ports = ", ".join(str(port.node_port or port.port) for port in service.spec.ports or [])
             file = deployment.manifests.where(name, "spec", "type")
             yield Opening(object=name, what=service.spec.type, value=ports, file=file)
 
@@ -38,8 +38,10 @@ def _external_addresses(deployment: Deployment, service: Any, name: str) -> Iter
 
 
 def _further_ports(deployment: Deployment, service: Any, name: str) -> Iterator[Opening]:
-    for at, port in enumerate(service.spec.ports):
-        if port.port != deployment.gateway.port:
+    ports, wanted = service.spec.ports or [], deployment.settings.port
+    judged = wanted if any(port.port == wanted for port in ports) else deployment.gateway.port
+    for at, port in enumerate(ports):
+        if port.port != judged:
             file = deployment.manifests.where(name, "spec", "ports", at)
             yield Opening(object=name, what="port", value=str(port.port), file=file)
 
@@ -63,11 +65,12 @@ def _pod_labels(deployment: Deployment) -> Mapping[str, str]:
 
 def host_ports(deployment: Deployment) -> dict[int, str]:
     """The ports of its node that the gateway's pod takes for itself, and where each is written."""
-    own, place = deployment.gateway, ("spec", "template", "spec", "containers")
+    own, place = deployment.gateway, ("spec", "template", "spec")
     pods = deployment.kube.workload(own.namespace, own.name, own.kind).spec.template.spec
     return {
-        port.host_port: deployment.manifests.where(own.object, *place, at, "ports", number)
-        for at, container in enumerate(pods.containers)
+        port.host_port: deployment.manifests.where(own.object, *place, group, at, "ports", number)
+        for group, containers in (("containers", pods.containers), ("initContainers", pods.init_containers))
+        for at, container in enumerate(containers or [])
         for number, port in enumerate(container.ports or [])
         if port.host_port
     }
@@ -75,7 +78,7 @@ def host_ports(deployment: Deployment) -> dict[int, str]:
 
 def target_port(deployment: Deployment, service: Any) -> tuple[str, str]:
     """The port of the pods that the judged port of the gateway's Service sends to, and where that is written."""
-    ports = [(at, port) for at, port in enumerate(service.spec.ports) if port.port == deployment.gateway.port]
+    ports = [(at, port) for at, port in enumerate(service.spec.ports or []) if port.port == deployment.gateway.port]
     if not ports:
         return "", ""
     at, port = ports[0]

@@ -1,6 +1,6 @@
 """The probes of the gateway's pods: what they ask, and how long they let LiteLLM start."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -12,8 +12,11 @@ _ROLES: tuple[Literal["startup", "liveness", "readiness"], ...] = ("startup", "l
 _CONTAINERS = ("spec", "template", "spec", "containers")
 
 
-def seen(kube: Kube, manifests: StoryManifests, check: str) -> ProbesSeen:
-    """The probes as the cluster has them, defaults filled in, and what became of the pods' containers."""
+def seen(kube: Kube, manifests: StoryManifests, check: str, starts: Mapping[str, int]) -> ProbesSeen:
+    """The probes as the cluster has them, defaults filled in, and what became of the pods' containers.
+
+    `starts` are the seconds that pods took to become Ready for the first time.
+    """
     own, where = manifests.roles.gateway, manifests.where
     several = _containers(kube, manifests)
     pods = kube.pods(own.namespace, own.selector)
@@ -22,7 +25,7 @@ def seen(kube: Kube, manifests: StoryManifests, check: str) -> ProbesSeen:
     return ProbesSeen(
         check=check,
         probes=list(_probes(several, manifests)),
-        starts={pod.metadata.name: seconds for pod in pods if (seconds := _start(pod)) is not None},
+        starts=dict(starts),
         ends={pod.metadata.name: told for pod in pods if (told := _end(pod))},
         unbounded={
             each.name: where(own.object, *places[each.name], "resources")
@@ -87,8 +90,10 @@ def _seconds_left(probe: Any) -> int:
     return int(delay + every * (often - 1))
 
 
-def _start(pod: Any) -> int | None:
-    """The seconds from the start of a pod's containers to its readiness, if it is Ready."""
+def start_of(pod: Any) -> int | None:
+    """The seconds from the start of a pod's containers to its readiness, if it is Ready; for the first time, if it has
+    not lost it since.
+    """
     ready = condition(pod, "Ready")
     states = [status.state for status in pod.status.container_statuses or []]
     began = [state.running.started_at for state in states if state and state.running and state.running.started_at]

@@ -49,18 +49,21 @@ def pods_ready(seen: Sequence[PodsSeen], check: Check, _: Recorded) -> Iterator[
     for each in seen:
         waiting = [f"{pod}: {each.states.get(pod, '')}" for pod, ready in each.ready.items() if not ready]
         if waiting:
-            yield each.case, failed(f"not Running and Ready: {'; '.join(waiting)}")
+            yield each.case, failed(f"not Running and Ready: {'; '.join(waiting)}{at(each.file)}")
         elif len(each.ready) < check.min["pods"]:
             least = f"expected at least {check.min['pods']:g}"
-            yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, {least}")
+            yield each.case, failed(f"{len(each.ready)} pods labelled {each.selector}, {least}{at(each.file)}")
         else:
             yield each.case, passed(f"{len(each.ready)} Running and Ready")
 
 
-_ASKS_A_MODEL = re.compile(r"/health/?(?=$|[?#\s\"'])|/completions\b")
-"""What a probe asks for where LiteLLM asks its backends before it answers: GET /health, which is not /health/readiness.
+_ASKS_A_MODEL = re.compile(
+    r"(?:^|/)health/?(?![\w./-])|/(?:completions|embeddings|responses|messages|health/services)\b"
+)
+"""What a probe asks for where LiteLLM asks its backends before it answers: GET /health, which is not /health/readiness,
+and whatever a model answers. A probe's path may begin without its slash, which the kubelet adds.
 
-Source: litellm 1.80.16, proxy/health_endpoints/_health_endpoints.py, health_endpoint.
+Source: litellm 1.80.16, proxy/health_endpoints/_health_endpoints.py, health_endpoint; kubernetes, pkg/probe/http.
 """
 _READINESS, _LIVENESS = "/health/readiness", "/health/liveliness"
 
@@ -145,7 +148,9 @@ def _written(wanted: Mapping[str, str]) -> str:
 
 @judge("service", ServiceSeen, wants=dict, keys=["type", "port"], rests_on=ON_THE_CLUSTER)
 def service(seen: Sequence[ServiceSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """The Service is of the type, and has the port; and nothing else leads to the pods from outside."""
+    """The Service is of the type, and has the port alone; no other Service that selects the pods is open outside, and
+    the pods take no port and no network of their node.
+    """
     kind, port = check.wants["type"], check.wants["port"]
     for each in seen:
         if each.asked != check.wants:
@@ -186,7 +191,7 @@ def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Itera
         missing = sorted(set(each.ready_pods) - set(each.endpoints))
         strange = sorted(set(each.endpoints) - set(each.ready_pods))
         if len(each.ready_pods) < check.min["pods"]:
-            yield each.case, failed("no LiteLLM pod is Ready")
+            yield each.case, failed(f"no LiteLLM pod is Ready, so that the Service sends to none{at(each.file)}")
         elif missing:
             yield (
                 each.case,
@@ -319,7 +324,7 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
             yield each.case, not_judged("no pod of LiteLLM was there", Code.TOO_FEW)
         elif others:
             pod, image = next(iter(others.items()))
-            yield each.case, failed(f"the pod {pod} runs {image}, the manifests name {each.manifest}")
+            yield each.case, failed(f"the pod {pod} runs {image}, the manifests name {each.manifest}{at(each.file)}")
         elif not each.tells:
             yield each.case, failed("LiteLLM's answers name no version (header x-litellm-version)")
         elif tag is None:
@@ -338,17 +343,20 @@ def version(seen: Sequence[VersionSeen], check: Check, _: Recorded) -> Iterator[
                 ),
             )
         elif not _same(tag[0], each.tells):
-            yield each.case, failed(f"LiteLLM says that it is {each.tells}, the manifests' tag says {tag[0]}")
+            told = f"LiteLLM says that it is {each.tells}, the manifests' tag says {tag[0]}"
+            yield each.case, failed(f"{told}; write an image whose tag is true{at(each.file)}")
         else:
             yield each.case, passed(f"{each.tells}{_of_the_digest(each)}")
 
 
 def _of_the_digest(seen: VersionSeen) -> str:
-    """What is to be said of a digest that the manifests pin: a cluster that pulls nothing goes by the tag beside it."""
+    """What is to be said of a digest that the manifests pin, where the pods do not run it: by a recipe, say."""
     digest = seen.manifest.partition("@")[2]
-    if not digest or all(digest in pulled for pulled in seen.pulled.values()):
+    others = [pulled for pulled in seen.pulled.values() if digest not in pulled]
+    if not digest or (seen.pulled and not others):
         return ""
-    return f", by its tag: no image was pulled, so that {digest[:_SHOWN_OF_A_DIGEST]}... was not honoured"
+    ran = f"what ran is {others[0]}" if others else "no node says what it pulled"
+    return f", by its tag: {digest[:_SHOWN_OF_A_DIGEST]}... is pinned, and {ran}"
 
 
 _SHOWN_OF_A_DIGEST = len("sha256:") + 12
@@ -381,7 +389,9 @@ def model_mode(seen: Sequence[ModesSeen], check: Check, _: Recorded) -> Iterator
     for each in seen:
         modes = {model: mode or "chat" for model, mode in each.modes.items()}
         wrong = [
-            f"{model} is {modes[model]!r}; expected {mode!r}" if model in modes else f"{model} is not there"
+            f"{model} is {modes[model]!r}; write mode: {mode} in its model_info{at(each.file)}"
+            if model in modes
+            else f"{model} is not among LiteLLM's models; write it into its model_list{at(each.file)}"
             for model, mode in check.wants.items()
             if modes.get(model) != mode
         ]

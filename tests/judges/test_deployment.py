@@ -62,12 +62,19 @@ DIGEST = f"sha256:{'0' * 64}"
     [
         ("", "litellm-1.80.16", ""),
         (f"@{DIGEST}", f"ghcr.io/berriai/litellm@{DIGEST}", ""),
-        (f"@{DIGEST}", "litellm-1.80.16", ", by its tag: no image was pulled, so that sha256:000000000000... was not"),
+        (
+            f"@{DIGEST}",
+            "litellm-1.80.16",
+            ", by its tag: sha256:000000000000... is pinned, and what ran is litellm-1.80",
+        ),
+        (f"@{DIGEST}", "", ", by its tag: sha256:000000000000... is pinned, and what ran is "),
+        (f"@{DIGEST}", None, ", by its tag: sha256:000000000000... is pinned, and no node says what it pulled"),
     ],
 )
-def test_a_digest_that_was_not_honoured_is_told(pinned: str, pulled: str, said: str) -> None:
+def test_a_digest_that_was_not_honoured_is_told(pinned: str, pulled: str | None, said: str) -> None:
     image = f"ghcr.io/berriai/litellm:main-v1.80.16-stable{pinned}"
-    seen = VersionSeen(check="v", manifest=image, pods={"p": image}, pulled={"p": pulled}, tells="1.80.16")
+    ran = {} if pulled is None else {"p": pulled}
+    seen = VersionSeen(check="v", manifest=image, pods={"p": image}, pulled=ran, tells="1.80.16")
     rule: Callable[..., Any] = JUDGES["version"].rule
     ((_, verdict),) = rule([seen], CHECK, None)
     assert verdict.value is Value.PASSED

@@ -16,10 +16,12 @@ from signoff.evidence.models import (
     Opening,
     PendingSeen,
     PlacesSeen,
+    PodsSeen,
     Probe,
     ProbesSeen,
     ResourcesSeen,
     ServiceSeen,
+    VersionSeen,
 )
 from signoff.judges.registry import JUDGES
 from signoff.story.declaration import Check
@@ -94,6 +96,14 @@ NOBODY_THERE = EndpointsSeen(
     target_file=AT,
     unanswered="connection refused",
 )
+NOT_READY = PodsSeen(check="c", selector="app=p", ready={"p": False}, states={"p": "CrashLoopBackOff"}, file=AT)
+NO_POD = PodsSeen(check="c", selector="app=p", ready={}, states={}, file=AT)
+OTHER_IMAGE = VersionSeen(
+    check="c", manifest="litellm:v1.80.16", pods={"p": "litellm:v1.81.0"}, tells="1.81.0", file=AT
+)
+UNTRUE_TAG = VersionSeen(check="c", manifest="litellm:v1.80.16", pods={"p": "litellm:v1.80.16"}, tells="1.9.9", file=AT)
+COMPLETES = ModesSeen(check="c", status=200, modes={"m": "completion"}, file=AT)
+NO_MODEL = ModesSeen(check="c", status=200, modes={}, file=AT)
 ENDED = "litellm Error (exit code 137, signal 9), 2 times"
 GPU = ResourcesSeen(check="c", requested={"p/litellm": {"nvidia.com/gpu": "1"}}, file=AT)
 
@@ -266,7 +276,16 @@ def test_a_mode_that_is_not_told_is_litellms_default_and_said(mode: str | None, 
         ("/health?model=m", Value.FAILED),
         ("sh -c curl -f http://localhost:4000/health || exit 1", Value.FAILED),
         ("python -c urlopen('http://localhost:4000/health')", Value.FAILED),
+        *(
+            (f"sh -c curl -f localhost:4000/health{end}", Value.FAILED)
+            for end in ("||exit 1", ";", ")", "|grep up", "&&x")
+        ),
+        ("health", Value.FAILED),
+        ("health/readiness", Value.PASSED),
+        ("/health.txt", Value.PASSED),
         ("curl -d @q http://localhost:4000/v1/chat/completions", Value.FAILED),
+        ("curl -d @q http://localhost:4000/v1/embeddings", Value.FAILED),
+        ("curl -d @q http://localhost:4000/v1/messages", Value.FAILED),
     ],
 )
 def test_a_probe_that_asks_a_model_is_told_from_one_that_asks_litellm_alone(asks: str, value: Value) -> None:
