@@ -140,7 +140,9 @@ def _under_load() -> "UnderLoad | None":
     """
     try:
         from signoff.load.under_load import UnderLoad
-    except ImportError:
+    except ModuleNotFoundError as missing:
+        if not str(missing.name).startswith("signoff."):
+            raise  # of an installation that is damaged
         return None
     return UnderLoad.here()
 

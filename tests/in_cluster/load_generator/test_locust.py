@@ -621,3 +621,16 @@ def test_a_run_is_told_whole(pair: Pair, tmp_path: Path) -> None:
     assert {each.name for each in named.files} == {path.name for path in folder.glob("*.csv")}
     assert check_files(folder)
     assert isinstance(recorded.lines[-1].record, End)
+
+
+def test_a_damaged_installation_is_not_taken_for_a_pod_of_locusts_image() -> None:
+    """Without the settings a load would be judged by the story's model and limit, and nobody would know."""
+    code = (
+        "import sys; sys.modules['kubernetes'] = None\n"
+        "import importlib.util as u\n"
+        "spec = u.spec_from_file_location('locustfile', 'bench/locustfile.py'); module = u.module_from_spec(spec)\n"
+        "spec.loader.exec_module(module); module._under_load()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "import of kubernetes halted" in done.stderr
