@@ -61,7 +61,7 @@ def main() -> None:
 
 def open_kind(attach: Path | None) -> KindCluster:
     """The kind cluster to compare with; each of its workers has the image."""
-    images = {IMAGE: story.NODES}
+    images = {IMAGE: story.ALLOWED_NODES}
     return KindCluster.attach(attach, images=images) if attach else KindCluster.start(images=images)
 
 
@@ -77,11 +77,8 @@ def observed(name: str, kubeconfig: Path, pause: Pause, chosen: Sequence[Behavio
         finally:
             go_on()
 
-    nodes = [node.metadata for node in kube.core.list_node().items if _CONTROL_PLANE not in node.metadata.labels]
-    first, last = nodes[0].name, nodes[-1].name
-    observing = Observations(
-        Cluster(kube, IMAGE, PYTHON, (first, last), lose, Lock()), f"behaviour-{secrets.token_hex(3)}", list(chosen)
-    )
+    cluster = Cluster(kube, IMAGE, PYTHON, story.ALLOWED_NODES, lose, Lock())
+    observing = Observations(cluster, f"behaviour-{secrets.token_hex(3)}", list(chosen))
     try:
         seen = []
         for each in chosen:

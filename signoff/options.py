@@ -10,6 +10,7 @@ from signoff.cluster import registry
 from signoff.cluster.base import Cluster
 from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
 from signoff.core.errors import SignoffError, UsageError, refusing
+from signoff.core.node import Node
 from signoff.core.paths import check_cache, check_writable
 from signoff.gateway.key import keys_of
 from signoff.kube.manifests import StoryManifests
@@ -49,10 +50,11 @@ class Named:
 
 @dataclass(frozen=True)
 class ClusterChoice:
-    """Which cluster a command was asked for: that of `attach`, else one of the provider `cluster`."""
+    """Which cluster a command was asked for: that of `attach`, else one of the provider `cluster` with these nodes."""
 
     cluster: Named
     attach: Named
+    nodes: tuple[Node, ...]
 
     @classmethod
     def of(cls, read: Read, attach: str | None = None) -> "ClusterChoice":
@@ -70,7 +72,7 @@ class ClusterChoice:
                 where=asked.where,
                 hint=f"name {', '.join(NAMES[:-1])} or {NAMES[-1]}, or nothing for {DEFAULT}",
             )
-        return cls(asked, Named.by_option("--attach", attach))
+        return cls(asked, Named.by_option("--attach", attach), read.settings.nodes)
 
     @property
     def attached(self) -> Path | None:
@@ -83,7 +85,7 @@ class ClusterChoice:
         Raises:
             SignoffError: it cannot be had.
         """
-        return registry.open_cluster(self.cluster.value, self.attached, images)
+        return registry.open_cluster(self.cluster.value, self.attached, images, self.nodes)
 
 
 def declare_settings(add: Callable[..., Any], which: Collection[str] = arguments.WITH_OPTION) -> None:

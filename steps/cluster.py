@@ -1,7 +1,6 @@
 """The cluster and the story's deployment on it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -32,9 +31,8 @@ from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.objects import main_containers
-from signoff.kube.undo import Mark, Undo
 from signoff.options import Chosen
-from signoff.settings import Settings, nodes
+from signoff.settings import nodes
 from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, ask
 
@@ -50,7 +48,9 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
     """The cluster of this run; what the run started ends with it."""
     with causes.of(Subject.CLUSTER):
         images = chosen.manifests.images
-        opened = open_cluster(chosen.cluster, chosen.attach, images, keep=chosen.keep, fresh=chosen.fresh)
+        opened = open_cluster(
+            chosen.cluster, chosen.attach, images, chosen.settings.nodes, keep=chosen.keep, fresh=chosen.fresh
+        )
     try:
         with causes.of(Subject.CLUSTER):
             kube = Kube(opened.kubeconfig)
@@ -66,20 +66,6 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
             opened.close()
 
 
-@contextmanager
-def _marked_nodes(kube: Kube, opened: Cluster, settings: Settings) -> Iterator[None]:
-    """Make the suite's own nodes like a person's for a while: manifests may know them by labels and taints."""
-    marks = Undo(kube)
-    try:
-        if settings.forbidden_labels or settings.forbidden_taints:
-            for node in settings.forbidden_nodes:
-                marks.make(Mark.of(node, settings.forbidden_labels, settings.forbidden_taints))
-        yield
-    finally:
-        if opened.failure() is None:
-            marks.all()
-
-
 @pytest.fixture(scope="session")
 def capabilities(cluster: Cluster) -> frozenset[str]:
     """What the cluster can do beyond running pods; scenarios tagged `needs-...` ask for it."""
@@ -88,8 +74,8 @@ def capabilities(cluster: Cluster) -> frozenset[str]:
 
 @pytest.fixture(scope="session")
 def deployment(
-    request: pytest.FixtureRequest, chosen: Chosen, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
-) -> Iterator[Deployment]:
+    request: pytest.FixtureRequest, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
+) -> Deployment:
     """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
     made = Deployment(cluster, manifests, evidence)
     watch_over(
@@ -97,13 +83,10 @@ def deployment(
         bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure()),
         disturbances=made.disturbances,
     )
-    with ExitStack() as stack:
-        with evidence.phase("apply the manifests", set_up=True):
-            made.clear_away()
-            if not chosen.attach:
-                stack.enter_context(_marked_nodes(made.kube, cluster, chosen.settings))
-            made.start_both()
-        yield made
+    with evidence.phase("apply the manifests", set_up=True):
+        made.clear_away()
+        made.start_both()
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,13 @@ class Running(Protocol):
         ...
 
     @property
+    def nodes(self) -> Collection[str]:
+        """The nodes that it was started with, as texts."""
+        ...
+
+    @property
     def difference(self) -> str:
-        """What differs from a cluster started now; empty if nothing does."""
+        """What but its nodes differs from a cluster started now; empty if nothing does."""
         ...
 
     def ailment(self) -> str:
@@ -138,16 +144,22 @@ class Provider(Protocol):
         ...
 
     def open_cluster(
-        self, attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool
+        self,
+        attach: Path | None,
+        images: Mapping[str, Collection[str]],
+        nodes: Sequence[Node],
+        *,
+        keep: bool,
+        fresh: bool,
     ) -> Cluster:
         """Open a cluster: one that is kept for reuse unless it has to be `fresh`, else one started now.
 
         `attach` is the folder or name of the running one to use instead. `images` are those that pods will ask for,
-        with the nodes that these may run on: a provider that can has them there at once. A cluster that is to be kept
-        is left running by its `close()`.
+        with the nodes that these may run on: a provider that can has them there at once. `nodes` are those that a
+        cluster of the suite's own has. A cluster that is to be kept is left running by its `close()`.
 
         Raises:
-            SignoffError: it cannot be started.
+            SignoffError: it cannot be started, or the one to use has other nodes.
         """
         ...
 
@@ -159,8 +171,8 @@ class Provider(Protocol):
         """
         ...
 
-    def start_kept(self, name: str | None) -> Running:
-        """Start a cluster that stays until it is ended; it is called `name`, or by a name of the provider's.
+    def start_kept(self, name: str | None, nodes: Sequence[Node]) -> Running:
+        """Start a cluster of these nodes that stays until it is ended, called `name` or by a name of the provider's.
 
         Raises:
             SignoffError: it cannot be started, or this provider starts none.

@@ -1,12 +1,14 @@
 """From a provider's name on the command line to a running cluster."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from signoff.cluster.base import Cluster, Provider
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
+from signoff.story import NODES
 
 
 class _Entry(NamedTuple):
@@ -41,6 +43,7 @@ def open_cluster(
     name: str,
     attach: Path | None = None,
     images: Mapping[str, Collection[str]] | None = None,
+    nodes: Sequence[Node] = NODES,
     *,
     keep: bool = False,
     fresh: bool = False,
@@ -50,4 +53,4 @@ def open_cluster(
     Raises:
         SignoffError: it cannot be had, or there is no such provider.
     """
-    return provider(name).open_cluster(attach, images or {}, keep=keep, fresh=fresh)
+    return provider(name).open_cluster(attach, images or {}, nodes, keep=keep, fresh=fresh)

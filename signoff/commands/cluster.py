@@ -14,14 +14,16 @@ from urllib3.exceptions import HTTPError
 
 from signoff.cluster import registry
 from signoff.cluster.base import Running
-from signoff.cluster.kept import left_alone, see_well
+from signoff.cluster.kept import difference, left_alone, see_well
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError
+from signoff.core.node import Node
 from signoff.core.paths import check_cache
 from signoff.core.words import duration
 from signoff.kube.client import Kube
 from signoff.options import ClusterChoice, declare_settings
 from signoff.settings.arguments import read_from
+from signoff.settings.model import OF_NODES
 
 _NAME = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 _HEADINGS = ("NAME", "PROVIDER", "STATE", "AGE", "NODES", "PODS", "MEMORY", "USED BY")
@@ -37,15 +39,16 @@ def up(options: argparse.Namespace) -> int:
     if options.name and not re.fullmatch(_NAME, options.name):
         hint = "use lower-case letters, digits and hyphens, at most 32, as in: signoff cluster up demo"
         raise UsageError(f"a cluster cannot be called {options.name!r}", hint=hint)
-    provider = ClusterChoice.of(read_from(options)).cluster.value
+    choice = ClusterChoice.of(read_from(options))
+    provider = choice.cluster.value
     check_cache()
     every = _every()
     if other := next((each for each in every if each.name == options.name and each.provider != provider), None):
         hint = f"choose another name, or end that one: signoff cluster down {other.name}"
         raise UsageError(f"a cluster of kind {other.provider} is called {other.name}", where=str(other.dir), hint=hint)
-    kept = _well([each for each in every if each.provider == provider and each.kept], options.name)
+    kept = _well([each for each in every if each.provider == provider and each.kept], options.name, choice.nodes)
     if kept is None:
-        kept = registry.provider(provider).start_kept(options.name)
+        kept = registry.provider(provider).start_kept(options.name, choice.nodes)
     else:
         print(f"{kept.name} has been up for {duration(kept.age_seconds)}", file=sys.stderr)
         print(kept.how_to_use(), file=sys.stderr)
@@ -114,19 +117,19 @@ def _every() -> list[Running]:
     return found
 
 
-def _well(kept: Iterable[Running], name: str | None) -> Running | None:
+def _well(kept: Iterable[Running], name: str | None, nodes: Sequence[Node]) -> Running | None:
     """The one of this name; without a name the first that is as one started now would be, and well.
 
     Raises:
-        SignoffError: the one of this name is not well.
+        SignoffError: the one of this name is not well, or has other nodes.
     """
     if name:
         named = next((each for each in kept if each.name == name), None)
         if named:
-            see_well(named)
+            see_well(named, nodes)
         return named
     for each in kept:
-        if why := each.difference or each.ailment():
+        if why := difference(each, nodes) or each.ailment():
             progress("cluster", left_alone(each, why))
         else:
             return each
@@ -198,7 +201,7 @@ def add_to(commands: Any) -> None:
         each.add_argument("name", nargs="?", metavar="NAME", help="its name")
         each.set_defaults(run=run)
         if run is up:
-            declare_settings(each.add_argument, ["cluster"])
+            declare_settings(each.add_argument, ["cluster", *OF_NODES, "nodes"])
         if run is down:
             each.add_argument("--all", action="store_true", help="end all kept clusters")
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import Any
 
-from signoff.settings import Read, Settings, arguments
-from signoff.settings.model import names
+from signoff.settings import Read, arguments
+from signoff.settings.model import default_of, names
 from signoff.settings.shown import origin, record, text
 
 _HEADINGS = ("", "SETTING", "VALUE", "FROM")
@@ -52,4 +52,4 @@ def _row(read: Read, name: str) -> tuple[str, ...]:
     value, where = text(name, getattr(read.settings, name)), origin(read, name)
     if name not in read.differing:
         return "", name, value, where
-    return "*", name, value, f"{where} (the story's: {text(name, Settings.model_fields[name].default)})"
+    return "*", name, value, f"{where} (the story's: {text(name, default_of(name))})"

@@ -1,20 +1,24 @@
 """Which nodes a gateway's and a backend's manifests speak of, as settings.
 
-The story's nodes are named where a person's manifests name others; a GPU's node that they know by a label or a taint
-gets that in a cluster that the suite starts.
+The story's nodes are named where a person's manifests name others; a GPU's node that they know by other labels or
+taints than the suite's own is declared with those.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from signoff import story
+from signoff.core.node import Node
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube.nodes import NodeRule, rules, tolerated
+from signoff.kube.nodes import NodeRule, rules, tolerated, tolerates
 from signoff.kube.objects import Manifest
 from signoff.kube.placement import HOSTNAME, by_name
+from signoff.kube.stand_in import needed_for
 
 _STORY_NEVER = (story.GPU_NODE,)
+_OF_A_GPU = story.gpu_node(story.GPU_NODE)
+_POD: Place = ("spec", "template", "spec")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ class _Named:
 
 def proposals(gateway: Manifest, backend: Manifest | None) -> list[Proposal]:
     """What to set for these manifests; nothing where they speak of the story's nodes, or of none."""
-    return [*_by_name(gateway, backend), *_by_mark(gateway, backend)]
+    names = list(_by_name(gateway, backend))
+    return [*names, *_declared(gateway, backend, names)]
 
 
 def _by_name(gateway: Manifest, backend: Manifest | None) -> Iterator[Proposal]:
@@ -78,19 +83,33 @@ def _proposal(name: str, nodes: tuple[str, ...], why: str, named: _Named) -> Pro
     return Proposal(name, list(nodes), why, named.manifest, named.place)
 
 
-def _by_mark(gateway: Manifest, backend: Manifest | None) -> Iterator[Proposal]:
+def _declared(gateway: Manifest, backend: Manifest | None, names: Sequence[Proposal]) -> Iterator[Proposal]:
+    """All nodes, where the GPU's is known by what the suite's own has not, or vLLM puts up with less than that has."""
     labels: dict[str, str] = {}
-    saying: list[tuple[Manifest, Place]] = []
+    saying: list[tuple[str, Manifest, Place]] = []
     for manifest, rule in _about_the_gpu(gateway, backend):
-        if value := next(iter(rule.values), "true"):  # a setting has no label without a value
-            labels.setdefault(rule.key, value)
-            saying.append((manifest, rule.place))
-    if labels:
-        yield Proposal("forbidden_labels", labels, "the GPU's node is known by it", *saying[0])
-    taints = tolerated(backend.body) if backend else []
-    if backend and taints:
-        texts = list(dict.fromkeys(each.taint for each in taints))
-        yield Proposal("forbidden_taints", texts, "vLLM tolerates it", backend, taints[0].place)
+        labels.setdefault(rule.key, next(iter(rule.values), "true"))
+        saying.append(("the GPU's node is known by it", manifest, rule.place))
+    taints: tuple[str, ...] = _OF_A_GPU.taints
+    if backend and not all(tolerates(backend.body, each) for each in taints):
+        known = tolerated(backend.body)
+        if known:
+            saying.append(("vLLM tolerates it", backend, known[0].place))
+        elif not needed_for(backend):
+            saying.append(("vLLM tolerates no taint", backend, _POD))
+        taints = tuple(dict.fromkeys(each.taint for each in known))
+    if saying:
+        gpu = replace(_OF_A_GPU, labels=labels or _OF_A_GPU.labels, taints=taints)
+        why, manifest, place = saying[0]
+        yield Proposal("nodes", [str(each) for each in _every(names, gpu)], why, manifest, place)
+
+
+def _every(names: Sequence[Proposal], gpu: Node) -> Iterator[Node]:
+    """The nodes that are named; those on which LiteLLM may not run are like this one."""
+    named = {"allowed_nodes": story.ALLOWED_NODES, "forbidden_nodes": _STORY_NEVER, "backend_nodes": _STORY_NEVER}
+    named |= {each.name: each.value for each in names}
+    for name in dict.fromkeys(name for several in named.values() for name in several):
+        yield Node(name) if name in named["allowed_nodes"] else replace(gpu, name=name)
 
 
 def _about_the_gpu(gateway: Manifest, backend: Manifest | None) -> Iterator[tuple[Manifest, NodeRule]]:

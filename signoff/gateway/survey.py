@@ -304,7 +304,7 @@ class _Looking:
     def _set(self, name: str, value: Any, why: str, where: str = "") -> None:
         """Set what follows from the manifests; what no run would take is for a person to look at."""
         try:
-            Settings(**{name: value})
+            Settings(**self.known | {name: value})
         except ValidationError:
             self.survey.unanswered.append(f"`{name}` cannot be {value!r}, which {where} says.")
             self._line(name, value, f"not a value that a run takes; {why}", where, is_set=False)

@@ -87,12 +87,12 @@ def _observations(manifests: StoryManifests) -> Iterator[Observation]:
 
 
 def _no_rule(manifests: StoryManifests) -> str:
-    """That nothing keeps LiteLLM off the forbidden nodes; empty where a label or a taint of theirs may."""
+    """That nothing keeps LiteLLM off the forbidden nodes; empty where a label of theirs may."""
     own, settings = manifests.roles.gateway, manifests.settings
     body = manifests.object(own.object).body
     by_label = any(each.is_required and each.is_about_a_label for each in rules(body))
     there = sorted(possible_nodes(body, settings.forbidden_nodes))
-    if by_label or settings.forbidden_taints or not there:
+    if by_label or not there:
         return ""
     place = manifests.where(own.object, "spec", "template", "spec")
     return f"no rule keeps LiteLLM off {', '.join(there)}: {rule_for(settings.allowed_nodes)} (see {place})"

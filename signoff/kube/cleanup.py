@@ -14,7 +14,7 @@ from kubernetes.dynamic.resource import ResourceList
 from signoff.core.words import listed
 from signoff.kube.client import FIELD_MANAGER, Kube
 from signoff.kube.objects import Manifest
-from signoff.kube.undo import MARKED, Delete, Unmark
+from signoff.kube.undo import Delete
 
 _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}
 _TRIED = "signoff-tried"
@@ -37,11 +37,9 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
     An object in `stays` that names no namespace is in the first one. One that someone else has edited is removed too,
     since to apply it again would not undo the edit; it stays if that one has only applied the same, as
     `kubectl apply -k` does.
-    Nodes that runs have cordoned take pods again, and those that they have labelled and tainted are as before. What a
-    person has made, cordoned or marked stays.
+    Nodes that runs have cordoned take pods again. What a person has made or cordoned stays.
     """
     done = [f"uncordoned {name}" for name in _uncordon(kube)]
-    done += [f"took back the labels and taints of {name}" for name in _unmark(kube)]
     keep = {(each.body["metadata"].get("namespace", namespaces[0]), each.name): each for each in stays}
     removed = []
     for resource, namespace in product(_kinds(kube), namespaces):
@@ -61,17 +59,6 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
     for each in removed:
         each.wait(kube)
     return done
-
-
-def _unmark(kube: Kube) -> list[str]:
-    noted = {
-        node.metadata.name: note
-        for node in kube.core.list_node().items
-        if (note := (node.metadata.annotations or {}).get(MARKED))
-    }
-    for name, note in noted.items():
-        Unmark.noted(name, note).make(kube)
-    return list(noted)
 
 
 def _uncordon(kube: Kube) -> list[str]:

@@ -280,17 +280,8 @@ class Kube:
         """Have the node take no new pods, or take them again, as `kubectl cordon` and `uncordon` do."""
         self.core.patch_node(node, {"spec": {"unschedulable": cordoned}}, field_manager=FIELD_MANAGER)
 
-    def mark(
-        self,
-        node: str,
-        labels: Mapping[str, str | None],
-        taints: Mapping[tuple[str, str], str | None],
-        annotations: Mapping[str, str | None],
-    ) -> None:
-        """Give the node labels, annotations, and taints by their key and effect, beside those that it has, all at once.
-
-        None takes one away.
-        """
+    def mark(self, node: str, labels: Mapping[str, str | None], taints: Mapping[tuple[str, str], str | None]) -> None:
+        """Give the node labels, and taints by their key and effect, beside those that it has; None takes one away."""
         new = [
             {"key": key, "effect": effect, "value": value}
             for (key, effect), value in taints.items()
@@ -300,11 +291,7 @@ class Kube:
         def attempt() -> None:
             there = self.core.read_node(node)
             stay = [taint for taint in there.spec.taints or [] if (taint.key, taint.effect) not in taints]
-            metadata = {
-                "labels": dict(labels),
-                "annotations": dict(annotations),
-                "resourceVersion": there.metadata.resource_version,
-            }
+            metadata = {"labels": dict(labels), "resourceVersion": there.metadata.resource_version}
             try:
                 body = {"metadata": metadata, "spec": {"taints": [*stay, *new]}}
                 self.core.patch_node(node, body, field_manager=FIELD_MANAGER)
@@ -314,6 +301,19 @@ class Kube:
                 raise NotYet("the cluster has changed the node meanwhile") from None
 
         eventually(f"the node {node} to be marked", timeouts.CORDON_SHOWS, attempt)
+
+    def advertise(self, node: str, resources: Mapping[str, int]) -> None:
+        """Have the node offer extended resources, which its kubelet then goes on to report.
+
+        Source: https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+        """
+        patch = [
+            {"op": "add", "path": f"/status/{field}/{name.replace('/', '~1')}", "value": str(amount)}
+            for name, amount in resources.items()
+            for field in ("capacity", "allocatable")
+        ]
+        if patch:
+            self.core.patch_node_status(node, patch, field_manager=FIELD_MANAGER)
 
     def wait_until_cordoned(self, node: str, *, cordoned: bool) -> None:
         """Wait for the taint, which shows that the control plane has noticed; before that, pods are still placed."""

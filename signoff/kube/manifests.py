@@ -123,9 +123,8 @@ class StoryManifests:
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """The nodes that the settings speak of, each once."""
-        known = self.settings
-        return tuple(dict.fromkeys((*known.allowed_nodes, *known.forbidden_nodes, *known.backend_nodes)))
+        """The nodes that the settings speak of, by their names."""
+        return tuple(node.name for node in self.settings.nodes)
 
     @property
     def namespaces(self) -> tuple[str, ...]:

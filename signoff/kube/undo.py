@@ -4,8 +4,6 @@ A change and what undoes it are data: the way back is known before the change is
 as well as a whole one. What could not be undone, `signoff.kube.cleanup` finds by the suite's field manager.
 """
 
-import json
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -135,97 +133,6 @@ class Cordon:
     def wait(self, kube: Kube) -> None:
         """Wait until the scheduler knows."""
         kube.wait_until_cordoned(self.node, cordoned=self.cordoned)
-
-
-MARKED = "signoff.kube/marked"
-"""The annotation of a node that a run has marked, with what it had before: a run that is killed cannot undo that."""
-_Taints = Mapping[tuple[str, str], str | None]
-"""The value of each taint, by its key and effect; None is for one that is not there."""
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A node has labels and taints, beside all others of its own."""
-
-    node: str
-    labels: Mapping[str, str | None]
-    taints: _Taints
-
-    @classmethod
-    def of(cls, node: str, labels: Mapping[str, str], taints: Iterable[str]) -> Self:
-        """The mark of labels and of taints such as "gpu=true:NoSchedule"."""
-        found = {}
-        for key_and_value, _, effect in (text.rpartition(":") for text in taints):
-            key, _, value = key_and_value.partition("=")
-            found[key, effect] = value
-        return cls(node, dict(labels), found)
-
-    def __str__(self) -> str:
-        return f"label and taint {self.node}"
-
-    def inverse(self, kube: Kube) -> "Unmark":
-        """Leave what the node has of these as it is, and what is noted on it."""
-        node = kube.core.read_node(self.node)
-        labels = node.metadata.labels or {}
-        taints = {(each.key, each.effect): each.value or "" for each in node.spec.taints or []}
-        return Unmark(
-            self.node,
-            {key: labels.get(key) for key in self.labels},
-            {key: taints.get(key) for key in self.taints},
-            (node.metadata.annotations or {}).get(MARKED),
-        )
-
-    def make(self, kube: Kube) -> None:
-        """Mark it, and note on it how that is taken back."""
-        kube.mark(self.node, self.labels, self.taints, {MARKED: self.inverse(kube).as_note()})
-
-    def wait(self, _: Kube) -> None:
-        """A node is marked as soon as the API server says so."""
-
-
-@dataclass(frozen=True)
-class Unmark:
-    """A node has the labels and taints again that it had before it was marked; `note` is what was noted on it then."""
-
-    node: str
-    labels: Mapping[str, str | None]
-    taints: _Taints
-    note: str | None = None
-
-    @classmethod
-    def noted(cls, node: str, note: str) -> Self:
-        """What takes back all that a node was marked with, as it is noted there.
-
-        Raises:
-            SignoffError: it is not what this suite notes.
-        """
-        try:
-            told = json.loads(note)
-            taints = {(key, effect): value for key, effect, value in told["taints"]}
-            return cls(node, dict(told["labels"]), taints)
-        except (ValueError, TypeError, KeyError):
-            raise SignoffError(
-                f"the annotation {MARKED} of the node {node} does not say what it had before a run marked it",
-                where=note,
-                hint=f"take its labels and taints back by hand, then `kubectl annotate node {node} {MARKED}-`",
-            ) from None
-
-    def __str__(self) -> str:
-        return f"take back labels and taints of {self.node}"
-
-    def as_note(self) -> str:
-        """This as an annotation says it; what a mark before this one has noted counts before."""
-        before = Unmark.noted(self.node, self.note) if self.note else Unmark(self.node, {}, {})
-        taints = {**self.taints, **before.taints}
-        told = [[key, effect, value] for (key, effect), value in taints.items()]
-        return json.dumps({"labels": {**self.labels, **before.labels}, "taints": told})
-
-    def make(self, kube: Kube) -> None:
-        """Take them back."""
-        kube.mark(self.node, self.labels, self.taints, {MARKED: self.note})
-
-    def wait(self, _: Kube) -> None:
-        """They are gone as soon as the API server says so."""
 
 
 class UndoFailed(SignoffError):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from signoff.settings.model import Settings, described, form, holds_several, is_secret, names
+from signoff.settings.model import OF_NODES, Settings, default_of, described, form, holds_several, is_secret, names
 from signoff.settings.reading import FILE, OPTION, VARIABLE, Read, option_of, read, variable_of
 from signoff.settings.shown import text
 
@@ -14,7 +14,8 @@ WITH_OPTION = tuple(name for name in names() if not is_secret(name))
 DEPLOYMENT = (
     *("manifests", "secrets", "cluster", "litellm_image", "vllm_image"),
     *("namespace", "gateway", "backend", "model", "asked_model"),
-    *("allowed_nodes", "forbidden_nodes", "backend_nodes"),
+    *OF_NODES,
+    "nodes",
 )
 """The settings of what is deployed and where, for commands that judge no story."""
 _FILE = "settings_file"
@@ -73,6 +74,4 @@ def _metavar(name: str) -> str:
 
 def _help(name: str) -> str:
     again = "; may be given again" if holds_several(name) else ""
-    return (
-        f"{described(name)}{again} (default: {variable_of(name)} or {text(name, Settings.model_fields[name].default)})"
-    )
+    return f"{described(name)}{again} (default: {variable_of(name)} or {text(name, default_of(name))})"

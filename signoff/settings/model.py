@@ -16,13 +16,16 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from signoff import story
+from signoff.core.node import Node
 from signoff.core.paths import MANIFESTS, REPORTS
 from signoff.core.words import listed
+from signoff.settings.declared_nodes import LABEL, MAX_NAME, NAME, Declared, each_once
 from signoff.stats.estimate import MIN_OBSERVATIONS
 
 PREFIX = "SIGNOFF_"
 """Of the variable of a setting, which is called like it in capitals."""
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+MAX_NODES = 100
+"""Each is a process on the embedded cluster."""
 
 
 def _named(what: str, pattern: str, longest: int) -> AfterValidator:
@@ -97,17 +100,12 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 Number = BeforeValidator(_no_truth)
 Text = Annotated[str, Field(min_length=1)]
-Node = Annotated[Text, _named("the name of a node", rf"{_LABEL}(\.{_LABEL})*", 253)]
-Nodes = Annotated[
-    tuple[Node, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
+NodeName = Annotated[Text, _named("the name of a node", NAME, MAX_NAME)]
+NodeNames = Annotated[
+    tuple[NodeName, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
 ]
-Taints = Annotated[
-    tuple[Annotated[str, _named("a taint", r"[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)", 400)], ...],
-    NoDecode,
-    AfterValidator(_each_once),
-    BeforeValidator(_split(",")),
-]
-Object = Annotated[str, _named("the name of an object", rf"{_LABEL}(\.{_LABEL})*", 253)]
+Nodes = Annotated[tuple[Declared, ...], NoDecode, AfterValidator(each_once), BeforeValidator(_split(","))]
+Object = Annotated[str, _named("the name of an object", NAME, MAX_NAME)]
 
 
 def _story(default: Any, description: str, *, empty: str = "", form: str = "", **constraints: Any) -> Any:
@@ -123,6 +121,13 @@ def _own(default: Any, description: str, *, empty: str = "none", form: str = "",
 def _field(default: Any, description: str, *, story: bool, form: str, empty: str, **constraints: Any) -> Any:
     extra: JsonDict = {"story": story, "empty": empty, "form": form}
     return Field(default=default, description=description, json_schema_extra=extra, **constraints)
+
+
+def _nodes_named(others: dict[str, Any]) -> tuple[Node, ...]:
+    """The nodes that other settings name."""
+    allowed = others["allowed_nodes"]
+    named = dict.fromkeys((*allowed, *others["forbidden_nodes"], *others["backend_nodes"]))
+    return tuple(Node(name) if name in allowed else story.gpu_node(name) for name in named)
 
 
 class Settings(BaseSettings):
@@ -141,7 +146,7 @@ class Settings(BaseSettings):
     cluster: str = _own("", "where to run", empty="the suite's own")
     litellm_image: str = _own("", "LiteLLM's image", empty="the manifests' own")
     vllm_image: str = _own("", "vLLM's image", empty="the manifests' own")
-    namespace: Annotated[Text, _named("the name of a namespace", _LABEL, 63)] = _story(
+    namespace: Annotated[Text, _named("the name of a namespace", LABEL, 63)] = _story(
         story.NAMESPACE, "the namespace of what the manifests give none"
     )
     gateway: Object = _own("", "LiteLLM's Deployment or StatefulSet, by its name", empty="the one in the manifests")
@@ -154,7 +159,7 @@ class Settings(BaseSettings):
     api_key: SecretStr = _own(
         SecretStr(""), "LiteLLM's API key", empty="its master key, as the manifests and Secrets have it"
     )
-    host: Annotated[Text, _named("the name of a host", rf"{_LABEL}(\.{_LABEL})*", 253)] = _story(
+    host: Annotated[Text, _named("the name of a host", NAME, MAX_NAME)] = _story(
         story.GATEWAY_HOST, "the host name under which LiteLLM is reached from outside"
     )
     labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
@@ -164,18 +169,17 @@ class Settings(BaseSettings):
         "ClusterIP", "the type of LiteLLM's Service"
     )
     port: Annotated[int, Number] = _story(story.GATEWAY_PORT, "the port of LiteLLM's Service", ge=1, le=65535)
-    allowed_nodes: Nodes = _story(story.ALLOWED_NODES, "the nodes on which LiteLLM may run")
-    forbidden_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which LiteLLM must never run")
-    forbidden_labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
-        {}, "the labels that those nodes get, on a cluster that is the suite's own", empty="none", form="KEY=VALUE"
+    allowed_nodes: NodeNames = _story(story.ALLOWED_NODES, "the nodes on which LiteLLM may run")
+    forbidden_nodes: NodeNames = _story((story.GPU_NODE,), "the nodes on which LiteLLM must never run")
+    backend_nodes: NodeNames = _story((story.GPU_NODE,), "the nodes on which vLLM has to run")
+    nodes: Nodes = Field(
+        default_factory=_nodes_named,
+        description="the nodes of a cluster of the suite's own; if none is declared, those that are named above, and "
+        "each on which LiteLLM may not run like a GPU's",
+        min_length=1,
+        max_length=MAX_NODES,
+        json_schema_extra={"story": True, "empty": "", "form": "NODE KEY=VALUE KEY=VALUE:EFFECT KEY:NUMBER"},
     )
-    forbidden_taints: Taints = _story(
-        (),
-        "the taints that they get, likewise; EFFECT is NoSchedule, PreferNoSchedule or NoExecute",
-        empty="none",
-        form="KEY=VALUE:EFFECT",
-    )
-    backend_nodes: Nodes = _story((story.GPU_NODE,), "the nodes on which vLLM has to run")
     routing_strategy: Text = _story("simple-shuffle", "LiteLLM's routing strategy")
     num_retries: Annotated[int, Number] = _story(2, "how often LiteLLM tries again", ge=0)
     timeout: Annotated[int, Number] = _story(30, "after how many seconds LiteLLM gives a request up", gt=0)
@@ -209,10 +213,33 @@ class Settings(BaseSettings):
     def _no_node_both_ways(self) -> Self:
         if both := [node for node in self.allowed_nodes if node in self.forbidden_nodes]:
             what = f"{listed(both)} cannot be both among allowed_nodes and among forbidden_nodes"
-            raise PydanticCustomError(
-                "contrary", "{what}", {"what": what, "settings": ("allowed_nodes", "forbidden_nodes")}
-            )
+            raise _contrary(what, "take it out of one or the other", "allowed_nodes", "forbidden_nodes")
         return self
+
+    @model_validator(mode="after")
+    def _every_node_declared(self) -> Self:
+        declared = [node.name for node in self.nodes]
+        for setting in OF_NODES:
+            if lacking := [name for name in getattr(self, setting) if name not in declared]:
+                what = f"nodes does not declare {listed(lacking)}, which {setting} names"
+                raise _contrary(what, "declare all nodes of the cluster, or none", setting, "nodes")
+        return self
+
+
+OF_NODES = ("allowed_nodes", "forbidden_nodes", "backend_nodes")
+"""The settings that name nodes."""
+
+
+def _contrary(what: str, hint: str, *settings: str) -> PydanticCustomError:
+    return PydanticCustomError("contrary", "{what}", {"what": what, "hint": hint, "settings": settings})
+
+
+def default_of(name: str) -> Any:
+    """The value of a setting where nobody gives one to any."""
+    return getattr(_DEFAULTS, name)
+
+
+_DEFAULTS = Settings()
 
 
 def is_of_the_story(name: str) -> bool:

@@ -4,10 +4,9 @@ from collections.abc import Collection
 
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
+from signoff.settings.model import OF_NODES
 from signoff.settings.reading import FILE, Read, option_of
 from signoff.story.declaration import nearest
-
-_OF_NODES = ("allowed_nodes", "forbidden_nodes", "backend_nodes")
 
 
 def check(read: Read, there: Collection[str]) -> None:
@@ -16,7 +15,7 @@ def check(read: Read, there: Collection[str]) -> None:
     Raises:
         SignoffError: it lacks one.
     """
-    for name in _OF_NODES:
+    for name in OF_NODES:
         for node in getattr(read.settings, name):
             if node not in there:
                 raise SignoffError(

@@ -15,7 +15,17 @@ from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource
 
 from signoff.core.errors import UsageError
-from signoff.settings.model import PREFIX, Settings, described, form, holds_several, is_of_the_story, is_secret, names
+from signoff.settings.model import (
+    PREFIX,
+    Settings,
+    default_of,
+    described,
+    form,
+    holds_several,
+    is_of_the_story,
+    is_secret,
+    names,
+)
 from signoff.settings.toml import File
 from signoff.story.declaration import nearest
 
@@ -67,10 +77,12 @@ class Read:
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """The settings that are not the story's: with them it is no longer quite that story which is judged."""
-        fields = Settings.model_fields
-        own = (name for name in names() if is_of_the_story(name))
-        return tuple(name for name in own if getattr(self.settings, name) != fields[name].default)
+        """The settings that are not the story's: with them it is no longer quite that story which is judged.
+
+        One that nobody gave only follows others.
+        """
+        own = (name for name in names() if is_of_the_story(name) and self.origins[name].source != "story")
+        return tuple(name for name in own if getattr(self.settings, name) != default_of(name))
 
 
 def read(options: Given, file: str | None = None) -> Read:
@@ -180,6 +192,10 @@ _SENTENCES = {
     "string_type": "must be text",
     "string_too_short": "must not be empty",
     "too_short": "must name at least {min_length}",
+    "too_long": "must name at most {max_length}",
+    "missing": "must be given",
+    "mapping_type": "must be a table of names and values",
+    "dataclass_type": "must be a table or a text",
     "literal_error": "must be {expected}",
     "tuple_type": "must be a list",
     "dict_type": "must be a table of names and values",
@@ -194,13 +210,22 @@ def _refused(
     context = first.get("ctx", {})
     if first["type"] == "contrary":
         said = [origins[name].where for name in context["settings"] if origins[name].where]
-        return UsageError(str(first["msg"]), where=" and ".join(said), hint="take it out of one or the other")
+        return UsageError(str(first["msg"]), where=" and ".join(said), hint=context["hint"])
     name, *below = (str(part) for part in first["loc"])
-    key = below[0] if below and below[0] in (told[name] if isinstance(told[name], dict) else ()) else ""
+    key, part = _below(told[name], below)
     message = _SENTENCES.get(first["type"], "").format(**context) or str(first["msg"]).removeprefix("Value error, ")
-    subject = f"{origins[name].called}: {key!r}" if key else origins[name].called
+    subject = f"{origins[name].called}: {part!r}" if part else origins[name].called
     return UsageError(
         f"{subject}{' ' if message.startswith('must ') else ': '}{message}",
         where=_where(origins[name], told.get(name), file, name, key),
         hint=f"{name}: {described(name)}{f' ({form(name)})' if form(name) else ''}",
     )
+
+
+def _below(told: Any, path: Sequence[str]) -> tuple[str, str]:
+    """What of a setting is wrong: the key of its line in a file, and what a person calls it."""
+    if isinstance(told, dict) and path and path[0] in told:
+        return path[0], path[0]
+    if isinstance(told, list) and path and path[0].isdecimal():
+        return path[0], ".".join(path[1:])
+    return "", ""

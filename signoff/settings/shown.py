@@ -48,7 +48,7 @@ def origin(read: Read, name: str) -> str:
 def record(read: Read) -> dict[str, dict[str, Any]]:
     """Each setting's value and origin as JSON; of one that is not the story's, the story's value too."""
     values = read.settings.model_dump(mode="json")
-    stories = Settings.model_construct().model_dump(mode="json")
+    stories = Settings().model_dump(mode="json")
     for name in filter(is_secret, names()):
         values[name] = HIDDEN if getattr(read.settings, name).get_secret_value() else ""
     return {

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ def lines_of(text: str) -> dict[KeyPath, int]:
     """The line, counted from 1, at which each key of a valid document is first spoken of.
 
     TOML's statements stand on their own: each begins a line, and ends with the first line up to which it can be read.
+    Of an array of tables each has its line by its number, which counts from 0.
     """
     found: dict[KeyPath, int] = {}
+    tables: Counter[KeyPath] = Counter()
     table: KeyPath = ()
     statement: list[str] = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -79,6 +82,9 @@ def lines_of(text: str) -> dict[KeyPath, int]:
         for path in paths:
             found.setdefault(path, number - len(statement) + 1)
         table = paths[-1] if is_header else table
+        if statement[0].lstrip().startswith("[["):
+            found[*table, str(tables[table])] = number
+            tables[table] += 1
         statement = []
     return found
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from signoff import story
 from signoff.gateway.node_settings import proposals
 from signoff.kube.objects import Manifest
 from signoff.kube.placement import HOSTNAME
@@ -20,7 +21,9 @@ def proposed(gateway: dict[str, Any], backend: dict[str, Any] | None = None) -> 
     return found
 
 
-ON_TOWER = {"nodeSelector": {HOSTNAME: "tower"}}
+TOLERANT = {"tolerations": [{"operator": "Exists"}]}
+ON_TOWER = {"nodeSelector": {HOSTNAME: "tower"}, **TOLERANT}
+PRESENT, TAINT = "nvidia.com/gpu.present=true", "nvidia.com/gpu=true:NoSchedule"
 
 
 @pytest.mark.parametrize(
@@ -30,13 +33,17 @@ ON_TOWER = {"nodeSelector": {HOSTNAME: "tower"}}
         (required(on("In", "k3s-worker-02")), None, {}),
         (required(on("In", "nuc-1", "nuc-2")), None, {"allowed_nodes": ["nuc-1", "nuc-2"]}),
         (preferred(on("In", "nuc-1")), None, {"allowed_nodes": ["nuc-1"]}),
-        (required(on("NotIn", "k3s-gpu-worker")), {}, {}),
+        (required(on("NotIn", "k3s-gpu-worker")), TOLERANT, {}),
         (required(on("NotIn", "tower")), None, {"forbidden_nodes": ["tower"], "backend_nodes": ["tower"]}),
         ({}, ON_TOWER, {"forbidden_nodes": ["tower"], "backend_nodes": ["tower"]}),
-        (required(on("NotIn", "tower")), {"nodeName": "big"}, {"forbidden_nodes": ["tower"], "backend_nodes": ["big"]}),
+        (
+            required(on("NotIn", "tower")),
+            {"nodeName": "big", **TOLERANT},
+            {"forbidden_nodes": ["tower"], "backend_nodes": ["big"]},
+        ),
         (required(on("In", "tower")), ON_TOWER, {"allowed_nodes": ["tower"], "backend_nodes": ["tower"]}),
-        ({}, preferred(on("In", "tower")), {}),
-        ({}, {"nodeSelector": {HOSTNAME: "k3s-worker-01"}}, {"backend_nodes": ["k3s-worker-01"]}),
+        ({}, preferred(on("In", "tower")) | TOLERANT, {}),
+        ({}, {"nodeSelector": {HOSTNAME: "k3s-worker-01"}, **TOLERANT}, {"backend_nodes": ["k3s-worker-01"]}),
         (
             required(on("NotIn", "k3s-worker-01")),
             None,
@@ -57,26 +64,32 @@ def test_nodes_that_are_named_and_not_the_storys(
 
 
 @pytest.mark.parametrize(
-    ("gateway", "backend", "settings"),
+    ("gateway", "backend", "marks"),
     [
-        (required(on("DoesNotExist", key="gpu")), None, {"forbidden_labels": {"gpu": "true"}}),
-        (
-            required(on("DoesNotExist", key="gpu")),
-            {"nodeSelector": {"gpu": "a100"}},
-            {"forbidden_labels": {"gpu": "a100"}},
-        ),
-        (required(on("NotIn", "big", key="size")), None, {"forbidden_labels": {"size": "big"}}),
-        ({}, required(on("Exists", key="gpu")), {"forbidden_labels": {"gpu": "true"}}),
-        ({}, {"nodeSelector": {"kubernetes.io/os": "linux", "role/gpu": ""}}, {}),
-        ({"nodeSelector": {"role": "worker"}}, None, {}),
-        ({}, {"tolerations": [{"key": "gpu", "value": "yes"}]}, {"forbidden_taints": ["gpu=yes:NoSchedule"]}),
-        ({"tolerations": [{"key": "gpu", "value": "yes"}]}, {}, {}),
+        (required(on("DoesNotExist", key="gpu")), None, f"gpu=true {TAINT}"),
+        (required(on("DoesNotExist", key="gpu")), {"nodeSelector": {"gpu": "a100"}}, "gpu=a100"),
+        (required(on("NotIn", "big", key="size")), None, f"size=big {TAINT}"),
+        ({}, required(on("Exists", key="gpu")), "gpu=true"),
+        ({}, {"nodeSelector": {"kubernetes.io/os": "linux", "role/gpu": ""}}, "role/gpu="),
+        ({"nodeSelector": {"role": "worker"}}, None, ""),
+        ({}, {"tolerations": [{"key": "gpu", "value": "yes"}]}, f"{PRESENT} gpu=yes:NoSchedule"),
+        ({}, {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}, ""),
+        ({}, {"tolerations": [{"operator": "Exists"}]}, ""),
+        ({}, {}, PRESENT),  # a vLLM without tolerations runs on no node with a taint
+        ({}, {"runtimeClassName": "nvidia"}, ""),  # which the suite's own stands in for
+        ({"tolerations": [{"key": "gpu", "value": "yes"}]}, TOLERANT, ""),
     ],
 )
 def test_a_gpus_node_that_is_known_by_label_or_taint(
-    gateway: dict[str, Any], backend: dict[str, Any] | None, settings: dict[str, Any]
+    gateway: dict[str, Any], backend: dict[str, Any] | None, marks: str
 ) -> None:
-    assert proposed(gateway, backend) == settings
+    of_the_gpu = f"{story.GPU_NODE} {marks} nvidia.com/gpu:1"
+    assert proposed(gateway, backend) == ({"nodes": [*story.ALLOWED_NODES, of_the_gpu]} if marks else {})
+
+
+def test_a_node_is_declared_by_its_own_name() -> None:
+    found = proposed(required(on("NotIn", "tower")), ON_TOWER | {"tolerations": [{"key": "gpu"}]})
+    assert found["nodes"] == [*story.ALLOWED_NODES, f"tower {PRESENT} gpu:NoSchedule nvidia.com/gpu:1"]
 
 
 def test_each_has_its_reason_and_place() -> None:

@@ -239,7 +239,7 @@ def test_images_name_the_nodes_that_may_need_them(folder: Path) -> None:
     anywhere = [document for document in yaml.safe_load_all(deployment.read_text()) if document["kind"] == "Deployment"]
     del anywhere[0]["spec"]["template"]["spec"]["affinity"]
     found = replace(STORY, backend=[], gateway=[Manifest(deployment, "", anywhere[0])])
-    assert found.images[found.gateway_image] == story.NODES
+    assert found.images[found.gateway_image] == (*story.ALLOWED_NODES, story.GPU_NODE)
 
 
 @pytest.mark.parametrize("flat", ["one.yaml", ""])

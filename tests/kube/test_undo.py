@@ -5,16 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from kubernetes.client.exceptions import ApiException
 
 from signoff.core.errors import SignoffError, told
 from signoff.evidence.causes import cause_of
-from signoff.kube import cleanup
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
-from signoff.kube.undo import MARKED, Apply, Cordon, Delete, Mark, Scale, Undo, UndoFailed, Unmark
+from signoff.kube.undo import Apply, Cordon, Delete, Scale, Undo, UndoFailed
 from tests.embedded import container, pod
 
 NOWHERE: Any = None
@@ -195,80 +192,24 @@ def test_a_node_that_a_person_has_cordoned_stays_cordoned(kube: Kube) -> None:
         kube.core.patch_node(NODE, {"spec": {"unschedulable": False}})
 
 
-def marks(kube: Kube) -> tuple[dict[str, str], set[tuple[str, str, str]]]:
-    """Labels, and those taints that are not the cluster's own, which come and go."""
-    node = kube.core.read_node(NODE)
-    taints = {(each.key, each.value or "", each.effect) for each in node.spec.taints or []}
-    return dict(node.metadata.labels), {each for each in taints if each[0] in ("own", "gpu")}
+def test_a_marked_node_keeps_what_it_has_beside_and_offers_what_it_is_told_to(kube: Kube) -> None:
+    def marks() -> tuple[dict[str, str], list[tuple[str, str, str]]]:
+        node = kube.core.read_node(NODE)
+        return node.metadata.labels, sorted(
+            (each.key, each.effect, each.value or "") for each in node.spec.taints or []
+        )
 
-
-def test_a_marked_node_keeps_what_it_had_and_is_then_as_before(kube: Kube) -> None:
-    with Undo(kube) as around:
-        around.make(Mark.of(NODE, {"disk": "ssd"}, ["own=1:NoSchedule", "gpu=false:NoSchedule"]))
-        before = marks(kube)
-        with Undo(kube) as undo:
-            undo.make(Mark.of(NODE, {"gpu": "true", "disk": "hdd"}, ["gpu=true:NoSchedule", "gpu:PreferNoSchedule"]))
-            labels, taints = marks(kube)
-            assert labels == before[0] | {"gpu": "true", "disk": "hdd"}
-            assert taints == {
-                ("own", "1", "NoSchedule"),
-                ("gpu", "true", "NoSchedule"),
-                ("gpu", "", "PreferNoSchedule"),
-            }
-        assert marks(kube) == before
-    labels, taints = marks(kube)
-    assert "disk" not in labels
-    assert taints == set()
-
-
-def note(kube: Kube) -> str | None:
-    return (kube.core.read_node(NODE).metadata.annotations or {}).get(MARKED)
-
-
-def test_what_a_killed_run_has_marked_is_taken_back_by_what_is_noted_on_the_node(kube: Kube, namespace: str) -> None:
-    own = Mark.of(NODE, {"disk": "ssd"}, ["own=1:NoSchedule"])
-    with Undo(kube) as around:
-        around.make(own)
-        kube.core.patch_node(NODE, {"metadata": {"annotations": {MARKED: None}}})  # a person's, from here on
-        before = marks(kube)
-        killed = Undo(kube)
-        killed.make(Mark.of(NODE, {"gpu": "true", "disk": "hdd"}, ["gpu=true:NoSchedule"]))
-        killed.make(Mark.of(NODE, {"disk": "tape"}, ["own=2:NoSchedule"]))
-        assert marks(kube) != before
-        assert cleanup.clear(kube, [namespace], []) == [f"took back the labels and taints of {NODE}"]
-        assert (marks(kube), note(kube)) == (before, None)
-        assert cleanup.clear(kube, [namespace], []) == []
-
-
-def test_what_is_undone_leaves_no_note_and_what_lasts_keeps_its_own(kube: Kube) -> None:
-    with Undo(kube) as undo:
-        undo.make(Mark.of(NODE, {"gpu": "true"}, []))
-        first = note(kube)
-        with Undo(kube) as more:
-            more.make(Mark.of(NODE, {"gpu": "false", "disk": "hdd"}, ["gpu:NoSchedule"]))
-            assert note(kube) != first
-        assert note(kube) == first is not None
-    assert note(kube) is None
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"labels": {}}', '{"labels": {}, "taints": [["a"]]}'])
-def test_a_note_that_is_none_of_ours_is_not_guessed_at(text: str) -> None:
-    with pytest.raises(SignoffError, match=f"of the node {NODE} does not say what it had") as refused:
-        Unmark.noted(NODE, text)
-    assert f"kubectl annotate node {NODE} {MARKED}-" in refused.value.hint
-
-
-TEXTS = st.text("ab./-", min_size=1, max_size=5)
-
-
-@given(st.dictionaries(TEXTS, st.none() | TEXTS), st.dictionaries(st.tuples(TEXTS, TEXTS), st.none() | TEXTS))
-def test_a_note_is_read_as_it_was_written(
-    labels: dict[str, str | None], taints: dict[tuple[str, str], str | None]
-) -> None:
-    back = Unmark(NODE, labels, taints)
-    assert Unmark.noted(NODE, back.as_note()) == back
-    later = Unmark(NODE, {**dict.fromkeys(labels, "x"), "more": None}, dict.fromkeys(taints, "y"), back.as_note())
-    assert Unmark.noted(NODE, later.as_note()) == Unmark(NODE, {**labels, "more": labels.get("more")}, taints)
+    before = marks()
+    kube.mark(NODE, {"disk": "ssd"}, {("own", "NoSchedule"): "1", ("gpu", "NoSchedule"): "false"})
+    kube.mark(NODE, {"disk": "hdd", "gpu": "true"}, {("gpu", "NoSchedule"): "true", ("gpu", "PreferNoSchedule"): ""})
+    labels, taints = marks()
+    assert labels == before[0] | {"gpu": "true", "disk": "hdd"}
+    assert taints == [("gpu", "NoSchedule", "true"), ("gpu", "PreferNoSchedule", ""), ("own", "NoSchedule", "1")]
+    kube.mark(NODE, {"disk": None, "gpu": None}, {(key, effect): None for key, effect, _ in taints})
+    assert marks() == before
+    kube.advertise(NODE, {"example.com/dongle": 2})
+    status = kube.core.read_node(NODE).status
+    assert status.capacity["example.com/dongle"] == status.allocatable["example.com/dongle"] == "2"
 
 
 def test_what_somebody_has_deleted_meanwhile_is_told_and_the_rest_undone(kube: Kube, namespace: str) -> None:

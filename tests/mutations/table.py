@@ -166,8 +166,14 @@ def no_affinity(objects: Objects) -> None:
     del pod_spec(objects)["affinity"]
 
 
+def tolerate_the_gpu(spec: dict[str, Any]) -> dict[str, Any]:
+    """Let pods of this spec onto the GPU worker, whose taint keeps others off."""
+    return spec | {"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}]}
+
+
 def gpu_affinity(objects: Objects) -> None:
-    """Send LiteLLM to the GPU worker."""
+    """Send LiteLLM to the GPU worker, as a copy of vLLM's affinity and tolerations does."""
+    objects["Deployment"]["spec"]["template"]["spec"] = tolerate_the_gpu(pod_spec(objects))
     required = pod_spec(objects)["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] = ["k3s-gpu-worker"]
 
@@ -304,7 +310,7 @@ def stranger_on_the_gpu_worker(objects: Objects) -> None:
     """A pod labelled as LiteLLM's runs beside vLLM, and never becomes Ready."""
     never = {"exec": {"command": ["python3", "-c", "raise SystemExit(1)"]}, "periodSeconds": 5}
     container = SLEEPS | {"image": BACKEND_IMAGE, "readinessProbe": never}
-    objects["Stranger"] = pod(story.GATEWAY, container, [story.GPU_NODE])
+    objects["Stranger"] = pod(story.GATEWAY, container, [story.GPU_NODE], **tolerate_the_gpu({}))
 
 
 def stranger_asks_for_a_gpu(objects: Objects) -> None:

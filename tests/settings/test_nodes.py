@@ -10,14 +10,14 @@ from signoff.settings import nodes, read
 
 
 def test_the_storys_nodes_are_those_of_the_suites_own_clusters() -> None:
-    nodes.check(read({}), story.NODES)
+    nodes.check(read({}), [node.name for node in story.NODES])
 
 
 @pytest.mark.parametrize("name", ["allowed_nodes", "forbidden_nodes", "backend_nodes"])
 def test_a_node_that_the_cluster_lacks_is_refused_with_the_nearest_one(name: str) -> None:
     option = f"--{name.replace('_', '-')}"
     with pytest.raises(SignoffError) as refused:
-        nodes.check(read({name: ["k3s-gpu-wroker"]}), [*story.NODES, "nuc"])
+        nodes.check(read({name: ["k3s-gpu-wroker"]}), [*story.ALLOWED_NODES, story.GPU_NODE, "nuc"])
     assert refused.value.what == (
         "the cluster has no node k3s-gpu-wroker; "
         "it has k3s-gpu-worker, k3s-worker-01, k3s-worker-02 and nuc; did you mean 'k3s-gpu-worker'?"

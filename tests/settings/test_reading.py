@@ -8,6 +8,7 @@ import pytest
 
 from signoff import story
 from signoff.core.errors import UsageError
+from signoff.core.node import Node
 from signoff.core.paths import ROOT
 from signoff.settings import Settings, read, story_values
 from signoff.settings.model import described, names
@@ -16,6 +17,18 @@ from signoff.settings.shown import record, recorded
 from signoff.story.declaration import Declaration
 
 SECRET = "sk-the-key-of-this-house"
+STORYS = "k3s-worker-01,k3s-worker-02,k3s-gpu-worker gpu=1"
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+MARKS = "nvidia.com/gpu=true gpu=true:NoSchedule nvidia.com/gpu:2"
+DECLARED = f"""\
+nodes = [
+  "k3s-worker-01",
+  {{name = "k3s-worker-02"}},
+  {{name = "k3s-gpu-worker", labels = {{"nvidia.com/gpu" = "true"}}, taints = ["gpu=true:NoSchedule"],
+    resources = {{"nvidia.com/gpu" = 2}}}},
+  {{name = "k3s-master", labels = {{"{CONTROL_PLANE}" = ""}}}},
+]
+""".replace(",\n    ", ", ")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -130,9 +143,26 @@ def test_what_is_not_the_storys_is_named_and_what_everybody_may_choose_is_not() 
     }
     assert read(given).differing == ("namespace", "overhead_limit_ms")
     assert read({"overhead_limit_ms": ["100"], "allowed_nodes": ["k3s-worker-01,k3s-worker-02"]}).differing == ()
-    marked = read({"forbidden_labels": ["gpu=true"], "forbidden_taints": ["gpu=true:NoSchedule"]})
-    assert marked.differing == ("forbidden_labels", "forbidden_taints")
-    assert [each.story for each in recorded(record(marked)) if each.name in marked.differing] == ["none", "none"]
+
+
+def test_nodes_that_nobody_declares_are_those_that_are_named() -> None:
+    named = {"allowed_nodes": ["nuc-1,nuc-2"], "forbidden_nodes": ["tower"], "backend_nodes": ["tower"]}
+    found = read(named)
+    assert found.settings.nodes == (Node("nuc-1"), Node("nuc-2"), story.gpu_node("tower"))
+    assert found.differing == tuple(named)
+    assert read({"nodes": [",".join(map(str, story.NODES))]}).differing == ()
+
+
+def test_a_node_is_a_table_or_a_text(here: Path) -> None:
+    written(here, DECLARED)
+    found = read({})
+    texts = ["k3s-worker-01, k3s-worker-02", f"k3s-gpu-worker {MARKS}", f"k3s-master {CONTROL_PLANE}="]
+    assert found.settings.nodes == read({"nodes": texts}).settings.nodes
+    assert found.settings.nodes[2].resources == {"nvidia.com/gpu": 2}
+    assert found.differing == ("nodes",)
+    [shown] = [each for each in recorded(record(found)) if each.name == "nodes"]
+    assert shown.value == ", ".join(texts)
+    assert shown.story == ", ".join(map(str, story.NODES))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +185,23 @@ def test_what_is_not_the_storys_is_named_and_what_everybody_may_choose_is_not() 
         ({"allowed_nodes": ["a,,b"]}, "--allowed-nodes must not be empty"),
         ({"allowed_nodes": ["a,b", "a"]}, "--allowed-nodes: 'a' is named twice"),
         ({"allowed_nodes": ["Node"]}, "--allowed-nodes: 'Node' is not the name of a node"),
+        (
+            {"nodes": [STORYS.replace("gpu=1", "gpu")]},
+            "'gpu' is no label KEY=VALUE, taint KEY=VALUE:EFFECT or",
+        ),
+        ({"nodes": [STORYS.replace("gpu=1", "gpu=1 gpu=2")]}, "--nodes: 'gpu' is given twice"),
+        ({"nodes": [STORYS.replace("gpu=1", "-=1")]}, "--nodes: '-=1' of k3s-gpu-worker is not a label"),
+        ({"nodes": [STORYS.replace("gpu=1", "gpu=1:Never")]}, "'gpu=1:Never' of k3s-gpu-worker is not a taint"),
+        (
+            {"nodes": [STORYS.replace("gpu=1", "gpu=1:NoSchedule gpu=2:NoSchedule")]},
+            "--nodes: k3s-gpu-worker has two taints gpu of the effect NoSchedule",
+        ),
+        ({"nodes": [STORYS.replace("gpu=1", "gpu:1")]}, "'gpu:1' of k3s-gpu-worker is no extended resource"),
+        ({"nodes": [STORYS.replace("gpu=1", "a/b:0")]}, "'a/b:0' of k3s-gpu-worker is no extended resource"),
+        ({"nodes": [STORYS.replace("gpu=1", "kubernetes.io/os=x")]}, "has the label kubernetes.io/os by itself"),
+        ({"nodes": [f"{STORYS},k3s-worker-01"]}, "--nodes: k3s-worker-01 is declared twice"),
+        ({"nodes": [f"{STORYS},Master"]}, "--nodes: 'Master' is not the name of a node"),
+        ({"nodes": [",".join(f"n{number}" for number in range(101))]}, "--nodes must name at most 100"),
         ({"labels": ["a"]}, "--labels: 'a' is given no value"),
         ({"labels": ["a=b,a=c"]}, "--labels: 'a' is given twice"),
         ({"secrets": ["a.env"]}, "--secret: 'a.env' is given no value"),
@@ -173,10 +220,16 @@ def test_an_option_is_refused(given: Mapping[str, Any], what: str) -> None:
 
 
 def test_the_hint_says_how_a_taint_is_written() -> None:
-    with pytest.raises(UsageError, match="'gpu' is not a taint") as refused:
-        read({"forbidden_taints": ["gpu"]})
-    assert "KEY=VALUE:EFFECT" in refused.value.hint
-    assert "NoSchedule, PreferNoSchedule or NoExecute" in refused.value.hint
+    with pytest.raises(UsageError, match="'gpu:Never' of tower is not a taint; one is written as KEY=VALUE:EFFECT"):
+        read({"nodes": ["tower gpu:Never"]})
+
+
+@pytest.mark.parametrize("setting", ["allowed_nodes", "forbidden_nodes", "backend_nodes"])
+def test_a_node_that_is_named_and_not_declared_is_refused(here: Path, setting: str) -> None:
+    written(here, f"{setting} = ['nuc']\n{DECLARED}")
+    with pytest.raises(UsageError, match=f"nodes does not declare nuc, which {setting} names") as refused:
+        read({})
+    assert refused.value.where == "signoff.toml:1 and signoff.toml:2"
 
 
 @pytest.mark.parametrize(
@@ -247,6 +300,14 @@ def test_what_other_variables_the_suite_has_is_not_taken_for_a_setting(
         ("[secrets]\na = 'b'\nc = 5", "secrets: 'c' must be the name of a file", 3),
         ("api_key = 5", "api_key must be text", 1),
         ("allowed_nodes = ['a']\nforbidden_nodes = ['a']", "a cannot be both", 1),
+        ("[nodes]\nname = 'a'", "nodes must be a list", 1),
+        ("nodes = [5]", "nodes must be a table or a text", 1),
+        ("[[nodes]]\nname = 'a'\n[[nodes]]\nnam = 'b'", "nodes: a node has no 'nam'; did you mean 'name'?", 3),
+        ("[[nodes]]\nname = 'a'\n\n[[nodes]]\nlabels = {}", "nodes: 'name' must be given", 4),
+        ("[[nodes]]\nname = 'a'\nlabels = {b = 5}", "nodes: 'labels.b' must be text", 1),
+        ("[[nodes]]\nname = 'a'\nlabels = 'b=5'", "nodes: 'labels' must be a table of names and values", 1),
+        ("[[nodes]]\nname = 'a'\ntaints = 'b:NoSchedule'", "nodes: 'taints' must be a list", 1),
+        ("[[nodes]]\nname = 'a'\nresources = {'x/y' = true}", "nodes: the number of x/y must be a whole number", 1),
         ("port = 1\nport = 2", "not valid TOML: ", 2),
         ("port = 1\nmodel = x\n", "not valid TOML: ", 2),
         ("port = 1\nallowed_nodes = ['a',", "not valid TOML: ", 2),

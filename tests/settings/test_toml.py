@@ -43,6 +43,8 @@ y = 2
         (("more",), 17),
         (("more", "nested", "inline", "deep", "deeper"), 18),
         (("tables",), 19),
+        (("tables", "0"), 19),
+        (("tables", "1"), 21),
         (("tables", "y"), 22),
     ],
 )

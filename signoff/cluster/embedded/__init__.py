@@ -18,12 +18,14 @@ from signoff.cluster.embedded.address_range import to_loopback
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, Running, clusters_dir, running
 from signoff.cluster.embedded.postmortem import discard_end, logs_of, reason_of_end
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
-from signoff.cluster.kept import left_alone, see_well
+from signoff.cluster.kept import difference, left_alone, see_well
 from signoff.core import console
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 from signoff.core.redact import scrub_files
 from signoff.core.timeouts import PROCESS_EXIT
 from signoff.core.words import duration
+from signoff.story import NODES
 
 _SUBJECT = "cluster"
 Progress = Callable[[str, str], None]
@@ -54,6 +56,7 @@ class EmbeddedCluster:
         *,
         name: str | None = None,
         images: Sequence[str] = (),
+        nodes: Sequence[Node] = NODES,
         keep: bool = False,
     ) -> "EmbeddedCluster":
         """Start a cluster and return once its nodes are Ready.
@@ -64,28 +67,32 @@ class EmbeddedCluster:
         Raises:
             SignoffError: a program is missing or died, it took too long, or there is a cluster of this name.
         """
-        arguments = [argument for image in images for argument in ("--image", image)]
+        arguments = [f"--node={node}" for node in nodes] + [f"--image={image}" for image in images]
         started = cls(*_start(clusters_dir() / (name or secrets.token_hex(4)), arguments, progress))
         started._to_keep = keep
         return started
 
     @classmethod
-    def attach(cls, cluster: Path) -> "EmbeddedCluster":
+    def attach(cls, cluster: Path, nodes: Sequence[Node] = NODES) -> "EmbeddedCluster":
         """Use the running cluster of this folder or, as `signoff cluster status` shows it, name; `close()` leaves it.
 
         Raises:
-            SignoffError: no cluster runs there (any more: then why it ended), it is still starting, or it is not well.
+            SignoffError: no cluster runs there (any more: then why it ended), it is still starting, it is not well, or
+                it has other nodes.
         """
         facts = facts_of(cluster)
-        see_well(Running(_folder_of(cluster), facts))
+        see_well(Running(_folder_of(cluster), facts), nodes)
         return cls(facts)
 
     @classmethod
-    def reuse(cls, progress: Progress = console.progress) -> "EmbeddedCluster | None":
-        """Take the newest kept cluster that this code started, nobody uses and is well; `close()` leaves it."""
+    def reuse(cls, progress: Progress = console.progress, *, nodes: Sequence[Node] = NODES) -> "EmbeddedCluster | None":
+        """Take the newest kept cluster of these nodes that this code started, nobody uses and is well.
+
+        `close()` leaves it.
+        """
         for kept in (each for each in running() if each.kept):
-            if kept.difference:
-                progress(_SUBJECT, left_alone(kept, kept.difference))
+            if why := difference(kept, nodes):
+                progress(_SUBJECT, left_alone(kept, why))
             elif lease := kept.lease():
                 if wrong := kept.repair(progress):
                     lease.close()

@@ -53,8 +53,8 @@ def fingerprint() -> str:
         facts.update(f"{name}={value}\0".encode())
     code = [
         *Path(__file__).parent.rglob("*.py"),
+        ROOT / "signoff" / "core" / "node.py",
         ROOT / "signoff" / "core" / "timeouts.py",
-        ROOT / "signoff" / "story" / "__init__.py",
     ]
     for path in sorted(code):
         facts.update(path.read_bytes())
@@ -80,8 +80,13 @@ class Running:
         return (self.dir / KEPT_FILE).exists()
 
     @property
+    def nodes(self) -> list[str]:
+        """Those that it was started with; none where an older version did not note them."""
+        return list(self.facts.get("declared_nodes", ()))
+
+    @property
     def difference(self) -> str:
-        """What differs from a cluster started now, which keeps a run from taking it; empty if nothing does."""
+        """What but its nodes differs from a cluster started now, which keeps a run from taking it; empty if nothing."""
         if self.facts.get("fingerprint") == fingerprint():
             return ""
         now = settings()

@@ -17,6 +17,7 @@ from signoff.cluster.embedded.postmortem import reason_of_end
 from signoff.cluster.embedded.processes import descendants, kill
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 from signoff.core.paths import cache_dir
 
 
@@ -47,11 +48,14 @@ def _check_recipes() -> None:
     Images(cache_dir()).recipes()
 
 
-def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool) -> Cluster:
+def open_cluster(
+    attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
+) -> Cluster:
     """One that runs: that of `attach`, else one that is kept unless it has to be `fresh`; else one started now."""
     if attach is not None:
-        return EmbeddedCluster.attach(attach)
-    return (None if fresh else EmbeddedCluster.reuse()) or EmbeddedCluster.start(images=list(images), keep=keep)
+        return EmbeddedCluster.attach(attach, nodes)
+    kept = None if fresh else EmbeddedCluster.reuse(nodes=nodes)
+    return kept or EmbeddedCluster.start(images=list(images), nodes=nodes, keep=keep)
 
 
 def prepare(images: Collection[str]) -> None:
@@ -71,9 +75,9 @@ def prepare(images: Collection[str]) -> None:
             raise
 
 
-def start_kept(name: str | None) -> Running:
+def start_kept(name: str | None, nodes: Sequence[Node]) -> Running:
     """One without a deployment, within seconds."""
-    cluster = EmbeddedCluster.start(name=name)
+    cluster = EmbeddedCluster.start(name=name, nodes=nodes)
     cluster.keep()
     return next(each for each in running() if each.dir == cluster.dir)
 

@@ -32,12 +32,12 @@ from signoff.cluster.embedded.postmortem import note_end
 from signoff.cluster.embedded.processes import dead_children, kill_descendants, reap
 from signoff.cluster.embedded.sweep import make_cluster_dir, remove, sweep
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 from signoff.core.paths import cache_dir, write_private
 from signoff.core.processes import become_subreaper
 from signoff.core.timeouts import NODES_READY
 from signoff.core.waiting import until
 from signoff.programs.search import check_space
-from signoff.story import GPU_NODE, NODES
 
 _REAP_EVERY_SECONDS = 5
 _CLUSTER_SPACE = 0.3e9
@@ -70,7 +70,7 @@ class Phases:
         self.done("total", time.monotonic() - self._start)
 
 
-async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = ()) -> None:
+async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = ()) -> None:
     """Bring the cluster up, its images meanwhile, then stay until one of its processes ends.
 
     Raises:
@@ -86,7 +86,8 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
     check_space("a cluster", _CLUSTER_SPACE, cache_dir())
     phases.done("programs", time.monotonic() - start)
     addresses, children = claim_address_range(), Children(cluster)
-    plane = ControlPlane(cluster, addresses, binaries, nodes)
+    names = tuple(node.name for node in nodes)
+    plane = ControlPlane(cluster, addresses, binaries, names)
     config = _write_agent_config(cluster, addresses, plane, nodes)
     await plane.start(children)
     await children.start("serviceproxy", _module("serviceproxy", config))
@@ -94,7 +95,7 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         await children.start("agent", _module("agent", config))
     await plane.ready(children, phases.done)
     if nodes:
-        await _nodes_ready(plane, children, nodes, phases)
+        await _nodes_ready(plane, children, names, phases)
     phases.total()
     children.all_started()
     facts = {
@@ -104,7 +105,8 @@ async def run(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str] = 
         "kubernetes_version": f"v{versions['kube-apiserver']}",
         "etcd_version": f"v{versions['etcd']}",
         "address_range": addresses.number,
-        "nodes": list(nodes),
+        "nodes": list(names),
+        "declared_nodes": list(map(str, nodes)),
         "start_seconds": phases.seconds,
         "supervisor_pid": os.getpid(),
         "owner_pid": os.getppid(),
@@ -131,7 +133,7 @@ def _module(name: str, config: Path) -> list[str | Path]:
     return [sys.executable, "-m", f"signoff.cluster.embedded.{name}", "--config", config]
 
 
-def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPlane, nodes: tuple[str, ...]) -> Path:
+def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPlane, nodes: Sequence[Node]) -> Path:
     """Write what the node agent and the service proxy must know."""
     path = cluster / "agent.json"
     config = {
@@ -144,13 +146,11 @@ def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPl
         "cache": str(cache_dir()),
         "nodes": [
             {
-                "name": name,
-                "index": index,
+                "node": str(node),
                 "address": addresses.node(index),
                 "pod_prefix": addresses.pod_prefix(index),
-                "gpu": name == GPU_NODE,
             }
-            for index, name in enumerate(nodes)
+            for index, node in enumerate(nodes)
         ],
         "kubelet_serving_cert": str(plane.pki.kubelet_serving.cert),
         "kubelet_serving_key": str(plane.pki.kubelet_serving.key),
@@ -183,7 +183,7 @@ async def _are_ready(api: KubeApi, nodes: tuple[str, ...]) -> bool:
     return ready >= set(nodes)
 
 
-async def _supervise(cluster: Path, *, nodes: tuple[str, ...], images: Sequence[str]) -> SignoffError | None:
+async def _supervise(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str]) -> SignoffError | None:
     """Run the cluster until it fails (the error) or is told to end (None)."""
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -240,7 +240,7 @@ def main() -> None:
     """Supervise one cluster; exit code 0 when it was told to end, 1 when it failed."""
     parser = argparse.ArgumentParser(description="Supervise one embedded cluster.")
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's folder, which must not exist")
-    parser.add_argument("--control-plane-only", action="store_true", help="start no nodes")
+    parser.add_argument("--node", action="append", default=[], type=Node.parse, help="a node as a text (default: none)")
     parser.add_argument("--image", action="append", default=[], help="prepare this image meanwhile")
     options = parser.parse_args()
     start_guardian(options.dir.parent)
@@ -256,9 +256,9 @@ def main() -> None:
         kill_descendants(os.getpid())
         os._exit(1)
     try:
-        nodes = () if options.control_plane_only else NODES
+        supervised = _supervise(options.dir, nodes=options.node, images=options.image)
         # Not asyncio.run, which would wait for the thread that builds.
-        error = asyncio.new_event_loop().run_until_complete(_supervise(options.dir, nodes=nodes, images=options.image))
+        error = asyncio.new_event_loop().run_until_complete(supervised)
     except SignoffError as early:
         error = early
     if error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from signoff.cluster.base import Cluster, Running
 from signoff.cluster.registry import DEFAULT
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 
 
 def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
@@ -14,7 +15,9 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     raise _not_yet()
 
 
-def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool) -> Cluster:
+def open_cluster(
+    attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
+) -> Cluster:
     """Says that it is not built yet."""
     raise _not_yet()
 
@@ -24,7 +27,7 @@ def prepare(images: Collection[str]) -> None:
     raise SignoffError("your own cluster needs nothing in advance: its nodes pull the images", hint="leave this out")
 
 
-def start_kept(name: str | None) -> Running:
+def start_kept(name: str | None, nodes: Sequence[Node]) -> Running:
     """Whoever it belongs to starts it."""
     raise SignoffError(
         "your own cluster is not started by signoff, which uses it as it is", hint="start one of another kind"

@@ -1,4 +1,4 @@
-"""A kind cluster: the story's nodes as containers of the local Docker engine, each with a real kubelet."""
+"""A kind cluster: declared nodes as containers of the local Docker engine, each with a real kubelet."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +18,6 @@ import pytest_kind
 import yaml
 from kubernetes import client, config
 
-from signoff import story
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.kept import see_well
 from signoff.cluster.kind import ownership, tools
@@ -26,9 +25,13 @@ from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.port_forward import ServiceForward
 from signoff.core import console, timeouts
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node, Taint
 from signoff.core.redact import scrub_files
 from signoff.core.waiting import NotYet, eventually
+from signoff.core.words import listed
+from signoff.kube.client import Kube
 from signoff.kube.kubeconfig import hold_in_files
+from signoff.story import NODES
 
 NAME_VARIABLE = "SIGNOFF_KIND_NAME"
 
@@ -47,30 +50,33 @@ class KindCluster:
     capabilities = frozenset({"cordon", "scale-backend"})
     tunnelled = True
 
-    def __init__(self, kind: Path, folder: Path, *, owned: bool) -> None:
-        self.dir, self.name = folder, folder.name
+    def __init__(self, kind: Path, folder: Path, nodes: Sequence[Node], *, owned: bool) -> None:
+        self.dir, self.name, self.nodes = folder, folder.name, nodes
         self.kubeconfig = folder / "kubeconfig"
         self._kind, self._owned, self.reused = kind, owned, not owned
         self._start_seconds: dict[str, float] = {}
         self._forwards: dict[tuple[str, str, int], ServiceForward] = {}
 
     @classmethod
-    def start(cls, *, images: Images, keep: bool = False, name: str | None = None) -> "KindCluster":
-        """Create a cluster with the story's nodes; returns once they are Ready and have the images.
+    def start(
+        cls, *, images: Images, nodes: Sequence[Node] = NODES, keep: bool = False, name: str | None = None
+    ) -> "KindCluster":
+        """Create a cluster of these nodes; returns once they are Ready and have the images.
 
         An image that the local Docker engine has is loaded from there onto the nodes that may need it; any other is
         left to the nodes to pull. With `keep` a cluster that has started is not deleted at the end, whatever
         happens. It is called `name`, else as SIGNOFF_KIND_NAME says, else by chance.
 
         Raises:
-            SignoffError: Docker or kind is missing, a cluster of this name is there already, a disk is too small, or
-                the cluster cannot be created.
+            SignoffError: Docker or kind is missing, a cluster of this name is there already, a disk is too small, kind
+                has no such nodes, or the cluster cannot be created.
         """
         begun = time.monotonic()
         tools.check_docker()
         kind = tools.find_kind(_tell)
         ownership.sweep(kind, _tell)
-        _check_space(images)
+        _check_control_plane(nodes)
+        _check_space(images, nodes)
         name = name or os.environ.get(NAME_VARIABLE) or f"signoff-{secrets.token_hex(4)}"
         if tools.containers_of(name):
             raise SignoffError(
@@ -78,7 +84,7 @@ class KindCluster:
                 where=f"docker ps --filter label=io.x-k8s.kind.cluster={name}",
                 hint=f"choose another name (in {NAME_VARIABLE}), or none for one of its own",
             )
-        cluster = cls(kind, ownership.open_folder(name, kept=keep), owned=True)
+        cluster = cls(kind, ownership.open_folder(name, nodes, kept=keep), nodes, owned=True)
         try:
             cluster._create()
             cluster._prepare(images)
@@ -102,17 +108,17 @@ class KindCluster:
             raise SignoffError("no kind cluster is running there", where=str(named), hint=hint)
 
     @classmethod
-    def attach(cls, named: Path, *, images: Images) -> "KindCluster":
+    def attach(cls, named: Path, *, images: Images, nodes: Sequence[Node] = NODES) -> "KindCluster":
         """Use a cluster that is already running, by its folder or name; `close()` leaves it so. Images are loaded.
 
         Raises:
-            SignoffError: no cluster of ours runs there, or it is not well.
+            SignoffError: no cluster of ours runs there, it is not well, or it has other nodes.
         """
         cls.check(named)
         folder = ownership.find(named)
         if owner := ownership.owner_of(folder):
-            see_well(Running(folder, owner))
-        cluster = cls(tools.find_kind(_tell), folder, owned=False)
+            see_well(Running(folder, owner), nodes)
+        cluster = cls(tools.find_kind(_tell), folder, nodes, owned=False)
         cluster._prepare(images)
         return cluster
 
@@ -171,8 +177,9 @@ class KindCluster:
 
     def _create(self) -> None:
         """Have pytest-kind create it; what kind says is told as it comes, and is the reason if it fails."""
-        (self.dir / "config.yaml").write_text(yaml.safe_dump(_config(ownership.mark(self.dir))), encoding="utf-8")
-        _tell(f"creating {self.name}: a control plane and {len(story.NODES)} workers; about half a minute")
+        config = _config(ownership.mark(self.dir), self.nodes)
+        (self.dir / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        _tell(f"creating {self.name}, {len(config['nodes'])} nodes with the control plane; about half a minute")
         made = self._pytest_kind(ownership.node_image() or None)
         with self._phase("create the nodes"), _told_from(self._log):
             try:
@@ -206,10 +213,21 @@ class KindCluster:
             def look() -> None:
                 nodes = core.list_node().items
                 waiting = [node.metadata.name for node in nodes if not _is_ready(node)]
-                if waiting or len(nodes) <= len(story.NODES):
+                if waiting or len(nodes) < len(_config(self.dir, self.nodes)["nodes"]):
                     raise NotYet(f"not Ready: {', '.join(waiting) or 'a node that has not registered'}")
 
             eventually("the nodes to be Ready", timeouts.NETWORKED_NODES_READY, look)
+        if self._owned:
+            self._mark_nodes()
+
+    def _mark_nodes(self) -> None:
+        """Give the nodes what was declared of them: kubeadm itself marks the control plane alone."""
+        kube = Kube(self.kubeconfig)
+        for node in self.nodes:
+            taints: dict[tuple[str, str], str | None] = {(CONTROL_PLANE, "NoSchedule"): None}
+            taints |= {(each.key, each.effect): each.value for each in map(Taint.parse, node.taints)}
+            kube.mark(node.name, node.labels, taints)
+            kube.advertise(node.name, node.resources)
 
     def _load(self, image: str, nodes: Collection[str]) -> None:
         wanted = [self.container_of(node) for node in nodes]
@@ -219,8 +237,11 @@ class KindCluster:
             tools.run_kind(self._kind, "load", "docker-image", image, *arguments)
 
     def container_of(self, node: str) -> str:
-        """The container, as kind names it, that is this worker."""
-        number = story.NODES.index(node) + 1
+        """The container, as kind names it, that is this node."""
+        workers = [each.name for each in self.nodes if not _is_control_plane(each)]
+        if node not in workers:
+            return f"{self.name}-control-plane"
+        number = workers.index(node) + 1
         return f"{self.name}-worker{number if number > 1 else ''}"
 
     @property
@@ -250,19 +271,40 @@ class KindCluster:
         _tell(f"{name}: {self._start_seconds[name]:.1f} s")
 
 
-def _config(mark: Path) -> dict[str, Any]:
-    """kind's configuration: a control plane, and workers that register under the names of the story."""
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+"""The label of a node of the control plane, and the taint that keeps other pods off it."""
+_KUBEADM = {"control-plane": "InitConfiguration", "worker": "JoinConfiguration"}
+
+
+def _is_control_plane(node: Node) -> bool:
+    return CONTROL_PLANE in node.labels
+
+
+def _config(mark: Path, nodes: Sequence[Node]) -> dict[str, Any]:
+    """kind's configuration: nodes that register under their own names, and a control plane if none of them is that."""
     mount = {"hostPath": str(mark), "containerPath": "/signoff", "readOnly": True}
 
-    def worker(node: str) -> dict[str, Any]:
-        patch = {"kind": "JoinConfiguration", "nodeRegistration": {"name": node}}
-        return {"role": "worker", "extraMounts": [mount], "kubeadmConfigPatches": [yaml.safe_dump(patch)]}
+    def registered(node: Node) -> dict[str, Any]:
+        role = "control-plane" if _is_control_plane(node) else "worker"
+        patch = {"kind": _KUBEADM[role], "nodeRegistration": {"name": node.name}}
+        return {"role": role, "extraMounts": [mount], "kubeadmConfigPatches": [yaml.safe_dump(patch)]}
 
-    nodes = [{"role": "control-plane", "extraMounts": [mount]}, *(worker(node) for node in story.NODES)]
-    return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}
+    kinds_own = [] if any(map(_is_control_plane, nodes)) else [{"role": "control-plane", "extraMounts": [mount]}]
+    every = [*kinds_own, *map(registered, nodes)]
+    return {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": every}
 
 
-def _check_space(images: Images) -> None:
+def _check_control_plane(nodes: Sequence[Node]) -> None:
+    """See that at most one node is the control plane: before several, kind would put a load balancer."""
+    if len(several := [node.name for node in nodes if _is_control_plane(node)]) > 1:
+        raise SignoffError(
+            f"a kind cluster of the suite's has one control plane, and {listed(several)} are declared as such",
+            where="nodes",
+            hint=f"leave the label {CONTROL_PLANE} to one of them",
+        )
+
+
+def _check_space(images: Images, nodes: Sequence[Node]) -> None:
     """See that Docker's disk can hold the nodes and the images to be loaded.
 
     A node keeps an image twice, packed and unpacked, and `kind load` writes it to a file on the way.
@@ -271,7 +313,7 @@ def _check_space(images: Images) -> None:
     if not root.is_dir():  # the engine is on another machine, or in a virtual one
         return
     sizes = {image: tools.image_bytes(image) or 0 for image in images}
-    need = _NODE_BYTES * (1 + len(story.NODES)) + sum(sizes.values())
+    need = _NODE_BYTES * (1 + len(nodes)) + sum(sizes.values())
     need += sum(2 * size * len(images[image]) for image, size in sizes.items())
     free = shutil.disk_usage(root).free
     if free < need:

@@ -10,6 +10,7 @@ from signoff.cluster.kind import health, ownership, tools
 from signoff.cluster.kind.ownership import IMAGE_VARIABLE
 from signoff.cluster.users import program
 from signoff.core import console
+from signoff.core.node import Node
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Running:
         return self.owner.kept
 
     @property
+    def nodes(self) -> tuple[str, ...]:
+        """Those that it was started with."""
+        return tuple(self.owner.nodes)
+
+    @property
     def difference(self) -> str:
         """Another node image than the one that is asked for now; it has nothing of this checkout in it."""
         then, now = self.owner.image, ownership.node_image()
@@ -43,7 +49,7 @@ class Running:
 
     def ailment(self) -> str:
         """Wait a moment for its nodes, such as after a start of the engine; gives what is wrong still, or nothing."""
-        return health.ailment(self.name, self.kubeconfig)
+        return health.ailment(self.name, self.kubeconfig, [Node.parse(text).name for text in self.nodes])
 
     @property
     def age_seconds(self) -> float:

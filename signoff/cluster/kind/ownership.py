@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import psutil
 
 from signoff.cluster.kind.tools import containers_of, run_kind
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 from signoff.core.paths import cache_dir
 from signoff.core.timeouts import PROCESS_EXIT
 
@@ -32,6 +33,8 @@ class Owner:
     kept: bool
     image: str | None = None
     """The node image that was asked for; empty for kind's own, None where an older version did not note it."""
+    nodes: tuple[str, ...] = ()
+    """Its nodes, as texts; none where an older version did not note them."""
 
     @property
     def lives(self) -> bool:
@@ -62,8 +65,8 @@ def find(named: Path) -> Path:
     return named.absolute() if named.is_dir() else folders() / named
 
 
-def open_folder(name: str, *, kept: bool) -> Path:
-    """Make the folder of a cluster that this process owns.
+def open_folder(name: str, nodes: Sequence[Node], *, kept: bool) -> Path:
+    """Make the folder of a cluster of these nodes that this process owns.
 
     Raises:
         SignoffError: there is one already.
@@ -80,7 +83,7 @@ def open_folder(name: str, *, kept: bool) -> Path:
         ) from None
     me = psutil.Process(os.getpid())
     mark(folder).mkdir()
-    owner = Owner(me.pid, me.create_time(), kept, node_image())
+    owner = Owner(me.pid, me.create_time(), kept, node_image(), tuple(map(str, nodes)))
     (folder / _OWNER).write_text(json.dumps(asdict(owner)), encoding="utf-8")
     return folder
 

@@ -11,6 +11,7 @@ from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.kind.cluster_registry import running as clusters_that_run
 from signoff.core import console
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 
 
 def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
@@ -18,11 +19,13 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     KindCluster.check(attach)
 
 
-def open_cluster(attach: Path | None, images: Mapping[str, Collection[str]], *, keep: bool, fresh: bool) -> Cluster:
+def open_cluster(
+    attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
+) -> Cluster:
     """The one that `attach` names, else one started now."""
     if attach is not None:
-        return KindCluster.attach(attach, images=images)
-    return KindCluster.start(images=images, keep=keep)
+        return KindCluster.attach(attach, images=images, nodes=nodes)
+    return KindCluster.start(images=images, nodes=nodes, keep=keep)
 
 
 def prepare(images: Collection[str]) -> None:
@@ -40,9 +43,9 @@ def _pull(image: str) -> None:
     tools.docker("pull", "--quiet", image)
 
 
-def start_kept(name: str | None) -> Running:
+def start_kept(name: str | None, nodes: Sequence[Node]) -> Running:
     """One without a deployment, within a minute; the images come with the first run."""
-    cluster = KindCluster.start(images={}, keep=True, name=name)
+    cluster = KindCluster.start(images={}, nodes=nodes, keep=True, name=name)
     cluster.close()
     return next(each for each in running() if each.dir == cluster.dir)
 

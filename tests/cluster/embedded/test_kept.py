@@ -14,6 +14,7 @@ from signoff.cluster.embedded.cluster_registry import running
 from signoff.cluster.embedded.processes import descendants, start_time
 from signoff.cluster.embedded.sweep import short_path
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 from signoff.core.paths import ROOT, cache_dir
 from signoff.kube.client import Kube
 from tests.embedded import IMAGE, container, own_cache, pod, processes_of, status, wait_for
@@ -21,6 +22,7 @@ from tests.processes import said_until, start
 
 pytestmark = pytest.mark.cluster
 SLEEP = "import time; time.sleep(600)"
+OTHERS = (Node("nuc"), Node("tower", {"card": "rtx3090"}))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,6 +84,19 @@ def test_a_cluster_that_other_settings_started_is_left_alone(
     said: list[str] = []
     assert EmbeddedCluster.reuse(lambda _, text: said.append(text)) is None
     assert "left alone" in said[-1]
+
+
+def test_a_cluster_of_other_nodes_is_left_alone_and_refused(
+    kept: EmbeddedCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said: list[str] = []
+    assert EmbeddedCluster.reuse(lambda _, text: said.append(text), nodes=OTHERS) is None
+    assert "demo is left alone: it has other nodes: its nodes are k3s-worker-01, " in said[-1]
+    with pytest.raises(SignoffError, match=r"demo has other nodes: .*; the settings want nuc, tower card=rtx3090"):
+        EmbeddedCluster.attach(Path("demo"), OTHERS)
+    named = ["--allowed-nodes=nuc", "--forbidden-nodes=tower", "--backend-nodes=tower"]
+    assert main(["cluster", "up", "demo", *named, *(f"--nodes={each}" for each in OTHERS)]) == 1
+    assert "demo has other nodes" in capsys.readouterr().err
 
 
 def test_down_ends_it_and_removes_all(kept: EmbeddedCluster, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import yaml
 
 from signoff import story
 from signoff.cli import main
-from signoff.cluster.kind import KindCluster, health, ownership
+from signoff.cluster.kind import CONTROL_PLANE, KindCluster, health, ownership
 from signoff.cluster.kind import provider as kind
 from signoff.core.errors import SignoffError
+from signoff.core.node import Node
 from signoff.core.timeouts import Timeout
 from signoff.kube.client import Kube
 from tests.cluster.kind.conftest import KIND, Tools
@@ -61,7 +64,7 @@ class Nodes:
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Nodes:
     """Those of the story, Ready."""
-    found = Nodes(dict.fromkeys(("control-plane", *story.NODES), True))
+    found = Nodes(dict.fromkeys(("control-plane", *story.ALLOWED_NODES, story.GPU_NODE), True))
     monkeypatch.setattr(health, "Kube", found)
     monkeypatch.setattr(health, "NODES_READY", Timeout(0.05, every=0.01))
     return found
@@ -167,6 +170,66 @@ def test_a_kept_cluster_of_another_node_image_is_left_alone(
     assert any("demo is left alone: SIGNOFF_KIND_IMAGE was unset and is kindest/node:v1.34.0" in line for line in told)
 
 
+def test_a_kept_cluster_of_other_nodes_is_left_alone_and_refused(
+    creating: Tools, capsys: Capture, told: list[str]
+) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    names = ["--allowed-nodes", "nuc", "--forbidden-nodes", "tower", "--backend-nodes", "tower"]
+    status, out, err = run(capsys, "up", "demo", "--cluster", "kind", *names)
+    assert (status, out) == (1, "")
+    assert "demo has other nodes: its nodes are k3s-worker-01, " in err
+    assert "signoff cluster up" in err
+    with pytest.raises(SignoffError, match="demo has other nodes"):
+        KindCluster.attach(Path("demo"), images={}, nodes=[Node("nuc")])
+    run(capsys, "up", "--cluster", "kind", *names)
+    assert creating.calls.count("create cluster") == 2
+    assert any("demo is left alone: it has other nodes: " in line for line in told)
+
+
+def test_a_kept_cluster_whose_nodes_an_older_version_did_not_note_is_left_alone(
+    creating: Tools, capsys: Capture
+) -> None:
+    run(capsys, "up", "demo", "--cluster", "kind")
+    owner = ownership.folders() / "demo" / "owner.json"
+    noted = json.loads(owner.read_text())
+    del noted["nodes"]
+    owner.write_text(json.dumps(noted))
+    assert "started it and did not note them" in run(capsys, "up", "demo", "--cluster", "kind")[2]
+
+
+def test_nodes_are_named_marked_and_one_of_them_may_be_the_control_plane(
+    creating: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    kube = SimpleNamespace(mark=lambda *each: asked.append(each), advertise=lambda *each: asked.append(each))
+    monkeypatch.setattr("signoff.cluster.kind.Kube", lambda _: kube)
+    monkeypatch.setattr(KindCluster, "_wait_until_ready", KindCluster._mark_nodes)
+    master = Node("k3s-master", {CONTROL_PLANE: ""})
+    tower = Node("tower", {"card": "rtx3090"}, ("gpu=true:NoSchedule",), {"nvidia.com/gpu": 1})
+    cluster = KindCluster.start(images={}, nodes=[master, Node("nuc"), tower])
+    config = yaml.safe_load((cluster.dir / "config.yaml").read_text())
+    assert [(each["role"], yaml.safe_load(each["kubeadmConfigPatches"][0])) for each in config["nodes"]] == [
+        ("control-plane", {"kind": "InitConfiguration", "nodeRegistration": {"name": "k3s-master"}}),
+        ("worker", {"kind": "JoinConfiguration", "nodeRegistration": {"name": "nuc"}}),
+        ("worker", {"kind": "JoinConfiguration", "nodeRegistration": {"name": "tower"}}),
+    ]
+    names = [cluster.container_of(each.name).removeprefix(cluster.name) for each in cluster.nodes]
+    assert names == ["-control-plane", "-worker", "-worker2"]
+    taken_away = {(CONTROL_PLANE, "NoSchedule"): None}
+    assert asked[0] == ("k3s-master", {CONTROL_PLANE: ""}, taken_away)
+    assert asked[-2:] == [
+        ("tower", {"card": "rtx3090"}, taken_away | {("gpu", "NoSchedule"): "true"}),
+        ("tower", {"nvidia.com/gpu": 1}),
+    ]
+    cluster.close()
+
+
+def test_several_control_planes_are_refused(creating: Tools) -> None:
+    with pytest.raises(SignoffError, match="has one control plane, and a and b are declared as such"):
+        KindCluster.start(images={}, nodes=[Node(name, {CONTROL_PLANE: ""}) for name in "ab"])
+    assert "create cluster" not in creating.calls
+
+
 def test_a_kept_cluster_whose_node_image_an_older_version_did_not_note_is_used(
     creating: Tools, capsys: Capture
 ) -> None:
@@ -233,7 +296,7 @@ def test_a_machine_without_docker_lists_the_others_clusters(
 ) -> None:
     creating.take_away("docker")
     assert run(capsys, "status") == (0, "no cluster is running; `signoff cluster up` starts one\n", "")
-    ownership.open_folder("demo", kept=True)
+    ownership.open_folder("demo", story.NODES, kept=True)
     status, out, _ = run(capsys, "status")
     assert (status, out) == (0, "no cluster is running; `signoff cluster up` starts one\n")
     assert any("clusters of provider kind cannot be listed: docker is not on PATH" in line for line in told)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from signoff import story
 from signoff.cluster.kind import ownership
 from signoff.core.errors import SignoffError
 from tests.cluster.kind.conftest import Tools
@@ -13,7 +14,7 @@ from tests.cluster.kind.conftest import Tools
 
 def cluster_of(tools: Tools, *, kept: bool = False, alive: bool = False) -> Path:
     """A cluster with its folder, whose run is dead unless it is this one."""
-    folder = ownership.open_folder("signoff-1", kept=kept)
+    folder = ownership.open_folder("signoff-1", story.NODES, kept=kept)
     if not alive:
         dead = {"pid": os.getpid(), "started": 1.0, "kept": kept}  # this PID belongs to another process now
         (folder / "owner.json").write_text(json.dumps(dead))
@@ -68,6 +69,6 @@ def test_a_folder_that_is_no_clusters_is_left(tools: Tools) -> None:
 
 
 def test_two_runs_cannot_own_one_name(tools: Tools) -> None:
-    ownership.open_folder("signoff-1", kept=False)
+    ownership.open_folder("signoff-1", story.NODES, kept=False)
     with pytest.raises(SignoffError, match="in use by another run"):
-        ownership.open_folder("signoff-1", kept=False)
+        ownership.open_folder("signoff-1", story.NODES, kept=False)

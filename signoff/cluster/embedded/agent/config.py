@@ -4,14 +4,21 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from signoff.core.node import Node
+
 
 @dataclass(frozen=True)
 class NodeConfig:
     """One node: its address for the API server, and the first three numbers of its pods' addresses."""
 
-    name: str
+    declared: Node
     address: str
     pod_prefix: str
+
+    @property
+    def name(self) -> str:
+        """What it registers as."""
+        return self.declared.name
 
     @property
     def pod_range(self) -> str:
@@ -45,7 +52,9 @@ class AgentConfig:
             key=table["key"],
             dir=Path(table["dir"]),
             cache=Path(table["cache"]),
-            nodes=tuple(NodeConfig(each["name"], each["address"], each["pod_prefix"]) for each in table["nodes"]),
+            nodes=tuple(
+                NodeConfig(Node.parse(each["node"]), each["address"], each["pod_prefix"]) for each in table["nodes"]
+            ),
             serving_cert=table["kubelet_serving_cert"],
             serving_key=table["kubelet_serving_key"],
             client_ca=table["kubelet_client_ca"],

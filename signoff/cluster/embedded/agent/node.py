@@ -16,6 +16,7 @@ from signoff.cluster.embedded.agent.downward import machine
 from signoff.cluster.embedded.agent.status import dated
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
 from signoff.cluster.embedded.processes import start_time
+from signoff.core.node import Taint
 
 LOG = logging.getLogger(__name__)
 
@@ -49,14 +50,16 @@ def node_object(node: NodeConfig, log_port: int) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": node.name, "labels": labels, "annotations": agent},
+        "metadata": {"name": node.name, "labels": {**node.declared.labels, **labels}, "annotations": agent},
+        "spec": {"taints": [taint._asdict() for taint in map(Taint.parse, node.declared.taints)]},
         "status": _status(node, log_port, ()),
     }
 
 
 def _status(node: NodeConfig, log_port: int, before: Sequence[Json]) -> Json:
-    """All of this machine, since its nodes share it; `before` are the Node's conditions so far."""
-    what = {**machine(), "ephemeral-storage": "100Gi", "pods": _MAX_PODS}
+    """All of this machine, since its nodes share it, and what was declared; `before` are the conditions so far."""
+    declared = {name: str(amount) for name, amount in node.declared.resources.items()}
+    what = {**machine(), "ephemeral-storage": "100Gi", "pods": _MAX_PODS, **declared}
     return {
         "capacity": what,
         "allocatable": what,
