@@ -1,29 +1,38 @@
 """On which node pods run, and where they must not."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
+import pytest
 from pytest_bdd import then, when
 
 from signoff.bdd.observing import observes
 from signoff.core import timeouts
+from signoff.core.node import Node
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import HoldFailed, NotYet, consistently, eventually
 from signoff.evidence import Evidence, causes
-from signoff.evidence.models import PendingSeen, PlacesSeen, ResourcesSeen, Subject
+from signoff.evidence.models import NodeAsked, PendingSeen, PlacesSeen, ResourcesSeen, SchedulerAsked, Subject
 from signoff.faults.cluster import scaled
 from signoff.gateway.deployment import Deployment
+from signoff.kube.acceptance import Copies, Join, marks_of
 from signoff.kube.client import Kube, condition
-from signoff.kube.placement import by_name, untolerated
+from signoff.kube.nodes import rules
+from signoff.kube.placement import untolerated
 from signoff.kube.roles import Workload
 from signoff.kube.undo import Undo
 
 STAYS = Timeout(5, every=1)
 """A pod that has been unschedulable for this long was looked at by the scheduler more than once."""
-_RULE = ("spec", "template", "spec", "affinity")
-"""Where a manifest says on which nodes its pods may run, or should."""
+
+
+def _rule_of(deployment: Deployment, workload: Workload) -> str:
+    """Where a manifest says on which nodes its pods may run, or should; else where it could."""
+    said = [rule.place for rule in rules(deployment.manifests.object(workload.object).body)]
+    return deployment.manifests.where(workload.object, *(said[0] if said else ("spec", "template", "spec", "affinity")))
 
 
 def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequence[str]) -> PlacesSeen:
@@ -32,17 +41,14 @@ def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequen
         check=check,
         nodes={pod.metadata.name: pod.spec.node_name for pod in deployment.pods(workload)},
         asked=list(asked),
-        file=deployment.manifests.where(workload.object, *_RULE),
+        file=_rule_of(deployment, workload),
     )
 
 
 @then("every LiteLLM pod runs on an allowed node")
 @observes("on-workers")
 def runs_on_allowed_nodes(deployment: Deployment, evidence: Evidence) -> None:
-    seen = placed(deployment, deployment.gateway, "on-workers", deployment.settings.allowed_nodes)
-    rule = by_name(deployment.manifests.object(deployment.gateway.object).body)
-    named = {"allowed_by_name": list(rule.allowed), "excluded_by_name": list(rule.excluded)}
-    evidence.add(seen.model_copy(update=named))
+    evidence.add(placed(deployment, deployment.gateway, "on-workers", deployment.settings.allowed_nodes))
 
 
 @then("vLLM runs on the GPU worker")
@@ -66,6 +72,71 @@ def asks_for_no_gpu(deployment: Deployment, evidence: Evidence) -> None:
 def _resources(container: Any) -> dict[str, str]:
     asked = container.resources
     return {**(asked.limits or {}), **(asked.requests or {})} if asked else {}
+
+
+@pytest.fixture
+def joined() -> Mapping[str, str]:
+    """No node has joined."""
+    return {}
+
+
+@when("a plain worker and another GPU worker join the cluster", target_fixture="joined")
+def nodes_join(kube: Kube, deployment: Deployment, undo: Undo) -> dict[str, str]:
+    """The new nodes, each with the forbidden one that has the same marks; a plain worker is like none."""
+    known = {node.metadata.name: node for node in kube.core.list_node().items}
+    allowed = [known[name] for name in deployment.settings.allowed_nodes]
+    new = [(Node("signoff-worker"), "")]
+    for name in deployment.settings.forbidden_nodes:
+        marks = _by_rule(marks_of(known[name], allowed), deployment.settings.forbidden_by)
+        new.append((replace(marks, name=f"signoff-gpu-worker-{len(new)}"), name))
+    joins = [Join(node) for node, _ in new]
+    with causes.of(Subject.CLUSTER):
+        for each in joins:
+            undo.make(each)
+        for each in joins:
+            each.wait(kube)
+    return {node.name: like for node, like in new}
+
+
+def _by_rule(marks: Node, forbidden_by: str) -> Node:
+    """Of a forbidden node's marks those that make a node forbidden; all of them where that is said by other means."""
+    if forbidden_by == "labels":
+        return replace(marks, taints=(), resources={})
+    return replace(marks, labels={}, resources={}) if forbidden_by == "taints" else marks
+
+
+@then("the scheduler accepts LiteLLM on no forbidden node")
+@observes("scheduler-asked")
+def scheduler_is_asked(kube: Kube, deployment: Deployment, evidence: Evidence, joined: Mapping[str, str]) -> None:
+    own, settings = deployment.gateway, deployment.settings
+    nodes = {node.metadata.name: node for node in kube.core.list_node().items}
+    allowed = [nodes[name] for name in settings.allowed_nodes]
+    tolerant = settings.forbidden_by not in ("taints", "resources")
+    template = kube.pod_template(own.namespace, own.name, own.kind)
+    copies = Copies(own.namespace, template, tuple(nodes), tolerant)
+    with causes.of(Subject.CLUSTER), Undo(kube) as asking:
+        asking.make(copies)
+        answers = copies.answers(kube)
+    all_cordoned = len(cordoned_nodes(kube, settings.allowed_nodes)) == len(allowed)
+    evidence.add(
+        SchedulerAsked(
+            check="scheduler-asked",
+            case="cordoned" if all_cordoned else "open",
+            forbidden_by=settings.forbidden_by,
+            tolerant=tolerant,
+            nodes=[
+                NodeAsked(
+                    **asdict(marks_of(node, allowed)),
+                    **asdict(answers[name]),
+                    new=name in joined,
+                    like=joined.get(name, ""),
+                )
+                for name, node in nodes.items()
+            ],
+            file=_rule_of(deployment, own),
+            tolerations=deployment.manifests.where(own.object, "spec", "template", "spec", "tolerations"),
+        )
+    )
 
 
 @when("LiteLLM is scaled up by one replica", target_fixture="new_pod")
@@ -117,7 +188,7 @@ def stays_pending(kube: Kube, deployment: Deployment, evidence: Evidence, new_po
             message=scheduled.message or "",
             cordoned=cordoned_nodes(kube, deployment.manifests.nodes),
             seconds=round(time.monotonic() - looked, 1),
-            file=deployment.manifests.where(deployment.gateway.object, *_RULE),
+            file=_rule_of(deployment, deployment.gateway),
             taints={
                 node.metadata.name: untolerated(node, pod)
                 for node in kube.core.list_node().items

@@ -457,9 +457,41 @@ class PlacesSeen(Observation):
     asked: list[str]
     file: str = ""
     allowed_by_name: list[str] = []
-    """The nodes that the manifest's rule allows by their names; `excluded_by_name` are those that it excludes so, where
-    it says nothing else."""
+    """Former versions noted which nodes the manifest's rule allows by their names, and excludes so."""
     excluded_by_name: list[str] = []
+
+
+class NodeAsked(BaseModel):
+    """What the scheduler says of a copy of the gateway's pod that is pinned to a node: nothing of one that it accepts.
+
+    A node that was made to ask about is `new`, and may be `like` one of the others.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    new: bool = False
+    like: str = ""
+    labels: dict[str, str] = {}
+    """What tells it from the nodes on which the gateway may run, as `taints` and `resources` do."""
+    taints: list[str] = []
+    resources: dict[str, int] = {}
+    accepted: bool
+    message: str = ""
+
+
+class SchedulerAsked(Observation):
+    """What the scheduler says of each node, with the rule by which nodes are forbidden.
+
+    `tolerant` copies tolerate every taint, so that taints keep none of them off.
+    """
+
+    kind: Literal["scheduler-asked"] = "scheduler-asked"
+    forbidden_by: str
+    tolerant: bool
+    nodes: list[NodeAsked]
+    file: str = ""
+    """Where the manifest says on which nodes the gateway may run; of what it tolerates in `tolerations`."""
+    tolerations: str = ""
 
 
 class PendingSeen(Observation):

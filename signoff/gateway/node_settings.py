@@ -18,6 +18,7 @@ from signoff.kube.stand_in import needed_for
 
 _STORY_NEVER = (story.GPU_NODE,)
 _OF_A_GPU = story.gpu_node(story.GPU_NODE)
+_AWAY = ("NotIn", "DoesNotExist")
 _POD: Place = ("spec", "template", "spec")
 
 
@@ -44,7 +45,7 @@ class _Named:
 def proposals(gateway: Manifest, backend: Manifest | None) -> list[Proposal]:
     """What to set for these manifests; nothing where they speak of the story's nodes, or of none."""
     names = list(_by_name(gateway, backend))
-    return [*names, *_declared(gateway, backend, names)]
+    return [*names, *_forbidden_by(gateway, backend), *_declared(gateway, backend, names)]
 
 
 def _by_name(gateway: Manifest, backend: Manifest | None) -> Iterator[Proposal]:
@@ -83,6 +84,21 @@ def _proposal(name: str, nodes: tuple[str, ...], why: str, named: _Named) -> Pro
     return Proposal(name, list(nodes), why, named.manifest, named.place)
 
 
+def _forbidden_by(gateway: Manifest, backend: Manifest | None) -> Iterator[Proposal]:
+    """By what LiteLLM is kept off a node, where that is not by naming the nodes on which it may run."""
+    required = [rule for rule in rules(gateway.body) if rule.is_required]
+    away = [rule for rule in required if rule.operator in _AWAY]
+    named = by_name(gateway.body)
+    if by_label := [rule for rule in away if rule.is_about_a_label and not named.allowed]:
+        yield Proposal("forbidden_by", "labels", "LiteLLM's affinity", gateway, by_label[0].place)
+    elif named.excluded:
+        yield Proposal("forbidden_by", "forbidden-names", "LiteLLM's affinity", gateway, away[0].place)
+    elif backend and not required:
+        taints = [each for each in tolerated(backend.body) if not tolerates(gateway.body, each.taint)]
+        if taints:
+            yield Proposal("forbidden_by", "taints", "vLLM tolerates it, LiteLLM does not", backend, taints[0].place)
+
+
 def _declared(gateway: Manifest, backend: Manifest | None, names: Sequence[Proposal]) -> Iterator[Proposal]:
     """All nodes, where the GPU's is known by what the suite's own has not, or vLLM puts up with less than that has."""
     labels: dict[str, str] = {}
@@ -114,7 +130,7 @@ def _every(names: Sequence[Proposal], gpu: Node) -> Iterator[Node]:
 
 def _about_the_gpu(gateway: Manifest, backend: Manifest | None) -> Iterator[tuple[Manifest, NodeRule]]:
     """The rules by which vLLM finds its node, and by which LiteLLM keeps off it."""
-    wanted = (backend, ("In", "Exists")), (gateway, ("NotIn", "DoesNotExist"))
+    wanted = (backend, ("In", "Exists")), (gateway, _AWAY)
     for manifest, operators in wanted:
         for rule in rules(manifest.body) if manifest else ():
             if manifest and rule.is_about_a_label and rule.operator in operators:

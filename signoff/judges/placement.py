@@ -34,21 +34,12 @@ def on_nodes(seen: Sequence[PlacesSeen], check: Check, _: Recorded) -> Iterator[
             yield each.case, failed("there is no such pod")
         else:
             found = listed([f"{pod} on {node}" for pod, node in each.nodes.items()])
-            yield each.case, passed("; ".join([found, *_notes(each)]))
+            yield each.case, passed(found)
 
 
-def rule_for(nodes: Sequence[str]) -> str:
-    """What to write so that pods run on these nodes alone."""
-    return f"require a node affinity with key kubernetes.io/hostname, operator In, values {', '.join(nodes)}"
-
-
-def _notes(each: PlacesSeen) -> Iterator[str]:
-    """What a rule that holds today leaves open."""
-    if len(each.allowed_by_name) == 1:
-        yield f"it may run on {each.allowed_by_name[0]} alone, so that nothing takes over while that node is away"
-    if each.excluded_by_name:
-        told = f"the rule excludes {listed(each.excluded_by_name)} by name, so that a new GPU node would be accepted"
-        yield f"{told}{at(each.file)}"
+def rule_for(nodes: Sequence[str], operator: str = "In") -> str:
+    """What to write so that pods run on these nodes alone; on all others, if the operator is NotIn."""
+    return f"require a node affinity with key kubernetes.io/hostname, operator {operator}, values {', '.join(nodes)}"
 
 
 @judge("off-nodes", PlacesSeen, wants=list, minima=["pods"], rests_on=ON_THE_CLUSTER)
@@ -108,7 +99,7 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
         elif not _rule_named(each):
             told = f"the scheduler names no affinity and no taint that keeps {each.pod} away: {each.message}"
             yield each.case, failed(f"{told}; {rule_for(check.wants)}{at(each.file)}")
-        elif _NO_ROOM.search(each.message):
+        elif NO_ROOM.search(each.message):
             told = f"a node had no room for {each.pod}, so that the rule may not be what kept it off: {each.message}"
             yield each.case, inconclusive(told, Code.PROVES_NOTHING)
         elif each.seconds < check.min["seconds"]:
@@ -117,7 +108,7 @@ def stays_pending(seen: Sequence[PendingSeen], check: Check, _: Recorded) -> Ite
             yield each.case, passed(each.message)
 
 
-_NO_ROOM = re.compile(r"\d+ (?:Insufficient|Too many pods)")
+NO_ROOM = re.compile(r"\d+ (?:Insufficient|Too many pods)")
 """The scheduler's words (k8s.io/kubernetes: pkg/scheduler/framework/plugins/noderesources/fit.go)."""
 
 

@@ -12,6 +12,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from kubernetes.dynamic.resource import ResourceList
 
 from signoff.core.words import listed
+from signoff.kube.acceptance import JOINED
 from signoff.kube.client import FIELD_MANAGER, Kube
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Delete
@@ -37,11 +38,14 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
     An object in `stays` that names no namespace is in the first one. One that someone else has edited is removed too,
     since to apply it again would not undo the edit; it stays if that one has only applied the same, as
     `kubectl apply -k` does.
-    Nodes that runs have cordoned take pods again. What a person has made or cordoned stays.
+    Nodes that runs have cordoned take pods again, and those that they had join are removed. What a person has made or
+    cordoned stays.
     """
     done = [f"uncordoned {name}" for name in _uncordon(kube)]
     keep = {(each.body["metadata"].get("namespace", namespaces[0]), each.name): each for each in stays}
-    removed = []
+    joined = kube.core.list_node(label_selector=JOINED).items
+    removed = [Delete("v1", "Node", "", node.metadata.name) for node in joined]
+    done += [f"removed {each.kind}/{each.name}" for each in removed]
     for resource, namespace in product(_kinds(kube), namespaces):
         for item in kube.dynamic.get(resource, namespace=namespace).to_dict()["items"]:
             name = f"{resource.kind}/{item['metadata']['name']}"

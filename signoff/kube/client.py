@@ -200,6 +200,13 @@ class Kube:
         }
         return read[kind](name, namespace)
 
+    def pod_template(self, namespace: str, name: str, kind: str = "Deployment") -> dict[str, Any]:
+        """What a workload's next pod is made from, defaults included, by the API's own names."""
+        made: dict[str, Any] = self._client.sanitize_for_serialization(
+            self.workload(namespace, name, kind).spec.template
+        )
+        return made
+
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         """The pods with these labels that are not being deleted."""
         return self._selected_pods(namespace, labels_text(labels))

@@ -171,6 +171,11 @@ class Settings(BaseSettings):
     port: Annotated[int, Number] = _story(story.GATEWAY_PORT, "the port of LiteLLM's Service", ge=1, le=65535)
     allowed_nodes: NodeNames = _story(story.ALLOWED_NODES, "the nodes on which LiteLLM may run")
     forbidden_nodes: NodeNames = _story((story.GPU_NODE,), "the nodes on which LiteLLM must never run")
+    forbidden_by: Literal["allowed-names", "forbidden-names", "labels", "taints", "resources"] = _story(
+        "allowed-names",
+        "what makes a node forbidden: that allowed_nodes does not name it, that forbidden_nodes does, or that it has "
+        "the labels, taints or extended resources of these",
+    )
     backend_nodes: NodeNames = _story((story.GPU_NODE,), "the nodes on which vLLM has to run")
     nodes: Nodes = Field(
         default_factory=_nodes_named,

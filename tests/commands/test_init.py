@@ -23,7 +23,7 @@ from tests.forks import Ended
 SETS = Path(__file__).parent / "sets"
 Capture = pytest.CaptureFixture[str]
 GPU_NODE = "k3s-gpu-worker nvidia.com/gpu=true gpu=true:NoSchedule nvidia.com/gpu:1"
-GPU = {"nodes": ["k3s-worker-01", "k3s-worker-02", GPU_NODE]}
+GPU = {"forbidden_by": "labels", "nodes": ["k3s-worker-01", "k3s-worker-02", GPU_NODE]}
 FOUND: dict[str, dict[str, Any]] = {
     "home": {"secrets": {"proxy-keys": "proxy-keys.env"}, "stand_in": True, "host": "ai.house.example", **GPU},
     "service": {"namespace": "llm", "stand_in": True, "service_type": "NodePort", "port": 80},
@@ -35,7 +35,7 @@ FOUND: dict[str, dict[str, Any]] = {
         "allowed_nodes": ["nuc-1"],
     },
     "list": {"secrets": {"router-env": "router-env.env"}, "stand_in": True},
-    "nulls": {"stand_in": True},
+    "nulls": {"stand_in": True, "forbidden_by": "forbidden-names"},
     "replicas": {"stand_in": True, "allowed_nodes": ["nuc-1", "nuc-2"]},
     "chart": {"namespace": "default", "stand_in": True},
     "generated": {"stand_in": True},
@@ -121,7 +121,7 @@ def test_it_says_what_it_found_with_file_and_line(capfd: Capture) -> None:
         "vLLM where nvidia.com/gpu=true engine/engine.yaml:10",
         "vLLM tolerates gpu=true:NoSchedule engine/engine.yaml:12",
         "add-ons Middleware and IngressRoute: no CRD, skip… proxy/way-in.yaml:1",
-        "Wrote: home/signoff.toml, 5 settings",
+        "Wrote: home/signoff.toml, 6 settings",
     ]
     assert "Write home/proxy-keys.env with the values of the Secret proxy-keys" in " ".join(told)
 

@@ -35,6 +35,7 @@ from signoff.evidence.models import (
     InsideSeen,
     LabelsSeen,
     ModesSeen,
+    NodeAsked,
     Observation,
     OverheadTimed,
     PendingSeen,
@@ -47,6 +48,7 @@ from signoff.evidence.models import (
     ResourcesSeen,
     Run,
     ScenarioEnd,
+    SchedulerAsked,
     ServiceSeen,
     StayedReady,
     Subject,
@@ -82,6 +84,14 @@ WAIVED = {"way-in": "Traefik is tried by hand, see ticket 12"}
 Record = Callable[[], Sequence[Observation]]
 MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm"}]}
 OF_ITS_OWN = "a LiteLLM of its own"
+REFUSED: dict[str, Any] = {"accepted": False, "message": "1 node(s) didn't match Pod's node affinity/selector."}
+ASKED = [
+    NodeAsked(name="k3s-worker-01", accepted=True),
+    NodeAsked(name="k3s-worker-02", accepted=True),
+    NodeAsked(name="k3s-gpu-worker", **REFUSED),
+    NodeAsked(name="signoff-worker", new=True, **REFUSED),
+    NodeAsked(name="signoff-gpu-worker-1", new=True, like="k3s-gpu-worker", **REFUSED),
+]
 
 
 @dataclass
@@ -273,6 +283,10 @@ class Writer:
             cordoned=self.check("stays-pending"),
             seconds=5.2,
         )
+        for case in self.declaration.story.checks["scheduler-asked"].cases:
+            yield SchedulerAsked(
+                check="scheduler-asked", case=case, forbidden_by="allowed-names", tolerant=True, nodes=ASKED
+            )
         yield ResourcesSeen(check="no-gpu", requested={"litellm-1/litellm": {"cpu": "500m"}})
 
     def gaming_mode(self) -> Iterator[Observation]:
@@ -355,6 +369,7 @@ OBSERVES = {
         "not-on-gpu-worker",
         "vllm-on-gpu-worker",
         "stays-pending",
+        "scheduler-asked",
         "no-gpu",
     ),
     "LiteLLM outlives its backend": ("stays-ready", "error-in-time", "serves-again"),

@@ -60,7 +60,9 @@ PRESENT, TAINT = "nvidia.com/gpu.present=true", "nvidia.com/gpu=true:NoSchedule"
 def test_nodes_that_are_named_and_not_the_storys(
     gateway: dict[str, Any], backend: dict[str, Any] | None, settings: dict[str, Any]
 ) -> None:
-    assert proposed(gateway, backend) == settings
+    found = proposed(gateway, backend)
+    found.pop("forbidden_by", None)
+    assert found == settings
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,32 @@ def test_a_gpus_node_that_is_known_by_label_or_taint(
     gateway: dict[str, Any], backend: dict[str, Any] | None, marks: str
 ) -> None:
     of_the_gpu = f"{story.GPU_NODE} {marks} nvidia.com/gpu:1"
-    assert proposed(gateway, backend) == ({"nodes": [*story.ALLOWED_NODES, of_the_gpu]} if marks else {})
+    assert proposed(gateway, backend).get("nodes") == ([*story.ALLOWED_NODES, of_the_gpu] if marks else None)
+
+
+GPU_TAINT = {"tolerations": [{"key": "gpu", "operator": "Exists"}]}
+
+
+@pytest.mark.parametrize(
+    ("gateway", "backend", "rule"),
+    [
+        (required(on("In", "k3s-worker-02")), GPU_TAINT, None),
+        (required(on("In", "nuc"), on("DoesNotExist", key="gpu")), None, None),
+        (required(on("NotIn", "k3s-gpu-worker")), None, "forbidden-names"),
+        (required(on("DoesNotExist", key="gpu")), GPU_TAINT, "labels"),
+        (required(on("NotIn", "true", key="gpu")), None, "labels"),
+        (required(on("DoesNotExist", key="node-role.kubernetes.io/control-plane")), None, None),
+        (preferred(on("NotIn", "k3s-gpu-worker")), None, None),
+        ({"nodeSelector": {"role": "worker"}}, GPU_TAINT, None),
+        ({}, GPU_TAINT, "taints"),
+        (preferred(on("In", "nuc")), GPU_TAINT, "taints"),
+        (GPU_TAINT, GPU_TAINT, None),
+        ({}, TOLERANT, None),
+        ({}, None, None),
+    ],
+)
+def test_by_what_a_node_is_forbidden(gateway: dict[str, Any], backend: dict[str, Any] | None, rule: str | None) -> None:
+    assert proposed(gateway, backend).get("forbidden_by") == rule
 
 
 def test_a_node_is_declared_by_its_own_name() -> None:

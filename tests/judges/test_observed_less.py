@@ -20,6 +20,7 @@ from signoff.evidence.models import (
     OverheadTimed,
     PendingSeen,
     PlacesSeen,
+    SchedulerAsked,
     StayedReady,
     Subject,
     TriosSeen,
@@ -29,6 +30,7 @@ from signoff.settings import Settings, story_values
 from signoff.story.declaration import Declaration
 from signoff.verdicts import Value
 from tests.evidence import runs
+from tests.evidence.runs import ASKED
 
 VALUES = {**story_values(Settings()), "asks_for_key": True}
 CHECKS = Declaration.read(ROOT / "features" / "story.yaml").filled(VALUES).story.checks
@@ -108,6 +110,12 @@ def other_prompts(seen: Observation) -> Observation:
         (["on-workers", "not-on-gpu-worker", "vllm-on-gpu-worker"], less(PlacesSeen, asked=["anywhere"])),
         (["stays-pending"], less(PendingSeen, cordoned=["k3s-worker-01"])),
         (["stays-pending"], less(PendingSeen, seconds=0.1)),
+        (["scheduler-asked"], less(SchedulerAsked, forbidden_by="labels")),
+        (["scheduler-asked"], less(SchedulerAsked, tolerant=False)),
+        (["scheduler-asked"], less(SchedulerAsked, nodes=ASKED[:3])),
+        (["scheduler-asked"], less(SchedulerAsked, nodes=ASKED[1:])),
+        (["scheduler-asked"], less(SchedulerAsked, nodes=[*ASKED[:2], *ASKED[3:]])),
+        (["scheduler-asked"], less(SchedulerAsked, nodes=ASKED[:4])),
         (["stays-ready"], less(StayedReady, seconds=1)),
         (["stays-ready"], less(StayedReady, looks=1)),
         (["cluster-name"], less(InsideSeen, url="http://127.0.0.1:4000/v1/models")),

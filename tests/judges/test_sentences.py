@@ -201,21 +201,6 @@ def test_both_faults_of_a_service_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"),
-    [
-        ({}, "p on w1"),
-        ({"allowed_by_name": WORKERS}, "p on w1"),
-        ({"allowed_by_name": ["w1"]}, "may run on w1 alone, so that nothing takes over while that node is away"),
-        ({"excluded_by_name": ["gpu"]}, f"excludes gpu by name, so that a new GPU node would be accepted (see {AT})"),
-    ],
-)
-def test_a_placement_that_holds_says_what_its_rule_leaves_open(rule: dict[str, Any], said: str) -> None:
-    verdict = verdict_on("on-nodes", places("w1", **rule), wants=WORKERS, min={"pods": 1})
-    assert verdict.value is Value.PASSED
-    assert verdict.reason.endswith(said)
-
-
-@pytest.mark.parametrize(
     "seen",
     [
         pending(message="1 node(s) didn't match Pod's node affinity/selector, 2 node(s) were unschedulable."),

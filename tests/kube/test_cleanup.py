@@ -3,9 +3,12 @@
 import json
 from pathlib import Path
 
+from signoff.core.node import Node
 from signoff.kube import cleanup
+from signoff.kube.acceptance import Copies, Join
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
+from signoff.kube.undo import Undo
 from tests.embedded import container, pod
 
 SLEEP = "import time; time.sleep(600)"
@@ -72,6 +75,21 @@ def test_what_is_left_in_other_namespaces_of_the_manifests_is_cleared_away_too(k
     kube.apply(of_other, namespace)
     assert cleanup.clear(kube, [namespace, other], stays=[of_other]) == ["removed ConfigMap/configmap"]
     assert kube.core.read_namespaced_config_map("configmap", other)
+
+
+def test_nodes_and_copies_that_a_killed_run_asked_by_are_removed(kube: Kube, namespace: str) -> None:
+    nodes = {node.metadata.name for node in kube.core.list_node().items}
+    asking = Undo(kube)  # which nobody undoes
+    asking.make(Join(Node("left-worker")))
+    asking.make(
+        Copies(
+            namespace, deployment("gateway").body["spec"]["template"], ["left-worker", "k3s-worker-01"], tolerant=True
+        )
+    )
+    done = cleanup.clear(kube, [namespace], stays=[])
+    assert sorted(done) == ["removed Node/left-worker", "removed Pod/signoff-copy-0", "removed Pod/signoff-copy-1"]
+    assert {node.metadata.name for node in kube.core.list_node().items} == nodes
+    assert kube.core.list_namespaced_pod(namespace).items == []
 
 
 def service(name: str) -> Manifest:

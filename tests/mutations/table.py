@@ -47,6 +47,7 @@ from tests.mutations.scenarios import (
     NO_GPU,
     NO_KEY,
     NOT_ON_GPU,
+    NOWHERE_ELSE,
     ON_WORKERS,
     OVERHEAD,
     OWN_KEY,
@@ -58,6 +59,7 @@ from tests.mutations.scenarios import (
     READS_SAME,
     RECORDED,
     RECORDED_GATE,
+    RULE,
     SAME_VERSION,
     SAYS_THE_SAME,
     SERVES_AGAIN,
@@ -176,6 +178,34 @@ def gpu_affinity(objects: Objects) -> None:
     objects["Deployment"]["spec"]["template"]["spec"] = tolerate_the_gpu(pod_spec(objects))
     required = pod_spec(objects)["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     required["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] = ["k3s-gpu-worker"]
+
+
+def placed_by(*, tolerant: bool = False, **rule: Any) -> Callable[[Objects], None]:
+    """Place LiteLLM by what stands in for its affinity and, if it is tolerant, past the taint of the GPU worker."""
+
+    def change(objects: Objects) -> None:
+        spec = pod_spec(objects)
+        del spec["affinity"]
+        spec |= rule | (tolerate_the_gpu({}) if tolerant else {})
+
+    return change
+
+
+def on_nodes(operator: str, *names: str) -> dict[str, Any]:
+    """A term of an affinity that knows nodes by their names."""
+    return {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": operator, "values": list(names)}]}
+
+
+def beside_vllm(kind: str) -> dict[str, Any]:
+    """An affinity to vLLM's pods, or one that keeps off their node."""
+    vllm = {"labelSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}}}
+    return {kind: {REQUIRED: [vllm | {"topologyKey": "kubernetes.io/hostname"}]}}
+
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+NOT_ON_THE_GPU_WORKER = {"nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [on_nodes("NotIn", story.GPU_NODE)]}}}
+PREFERRED = {"weight": 100, "preference": on_nodes("In", *story.ALLOWED_NODES)}
+RATHER_ON_WORKERS = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [PREFERRED]}}
 
 
 def readiness_asks_the_model(objects: Objects) -> None:
@@ -412,9 +442,48 @@ NEVER_READY = frozenset(
 """All that wait for LiteLLM's pods, or for pods made like them."""
 
 TABLE = (
-    Mutation("affinity removed", no_affinity, frozenset({CORDON}), frozenset({STAYS_PENDING})),
+    Mutation("affinity removed", no_affinity, frozenset({RULE, CORDON}), frozenset({NOWHERE_ELSE})),
     Mutation(
-        "affinity to the GPU worker", gpu_affinity, frozenset({WORKER, CORDON}), frozenset({ON_WORKERS, STAYS_PENDING})
+        "affinity to the GPU worker",
+        gpu_affinity,
+        frozenset({WORKER, RULE, CORDON}),
+        frozenset({ON_WORKERS, STAYS_PENDING, NOWHERE_ELSE}),
+    ),
+    Mutation(
+        "affinity that leaves out the GPU worker by its name",
+        placed_by(affinity=NOT_ON_THE_GPU_WORKER),
+        frozenset({RULE}),
+        frozenset({NOWHERE_ELSE}),
+    ),
+    Mutation(
+        "affinity that is only preferred",
+        placed_by(affinity=RATHER_ON_WORKERS),
+        frozenset({RULE, CORDON}),
+        frozenset({NOWHERE_ELSE}),
+    ),
+    Mutation(
+        "affinity that is only preferred, and the GPU's taint tolerated",
+        placed_by(affinity=RATHER_ON_WORKERS, tolerant=True),
+        frozenset({RULE, CORDON}),
+        frozenset({NOWHERE_ELSE, STAYS_PENDING}),
+    ),
+    Mutation(
+        "anti-affinity to vLLM",
+        placed_by(affinity=beside_vllm("podAntiAffinity"), tolerant=True),
+        frozenset({RULE, CORDON}),
+        frozenset({NOWHERE_ELSE, STAYS_PENDING}),
+    ),
+    Mutation(
+        "affinity to vLLM",
+        placed_by(affinity=beside_vllm("podAffinity"), tolerant=True),
+        frozenset({WORKER, RULE, CORDON}),
+        frozenset({ON_WORKERS, STAYS_PENDING, NOWHERE_ELSE}),
+    ),
+    Mutation(
+        "a label that every node has",
+        placed_by(nodeSelector={"kubernetes.io/os": "linux"}),
+        frozenset({RULE, CORDON}),
+        frozenset({NOWHERE_ELSE}),
     ),
     Mutation(
         "a stranger on the GPU worker",

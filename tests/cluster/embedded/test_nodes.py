@@ -65,7 +65,7 @@ def test_a_control_plane_without_a_taint_takes_pods(lab: Kube) -> None:
 
 
 def test_a_gpu_is_given_until_none_is_left(lab: Kube) -> None:
-    wants: dict[str, Any] = {"tolerations": [{"key": "gpu", "operator": "Exists"}], "resources": {"limits": {GPU: 2}}}
+    wants: dict[str, Any] = {"tolerations": [{"key": "gpu", "operator": "Exists"}], "resources": {"limits": {GPU: "2"}}}
     assert placed(lab, "first", **wants)[0] == "tower"
     node, said = placed(lab, "second", **wants)
     assert node == ""
@@ -78,7 +78,7 @@ def test_the_storys_gpu_worker_is_kept_from_others_and_has_a_gpu(kube: Kube, nam
     assert node == ""
     assert "untolerated taint" in said
     tolerant = [{"key": GPU, "operator": "Exists"}]
-    asks = {"limits": {GPU: 1}}
+    asks = {"limits": {GPU: "1"}}
     assert (
         placed(kube, "vllm", namespace, nodeSelector=there, tolerations=tolerant, resources=asks)[0] == story.GPU_NODE
     )
