@@ -178,6 +178,8 @@ def stays_pending(kube: Kube, deployment: Deployment, evidence: Evidence, new_po
         consistently("the new LiteLLM pod is Pending", STAYS, is_pending)
     pod = read()
     scheduled = condition(pod, "PodScheduled")
+    own = deployment.gateway
+    spec = kube.pod_template(own.namespace, own.name, own.kind)["spec"]
     evidence.add(
         PendingSeen(
             check="stays-pending",
@@ -188,9 +190,9 @@ def stays_pending(kube: Kube, deployment: Deployment, evidence: Evidence, new_po
             message=scheduled.message or "",
             cordoned=cordoned_nodes(kube, deployment.manifests.nodes),
             seconds=round(time.monotonic() - looked, 1),
-            file=_rule_of(deployment, deployment.gateway),
+            file=_rule_of(deployment, own),
             taints={
-                node.metadata.name: untolerated(node, pod)
+                node.metadata.name: untolerated(node, spec)
                 for node in kube.core.list_node().items
                 if node.metadata.name in deployment.settings.forbidden_nodes
             },

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from signoff import story
-from signoff.core.node import Node
+from signoff.core.node import Node, Taint
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube.nodes import NodeRule, rules, tolerated, tolerates
-from signoff.kube.objects import Manifest
-from signoff.kube.placement import HOSTNAME, by_name
+from signoff.kube.nodes import NodeRule, rules, tolerated
+from signoff.kube.objects import Manifest, pod_spec
+from signoff.kube.placement import HOSTNAME, by_name, tolerates
 from signoff.kube.stand_in import needed_for
 
 _STORY_NEVER = (story.GPU_NODE,)
@@ -94,7 +94,7 @@ def _forbidden_by(gateway: Manifest, backend: Manifest | None) -> Iterator[Propo
     elif named.excluded:
         yield Proposal("forbidden_by", "forbidden-names", "LiteLLM's affinity", gateway, away[0].place)
     elif backend and not required:
-        taints = [each for each in tolerated(backend.body) if not tolerates(gateway.body, each.taint)]
+        taints = [each for each in tolerated(backend.body) if not _tolerates(gateway, each.taint)]
         if taints:
             yield Proposal("forbidden_by", "taints", "vLLM tolerates it, LiteLLM does not", backend, taints[0].place)
 
@@ -107,7 +107,7 @@ def _declared(gateway: Manifest, backend: Manifest | None, names: Sequence[Propo
         labels.setdefault(rule.key, next(iter(rule.values), "true"))
         saying.append(("the GPU's node is known by it", manifest, rule.place))
     taints: tuple[str, ...] = _OF_A_GPU.taints
-    if backend and not all(tolerates(backend.body, each) for each in taints):
+    if backend and not all(_tolerates(backend, each) for each in taints):
         known = tolerated(backend.body)
         if known:
             saying.append(("vLLM tolerates it", backend, known[0].place))
@@ -126,6 +126,10 @@ def _every(names: Sequence[Proposal], gpu: Node) -> Iterator[Node]:
     named |= {each.name: each.value for each in names}
     for name in dict.fromkeys(name for several in named.values() for name in several):
         yield Node(name) if name in named["allowed_nodes"] else replace(gpu, name=name)
+
+
+def _tolerates(manifest: Manifest, taint: str) -> bool:
+    return tolerates(pod_spec(manifest.body), Taint.parse(taint))
 
 
 def _about_the_gpu(gateway: Manifest, backend: Manifest | None) -> Iterator[tuple[Manifest, NodeRule]]:

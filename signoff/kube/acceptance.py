@@ -15,6 +15,7 @@ from signoff.core import timeouts
 from signoff.core.node import Node, Taint
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import FIELD_MANAGER, Kube, condition
+from signoff.kube.placement import own_taints
 from signoff.kube.undo import Delete
 
 COPY = "signoff/copy"
@@ -217,11 +218,7 @@ def marks_of(node: Any, others: Iterable[Any]) -> Node:
         for key, value in (node.metadata.labels or {}).items()
         if key != JOINED and not _is_kubernetes_own(key) and not any(each.get(key) == value for each in common)
     }
-    taints = [
-        str(Taint(each.key, each.value or "", each.effect))
-        for each in node.spec.taints or []
-        if each.key != JOINED and not _is_kubernetes_own(each.key)
-    ]
+    taints = [str(taint) for taint in own_taints(node) if taint.key != JOINED]
     resources = {
         name: int(amount)
         for name, amount in (node.status.allocatable or {}).items()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from signoff.core.node import Taint
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube.objects import pod_spec
 from signoff.kube.placement import HOSTNAME
@@ -72,20 +71,6 @@ def tolerated(body: dict[str, Any]) -> list[Tolerated]:
             effect = each.get("effect") or "NoSchedule"
             found.append(Tolerated(f"{key}{value}:{effect}", (*_root(body), "tolerations", at)))
     return found
-
-
-def tolerates(body: dict[str, Any], taint: str) -> bool:
-    """Whether a workload's pods put up with this taint.
-
-    Source: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
-    """
-    key, value, effect = Taint.parse(taint)
-    return any(
-        each.get("key") in (None, "", key)
-        and each.get("effect") in (None, "", effect)
-        and (each.get("operator") == "Exists" or str(each.get("value") or "") == value)
-        for _, each in _items(pod_spec(body).get("tolerations"))
-    )
 
 
 def _root(body: dict[str, Any]) -> Place:

@@ -1,9 +1,10 @@
 """What a workload says of the nodes on which its pods may run: its node selector and its required node affinity."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from signoff.core.node import Taint
 from signoff.kube.objects import pod_spec
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -42,24 +43,33 @@ def by_name(body: dict[str, Any]) -> ByName:
     return ByName()
 
 
-def untolerated(node: Any, pod: Any) -> list[str]:
-    """The taints with which a node keeps a pod away, both as the API has them; the cluster's own are left out.
+def own_taints(node: Any) -> list[Taint]:
+    """The taints of a node, as the API has it, without the cluster's own."""
+    taints = (Taint(each.key, each.value or "", each.effect) for each in node.spec.taints or [])
+    return [taint for taint in taints if not taint.key.startswith(_OF_THE_CLUSTER)]
+
+
+def untolerated(node: Any, spec: Mapping[str, Any]) -> list[str]:
+    """The taints with which a node, as the API has it, keeps pods of this spec away; the cluster's own are left out."""
+    return [str(taint) for taint in own_taints(node) if taint.effect in _KEEP_AWAY and not tolerates(spec, taint)]
+
+
+def tolerates(spec: Mapping[str, Any], taint: Taint) -> bool:
+    """Whether pods of this spec put up with a taint.
 
     Source: https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
     """
-    return [
-        f"{taint.key}={taint.value or ''}:{taint.effect}"
-        for taint in node.spec.taints or []
-        if taint.effect in _KEEP_AWAY
-        and not taint.key.startswith(_OF_THE_CLUSTER)
-        and not any(_tolerates(each, taint) for each in pod.spec.tolerations or [])
-    ]
+    tolerations = spec.get("tolerations")
+    return any(_covers(each, taint) for each in (tolerations if isinstance(tolerations, list) else ()))
 
 
-def _tolerates(toleration: Any, taint: Any) -> bool:
-    if toleration.key not in (None, "", taint.key) or toleration.effect not in (None, "", taint.effect):
+def _covers(toleration: Any, taint: Taint) -> bool:
+    if not isinstance(toleration, dict) or toleration.get("effect") not in (None, "", taint.effect):
         return False
-    return toleration.operator == "Exists" or (bool(toleration.key) and (toleration.value or "") == (taint.value or ""))
+    key, exists = toleration.get("key"), toleration.get("operator") == "Exists"
+    if not key:
+        return exists
+    return key == taint.key and (exists or str(toleration.get("value") or "") == taint.value)
 
 
 def _terms(body: dict[str, Any]) -> list[list[dict[str, Any]]]:

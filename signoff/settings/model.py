@@ -25,7 +25,7 @@ from signoff.stats.estimate import MIN_OBSERVATIONS
 PREFIX = "SIGNOFF_"
 """Of the variable of a setting, which is called like it in capitals."""
 MAX_NODES = 100
-"""Each is a process on the embedded cluster."""
+"""Each is a process or a container of this machine."""
 
 
 def _named(what: str, pattern: str, longest: int) -> AfterValidator:

@@ -9,10 +9,11 @@ from pydantic import SecretStr
 
 from signoff.core.redact import HIDDEN
 from signoff.core.words import listed
-from signoff.settings.model import Settings, if_empty, is_of_the_story, is_secret, names
+from signoff.settings.model import Settings, default_of, if_empty, is_of_the_story, is_secret, names
 from signoff.settings.reading import Read
 
 _STORY, _DEFAULT = "the story", "the default"
+_OTHERS = "other settings"
 _SHOWN_WITH_VALUES = 3
 """So many settings that are not the story's does a headline tell with their values; of more it tells the names."""
 
@@ -41,8 +42,12 @@ def in_words(value: Any) -> str:
 
 
 def origin(read: Read, name: str) -> str:
-    """Where a setting's value comes from, in words."""
-    return read.where(name) or (_STORY if is_of_the_story(name) else _DEFAULT)
+    """Where a setting's value comes from, in words; one that nobody gave may follow others."""
+    if where := read.where(name):
+        return where
+    if getattr(read.settings, name) != default_of(name):
+        return _OTHERS
+    return _STORY if is_of_the_story(name) else _DEFAULT
 
 
 def record(read: Read) -> dict[str, dict[str, Any]]:
@@ -75,7 +80,7 @@ class Setting:
     @property
     def is_chosen(self) -> bool:
         """Whether somebody gave it."""
-        return self.origin not in (_STORY, _DEFAULT)
+        return self.origin not in (_STORY, _DEFAULT, _OTHERS)
 
     @property
     def as_line(self) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from signoff.core.node import Taint
 from signoff.kube.placement import ByName, by_name, possible_nodes, untolerated
 
 NODES = ("w1", "w2", "gpu")
@@ -52,14 +53,14 @@ def test_nodes_and_names(body: dict[str, Any], possible: list[str], named: ByNam
     ("taint", "toleration", "kept_away"),
     [
         ("gpu=true:NoSchedule", None, True),
-        ("gpu=:NoExecute", None, True),
+        ("gpu:NoExecute", None, True),
         ("gpu=true:PreferNoSchedule", None, False),
-        ("node.kubernetes.io/unschedulable=:NoSchedule", None, False),
+        ("node.kubernetes.io/unschedulable:NoSchedule", None, False),
         ("gpu=true:NoSchedule", ("gpu", "Exists", None, None), False),
         ("gpu=true:NoSchedule", (None, "Exists", None, None), False),
         ("gpu=true:NoSchedule", ("gpu", "Equal", "true", "NoSchedule"), False),
         ("gpu=true:NoSchedule", ("gpu", None, "true", None), False),
-        ("gpu=:NoSchedule", ("gpu", "Equal", None, None), False),
+        ("gpu:NoSchedule", ("gpu", "Equal", None, None), False),
         ("gpu=true:NoSchedule", ("gpu", "Equal", "false", None), True),
         ("gpu=true:NoSchedule", ("disk", "Exists", None, None), True),
         ("gpu=true:NoSchedule", ("gpu", "Exists", None, "NoExecute"), True),
@@ -68,9 +69,8 @@ def test_nodes_and_names(body: dict[str, Any], possible: list[str], named: ByNam
 def test_a_taint_keeps_away_what_does_not_tolerate_it(
     taint: str, toleration: tuple[str | None, ...] | None, kept_away: bool
 ) -> None:
-    pair, _, effect = taint.rpartition(":")
-    key, _, value = pair.partition("=")
+    key, value, effect = Taint.parse(taint)
     node = Of(spec=Of(taints=[Of(key=key, value=value or None, effect=effect)]))
     names = ("key", "operator", "value", "effect")
-    tolerations = [Of(**dict(zip(names, toleration, strict=True)))] if toleration else None
-    assert untolerated(node, Of(spec=Of(tolerations=tolerations))) == ([taint] if kept_away else [])
+    tolerations = [dict(zip(names, toleration, strict=True))] if toleration else None
+    assert untolerated(node, {"tolerations": tolerations}) == ([taint] if kept_away else [])

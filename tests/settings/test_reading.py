@@ -150,6 +150,7 @@ def test_nodes_that_nobody_declares_are_those_that_are_named() -> None:
     found = read(named)
     assert found.settings.nodes == (Node("nuc-1"), Node("nuc-2"), story.gpu_node("tower"))
     assert found.differing == tuple(named)
+    assert record(found)["nodes"]["origin"] == "other settings"
     assert read({"nodes": [",".join(map(str, story.NODES))]}).differing == ()
 
 
