@@ -18,7 +18,7 @@ from signoff.evidence import Evidence, causes
 from signoff.evidence.models import NodeAsked, PendingSeen, PlacesSeen, ResourcesSeen, SchedulerAsked, Subject
 from signoff.faults.cluster import scaled
 from signoff.gateway.deployment import Deployment
-from signoff.kube.acceptance import Copies, Join, marks_of
+from signoff.kube.acceptance import Copies, Join, marks_of, plain
 from signoff.kube.client import Kube, condition
 from signoff.kube.nodes import rules
 from signoff.kube.placement import untolerated
@@ -85,10 +85,10 @@ def nodes_join(kube: Kube, deployment: Deployment, undo: Undo) -> dict[str, str]
     """The new nodes, each with the forbidden one that has the same marks; a plain worker is like none."""
     known = {node.metadata.name: node for node in kube.core.list_node().items}
     allowed = [known[name] for name in deployment.settings.allowed_nodes]
-    new = [(Node("signoff-worker"), "")]
+    new = [(plain("signoff-worker", allowed[0]), "")]
     for name in deployment.settings.forbidden_nodes:
         marks = _by_rule(marks_of(known[name], allowed), deployment.settings.forbidden_by)
-        new.append((replace(marks, name=f"signoff-gpu-worker-{len(new)}"), name))
+        new.append((plain(f"signoff-gpu-worker-{len(new)}", known[name], marks), name))
     joins = [Join(node) for node, _ in new]
     with causes.of(Subject.CLUSTER):
         for each in joins:

@@ -7,7 +7,7 @@ that rules about other pods go by. Nodes that are made to ask about have no kube
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +33,8 @@ _OF_ADMISSION = ("automountServiceAccountToken", "securityContext", "serviceAcco
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _NAME = "metadata.name"
 _ROOM = ("cpu", "memory", "ephemeral-storage", "hugepages-")
-_OF_EVERY_NODE = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
+_OF_EVERY_NODE = ("kubernetes.io/os", "kubernetes.io/arch")
+"""Labels that a kubelet gives its node."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def _answer(pod: Any) -> Answer | None:
 
 def joined(node: Node) -> dict[str, Any]:
     """A Node with what was declared of it; no pod but a copy gets there."""
-    own = {"kubernetes.io/hostname": node.name, **_OF_EVERY_NODE, JOINED: ""}
+    own = {"kubernetes.io/hostname": node.name, JOINED: ""}
     taints = [Taint(JOINED, "", "NoSchedule"), *map(Taint.parse, node.taints)]
     room = {"cpu": "1", "memory": "1Gi", "pods": "110", **{name: str(each) for name, each in node.resources.items()}}
     now = datetime.now(UTC).isoformat()
@@ -208,6 +209,12 @@ def joined(node: Node) -> dict[str, Any]:
             "conditions": [{**ready, "lastHeartbeatTime": now, "lastTransitionTime": now}],
         },
     }
+
+
+def plain(name: str, like: Any, marks: Node | None = None) -> Node:
+    """A new node of the system and processor of this one, which the API has, with the marks of another, if any."""
+    labels = {key: value for key, value in (like.metadata.labels or {}).items() if key in _OF_EVERY_NODE}
+    return replace(marks, name=name, labels={**labels, **marks.labels}) if marks else Node(name, labels)
 
 
 def marks_of(node: Any, others: Iterable[Any]) -> Node:

@@ -9,7 +9,7 @@ from kubernetes.client import ApiClient
 
 from signoff import story
 from signoff.core.node import Node
-from signoff.kube.acceptance import Copies, Join, joined, marks_of, pinned
+from signoff.kube.acceptance import Copies, Join, joined, marks_of, pinned, plain
 from signoff.kube.client import Kube
 from signoff.kube.undo import Undo
 from tests.embedded import container, pod, status, wait_for
@@ -44,6 +44,11 @@ def template(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"labels": LABELS}, "spec": {"containers": [{"name": "main", "image": "x"}], **spec}}
 
 
+def new_nodes(kube: Kube) -> tuple[Node, Node]:
+    worker, gpu = (kube.core.read_node(name) for name in (WORKERS[0], GPU))
+    return plain(PLAIN, worker), plain(OTHER, gpu, marks_of(gpu, [worker]))
+
+
 @pytest.fixture(scope="module")
 def lab(kube: Kube) -> Iterator[Kube]:
     """The story's nodes, a plain worker and another GPU node; something runs on the GPU's."""
@@ -54,7 +59,7 @@ def lab(kube: Kube) -> Iterator[Kube]:
     kube.core.create_namespaced_pod("acceptance", engine)
     wait_for("vLLM's place to be taken", lambda: status(kube, "acceptance").phase == "Running")
     with Undo(kube) as undo:
-        for node in (Node(PLAIN), story.gpu_node(OTHER)):
+        for node in new_nodes(kube):
             undo.make(Join(node))
             Join(node).wait(kube)
         yield kube
@@ -102,7 +107,7 @@ def test_each_node_is_asked_whatever_its_taints(lab: Kube, spec: dict[str, Any],
 @pytest.mark.cluster
 @pytest.mark.parametrize(("spec", "nodes"), [({}, {*WORKERS, PLAIN}), (TOLERATES, EVERY)])
 def test_a_copy_tolerates_what_its_pod_does(lab: Kube, spec: dict[str, Any], nodes: set[str]) -> None:
-    for node in (Node(PLAIN), story.gpu_node(OTHER)):
+    for node in new_nodes(lab):
         lab.core.delete_node(node.name)  # the fixture's may have missed its heartbeat by now
         Join(node).make(lab)
         Join(node).wait(lab)
@@ -156,3 +161,11 @@ def test_what_tells_a_node_is_what_the_others_have_not() -> None:
     assert marks(own, [other]) == Node("gpu", {"rack": "2"}, own.taints, own.resources)
     assert marks(own, []).labels == own.labels
     assert marks(other, [other]) == Node("w1")
+
+
+def test_a_new_node_is_of_the_system_of_another_and_has_no_more() -> None:
+    machine = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}
+    like = as_the_api_has_it(Node("w1", {"disk": "ssd", **machine}))
+    assert plain("new", like) == Node("new", machine)
+    gpu = story.gpu_node("gpu")
+    assert plain("new", like, gpu) == Node("new", {**machine, **gpu.labels}, gpu.taints, gpu.resources)
