@@ -126,8 +126,9 @@ def test_the_room_that_a_pod_takes_is_left_aside_and_a_gpu_is_not(lab: Kube) -> 
 @pytest.mark.cluster
 def test_no_other_pod_gets_onto_a_node_that_was_made_to_ask_about(lab: Kube, namespace: str) -> None:
     lab.core.create_namespaced_pod(namespace, pod(container("pass"), nodeSelector={HOSTNAME: PLAIN}))
-    said = wait_for("the scheduler's word", lambda: status(lab, namespace).conditions)
-    assert "signoff/joined" in said[0].message
+    (said,) = wait_for("the scheduler's word", lambda: status(lab, namespace).conditions)
+    assert said.reason == "Unschedulable"
+    assert "untolerated taint" in said.message
 
 
 def test_a_copy_keeps_what_rules_go_by_and_can_never_run() -> None:

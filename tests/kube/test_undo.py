@@ -11,6 +11,7 @@ from signoff.core.errors import SignoffError, told
 from signoff.evidence.causes import cause_of
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
+from signoff.kube.placement import own_taints
 from signoff.kube.undo import Apply, Cordon, Delete, Scale, Undo, UndoFailed
 from tests.embedded import container, pod
 
@@ -193,19 +194,18 @@ def test_a_node_that_a_person_has_cordoned_stays_cordoned(kube: Kube) -> None:
 
 
 def test_a_marked_node_keeps_what_it_has_beside_and_offers_what_it_is_told_to(kube: Kube) -> None:
-    def marks() -> tuple[dict[str, str], list[tuple[str, str, str]]]:
+    def marks() -> tuple[dict[str, str], list[str]]:
         node = kube.core.read_node(NODE)
-        return node.metadata.labels, sorted(
-            (each.key, each.effect, each.value or "") for each in node.spec.taints or []
-        )
+        return node.metadata.labels, sorted(map(str, own_taints(node)))
 
     before = marks()
     kube.mark(NODE, {"disk": "ssd"}, {("own", "NoSchedule"): "1", ("gpu", "NoSchedule"): "false"})
     kube.mark(NODE, {"disk": "hdd", "gpu": "true"}, {("gpu", "NoSchedule"): "true", ("gpu", "PreferNoSchedule"): ""})
     labels, taints = marks()
     assert labels == before[0] | {"gpu": "true", "disk": "hdd"}
-    assert taints == [("gpu", "NoSchedule", "true"), ("gpu", "PreferNoSchedule", ""), ("own", "NoSchedule", "1")]
-    kube.mark(NODE, {"disk": None, "gpu": None}, {(key, effect): None for key, effect, _ in taints})
+    assert taints == ["gpu:PreferNoSchedule", "gpu=true:NoSchedule", "own=1:NoSchedule"]
+    none = {("own", "NoSchedule"): None, ("gpu", "NoSchedule"): None, ("gpu", "PreferNoSchedule"): None}
+    kube.mark(NODE, {"disk": None, "gpu": None}, none)
     assert marks() == before
     kube.advertise(NODE, {"example.com/dongle": 2})
     status = kube.core.read_node(NODE).status
