@@ -7,8 +7,9 @@ import pytest
 
 from signoff import story
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.core.node import Node, Taint
+from signoff.core.node import Node
 from signoff.kube.client import Kube, condition
+from signoff.kube.placement import own_taints
 from tests.embedded import IMAGE, container, pod, wait_for
 
 pytestmark = pytest.mark.cluster
@@ -29,8 +30,20 @@ def lab(recipes: None) -> Iterator[Kube]:
     started = EmbeddedCluster.start(images=[IMAGE], nodes=DECLARED)
     kube = Kube(started.kubeconfig)
     kube.wait_for_namespace("default")
+    for each in DECLARED:
+        wait_until_ready(kube, each.name)
     yield kube
     started.close()
+
+
+def wait_until_ready(kube: Kube, node: str) -> None:
+    """Wait until the control plane, too, takes it for Ready."""
+
+    def look() -> bool:
+        found = kube.core.read_node(node)
+        return len(found.spec.taints or []) == len(own_taints(found))
+
+    wait_for(f"{node} to have no taint of the cluster's", look)
 
 
 def placed(kube: Kube, name: str, namespace: str = "default", **more: Any) -> tuple[str, str]:
@@ -54,8 +67,7 @@ def test_each_has_what_was_declared_of_it(lab: Kube) -> None:
     for each in DECLARED:
         node = found[each.name]
         assert each.labels.items() <= node.metadata.labels.items()
-        taints = (Taint(taint.key, taint.value or "", taint.effect) for taint in node.spec.taints or [])
-        assert tuple(map(str, taints)) == each.taints
+        assert tuple(map(str, own_taints(node))) == each.taints
         for name, amount in each.resources.items():
             assert node.status.capacity[name] == node.status.allocatable[name] == str(amount)
 
@@ -78,7 +90,6 @@ def test_the_storys_gpu_worker_is_kept_from_others_and_has_a_gpu(kube: Kube, nam
     assert node == ""
     assert "untolerated taint" in said
     tolerant = [{"key": GPU, "operator": "Exists"}]
-    asks = {"limits": {GPU: "1"}}
-    assert (
-        placed(kube, "vllm", namespace, nodeSelector=there, tolerations=tolerant, resources=asks)[0] == story.GPU_NODE
-    )
+    wants: dict[str, Any] = {"tolerations": tolerant, "resources": {"limits": {GPU: "1"}}}
+    assert placed(kube, "vllm", namespace, nodeSelector=there, **wants)[0] == story.GPU_NODE
+    kube.core.delete_namespaced_pod("vllm", namespace, grace_period_seconds=0)  # others want the GPU
