@@ -4,19 +4,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from signoff.core.node import Taint
+from signoff.core.words import listed
 from signoff.evidence import Recorded
 from signoff.evidence.models import LabelsSeen, Observation, ResourcesSeen, ServiceSeen
 from signoff.gateway import configuration
+from signoff.judges.acceptance import BY_TAINTS
 from signoff.judges.placement import rule_for
 from signoff.judges.registry import JUDGES
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.nodes import rules
 from signoff.kube.objects import main_containers, pod_template
-from signoff.kube.placement import possible_nodes
+from signoff.kube.placement import possible_nodes, tolerates
 from signoff.story.declaration import Check
 from signoff.verdicts.verdict import Value
 
 _CONTAINERS = ("spec", "template", "spec", "containers")
+_BY_THE_SCHEDULER, _NEW = "scheduler-asked", "a new worker"
 _NOTHING = Recorded(Path(), [])
 """The evidence of a run that has none: none of these judges asks it."""
 
@@ -33,8 +37,8 @@ def findings(manifests: StoryManifests, checks: Mapping[str, Check]) -> Iterator
             for _, verdict in judge.rule([seen], check, _NOTHING):
                 if verdict.value is Value.FAILED:
                     yield f"{seen.check}: {verdict.reason}"
-    if "stays-pending" in checks and (told := _no_rule(manifests)):
-        yield f"stays-pending: {told}"
+    if _BY_THE_SCHEDULER in checks and (told := _no_rule(manifests)):
+        yield f"{_BY_THE_SCHEDULER}: {told}"
 
 
 def _observations(manifests: StoryManifests) -> Iterator[Observation]:
@@ -87,12 +91,21 @@ def _observations(manifests: StoryManifests) -> Iterator[Observation]:
 
 
 def _no_rule(manifests: StoryManifests) -> str:
-    """That nothing keeps LiteLLM off the forbidden nodes; empty where a label of theirs may."""
+    """That no rule keeps LiteLLM off a forbidden node; empty where a label may, or a taint that counts as a rule."""
     own, settings = manifests.roles.gateway, manifests.settings
     body = manifests.object(own.object).body
-    by_label = any(each.is_required and each.is_about_a_label for each in rules(body))
-    there = sorted(possible_nodes(body, settings.forbidden_nodes))
-    if by_label or not there:
+    if any(each.is_required and each.is_about_a_label for each in rules(body)):
         return ""
+    by_taints = settings.forbidden_by in BY_TAINTS
+    spec = pod_template(body)["spec"]
+    forbidden = [
+        node.name
+        for node in settings.nodes
+        if node.name in settings.forbidden_nodes
+        and not (by_taints and any(not tolerates(spec, Taint.parse(taint)) for taint in node.taints))
+    ]
+    new = [_NEW] if settings.forbidden_by == "allowed-names" else []
+    there = sorted(possible_nodes(body, [*forbidden, *new]))
     place = manifests.where(own.object, "spec", "template", "spec")
-    return f"no rule keeps LiteLLM off {', '.join(there)}: {rule_for(settings.allowed_nodes)} (see {place})"
+    told = f"no rule keeps LiteLLM off {listed(there)}: {rule_for(settings.allowed_nodes)} (see {place})"
+    return told if there else ""

@@ -47,10 +47,10 @@ def test_what_fails_on_any_cluster_is_what_a_run_fails(lab: str, tmp_path: Path)
     failed, found = EXPECTED[lab].failed, found_in(tmp_path, [], lab)
     assert {each.partition(":")[0] for each in found} <= set(failed)
     for check, words in failed.items():
-        if check not in OF_A_CLUSTER and check != "stays-pending":
+        if check not in OF_A_CLUSTER and check != "scheduler-asked":
             assert any(each.startswith(f"{check}: ") and words in each for each in found), check
-    assert any(each.startswith("stays-pending: no rule keeps LiteLLM off k3s-gpu-worker") for each in found) is (
-        "stays-pending" in failed
+    assert any(each.startswith("scheduler-asked: no rule keeps LiteLLM off") for each in found) is (
+        "scheduler-asked" in failed
     )
 
 
@@ -65,10 +65,20 @@ def test_what_fails_on_any_cluster_is_what_a_run_fails(lab: str, tmp_path: Path)
             Edit("all.yaml", "http://qwen.ml.svc.cluster.local:8000/v1", "http://qwen.ml:8000"),
             "configuration: api_base is 'http://qwen.ml:8000'; write api_base: http://qwen.ml.svc.cluster.local:8000/v1",
         ),
+        (
+            Edit(SETTINGS, 'forbidden_by = "forbidden-names"\n', ""),
+            "scheduler-asked: no rule keeps LiteLLM off a new worker: require a node affinity",
+        ),
     ],
 )
 def test_what_a_person_gets_wrong_is_found(edit: Edit, told: str, tmp_path: Path) -> None:
     assert any(each.startswith(told) for each in found_in(tmp_path, [edit], "nulls"))
+
+
+@pytest.mark.parametrize("rule", ["taints", "resources"])
+def test_a_taint_is_a_rule_where_the_settings_say_so(rule: str, tmp_path: Path) -> None:
+    by_taint = Edit(SETTINGS, "stand_in = true\n", f'stand_in = true\nforbidden_by = "{rule}"\n')
+    assert not [each for each in found_in(tmp_path, [by_taint], "chart") if each.startswith("scheduler-asked: ")]
 
 
 def test_the_refusal_of_a_run_says_both_and_writes_nothing(tmp_path: Path) -> None:
@@ -89,5 +99,5 @@ def test_the_refusal_of_a_run_says_both_and_writes_nothing(tmp_path: Path) -> No
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert lines[0].startswith("ERROR: no recipe for image postgres:16")
     assert lines[3] == "Not signed off: the manifests alone fail in this"
-    assert list(dict.fromkeys(each.split(":")[0] for each in lines[4:])) == ["  - labels", "  - stays-pending"]
+    assert list(dict.fromkeys(each.split(":")[0] for each in lines[4:])) == ["  - labels", "  - scheduler-asked"]
     assert not reports.exists()
