@@ -535,7 +535,8 @@ class ConfigurationSeen(Observation):
     """The gateway's configuration as it is mounted: each setting with the values that it has there.
 
     `places` has file and line of each value, and what a value is taken from that stands elsewhere; `missing` those of
-    settings without one. Runs before these fields have the line of each setting's first value in `lines`.
+    settings without one; `unknown` what hangs on a variable that nobody can read, in a sentence with what to do. Runs
+    before these fields have the line of each setting's first value in `lines`.
     """
 
     kind: Literal["configuration"] = "configuration"
@@ -545,6 +546,7 @@ class ConfigurationSeen(Observation):
     lines: dict[str, int] = {}
     places: dict[str, list[str]] = {}
     missing: dict[str, str] = {}
+    unknown: dict[str, list[str]] = {}
 
 
 class ResourcesSeen(Observation):

@@ -35,9 +35,13 @@ _DEFAULTS: dict[str, Any] = {"routing_strategy": "simple-shuffle", "num_retries"
 
 @dataclass
 class Effective:
-    """The values of each setting that have an effect, and where one would stand that has none."""
+    """The values of each setting that have an effect, and where one would stand that has none.
+
+    `unknown` are the values that hang on a variable which nobody can read: each may be anything, a default included.
+    """
 
     values: dict[str, list[Value]] = field(default_factory=dict)
+    unknown: dict[str, list[Value]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -51,15 +55,19 @@ def effective(configuration: Configuration, asked: str = "") -> Effective:
     for model in models:
         for name, path in OF_A_MODEL.items():
             value = configuration.get(*model.place, *path)
-            if value is None or value.value is None:
+            if value is not None and value.is_open:
+                found.unknown.setdefault(name, []).append(value)
+            elif value is None or value.value is None:
                 found.missing.setdefault(name, configuration.where(*model.place, *path))
             else:
                 own = replace(value, value=model.model) if name == "model" else value
                 found.values.setdefault(name, []).append(own)
         for name, value in _settings(configuration, model):
-            known = found.values.setdefault(name, [])
-            if value.value not in [each.value for each in known]:
-                known.append(value)
+            if value.is_open:
+                unknown = found.unknown.setdefault(name, [])
+                unknown += [] if value in unknown else [value]
+            elif value.value not in [each.value for each in found.values.get(name, [])]:
+                found.values.setdefault(name, []).append(value)
     return found
 
 
@@ -73,6 +81,10 @@ def seen(check: str, configuration: Configuration, manifests: StoryManifests) ->
         values={name: [each.value for each in values] for name, values in found.values.items()},
         places={name: [_place(each, manifests) for each in values] for name, values in found.values.items()},
         missing={name: manifests.shown(where) for name, where in found.missing.items()},
+        unknown={
+            name: [f"{each.said}, {each.unknown}; {each.hint} ({_place(each, manifests)})" for each in values]
+            for name, values in found.unknown.items()
+        },
     )
 
 
@@ -94,23 +106,23 @@ def _settings(configuration: Configuration, model: Model) -> Iterator[tuple[str,
     yield "routing_strategy", first("routing_strategy", _STRATEGY)
     yield "num_retries", first("num_retries", _RETRIES)
     for places in (_TIMEOUT, (*_STREAM_TIMEOUT, *_TIMEOUT)):
-        given = (each for each in _said(configuration, model, places) if each.value)
+        given = (each for each in _said(configuration, model, places) if each.value or each.is_open)
         yield "timeout", _in_seconds(next(given, _default(configuration, "timeout")))
 
 
 def _said(configuration: Configuration, model: Model, places: Sequence[Path]) -> Iterator[Value]:
-    """What stands at these places, in their order."""
+    """What stands at these places, in their order; a variable that is not set is nothing."""
     for place in places:
         value = configuration.get(*(model.place if place[0] == _OWN else ()), *place)
-        if value is not None and value.value is not None:
+        if value is not None and (value.value is not None or value.is_open):
             yield value
 
 
 def _default(configuration: Configuration, name: str) -> Value:
     where = configuration.where(_ROUTER, name)
-    variable = configuration.environment.get(_TIMEOUT_VARIABLE) if name == "timeout" else None
-    if variable and variable.value:
-        return Value(variable.value, where, comes_from=variable.comes_from or variable.where)
+    of_variable = configuration.of_variable(_TIMEOUT_VARIABLE, where) if name == "timeout" else None
+    if of_variable and (of_variable.value or of_variable.is_open):
+        return of_variable
     return Value(_DEFAULTS[name], where)
 
 

@@ -243,15 +243,21 @@ def _moved(kinds: Sequence[str], seen: FilesSeen) -> str:
 
 @judge("configuration", ConfigurationSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """Each setting has the story's value, and no other one beside it."""
+    """Each setting has the story's value, and no other one beside it, nor one that nobody can read."""
     for each in seen:
         wrong = []
+        unknown = [f"{name} is {told}" for name in check.wants for told in each.unknown.get(name, [])]
         for name, wanted in check.wants.items():
             values = each.values.get(name, [])
+            if name in each.unknown and all(_as_wanted(name, value, wanted) for value in values):
+                continue
             if len(values) != 1 or not _as_wanted(name, values[0], wanted):
                 found = listed([repr(value) for value in values]) or "not set"
                 wrong.append(f"{name} is {found}; write {name}: {wanted} ({_where(name, wanted, each)})")
-        yield each.case, failed("; ".join(wrong)) if wrong else passed()
+        if wrong or not unknown:
+            yield each.case, failed("; ".join([*wrong, *unknown])) if wrong else passed()
+        else:
+            yield each.case, inconclusive("; ".join(unknown), Code.PROVES_NOTHING)
 
 
 def _where(name: str, wanted: Any, seen: ConfigurationSeen) -> str:

@@ -61,6 +61,11 @@ class Value:
     unknown: str = ""
     hint: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be anything: the variable is set, or may be, and nobody can read off to what."""
+        return self.value is None and bool(self.comes_from)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -137,7 +142,7 @@ class Configuration:
             return None
         if not (isinstance(said, str) and said.startswith(_REFERENCE)):
             return Value(said, self.where(*place), said)
-        return self._of_variable(said, self.where(*place))
+        return self.of_variable(said.replace(_REFERENCE, ""), self.where(*place))
 
     def table(self, name: str) -> dict[str, Any]:
         """One of its tables as it stands there; empty if that is none."""
@@ -153,15 +158,15 @@ class Configuration:
                 value = value.get(key) if isinstance(value, dict) else None
         return value
 
-    def _of_variable(self, said: str, where: str) -> Value:
-        name = said.replace(_REFERENCE, "")
-        variable = self.environment.get(name)
+    def of_variable(self, name: str, where: str) -> Value:
+        """What a variable of LiteLLM's container holds, for a place of the configuration that hangs on it."""
+        said, variable = f"{_REFERENCE}{name}", self.environment.get(name)
         if variable and variable.value is not None:
             value = _TRUTHS.get(variable.value.strip().lower(), variable.value)
             return Value(value, where, said, variable.comes_from or variable.where)
         holder = variable.comes_from if variable else next(iter(self.environment.lacking), "")
         if variable and not holder:
-            unknown, hint = f"whose value the manifests do not say (see {variable.where})", "write the value itself"
+            unknown, hint = "whose value the manifests do not say", "write the value itself"
         elif holder:
             may = "is to hold" if variable else "may hold"
             kind, _, own = holder.partition("/")
@@ -184,6 +189,7 @@ class Configuration:
         prefix, _, model = _text(told["model"]).partition("/")
         mode = self.get("model_list", at, "model_info", "mode")
         unknown = tuple(name for name, value in told.items() if value and value.unknown)
+        unknown += ("mode",) if mode and mode.is_open else ()
         return Model(at, _text(told["model_name"]), prefix, model, _text(told["api_base"]), _text(mode), unknown)
 
     @property
@@ -255,11 +261,11 @@ class Configuration:
         Raises:
             SignoffError: one hangs on a variable that they do not tell.
         """
-        for name in model.unknown:
+        for name in (each for each in model.unknown if each in OF_A_MODEL):
             if value := self.get(*model.place, *OF_A_MODEL[name]):
                 raise SignoffError(
                     f"{name} of the model that is judged is {value.said}, {value.unknown}",
-                    where=value.where,
+                    where=", ".join([value.where, *([value.comes_from] if ":" in value.comes_from else [])]),
                     hint=value.hint,
                 )
 

@@ -206,12 +206,12 @@ def _unproven(group: Sequence[Model], behind: Sequence[Manifest]) -> str:
     model = group[0]
     if len(group) > 1:
         return f"{len(group)} entries of model_list are called so, and no counter tells which of them answers"
+    if model.unknown:
+        return f"the manifests do not say what its {listed(model.unknown)} is"
     if "*" in model.asked:
         return "its name is a pattern, which stands for any model"
     if model.mode not in ("", "chat"):
         return f"its mode is {model.mode}, and chat completions alone are asked for"
-    if "api_base" in model.unknown:
-        return "the manifests do not say what its api_base is"
     if not model.api_base:
         return f"it has no api_base: {model.prefix or 'its provider'} answers, outside the manifests"
     if not behind:

@@ -1,14 +1,19 @@
 """What LiteLLM does with a model is found with its places, and what its configuration doesn't say has no value."""
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from signoff.gateway.configuration import Effective, effective
+from signoff.core.paths import MANIFESTS
+from signoff.gateway.configuration import Effective, effective, seen
 from signoff.kube.gateway_config import Configuration
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
 from signoff.kube.variables import Environment, Variable
+from signoff.settings import Settings
 
 CONFIG = """\
 model_list:
@@ -24,7 +29,7 @@ router_settings:
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata:\n  config.yaml: |\n"
 
 
-def of(folder: Path, text: str, asked: str = "", **variables: str) -> Effective:
+def of(folder: Path, text: str, asked: str = "", **variables: str | None) -> Effective:
     """What counts of a configuration, whose first line is the sixth of its manifest."""
     file = folder / "config.yaml"
     file.write_text(HEAD + "".join(f"    {line}\n" for line in text.splitlines()), encoding="utf-8")
@@ -126,6 +131,57 @@ def test_a_value_that_a_variable_holds_has_both_places(tmp_path: Path) -> None:
     assert (base.value, base.comes_from) == ("http://there/v1", "deployment.yaml:9")
     assert lines(found)["api_base"] == [5]
     assert "api_base" in of(tmp_path, CONFIG.replace("http://vllm/v1", "os.environ/BASE"), "qwen").missing
+
+
+@pytest.mark.parametrize(
+    ("own", "settings", "name", "beside"),
+    [
+        ("", "router_settings: {num_retries: os.environ/OPEN}", "num_retries", []),
+        ("num_retries: os.environ/OPEN", "router_settings: {num_retries: 2}", "num_retries", []),
+        ("", "router_settings: {routing_strategy: os.environ/OPEN}", "routing_strategy", []),
+        ("timeout: os.environ/OPEN", "router_settings: {timeout: 6000}", "timeout", []),
+        ("stream_timeout: os.environ/OPEN", "router_settings: {timeout: 30}", "timeout", [30]),
+        ("api_base: os.environ/OPEN", "", "api_base", []),
+    ],
+)
+def test_what_hangs_on_a_variable_that_nobody_can_read_is_no_default(
+    own: str, settings: str, name: str, beside: list[Any], tmp_path: Path
+) -> None:
+    params = f"model: openai/b{f', {own}' if own else ''}"
+    found = of(tmp_path, f"model_list: [{{model_name: a, litellm_params: {{{params}}}}}]\n{settings}", OPEN=None)
+    assert values(found).get(name, []) == beside
+    (unknown,) = found.unknown[name]
+    assert (unknown.said, unknown.comes_from) == ("os.environ/OPEN", "deployment.yaml:9")
+    assert (unknown.unknown, unknown.hint) == ("whose value the manifests do not say", "write the value itself")
+    assert name not in found.missing
+
+
+def test_a_timeout_of_the_environment_that_nobody_can_read_is_not_the_default(tmp_path: Path) -> None:
+    found = of(tmp_path, CONFIG, REQUEST_TIMEOUT=None)
+    assert "timeout" not in found.values
+    assert [each.said for each in found.unknown["timeout"]] == ["os.environ/REQUEST_TIMEOUT"]
+
+
+def test_evidence_names_what_nobody_can_read_with_its_line_and_what_to_do(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    edited(folder / "litellm/configmap.yaml", "num_retries: 2", "num_retries: os.environ/RETRIES")
+    variable = "{name: RETRIES, valueFrom: {fieldRef: {fieldPath: metadata.name}}}"
+    edited(folder / "litellm/deployment.yaml", "          env:\n", f"          env:\n            - {variable}\n")
+    found = StoryManifests.read(Settings(manifests=(folder,)))
+    told = seen("configuration", found.roles.configuration, found)
+    assert "num_retries" not in told.values
+    (sentence,) = told.unknown["num_retries"]
+    assert re.fullmatch(
+        r"os\.environ/RETRIES, whose value the manifests do not say; write the value itself "
+        r"\(litellm/configmap\.yaml:\d+, from litellm/deployment\.yaml:\d+\)",
+        sentence,
+    )
+
+
+def edited(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "model_list: 7", "a: [", "model_list: [text]", "model_list: {a: b}"])

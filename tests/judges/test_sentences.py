@@ -237,6 +237,20 @@ def test_a_service_may_be_named_as_a_resolver_completes_it(api_base: Any, value:
 
 
 @pytest.mark.parametrize(
+    ("values", "value"),
+    [([], Value.INCONCLUSIVE), ([2], Value.INCONCLUSIVE), ([9], Value.FAILED), ([2, 9], Value.FAILED)],
+)
+def test_a_setting_that_nobody_can_read_is_no_pass_whatever_the_default_is(values: list[int], value: Value) -> None:
+    unknown = f"os.environ/RETRIES, whose value the manifests do not say; write the value itself ({AT})"
+    seen = ConfigurationSeen(
+        check="c", object="ConfigMap/x", values={"num_retries": values}, unknown={"num_retries": [unknown]}
+    )
+    verdict = verdict_on("configuration", seen, wants={"num_retries": 2})
+    assert verdict.value is value
+    assert f"num_retries is {unknown}" in verdict.reason
+
+
+@pytest.mark.parametrize(
     ("mode", "value", "told"),
     [
         ("chat", Value.PASSED, ""),
