@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from signoff.core.redact import HIDDEN
 from signoff.core.yaml_lines import Path
 from signoff.evidence.models import ConfigurationSeen
-from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model, Value
+from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model, Value, of_url
 from signoff.kube.manifests import StoryManifests
 
 _OWN, _ROUTER, _LITELLM = "litellm_params", "router_settings", "litellm_settings"
@@ -78,7 +79,7 @@ def seen(check: str, configuration: Configuration, manifests: StoryManifests) ->
         check=check,
         object=configuration.file.object,
         file=manifests.shown(configuration.where()).rpartition(":")[0],
-        values={name: [each.value for each in values] for name, values in found.values.items()},
+        values={name: [_recorded(name, each.value) for each in values] for name, values in found.values.items()},
         places={name: [_place(each, manifests) for each in values] for name, values in found.values.items()},
         missing={name: manifests.shown(where) for name, where in found.missing.items()},
         unknown={
@@ -86,6 +87,13 @@ def seen(check: str, configuration: Configuration, manifests: StoryManifests) ->
             for name, values in found.unknown.items()
         },
     )
+
+
+def _recorded(name: str, value: Any) -> Any:
+    """A value as evidence has it: of a URL nothing in which a key may be."""
+    if name != "api_base" or not isinstance(value, str) or (shown := of_url(value)) in ("", value):
+        return value
+    return f"{shown}?{HIDDEN}"
 
 
 def _place(value: Value, manifests: StoryManifests) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from packaging.version import InvalidVersion, Version
 
@@ -279,12 +279,16 @@ def _as_wanted(name: str, value: Any, wanted: Any) -> bool:
         return bool(value == wanted)
     try:
         one, other = urlsplit(value), urlsplit(str(wanted))
-        same = (one.scheme, one.port, one.path.rstrip("/")) == (other.scheme, other.port, other.path.rstrip("/"))
+        same = _beside_the_host(one) == _beside_the_host(other)
     except ValueError:  # a port that is none
         return False
     labels, whole = (one.hostname or "").removesuffix(".").split("."), (other.hostname or "").split(".")
-    short = len(whole) == _LABELS_OF_A_SERVICE and len(labels) in _SHORTER_NAMES and not (one.query or one.username)
+    short = len(whole) == _LABELS_OF_A_SERVICE and len(labels) in _SHORTER_NAMES
     return same and (labels == whole or (short and labels == whole[: len(labels)]))
+
+
+def _beside_the_host(url: SplitResult) -> tuple[Any, ...]:
+    return url.scheme, url.username, url.port, url.path.rstrip("/"), url.query, url.fragment
 
 
 _LABELS_OF_A_SERVICE = 5

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -82,6 +83,11 @@ class Model:
     api_base: str
     mode: str = ""
     unknown: tuple[str, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of its `api_base`, for a sentence: what follows them may hold a key."""
+        return of_url(self.api_base, path=False)
 
     @property
     def service(self) -> str:
@@ -268,6 +274,20 @@ class Configuration:
                     where=", ".join([value.where, *([value.comes_from] if ":" in value.comes_from else [])]),
                     hint=value.hint,
                 )
+
+
+def of_url(url: str, *, path: bool = True) -> str:
+    """A URL as far as it holds no credentials: without user, query and fragment; empty for what is none.
+
+    >>> of_url("https://me:hush@llm.example.com:8443/v1?code=hush"), of_url("llm:8000")
+    ('https://llm.example.com:8443/v1', '')
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets of an IPv6 address that do not close
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path if path else ''}" if parts.scheme and host else ""
 
 
 def _generated_from(manifest: Manifest, key: str) -> Path | None:

@@ -15,7 +15,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.redact import hide, keep, scrubbed
 from signoff.core.words import listed
 from signoff.kube import hooks, kustomizations, loading, missing, stand_in
-from signoff.kube.gateway_config import Model
+from signoff.kube.gateway_config import Model, of_url
 from signoff.kube.hooks import LeftOut
 from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Manifest, containers, main_containers, pod_template, text_in, write_text
@@ -193,7 +193,8 @@ def _dead_fallbacks(roles: Roles, folder: Path) -> Iterable[str]:
 
 def _told_of(model: Model) -> list[str]:
     """What every page tells of the model that is judged, although a Secret may hold it: names, no credentials."""
-    return [model.asked, model.model, f"{model.prefix}/{model.model}", *([model.api_base] if model.service else [])]
+    base = [of_url(model.api_base)] if model.service else []
+    return [model.asked, model.model, f"{model.prefix}/{model.model}", *base]
 
 
 def _check_service(workload: Workload, found: Sequence[Manifest]) -> None:

@@ -215,7 +215,7 @@ def _unproven(group: Sequence[Model], behind: Sequence[Manifest]) -> str:
     if not model.api_base:
         return f"it has no api_base: {model.prefix or 'its provider'} answers, outside the manifests"
     if not behind:
-        return f"its backend is not among the manifests: {model.api_base}"
+        return f"its backend is not among the manifests: {model.origin or 'its api_base is no URL'}"
     if len(behind) > 1:
         return f"several workloads are behind its Service: {listed([each.name for each in behind])}"
     if not _runs(behind[0], _BACKEND):

@@ -50,7 +50,7 @@ def placed(found: Sequence[Manifest], judged: Judged, settings: Settings) -> lis
     if not model.service or (model.service_namespace != settings.namespace and not model.is_of_the_cluster):
         raise SignoffError(
             "the suite's own vLLM can stand in for a Service of the cluster, and api_base names none: "
-            f"{model.api_base or 'it is not set'}",
+            f"{model.origin or ('it is no URL' if model.api_base else 'it is not set')}",
             where=judged.where,
             hint=f"write `api_base: http://NAME.{settings.namespace}.svc.cluster.local:8000/v1`, or leave {OPTION} out",
         )

@@ -223,6 +223,7 @@ def test_an_affinity_or_a_taint_keeps_a_pod_off_the_gpu_worker(seen: PendingSeen
         ("http://llm.ml.svc.cluster:8000/v1", Value.FAILED),
         ("http://llm.other.svc:8000/v1", Value.FAILED),
         ("http://me@llm:8000/v1", Value.FAILED),
+        ("http://llm.ml.svc.cluster.local:8000/v1?[redacted]", Value.FAILED),
         ("http://llm:8001/v1", Value.FAILED),
         ("http://llm:99999/v1", Value.FAILED),
         ("https://llm:8000/v1", Value.FAILED),

@@ -13,6 +13,7 @@ import yaml
 from signoff import story
 from signoff.core import redact
 from signoff.core.paths import MANIFESTS
+from signoff.gateway import configuration
 from signoff.kube import manifests
 from signoff.kube.objects import Manifest, containers
 from signoff.settings import Settings
@@ -331,3 +332,22 @@ def test_the_image_of_a_gateway_behind_another_container_is_its_own(tmp_path: Pa
     (body,) = (each.body for each in found.gateway if each.name == "Deployment/litellm")
     assert found.gateway_image == "example.test/litellm:9"
     assert [each["image"] for each in containers(body)] == ["example.test/auth:1", "example.test/litellm:9"]
+
+
+def test_the_address_of_the_model_that_is_judged_opens_no_secret_within_it(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    code, address = "Sup3rS3cretCode", "http://vllm-api.ml.svc.cluster.local:8000/v1"
+    config = folder / "litellm/configmap.yaml"
+    config.write_text(config.read_text().replace(address, "os.environ/BASE"))
+    deployment = folder / "litellm/deployment.yaml"
+    deployment.write_text(
+        deployment.read_text().replace(
+            "          env:\n", "          envFrom: [{secretRef: {name: base}}]\n          env:\n"
+        )
+    )
+    given = tmp_path / "base.env"
+    given.write_text(f"BASE={address}?code={code}\nCODE={code}\n")
+    found = manifests.StoryManifests.read(Settings(manifests=(folder,), secrets={"base": given}))
+    assert redact.scrubbed(f"{address} {code}") == f"{address} [redacted]"
+    (told,) = configuration.seen("configuration", found.roles.configuration, found).values["api_base"]
+    assert told == f"{address}?[redacted]"

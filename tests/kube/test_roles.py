@@ -162,6 +162,24 @@ model_list:
     }
 
 
+@pytest.mark.parametrize(
+    ("api_base", "told"),
+    [
+        ("https://x.azurewebsites.net/hush-path?code=hush", "https://x.azurewebsites.net"),
+        ("https://me:hush@x.example.com:8443/v1#hush", "https://x.example.com:8443"),
+        ("//hush:8000", "its api_base is no URL"),
+        ("http://[hush", "its api_base is no URL"),
+    ],
+)
+def test_of_a_backend_that_is_elsewhere_only_the_host_is_told(api_base: str, told: str) -> None:
+    model = f'{{model_name: other, litellm_params: {{model: azure/o, api_base: "{api_base}"}}}}'
+    objects = home_lab()
+    config = next(each for each in objects if each["kind"] == "ConfigMap")
+    config["data"]["router.yaml"] += f"  - {model}\n"
+    reasons = {each.asked: each.reason for each in found_in(objects).unproven}
+    assert reasons["other"] == f"its backend is not among the manifests: {told}"
+
+
 @pytest.mark.parametrize("api_base", ["http://llm:8000/v1", "http://llm.ml:8000", "http://llm.ml.svc", "https://llm/"])
 def test_a_service_is_known_by_each_of_its_names(api_base: str) -> None:
     assert Model(0, "", "", "", api_base).service == "llm"
@@ -313,7 +331,7 @@ model_list:
     assert found.model.asked == "own"
     assert found.others == ()
     assert {each.asked: each.reason for each in found.unproven} == {
-        "fast": "its backend is not among the manifests: http://10.0.0.9:8000/v1",
+        "fast": "its backend is not among the manifests: http://10.0.0.9:8000",
         "group": "2 entries of model_list are called so, and no counter tells which of them answers",
         "vectors": "its mode is embedding, and chat completions alone are asked for",
     }
