@@ -70,12 +70,14 @@ def refusing() -> Iterator[None]:
 def reason_in(output: str) -> str:
     r"""The line of a failed program's output or log that says why it ended, as far as one can tell, in one line.
 
+    Secrets are gone from it before it is cut: nobody knows one by its beginning.
+
     >>> reason_in("starting\npanic: the disk is full\n\ngoroutine 1 [running]:\n\tmain.go:12\n")
     'panic: the disk is full'
     >>> reason_in("Traceback (most recent call last):\n  File x\nValueError: no\n")
     'ValueError: no'
     """
-    lines = [line for line in output.splitlines() if any(map(str.isalnum, line))]
+    lines = [line for line in scrubbed(output).splitlines() if any(map(str.isalnum, line))]
     serious = (line for line in reversed(lines) if any(word in line.lower() for word in _SERIOUS))
     line = next(serious, lines[-1] if lines else "")
     return " ".join(line.split())[:_LONGEST]

@@ -18,6 +18,8 @@ import yaml
 
 from signoff.core.errors import SignoffError
 
+SUFFIXES = (".yaml", ".yml", ".json")
+"""Of the files in a folder that are manifests, as with kubectl."""
 _TAG = "tag:yaml.org,2002:"
 _MAX_VALUES = 1_000_000
 """More values than an object has that etcd takes (1.5 MiB). Aliases can make a small file larger than memory."""
@@ -140,6 +142,28 @@ def content(file: Path) -> bytes:
         return file.read_bytes()
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path leads to something: a link that leads nowhere, or in a circle, does not.
+
+    Raises:
+        SignoffError: nobody may look there.
+    """
+    with reading(path):
+        return path.exists()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder; raises as `is_there` does."""
+    with reading(path):
+        return path.is_dir()
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path leads to a regular file; raises as `is_there` does."""
+    with reading(path):
+        return path.is_file()
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Read a file, or list a folder, in this block.
@@ -153,7 +177,10 @@ def reading(path: Path) -> Iterator[None]:
         raise missing(path) from None
     except OSError as error:
         what = f"a manifest cannot be read: {error.strerror}"
-        raise SignoffError(what, where=str(path), hint="check its permissions") from None
+        hint = "check its permissions" if isinstance(error, PermissionError) else "name a file that can be read"
+        raise SignoffError(what, where=str(path), hint=hint) from None
+    except ValueError:  # of a NUL, which no file's name holds
+        raise missing(path) from None
 
 
 def missing(file: Path) -> SignoffError:

@@ -7,9 +7,11 @@ links to folders, as with kubectl.
 
 import hashlib
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,18 +24,19 @@ from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, reason_in
 from signoff.core.paths import writing
+from signoff.core.redact import redacted
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube import documents, kustomizations
-from signoff.kube.kustomizations import Absent, Copies
+from signoff.kube.kustomizations import Absent, StandIns
 from signoff.kube.objects import Manifest, faults, line_in, without_nulls
 from signoff.kube.secrets import learned
 from signoff.programs import kustomize
 
-_SUFFIXES = (".yaml", ".yml", ".json")
 _ONLY_A_LIST = {"apiVersion", "kind", "resources"}
 """The fields of a kustomization that says nothing but which files there are, for which no program is needed."""
 _ORIGIN = "config.kubernetes.io/origin"
 """The annotation with which kustomize tells where an object comes from (kustomize: api/resource/origin.go)."""
+_OWN_FOLDER = "signoff-kustomize-"
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,11 @@ def _each_once(found: Iterable[Manifest], namespace: str) -> list[Manifest]:
 
 def _read(path: Path, absent: list[Absent]) -> Iterator[Manifest]:
     """The objects in a file or folder; what is not there is added to `absent`."""
-    if not path.is_dir():
+    if not documents.is_folder(path):
         yield from _of_file(path)
     elif kustomization := kustomizations.of(path):
         yield from _of_kustomization(kustomization, absent)
-    elif (chart := path / "Chart.yaml").is_file():
+    elif documents.is_file(chart := path / "Chart.yaml"):
         raise SignoffError(
             "this is a Helm chart, not manifests",
             where=str(chart),
@@ -117,10 +120,10 @@ def _of_folder(folder: Path, absent: list[Absent]) -> Iterator[Manifest]:
     with documents.reading(folder):
         paths = sorted(folder.iterdir())
     for path in paths:
-        if path.is_dir():
+        if documents.is_folder(path):
             if not path.name.startswith(".") and not path.is_symlink():
                 yield from _read(path, absent)
-        elif path.suffix in _SUFFIXES:
+        elif path.suffix in documents.SUFFIXES:
             yield from _of_file(path)
 
 
@@ -166,13 +169,14 @@ def _of_kustomization(file: Path, absent: list[Absent]) -> Iterator[Manifest]:
     listed = [name for document in content for name in kustomizations.listed(document.get("resources"), file)]
     if not content or (not listed and set(content[0]) <= _ONLY_A_LIST):
         raise SignoffError("the folder lists no manifests", where=str(file), hint="name them under `resources:`")
+    parts = kustomizations.parts_of(file)
     local = [file.parent / name for name in listed if not kustomizations.is_remote(name)]
     if any(set(document) - _ONLY_A_LIST for document in content) or len(local) < len(listed):
-        yield from _built(file, absent)
+        yield from _built(file, parts, absent)
         return
     absent += kustomizations.absent_in(file)
-    for path in (each for each in local if each.exists()):
-        if path.is_dir() and not kustomizations.of(path):
+    for path in (each for each in local if documents.is_there(each)):
+        if documents.is_folder(path) and not kustomizations.of(path):
             raise SignoffError(
                 f"`resources` names a folder without a kustomization: {path.name}",
                 where=str(file),
@@ -181,34 +185,46 @@ def _of_kustomization(file: Path, absent: list[Absent]) -> Iterator[Manifest]:
         yield from _read(path, absent)
 
 
-def _built(file: Path, absent: list[Absent]) -> Iterator[Manifest]:
+def _built(file: Path, parts: list[Path], absent: list[Absent]) -> Iterator[Manifest]:
     """What kustomize builds of a kustomization, each object with the file that it comes from.
 
     kustomize tells that only where a kustomization asks for it, so it is asked by way of another one, elsewhere. It
-    builds nothing where a file is not there, so that it is then given copies which do not name that.
+    builds nothing where a file is not there, so that it is then given stand-ins which do not name that.
     """
+    kustomizations.hide_secrets(parts)
+    _sweep()
     with ExitStack() as stack:
         with writing("a kustomization over yours", Path(gettempdir()), "free some space, or set TMPDIR"):
-            over = Path(stack.enter_context(TemporaryDirectory(prefix="signoff-kustomize-"))).resolve()
-            copies = kustomizations.without_absent(file, over / "copies")
-            absent += copies.absent
-            base = os.path.relpath(copies.of(file.parent.resolve()), over)
+            over = Path(stack.enter_context(TemporaryDirectory(prefix=_OWN_FOLDER))).resolve()
+            stand_ins = kustomizations.without_absent(parts, over / "stand-ins")
+            absent += stand_ins.absent
+            base = os.path.relpath(stand_ins.of(parts[0].parent), over)
             overlay = {"resources": [base], "buildMetadata": ["originAnnotations"]}
             (over / "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
-        text = _kustomized(over, file, copies)
+        text = _kustomized(over, file, stand_ins)
         sha256 = cache(_sha256)
         for document in documents.parse(text, file):
             for body in _items(without_nulls(document)):
-                origin = copies.original(_taken_origin(body, over)) or file
+                origin = stand_ins.original(_taken_origin(body, over)) or file
                 yield _manifest(origin, sha256(origin), body)
+
+
+def _sweep() -> None:
+    """Remove what killed runs have left: a folder that is older than any build may take is nobody's."""
+    for folder in Path(gettempdir()).glob(f"{_OWN_FOLDER}*"):
+        with suppress(OSError):  # another run was quicker, or it is another user's
+            if time.time() - folder.lstat().st_mtime > 2 * timeouts.KUSTOMIZE_BUILDS.seconds:
+                shutil.rmtree(folder)
 
 
 def _sha256(file: Path) -> str:
     return hashlib.sha256(documents.content(file)).hexdigest() if file.is_file() else ""
 
 
-def _kustomized(folder: Path, file: Path, copies: Copies) -> str:
+def _kustomized(folder: Path, file: Path, stand_ins: StandIns) -> str:
     command = [*kustomize.command(lambda text: progress("kustomize", text)), str(folder)]
+    if stand_ins.absent:
+        command += ["--load-restrictor", "LoadRestrictionsNone"]
     try:
         done = subprocess.run(
             command,
@@ -225,8 +241,8 @@ def _kustomized(folder: Path, file: Path, copies: Copies) -> str:
             hint="see whether what it fetches can be reached: `kubectl kustomize` with this folder",
         ) from None
     if done.returncode:
-        reason = reason_in(done.stderr.decode(errors="replace"))
-        reason = reason.replace(str(copies.to), str(copies.root)).replace(str(folder), str(file.parent))
+        reason = reason_in(redacted(done.stderr.decode(errors="replace")))
+        reason = reason.replace(str(stand_ins.to), str(stand_ins.root)).replace(str(folder), str(file.parent))
         raise SignoffError(
             f"kustomize cannot build this folder: {reason}", where=str(file), hint="fix the kustomization"
         )

@@ -14,7 +14,7 @@ import yaml
 from signoff.core.errors import SignoffError
 from signoff.core.redact import hide, keep, scrubbed
 from signoff.core.words import listed
-from signoff.kube import hooks, kustomizations, loading, missing, stand_in
+from signoff.kube import documents, hooks, kustomizations, loading, missing, stand_in
 from signoff.kube.gateway_config import Model, of_url
 from signoff.kube.hooks import LeftOut
 from signoff.kube.kustomizations import Absent
@@ -54,12 +54,12 @@ class StoryManifests:
         """
         paths = settings.manifests
         for path in paths:
-            if not path.exists():
+            if not documents.is_there(path):
                 hint = "name the folder of your manifests with --manifests"
                 raise SignoffError("the folder of manifests is not there", where=str(path), hint=hint)
         loaded = loading.read_all(*paths, namespace=settings.namespace)
         given = missing.given(loaded.manifests, settings.secrets, settings.namespace)
-        missing.check_absent(loaded.absent, loaded.manifests, settings.namespace)
+        missing.check_absent(loaded.absent, loaded.manifests, settings.namespace, given)
         found = [*loaded.manifests, *given]
         left_out = hooks.left_out(found)
         out = [each.manifest for each in left_out]

@@ -1,6 +1,7 @@
 """Secrets and ConfigMaps that pods need and no manifest makes: without one a container never starts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.words import listed
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube import secrets
+from signoff.kube import documents, secrets
 from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Manifest, place_of_pod_spec, pod_spec
 from signoff.kube.secrets import OPTION
+from signoff.story.declaration import nearest
 
 _IN_EVERY_NAMESPACE = ("ConfigMap", "kube-root-ca.crt")
 _OF_A_CONTAINER = ("containers", "initContainers")
@@ -75,13 +77,49 @@ def given(found: Sequence[Manifest], files: Mapping[str, Path], namespace: str) 
     """The Secrets that were given as files, each in the namespace of the pods that miss it.
 
     Raises:
-        UsageError: a name or a file is wrong, one is among the manifests, or several namespaces could be meant.
+        UsageError: a name or a file is wrong, one is among the manifests, no manifest refers to it, or several
+            namespaces could be meant.
     """
     needed_in: dict[str, list[str]] = {}
     for each in missing(found, namespace):
         if each.kind == "Secret":
             needed_in.setdefault(each.name, []).append(each.namespace)
-    return secrets.missing_from(found, secrets.read(files, namespace, needed_in), namespace)
+    found_in = secrets.missing_from(found, secrets.read(files, namespace, needed_in), namespace)
+    _check_referred(files, found_in, found, namespace)
+    return found_in
+
+
+def _check_referred(
+    files: Mapping[str, Path], given: Sequence[Manifest], found: Sequence[Manifest], namespace: str
+) -> None:
+    """See that something refers to each Secret that was given: another name is misspelt, and would be deployed.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    referred = {(_place_of(each, namespace)[0], name) for each in found for name in _secrets_named(each.body)}
+    for secret in given:
+        own, name = _place_of(secret, namespace)
+        if (own, name) not in referred:
+            there = sorted(other for of, other in referred if of == own)
+            raise UsageError(
+                f"no manifest of the namespace {own} refers to {secret.name}{nearest(name, there)}",
+                where=f"{OPTION} {name if name in files else f'{own}/{name}'}={secret.file}",
+                hint="give it the name that the manifests call it by, or leave it out",
+            )
+
+
+def _secrets_named(value: Any, *, within: bool = False) -> Iterator[str]:
+    """What stands where an object names a Secret, of whatever kind it is: below secretKeyRef, imagePullSecrets, ..."""
+    if isinstance(value, str) and within:
+        yield value
+    if isinstance(value, list):
+        for each in value:
+            yield from _secrets_named(each, within=within)
+    if isinstance(value, dict):
+        is_reference = value.get("kind") == "Secret" and "metadata" not in value
+        for key, each in value.items():
+            yield from _secrets_named(each, within=within or is_reference or "secret" in key.lower())
 
 
 def check_complete(found: Sequence[Manifest], namespace: str, absent: Sequence[Absent] = ()) -> None:
@@ -115,19 +153,35 @@ def _maker(lacking: Missing) -> str:
     return f", and {lacking.made_by} makes it only where its controller runs" if lacking.made_by else ""
 
 
-def check_absent(absent: Sequence[Absent], found: Sequence[Manifest], namespace: str) -> None:
-    """See that files which a kustomization lists, and which are not there, can be Secrets that pods miss.
+def check_absent(
+    absent: Sequence[Absent], found: Sequence[Manifest], namespace: str, given: Sequence[Manifest] = ()
+) -> None:
+    """See that a file which a kustomization names, and which is not there, holds a Secret that pods miss or was given.
+
+    It does if a generator makes that very Secret of it, or if its name says so: it has the word secret in it, or what
+    the Secret is called. Of any other one nobody knows what the run would lack without it.
 
     Raises:
-        SignoffError: there are more of them than Secrets are missed, so that nobody knows what they would hold.
+        SignoffError: there is another one, or there are more of them than Secrets.
     """
-    missed = [each for each in missing(found, namespace) if each.kind == "Secret"]
-    if len(absent) > len(missed):
+    wanted = {each.name for each in missing(found, namespace) if each.kind == "Secret"}
+    wanted |= {str(each.body["metadata"]["name"]) for each in given}
+    listed_files = [each for each in absent if not each.secret and _is_called_after(each.path, wanted)]
+    others = [each for each in absent if each.secret not in wanted and each not in listed_files]
+    too_many = len({each.path for each in listed_files}) > len(wanted - {each.secret for each in absent})
+    if refused := others or (listed_files if too_many else []):
         raise SignoffError(
-            f"a manifest is missing: {listed([each.path.name for each in absent])}",
-            where=", ".join(dict.fromkeys(each.where for each in absent)),
-            hint=f"add {listed([each.path for each in absent])}, or take it out there",
+            f"a file is missing: {listed(dict.fromkeys(each.path.name for each in refused))}",
+            where=", ".join(dict.fromkeys(each.where for each in refused)),
+            hint=f"create {listed(dict.fromkeys(str(each.path) for each in refused))}, or take it out there",
         )
+
+
+def _is_called_after(file: Path, secrets_: Collection[str]) -> bool:
+    """Whether a manifest's name says that it holds a Secret, or one of these."""
+    words = (re.escape(each.lower()) for each in secrets_)
+    names = "|".join(["secret", *(rf"(?<![a-z0-9]){each}(?![a-z0-9])" for each in words)])
+    return bool(secrets_) and file.suffix in documents.SUFFIXES and bool(re.search(names, file.stem.lower()))
 
 
 def _check_keys(found: Sequence[Manifest], namespace: str) -> None:

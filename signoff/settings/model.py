@@ -98,6 +98,22 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _possible_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError(f"{path.name!r} must be the name of a file")
+    return path
+
+
+def _possible_paths(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(map(_possible_path, paths))
+
+
+def _secret_name(name: str) -> str:
+    if len(name.rpartition("/")[2]) > MAX_NAME or not re.fullmatch(rf"({LABEL}/)?{NAME}", name):
+        raise ValueError("must be the name of a Secret, or NAMESPACE/NAME")
+    return name
+
+
 Number = BeforeValidator(_no_truth)
 Text = Annotated[str, Field(min_length=1)]
 NodeName = Annotated[Text, _named("the name of a node", NAME, MAX_NAME)]
@@ -105,6 +121,8 @@ NodeNames = Annotated[
     tuple[NodeName, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
 ]
 Nodes = Annotated[tuple[Declared, ...], NoDecode, AfterValidator(each_once), BeforeValidator(_split(","))]
+SecretName = Annotated[Text, AfterValidator(_secret_name)]
+PossiblePath = Annotated[Path, AfterValidator(_possible_path)]
 Object = Annotated[str, _named("the name of an object", NAME, MAX_NAME)]
 
 
@@ -135,10 +153,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX)
 
-    manifests: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)] = _own(
+    manifests: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths), AfterValidator(_possible_paths)] = _own(
         (MANIFESTS,), "the manifests of vLLM and LiteLLM: files, or folders of any layout", min_length=1
     )
-    secrets: Annotated[dict[Text, Path], NoDecode, BeforeValidator(_filled)] = _own(
+    secrets: Annotated[dict[SecretName, PossiblePath], NoDecode, BeforeValidator(_filled)] = _own(
         {},
         "the file with the values of a Secret that the manifests name and do not hold",
         form="NAME=FILE.env, or NAMESPACE/NAME=FILE.env",
@@ -186,21 +204,26 @@ class Settings(BaseSettings):
         json_schema_extra={"story": True, "empty": "", "form": "NODE KEY=VALUE KEY=VALUE:EFFECT KEY:NUMBER"},
     )
     routing_strategy: Text = _story("simple-shuffle", "LiteLLM's routing strategy")
-    num_retries: Annotated[int, Number] = _story(2, "how often LiteLLM tries again", ge=0)
-    timeout: Annotated[int, Number] = _story(30, "after how many seconds LiteLLM gives a request up", gt=0)
+    num_retries: Annotated[int, Number] = _story(2, "how often LiteLLM tries again", ge=0, le=1_000)
+    timeout: Annotated[int, Number] = _story(30, "after how many seconds LiteLLM gives a request up", gt=0, le=86_400)
     overhead_limit_ms: Annotated[float, Number] = _story(
-        story.OVERHEAD_LIMIT_MS, "LiteLLM adds less than this to a request (NFR66)", gt=0, allow_inf_nan=False
+        story.OVERHEAD_LIMIT_MS,
+        "LiteLLM adds less than this to a request (NFR66)",
+        gt=0,
+        le=100_000,
+        allow_inf_nan=False,
     )
     overhead_pairs: Annotated[int, Number] = _own(
         400,
         "time at most this many pairs of direct and proxied requests; above 400, it ends when the intervals are narrow "
         f"enough (at least {MIN_OBSERVATIONS}; below 400 the story's overhead is not judged)",
         ge=MIN_OBSERVATIONS,
+        le=100_000,
     )
     waive: Annotated[dict[str, str], NoDecode, BeforeValidator(_waived)] = _own(
         {}, "leave a check of the story out of the sign-off, which every page then says", form="CHECK=REASON"
     )
-    reports: Path = _own(REPORTS, "where to write the run's folder")
+    reports: PossiblePath = _own(REPORTS, "where to write the run's folder")
 
     @classmethod
     def settings_customise_sources(

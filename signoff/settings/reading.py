@@ -140,9 +140,13 @@ def _file(asked: str | None, given: Given, variables: Mapping[str, str]) -> File
         return File(Path(named), f"{VARIABLE}={named}")
     manifests = given.get("manifests") or variables.get("manifests", "").split(os.pathsep)
     beside = Path(manifests[0])
-    for folder in (beside if beside.is_dir() else beside.parent, Path()):
-        if os.path.isfile(file := folder / FILE):  # noqa: PTH113  Path's own fails where the folder may not be read
+    for folder in (beside if os.path.isdir(beside) else beside.parent, Path()):  # noqa: PTH112
+        file = folder / FILE
+        if os.path.isfile(file):  # noqa: PTH113  Path's own fail where the folder may not be read
             return File(file, str(file))
+        if os.path.lexists(file):
+            what = "the settings cannot be read: it is no file, nor a link to one"
+            raise UsageError(what, where=str(file), hint="put a file in its place, or remove it")
     return None
 
 

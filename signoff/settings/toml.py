@@ -110,7 +110,7 @@ def _from_here(file: Path, name: str, value: Any) -> Any:
 
 def _path(file: Path, told: Any) -> Any:
     """Text as a path relative to the file; what is none is for others to refuse."""
-    if not isinstance(told, str) or not told:
+    if not isinstance(told, str) or not told or "\0" in told:
         return told
     return file.parent / os.path.expanduser(told)  # noqa: PTH111  Path's own fails where there is no such user
 

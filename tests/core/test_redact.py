@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signoff.core import redact
+from signoff.core.errors import reason_in
 from signoff.core.redact import hide, keep, redacted, redacted_log, scrub_files, scrubbed
 
 KEY = 'hüsh & "hush"/5+'
@@ -101,3 +102,9 @@ def test_no_place_in_base64_shows_it(secret: str, before: bytes, after: bytes) -
     data = secret.encode(errors="surrogatepass")
     told = known.scrubbed(base64.b64encode(before + data + after).decode())
     assert base64.b64encode(before + data + after).decode() != told
+
+
+@pytest.mark.parametrize("before", range(280, 301, 5))
+def test_the_beginning_of_a_secret_is_not_shown_where_a_reason_is_cut(before: int) -> None:
+    hide("hush-hush-that-is-cut")
+    assert "hush" not in reason_in(f"{'x' * before} hush-hush-that-is-cut")

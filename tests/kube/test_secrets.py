@@ -130,7 +130,6 @@ def of_namespaces(*namespaces: str) -> list[dict[str, Any]]:
         (["tools"], ["keys"], ["tools"]),
         (["ml", "tools"], ["tools/keys"], ["tools"]),
         (["ml", "tools"], ["tools/keys", "ml/keys"], ["tools", "ml"]),
-        ([], ["keys"], ["ml"]),
     ],
 )
 def test_a_secret_is_for_the_namespace_that_is_said_else_for_the_one_that_misses_it(
@@ -156,10 +155,40 @@ def test_where_several_namespaces_miss_a_secret_it_has_to_be_said_for_which_it_i
     assert refused.value.hint == "give it with --secret keys=FILE.env --secret tools/keys=FILE.env"
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("kyes", "; did you mean 'keys'?"), ("ml/keys", ""), ("ml/kyes", ""), ("tools/kyes", "; did you mean 'keys'?")],
+)
+def test_a_name_that_no_manifest_refers_to_is_refused(given: str, meant: str, tmp_path: Path) -> None:
+    found, file = loaded(tmp_path, *of_namespaces("tools")), written(tmp_path, "A=1")
+    home = given.rpartition("/")[0] or "tools"
+    with pytest.raises(UsageError) as refused:
+        given_secrets(found, {given: file}, home)
+    name = given.rpartition("/")[2]
+    assert refused.value.what == f"no manifest of the namespace {home} refers to Secret/{name}{meant}"
+    assert refused.value.where == f"--secret {given}={file}"
+
+
+OPTIONAL = {"name": "a", "image": "a", "envFrom": [{"secretRef": {"name": "keys", "optional": True}}]}
+OTHER_REFERENCES: list[dict[str, Any]] = [
+    {"kind": "Pod", "spec": {"imagePullSecrets": [{"name": "keys"}]}},
+    {"kind": "Ingress", "spec": {"tls": [{"secretName": "keys"}]}},
+    {"kind": "Gateway", "spec": {"listeners": [{"tls": {"certificateRefs": [{"kind": "Secret", "name": "keys"}]}}]}},
+    {"kind": "ServiceAccount", "secrets": [{"name": "keys"}]},
+    {"kind": "Job", "spec": {"template": {"spec": {"containers": [OPTIONAL]}}}},
+]
+
+
+@pytest.mark.parametrize("body", OTHER_REFERENCES, ids=lambda body: body["kind"])
+def test_whatever_names_a_secret_refers_to_it(body: dict[str, Any], tmp_path: Path) -> None:
+    found = loaded(tmp_path, {"apiVersion": "v1", "metadata": {"name": "x"}, **body})
+    assert given_secrets(found, {"keys": written(tmp_path, "A=1")}, "ml")
+
+
 def test_one_of_another_namespace_that_is_among_the_manifests_is_not_given(tmp_path: Path) -> None:
     there = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": "tools"}}
     found, file = loaded(tmp_path, there), written(tmp_path, "A=1")
-    assert given_secrets(found, {"ml/keys": file}, "ml")
+    assert given_secrets([*found, *loaded(tmp_path, *of_namespaces("ml"))], {"ml/keys": file}, "ml")
     with pytest.raises(UsageError, match="Secret/keys is given, and is among the manifests"):
         given_secrets(found, {"tools/keys": file}, "ml")
 

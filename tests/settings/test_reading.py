@@ -1,5 +1,6 @@
 """An option counts before a variable, that before the file, and that before the story; what is wrong is refused."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -328,6 +329,50 @@ def test_a_file_that_is_nested_too_deep_is_refused(here: Path) -> None:
     written(here, f"port = {'[' * 20_000}{']' * 20_000}")
     with pytest.raises(UsageError, match="nested too deep"):
         read({})
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a dangling link", "a link to itself", "a pipe"])
+@pytest.mark.parametrize("beside", ["lab", "."])
+def test_a_file_that_is_none_is_not_passed_over(kind: str, beside: str, here: Path) -> None:
+    (here / "lab").mkdir()
+    file = Path(beside) / "signoff.toml"
+    match kind:
+        case "a folder":
+            file.mkdir()
+        case "a pipe":
+            os.mkfifo(file)
+        case _:
+            file.symlink_to("gone.toml" if "dangling" in kind else "signoff.toml")
+    with pytest.raises(UsageError, match="the settings cannot be read: ") as refused:
+        read({"manifests": ["lab"]})
+    assert refused.value.where == str(file)
+
+
+def test_a_name_that_no_file_can_have_is_no_folder_with_settings(here: Path) -> None:
+    written(here, "port = 4001")
+    assert read({"manifests": ["a" * 5000]}).settings.port == 4001
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('manifests = ["a", "b\\u0000"]', "manifests: 'b\\x00' must be the name of a file"),
+        ('reports = "~a\\u0000"', "reports: '~a\\x00' must be the name of a file"),
+        ('secrets = {a = "\\u0000"}', "secrets: 'a': '\\x00' must be the name of a file"),
+        ('secrets = {"/a" = "a"}', "secrets: '/a' must be the name of a Secret, or NAMESPACE/NAME"),
+        ('secrets = {"a/b/c" = "a"}', "secrets: 'a/b/c' must be the name of a Secret, or NAMESPACE/NAME"),
+        (f"timeout = {10**29 - 1}", "timeout must be at most 86400"),
+        (f"num_retries = {10**29 - 1}", "num_retries must be at most 1000"),
+        (f"overhead_pairs = {10**29 - 1}", "overhead_pairs must be at most 100000"),
+        ("overhead_limit_ms = 1e300", "overhead_limit_ms must be at most 100000"),
+    ],
+)
+def test_what_nothing_can_be_is_refused_with_its_line(text: str, what: str, here: Path) -> None:
+    written(here, f"\n{text}")
+    with pytest.raises(UsageError) as refused:
+        read({})
+    assert refused.value.what.startswith(what)
+    assert refused.value.where == "signoff.toml:2"
 
 
 def test_a_file_that_is_no_utf_8_is_refused(here: Path) -> None:
