@@ -242,7 +242,7 @@ def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> No
 @then("the manifests lie in the files that the story lists")
 @observes("file-layout")
 def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
-    own = next(each.file for each in manifests.gateway if each.name == manifests.roles.gateway.object)
+    own = manifests.object(manifests.roles.gateway.object).file
     kinds: dict[str, list[str]] = {}
     for manifest in manifests.gateway:
         kinds.setdefault(shown(manifest.file, own.parent), []).append(manifest.body["kind"])

@@ -31,8 +31,9 @@ STAYS = Timeout(5, every=1)
 
 def _rule_of(deployment: Deployment, workload: Workload) -> str:
     """Where a manifest says on which nodes its pods may run, or should; else where it could."""
-    said = [rule.place for rule in rules(deployment.manifests.object(workload.object).body)]
-    return deployment.manifests.where(workload.object, *(said[0] if said else ("spec", "template", "spec", "affinity")))
+    said = [rule.place for rule in rules(deployment.manifests.object(workload.object, workload.namespace).body)]
+    place = said[0] if said else ("spec", "template", "spec", "affinity")
+    return deployment.manifests.where(workload.object, *place, namespace=workload.namespace)
 
 
 def placed(deployment: Deployment, workload: Workload, check: str, asked: Sequence[str]) -> PlacesSeen:

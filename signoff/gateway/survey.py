@@ -137,7 +137,7 @@ class _Looking:
     # Who is who
 
     def _judged(self) -> Judged:
-        gateway = self._one_of(gateways_in(self.found), "gateway", "LiteLLM")
+        gateway = self._one_of(gateways_in(self.found, Settings(**self.known)), "gateway", "LiteLLM")
         if gateway is None:  # which is refused with its reason
             return judged_in(self.found, self.path, Settings())
         if (own := gateway.body["metadata"].get("namespace", story.NAMESPACE)) != story.NAMESPACE:
@@ -148,7 +148,7 @@ class _Looking:
         self._served(entries, self._short(configuration.where()))
         model = next((each for each in entries if each.model == self.known.get("model", story.MODEL)), None)
         if model and "backend" not in self.known:
-            self._one_of(backends_in(self.found, model), "backend", "vLLM")
+            self._one_of(backends_in(self.found, model, Settings(**self.known)), "backend", "vLLM")
         return judged_in(self.found, self.path, Settings(**self.known))
 
     def _one_of(self, several: Sequence[Manifest], role: str, what: str) -> Manifest | None:

@@ -26,9 +26,11 @@ def _configured(manifests: StoryManifests, name: str) -> str:
 
 
 def _workload(manifests: StoryManifests, workload: Workload) -> Found:
-    return Found(name=workload.object, namespace=workload.namespace, where=manifests.where(workload.object))
+    where = manifests.where(workload.object, namespace=workload.namespace)
+    return Found(name=workload.object, namespace=workload.namespace, where=where)
 
 
 def _service(manifests: StoryManifests, workload: Workload) -> Found:
     name = f"Service/{workload.service}"
-    return Found(name=name, namespace=workload.namespace, url=workload.url, where=manifests.where(name))
+    where = manifests.where(name, namespace=workload.namespace)
+    return Found(name=name, namespace=workload.namespace, url=workload.url, where=where)

@@ -18,7 +18,7 @@ from signoff.kube import documents, hooks, kustomizations, loading, missing, sta
 from signoff.kube.gateway_config import Model, of_url
 from signoff.kube.hooks import LeftOut
 from signoff.kube.kustomizations import Absent
-from signoff.kube.objects import Manifest, containers, main_containers, pod_template, text_in, write_text
+from signoff.kube.objects import Key, Manifest, containers, kind_of, main_containers, pod_template, text_in, write_text
 from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
 from signoff.settings import Settings, story_values
@@ -72,15 +72,15 @@ class StoryManifests:
         roles = find(found, listed_in, settings)
         keep((), _told_of(roles.model))
         for workload in (roles.gateway, roles.backend):
-            _check_service(workload, found)
+            _check_service(workload, found, settings.namespace)
         missing.check_complete(found, settings.namespace, loaded.absent)
-        first = [each for each in found if each.body["kind"] in _APPLIED_FIRST]
-        backend = [each for each in belonging_to(roles.backend, found) if each not in first]
+        first = [each for each in found if each.kind in _APPLIED_FIRST]
+        backend = [each for each in belonging_to(roles.backend, found, settings.namespace) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]
         return cls(
             _above(paths),
-            with_image(with_checksums([*first, *backend]), roles.backend, settings.vllm_image),
-            with_image(with_checksums(gateway), roles.gateway, settings.litellm_image),
+            with_image(with_checksums([*first, *backend]), roles.backend, settings.vllm_image, settings.namespace),
+            with_image(with_checksums(gateway), roles.gateway, settings.litellm_image, settings.namespace),
             roles,
             settings,
             left_out,
@@ -97,20 +97,25 @@ class StoryManifests:
             "backend_url": f"{self.roles.backend.url}/v1",
         }
 
-    def where(self, name: str, *path: str | int) -> str:
-        """File and line of a place in an object such as "Service/litellm"; empty for one that is not there."""
-        for manifest in (*self.backend, *self.gateway):
-            if manifest.name == name:
-                return self.shown(f"{manifest.file}:{manifest.line(*path)}")
-        return ""
+    def where(self, name: str, *path: str | int, namespace: str = "") -> str:
+        """File and line of a place in an object, as `object` finds it; empty for one that is not there."""
+        manifest = self._found(name, namespace)
+        return self.shown(f"{manifest.file}:{manifest.line(*path)}") if manifest else ""
 
     def shown(self, where: str) -> str:
         """A file and line for a person, below the folder of manifests if it lies there."""
         return place_shown(where, self.folder)
 
-    def object(self, name: str) -> Manifest:
-        """An object such as "Deployment/litellm", which is there."""
-        return next(each for each in (*self.backend, *self.gateway) if each.name == name)
+    def object(self, name: str, namespace: str = "") -> Manifest:
+        """An object such as "Deployment/litellm", which is there: in LiteLLM's namespace, if none is named."""
+        if found := self._found(name, namespace):
+            return found
+        raise KeyError(name)
+
+    def _found(self, name: str, namespace: str) -> Manifest | None:
+        wanted = Key(name, namespace or self.roles.gateway.namespace)
+        objects = (*self.backend, *self.gateway)
+        return next((each for each in objects if each.key(self.settings.namespace) == wanted), None)
 
     @property
     def images(self) -> dict[str, tuple[str, ...]]:
@@ -130,13 +135,13 @@ class StoryManifests:
     def namespaces(self) -> tuple[str, ...]:
         """Those in which objects are applied, LiteLLM's first."""
         own = self.roles.gateway.namespace
-        named = (each.body["metadata"].get("namespace", own) for each in (*self.backend, *self.gateway))
+        named = (each.key(own).namespace for each in (*self.backend, *self.gateway))
         return tuple(dict.fromkeys((own, self.roles.backend.namespace, *named)))
 
     @property
     def gateway_image(self) -> str:
         """The image of LiteLLM's own container."""
-        return _own_image(self.gateway, self.roles.gateway)
+        return _own_image(self.gateway, self.roles.gateway, self.settings.namespace)
 
     @property
     def not_the_storys(self) -> dict[str, dict[str, str]]:
@@ -156,18 +161,19 @@ class StoryManifests:
         """
         first, config = self.roles.gateway, self.roles.config
         second = first.beside(name)
-        belonging = belonging_to(first, self.gateway)
+        belonging = belonging_to(first, self.gateway, self.settings.namespace)
+        keys = (first.key, Key(config.object, first.namespace))
         own = [
             each
             for each in self.gateway
-            if each.name in (first.object, config.object)
-            or (each.body["kind"] in ("ConfigMap", "Service") and each in belonging)
+            if each.key(self.settings.namespace) in keys
+            or (each.kind in ("ConfigMap", "Service") and each in belonging)
         ]
         names = {each.name: _name_beside(each, first, name) for each in own}
         selected_by = {label for each in (*self.gateway, *self.backend) for label in _selects_by(each.body)}
 
         def change(body: dict[str, Any]) -> None:
-            own_name = f"{body['kind']}/{body['metadata']['name']}"
+            own_name = f"{kind_of(body)}/{body['metadata']['name']}"
             if own_name == config.object:
                 write_text(body, config.key, _edited(text_in(body, config.key), edit))
             body["metadata"]["name"] = names[own_name]
@@ -197,15 +203,16 @@ def _told_of(model: Model) -> list[str]:
     return [model.asked, model.model, f"{model.prefix}/{model.model}", *base]
 
 
-def _check_service(workload: Workload, found: Sequence[Manifest]) -> None:
+def _check_service(workload: Workload, found: Sequence[Manifest], namespace: str) -> None:
     """See that something leads to a workload's pods.
 
     Raises:
         SignoffError: none of the manifests does.
     """
-    if any(each.name == f"Service/{workload.service}" for each in found):
+    by_key = {each.key(namespace): each for each in found}
+    if workload.service_key in by_key:
         return
-    own = next(each for each in found if each.name == workload.object)
+    own = by_key[workload.key]
     labels = listed([f"{key}={value}" for key, value in workload.selector.items()])
     raise SignoffError(
         f"no Service leads to the pods of {workload.object}",
@@ -236,7 +243,7 @@ def _name_beside(manifest: Manifest, first: Workload, name: str) -> str:
 def _selects_by(body: dict[str, Any]) -> Iterable[str]:
     """The labels by which a Service or a workload knows pods."""
     selector = body.get("spec", {}).get("selector")
-    labels = selector.get("matchLabels") if isinstance(selector, dict) and body["kind"] != "Service" else selector
+    labels = selector.get("matchLabels") if isinstance(selector, dict) and kind_of(body) != "Service" else selector
     return labels if isinstance(labels, dict) else ()
 
 
@@ -309,11 +316,14 @@ def transform(manifests: list[Manifest], change: Callable[[dict[str, Any]], None
     return with_checksums(changed)
 
 
-def with_image(manifests: list[Manifest], workload: Workload, image: str) -> list[Manifest]:
-    """Use `image`, if there is one, wherever the workload's own is used. All other images stay."""
+def with_image(manifests: list[Manifest], workload: Workload, image: str, namespace: str) -> list[Manifest]:
+    """Use `image`, if there is one, wherever the workload's own is used. All other images stay.
+
+    `namespace` is that of objects which name none.
+    """
     if not image:
         return manifests
-    own = _own_image(manifests, workload)
+    own = _own_image(manifests, workload, namespace)
 
     def change(body: dict[str, Any]) -> None:
         for container in containers(body):
@@ -322,8 +332,8 @@ def with_image(manifests: list[Manifest], workload: Workload, image: str) -> lis
     return transform(manifests, change)
 
 
-def _own_image(manifests: list[Manifest], workload: Workload) -> str:
-    (body,) = (each.body for each in manifests if each.name == workload.object)
+def _own_image(manifests: list[Manifest], workload: Workload, namespace: str) -> str:
+    (body,) = (each.body for each in manifests if each.key(namespace) == workload.key)
     return str(own_container(body, workload)["image"])
 
 
@@ -335,7 +345,7 @@ def own_container(body: dict[str, Any], workload: Workload) -> dict[str, Any]:
 
 def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     """Write into each pod template that carries the checksum annotation the SHA-256 of the ConfigMaps beside it."""
-    maps = [each.body for each in manifests if each.body["kind"] == "ConfigMap"]
+    maps = [each.body for each in manifests if each.kind == "ConfigMap"]
     data = [{**each.get("data", {}), **each.get("binaryData", {})} for each in maps]
     text = json.dumps(data, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()

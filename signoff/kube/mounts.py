@@ -45,7 +45,7 @@ def files(
 
     What is mounted deeper lies over what is mounted above it.
     """
-    maps = {each.body["metadata"]["name"]: each.body for each in found if each.body["kind"] == "ConfigMap"}
+    maps = {each.body["metadata"]["name"]: each.body for each in found if each.kind == "ConfigMap"}
     volumes = {each.get("name"): dict(_of_volume(each, maps)) for each in pod_spec(workload.body).get("volumes", [])}
     seen: dict[PurePosixPath, ConfigFile] = {}
     for at, mount in sorted(_mounts(container), key=lambda each: len(each[0].parts)):

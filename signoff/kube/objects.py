@@ -7,7 +7,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, ValidationError
@@ -215,6 +215,13 @@ _SAID = {
 }
 
 
+class Key(NamedTuple):
+    """What tells an object from all others on a cluster: kind and name ("Service/litellm"), and its namespace."""
+
+    name: str
+    namespace: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """One Kubernetes object and the file that it stands in. `sha256` is the file's, for the report.
@@ -228,9 +235,18 @@ class Manifest:
     has_secret: bool = False
 
     @property
+    def kind(self) -> str:
+        """Its kind, as `kind_of` has it."""
+        return kind_of(self.body)
+
+    @property
     def name(self) -> str:
         """Kind and name, as a person would say it: `Deployment/litellm`."""
-        return f"{self.body['kind']}/{self.body['metadata']['name']}"
+        return f"{self.kind}/{self.body['metadata']['name']}"
+
+    def key(self, namespace: str) -> Key:
+        """What tells it from all others; `namespace` is that of objects which name none."""
+        return Key(self.name, self.body["metadata"].get("namespace") or namespace)
 
     def line(self, *path: str | int) -> int:
         """The line of a place in the object, or of the nearest one above it that the file has."""
@@ -249,8 +265,19 @@ class Manifest:
     def object_sha256(self) -> str:
         """Of the object as it is applied, overrides and checksums included: its JSON with sorted keys."""
         text = json.dumps(self.body, sort_keys=True)
-        has_secret = self.has_secret or self.body["kind"] == "Secret"
+        has_secret = self.has_secret or self.kind == "Secret"
         return "" if has_secret or scrubbed(text) != text else hashlib.sha256(text.encode()).hexdigest()
+
+
+def kind_of(body: Mapping[str, Any]) -> str:
+    """An object's kind: where another API calls its own like one of Kubernetes', with that API's group.
+
+    That is how kubectl writes it: `Service.serving.knative.dev`. Only groups of Kubernetes' own have no domain of
+    another's (https://kubernetes.io/docs/reference/using-api/#api-groups).
+    """
+    kind, group = str(body.get("kind", "")), str(body.get("apiVersion", "")).rpartition("/")[0]
+    is_of_another = "." in group and not group.endswith(".k8s.io")
+    return f"{kind}.{group}" if is_of_another and kind in _MODELS else kind
 
 
 def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
@@ -269,9 +296,11 @@ def _node_of(file: Path, body: dict[str, Any]) -> yaml.Node | None:
         return None  # it went since it was read, or is no YAML, as JSON can be and a Secret's values are
     metadata = body.get("metadata")
     name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+    namespace = str(metadata.get("namespace", "")) if isinstance(metadata, dict) else ""
     alike = [node for node in nodes if _names(node)[0] == body.get("kind", "") and _names(node)[1] in name]
     same = [node for node in alike if _names(node)[1] == name]
-    return next(iter(same or (alike if len(alike) == 1 else [])), None)
+    exact = [node for node in same if _home(node) == (str(body.get("apiVersion", "")), namespace)]
+    return next(iter(exact or same or (alike if len(alike) == 1 else [])), None)
 
 
 def image_name(container: dict[str, Any]) -> str:
@@ -305,7 +334,7 @@ def images_of(manifest: Manifest) -> Iterator[tuple[str, int]]:
 
 def place_of_pod_spec(body: dict[str, Any]) -> Place:
     """Where in a workload, or in a pod, `pod_spec` stands."""
-    return ("spec",) if body["kind"] == "Pod" else ("spec", "template", "spec")
+    return ("spec",) if kind_of(body) == "Pod" else ("spec", "template", "spec")
 
 
 def text_in(body: Mapping[str, Any], key: str) -> str:
@@ -323,13 +352,13 @@ def write_text(body: dict[str, Any], key: str, text: str) -> None:
 
 def pod_spec(body: dict[str, Any]) -> dict[str, Any]:
     """The spec of a workload's pods, or of a pod itself; empty for other objects."""
-    found: dict[str, Any] = body.get("spec", {}) if body["kind"] == "Pod" else pod_template(body).get("spec", {})
+    found: dict[str, Any] = body.get("spec", {}) if kind_of(body) == "Pod" else pod_template(body).get("spec", {})
     return found
 
 
 def pod_template(body: dict[str, Any]) -> dict[str, Any]:
     """What a workload makes its pods of; empty for other objects: what they call a template may be anything."""
-    found: dict[str, Any] = body.get("spec", {}).get("template", {}) if body["kind"] in _WORKLOADS else {}
+    found: dict[str, Any] = body.get("spec", {}).get("template", {}) if kind_of(body) in _WORKLOADS else {}
     return found
 
 
@@ -348,7 +377,7 @@ def without_nulls(value: Any, *, strings: bool = False) -> Any:
 def faults(body: dict[str, Any]) -> list[tuple[Place, str]]:
     """What makes this no Kubernetes object, as far as it is read here, with where that is in it."""
     kind = body.get("kind")
-    model = _MODELS.get(kind, _Object) if isinstance(kind, str) else _Object
+    model = _MODELS.get(kind_of(body), _Object) if isinstance(kind, str) else _Object
     try:
         model.model_validate(body)
     except ValidationError as error:
@@ -372,6 +401,12 @@ def _names(node: yaml.Node) -> tuple[str, str]:
     """Kind and name of the object that a node is."""
     kind, name = _below(node, "kind"), _below(_below(node, "metadata"), "name")
     return str(getattr(kind, "value", "")), str(getattr(name, "value", ""))
+
+
+def _home(node: yaml.Node) -> tuple[str, str]:
+    """The API and the namespace of the object that a node is."""
+    api, namespace = _below(node, "apiVersion"), _below(_below(node, "metadata"), "namespace")
+    return str(getattr(api, "value", "")), str(getattr(namespace, "value", ""))
 
 
 def _below_all(node: yaml.Node | None, path: Place) -> yaml.Node | None:

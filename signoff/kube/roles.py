@@ -15,7 +15,7 @@ from signoff.core.words import listed
 from signoff.kube import gateway_config
 from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model
 from signoff.kube.mounts import ConfigFile
-from signoff.kube.objects import Manifest, container_that_runs, image_name, main_containers, pod_spec
+from signoff.kube.objects import Key, Manifest, container_that_runs, image_name, kind_of, main_containers, pod_spec
 from signoff.settings import Settings
 from signoff.story.declaration import nearest
 
@@ -61,6 +61,16 @@ class Workload:
     def object(self) -> str:
         """Kind and name, as `Manifest.name` has them."""
         return f"{self.kind}/{self.name}"
+
+    @property
+    def key(self) -> Key:
+        """What tells it from all other objects."""
+        return Key(self.object, self.namespace)
+
+    @property
+    def service_key(self) -> Key:
+        """What tells its Service from all other objects."""
+        return Key(f"Service/{self.service}", self.namespace)
 
     @property
     def url(self) -> str:
@@ -143,13 +153,17 @@ def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judg
     Raises:
         SignoffError: one is not there, or cannot be told among several.
     """
-    gateway = _gateway_in(found, path, settings.gateway)
+    gateway = _gateway_in(found, path, settings)
     _check_namespace(gateway, settings.namespace)
     found = seen_by(gateway, found, settings)
     configuration = gateway_config.find(gateway, found)
     configuration.check()
     model = _judged(configuration.models, settings, found)
-    backend = _called(settings.backend, found, path, "backend") if settings.backend else _backend_in(found, model)
+    backend = (
+        _called(settings.backend, found, path, "backend", settings)
+        if settings.backend
+        else _backend_in(found, model, settings)
+    )
     return Judged(gateway, configuration, model, backend)
 
 
@@ -194,7 +208,7 @@ def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> It
     for asked, group in groups.items():
         if asked == judged.model.asked:
             continue
-        behind = _behind(group[0].service, found)
+        behind = _behind(group[0], found, settings)
         if reason := _unproven(group, behind):
             yield Unproven(asked, reason, judged.configuration.where(*group[0].place))
         else:
@@ -225,17 +239,17 @@ def _unproven(group: Sequence[Model], behind: Sequence[Manifest]) -> str:
 
 def seen_by(workload: Manifest, found: Sequence[Manifest], settings: Settings) -> list[Manifest]:
     """All but what its pods cannot refer to by name, since that is in another namespace."""
-    return [each for each in found if each.body["kind"] not in _BY_NAME or _is_beside(each, workload, settings)]
+    return [each for each in found if each.kind not in _BY_NAME or _is_beside(each, workload, settings)]
 
 
 def _is_beside(manifest: Manifest, other: Manifest, settings: Settings) -> bool:
     """Whether both are in one namespace."""
-    one, two = (each.body["metadata"].get("namespace", settings.namespace) for each in (manifest, other))
-    return bool(one == two)
+    one, two = (each.key(settings.namespace).namespace for each in (manifest, other))
+    return one == two
 
 
 def _check_namespace(gateway: Manifest, namespace: str) -> None:
-    own = gateway.body["metadata"].get("namespace", namespace)
+    own = gateway.key(namespace).namespace
     if own != namespace:
         raise SignoffError(
             f"{gateway.name} is in the namespace {own}, and {namespace} is the one to be judged",
@@ -244,58 +258,71 @@ def _check_namespace(gateway: Manifest, namespace: str) -> None:
         )
 
 
-def _gateway_in(found: Sequence[Manifest], path: Path, named: str) -> Manifest:
-    if named:
-        return _called(named, found, path, "gateway")
-    several = gateways_in(found)
+def _gateway_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Manifest:
+    if settings.gateway:
+        return _called(settings.gateway, found, path, "gateway", settings)
+    several = gateways_in(found, settings)
     if not several:
-        others = [each for each in found if each.body["kind"] not in _WORKLOADS and _runs(each, _GATEWAY)]
+        others = [each for each in found if each.kind not in _WORKLOADS and _runs(each, _GATEWAY)]
         raise SignoffError(
             "no manifest is a Deployment or StatefulSet that runs LiteLLM"
             + (f": {listed([each.name for each in others])} is neither" if others else ""),
             where=", ".join(f"{each.file}:{each.line('kind')}" for each in others) or str(path),
             hint="add the file that holds it, or set `gateway` to its name",
         )
-    return _the_one(several, "LiteLLM", "gateway")
+    return _the_one(several, "LiteLLM", "gateway", settings)
 
 
-def _backend_in(found: Sequence[Manifest], model: Model) -> Manifest | None:
-    several = backends_in(found, model)
-    return _the_one(several, "vLLM", "backend") if several else None
+def _backend_in(found: Sequence[Manifest], model: Model, settings: Settings) -> Manifest | None:
+    several = backends_in(found, model, settings)
+    return _the_one(several, "vLLM", "backend", settings) if several else None
 
 
-def gateways_in(found: Sequence[Manifest]) -> list[Manifest]:
+def gateways_in(found: Sequence[Manifest], settings: Settings) -> list[Manifest]:
     """What may be the gateway: the workloads that run LiteLLM, else those that mount a configuration of it.
 
-    Of several, the one that is called as usual is it.
+    Of several, the one that is called as usual is it; of several called so, the one in the settings' namespace.
     """
     several = [each for each in _workloads(found) if _runs(each, _GATEWAY)]
     return _the_usual(
-        several or [each for each in _workloads(found) if gateway_config.with_models(each, found)], _GATEWAY
+        several
+        or [each for each in _workloads(found) if gateway_config.with_models(each, seen_by(each, found, settings))],
+        _GATEWAY,
+        settings,
     )
 
 
-def backends_in(found: Sequence[Manifest], model: Model) -> list[Manifest]:
+def backends_in(found: Sequence[Manifest], model: Model, settings: Settings) -> list[Manifest]:
     """What may be the model's backend: the workload behind the Service of its `api_base`, else those that run vLLM.
 
-    Of several, the one that is called as usual is it.
+    Of several, the one that is called as usual is it; of several called so, the one in the settings' namespace.
     """
-    behind = _behind(model.service, found)
+    behind = _behind(model, found, settings)
     if len(behind) == 1:
         return behind
-    return _the_usual([each for each in _workloads(found) if _runs(each, _BACKEND)], _BACKEND)
+    return _the_usual([each for each in _workloads(found) if _runs(each, _BACKEND)], _BACKEND, settings)
 
 
-def _behind(service: str, found: Sequence[Manifest]) -> list[Manifest]:
-    """The workloads that a Service leads to."""
-    services = [each for each in found if each.name == f"Service/{service}"]
-    return [each for each in _workloads(found) if any(_selects(one.body, each.body) for one in services)]
+def service_key(model: Model, settings: Settings) -> Key:
+    """The Service that a model's `api_base` names; where it names no namespace, that is LiteLLM's own."""
+    return Key(f"Service/{model.service}", model.service_namespace or settings.namespace)
 
 
-def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Manifest:
-    for each in _workloads(found):
-        if each.body["metadata"]["name"] == name:
-            return each
+def _behind(model: Model, found: Sequence[Manifest], settings: Settings) -> list[Manifest]:
+    """The workloads that the Service of a model's `api_base` leads to."""
+    asked = service_key(model, settings)
+    services = [each for each in found if each.key(settings.namespace) == asked]
+    return [
+        each
+        for each in _workloads(found)
+        if any(_selects(one.body, each.body) and _is_beside(one, each, settings) for one in services)
+    ]
+
+
+def _called(name: str, found: Sequence[Manifest], path: Path, role: str, settings: Settings) -> Manifest:
+    named = [each for each in _workloads(found) if each.body["metadata"]["name"] == name]
+    if named:
+        return _the_one(_in_its_namespace(named, settings), name, role, settings)
     names = [each.body["metadata"]["name"] for each in _workloads(found)]
     raise SignoffError(
         f"no manifest is a Deployment or StatefulSet called {name}{nearest(name, names)}",
@@ -304,22 +331,34 @@ def _called(name: str, found: Sequence[Manifest], path: Path, role: str) -> Mani
     )
 
 
-def _the_usual(several: list[Manifest], name: str) -> list[Manifest]:
-    return [each for each in several if each.body["metadata"]["name"] == name] or several
+def _the_usual(several: list[Manifest], name: str, settings: Settings) -> list[Manifest]:
+    usual = [each for each in several if each.body["metadata"]["name"] == name] or several
+    return _in_its_namespace(usual, settings) if len({each.name for each in usual}) == 1 else usual
 
 
-def _the_one(several: Sequence[Manifest], what: str, role: str) -> Manifest:
+def _in_its_namespace(several: list[Manifest], settings: Settings) -> list[Manifest]:
+    """Those in the settings' namespace; all where none is there."""
+    own = settings.namespace
+    return [each for each in several if each.key(own).namespace == own] or several
+
+
+def _the_one(several: Sequence[Manifest], what: str, role: str, settings: Settings) -> Manifest:
     if len(several) == 1:
         return several[0]
+    homes = [each.key(settings.namespace).namespace for each in several]
+    alike = len({each.name for each in several}) == 1
+    told = [f"{each.name} of {home}" if alike else each.name for each, home in zip(several, homes, strict=True)]
     raise SignoffError(
-        f"several workloads run {what}: {listed([each.name for each in several])}",
+        f"several workloads run {what}: {listed(told)}",
         where=", ".join(f"{each.file}:{each.line()}" for each in several),
-        hint=f"set `{role}` to the name of the one that is to be judged",
+        hint=f"set `namespace` to that of the one that is to be judged: {' or '.join(homes)}"
+        if alike
+        else f"set `{role}` to the name of the one that is to be judged",
     )
 
 
 def _workloads(found: Sequence[Manifest]) -> list[Manifest]:
-    return [each for each in found if each.body["kind"] in _WORKLOADS and main_containers(each.body)]
+    return [each for each in found if each.kind in _WORKLOADS and main_containers(each.body)]
 
 
 def _runs(workload: Manifest, what: str) -> bool:
@@ -343,7 +382,7 @@ def _workload_of(
     services = {
         each.body["metadata"]["name"]: each.body
         for each in found
-        if each.body["kind"] == "Service" and _is_beside(each, manifest, settings)
+        if each.kind == "Service" and _is_beside(each, manifest, settings)
     }
     selecting = [name for name, service in services.items() if _selects(service, body)]
     known = selecting or [name for name in (preferred, own) if name in services]
@@ -352,7 +391,7 @@ def _workload_of(
     return Workload(
         body["kind"],
         own,
-        body["metadata"].get("namespace", settings.namespace),
+        manifest.key(settings.namespace).namespace,
         _pods_labels(body),
         name,
         _port(services.get(name, {}), container),
@@ -363,8 +402,9 @@ def _workload_of(
 def backend_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings, model: Model) -> Workload:
     """A backend: by the Service and port that the model's `api_base` names, be it that something stands before it."""
     workload = _workload_of(manifest, found, settings, _BACKEND, _SERVICES[1])
-    asked = next((each for each in found if each.name == f"Service/{model.service}"), None)
-    if asked is None:
+    named = service_key(model, settings)
+    asked = next((each for each in found if each.key(settings.namespace) == named), None)
+    if asked is None or named.namespace != workload.namespace:
         return workload
     ports = [each["port"] for each in asked.body.get("spec", {}).get("ports") or []]
     port = model.port if model.port in ports else _port(asked.body, container_that_runs(_BACKEND, manifest.body))
@@ -402,7 +442,7 @@ def _judged(every: Sequence[Model], settings: Settings, found: Sequence[Manifest
     """
     named = [each for each in every if each.asked == settings.asked_model]
     serving = [each for each in every if each.model == settings.model]
-    here = [each for each in serving if _behind(each.service, found)]
+    here = [each for each in serving if _behind(each, found, settings)]
     chosen = next(iter(named if settings.asked_model else [*here, *serving, *every]), None)
     chosen = chosen or Model(0, settings.model, "", settings.model, "")
     return replace(chosen, asked=settings.asked_model or chosen.asked)
@@ -411,10 +451,14 @@ def _judged(every: Sequence[Model], settings: Settings, found: Sequence[Manifest
 # --- What belongs to whom
 
 
-def belonging_to(workload: Workload, found: Sequence[Manifest]) -> list[Manifest]:
-    """This workload, what it alone refers to, and what selects only its pods."""
-    own = [each for each in found if each.name == workload.object]
-    others = [each for each in found if pod_spec(each.body) and each not in own]
+def belonging_to(workload: Workload, found: Sequence[Manifest], namespace: str) -> list[Manifest]:
+    """This workload, what it alone refers to, and what selects only its pods: all of that is in its namespace.
+
+    `namespace` is that of objects which name none.
+    """
+    here = [each for each in found if each.key(namespace).namespace == workload.namespace]
+    own = [each for each in here if each.key(namespace) == workload.key]
+    others = [each for each in here if pod_spec(each.body) and each not in own]
     named = {name for each in own for name in references(each.body)}
     shared = {name for each in others for name in references(each.body)}
 
@@ -425,7 +469,7 @@ def belonging_to(workload: Workload, found: Sequence[Manifest]) -> list[Manifest
             _selects(manifest.body, each.body) for each in others
         )
 
-    return [each for each in found if belongs(each)]
+    return [each for each in here if belongs(each)]
 
 
 def references(body: dict[str, Any]) -> Iterator[str]:
@@ -469,7 +513,7 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
 def _selects(body: dict[str, Any], workload: dict[str, Any]) -> bool:
     """Whether a Service, a disruption budget or the like is about the pods of this workload."""
     spec = body.get("spec", {})
-    selector = spec.get("selector") if body["kind"] == "Service" else _match_labels(spec)
+    selector = spec.get("selector") if kind_of(body) == "Service" else _match_labels(spec)
     target = spec.get("scaleTargetRef")
     if isinstance(target, dict):
         return (target.get("kind"), target.get("name")) == (workload["kind"], workload["metadata"]["name"])

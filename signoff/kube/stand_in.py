@@ -15,7 +15,7 @@ from signoff.core.paths import MANIFESTS
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube import loading
 from signoff.kube.objects import Manifest, main_containers, pod_spec
-from signoff.kube.roles import Judged, backend_of, belonging_to
+from signoff.kube.roles import Judged, backend_of, belonging_to, service_key
 from signoff.settings import Settings
 
 OPTION = "--stand-in"
@@ -55,8 +55,9 @@ def placed(found: Sequence[Manifest], judged: Judged, settings: Settings) -> lis
             hint=f"write `api_base: http://NAME.{settings.namespace}.svc.cluster.local:8000/v1`, or leave {OPTION} out",
         )
     own = judged.backend
-    gone = belonging_to(backend_of(own, found, settings, model), found) if own else []
-    gone += [each for each in found if each.name == f"Service/{model.service}" and each not in gone]
+    gone = belonging_to(backend_of(own, found, settings, model), found, settings.namespace) if own else []
+    asked = service_key(model, settings)
+    gone += [each for each in found if each.key(settings.namespace) == asked and each not in gone]
     kept = [each for each in found if each not in gone]
     return [*kept, *_adapted(model.service, model.service_namespace or settings.namespace, model.port, settings)]
 

@@ -59,7 +59,7 @@ def of_container(workload: Manifest, name: str, found: Sequence[Manifest]) -> En
 
     `found` holds what the workload refers to. `env` counts before `envFrom`, and the later one before the earlier.
     """
-    held = {each.name: each for each in found if each.body["kind"] in ("Secret", "ConfigMap")}
+    held = {each.name: each for each in found if each.kind in ("Secret", "ConfigMap")}
     several = list(enumerate(main_containers(workload.body) or [{}]))
     at, container = next((each for each in several if each[1].get("name", "") == name), several[0])
     place = (*place_of_pod_spec(workload.body), "containers", at)
@@ -99,6 +99,6 @@ def _named(source: Mapping[str, Any], fields: Sequence[tuple[str, str]]) -> Iter
 def _held(manifest: Manifest | None) -> dict[str, str]:
     if manifest is None:
         return {}
-    if manifest.body["kind"] == "Secret":
+    if manifest.kind == "Secret":
         return {key: value.decode(errors="replace") for key, value in secrets.values(manifest.body).items()}
     return {str(key): str(value) for key, value in manifest.body.get("data", {}).items()}

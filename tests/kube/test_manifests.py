@@ -12,6 +12,7 @@ import yaml
 
 from signoff import story
 from signoff.core import redact
+from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
 from signoff.gateway import configuration
 from signoff.kube import manifests
@@ -73,7 +74,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
             body["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "example.test/side:1"})
 
     with_sidecar = manifests.transform(plain, add_sidecar)
-    changed = manifests.with_image(with_sidecar, STORY.roles.gateway, "example.test/litellm:1")
+    changed = manifests.with_image(with_sidecar, STORY.roles.gateway, "example.test/litellm:1", "ml")
     images = [c["image"] for manifest in changed for c in containers(manifest.body)]
     assert images == ["example.test/litellm:1", "example.test/side:1"]
     differing = {a.name for a, b in zip(with_sidecar, changed, strict=True) if a.object_sha256 != b.object_sha256}
@@ -81,7 +82,7 @@ def test_an_overridden_image_shows_in_the_hash_of_the_object_and_spares_sidecars
 
 
 def test_image_override_reaches_every_container_of_the_workload() -> None:
-    found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), STORY.roles.backend, "example.test/vllm:1")
+    found = manifests.with_image(manifests.load(MANIFESTS / "vllm"), STORY.roles.backend, "example.test/vllm:1", "ml")
     images = {c["image"] for manifest in found for c in containers(manifest.body)}
     assert images == {"example.test/vllm:1"}
 
@@ -228,7 +229,7 @@ def test_only_the_gateway_s_own_image_is_replaced() -> None:
     beside = [replace(first[0], body=body) for body in (other, job)]
     found = replace(STORY, gateway=[*beside, *first])
     assert found.gateway_image.startswith("ghcr.io/berriai/litellm:")
-    changed = manifests.with_image(found.gateway, STORY.roles.gateway, "example.test/litellm:1")
+    changed = manifests.with_image(found.gateway, STORY.roles.gateway, "example.test/litellm:1", "ml")
     images = {c["image"] for manifest in changed for c in containers(manifest.body)}
     assert images == {"example.test/db:1", "example.test/litellm:1"}
 
@@ -351,3 +352,36 @@ def test_the_address_of_the_model_that_is_judged_opens_no_secret_within_it(tmp_p
     assert redact.scrubbed(f"{address} {code}") == f"{address} [redacted]"
     (told,) = configuration.seen("configuration", found.roles.configuration, found).values["api_base"]
     assert told == f"{address}?[redacted]"
+
+
+def test_of_two_deployments_of_one_name_each_is_found_in_its_namespace(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    for part, configs in (("litellm", "configmap.yaml"), ("vllm", "tiny-model.yaml")):
+        text = "\n---\n".join((folder / part / name).read_text() for name in ("deployment.yaml", configs))
+        (folder / part / "deployment.yaml").write_text(
+            text.replace("namespace: ml", "namespace: prod").replace("image: ", "image: prod/")
+            + "\n---\n"
+            + (folder / part / "deployment.yaml").read_text()
+        )
+    found = manifests.StoryManifests.read(Settings(manifests=(folder,), litellm_image="example.test/litellm:1"))
+    assert found.gateway_image == "example.test/litellm:1"
+    assert (found.roles.gateway.namespace, found.roles.backend.namespace) == ("ml", "ml")
+    in_prod = found.object("Deployment/litellm", "prod")
+    assert containers(in_prod.body)[0]["image"].startswith("prod/")
+    assert {each.key("ml").namespace for each in found.backend if each.kind != "Namespace"} == {"ml"}
+    lines = (folder / "litellm/deployment.yaml").read_text().splitlines()
+    for namespace in ("ml", "prod"):
+        line = found.where("Service/litellm", "metadata", "namespace", namespace=namespace).rpartition(":")[2]
+        assert lines[int(line) - 1].strip() == f"namespace: {namespace}"
+    _, second = found.second_gateway("other", lambda config: None)
+    assert {each.key("ml").namespace for each in second} == {"ml"}
+
+
+def test_a_service_of_another_api_is_not_the_gateways(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    file = folder / "litellm/deployment.yaml"
+    head, _, service = file.read_text().partition("kind: Service\n")
+    head = head.removesuffix("apiVersion: v1\n") + "apiVersion: serving.knative.dev/v1\n"
+    file.write_text(f"{head}kind: Service\n{service}")
+    with pytest.raises(SignoffError, match="no Service leads to the pods of Deployment/litellm"):
+        manifests.StoryManifests.read(Settings(manifests=(folder,)))

@@ -41,7 +41,7 @@ def test_it_is_what_the_workload_alone_names_and_what_selects_it() -> None:
         manifest("HorizontalPodAutoscaler", "hpa", {"scaleTargetRef": {"kind": "Deployment", "name": "vllm-server"}}),
     ]
     backend = Workload("Deployment", "vllm-server", "ml", {"run": "vllm"}, "vllm-api", 8000)
-    names = [each.name for each in belonging_to(backend, found)]
+    names = [each.name for each in belonging_to(backend, found, "ml")]
     assert names == [
         "Deployment/vllm-server",
         "ConfigMap/model",
@@ -66,6 +66,74 @@ def test_a_pod_names_what_it_mounts_reads_and_runs_as() -> None:
         "Secret/keys",
         "PersistentVolumeClaim/models",
     }
+
+
+# --- two namespaces with the same names
+
+
+def in_namespace(namespace: str, *objects: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Copies of objects in another namespace, under keys of their own."""
+    return {
+        f"{each['kind']} of {namespace}": {**deepcopy(each), "metadata": {**each["metadata"], "namespace": namespace}}
+        for each in objects
+    }
+
+
+def two_of(which: str, namespace: str = "prod") -> list[dict[str, Any]]:
+    """A home lab whose gateway or backend is there twice, the other namespace's first."""
+    lab = {each["metadata"]["name"]: each for each in home_lab()}
+    names = {"gateway": ["router", "router-files"], "backend": ["engine", "llm"]}[which]
+    every = [each for each in home_lab() if each["metadata"]["name"] in names]
+    assert len(lab) == 4 and every
+    return [*in_namespace(namespace, *every).values(), *home_lab()]
+
+
+@pytest.mark.parametrize("named", [{}, {"gateway": "router"}])
+def test_of_two_gateways_of_one_name_it_is_the_one_in_the_settings_namespace(named: dict[str, str]) -> None:
+    found = found_in(two_of("gateway"), **named)
+    assert (found.gateway.object, found.gateway.namespace) == ("Deployment/router", "ml")
+
+
+def test_of_two_gateways_of_one_name_in_other_namespaces_the_refusal_names_the_setting_that_tells_them() -> None:
+    objects = [*two_of("gateway", "prod")[:3], *two_of("gateway", "dev")[:3]]
+    with pytest.raises(SignoffError, match="Deployment/router of prod and Deployment/router of dev") as refused:
+        found_in(objects)
+    assert "set `namespace` to that of the one that is to be judged: prod or dev" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("api_base", "namespace"), [("http://llm.ml.svc:8000", "ml"), ("http://llm.prod.svc:8000", "prod")]
+)
+def test_a_backend_is_the_one_in_the_namespace_that_api_base_names(api_base: str, namespace: str) -> None:
+    objects = two_of("backend")
+    config = next(each for each in objects if each["kind"] == "ConfigMap")
+    model = f'{{model_name: big, litellm_params: {{model: openai/org/model, api_base: "{api_base}/v1"}}}}'
+    config["data"] = {"router.yaml": f"model_list: [{model}]"}
+    found = found_in(objects)
+    assert (found.backend.object, found.backend.namespace) == ("StatefulSet/engine", namespace)
+    manifests = [Manifest(Path("x.yaml"), "", body) for body in objects]
+    homes = [each.key("ml") for each in belonging_to(found.backend, manifests, "ml")]
+    assert sorted(homes) == [("Service/llm", namespace), ("StatefulSet/engine", namespace)]
+
+
+def test_a_model_that_is_asked_for_in_another_namespace_is_not_served_by_the_one_of_that_name_here() -> None:
+    objects = home_lab()
+    config = next(each for each in objects if each["kind"] == "ConfigMap")
+    config["data"]["router.yaml"] += (
+        '  - {model_name: far, litellm_params: {model: openai/x, api_base: "http://llm.prod.svc:8000/v1"}}\n'
+    )
+    found = found_in(objects)
+    assert "far" not in [each.model.asked for each in found.others]
+    assert {each.asked: each.reason for each in found.unproven}["far"] == (
+        "its backend is not among the manifests: http://llm.prod.svc:8000"
+    )
+
+
+def test_a_service_of_another_api_leads_to_no_pods() -> None:
+    knative = {**service("llm", {"run": "engine"}, {"port": 8000}), "apiVersion": "serving.knative.dev/v1"}
+    assert Manifest(Path("x"), "", knative).name == "Service.serving.knative.dev/llm"
+    found = found_in([each for each in home_lab() if each["metadata"]["name"] != "llm"] + [knative])
+    assert found.backend.service == "engine"
 
 
 # --- who is who
