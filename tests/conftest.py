@@ -17,11 +17,12 @@ from tests.pair import brisk, never_invalid, pair
 from tests.parity_bench import bench
 
 settings.register_profile(
-    "busy machine",  # where any of many may take its time; a temporary folder may serve all examples of a test
+    "each day",  # on a busy machine, where any of many may take its time; one temporary folder may serve all examples
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-settings.load_profile("busy machine")
+settings.register_profile("prove", settings.get_profile("each day"), max_examples=500)
 pytest_plugins = ["pytester"]
 __all__ = ["bench", "brisk", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]
 
@@ -34,8 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(name)
 
 
-def pytest_configure() -> None:
-    """While tests are collected, next to nothing becomes garbage: looking for it would be a sixth of the work."""
+def pytest_configure(config: pytest.Config) -> None:
+    """`make prove` tries more examples of each property.
+
+    While tests are collected, next to nothing becomes garbage: looking for it would be a sixth of the work.
+    """
+    settings.load_profile("prove" if config.pluginmanager.hasplugin("tests.prove") else "each day")
     gc.disable()
     atexit.register(gc.freeze)  # nor would its end
 

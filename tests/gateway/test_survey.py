@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError
@@ -20,7 +20,6 @@ def test_of_the_storys_own_manifests_nothing_has_to_be_set() -> None:
     assert (found.lines, found.unanswered, found.secrets) == ([], [], {})
 
 
-@settings(max_examples=25)
 @given(st.sampled_from(PLACES), st.sampled_from(VALUES))
 def test_damaged_manifests_are_looked_at_or_refused(tmp_path: Path, where: tuple[int, Place], value: Any) -> None:
     file = tmp_path / "all.json"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError
@@ -41,7 +41,6 @@ def damaged(at: int, place: Place, value: Any) -> list[dict[str, Any]]:
     return bodies
 
 
-@settings(max_examples=25)
 @given(st.sampled_from(PLACES), st.sampled_from(VALUES))
 def test_it_is_read_or_refused(tmp_path: Path, where: tuple[int, Place], value: Any) -> None:
     check(tmp_path / "all.json", where, value)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError
@@ -114,7 +114,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=30)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
@@ -124,7 +123,6 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     json.dumps(found, allow_nan=False)
 
 
-@settings(max_examples=30)
 @given(st.dictionaries(st.text(), JSON))
 def test_any_json_is_what_it_is(value: dict[str, Any]) -> None:
     assert parse(json.dumps(value), FILE) == [value]

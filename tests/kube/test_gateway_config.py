@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from signoff.core.errors import SignoffError
@@ -46,7 +46,6 @@ def manifest_of(text: str, form: str) -> str:
     return f"{head}data:\n  other: |\n    x\n  c.yaml: {form}\n{indented}"
 
 
-@settings(max_examples=40)
 @given(MODELS, st.sampled_from(["|", "|-", "|+", "json", "binary", "quoted"]), st.booleans())
 def test_each_value_is_on_the_line_that_is_told(
     tmp_path: Path, models: list[tuple[str, str]], form: str, flow: bool

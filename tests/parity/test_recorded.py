@@ -3,12 +3,14 @@
 import json
 import lzma
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from signoff import story
 from signoff.parity import cases
@@ -16,6 +18,7 @@ from signoff.parity.exchange import Exchange
 from signoff.parity.judge import Class, Result, fixed, gate, judge
 from signoff.parity.known_issues import KnownIssues
 from signoff.parity.runner import KEY, Observation
+from tests.sampling import sampled
 
 VERSION = "1.80.16"
 RECORDED = Path(__file__).parent / "recorded" / f"litellm-{VERSION}.json.xz"
@@ -23,6 +26,8 @@ RECORDED = Path(__file__).parent / "recorded" / f"litellm-{VERSION}.json.xz"
 KNOWN_ISSUES = KnownIssues.read()
 TEXTS = ("content", "text", "arguments", "reasoning", "message", "detail", "embedding", "id")
 """Fields of which one letter or digit is changed, in the first that is there."""
+
+PARTS = 5
 
 # Tampering: each gives what a run would be with it, None where it cannot be told.
 
@@ -228,6 +233,14 @@ def observed() -> list[Observation]:
     return [Observation.from_record(every[each["id"]], each, story.MODEL) for each in recorded]
 
 
+def by_kind(runs: Iterable[Observation]) -> list[list[Observation]]:
+    """Those of one family of cases, plain or streamed."""
+    kinds: dict[tuple[str, bool], list[Observation]] = {}
+    for seen in runs:
+        kinds.setdefault((seen.run.case.family, "/streamed/" in seen.run.id), []).append(seen)
+    return list(kinds.values())
+
+
 def news(result: Result) -> list[str]:
     return [each.difference.path for each in result.differences if each.verdict is Class.DEFECT and not each.known]
 
@@ -240,11 +253,15 @@ def test_a_recorded_matrix_holds_no_news_and_passes_the_gate() -> None:
     assert fixed(results, KNOWN_ISSUES, VERSION) == []
 
 
-def test_each_run_of_a_recorded_matrix_is_able_to_fail() -> None:
-    """Each answer is tampered with in all ways and, in turn, its request in one; what is not seen is listed above."""
+@pytest.mark.parametrize("part", sampled(range(PARTS)))
+def test_each_run_of_a_recorded_matrix_is_able_to_fail(part: int) -> None:
+    """Each answer is tampered with in all ways and, in turn, its request in one; what is not seen is listed above.
+
+    Each kind of run is dealt out over the parts, from the first on, which so has all kinds.
+    """
     seen_in: dict[str, int] = {}
     unseen: list[str] = []
-    runs = observed()
+    runs = [seen for of_kind in by_kind(observed()) for seen in of_kind[part::PARTS]]
     for number, seen in enumerate(runs):
         run = seen.run.id
         for told in (*UNSEEN, ABOUT_REQUESTS[number % 3], the_next_is_refused):

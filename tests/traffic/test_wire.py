@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from signoff.traffic.wire import Event, EventSplitter
@@ -14,7 +14,6 @@ DATA = st.text(st.characters(blacklist_characters="\n", blacklist_categories=["C
 LINES = st.sampled_from(
     [b"data: a", b"data:b", b"data", b": comment", b"event: x", b"id", b"", b"", b"dat: a", b"\xff"]
 )
-more_often = settings(max_examples=200)
 
 
 def events(pieces: Iterable[bytes]) -> list[str]:
@@ -36,7 +35,6 @@ def by_the_standard(lines: list[bytes]) -> list[str]:
     return found
 
 
-@more_often
 @given(st.lists(DATA), st.data())
 def test_what_was_sent_arrives_wherever_the_stream_is_cut(sent: list[str], draw: st.DataObject) -> None:
     stream = "".join(f"data: {text}\n\n" for text in sent).encode()
@@ -45,14 +43,12 @@ def test_what_was_sent_arrives_wherever_the_stream_is_cut(sent: list[str], draw:
     assert events(pieces) == sent
 
 
-@more_often
 @given(st.lists(LINES), st.sampled_from([b"\n", b"\r\n"]))
 @example([b"data", b""], b"\n")
 def test_an_event_is_what_the_standard_calls_one(lines: list[bytes], end: bytes) -> None:
     assert events([end.join(lines)]) == by_the_standard(lines)
 
 
-@more_often
 @given(st.binary(), st.binary())
 def test_any_bytes_are_read_and_the_same_in_one_piece_as_in_two(first: bytes, second: bytes) -> None:
     assert events([first, second]) == events([first + second])
