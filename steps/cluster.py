@@ -1,7 +1,6 @@
 """The cluster and the story's deployment on it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -253,11 +252,7 @@ def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
 @observes("configuration")
 def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     manifests = deployment.manifests
-    config = manifests.roles.configuration
-    mounted = kube.core.read_namespaced_config_map(config.file.config_map, deployment.namespace)
-    there = {**config.manifest.body, "data": mounted.data or {}, "binaryData": mounted.binary_data or {}}
-    seen = replace(config, manifest=replace(config.manifest, body=there))
-    evidence.add(configuration.seen("configuration", seen, manifests))
+    evidence.add(configuration.seen("configuration", configuration.deployed(kube, manifests), manifests))
 
 
 @then("the version that runs is the one that was deployed")

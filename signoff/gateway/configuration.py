@@ -10,13 +10,21 @@ What a model has of its own in its `litellm_params` goes before what is set for 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
+
+from kubernetes.client.exceptions import ApiException
 
 from signoff.core.redact import HIDDEN
 from signoff.core.yaml_lines import Path
 from signoff.evidence.models import ConfigurationSeen
+from signoff.kube.client import Kube
 from signoff.kube.gateway_config import OF_A_MODEL, Configuration, Model, Value, of_url
 from signoff.kube.manifests import StoryManifests
+from signoff.kube.objects import Manifest
+from signoff.kube.roles import references
+from signoff.kube.secrets import learned
+from signoff.kube.variables import of_container
 
 _OWN, _ROUTER, _LITELLM = "litellm_params", "router_settings", "litellm_settings"
 _STRATEGY: tuple[Path, ...] = ((_ROUTER, "routing_strategy"),)
@@ -70,6 +78,48 @@ def effective(configuration: Configuration, asked: str = "") -> Effective:
             elif value.value not in [each.value for each in found.values.get(name, [])]:
                 found.values.setdefault(name, []).append(value)
     return found
+
+
+def deployed(kube: Kube, manifests: StoryManifests) -> Configuration:
+    """The configuration as the cluster has it: the mounted ConfigMap, and the environment of LiteLLM's container there.
+
+    Secrets are read for the sake of variables alone, and nothing shows what they hold. Where the cluster lets one not
+    be read, what it may hold is unknown.
+    """
+    own, config = manifests.roles.gateway, manifests.roles.configuration
+    in_file = manifests.object(own.object)
+    template = kube.pod_template(own.namespace, own.name, own.kind)
+    workload = replace(in_file, body={**in_file.body, "spec": {**in_file.body["spec"], "template": template}})
+    mounted = kube.core.read_namespaced_config_map(config.file.config_map, own.namespace)
+    there = {**config.manifest.body, "data": mounted.data or {}, "binaryData": mounted.binary_data or {}}
+    held, refused = _referred(kube, workload, own.namespace)
+    environment = of_container(workload, own.container, learned(held))
+    return replace(
+        config,
+        manifest=replace(config.manifest, body=there),
+        environment=replace(environment, lacking=tuple(dict.fromkeys((*environment.lacking, *refused)))),
+    )
+
+
+def _referred(kube: Kube, workload: Manifest, namespace: str) -> tuple[list[Manifest], list[str]]:
+    """The ConfigMaps and Secrets of the cluster that a workload's pods name; and those that nobody may read."""
+    read = {"ConfigMap": kube.core.read_namespaced_config_map, "Secret": kube.core.read_namespaced_secret}
+    held, refused = [], []
+    for name in dict.fromkeys(references(workload.body)):
+        kind, _, own = name.partition("/")
+        if kind not in read:
+            continue
+        try:
+            found = read[kind](own, namespace)
+        except ApiException as error:
+            if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+                raise
+            refused += [name] if error.status == HTTPStatus.FORBIDDEN else []
+        else:
+            metadata = {"name": own, "namespace": namespace}
+            body = {"apiVersion": "v1", "kind": kind, "metadata": metadata, "data": found.data or {}}
+            held.append(Manifest(workload.file, "", body))
+    return held, refused
 
 
 def seen(check: str, configuration: Configuration, manifests: StoryManifests) -> ConfigurationSeen:

@@ -171,7 +171,9 @@ class Configuration:
             value = _TRUTHS.get(variable.value.strip().lower(), variable.value)
             return Value(value, where, said, variable.comes_from or variable.where)
         holder = variable.comes_from if variable else next(iter(self.environment.lacking), "")
-        if variable and not holder:
+        if not name:
+            unknown, hint = "which names no variable", f"write {_REFERENCE}NAME, or the value itself"
+        elif variable and not holder:
             unknown, hint = "whose value the manifests do not say", "write the value itself"
         elif holder:
             may = "is to hold" if variable else "may hold"
@@ -180,7 +182,7 @@ class Configuration:
             unknown = f"which {holder} {may}, and that is not among the manifests"
         else:
             unknown, hint = f"and {self.program} sets no variable {name}", f"add {name} to its env, or write the value"
-        return Value(None, where, said, holder or (variable.where if variable else ""), unknown, hint)
+        return Value(None, where, said, (holder or (variable.where if variable else "")) if name else "", unknown, hint)
 
     @cached_property
     def models(self) -> list[Model]:

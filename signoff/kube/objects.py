@@ -86,6 +86,15 @@ class _Mount(_Read):
     subPathExpr: str = ""  # noqa: N815
 
 
+_PortNumber = Annotated[StrictInt, Field(ge=1, le=65535)]
+
+
+class _ContainerPort(_Read):
+    name: str = ""
+    containerPort: _PortNumber | None = None  # noqa: N815
+    hostPort: Annotated[StrictInt, Field(ge=0, le=65535)] | None = None  # noqa: N815
+
+
 class _Container(_Read):
     image: Annotated[str, Field(min_length=1)]
     command: list[str] = []
@@ -93,7 +102,7 @@ class _Container(_Read):
     workingDir: str = ""  # noqa: N815
     env: list[_Variable] = []
     envFrom: list[_Variables] = []  # noqa: N815
-    ports: list[dict[str, Any]] = []
+    ports: list[_ContainerPort] = []
     volumeMounts: list[_Mount] = []  # noqa: N815
 
 
@@ -177,7 +186,7 @@ class _Secret(_Object):
 
 class _Port(_Read):
     name: str = ""
-    port: StrictInt
+    port: _PortNumber
 
 
 class _ServiceSpec(_Read):
@@ -212,6 +221,8 @@ _SAID = {
     "model_type": "is not a mapping",
     "list_type": "is not a list",
     "int_type": "is not a whole number",
+    "greater_than_equal": "is no port: those are 1 to 65535",
+    "less_than_equal": "is no port: those are 1 to 65535",
 }
 
 

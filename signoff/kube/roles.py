@@ -7,6 +7,7 @@ what.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ _GATEWAY, _BACKEND = "litellm", "vllm"
 """What images of both are called, and what a person calls them who has several: the story's own names."""
 _BY_NAME = ("ConfigMap", "Secret")
 """Kinds that pods refer to by name, within their namespace."""
+_NEARLY = 0.8
+"""How like a workload's kind a slip of the pen is: `Deploymnet` is, and `Job` is not."""
 _SERVICES = (_GATEWAY, "vllm-api")
 """The story's names of both Services, which decide where several lead to the same pods."""
 
@@ -182,6 +185,7 @@ def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
             hint="set `gateway` and `backend` to two; with `stand_in = true` the suite's own vLLM is the backend",
         )
     if judged.backend is None:
+        _check_kinds(found, _BACKEND)
         raise SignoffError(
             "no manifest is a Deployment or StatefulSet that runs vLLM",
             where=str(path),
@@ -263,6 +267,7 @@ def _gateway_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Ma
         return _called(settings.gateway, found, path, "gateway", settings)
     several = gateways_in(found, settings)
     if not several:
+        _check_kinds(found, _GATEWAY)
         others = [each for each in found if each.kind not in _WORKLOADS and _runs(each, _GATEWAY)]
         raise SignoffError(
             "no manifest is a Deployment or StatefulSet that runs LiteLLM"
@@ -271,6 +276,35 @@ def _gateway_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Ma
             hint="add the file that holds it, or set `gateway` to its name",
         )
     return _the_one(several, "LiteLLM", "gateway", settings)
+
+
+def _check_kinds(found: Sequence[Manifest], what: str) -> None:
+    """See that no object which runs LiteLLM or vLLM is of a kind that is only nearly a workload's.
+
+    Raises:
+        SignoffError: one is, so that nothing would run.
+    """
+    for each in found:
+        meant = get_close_matches(each.kind.lower(), [kind.lower() for kind in _WORKLOADS], n=1, cutoff=_NEARLY)
+        if each.kind in _WORKLOADS or not meant:
+            continue
+        as_meant = {**each.body, "kind": next(kind for kind in _WORKLOADS if kind.lower() == meant[0])}
+        if any(what in image for image in _images(as_meant)):
+            raise SignoffError(
+                f"{each.name} is no {as_meant['kind']}: there is no kind {each.kind}",
+                where=f"{each.file}:{each.line('kind')}",
+                hint=f"write `kind: {as_meant['kind']}`",
+            )
+
+
+def _images(body: dict[str, Any]) -> Iterator[str]:
+    """The images of a workload that nobody has looked at yet: it may be of any form."""
+    found: Any = body
+    for key in ("spec", "template", "spec", "containers"):
+        found = found.get(key) if isinstance(found, dict) else None
+    for each in found if isinstance(found, list) else ():
+        if isinstance(each, dict) and isinstance(image := each.get("image"), str):
+            yield image.rpartition("/")[2]
 
 
 def _backend_in(found: Sequence[Manifest], model: Model, settings: Settings) -> Manifest | None:

@@ -2,16 +2,22 @@
 
 import re
 import shutil
+from base64 import b64encode
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from signoff.core.paths import MANIFESTS
-from signoff.gateway.configuration import Effective, effective, seen
+from signoff.core.redact import scrubbed
+from signoff.evidence.models import ConfigurationSeen
+from signoff.gateway.configuration import Effective, deployed, effective, seen
 from signoff.kube.gateway_config import Configuration
 from signoff.kube.manifests import StoryManifests
-from signoff.kube.objects import Manifest
+from signoff.kube.objects import Manifest, pod_template
 from signoff.kube.variables import Environment, Variable
 from signoff.settings import Settings
 
@@ -176,6 +182,78 @@ def test_evidence_names_what_nobody_can_read_with_its_line_and_what_to_do(tmp_pa
         r"\(litellm/configmap\.yaml:\d+, from litellm/deployment\.yaml:\d+\)",
         sentence,
     )
+
+
+# --- as the cluster has it
+
+
+class OnACluster:
+    """A cluster's API with LiteLLM's pod template, ConfigMaps and Secrets; one that is None may not be read."""
+
+    def __init__(self, template: dict[str, Any], maps: dict[str, Any], secrets: dict[str, Any]) -> None:
+        self._template = template
+        self.core = SimpleNamespace(
+            read_namespaced_config_map=lambda name, namespace: self._read(maps, name),
+            read_namespaced_secret=lambda name, namespace: self._read(secrets, name),
+        )
+
+    def pod_template(self, namespace: str, name: str, kind: str) -> dict[str, Any]:
+        return deepcopy(self._template)
+
+    @staticmethod
+    def _read(held: dict[str, Any], name: str) -> Any:
+        if held.get(name) is None:
+            raise ApiException(status=403 if name in held else 404)
+        return SimpleNamespace(data=held[name], binary_data=None)
+
+
+def on_a_cluster(folder: Path, env: list[dict[str, Any]], **secrets: dict[str, str] | None) -> ConfigurationSeen:
+    """What is seen where the manifests give RETRIES 2, and the container on the cluster has this `env`."""
+    manifests = Path(shutil.copytree(MANIFESTS, folder / "manifests"))
+    edited(manifests / "litellm/configmap.yaml", "num_retries: 2", "num_retries: os.environ/RETRIES")
+    edited(
+        manifests / "litellm/deployment.yaml",
+        "          env:\n",
+        '          env:\n            - {name: RETRIES, value: "2"}\n',
+    )
+    found = StoryManifests.read(Settings(manifests=(manifests,)))
+    template = deepcopy(pod_template(found.object("Deployment/litellm").body))
+    (container,) = template["spec"]["containers"]
+    container["env"] = env
+    maps = {each.body["metadata"]["name"]: each.body["data"] for each in found.gateway if each.kind == "ConfigMap"}
+    kube = OnACluster(template, {**maps, "more": {"n": "7"}}, secrets)
+    return seen("configuration", deployed(kube, found), found)  # type: ignore[arg-type]
+
+
+OF_A_SECRET = {"name": "RETRIES", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "n"}}}
+OPTIONAL = {"name": "RETRIES", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "n", "optional": True}}}
+OF_A_MAP = {"name": "RETRIES", "valueFrom": {"configMapKeyRef": {"name": "more", "key": "n"}}}
+
+
+@pytest.mark.parametrize(
+    ("variable", "secrets", "retries", "unknown"),
+    [
+        ({"name": "RETRIES", "value": "9"}, {}, ["9"], ""),
+        (OF_A_MAP, {}, ["7"], ""),
+        (OF_A_SECRET, {"keys": {"n": b64encode(b"5").decode()}}, ["5"], ""),
+        (OF_A_SECRET, {"keys": None}, [], "which Secret/keys is to hold"),
+        (OPTIONAL, {"keys": None}, [], "which Secret/keys may hold"),
+        (OPTIONAL, {}, [2], ""),
+        ({"name": "ANOTHER", "value": "9"}, {}, [2], ""),
+    ],
+)
+def test_variables_are_those_of_the_container_that_the_cluster_runs(
+    variable: dict[str, Any], secrets: dict[str, Any], retries: list[Any], unknown: str, tmp_path: Path
+) -> None:
+    told = on_a_cluster(tmp_path, [variable], **secrets)
+    assert told.values.get("num_retries", []) == retries
+    assert [unknown in each for each in told.unknown.get("num_retries", [])] == [True] * bool(unknown)
+
+
+def test_of_a_secret_of_the_cluster_nothing_is_shown(tmp_path: Path) -> None:
+    hush = "hush-hush-hush"
+    on_a_cluster(tmp_path, [OF_A_SECRET], keys={"n": "Mg==", "other": b64encode(hush.encode()).decode()})
+    assert scrubbed(hush) == "[redacted]"
 
 
 def edited(file: Path, old: str, new: str) -> None:

@@ -169,6 +169,16 @@ def test_one_that_nobody_can_tell_is_refused_with_what_to_give(
     assert line.strip() == "api_base: os.environ/BASE"
 
 
+def test_a_reference_without_a_name_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    text = "model_list: [{model_name: a, litellm_params: {model: openai/b, api_base: os.environ/}}]\n"
+    file.write_text(manifest_of(text, "|"))
+    configuration = Configuration(loading.read(file)[0], "c.yaml")
+    with pytest.raises(SignoffError, match=r"^api_base of .* is os\.environ/, which names no variable") as refused:
+        configuration.check_known(configuration.models[0])
+    assert "write os.environ/NAME" in refused.value.hint
+
+
 def test_a_truth_is_one_to_litellm_and_a_text_that_only_holds_the_word_is_none(tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     file.write_text(manifest_of("x: {a: os.environ/YES, b: see os.environ/YES, c: null}\n", "|"))

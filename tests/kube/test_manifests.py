@@ -377,6 +377,32 @@ def test_of_two_deployments_of_one_name_each_is_found_in_its_namespace(tmp_path:
     assert {each.key("ml").namespace for each in second} == {"ml"}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "what", "line"),
+    [
+        ("port: 4000", "port: 99999999", r"spec\.ports\.0\.port is no port: those are 1 to 65535", "port: 99999999"),
+        ("port: 4000", "port: -1", r"spec\.ports\.0\.port is no port", "port: -1"),
+        ("containerPort: 4000", 'containerPort: "http"', r"containerPort is not a whole number", "containerPort"),
+        ("containerPort: 4000", "containerPort: [1]", r"containerPort is not a whole number", "containerPort"),
+        ("containerPort: 4000", "containerPort: 0", r"containerPort is no port", "containerPort"),
+        ("containerPort: 4000", 'containerPort: 4000, hostPort: "x"', r"hostPort is not a whole number", "hostPort"),
+        ("{name: http, containerPort: 4000}", "1", r"ports\.0 is not a mapping", "- 1"),
+        ("kind: Deployment", "kind: Deploymnet", "Deploymnet/litellm is no Deployment: there is no kind", "kind: D"),
+        ("kind: Deployment", "kind: deployment", "deployment/litellm is no Deployment: there is no kind", "kind: d"),
+        ("kind: Deployment", "kind: Statefulset", "Statefulset/litellm is no StatefulSet: there is no", "kind: S"),
+    ],
+)
+def test_what_cannot_run_is_refused_with_its_line(old: str, new: str, what: str, line: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    file = folder / "litellm/deployment.yaml"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(SignoffError, match=what) as refused:
+        manifests.StoryManifests.read(Settings(manifests=(folder,)))
+    path, _, number = refused.value.where.rpartition(":")
+    assert line in Path(path).read_text().splitlines()[int(number) - 1]
+
+
 def test_a_service_of_another_api_is_not_the_gateways(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
     file = folder / "litellm/deployment.yaml"
