@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -178,7 +178,7 @@ class Synthetic:
         with (folder / SAMPLES).open("w", newline="", encoding="utf-8") as file:
             lines = csv.DictWriter(file, SAMPLE_COLUMNS)
             lines.writeheader()
-            lines.writerows(asdict(sample) for sample in self.samples)
+            lines.writerows(map(vars, self.samples))
         return folder
 
 
