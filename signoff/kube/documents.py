@@ -269,7 +269,8 @@ def _constructed(text: str) -> Iterator[tuple[dict[str, Any], int]]:
 
 def _as_json(document: dict[str, Any], line: int | None) -> dict[str, Any]:
     try:
-        return _AsJson().mapping(document)
+        check_size(document)
+        return _mapping_as_json(document)
     except Unreadable as error:
         raise Unreadable(str(error), line) from None
 
@@ -293,34 +294,43 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-class _AsJson:
-    """Copies a value as JSON holds it, so that nothing in it is the same object twice: it will be edited."""
+def check_size(document: Any) -> None:
+    """See that whoever walks through a document comes to an end, whatever its aliases repeat.
 
-    def __init__(self) -> None:
-        self._copied = 0
-
-    def mapping(self, value: dict[str, Any], depth: int = 1) -> dict[str, Any]:
-        return {_text(key): self._value(each, depth + 1) for key, each in value.items()}
-
-    def _value(self, value: Any, depth: int) -> Any:
-        self._copied += 1
-        if self._copied > _MAX_VALUES:
+    Raises:
+        Unreadable: it is larger than a Kubernetes object can be, or nested too deeply.
+    """
+    seen, waiting = 0, [(document, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > _MAX_VALUES:
             raise Unreadable("its aliases make it larger than a Kubernetes object can be")
         if depth > _MAX_DEPTH:
             raise Unreadable(_TOO_DEEP)
-        match value:
-            case dict():
-                return self.mapping(value, depth)
-            case list():
-                return [self._value(each, depth + 1) for each in value]
-            case str():
-                return _text(value)
-            case None | bool() | int():
-                return value
-            case float() if math.isfinite(value):
-                return int(value) if value.is_integer() and abs(value) < 2**53 else value
-        kind = "float that is no number" if isinstance(value, float) else type(value).__name__
-        raise Unreadable(f"JSON has no value of this kind ({kind})")
+        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        waiting += [(each, depth + 1) for each in children]
+
+
+def _mapping_as_json(value: dict[str, Any]) -> dict[str, Any]:
+    return {_text(key): _value_as_json(each) for key, each in value.items()}
+
+
+def _value_as_json(value: Any) -> Any:
+    """A copy of a value as JSON holds it, so that nothing in it is the same object twice: it will be edited."""
+    match value:
+        case dict():
+            return _mapping_as_json(value)
+        case list():
+            return [_value_as_json(each) for each in value]
+        case str():
+            return _text(value)
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    kind = "float that is no number" if isinstance(value, float) else type(value).__name__
+    raise Unreadable(f"JSON has no value of this kind ({kind})")
 
 
 def _text(value: str) -> str:

@@ -243,10 +243,11 @@ class Configuration:
     def _mapping(self) -> dict[str, Any]:
         try:
             found = yaml.safe_load(self.text)
+            documents.check_size(found)
         except yaml.YAMLError as error:
             mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error
             raise _none(f"is not valid YAML: {problem}", self._line(mark.line + 1 if mark else 0), "fix it") from None
-        except (ValueError, RecursionError) as error:
+        except (ValueError, RecursionError, documents.Unreadable) as error:
             raise _none(f"is not valid YAML: {error}", self.where(), "fix it") from None
         if not isinstance(found, dict):
             raise _none("is no mapping", self.where(), f"write {_FORM}")

@@ -1,15 +1,20 @@
 """Manifests in any layout that people have: the objects that `kubectl apply` would send, each with file and line."""
 
+import codecs
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
 
 from signoff.core.errors import SignoffError
 from signoff.kube import loading
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
+from signoff.settings import Settings
 
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: NAME, annotations: }\nspec: {selector: {app: x}}\nstatus:\n"
 
@@ -186,17 +191,68 @@ def test_a_link_to_a_folder_is_not_followed_as_with_kubectl(tmp_path: Path) -> N
     assert names(loading.read(tmp_path)) == ["a"]
 
 
-def test_what_this_user_may_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal is made up, since root may read everything."""
-    write(tmp_path, {"a.yaml": service("a")})
+NOBODY = 65534
 
-    def refuse(path: Path) -> None:
-        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    with pytest.raises(SignoffError, match="cannot be read: Permission denied") as refused:
-        loading.read(tmp_path)
-    assert refused.value.where == str(tmp_path)
+def as_nobody(folder: Path) -> str:
+    """What loading a folder says to a user who owns nothing, in a process of its own: root may read everything."""
+    codecs.lookup("utf-8-sig")  # which that user may not import
+    reader, writer = os.pipe()
+    if not (pid := os.fork()):
+        said = "nothing"
+        try:
+            os.close(reader)
+            if not os.getuid():
+                os.setgroups([])
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+            StoryManifests.read(Settings(manifests=(folder,)))
+        except SignoffError as error:
+            said = f"{error.what} ({error.where})"
+        except BaseException as error:  # a traceback is what must not be
+            said = repr(error)
+        finally:
+            os.write(writer, said.encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        said = answer.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A folder that everybody may go into, as pytest's own are not."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o744])
+@pytest.mark.parametrize(
+    ("named", "files"),
+    [
+        ("closed", {}),
+        ("closed/a.yaml", {}),
+        ("closed/sub", {}),
+        (".", {}),
+        (".", {"kustomization.yaml": "resources: [closed/a.yaml]"}),
+        (".", {"kustomization.yaml": "resources: [closed]"}),
+        (".", {"kustomization.yaml": "namespace: ml\nresources: [closed/a.yaml]"}),
+        (".", {"kustomization.yaml": "namespace: ml\nresources: [closed]"}),
+    ],
+)
+def test_what_this_user_may_not_read_is_named(mode: int, named: str, files: Mapping[str, str], shared: Path) -> None:
+    write(shared, {**files, "closed/a.yaml": service("a"), "closed/sub/a.yaml": service("a")})
+    closed = shared / "closed"
+    closed.chmod(mode if not os.getuid() else mode & 0o044)
+    try:
+        said = as_nobody(shared / named)
+    finally:
+        closed.chmod(0o755)
+    assert said.startswith("a manifest cannot be read: Permission denied (")
+    assert str(closed) in said
 
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:

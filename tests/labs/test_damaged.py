@@ -111,8 +111,6 @@ ODD = {
             OLD_BESIDE,
         ),
     ),
-    "aliases of aliases in the configuration": Odd("nulls", (Edit(NULLS, "    router_settings:\n", bomb("    ")),)),
-    "an alias of itself": Odd("nulls", (Edit(NULLS, "    router_settings:\n", "    x: &x [*x]\n"),)),
     "a path of items that no argument names": Odd("chart", (Edit(CHART, 'path: "config.yaml"', 'path: "c.yaml"'),)),
     "a Secret that need not be there": Odd(
         "one_file",
@@ -256,6 +254,33 @@ REFUSED = {
         ".Values",
         "helm template",
     ),
+    "aliases of aliases in the configuration": Refused(
+        "nulls",
+        (Edit(NULLS, "    router_settings:\n", bomb("    ")),),
+        "is not valid YAML: its aliases make it larger than a Kubernetes object can be",
+        NULLS,
+        "litellm.yaml:",
+        "fix it",
+    ),
+    "aliases of aliases in the name of a model": Refused(
+        "chart",
+        (
+            Edit(CHART, "    model_list:\n", f"{bomb('    ')}    model_list:\n"),
+            Edit(CHART, "model_name: assistant", "model_name: *i"),
+        ),
+        "is not valid YAML: its aliases make it larger than a Kubernetes object can be",
+        CHART,
+        "config.yaml: ",
+        "fix it",
+    ),
+    "an alias of itself": Refused(
+        "nulls",
+        (Edit(NULLS, "    router_settings:\n", "    x: &x [*x]\n"),),
+        "is not valid YAML: nested too deeply",
+        NULLS,
+        "litellm.yaml:",
+        "fix it",
+    ),
     "aliases of aliases": Refused(
         "nulls",
         (Edit(NULLS, "spec:\n  strategy:\n", f"{bomb('')}spec:\n  strategy:\n"),),
@@ -364,7 +389,7 @@ REFUSED = {
     "a backend elsewhere": Refused(
         "home_lab",
         (Edit(CONFIG, "http://engine.attic.svc.cluster.local:8000/v1", "https://llm.example.com/v1"),),
-        "api_base names none: https://llm.example.com/v1",
+        "api_base names none: https://llm.example.com",
         CONFIG,
         "llm.example.com",
         "write `api_base: http://NAME.attic.svc.cluster.local:8000/v1`",
