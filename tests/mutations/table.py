@@ -512,7 +512,7 @@ TABLE = (
     Mutation(
         "nobody listens where the Service sends",
         nobody_listens,
-        frozenset({SERVICE, MODELS, *NO_COMPLETION, VERSION, CONFIGURED, *KEYS}),
+        frozenset({SERVICE, MODELS, *NO_COMPLETION, VERSION, CONFIGURED, WRONG_MODEL, NO_KEY}),
         frozenset({SERVICE_TO_ALL}),
         ("deploy",),
         before_then=True,
@@ -646,14 +646,14 @@ TABLE = (
     Mutation(
         "api_base without /v1",
         model_params(api_base=BACKEND_URL),
-        NO_COMPLETION | {CONFIGURED},
+        NO_COMPLETION - {RECORDED} | {CONFIGURED, WRONG_MODEL},
         frozenset({IS_CONFIGURED}),
         ("manifests",),
     ),
     Mutation(
         "api_base with another port",
         model_params(api_base=BACKEND_URL.replace(str(story.BACKEND_PORT), "8001") + "/v1"),
-        NO_COMPLETION | {CONFIGURED},
+        NO_COMPLETION - {RECORDED} | {CONFIGURED, WRONG_MODEL},
         frozenset({IS_CONFIGURED}),
         ("manifests",),
     ),
