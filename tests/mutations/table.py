@@ -646,14 +646,14 @@ TABLE = (
     Mutation(
         "api_base without /v1",
         model_params(api_base=BACKEND_URL),
-        NO_COMPLETION - {RECORDED} | {CONFIGURED, WRONG_MODEL},
+        NO_COMPLETION - {RECORDED} | {CONFIGURED, WRONG_MODEL, VERSION},
         frozenset({IS_CONFIGURED}),
         ("manifests",),
     ),
     Mutation(
         "api_base with another port",
         model_params(api_base=BACKEND_URL.replace(str(story.BACKEND_PORT), "8001") + "/v1"),
-        NO_COMPLETION - {RECORDED} | {CONFIGURED, WRONG_MODEL},
+        NO_COMPLETION - {RECORDED} | {CONFIGURED, WRONG_MODEL, VERSION},
         frozenset({IS_CONFIGURED}),
         ("manifests",),
     ),
