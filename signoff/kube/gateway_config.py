@@ -39,6 +39,7 @@ _TRUTHS = {"true": True, "false": False}
 """What LiteLLM makes of a variable that says so (litellm: secret_managers/main.py, get_secret)."""
 _ROUTER, _LITELLM = "router_settings", "litellm_settings"
 _FALLBACKS = ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "default_fallbacks")
+_ALIASES = "model_group_alias"
 _GENERATORS = "configMapGenerator"
 _OF_THE_CLUSTER = re.compile(
     r"https?://(?P<service>[a-z0-9-]+)(?:\.(?P<namespace>[a-z0-9-]+)(?:\.svc(?:\.[a-z0-9.-]+)?)?)?(?::(?P<port>\d+))?(?:/|$)"
@@ -201,13 +202,24 @@ class Configuration:
         return Model(at, _text(told["model_name"]), prefix, model, _text(told["api_base"]), _text(mode), unknown)
 
     @property
+    def aliases(self) -> Iterator[tuple[str, str, str]]:
+        """The other names by which clients may ask for models: each with the name that it stands for, and its line.
+
+        A `hidden` one is only kept from the list of models (litellm 1.80.16: router.py, _get_model_from_alias).
+        """
+        told = self._below((_ROUTER, _ALIASES))
+        for alias, item in told.items() if isinstance(told, dict) else ():
+            target = item.get("model") if isinstance(item, dict) else item
+            if isinstance(target, str):
+                yield str(alias), target, self.where(_ROUTER, _ALIASES, alias)
+
+    @property
     def dead_fallbacks(self) -> Iterator[tuple[str, str]]:
         """The models that a fallback leads to and that nothing is called, each with file and line.
 
         A pattern (`openai/*`) and an alias of `model_group_alias` are names too.
         """
-        aliases = self.table(_ROUTER).get("model_group_alias")
-        names = [*(each.asked for each in self.models), *(aliases if isinstance(aliases, dict) else ())]
+        names = [*(each.asked for each in self.models), *(alias for alias, _, _ in self.aliases)]
         for table in (_ROUTER, _LITELLM):
             for name in _FALLBACKS:
                 for target, place in _targets(self._below((table, name)), (table, name)):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,16 @@ def _others(judged: Judged, found: Sequence[Manifest], settings: Settings) -> It
             yield Unproven(asked, reason, judged.configuration.where(*group[0].place))
         else:
             yield Served(group[0], backend_of(behind[0], found, settings, group[0]))
+    for alias, target, where in judged.configuration.aliases:
+        if alias != judged.model.asked and alias not in groups:
+            known = any(fnmatchcase(target, name) for name in groups)
+            yield Unproven(
+                alias,
+                f"it is an alias of {target}, and is not asked for"
+                if known
+                else f"it is an alias of {target}, and no model of LiteLLM's is called so",
+                where,
+            )
 
 
 def _unproven(group: Sequence[Model], behind: Sequence[Manifest]) -> str:

@@ -405,6 +405,24 @@ model_list:
     }
 
 
+def test_an_alias_that_clients_may_ask_for_is_told_as_not_judged() -> None:
+    objects = home_lab()
+    config = next(each for each in objects if each["kind"] == "ConfigMap")
+    config["data"]["router.yaml"] += """\
+router_settings:
+  model_group_alias:
+    gpt-4: big
+    quiet: {model: big, hidden: true}
+    lost: gone
+    odd: [big]
+"""
+    found = found_in(objects)
+    reasons = {each.asked: each.reason for each in found.unproven}
+    assert reasons["gpt-4"] == reasons["quiet"] == "it is an alias of big, and is not asked for"
+    assert reasons["lost"] == "it is an alias of gone, and no model of LiteLLM's is called so"
+    assert "odd" not in reasons
+
+
 def test_a_model_that_is_asked_for_where_nobody_knows_is_refused() -> None:
     asking = "model_list: [{model_name: m, litellm_params: {model: openai/org/model, api_base: os.environ/LLM}}]"
     config = {**of("ConfigMap", "router-files"), "data": {"router.yaml": asking}}
