@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         check_writable(
             source.target.parent, "the settings", str(source.target), "copy the manifests to a folder of yours"
         )
-        stays = source.target.exists() and not options.force
+        stays = os.path.lexists(source.target) and not options.force
         screen = _Screen(source, asks=not stays and sys.stdin.isatty() and sys.stdout.isatty())
         with refusing():
             found = survey(source.paths, source.beside, screen.ask)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from signoff.cli import main
+from signoff.core.errors import REFUSED
 from signoff.core.paths import ROOT
 from signoff.settings.model import PREFIX
 from tests.forks import Ended
@@ -235,6 +236,14 @@ def test_of_settings_that_nobody_can_read_no_key_is_shown(capfd: Capture) -> Non
         told = capfd.readouterr()
         assert "half" not in told.out + told.err
         assert (folder / "signoff.toml").read_bytes() == before
+
+
+def test_a_link_that_leads_nowhere_stays(capfd: Capture) -> None:
+    file = lab("service") / "signoff.toml"
+    file.symlink_to("gone.toml")
+    assert main(["init", "service"]) == REFUSED
+    assert "there is a file of settings that cannot be read" in capfd.readouterr().err
+    assert file.is_symlink()
 
 
 def test_settings_that_say_the_same_are_left_alone(capfd: Capture) -> None:
