@@ -412,14 +412,20 @@ def _runs(workload: Manifest, what: str) -> bool:
 
 
 def gateway_of(manifest: Manifest, found: Sequence[Manifest], settings: Settings) -> Workload:
-    """A gateway, by the Service that leads to its pods."""
-    return _workload_of(manifest, found, settings, _GATEWAY, _SERVICES[0])
+    """A gateway, by the Service that leads to its pods, or the one that the settings name.
+
+    Raises:
+        SignoffError: there is no Service of that name.
+    """
+    return _workload_of(manifest, found, settings, _GATEWAY, _SERVICES[0], settings.service)
 
 
 def _workload_of(
-    manifest: Manifest, found: Sequence[Manifest], settings: Settings, what: str, preferred: str
+    manifest: Manifest, found: Sequence[Manifest], settings: Settings, what: str, preferred: str, named: str = ""
 ) -> Workload:
     """A workload that runs `what`, and the Service that leads there: of several the preferred, else that of its name.
+
+    One that is `named` is taken wherever it leads, so that what looks at its endpoints says what is wrong.
 
     Where none leads there, it is the preferred one or that of its name, so that what asks there says what is wrong.
     """
@@ -429,7 +435,13 @@ def _workload_of(
         for each in found
         if each.kind == "Service" and _is_beside(each, manifest, settings)
     }
-    selecting = [name for name, service in services.items() if _selects(service, body)]
+    if named and named not in services:
+        raise SignoffError(
+            f"no manifest is a Service called {named}{nearest(named, services)}",
+            where=f"{manifest.file}:{manifest.line()}",
+            hint=f"the manifests have {listed(services) or 'none'} in its namespace: set `service` to one of them",
+        )
+    selecting = [named] if named else [name for name, service in services.items() if _selects(service, body)]
     known = selecting or [name for name in (preferred, own) if name in services]
     name = next((name for name in (preferred, own, *known) if name in known), own)
     container = container_that_runs(what, body)

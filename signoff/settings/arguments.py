@@ -13,7 +13,7 @@ WITH_OPTION = tuple(name for name in names() if not is_secret(name))
 """The settings that an option sets: everybody on a machine can read its command lines, so that a key is no option."""
 DEPLOYMENT = (
     *("manifests", "secrets", "cluster", "litellm_image", "vllm_image"),
-    *("namespace", "gateway", "backend", "model", "asked_model"),
+    *("namespace", "gateway", "service", "backend", "model", "asked_model"),
     *OF_NODES,
     "nodes",
 )

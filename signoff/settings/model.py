@@ -168,6 +168,7 @@ class Settings(BaseSettings):
         story.NAMESPACE, "the namespace of what the manifests give none"
     )
     gateway: Object = _own("", "LiteLLM's Deployment or StatefulSet, by its name", empty="the one in the manifests")
+    service: Object = _own("", "LiteLLM's Service, by its name", empty="the one that selects its pods")
     backend: Object = _own("", "vLLM's Deployment or StatefulSet, by its name", empty="the one that LiteLLM sends to")
     stand_in: bool = _story(False, "deploy the suite's own small vLLM in the place of the manifests' one")
     model: Text = _story(story.MODEL, "the model that vLLM serves")

@@ -299,6 +299,25 @@ def test_several_services_lead_to_one_workload_and_the_one_that_is_asked_counts(
     assert found_in(home_lab(more=more, config=config)).backend.port == 8001
 
 
+def test_the_gateways_service_may_be_named_among_several() -> None:
+    more = service("also", {"run": "router"}, {"name": "metrics", "port": 9})
+    assert found_in(home_lab(more=more)).gateway.service == "router"
+    named = found_in(home_lab(more=more), service="also").gateway
+    assert (named.service, named.port) == ("also", 9)
+
+
+def test_a_service_that_is_named_counts_wherever_it_leads() -> None:
+    """What looks at its endpoints says that it leads to other pods."""
+    assert found_in(home_lab(), service="llm").gateway.service == "llm"
+
+
+def test_a_service_that_is_named_and_not_there_is_refused() -> None:
+    with pytest.raises(SignoffError) as refused:
+        found_in(home_lab(), service="ruoter")
+    assert refused.value.what == "no manifest is a Service called ruoter; did you mean 'router'?"
+    assert "router" in refused.value.hint and "set `service`" in refused.value.hint
+
+
 def test_a_workload_without_its_service_keeps_its_own_name_for_it() -> None:
     """So that what asks for it says what is missing."""
     found = found_in(home_lab(**{"gateway service": {}}))
