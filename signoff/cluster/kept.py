@@ -34,11 +34,11 @@ def see_well(cluster: Running, nodes: Sequence[Node]) -> None:
     Raises:
         SignoffError: it is not well, or it has other nodes than these.
     """
-    if others := _other_nodes(cluster, nodes):
-        hint = "name the settings that it was started with (--settings), or start another: signoff cluster up"
-        raise SignoffError(f"{cluster.name} has other nodes: {others}", where=str(cluster.dir), hint=hint)
     if wrong := cluster.ailment():
         hint = f"end it, and start another: signoff cluster down {cluster.name}"
         raise SignoffError(f"the cluster is not well: {wrong}", where=str(cluster.dir), hint=hint)
+    if others := _other_nodes(cluster, nodes):
+        hint = "name the settings that it was started with (--settings), or start another: signoff cluster up"
+        raise SignoffError(f"{cluster.name} has other nodes: {others}", where=str(cluster.dir), hint=hint)
     if cluster.difference:
         progress("cluster", f"{cluster.name} is used as it is: {cluster.difference}")

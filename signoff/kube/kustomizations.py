@@ -4,6 +4,7 @@ Only what is near is looked at: what is fetched is kustomize's own affair.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,10 +109,9 @@ def _host_and_path(url: str) -> tuple[str, str]:
     for prefix in _HOSTS:
         if len(prefix) < len(url) and url.lower().startswith(prefix):
             host, url = host + prefix, url[len(prefix) :]
-    if host == "git@" or host.endswith("ssh://"):
-        separator = "/" if "/" in url or host != "git@" else ":"
-        name, found, path = url.partition(separator)
-        return (host + name, path) if found else (host, url)
+    if host.endswith(("git@", "ssh://")):
+        separator = re.search("[:/]" if host == "git@" else "/", url)
+        return (host + url[: separator.start()], url[separator.end() :]) if separator else (host, url)
     return host, url
 
 
