@@ -100,17 +100,27 @@ class Kube:
         """Delete an object with all that it owns; its pods get a second to end. One that is not there is no error."""
         with suppress(NotFoundError, ResourceNotFoundError):
             resource = self._resource(api_version, kind)
-            spec = self.dynamic.get(resource, name=name, namespace=namespace).to_dict().get("spec", {})
+            there = self.dynamic.get(resource, name=name, namespace=namespace).to_dict()
             self.dynamic.delete(resource, name=name, namespace=namespace, body={"propagationPolicy": "Foreground"})
-            if "template" in spec and (selector := selector_text(spec.get("selector") or {})):
-                self.core.delete_collection_namespaced_pod(namespace, label_selector=selector, grace_period_seconds=1)
+            self._hurry_pods_of(there, namespace)
+
+    def _hurry_pods_of(self, workload: dict[str, Any], namespace: str) -> None:
+        """Give the pods of a workload that is being deleted a second to end, whatever their grace period."""
+        spec = workload.get("spec", {})
+        if "template" in spec and (selector := selector_text(spec.get("selector") or {})):
+            self.core.delete_collection_namespaced_pod(namespace, label_selector=selector, grace_period_seconds=1)
 
     def wait_until_deleted(self, api_version: str, kind: str, namespace: str, name: str) -> None:
-        """Wait until an object and all that it owns is gone."""
+        """Wait until an object that is being deleted, and all that it owns, is gone.
+
+        A ReplicaSet may have made one more pod before it was told to end: that one gets no more than a second either.
+        """
 
         def look() -> None:
             with suppress(NotFoundError, ResourceNotFoundError):
-                self.dynamic.get(self._resource(api_version, kind), name=name, namespace=namespace)
+                there = self.dynamic.get(self._resource(api_version, kind), name=name, namespace=namespace).to_dict()
+                if there["metadata"].get("deletionTimestamp"):
+                    self._hurry_pods_of(there, namespace)
                 raise NotYet("it is still there")
 
         eventually(f"{kind}/{name} to be gone", timeouts.SCALED_DOWN, look)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from kubernetes.dynamic.exceptions import BadRequestError
+from kubernetes.dynamic.exceptions import BadRequestError, NotFoundError
 
+from signoff.core import timeouts
+from signoff.core.waiting import WaitFailed
 from signoff.kube.client import Kube
 
 NODE = "k3s-worker-01"
@@ -82,7 +84,7 @@ class Deleting:
     """Takes deletions, and remembers which pods were told to go at once."""
 
     def __init__(self, selector: dict[str, Any]) -> None:
-        self._body = {"spec": {"selector": selector, "template": {}}}
+        self._body: dict[str, Any] = {"spec": {"selector": selector, "template": {}}}
         self.gone: list[str] = []
 
     def get(self, *_: object, **__: object) -> Any:
@@ -114,3 +116,32 @@ def test_pods_of_others_stay_whatever_selects_a_workloads_own(
     monkeypatch.setattr(kube, "core", api)
     kube.delete("apps/v1", "Deployment", "ml", "web")
     assert api.gone == gone
+
+
+class Replacing(Deleting):
+    """A Deployment whose ReplicaSet makes one more pod after the first were told to end; it goes when that one does."""
+
+    def __init__(self, *, deleted: bool) -> None:
+        super().__init__({"matchLabels": {"app": "web"}})
+        self._body["metadata"] = {"deletionTimestamp": "2026-11-30T02:05:35Z"} if deleted else {}
+
+    def get(self, *_: object, **__: object) -> Any:
+        if self.gone:
+            raise NotFoundError(SimpleNamespace(status=404, reason="", body="", headers={}))
+        return super().get()
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_pod_that_was_made_while_its_workload_was_deleted_is_not_waited_for(
+    deleted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its grace period may be as long as the wait. The pods of a workload that stays are nobody's to end."""
+    api = Replacing(deleted=deleted)
+    kube = client_of("http://127.0.0.1:9", tmp_path)
+    monkeypatch.setattr(kube, "_resource", lambda *_: None)
+    monkeypatch.setattr(Kube, "dynamic", api)
+    monkeypatch.setattr(kube, "core", api)
+    monkeypatch.setattr(timeouts, "SCALED_DOWN", timeouts.Timeout(0.5, every=0.1))
+    with nullcontext() if deleted else pytest.raises(WaitFailed, match="it is still there"):
+        kube.wait_until_deleted("apps/v1", "Deployment", "ml", "web")
+    assert api.gone == ["app=web"] * deleted
