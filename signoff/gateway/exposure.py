@@ -7,17 +7,23 @@ from signoff.core.waiting import WaitFailed
 from signoff.evidence.models import Opening
 from signoff.gateway.deployment import Deployment
 
-_OF_EVERY_SERVICE = "ClusterIP"
 _OPEN_OUTSIDE = ("NodePort", "LoadBalancer")
 
 
 def openings(deployment: Deployment) -> list[Opening]:
     """The ways beside the one port of the gateway's Service; ports of nodes that its pods take are `host_ports`."""
-    return [*_of_services(deployment), *_of_the_nodes(deployment)]
+    template = _template(deployment)
+    return [*_of_services(deployment, template.metadata.labels or {}), *_of_the_nodes(deployment, template.spec)]
 
 
-def _of_services(deployment: Deployment) -> Iterator[Opening]:
-    own, labels = deployment.gateway, _pod_labels(deployment)
+def _template(deployment: Deployment) -> Any:
+    """What the gateway's pods are made of, as the API has it."""
+    own = deployment.gateway
+    return deployment.kube.workload(own.namespace, own.name, own.kind).spec.template
+
+
+def _of_services(deployment: Deployment, labels: Mapping[str, str]) -> Iterator[Opening]:
+    own = deployment.gateway
     for service in deployment.kube.core.list_namespaced_service(own.namespace).items:
         if not _leads_to(service, labels):
             continue
@@ -46,29 +52,23 @@ def _further_ports(deployment: Deployment, service: Any, name: str) -> Iterator[
             yield Opening(object=name, what="port", value=str(port.port), file=file)
 
 
-def _of_the_nodes(deployment: Deployment) -> Iterator[Opening]:
-    own = deployment.gateway
-    if deployment.kube.workload(own.namespace, own.name, own.kind).spec.template.spec.host_network:
-        file = deployment.manifests.where(own.object, "spec", "template", "spec", "hostNetwork")
-        yield Opening(object=own.object, what="hostNetwork", value="", file=file)
+def _of_the_nodes(deployment: Deployment, pods: Any) -> Iterator[Opening]:
+    if pods.host_network:
+        own = deployment.gateway.object
+        file = deployment.manifests.where(own, "spec", "template", "spec", "hostNetwork")
+        yield Opening(object=own, what="hostNetwork", value="", file=file)
 
 
 def _leads_to(service: Any, labels: Mapping[str, str]) -> bool:
     selector = service.spec.selector
-    return bool(selector) and all(labels.get(label) == value for label, value in selector.items())
-
-
-def _pod_labels(deployment: Deployment) -> Mapping[str, str]:
-    own = deployment.gateway
-    return deployment.kube.workload(own.namespace, own.name, own.kind).spec.template.metadata.labels or {}
+    return bool(selector) and selector.items() <= labels.items()
 
 
 def host_ports(deployment: Deployment) -> dict[int, str]:
     """The ports of its node that the gateway's pod takes for itself, and where each is written."""
-    own, place = deployment.gateway, ("spec", "template", "spec")
-    pods = deployment.kube.workload(own.namespace, own.name, own.kind).spec.template.spec
+    own, place, pods = deployment.gateway.object, ("spec", "template", "spec"), _template(deployment).spec
     return {
-        port.host_port: deployment.manifests.where(own.object, *place, group, at, "ports", number)
+        port.host_port: deployment.manifests.where(own, *place, group, at, "ports", number)
         for group, containers in (("containers", pods.containers), ("initContainers", pods.init_containers))
         for at, container in enumerate(containers or [])
         for number, port in enumerate(container.ports or [])

@@ -15,7 +15,7 @@ from signoff.core import timeouts
 from signoff.core.node import Node, Taint
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import FIELD_MANAGER, Kube, condition
-from signoff.kube.placement import own_taints
+from signoff.kube.placement import REQUIRED, own_taints
 from signoff.kube.undo import Delete
 
 COPY = "signoff/copy"
@@ -30,7 +30,6 @@ _OF_THE_SCHEDULER = (
 """What of a pod's spec says where it may run."""
 _OF_ADMISSION = ("automountServiceAccountToken", "securityContext", "serviceAccountName")
 """What a namespace may ask of its pods; the workload's own were let in with it."""
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _NAME = "metadata.name"
 _ROOM = ("cpu", "memory", "ephemeral-storage", "hugepages-")
 _OF_EVERY_NODE = ("kubernetes.io/os", "kubernetes.io/arch")
@@ -137,9 +136,9 @@ def pinned(template: Mapping[str, Any], name: str, node: str, *, tolerant: bool)
     copied["volumes"] = [each for each in copied.get("volumes", []) if "persistentVolumeClaim" in each]
     affinity = copied.setdefault("affinity", {})
     of_nodes = affinity["nodeAffinity"] = affinity.get("nodeAffinity") or {}
-    terms = (of_nodes.get(_REQUIRED) or {}).get("nodeSelectorTerms", [{"matchFields": []}])
+    terms = (of_nodes.get(REQUIRED) or {}).get("nodeSelectorTerms", [{"matchFields": []}])
     here = [_field(node), *([_field(spec["nodeName"])] if spec.get("nodeName") else [])]
-    of_nodes[_REQUIRED] = {"nodeSelectorTerms": [_also(term, here) for term in terms]}
+    of_nodes[REQUIRED] = {"nodeSelectorTerms": [_also(term, here) for term in terms]}
     everything = {"operator": "Exists"}
     own = [*copied.get("tolerations", []), everything | {"key": JOINED}]
     metadata = template.get("metadata") or {}

@@ -13,12 +13,11 @@ from signoff.kube import documents, secrets
 from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Manifest, place_of_pod_spec, pod_spec
 from signoff.kube.secrets import OPTION
+from signoff.kube.variables import OF_ALL_KEYS, OF_ONE_KEY
 from signoff.story.declaration import nearest
 
 _IN_EVERY_NAMESPACE = ("ConfigMap", "kube-root-ca.crt")
 _OF_A_CONTAINER = ("containers", "initContainers")
-_OF_A_VARIABLE = (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap"))
-_OF_ALL_VARIABLES = (("secretRef", "Secret"), ("configMapRef", "ConfigMap"))
 _OF_A_VOLUME = (("secret", "Secret"), ("configMap", "ConfigMap"))
 _MADE_BY_OTHERS: dict[str, tuple[Place, ...]] = {
     "ExternalSecret": (("spec", "target", "name"), ("metadata", "name")),
@@ -194,7 +193,7 @@ def _check_keys(found: Sequence[Manifest], namespace: str) -> None:
     for manifest in found:
         own, _ = _place_of(manifest, namespace)
         for at, variable, place in _variables(manifest.body):
-            for field, kind in _OF_A_VARIABLE:
+            for field, kind in OF_ONE_KEY:
                 wanted = variable.get(field)
                 if not isinstance(wanted, dict) or wanted.get("optional"):
                     continue
@@ -247,9 +246,9 @@ def _references(body: dict[str, Any]) -> Iterator[tuple[str, str, Place]]:
             here = (*root, group, at)
             for number, variable in _items(container.get("env")):
                 source = variable.get("valueFrom")
-                yield from _named(source, "name", _OF_A_VARIABLE, (*here, "env", number, "valueFrom"))
+                yield from _named(source, "name", OF_ONE_KEY, (*here, "env", number, "valueFrom"))
             for number, source in _items(container.get("envFrom")):
-                yield from _named(source, "name", _OF_ALL_VARIABLES, (*here, "envFrom", number))
+                yield from _named(source, "name", OF_ALL_KEYS, (*here, "envFrom", number))
     for at, volume in _items(spec.get("volumes")):
         here = (*root, "volumes", at)
         for field, kind in _OF_A_VOLUME:

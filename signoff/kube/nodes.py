@@ -9,10 +9,9 @@ from typing import Any
 
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube.objects import pod_spec
-from signoff.kube.placement import HOSTNAME
+from signoff.kube.placement import HOSTNAME, REQUIRED
 
 _ITS_NAME = "metadata.name"
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
 _OF_EVERY_NODE = ("kubernetes.io/arch", "kubernetes.io/os", "beta.kubernetes.io/arch", "beta.kubernetes.io/os")
 _OF_THE_CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
@@ -84,8 +83,8 @@ def _rules(spec: dict[str, Any], root: Place) -> Iterator[NodeRule]:
         yield NodeRule(key, "In", (str(value),), (*root, "nodeSelector", key))
     affinity = _below(spec, "affinity", "nodeAffinity")
     at: Place = (*root, "affinity", "nodeAffinity")
-    for number, term in _items(_below(affinity, _REQUIRED, "nodeSelectorTerms")):
-        yield from _of_term(term, (*at, _REQUIRED, "nodeSelectorTerms", number), is_required=True)
+    for number, term in _items(_below(affinity, REQUIRED, "nodeSelectorTerms")):
+        yield from _of_term(term, (*at, REQUIRED, "nodeSelectorTerms", number), is_required=True)
     for number, each in _items(_below(affinity, _PREFERRED)):
         yield from _of_term(each.get("preference"), (*at, _PREFERRED, number, "preference"), is_required=False)
 

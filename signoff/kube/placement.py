@@ -8,7 +8,8 @@ from signoff.core.node import Taint
 from signoff.kube.objects import pod_spec
 
 HOSTNAME = "kubernetes.io/hostname"
-_REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+"""The field of an affinity that is a rule, and no wish."""
 _KEEP_AWAY = ("NoSchedule", "NoExecute")
 _OF_THE_CLUSTER = "node.kubernetes.io/"
 """Taints that say how a node is, and come and go."""
@@ -77,7 +78,7 @@ def _terms(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
     spec = pod_spec(body)
     selector = spec.get("nodeSelector", {})
     always = [{"key": key, "operator": "In", "values": [value]} for key, value in selector.items()]
-    required = spec.get("affinity", {}).get("nodeAffinity", {}).get(_REQUIRED)
+    required = spec.get("affinity", {}).get("nodeAffinity", {}).get(REQUIRED)
     terms = required.get("nodeSelectorTerms", [{}]) if required else [{}]
     return [[*always, *term.get("matchExpressions", [])] for term in terms]
 

@@ -9,8 +9,9 @@ from signoff.kube import secrets
 from signoff.kube.objects import Manifest, main_containers, place_of_pod_spec
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
-_OF_ALL_KEYS = (("configMapRef", "ConfigMap"), ("secretRef", "Secret"))
-_OF_ONE_KEY = (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret"))
+OF_ALL_KEYS = (("configMapRef", "ConfigMap"), ("secretRef", "Secret"))
+OF_ONE_KEY = (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret"))
+"""How `envFrom`, and how the `valueFrom` of a variable, name an object: the field, and the object's kind."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def of_container(workload: Manifest, name: str, found: Sequence[Manifest]) -> En
     lacking = []
     for number, source in enumerate(container.get("envFrom") or []):
         where = f"{workload.file}:{workload.line(*place, 'envFrom', number)}"
-        for own, wanted in _named(source, _OF_ALL_KEYS):
+        for own, wanted in _named(source, OF_ALL_KEYS):
             if own not in held and not wanted.get("optional"):
                 lacking.append(own)
             for key, value in _held(held.get(own)).items():
@@ -83,7 +84,7 @@ def _of(
     variable: Mapping[str, Any], where: str, held: Mapping[str, Manifest], known: Mapping[str, Variable]
 ) -> Variable | None:
     source = variable.get("valueFrom") or {}
-    for own, wanted in _named(source, _OF_ONE_KEY):
+    for own, wanted in _named(source, OF_ONE_KEY):
         value = _held(held.get(own)).get(str(wanted.get("key")))
         return None if value is None and wanted.get("optional") else Variable(value, where, own)
     return Variable(None if source else expanded(str(variable.get("value", "")), known), where)
