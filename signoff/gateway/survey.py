@@ -197,8 +197,9 @@ class _Looking:
             self._fact("Service", f"{gateway.service}, port {gateway.port}, {kind}", self._at(service))
             if gateway.port != story.GATEWAY_PORT:
                 self._set("port", gateway.port, service.name, self._at(service, "spec", "ports"))
-            if kind != "ClusterIP":
-                self._set("service_type", kind, service.name, self._at(service, "spec", "type"))
+            if kind != "ClusterIP":  # what opens LiteLLM to others is for a person to want
+                why, where = "open beyond the cluster, in place of the story's", self._at(service, "spec", "type")
+                self._line("service_type", kind, why, where, is_set=False)
         config = judged.configuration
         self._fact("configuration", f"{config.file.object}, key {config.key}", self._short(config.where()))
 

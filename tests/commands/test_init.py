@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -27,7 +28,7 @@ GPU_NODE = "k3s-gpu-worker nvidia.com/gpu=true gpu=true:NoSchedule nvidia.com/gp
 GPU = {"forbidden_by": "labels", "nodes": ["k3s-worker-01", "k3s-worker-02", GPU_NODE]}
 FOUND: dict[str, dict[str, Any]] = {
     "home": {"secrets": {"proxy-keys": "proxy-keys.env"}, "stand_in": True, "host": "ai.house.example", **GPU},
-    "service": {"namespace": "llm", "stand_in": True, "service_type": "NodePort", "port": 80},
+    "service": {"namespace": "llm", "stand_in": True, "port": 80},
     "shell": {
         "namespace": "ai",
         "stand_in": True,
@@ -174,6 +175,15 @@ def piped(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> Piped:
     return run
 
 
+def test_what_opens_litellm_beyond_the_cluster_is_said_and_not_wanted_unasked() -> None:
+    folder = lab("service")
+    assert main(["init", "service"]) == 0
+    (line,) = [each for each in (folder / "signoff.toml").read_text().splitlines() if "NodePort" in each]
+    assert re.fullmatch(
+        r'# service_type = "NodePort"  # open beyond the cluster, in place of the story\'s \(\S+:\d+\)', line
+    )
+
+
 def test_a_rendered_chart_is_kept_beside_its_settings(here: Path, piped: Piped) -> None:
     rendered = (SETS / "chart" / "rendered.yaml").read_bytes()
     done = piped(rendered)
@@ -251,7 +261,7 @@ def test_settings_that_say_the_same_are_left_alone(capfd: Capture) -> None:
     assert main(["init", "service"]) == 0
     before = (folder / "signoff.toml").stat()
     assert main(["init", "service"]) == 0
-    assert "Unchanged: service/signoff.toml, 5 settings" in capfd.readouterr().out
+    assert "Unchanged: service/signoff.toml, 4 settings" in capfd.readouterr().out
     assert (folder / "signoff.toml").stat() == before
 
 
