@@ -30,13 +30,11 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     known = Images(cache_dir())
     for image, where in images.items():
         try:
-            known.check(image)
+            told = known.check(image)
         except ImageError as error:
             raise SignoffError(error.what, where=where, hint=error.hint) from error
-        if "@" in image:
-            progress(
-                "images", f"{image} goes by its tag: a digest cannot be honoured where nothing is pulled ({where})"
-            )
+        for each in told:
+            progress("images", f"{each} ({where})")
 
 
 def _check_recipes() -> None:

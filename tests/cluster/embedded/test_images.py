@@ -46,40 +46,76 @@ def wheel(folder: Path, version: str, requires: str = "") -> None:
         file.writestr(f"{info}/RECORD", "")
 
 
+GATEWAY = "ghcr.io/berriai/litellm"
+DIGEST = f"sha256:{'0' * 64}"
+BY_ITS_TAG = "goes by its tag: a digest cannot be honoured where nothing is pulled"
+LEFT_OUT = 'is version {}: no package index has what "{}" changed'
+
+
 @pytest.mark.parametrize(
-    ("image", "version"),
+    ("image", "version", "said"),
     [
-        ("ghcr.io/berriai/litellm:main-v1.80.16-stable", "1.80.16"),
-        ("ghcr.io/berriai/litellm:main-v1.80.8-stable.1", "1.80.8"),
-        ("ghcr.io/berriai/litellm:main-v1.80.11", "1.80.11"),
-        ("ghcr.io/berriai/litellm:v1.80.0-stable", "1.80.0"),
-        ("ghcr.io/berriai/litellm:main-v1.83.10-stable", "1.83.10"),
-        ("ghcr.io/berriai/litellm:1.84.0", "1.84.0"),
-        ("ghcr.io/berriai/litellm:1.84.0@sha256:00", "1.84.0"),
-        ("ghcr.io/berriai/litellm-non_root:main-v1.80.16-stable", "1.80.16"),
-        ("ghcr.io/berriai/litellm-database:main-v1.80.16-stable", "1.80.16"),
-        ("docker.litellm.ai/berriai/litellm:main-v1.80.16-stable", "1.80.16"),
-        ("docker.io/litellm/litellm:v1.80.16", "1.80.16"),
-        ("docker.io/vllm/vllm-openai-cpu:v0.32.0", "0.32.0"),
-        ("locustio/locust:2.43.1", "2.43.1"),
+        (f"{GATEWAY}:main-v1.80.16-stable", "1.80.16", []),
+        (f"{GATEWAY}:main-v1.80.11", "1.80.11", []),
+        (f"{GATEWAY}:v1.80.0-stable", "1.80.0", []),
+        (f"{GATEWAY}:main-v1.83.10-stable", "1.83.10", []),
+        (f"{GATEWAY}:1.84.0", "1.84.0", []),
+        (f"{GATEWAY}:v1.80.16.rc.1", "1.80.16.rc.1", []),
+        (f"{GATEWAY}:1.106.0-rc.1", "1.106.0-rc.1", []),
+        (f"{GATEWAY}:main-v1.80.8-stable.1", "1.80.8", [LEFT_OUT.format("1.80.8", ".1")]),
+        (f"{GATEWAY}:main-v1.80.16-stable.patch.1", "1.80.16", [LEFT_OUT.format("1.80.16", ".patch.1")]),
+        (f"{GATEWAY}:1.84.0@{DIGEST}", "1.84.0", [BY_ITS_TAG]),
+        (
+            f"{GATEWAY}:v1.80.16-stable.patch.2@{DIGEST}",
+            "1.80.16",
+            [BY_ITS_TAG, LEFT_OUT.format("1.80.16", ".patch.2")],
+        ),
+        (f"{GATEWAY}-non_root:main-v1.80.16-stable", "1.80.16", []),
+        (f"{GATEWAY}-database:main-v1.80.16-stable", "1.80.16", []),
+        ("docker.litellm.ai/berriai/litellm:main-v1.80.16-stable", "1.80.16", []),
+        ("docker.litellm.ai/berriai/litellm-database:main-v1.80.16-stable", "1.80.16", []),
+        ("docker.io/litellm/litellm:v1.80.16", "1.80.16", []),
+        ("docker.io/vllm/vllm-openai-cpu:v0.32.0", "0.32.0", []),
+        ("index.docker.io/locustio/locust:2.43.1", "2.43.1", []),
     ],
 )
-def test_each_form_of_tag_names_its_version(image: str, version: str, tmp_path: Path) -> None:
-    assert Images(tmp_path).find(image)[1] == version
+def test_each_form_of_tag_names_its_version_and_what_it_leaves_out_is_said(
+    image: str, version: str, said: list[str], tmp_path: Path
+) -> None:
+    known = Images(tmp_path)
+    assert known.find(image)[1] == version
+    assert known.check(image) == [f"{image} {each}" for each in said]
 
 
-@pytest.mark.parametrize("image", ["ghcr.io/berriai/litellm:nightly", "ghcr.io/berriai/litellm@sha256:00"])
-def test_a_tag_that_names_no_version_says_which_would(image: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tag", ["", ":latest", ":main-latest", ":main-stable"])
+def test_a_moving_tag_is_known_without_an_index(tag: str, tmp_path: Path) -> None:
+    assert Images(tmp_path).check(f"{GATEWAY}{tag}") == []
+
+
+@pytest.mark.parametrize("tag", ["nightly", "main-v1.80.9-nightly", "v1.80", "sha-abcdef0", "litellm-v1.80.16"])
+def test_a_tag_that_names_no_version_says_which_would(tag: str, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"names no version") as caught:
-        Images(tmp_path).find(image)
-    assert "1.80.16" in str(caught.value)
+        Images(tmp_path).check(f"{GATEWAY}:{tag}")
+    assert f"name a release, {GATEWAY}:main-v1.80.16-stable say" in caught.value.hint
+
+
+def test_a_digest_alone_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="has a digest and no tag: only a registry knows which version") as caught:
+        Images(tmp_path).check(f"{GATEWAY}@{DIGEST}")
+    assert caught.value.hint == f"write the tag before the digest: {GATEWAY}:main-v1.80.16-stable@{DIGEST}"
+
+
+def test_the_example_of_each_recipe_is_a_tag_of_its_form(tmp_path: Path) -> None:
+    for recipe in Images(tmp_path).recipes():
+        assert recipe.version_of(recipe.example_tag) == recipe.version
 
 
 def test_a_moving_tag_is_the_newest_version_that_can_be_installed_and_is_said(images: Images, tmp_path: Path) -> None:
     said: list[str] = []
     telling = Images(tmp_path / "cache", lambda _, text: said.append(text))
     assert telling.prepare("signoff.test/toy:latest").version == "2.1.0"
-    assert 'the tag "latest" of signoff.test/toy is version 2.1.0 today' in said
+    newest = "version 2.1.0, the newest release that can be installed today"
+    assert f'the tag "latest" of signoff.test/toy is {newest}' in said
 
 
 def test_a_version_that_cannot_be_had_names_the_nearest_that_can(images: Images) -> None:
@@ -120,8 +156,3 @@ def test_a_digest_is_said_to_be_left_out(capfd: pytest.CaptureFixture[str]) -> N
     provider.precheck(None, {pinned: "proxy.yaml:7"})
     said = f"{pinned} goes by its tag: a digest cannot be honoured where nothing is pulled (proxy.yaml:7)"
     assert said in capfd.readouterr().err
-
-
-def test_a_digest_alone_names_no_version(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="names no version"):
-        Images(tmp_path).check(f"ghcr.io/berriai/litellm@sha256:{'0' * 64}")

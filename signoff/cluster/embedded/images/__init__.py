@@ -5,7 +5,8 @@ for its default version; other versions are resolved when they are asked for. `S
 of recipes (a path list, like PATH), so that an image of one's own needs no change here.
 
     images = ["ghcr.io/berriai/litellm"]   names without tag
-    tag = '^v?(?P<version>[0-9.]+)$'       how a tag gives the version
+    tag = '^v?(?P<version>[0-9.]+)$'       how a tag gives the version; a group `patch` is what no package index has
+    example = "v{version}"                 such a tag, for error messages
     moving = ["latest"]                    tags that stand for the newest version that the package index has
     version = "1.80.16"                    the one that requirements.lock is for
     requirements = ["litellm[proxy]=={version}"]
@@ -39,6 +40,7 @@ from signoff.programs.search import LARGER_DISK, check_space
 
 BUILTIN = Path(__file__).parent
 EXTRA = "SIGNOFF_RECIPES"
+_DIGEST = "sha256:"
 
 
 class ImageError(SignoffError):
@@ -54,6 +56,7 @@ class Recipe:
     tag: str
     version: str
     entrypoint: tuple[str, ...]
+    example: str = "{version}"
     moving: tuple[str, ...] = ("latest",)
     requirements: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
@@ -82,6 +85,16 @@ class Recipe:
         """The version that a tag names, or None for a tag of another form."""
         found = re.match(self.tag, tag)
         return found["version"] if found else None
+
+    def patch_of(self, tag: str) -> str:
+        """What a tag says that its version leaves out, such as ".patch.1"."""
+        found = re.match(self.tag, tag)
+        return (found.groupdict().get("patch") if found else None) or ""
+
+    @property
+    def example_tag(self) -> str:
+        """A tag that names the version which the suite is tested with."""
+        return self.example.format(version=self.version)
 
     def digest(self) -> str:
         """Changes with whatever the built environment depends on."""
@@ -120,14 +133,18 @@ class Image:
 def split_reference(image: str) -> tuple[str, str]:
     """Name and tag of an image reference; beside a tag a digest is dropped, alone it takes the tag's place.
 
+    Docker's own registry may be named or not, as may its folder of official images.
+
     >>> split_reference("localhost:5000/a/b:v1@sha256:00")
     ('localhost:5000/a/b', 'v1')
     >>> split_reference("a/b@sha256:00")
     ('a/b', 'sha256:00')
     >>> split_reference("docker.io/vllm/vllm-openai-cpu")
     ('vllm/vllm-openai-cpu', 'latest')
+    >>> split_reference("docker.io/library/redis:7")
+    ('redis', '7')
     """
-    image, _, digest = image.removeprefix("docker.io/").partition("@")
+    image, _, digest = image.removeprefix("index.").removeprefix("docker.io/").removeprefix("library/").partition("@")
     folder, _, last = image.rpartition("/")
     last, _, tag = last.partition(":")
     return (f"{folder}/{last}" if folder else last), tag or digest or "latest"
@@ -160,13 +177,22 @@ class Images:
         extra = [Path(part) for part in os.environ.get(EXTRA, "").split(os.pathsep) if part]
         return [read_recipe(found.parent) for root in (*extra, BUILTIN) for found in sorted(root.glob("*/recipe.toml"))]
 
-    def check(self, image: str) -> None:
+    def check(self, image: str) -> list[str]:
         """See that there is a recipe for an image reference, and that its tag has the form of one; asks no index.
+
+        Gives what the reference asks for and does not get, a sentence each.
 
         Raises:
             ImageError: no recipe has that name, or its tag names no version.
         """
-        self._look_up(image)
+        recipe, version = self._look_up(image)
+        _, tag = split_reference(image)
+        told = []
+        if "@" in image:
+            told.append(f"{image} goes by its tag: a digest cannot be honoured where nothing is pulled")
+        if patch := recipe.patch_of(tag):
+            told.append(f'{image} is version {version}: no package index has what "{patch}" changed')
+        return told
 
     def find(self, image: str) -> tuple[Recipe, str]:
         """The recipe and version for an image reference; a moving tag is looked up in the package index.
@@ -191,10 +217,15 @@ class Images:
         version = recipe.version_of(tag)
         if version or tag in recipe.moving:
             return recipe, version
+        if tag.startswith(_DIGEST):
+            raise ImageError(
+                f"{name} has a digest and no tag: only a registry knows which version that is",
+                hint=f"write the tag before the digest: {name}:{recipe.example_tag}@{tag}",
+            )
         raise ImageError(
             f'the tag "{tag}" of {name} names no version',
             where=str(recipe.folder / "recipe.toml"),
-            hint=f"name a release, {recipe.version} say (the form is {recipe.tag}); "
+            hint=f"name a release, {name}:{recipe.example_tag} say; "
             "a build that is on no package index, such as a nightly one, can be run on kind",
         )
 
@@ -209,7 +240,8 @@ class Images:
                     hint=f"name a version: {recipe.version} is the one that the suite is tested with",
                 )
             self._newest_versions[recipe.name] = found.version
-            self._progress("images", f'the tag "{tag}" of {recipe.images[0]} is version {found.version} today')
+            newest = f"version {found.version}, the newest release that can be installed today"
+            self._progress("images", f'the tag "{tag}" of {recipe.images[0]} is {newest}')
         return self._newest_versions[recipe.name]
 
     def prepare(self, reference: str) -> Image:
