@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from kubernetes import watch
+from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from signoff.core.timeouts import Timeout
@@ -582,6 +582,135 @@ def init_crashes(at: Place) -> str:
 
     found = at.until("the back-off", look)
     return f"{at.pod().status.phase}; init CrashLoopBackOff after {found.restart_count} restart"
+
+
+def _sidecar(at: Place, code: str, *, name: str = "beside", **more: Any) -> Body:
+    return at.container(code, name=name, restartPolicy="Always", **more)
+
+
+def _init_status(at: Place, name: str = "beside") -> Any:
+    """The status of an init container; before there is one, NotYet."""
+    found = at.pod().status.init_container_statuses or []
+    if not found:
+        raise NotYet("no init containers")
+    return next(each for each in found if each.name == name)
+
+
+FILES = [{"name": "shared", "mountPath": "/shared"}]
+FILES_VOLUME = [{"name": "shared", "emptyDir": {}}]
+WHEN_ASKED = """
+import os, signal, time
+def end(*_):
+    time.sleep({seconds}); os._exit({code})
+signal.signal(signal.SIGTERM, end); print("up", flush=True)
+while True: time.sleep(0.1)
+"""
+
+
+@behaviour(
+    "A sidecar",
+    "the next init container waits for its startup probe; meanwhile Pending, beside not initialized; "
+    "then Running, Initialized True, Ready; beside runs, 0 restarts",
+)
+def sidecar(at: Place) -> str:
+    wrote = at.python("import os; raise SystemExit(not os.path.exists('/shared/started'))")
+    slow = f"import time; time.sleep(2); open('/shared/started', 'w')\n{SLEEP}"
+    probe = {"exec": {"command": wrote}, "periodSeconds": 1, "failureThreshold": 30}
+    beside = _sidecar(at, slow, volumeMounts=FILES, startupProbe=probe)
+    seen = at.container("import os; print(os.listdir('/shared'))", name="next", volumeMounts=FILES)
+    main = at.container(SLEEP)
+    at.run(main, initContainers=[beside, seen], volumes=FILES_VOLUME)
+    at.until("the sidecar to run", lambda: _init_status(at).state.running)
+    before = at.pod()
+    unmet = condition(before, "Initialized").message
+    after = at.ready()
+    found = _init_status(at)
+    told = at.log(container="next")
+    order = "waits for its startup probe" if "started" in told else f"does not wait: {told}"
+    return (
+        f"the next init container {order}; meanwhile {before.status.phase}, "
+        f"{'beside not initialized' if 'beside' in unmet else unmet}; then {after.status.phase}, "
+        f"Initialized {condition(after, 'Initialized').status}, Ready; "
+        f"beside {'runs' if found.state.running else 'does not run'}, {found.restart_count} restarts"
+    )
+
+
+@behaviour(
+    "A sidecar that ends", "Completed 0, restarted though the pod never is; Running, Initialized True; main runs on"
+)
+def sidecar_ends(at: Place) -> str:
+    beside = _sidecar(at, "import time; time.sleep(3)")
+    at.run(at.container(SLEEP), initContainers=[beside], restartPolicy="Never")
+    found = at.until("a restart", lambda: (s := _init_status(at)).restart_count and s)
+    pod = at.pod()
+    main = pod.status.container_statuses[0]
+    return (
+        f"{_ended(found.last_state.terminated)}, restarted though the pod never is; {pod.status.phase}, "
+        f"Initialized {condition(pod, 'Initialized').status}; "
+        f"main {'runs on' if main.state.running and not main.restart_count else 'does not run on'}"
+    )
+
+
+@behaviour("A sidecar that is not Ready", "Ready False: containers with unready status: [beside]; then True")
+def sidecar_readiness(at: Place) -> str:
+    code = f"import time; time.sleep(4); open('/shared/ready', 'w')\n{SLEEP}"
+    probe = {"exec": {"command": at.python("open('/shared/ready')")}, "periodSeconds": 1}
+    beside = _sidecar(at, code, volumeMounts=FILES, readinessProbe=probe)
+    at.run(at.container(SLEEP), initContainers=[beside], volumes=FILES_VOLUME)
+    before = condition(at.running(), "Ready")
+    return f"Ready {before.status}: {before.message}; then {condition(at.ready(), 'Ready').status}"
+
+
+@behaviour(
+    "A sidecar whose liveness fails", "Container beside failed liveness probe, will be restarted; main 0 restarts"
+)
+def sidecar_liveness(at: Place) -> str:
+    probe = {"exec": {"command": at.python("raise SystemExit(1)")}, "periodSeconds": 1, "failureThreshold": 2}
+    at.run(at.container(SLEEP), initContainers=[_sidecar(at, SLEEP, livenessProbe=probe)])
+    at.until("a restart", lambda: _init_status(at).restart_count)
+    return f"{at.event('Killing').message}; main {at.main().restart_count} restarts"
+
+
+@behaviour(
+    "A sidecar whose startup fails", "Container beside failed startup probe, will be restarted; Pending; main waits"
+)
+def sidecar_never_starts(at: Place) -> str:
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 2}
+    at.run(at.container(SLEEP), initContainers=[_sidecar(at, SLEEP, startupProbe=probe)])
+    at.until("a restart", lambda: _init_status(at).restart_count)
+    waits = at.main().state.waiting
+    return f"{at.event('Killing').message}; {at.pod().status.phase}; main {'waits' if waits else 'does not wait'}"
+
+
+@behaviour("Sidecars of a pod that is deleted", "main ends first, then second, then first: Error 7, Error 6, Error 5")
+def sidecars_end(at: Place) -> str:
+    inits = [
+        _sidecar(at, WHEN_ASKED.replace("{seconds}", "1.2").replace("{code}", code), name=name)
+        for name, code in (("first", "5"), ("second", "6"))
+    ]
+    main = at.container(WHEN_ASKED.replace("{seconds}", "1.2").replace("{code}", "7"))
+    at.run(main, initContainers=inits, terminationGracePeriodSeconds=20)
+    at.until("all to be up", lambda: all("up" in at.log(container=name) for name in ("main", "first", "second")))
+    last = at.delete().status
+    ended = {each.name: each.state.terminated for each in (*last.container_statuses, *last.init_container_statuses)}
+    order = sorted(ended, key=lambda name: ended[name].finished_at)
+    return (
+        f"{order[0]} ends first, then {order[1]}, then {order[2]}: {', '.join(_ended(ended[name]) for name in order)}"
+    )
+
+
+@behaviour("A Job with a sidecar", "completes: Succeeded; main Completed 0, beside Completed 0")
+def sidecar_of_a_job(at: Place) -> str:
+    main = at.container("import time; time.sleep(2)")
+    template = at.template(main, initContainers=[_sidecar(at, SLEEP)], restartPolicy="Never")
+    jobs = client.BatchV1Api(at.kube.core.api_client)
+    job = {"metadata": {"name": "job"}, "spec": {"template": template, "backoffLimit": 0}}
+    jobs.create_namespaced_job(at.namespace, job)
+    at.until("the Job to complete", lambda: jobs.read_namespaced_job("job", at.namespace).status.succeeded)
+    (pod,) = at.pods()
+    main, beside = pod.status.container_statuses[0], pod.status.init_container_statuses[0]
+    ends = f"main {_ended(main.state.terminated)}, beside {_ended(beside.state.terminated)}"
+    return f"completes: {pod.status.phase}; {ends}"
 
 
 @behaviour("preStop, then SIGTERM", "asked to end after preStop; Completed 0; event Killing: Stopping container main")

@@ -135,12 +135,6 @@ def test_a_program_that_a_shell_starts_is_told_where_to_listen(kube: Kube, names
     assert first == second and first.startswith("127.")
 
 
-def test_a_sidecar_says_that_it_is_not_there(kube: Kube, namespace: str) -> None:
-    sidecar = container(SLEEP, name="sidecar", restartPolicy="Always")
-    kube.core.create_namespaced_pod(namespace, pod(container(SLEEP), initContainers=[sidecar]))
-    assert "no restartable init containers" in event(kube, namespace, "Failed").message
-
-
 def test_a_pod_whose_init_container_is_through_ends_within_its_grace_period(kube: Kube, namespace: str) -> None:
     code = (
         "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(1), sys.exit(7))); print('up', flush=True)"

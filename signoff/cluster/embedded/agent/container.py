@@ -87,15 +87,22 @@ class Container:
                 await asyncio.sleep(seconds)
         self._enter(Phase.FINISHED)
         self.state.finished = True
-        self._context.set_ready(self._context.is_init and self.state.succeeded)
+        self._context.set_ready(self._context.runs_to_completion and self.state.succeeded)
 
-    async def stop(self, seconds_left: Callable[[], float]) -> None:
-        """End it gracefully within these seconds, or before it starts; one that has finished stays as it is."""
+    async def stop(self, seconds_left: Callable[[], float], its_turn: Callable[[], bool] = lambda: True) -> None:
+        """End it gracefully within these seconds, once it is its turn, or before it starts.
+
+        One that has finished stays as it is, and one that is being stopped is waited for.
+        """
         if self._phase is Phase.FINISHED:
+            return
+        if self._phase is Phase.STOPPING:
+            if self._living:
+                await asyncio.wait([self._living])
             return
         self._enter(Phase.STOPPING)
         if self._start:
-            await self._start.stop(seconds_left)
+            await self._start.stop(seconds_left, its_turn)
         elif self._living:
             self._living.cancel()
 
@@ -136,7 +143,9 @@ class Container:
 
     def _starts_again(self, code: int) -> bool:
         policy = self._context.pod_spec.get("restartPolicy", "Always")
-        if self._context.is_init:
+        if self._context.is_sidecar:
+            return True
+        if self._context.runs_to_completion:
             return code != 0 and policy != "Never"
         return policy == "Always" or (policy == "OnFailure" and code != 0)
 

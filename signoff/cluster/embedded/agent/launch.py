@@ -87,8 +87,8 @@ def _ports(container: Json, image: Image) -> tuple[int, ...]:
 
 def ports_of(pod_spec: Json) -> frozenset[int]:
     """The ports that the pod says its containers listen on."""
-    every = [port for each in pod_spec.get("containers") or [] for port in each.get("ports") or []]
-    return frozenset(int(port["containerPort"]) for port in every)
+    containers = [*(pod_spec.get("initContainers") or []), *(pod_spec.get("containers") or [])]
+    return frozenset(int(port["containerPort"]) for each in containers for port in each.get("ports") or [])
 
 
 def taken_ports(address: str, ports: tuple[int, ...]) -> list[int]:

@@ -5,7 +5,7 @@ import logging
 import shutil
 import time
 from calendar import timegm
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import aiohttp
@@ -49,7 +49,7 @@ class Pod:
         )
         self._conditions: list[Json] = pod.get("status", {}).get("conditions") or []
         self._dirty, self._deleting, self._gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._stale, self._sending = asyncio.Event(), asyncio.Lock()
+        self._moved, self._stale, self._sending = asyncio.Event(), asyncio.Event(), asyncio.Lock()
         self._sent: Json = {}
         self._sent_version = 0
 
@@ -115,14 +115,40 @@ class Pod:
         await self._volumes_ready()
         self._state.pod_ip = self._address
         self._touch()
-        for container in self._inits:
-            await container.live()
-            if not container.state.ready:
-                break
-        else:
-            await _together(container.live() for container in self._mains)
+        async with asyncio.TaskGroup() as beside:
+            if await self._initialized(beside):
+                await _together(container.live() for container in self._mains)
+            await self._end_sidecars()
         self._state.ended = True
         self._touch()
+
+    async def _initialized(self, beside: asyncio.TaskGroup) -> bool:
+        """Run the init containers one by one, whether all went well; a sidecar stays `beside` once it has started."""
+        for container in self._inits:
+            living = beside.create_task(container.live())
+            if container.state.is_sidecar:
+                await self._until_started(container)
+            else:
+                await asyncio.wait([living])
+            if not container.state.has_initialized:
+                return False
+        return True
+
+    async def _until_started(self, container: Container) -> None:
+        """Wait until the container has started, as its startup probe sees it, or never will."""
+        while not (container.state.started or container.state.finished):
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _end_sidecars(self) -> None:
+        """End them, since nothing else is left to run: within the pod's grace period, unless its deletion is nearer."""
+        over = time.time() + float(self._spec.get("terminationGracePeriodSeconds", 30))
+
+        def seconds_left() -> float:
+            own = over - time.time()
+            return min(own, self._seconds_left()) if self._deleting.is_set() else own
+
+        await self._stop(seconds_left)
 
     @property
     def _spec(self) -> Json:
@@ -162,11 +188,23 @@ class Pod:
 
     async def _terminate(self, living: asyncio.Task[None]) -> None:
         """Stop what runs within the grace period; what only waits to run never will."""
-        await _together(container.stop(self._seconds_left) for container in (*self._inits, *self._mains))
+        await self._stop(self._seconds_left)
         await _cancelled(living)
         for state in (each.state for each in (*self._inits, *self._mains)):
             state.finished, state.ready = True, state.ready and state.succeeded
         self._state.ended = True
+
+    async def _stop(self, seconds_left: Callable[[], float]) -> None:
+        """Stop the containers; a sidecar outlives all that came after it."""
+        every = [*self._inits, *self._mains]
+
+        def its_turn(after: list[Container]) -> Callable[[], bool]:
+            return lambda: all(each.pid is None for each in after)
+
+        await _together(
+            container.stop(seconds_left, its_turn(every[place + 1 :] if container.state.is_sidecar else []))
+            for place, container in enumerate(every)
+        )
 
     def _seconds_left(self) -> float:
         """Seconds to the end of the grace period, which a second deletion may bring nearer."""
@@ -177,6 +215,7 @@ class Pod:
 
     def _touch(self) -> None:
         self._dirty.set()
+        self._moved.set()
 
     async def _report_changes(self) -> None:
         """Send the status whenever it has changed."""

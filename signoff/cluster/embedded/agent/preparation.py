@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from signoff.cluster.embedded.agent.backoff import BackOff
-from signoff.cluster.embedded.agent.environment import ConfigError, check_user, environment
+from signoff.cluster.embedded.agent.environment import check_user, environment
 from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_paths, ports_of, words_of
 from signoff.cluster.embedded.agent.process import Launch
 from signoff.cluster.embedded.agent.runtime import Context
@@ -69,8 +69,6 @@ async def prepared(context: Context, image: Image) -> Prepared:
     spec, facts, pod_spec, runtime = context.spec, context.facts, context.pod_spec, context.runtime
     pod_dir, own_dir = context.pod_dir, context.own_dir
     check_user(spec, facts.pod)
-    if context.is_init and spec.get("restartPolicy") == "Always":
-        raise ConfigError("the embedded cluster has no restartable init containers (sidecars)")
     namespace = facts.pod["metadata"]["namespace"]
     sources = await fetch(runtime.api, namespace, of_environment(spec) | of_volumes(pod_spec))
     links = runtime.services.links(namespace) if pod_spec.get("enableServiceLinks", True) else {}

@@ -42,8 +42,18 @@ class Context:
 
     def __post_init__(self) -> None:
         """Begin with a container of which nothing has happened."""
-        self.state = ContainerState(name=self.spec["name"], image=self.spec["image"])
+        self.state = ContainerState(self.spec["name"], self.spec["image"], is_sidecar=self.is_sidecar)
         self.logs = LogFiles(self.pod_dir / "logs", self.spec["name"])
+
+    @property
+    def is_sidecar(self) -> bool:
+        """An init container that stays beside the main ones."""
+        return self.is_init and self.spec.get("restartPolicy") == "Always"
+
+    @property
+    def runs_to_completion(self) -> bool:
+        """An init container whose end the pod waits for."""
+        return self.is_init and not self.is_sidecar
 
     @property
     def own_dir(self) -> Path:

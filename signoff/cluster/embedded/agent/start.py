@@ -15,12 +15,14 @@ from signoff.cluster.embedded.agent.process import Process
 from signoff.cluster.embedded.agent.runtime import Context
 from signoff.cluster.embedded.kubeapi import Json
 from signoff.cluster.embedded.serviceproxy import holder_of
+from signoff.core.waiting import until
 
 LOG = logging.getLogger(__name__)
 
 _LOOK_AT_MEMORY_SECONDS = 1.0
 _POST_START_SECONDS = 3600.0
 """A kubelet sets no limit."""
+_TURN_SECONDS = 0.1
 _KILLED_AT_LEAST_SECONDS = 2.0
 """What a container has to end in even when its grace period is over (a kubelet's minimum)."""
 
@@ -77,11 +79,11 @@ class Start:
         self._context.changed()
         return code
 
-    async def stop(self, seconds_left: Callable[[], float]) -> None:
-        """End it gracefully: its preStop handler, SIGTERM, and SIGKILL when no seconds are left."""
+    async def stop(self, seconds_left: Callable[[], float], its_turn: Callable[[], bool]) -> None:
+        """End it gracefully: its preStop handler, SIGTERM once it is its turn, and SIGKILL when no seconds are left."""
         self._stopping = True
         if self._process.running:
-            await self._end(f"Stopping container {self._state.name}", seconds_left)
+            await self._end(f"Stopping container {self._state.name}", seconds_left, its_turn)
         # Killed processes lose their mark while the kernel still takes their memory away: their end is known later.
         await self._end_noted.wait()
 
@@ -107,7 +109,7 @@ class Start:
                 both.create_task(self._follow_liveness(liveness, since))
 
     async def _follow_readiness(self, since: float) -> None:
-        self._context.set_ready(not self._context.is_init and "readinessProbe" not in self._context.spec)
+        self._context.set_ready(not self._context.runs_to_completion and "readinessProbe" not in self._context.spec)
         if probe := self._probe("Readiness", "readinessProbe"):
             async for ready in probe.verdicts(since):
                 if ready is not self._state.ready:
@@ -141,10 +143,17 @@ class Start:
         over = asyncio.get_running_loop().time() + grace
         await self._end(why, lambda: over - asyncio.get_running_loop().time())
 
-    async def _end(self, why: str, seconds_left: Callable[[], float]) -> None:
+    async def _end(
+        self, why: str, seconds_left: Callable[[], float], its_turn: Callable[[], bool] = lambda: True
+    ) -> None:
         self._context.event("Normal", "Killing", why)
         if (handler := self._handler("preStop")) and seconds_left() > 0:
             await self._pre_stop(handler, seconds_left())
+
+        async def has_come() -> bool:
+            return its_turn() or seconds_left() <= 0
+
+        await until(has_come, every=_TURN_SECONDS)
         over = asyncio.get_running_loop().time() + _KILLED_AT_LEAST_SECONDS
         await self._process.end(lambda: max(seconds_left(), over - asyncio.get_running_loop().time()))
 

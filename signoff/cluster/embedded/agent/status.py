@@ -47,6 +47,7 @@ class ContainerState:
 
     name: str
     image: str
+    is_sidecar: bool = False
     waiting: tuple[str, str] = (CONTAINER_CREATING, "")
     running_since: str = ""
     terminated: Terminated | None = None
@@ -90,11 +91,21 @@ class ContainerState:
         """
         if previous and not self.last:
             raise LookupError("previous terminated {} not found")
-        if not (self.running_since or self.terminated or self.last):
+        if not self.has_started:
             reason, _ = self.waiting
             raise LookupError(f"{{}} is waiting to start: {_IMAGE_WAITS.get(reason, reason)}")
         has_current = bool(self.running_since or self.terminated)
         return self.restarts - (previous and has_current)
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a process of it has ever run."""
+        return bool(self.running_since or self.terminated or self.last)
+
+    @property
+    def has_initialized(self) -> bool:
+        """Of an init container: whether the next one may start. It is ready once it has succeeded; a sidecar stays."""
+        return self.started if self.is_sidecar else self.ready
 
     @property
     def succeeded(self) -> bool:
@@ -138,20 +149,25 @@ class PodState:
     ended: bool = False
 
     @property
+    def sidecars(self) -> list[ContainerState]:
+        """The init containers that stay."""
+        return [state for state in self.inits if state.is_sidecar]
+
+    @property
     def initialized(self) -> bool:
-        """Whether all init containers have done their part."""
-        return all(state.ready for state in self.inits)
+        """Whether all init containers have done their part; a sidecar that starts again changes nothing about it."""
+        return any(state.has_started for state in self.mains) or all(state.has_initialized for state in self.inits)
 
     def phase(self) -> str:
-        """The phase, as a kubelet derives it."""
-        if any(state.finished and not state.ready for state in self.inits):
+        """The phase, as a kubelet derives it: a sidecar decides about no end, but a pod runs until it has ended too."""
+        if any(state.finished and not state.ready and not state.is_sidecar for state in self.inits):
             return "Failed"
         if not self.initialized:
             return "Failed" if self.ended else "Pending"
-        if self.ended or all(state.finished for state in self.mains):
+        over = all(state.finished for state in self.mains) and not any(state.running_since for state in self.sidecars)
+        if self.ended or over:
             return "Succeeded" if all(state.succeeded for state in self.mains) else "Failed"
-        never_ran = [s for s in self.mains if not (s.running_since or s.terminated or s.last)]
-        return "Pending" if never_ran else "Running"
+        return "Running" if all(state.has_started for state in self.mains) else "Pending"
 
     def as_json(self, before: Sequence[Json], gates: Sequence[str] = (), generation: int | None = None) -> Json:
         """As PodStatus. `before` are the conditions so far: an unchanged one keeps the time of its transition.
@@ -178,8 +194,8 @@ class PodState:
         return status
 
     def _conditions(self, phase: str, gates: Sequence[str]) -> list[Json]:
-        incomplete = [state.name for state in self.inits if not state.ready]
-        unready = [state.name for state in self.mains if not state.ready]
+        incomplete = [state.name for state in self.inits if not state.has_initialized]
+        unready = [state.name for state in (*self.sidecars, *self.mains) if not state.ready]
         done = "PodCompleted" if phase == "Succeeded" else "PodFailed" if phase == "Failed" else ""
         ready_reason = done or ("ContainersNotReady" if unready else "ReadinessGatesNotReady")
         unready_text = f"containers with unready status: [{' '.join(unready)}]"
@@ -188,7 +204,7 @@ class PodState:
         all_ready = not unready and not done
         return [
             _condition("PodReadyToStartContainers", holds=bool(self.pod_ip) and not self.ended),
-            _condition("Initialized", not incomplete, done or "ContainersNotInitialized", init_text),
+            _condition("Initialized", self.initialized, done or "ContainersNotInitialized", init_text),
             _condition("ContainersReady", all_ready, ready_reason, unready_text if unready else ""),
             _condition("Ready", all_ready and not gates, ready_reason, ready_text if unready or gates else ""),
         ]
