@@ -182,7 +182,7 @@ class Synthetic:
         return folder
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _records_csv(
     loads: Sequence[float], behaviours: Sequence[Behaviour], arrivals: Arrivals, seconds: float, seed: int
 ) -> str:

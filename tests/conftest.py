@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from markupsafe import Markup
 
 from signoff.core import redact
+from signoff.stats import bootstrap
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 from tests.forks import Interpreter, interpreter
@@ -70,6 +71,12 @@ def signed_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charts, most of a load's page's time, stay empty, for what reads verdicts and words."""
     monkeypatch.setattr("signoff.report.charts._drawn", lambda *_: Markup())
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals rest on a tenth of the draws, for what reads where they lie and not where exactly they end."""
+    monkeypatch.setattr(bootstrap, "DRAWS", 200)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import CONFIDENCE, MIN_OBSERVATIONS, Estimate
 
 DRAWS = 2000
+"""How often a series is drawn: read at each draw, so that a test that asks little of an interval can ask for fewer."""
 MIN_BEYOND = 10
 """A quantile has an interval when so many observations are to be expected on its rarer side."""
 
@@ -29,7 +30,7 @@ Seed = int | tuple[int, ...]
 
 @dataclass(frozen=True, eq=False)
 class Statistic:
-    """What a statistic is of the observations themselves, and of each of the `DRAWS` draws; NaN where it has no value.
+    """What a statistic is of the observations themselves, and of each of the draws; NaN where it has no value.
 
     Sums, differences and multiples are statistics again. Those of one bootstrap are of the same draws, so that what the
     terms share cancels out; those of two bootstraps with different seeds are independent.
@@ -73,7 +74,8 @@ class BlockBootstrap:
         self._fine = length is not None or count <= _MAX_BLOCKS * usual
         self._blocks = max(1, round(count / usual)) if self._fine else _MAX_BLOCKS
         self._cell = np.arange(count) if self._fine else np.arange(count) * _MAX_BLOCKS // count
-        self._taken = _taken(count, usual, seed) if self._fine else _taken(_MAX_BLOCKS, 1, seed)
+        cells, block = (count, usual) if self._fine else (_MAX_BLOCKS, 1)
+        self._taken = _taken(cells, block, seed, DRAWS)
 
     def quantile(self, values: Numbers, probability: float) -> Statistic:
         """A quantile of the series, interpolated as numpy does.
@@ -87,7 +89,7 @@ class BlockBootstrap:
         """Several quantiles of one series, for little more than the price of one."""
         present = np.flatnonzero(~np.isnan(values))
         if not len(present):
-            return [Statistic(np.nan, np.full(DRAWS, np.nan)) for _ in probabilities]
+            return [Statistic(np.nan, np.full(len(self._taken), np.nan)) for _ in probabilities]
         drawn = (self._sorted if self._fine else self._binned)(values, present, probabilities)
         of_all = np.quantile(values[present], probabilities)
         return [Statistic(float(value), draws) for value, draws in zip(of_all, drawn, strict=True)]
@@ -96,7 +98,7 @@ class BlockBootstrap:
         """The sum of `above` divided by that of `below`, both as long as the series; NaN where the latter is zero."""
         cells = self._taken.shape[1]
         upper, lower = (self._taken @ np.bincount(self._cell, each, minlength=cells) for each in (above, below))
-        draws = np.divide(upper, lower, out=np.full(DRAWS, np.nan), where=lower != 0)
+        draws = np.divide(upper, lower, out=np.full(len(self._taken), np.nan), where=lower != 0)
         return Statistic(float(above.sum() / below.sum()) if below.sum() else np.nan, draws)
 
     def estimate(self, statistic: Statistic) -> Estimate:
@@ -121,7 +123,7 @@ class BlockBootstrap:
         reached = np.cumsum(np.take(self._taken, order, axis=1), dtype=np.int32)
         ends = reached[len(order) - 1 :: len(order)]
         held = np.diff(ends, prepend=np.int32(0))
-        before, first = ends - held, np.arange(DRAWS) * len(order)
+        before, first = ends - held, np.arange(len(self._taken)) * len(order)
 
         def ranked(rank: Numbers) -> Numbers:
             place = np.searchsorted(reached, before + rank.astype(np.int32), side="right") - first
@@ -169,19 +171,19 @@ def _where(reached: npt.NDArray[np.float32], wanted: Numbers, edges: Numbers) ->
 
 
 @lru_cache(maxsize=8)
-def _taken(cells: int, length: int, seed: Seed) -> Counts:
-    """`DRAWS` samples of as many cells, each put together from blocks of so many; the last block is cut to fit."""
+def _taken(cells: int, length: int, seed: Seed, draws: int) -> Counts:
+    """So many samples of as many cells, each put together from blocks of so many; the last block is cut to fit."""
     rng = np.random.default_rng(seed)
     whole, rest = divmod(cells, length)
     lengths = np.array([length] * whole + [rest] * bool(rest))
-    starts = rng.integers(cells, size=(DRAWS, len(lengths)))
+    starts = rng.integers(cells, size=(draws, len(lengths)))
     # A block adds one from its start on and takes it away behind its end, which may be past the last cell.
     width = cells + length + 1
-    begins = np.arange(DRAWS)[:, None] * width + starts
-    changes, one = np.zeros(DRAWS * width, np.int16), np.int16(1)  # of one type, fifteen times as fast as of two
+    begins = np.arange(draws)[:, None] * width + starts
+    changes, one = np.zeros(draws * width, np.int16), np.int16(1)  # of one type, fifteen times as fast as of two
     np.add.at(changes, begins.ravel(), one)
     np.subtract.at(changes, (begins + lengths).ravel(), one)
-    unfolded = np.cumsum(changes.reshape(DRAWS, width), axis=1, dtype=np.int16)
+    unfolded = np.cumsum(changes.reshape(draws, width), axis=1, dtype=np.int16)
     counts: Counts = unfolded[:, :cells].copy()
     counts[:, :length] += unfolded[:, cells : cells + length]
     counts.setflags(write=False)

@@ -4,5 +4,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def read_alone(undrawn: None) -> None:
-    """These tests read what a page says, and tests/report draws."""
+def read_alone(undrawn: None, few_draws: None) -> None:
+    """These tests read what a page says, and tests/report draws; tests/stats tries the ends of intervals."""

@@ -61,7 +61,7 @@ def test_whole_blocks_of_a_long_series_give_the_interval_that_all_starts_would()
 
 def test_each_observation_is_drawn_as_often_as_any_other() -> None:
     for count in (1, 2, 20, 50, 400, 2500):
-        taken = bootstrap._taken(count, round(count ** (1 / 3)), 1)
+        taken = bootstrap._taken(count, round(count ** (1 / 3)), 1, DRAWS)
         assert (taken.sum(axis=1) == count).all(), "a draw is as long as the series"
         assert taken.mean(axis=0) == pytest.approx(np.ones(count), abs=0.35)
 
