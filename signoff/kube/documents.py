@@ -300,16 +300,24 @@ def check_size(document: Any) -> None:
     Raises:
         Unreadable: it is larger than a Kubernetes object can be, or nested too deeply.
     """
-    seen, waiting = 0, [(document, 1)]
-    while waiting:
-        value, depth = waiting.pop()
-        seen += 1
-        if seen > _MAX_VALUES:
-            raise Unreadable("its aliases make it larger than a Kubernetes object can be")
-        if depth > _MAX_DEPTH:
-            raise Unreadable(_TOO_DEEP)
-        children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        waiting += [(each, depth + 1) for each in children]
+    values, levels = _measured(document, 1, {})
+    if levels > _MAX_DEPTH:
+        raise Unreadable(_TOO_DEEP)
+    if values > _MAX_VALUES:
+        raise Unreadable("its aliases make it larger than a Kubernetes object can be")
+
+
+def _measured(value: Any, depth: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many values it holds, itself too, and in how many levels; what aliases repeat is measured once."""
+    if depth > _MAX_DEPTH:
+        raise Unreadable(_TOO_DEEP)
+    if not isinstance(value, dict | list):
+        return 1, 1
+    if id(value) not in known:
+        children = value.values() if isinstance(value, dict) else value
+        below = [_measured(each, depth + 1, known) for each in children]
+        known[id(value)] = 1 + sum(values for values, _ in below), 1 + max((levels for _, levels in below), default=0)
+    return known[id(value)]
 
 
 def _mapping_as_json(value: dict[str, Any]) -> dict[str, Any]:

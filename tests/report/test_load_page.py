@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from scripts.synthetic_load import BEGAN, Behaviour, Synthetic
 from signoff.cli import main
@@ -16,6 +17,7 @@ from signoff.evidence.invalid import InvalidKind, InvalidSpan
 from signoff.in_cluster.load_generator.rollup import roll_up
 from signoff.in_cluster.load_generator.run import Sample
 from signoff.load.conclusions import conclude
+from signoff.report import charts
 from signoff.report.charts import Axis, Bar, Chart, Line, Mark, axis
 from signoff.report.load.charts import Course, latency_over_time, overhead_chart
 from signoff.stats.estimate import Estimate
@@ -46,6 +48,17 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(load: Path) -> str:
     return (load / "load-report.html").read_text()
+
+
+@pytest.fixture
+def drawn_wide(monkeypatch: pytest.MonkeyPatch, few_draws: None) -> None:
+    """Charts are drawn for wide windows alone, for what sees that each of many loads can be drawn at all."""
+    drawn = charts._drawn
+
+    def once(chart: Chart, width: int, attributes: str) -> Markup:
+        return drawn(chart, width, attributes) if width == charts.WIDTHS["wide"] else Markup()
+
+    monkeypatch.setattr(charts, "_drawn", once)
 
 
 def drawn_in(page: str) -> list[str]:
@@ -106,6 +119,7 @@ def test_a_run_without_probes_says_that_it_cannot_judge(tmp_path: Path, capsys: 
     assert "inconclusive at 20 requests per second: only 0 pairs of probes" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("drawn_wide")
 @pytest.mark.parametrize(
     ("column", "kept"), [("role", "probe"), ("arm", "direct"), ("streamed", False), ("error", "all failed")]
 )
@@ -166,6 +180,7 @@ RESTARTED = [replace(each, restarts=int(each.at > BEGAN + 50), cpu_seconds=each.
 BUSY = [InvalidSpan(BEGAN - 5, BEGAN + 500, "local", InvalidKind.CPU, "97% of a core")]
 
 
+@pytest.mark.usefixtures("drawn_wide")
 @pytest.mark.parametrize(
     ("run", "then"),
     [
@@ -188,6 +203,7 @@ def test_every_edge_is_drawn_well(tmp_path: Path, run: Synthetic, then: Callable
     assert len(drawings) >= 2
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize(("most", "is_log"), [(140.0, False), (4000.0, True)])
 def test_an_overhead_of_seconds_beyond_the_knee_leaves_the_others_readable(
     tmp_path: Path, most: float, is_log: bool
