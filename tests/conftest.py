@@ -2,14 +2,19 @@
 
 import atexit
 import gc
+import os
 from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageMetadata, PathDistribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from markupsafe import Markup
 
 from signoff.core import redact
+from signoff.evidence import circumstances
 from signoff.stats import bootstrap
 from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
@@ -58,6 +63,32 @@ def pytest_collection_finish() -> None:
 def _no_secrets_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test hides is written by the next."""
     monkeypatch.setattr(redact, "_KNOWN", redact.Known())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _asked_once() -> Iterator[None]:
+    """What is installed, and what git says of the checkout, which every run within a test asks, does not change."""
+    git, read = circumstances._git, PathDistribution.read_text
+    about: Any = PathDistribution.metadata
+
+    @cache
+    def said(path: str, *arguments: str) -> str:
+        return git(*arguments)
+
+    @cache
+    def file(folder: str, name: str) -> str | None:
+        return read(PathDistribution(Path(folder)), name)
+
+    @cache
+    def metadata(folder: str) -> PackageMetadata:
+        found: PackageMetadata = about.fget(PathDistribution(Path(folder)))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(circumstances, "_git", lambda *arguments: said(os.environ.get("PATH", ""), *arguments))
+        patch.setattr(PathDistribution, "read_text", lambda self, name: file(str(self._path), name))
+        patch.setattr(PathDistribution, "metadata", property(lambda self: metadata(str(self._path))))
+        yield
 
 
 @pytest.fixture(scope="package")

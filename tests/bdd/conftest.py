@@ -1,13 +1,12 @@
 """A small project with a story, its features and their steps, run by the plugin as a user would run it."""
 
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PathDistribution
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from signoff.cluster import registry
 from signoff.core.paths import ROOT
 from signoff.evidence import Recorded, read
 from signoff.evidence.models import Record
@@ -285,19 +284,9 @@ class Finished:
         return next(each for each in self.result.scenarios if each.planned.name == name)
 
 
-@cache
-def _installed(folder: str, name: str) -> str | None:
-    """A file of a package's description."""
-    return _READ(PathDistribution(Path(folder)), name)
-
-
-_READ = PathDistribution.read_text
-
-
 @pytest.fixture
-def project(pytester: pytest.Pytester, apart: Interpreter, monkeypatch: pytest.MonkeyPatch) -> Project:
-    # Each pytest reads what is installed, which does not change meanwhile.
-    monkeypatch.setattr(PathDistribution, "read_text", lambda self, name: _installed(str(self._path), name))
+def project(pytester: pytest.Pytester, apart: Interpreter) -> Project:
+    registry.provider(registry.DEFAULT)  # what a pytest within a test is the first to import, the next imports again
     made = Project(pytester.path, pytester, apart)
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)
