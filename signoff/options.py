@@ -1,6 +1,7 @@
 """What a run is asked for, checked in a moment: before a folder is made, a thread begins or a cluster starts."""
 
 import argparse
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from signoff.cluster import registry
 from signoff.cluster.base import Cluster
 from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
+from signoff.core import consent
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.node import Node
 from signoff.core.paths import check_cache, check_writable
@@ -19,6 +21,11 @@ from signoff.settings import Read, Settings, arguments
 from signoff.traffic.keys import GATEWAY
 
 ATTACH_HELP = "use the running cluster of this name or folder, and leave it running"
+TRUST_HELP = (
+    "have the manifests run as this user's processes on a machine where containers cannot be kept apart from it "
+    "(default: SIGNOFF_TRUST; no file can say so)"
+)
+_TRUST = "SIGNOFF_TRUST"
 _ABOUT = {"cluster": f"where to run (default: SIGNOFF_CLUSTER or {DEFAULT}). {ABOUT}"}
 
 
@@ -55,13 +62,15 @@ class ClusterChoice:
     cluster: Named
     attach: Named
     nodes: tuple[Node, ...]
+    trust: Named
+    """What says that the manifests may run where nothing keeps them apart; its value is "yes" or empty."""
 
     @classmethod
-    def of(cls, read: Read, attach: str | None = None) -> "ClusterChoice":
-        """By the settings and what was given for --attach; None if nothing was.
+    def of(cls, read: Read, attach: str | None = None, *, trust: bool = False) -> "ClusterChoice":
+        """By the settings, and what was given for --attach (None if nothing was) and --trust.
 
         Raises:
-            UsageError: there is no such kind of cluster, or --attach names nothing.
+            UsageError: there is no such kind of cluster, --attach names nothing, or SIGNOFF_TRUST says neither.
         """
         asked = Named.by_setting(read, "cluster")
         if not asked.value:
@@ -72,7 +81,7 @@ class ClusterChoice:
                 where=asked.where,
                 hint=f"name {', '.join(NAMES[:-1])} or {NAMES[-1]}, or nothing for {DEFAULT}",
             )
-        return cls(asked, Named.by_option("--attach", attach), read.settings.nodes)
+        return cls(asked, Named.by_option("--attach", attach), read.settings.nodes, _trust(given=trust))
 
     @property
     def attached(self) -> Path | None:
@@ -97,6 +106,7 @@ def add_deployment_options(parser: argparse.ArgumentParser, *more: str, also: Ma
     """Add the options of what is deployed and where, --attach among them, and of `more` settings."""
     arguments.declare(parser.add_argument, (*arguments.DEPLOYMENT, *more), _ABOUT, also)
     parser.add_argument("--attach", metavar="NAME", help=ATTACH_HELP)
+    parser.add_argument("--trust", action="store_true", help=TRUST_HELP)
 
 
 class NoCluster(UsageError):
@@ -117,6 +127,8 @@ class Chosen:
     keep: bool
     fresh: bool
     manifests: StoryManifests
+    trust: str
+    """Who vouches for the manifests, as `check_trust` tells it."""
 
     @property
     def settings(self) -> Settings:
@@ -134,22 +146,24 @@ def values_of(manifests: StoryManifests) -> dict[str, Any]:
     return {**manifests.values, "asks_for_key": GATEWAY in keys_of(manifests).given}
 
 
-def check(read: Read, *, attach: str | None, keep: bool, fresh: bool) -> Chosen:
+def check(read: Read, *, attach: str | None, keep: bool, fresh: bool, trust: bool = False) -> Chosen:
     """Check what `pytest features/` is asked for; None is an option that was not given. Writes and starts nothing.
 
     Raises:
         UsageError: it cannot be done.
     """
-    choice = ClusterChoice.of(read, attach)
+    choice = ClusterChoice.of(read, attach, trust=trust)
     _check_attach(choice.attach, keep=keep, fresh=fresh)
     check_reports_of(read)
+    manifests = check_deployment(read, choice)
     return Chosen(
         read=read,
         cluster=choice.cluster.value,
         attach=choice.attached,
         keep=keep,
         fresh=fresh,
-        manifests=check_deployment(read, choice),
+        manifests=manifests,
+        trust=check_trust(choice, manifests),
     )
 
 
@@ -191,6 +205,41 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         where = places.get(error.where, error.where)
         raise NoCluster(error.what, where=where, hint=error.hint, manifests=manifests) from error
     return manifests
+
+
+def check_trust(choice: ClusterChoice, manifests: StoryManifests) -> str:
+    """Who vouches for the manifests where nothing keeps their containers apart; empty where something does.
+
+    A person is asked where there is one. Nothing that lies beside manifests can vouch for them.
+
+    Raises:
+        UsageError: nobody does.
+    """
+    why = registry.provider(choice.cluster.value).unconfined(choice.attached)
+    if not why:
+        return ""
+    if manifests.are_the_projects:
+        return "they are the project's own manifests"
+    if choice.trust.value:
+        return f"trusted by {choice.trust.where}"
+    what = "these manifests would run on this machine as you, and nothing would keep them from your files"
+    shown = "\n".join([*manifests.commands, f"{what}: {why}"])
+    if consent.given(shown, "Run these images and commands, and what ConfigMaps hold for them?"):
+        return "trusted on the terminal"
+    raise UsageError(
+        f"{what}: {why}",
+        where=str(manifests.folder),
+        hint=f"read the commands above; if you trust them, pass --trust or set {_TRUST}=yes; kind keeps them apart",
+    )
+
+
+def _trust(*, given: bool) -> Named:
+    said = os.environ.get(_TRUST, "").strip()
+    if given:
+        return Named("yes", "--trust")
+    if said.lower() not in ("", "yes", "no"):
+        raise UsageError(f"{_TRUST} is neither yes nor no", where=f"{_TRUST}={said}", hint="set it to one, or unset it")
+    return Named("yes", f"{_TRUST}={said}") if said.lower() == "yes" else Named()
 
 
 def _check_attach(attach: Named, *, keep: bool, fresh: bool) -> None:

@@ -10,6 +10,7 @@ def declare(add: Callable[..., Any]) -> None:
     """Add each to pytest, or to the help of `signoff run`: `add` is `addoption` or `add_argument`, which are alike."""
     options.declare_settings(add)
     add("--attach", metavar="NAME", help=options.ATTACH_HELP)
+    add("--trust", action="store_true", help=options.TRUST_HELP)
     add(
         "--keep-cluster",
         action="store_true",

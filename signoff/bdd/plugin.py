@@ -26,7 +26,7 @@ from signoff import judges, options, report
 from signoff.bdd import arguments, collection
 from signoff.bdd.collection import FeatureFile
 from signoff.bdd.observing import observed_by
-from signoff.core import console, interrupts
+from signoff.core import consent, console, interrupts
 from signoff.core.errors import SignoffError, UsageError, told
 from signoff.core.paths import SUITE
 from signoff.core.redact import redacted_log, scrubbed
@@ -193,9 +193,13 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
     option = config.option
     if getattr(option, "dist", "no") != "no":
         raise UsageError("features share one deployment: run them in one process, without -n")
-    with _telling_what_the_manifests_tell(written):
+    with _telling_what_the_manifests_tell(written), consent.asked_on(lambda: _terminal(config)):
         chosen = config.stash[CHOSEN] = options.check(
-            settings, attach=option.attach, keep=option.keep_cluster, fresh=option.fresh_cluster
+            settings,
+            attach=option.attach,
+            keep=option.keep_cluster,
+            fresh=option.fresh_cluster,
+            trust=option.trust,
         )
     declared = config.stash[DECLARATION] = written.filled(chosen.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
@@ -208,7 +212,14 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
         story_file=_relative(declared.file),
         story_sha256=declared.sha256,
         waivers=chosen.settings.waive,
-        **circumstances({"attach": str(chosen.attach or ""), **record(settings), **chosen.manifests.not_the_storys}),
+        **circumstances(
+            {
+                "attach": str(chosen.attach or ""),
+                "trust": chosen.trust,
+                **record(settings),
+                **chosen.manifests.not_the_storys,
+            }
+        ),
     )
     evidence = Evidence(chosen.settings.reports.absolute() / name, began)
     evidence.add(under_test(chosen.manifests))
@@ -217,6 +228,19 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
         config.option.xmlpath = config.option.xmlpath or str(evidence.dir / "junit.xml")
         config.pluginmanager.register(_JUnitWhole(config.stash[RUN]))
     _write_progress_past_capture(config)
+
+
+@contextmanager
+def _terminal(config: pytest.Config) -> Iterator[None]:
+    """The terminal as it is without pytest, which takes stdin away."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        capture.suspend_global_capture(in_=True)
+    try:
+        yield
+    finally:
+        if capture:
+            capture.resume_global_capture()
 
 
 @contextmanager

@@ -143,6 +143,13 @@ class Provider(Protocol):
         """
         ...
 
+    def unconfined(self, attach: Path | None) -> str:
+        """Why containers are processes of this user that nothing keeps apart from the rest; empty where they are.
+
+        `attach` is the running cluster that is used, else it is one that would be started now.
+        """
+        ...
+
     def open_cluster(
         self,
         attach: Path | None,

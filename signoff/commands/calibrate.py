@@ -15,7 +15,7 @@ from signoff.evidence import Evidence
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
-from signoff.options import ClusterChoice, add_deployment_options, check_deployment
+from signoff.options import ClusterChoice, add_deployment_options, check_deployment, check_trust
 from signoff.overhead.calibration import PAIRS, Injection, Recovery, injections, recover
 from signoff.settings import Read, Settings
 from signoff.settings.arguments import read_from
@@ -64,11 +64,13 @@ def run(options: argparse.Namespace) -> int:
     read = read_from(options)
     limit_ms = read.settings.overhead_limit_ms
     delays = _delays(options.delay) or injections(limit_ms)
-    choice = ClusterChoice.of(read, options.attach)
+    choice = ClusterChoice.of(read, options.attach, trust=options.trust)
     manifests = _check(options, read, choice)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     folder = options.out or REPORTS / f"calibration-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     asked = {"url": options.url, "pairs": options.pairs, "seed": seed, "delays": list(map(str, delays))}
+    if manifests:
+        asked["trust"] = check_trust(choice, manifests)
     recorded = record(read)
     settings = {**(recorded if manifests else {name: recorded[name] for name in _OF_A_SERVER}), **asked}
     begun = began("calibrate", "" if options.url else choice.cluster.value, settings)

@@ -20,7 +20,14 @@ from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import containers
 from signoff.load import distributed
 from signoff.load.distributed import DEFAULT_TIME, IMAGE_NAME
-from signoff.options import ClusterChoice, Named, add_deployment_options, check_deployment, check_reports_of
+from signoff.options import (
+    ClusterChoice,
+    Named,
+    add_deployment_options,
+    check_deployment,
+    check_reports_of,
+    check_trust,
+)
 from signoff.settings import Read
 from signoff.settings.arguments import read_from
 from signoff.settings.reading import VARIABLE
@@ -79,13 +86,17 @@ def run(options: argparse.Namespace) -> int:
             told = f"make their Secret from a file of the lines {lines}: {made} --from-env-file=FILE"
             print(f"the keys are not shown; {told}", file=sys.stderr)
         return 0
-    choice, image = ClusterChoice.of(read, options.attach), Named.by_option("--image", options.image)
+    choice, image = (
+        ClusterChoice.of(read, options.attach, trust=options.trust),
+        Named.by_option("--image", options.image),
+    )
     images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
     story_manifests = check_deployment(read, choice, images)
     settings = {
         **record(read),
         **story_manifests.not_the_storys,
         "attach": choice.attach.value,
+        "trust": check_trust(choice, story_manifests),
         "image": image.value,
         "locust": [redacted_log(each) for each in options.locust],
         "workers": options.workers,

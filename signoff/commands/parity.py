@@ -19,7 +19,7 @@ from signoff.evidence.models import ParityMatrix
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
-from signoff.options import ClusterChoice, add_deployment_options, check_deployment
+from signoff.options import ClusterChoice, add_deployment_options, check_deployment, check_trust
 from signoff.parity import calls, cases, deployment
 from signoff.parity.judge import Class
 from signoff.parity.matrix import MAX_UNPROVEN, Change, Matrix, changes, read
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         print("\n".join(each.id for each in chosen))
         return 0
     given = read_from(options)
-    choice = ClusterChoice.of(given, options.attach)
+    choice = ClusterChoice.of(given, options.attach, trust=options.trust)
     manifests = check_deployment(given, choice)
     out = options.out or REPORTS / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
         **record(given),
         **manifests.not_the_storys,
         "attach": choice.attach.value,
+        "trust": check_trust(choice, manifests),
         CASES: str(folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder),
         "only": options.only,
     }

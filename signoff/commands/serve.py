@@ -11,7 +11,7 @@ from signoff.core import interrupts
 from signoff.core.paths import free_folder
 from signoff.evidence.recording import began, record_cluster, recording
 from signoff.gateway.deployment import Deployment
-from signoff.options import ClusterChoice, add_deployment_options, check_deployment, check_reports_of
+from signoff.options import ClusterChoice, add_deployment_options, check_deployment, check_reports_of, check_trust
 from signoff.settings.arguments import read_from
 from signoff.settings.shown import record
 from signoff.traffic.keys import GATEWAY
@@ -34,10 +34,11 @@ def run(options: argparse.Namespace) -> int:
     with the evidence of what was deployed.
     """
     read = read_from(options)
-    choice = ClusterChoice.of(read, options.attach)
+    choice = ClusterChoice.of(read, options.attach, trust=options.trust)
     manifests = check_deployment(read, choice)
     check_reports_of(read)
-    settings = {**record(read), **manifests.not_the_storys, "attach": choice.attach.value}
+    trust = check_trust(choice, manifests)
+    settings = {**record(read), **manifests.not_the_storys, "attach": choice.attach.value, "trust": trust}
     folder = free_folder(read.settings.reports, "serve")
     with recording(folder, began("serve", choice.cluster.value, settings)) as evidence:
         closed = _interrupt_when_stdin_closes()

@@ -18,6 +18,8 @@ NAMESPACE_READY = Timeout(20, every=0.1)
 NETWORKED_NODES_READY = Timeout(180, every=0.5)
 """Nodes with a network of their own: each is Ready once that is."""
 PROCESS_EXIT = Timeout(10, every=0.02)
+NAMESPACES_TRIED = Timeout(20)
+"""The smallest program in namespaces of its own: a tenth of a second on an idle machine."""
 
 BACKEND_READY = Timeout(900)
 """vLLM imports for half a minute; on a new machine its environment is installed first."""

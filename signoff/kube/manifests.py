@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from signoff.core.errors import SignoffError
+from signoff.core.paths import MANIFESTS
 from signoff.core.redact import hide, keep, scrubbed
 from signoff.core.words import listed
-from signoff.kube import documents, hooks, kustomizations, loading, missing, stand_in
+from signoff.kube import commands, documents, hooks, kustomizations, loading, missing, stand_in
 from signoff.kube.gateway_config import Model, of_url
 from signoff.kube.hooks import LeftOut
 from signoff.kube.kustomizations import Absent
@@ -142,6 +143,18 @@ class StoryManifests:
     def gateway_image(self) -> str:
         """The image of LiteLLM's own container."""
         return _own_image(self.gateway, self.roles.gateway, self.settings.namespace)
+
+    @property
+    def are_the_projects(self) -> bool:
+        """Whether all are those that come with the suite, but for Secrets that a person gave."""
+        given = {each.resolve() for each in self.settings.secrets.values()}
+        files = {each.file.resolve() for each in (*self.backend, *self.gateway)} - given
+        return all(each.is_relative_to(MANIFESTS) for each in files)
+
+    @property
+    def commands(self) -> list[str]:
+        """What they would have run, in lines for a person."""
+        return list(commands.told((*self.backend, *self.gateway)))
 
     @property
     def not_the_storys(self) -> dict[str, dict[str, str]]:

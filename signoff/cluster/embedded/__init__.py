@@ -14,8 +14,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from signoff.cluster.base import ClusterFacts
+from signoff.cluster.embedded import namespaces
 from signoff.cluster.embedded.address_range import to_loopback
-from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, Running, clusters_dir, running
+from signoff.cluster.embedded.cluster_registry import (
+    FACTS_FILE,
+    KEEP,
+    OLDER,
+    UNCONFINED,
+    Running,
+    clusters_dir,
+    running,
+)
 from signoff.cluster.embedded.postmortem import discard_end, logs_of, reason_of_end
 from signoff.cluster.embedded.sweep import supervisor_of, sweep
 from signoff.cluster.kept import difference, left_alone, see_well
@@ -68,6 +77,7 @@ class EmbeddedCluster:
             SignoffError: a program is missing or died, it took too long, or there is a cluster of this name.
         """
         arguments = [f"--node={node}" for node in nodes] + [f"--image={image}" for image in images]
+        arguments += [f"--unconfined={why}" for why in [namespaces.why_not()] if why]
         started = cls(*_start(clusters_dir() / (name or secrets.token_hex(4)), arguments, progress))
         started._to_keep = keep
         return started
@@ -137,13 +147,18 @@ class EmbeddedCluster:
 
     def facts(self) -> ClusterFacts:
         """Versions, phases of the start in seconds, and where it is."""
+        unconfined = self._started.get(UNCONFINED, OLDER)
         told = ("dir", "server", "etcd_version", "address_range", "supervisor_pid")
         return ClusterFacts(
             provider="embedded",
             kubernetes_version=self._started["kubernetes_version"],
             nodes=tuple(self._started["nodes"]),
             start_seconds={} if self.reused else dict(self._started["start_seconds"]),
-            details={"reused": self.reused, **{name: self._started.get(name) for name in told}},
+            details={
+                "reused": self.reused,
+                "kept_apart": f"nothing: {unconfined}" if unconfined else "namespaces",
+                **{name: self._started.get(name) for name in told},
+            },
         )
 
     def service_url(self, namespace: str, name: str, port: int) -> str:

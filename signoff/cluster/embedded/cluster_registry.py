@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
+from signoff.cluster.embedded import namespaces
 from signoff.cluster.embedded.processes import memory_of
 from signoff.cluster.embedded.sweep import CLUSTERS, supervisor_of, sweep
 from signoff.cluster.users import program
@@ -32,6 +33,9 @@ KEEP = "keep\n"
 """What an owner tells its supervisor to have the cluster kept."""
 _FACTS = ("dir", "kubeconfig", "server", "kubernetes_version", "etcd_version", "address_range", "nodes", "pids")
 """What a run takes from `FACTS_FILE`; another version of the suite may have written other things."""
+UNCONFINED = "unconfined"
+"""In the facts: why its containers have no namespaces of their own; empty if they have."""
+OLDER = "an older version of this suite started the cluster"
 _LEASE_FILE = "lease"
 _SETTINGS = ("SIGNOFF_RECIPES", "SIGNOFF_KUBERNETES_BIN")
 
@@ -88,7 +92,7 @@ class Running:
     def difference(self) -> str:
         """What but its nodes differs from a cluster started now, which keeps a run from taking it; empty if nothing."""
         if self.facts.get("fingerprint") == fingerprint():
-            return ""
+            return self._kept_apart_otherwise()
         now = settings()
         then = self.facts.get("settings", now)  # an older version did not note them
         changed = [
@@ -97,6 +101,13 @@ class Running:
             if then.get(name, "") != now[name]
         ]
         return listed(changed) or "another checkout, Python or version of this code started it"
+
+    def _kept_apart_otherwise(self) -> str:
+        then, now = self.facts.get(UNCONFINED, OLDER), namespaces.why_not()
+        if bool(then) is bool(now):
+            return ""
+        can, cannot = "its containers are kept apart by namespaces", "its containers are kept apart by nothing"
+        return f"{cannot if then else can}, and {'would' if then else 'could not'} be now"
 
     @property
     def age_seconds(self) -> float:

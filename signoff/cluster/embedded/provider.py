@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.embedded import EmbeddedCluster, facts_of
+from signoff.cluster.embedded import EmbeddedCluster, bytecode, facts_of, namespaces
 from signoff.cluster.embedded.binaries import check_named_folder, find_binaries
-from signoff.cluster.embedded.cluster_registry import Running, clusters_dir
+from signoff.cluster.embedded.cluster_registry import OLDER, UNCONFINED, Running, clusters_dir
 from signoff.cluster.embedded.cluster_registry import running as clusters_that_run
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images
 from signoff.cluster.embedded.postmortem import reason_of_end
@@ -46,6 +46,11 @@ def _check_recipes() -> None:
     Images(cache_dir()).recipes()
 
 
+def unconfined(attach: Path | None) -> str:
+    """What keeps this machine from making namespaces, or kept it when the cluster that runs was started."""
+    return namespaces.why_not() if attach is None else str(facts_of(attach).get(UNCONFINED, OLDER))
+
+
 def open_cluster(
     attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
 ) -> Cluster:
@@ -61,7 +66,7 @@ def prepare(images: Collection[str]) -> None:
     cached = Images(cache_dir())
     jobs: list[Callable[[], Any]] = [
         lambda: find_binaries(lambda text: progress("cluster", text)),
-        *(partial(cached.prepare, image) for image in images),
+        *(partial(bytecode.prepared, cached, image) for image in images),
     ]
     with ThreadPoolExecutor(len(jobs)) as pool:
         try:

@@ -22,9 +22,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from signoff.cluster.embedded import bytecode
 from signoff.cluster.embedded.address_range import AddressRange, claim_address_range
 from signoff.cluster.embedded.binaries import find_binaries, versions_of
-from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, fingerprint, settings
+from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, UNCONFINED, fingerprint, settings
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.kubeapi import KubeApi
@@ -70,7 +71,7 @@ class Phases:
         self.done("total", time.monotonic() - self._start)
 
 
-async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = ()) -> None:
+async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = (), unconfined: str = "") -> None:
     """Bring the cluster up, its images meanwhile, then stay until one of its processes ends.
 
     Raises:
@@ -88,7 +89,7 @@ async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = (
     addresses, children = claim_address_range(), Children(cluster)
     names = tuple(node.name for node in nodes)
     plane = ControlPlane(cluster, addresses, binaries, names)
-    config = _write_agent_config(cluster, addresses, plane, nodes)
+    config = _write_agent_config(cluster, addresses, plane, nodes, namespaces=not unconfined)
     await plane.start(children)
     await children.start("serviceproxy", _module("serviceproxy", config))
     if nodes:
@@ -106,6 +107,7 @@ async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = (
         "etcd_version": f"v{versions['etcd']}",
         "address_range": addresses.number,
         "nodes": list(names),
+        UNCONFINED: unconfined,
         "declared_nodes": list(map(str, nodes)),
         "start_seconds": phases.seconds,
         "supervisor_pid": os.getpid(),
@@ -126,14 +128,16 @@ async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = (
 
 def _prepare(image: str) -> None:
     with suppress(SignoffError):
-        Images(cache_dir(), lambda subject, text: tell(progress=text, subject=subject)).prepare(image)
+        bytecode.prepared(Images(cache_dir(), lambda subject, text: tell(progress=text, subject=subject)), image)
 
 
 def _module(name: str, config: Path) -> list[str | Path]:
     return [sys.executable, "-m", f"signoff.cluster.embedded.{name}", "--config", config]
 
 
-def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPlane, nodes: Sequence[Node]) -> Path:
+def _write_agent_config(
+    cluster: Path, addresses: AddressRange, plane: ControlPlane, nodes: Sequence[Node], *, namespaces: bool
+) -> Path:
     """Write what the node agent and the service proxy must know."""
     path = cluster / "agent.json"
     config = {
@@ -144,6 +148,7 @@ def _write_agent_config(cluster: Path, addresses: AddressRange, plane: ControlPl
         "address_range": addresses.number,
         "dir": str(cluster),
         "cache": str(cache_dir()),
+        "namespaces": namespaces,
         "nodes": [
             {
                 "node": str(node),
@@ -183,7 +188,9 @@ async def _are_ready(api: KubeApi, nodes: tuple[str, ...]) -> bool:
     return ready >= set(nodes)
 
 
-async def _supervise(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str]) -> SignoffError | None:
+async def _supervise(
+    cluster: Path, *, nodes: Sequence[Node], images: Sequence[str], unconfined: str
+) -> SignoffError | None:
     """Run the cluster until it fails (the error) or is told to end (None)."""
     told_to_end = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -191,7 +198,7 @@ async def _supervise(cluster: Path, *, nodes: Sequence[Node], images: Sequence[s
     loop.add_signal_handler(signal.SIGINT, told_to_end.set)
     loop.add_reader(sys.stdin.fileno(), _on_stdin, cluster, told_to_end)
     running, ending = (
-        asyncio.create_task(run(cluster, nodes=nodes, images=images)),
+        asyncio.create_task(run(cluster, nodes=nodes, images=images, unconfined=unconfined)),
         asyncio.create_task(told_to_end.wait()),
     )
     reaping = asyncio.create_task(_reap_adopted())
@@ -242,6 +249,9 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, required=True, help="the cluster's folder, which must not exist")
     parser.add_argument("--node", action="append", default=[], type=Node.parse, help="a node as a text (default: none)")
     parser.add_argument("--image", action="append", default=[], help="prepare this image meanwhile")
+    parser.add_argument(
+        "--unconfined", default="", metavar="WHY", help="why containers have no namespaces (default: each has)"
+    )
     options = parser.parse_args()
     start_guardian(options.dir.parent)
     become_subreaper()
@@ -256,7 +266,7 @@ def main() -> None:
         kill_descendants(os.getpid())
         os._exit(1)
     try:
-        supervised = _supervise(options.dir, nodes=options.node, images=options.image)
+        supervised = _supervise(options.dir, nodes=options.node, images=options.image, unconfined=options.unconfined)
         # Not asyncio.run, which would wait for the thread that builds.
         error = asyncio.new_event_loop().run_until_complete(supervised)
     except SignoffError as early:

@@ -15,7 +15,8 @@ from signoff.core.waiting import HoldFailed, NotYet, WaitFailed, consistently, e
 CLUSTERS = "clusters"
 """The folder of a cache that holds one folder for each running cluster."""
 PID_FILE = "supervisor.pid"
-_SHORT_PATHS = Path("/tmp")
+_SHORT_PATHS = Path("/var/tmp")
+"""Not /tmp, of which each container has its own."""
 _UNBORN, _GOING = ".new-", ".old-"
 """A folder that is not a cluster's yet, or no longer; the PID and start time of the process that works on it follow."""
 

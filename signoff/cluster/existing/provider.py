@@ -15,6 +15,11 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     raise _not_yet()
 
 
+def unconfined(attach: Path | None) -> str:
+    """Its containers are those of a container engine."""
+    return ""
+
+
 def open_cluster(
     attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
 ) -> Cluster:

@@ -19,6 +19,11 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
     KindCluster.check(attach)
 
 
+def unconfined(attach: Path | None) -> str:
+    """Its containers are those of a container engine."""
+    return ""
+
+
 def open_cluster(
     attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
 ) -> Cluster:

@@ -113,7 +113,7 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         events, services = Events(api), Services(api, node.pod_range)
-        runtime = Runtime(api, events, Pulls(Images(config.cache)), services, http, config.dir)
+        runtime = Runtime(api, events, Pulls(Images(config.cache)), services, http, config.dir, config.namespaces)
         pods = Pods(node, runtime)
         runner = web.AppRunner(application(pods.container, pods.summary), access_log=None)
         await runner.setup()

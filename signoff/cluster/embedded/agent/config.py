@@ -36,6 +36,7 @@ class AgentConfig:
     key: str
     dir: Path
     cache: Path
+    namespaces: bool
     nodes: tuple[NodeConfig, ...]
     serving_cert: str
     serving_key: str
@@ -52,6 +53,7 @@ class AgentConfig:
             key=table["key"],
             dir=Path(table["dir"]),
             cache=Path(table["cache"]),
+            namespaces=table["namespaces"],
             nodes=tuple(
                 NodeConfig(Node.parse(each["node"]), each["address"], each["pod_prefix"]) for each in table["nodes"]
             ),

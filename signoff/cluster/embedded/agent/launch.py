@@ -14,7 +14,8 @@ from signoff.cluster.embedded.images import Image
 from signoff.cluster.embedded.kubeapi import Json
 
 TERMINATION_LOG = "termination-log"
-_FOLDERS = ("home", "tmp", "work")
+FOLDERS = ("home", "tmp", "work")
+"""What a container may write outside of its volumes."""
 
 
 def words_of(container: Json, image: Image, variables: Mapping[str, str]) -> list[str]:
@@ -41,7 +42,7 @@ def argv_of(container: Json, image: Image, variables: Mapping[str, str], transla
 
 def fresh_folders(own_dir: Path) -> None:
     """Empty what a container may write outside of its volumes: each start begins with a file system of its own."""
-    for folder in _FOLDERS:
+    for folder in FOLDERS:
         shutil.rmtree(own_dir / folder, ignore_errors=True)
         (own_dir / folder).mkdir(parents=True)
     (own_dir / TERMINATION_LOG).write_bytes(b"")

@@ -1,7 +1,7 @@
 """What comes before each start of a container: its image, its files, and its command line and environment."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.environment import check_user, environment
@@ -10,6 +10,7 @@ from signoff.cluster.embedded.agent.process import Launch
 from signoff.cluster.embedded.agent.runtime import Context
 from signoff.cluster.embedded.agent.sources import Sources, fetch, of_environment, of_volumes
 from signoff.cluster.embedded.agent.translation import Translation, hosts, service_names
+from signoff.cluster.embedded.agent.view import view_of
 from signoff.cluster.embedded.agent.volumes import link_claims, mount_paths, prepare_sub_paths, texts_of, write_volumes
 from signoff.cluster.embedded.images import Image
 from signoff.core.errors import SignoffError
@@ -31,7 +32,7 @@ class Prepared:
 
     def command(self, words: list[str]) -> Launch:
         """Another command in the same container."""
-        return Launch([self.translate(word) for word in words], self.launch.env, self.launch.cwd)
+        return Launch([self.translate(word) for word in words], self.launch.env, self.launch.cwd, view=self.launch.view)
 
 
 async def pulled(context: Context) -> Image:
@@ -81,6 +82,8 @@ async def prepared(context: Context, image: Image) -> Prepared:
     await refresh(context, sources, translate)
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)
     made = launch(spec, image, variables, translate, own_dir, facts.pod["metadata"]["name"])
+    if runtime.namespaces:
+        made = replace(made, view=view_of(spec, pod_spec, image, paths, own_dir))
     return Prepared(made, translate)
 
 

@@ -8,7 +8,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
+from signoff.cluster.embedded import namespaces
+from signoff.cluster.embedded.namespaces import View
 from signoff.cluster.embedded.processes import MARK, descendants, kill, pids
 from signoff.core.processes import dying_with
 from signoff.core.waiting import until
@@ -26,6 +29,22 @@ class Launch:
     env: dict[str, str]
     cwd: Path
     ports: tuple[int, ...] = ()
+    view: View | None = None
+    """What it sees of the file system: in namespaces of its own, or without them what this user sees."""
+
+
+def _started(launch: Launch, marks: dict[str, str], out: IO[bytes]) -> "subprocess.Popen[bytes]":
+    env = {**launch.env, **marks}
+    how: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": out,
+        "stderr": out,
+        "preexec_fn": dying_with(os.getpid()),
+        "start_new_session": True,
+    }
+    if launch.view is None:
+        return subprocess.Popen(launch.argv, env=env, cwd=launch.cwd, **how)
+    return namespaces.start(launch.argv, env, launch.cwd, launch.view, marks=marks, **how)
 
 
 class Process:
@@ -42,16 +61,7 @@ class Process:
         """
         self.id = uuid.uuid4().hex
         with log.open("ab") as out:
-            self._process = subprocess.Popen(
-                launch.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env={**launch.env, MARK: str(cluster), _CONTAINER_MARK: self.id},
-                cwd=launch.cwd,
-                preexec_fn=dying_with(os.getpid()),
-                start_new_session=True,
-            )
+            self._process = _started(launch, {MARK: str(cluster), _CONTAINER_MARK: self.id}, out)
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._pidfd = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)

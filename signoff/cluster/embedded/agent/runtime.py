@@ -25,6 +25,8 @@ class Runtime:
     services: Services
     http: aiohttp.ClientSession
     cluster_dir: Path
+    namespaces: bool
+    """Whether each container has namespaces of its own."""
 
 
 @dataclass

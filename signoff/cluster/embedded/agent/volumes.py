@@ -102,7 +102,7 @@ def mount_paths(container: Json, spec: Json, pod_dir: Path, own_dir: Path, varia
     for number, mount in enumerate(container.get("volumeMounts") or []):
         volume = volumes[mount["name"]]
         place, sub_path = volume_dir(volume, pod_dir, own_dir), sub_path_of(mount, variables)
-        if sub_path and _is_written(volume):
+        if sub_path and is_written(volume):
             place = _copy_of(mount, number, own_dir)
         elif sub_path:
             place /= sub_path
@@ -117,10 +117,11 @@ def sub_path_of(mount: Json, variables: dict[str, str]) -> str:
 
 def volume_dir(volume: Json, pod_dir: Path, own_dir: Path) -> Path:
     """The folder of a volume."""
-    return (own_dir if _is_written(volume) else pod_dir) / "vol" / str(volume["name"])
+    return (own_dir if is_written(volume) else pod_dir) / "vol" / str(volume["name"])
 
 
-def _is_written(volume: Json) -> bool:
+def is_written(volume: Json) -> bool:
+    """Whether its files are written for each container: it is of a ConfigMap, a Secret or the like."""
     return any(kind in volume for kind in _WRITTEN)
 
 
@@ -152,7 +153,7 @@ def write_volumes(
     for volume in spec.get("volumes") or []:
         folder = volume_dir(volume, pod_dir, own_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        if _is_written(volume):
+        if is_written(volume):
             swap_in(folder, [_translated(file, translate) for file in files_of(volume, facts, sources)])
         else:
             folder.chmod(_ANYBODY)
@@ -173,7 +174,7 @@ def texts_of(spec: Json, facts: PodFacts, sources: Sources) -> Iterator[str]:
     """
     check_volumes(spec, facts, sources)
     for volume in spec.get("volumes") or []:
-        if _is_written(volume):
+        if is_written(volume):
             for file in files_of(volume, facts, sources):
                 yield file.content.decode(errors="replace")
 
@@ -182,12 +183,18 @@ def prepare_sub_paths(container: Json, spec: Json, pod_dir: Path, own_dir: Path,
     """Make what subPath mounts name: a copy of what is there now, or an empty folder, as a kubelet does, if it is not.
 
     `write_volumes` must have been called.
+
+    Raises:
+        MountError: it leads out of its volume, by a link that a container made in it say.
     """
     volumes = {volume["name"]: volume for volume in spec.get("volumes") or []}
     for number, mount in enumerate(container.get("volumeMounts") or []):
         volume, sub_path = volumes[mount["name"]], sub_path_of(mount, variables)
-        place = volume_dir(volume, pod_dir, own_dir) / sub_path
-        if sub_path and _is_written(volume):
+        folder = volume_dir(volume, pod_dir, own_dir)
+        place = folder / sub_path
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise MountError(f'the subPath "{sub_path}" leads out of the volume "{volume["name"]}"')
+        if sub_path and is_written(volume):
             _copy(place, _copy_of(mount, number, own_dir))
         else:
             place.mkdir(parents=True, exist_ok=True)

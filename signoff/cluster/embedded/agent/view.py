@@ -1,0 +1,42 @@
+"""What a container sees of the file system where it has namespaces of its own: its image, its folders, its volumes.
+
+What the agent writes itself, ConfigMaps say, no container may write: it would have the agent follow its links.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from signoff.cluster.embedded.agent.launch import FOLDERS, TERMINATION_LOG
+from signoff.cluster.embedded.agent.volumes import is_written
+from signoff.cluster.embedded.images import Image
+from signoff.cluster.embedded.kubeapi import Json
+from signoff.cluster.embedded.namespaces import View, interpreter
+
+_IMAGE = "{image}/"
+_TMP = "/tmp"
+
+
+def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, str], own_dir: Path) -> View:
+    """The view of a container whose volumes and folders are there; `paths` are those of its mounts and its /tmp."""
+    volumes = {volume["name"]: volume for volume in pod_spec.get("volumes") or []}
+    mounted: list[Path] = []
+    writable: list[Path] = []
+    for mount in container.get("volumeMounts") or []:
+        is_read_only = mount.get("readOnly") or is_written(volumes[mount["name"]])
+        (mounted if is_read_only else writable).append(Path(paths[mount["mountPath"].rstrip("/")]))
+    own = [*(own_dir / each for each in (*FOLDERS, TERMINATION_LOG)), *writable, *_kept_by(image)]
+    tmp = Path(paths[_TMP])
+    return View(
+        shown=(image.env_dir, image.recipe.folder, *interpreter(image.env_dir / "bin" / "python"), *mounted),
+        own=own,
+        at={_TMP: tmp} if tmp in own else {},
+    )
+
+
+def _kept_by(image: Image) -> list[Path]:
+    """The folders of the image in which a variable of its recipe has a program keep what it found out."""
+    named = [value for value in image.recipe.env.values() if value.startswith(_IMAGE)]
+    folders = [image.env_dir / each.removeprefix(_IMAGE) for each in named]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders

@@ -1,0 +1,63 @@
+"""What manifests would have run: the image of each container, and every command that is written for it."""
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from signoff.core.redact import scrubbed
+from signoff.kube.objects import Manifest
+
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+_PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+_HOOKS = ("postStart", "preStop")
+
+
+def told(manifests: Iterable[Manifest]) -> Iterator[str]:
+    """Lines for a person who is to vouch for them, of which no letter of a manifest can hide or overwrite one."""
+    for manifest in manifests:
+        found = list(_containers(manifest.body))
+        if found:
+            yield f"{_plain(manifest.name)} ({manifest.file}:{manifest.line('spec')})"
+        for group, container in found:
+            kind = "init container" if group == "initContainers" else "container"
+            yield f"  {kind} {_plain(container.get('name', ''))}: {_plain(container.get('image', ''))}"
+            for what, command in _commands(container):
+                first, *more = _plain(shlex.join(map(str, command))).splitlines() or [""]
+                yield f"    {what}: {first}"
+                yield from (f"      {line}" for line in more)
+
+
+def _containers(found: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The containers anywhere in an object: what makes pods of them, and how deep, is not asked."""
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            if key in _CONTAINERS and isinstance(value, list):
+                yield from ((key, each) for each in value if isinstance(each, dict))
+            else:
+                yield from _containers(value)
+    elif isinstance(found, list):
+        for each in found:
+            yield from _containers(each)
+
+
+def _commands(container: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    if command := container.get("command"):
+        yield "runs", [*command, *(container.get("args") or [])]
+    elif args := container.get("args"):
+        yield "runs its image's program with", args
+    for probe in _PROBES:
+        if command := _exec(container.get(probe)):
+            yield f"{probe} runs", command
+    for hook in _HOOKS:
+        if command := _exec((container.get("lifecycle") or {}).get(hook)):
+            yield f"{hook} runs", command
+
+
+def _exec(handler: Any) -> list[Any]:
+    return list(((handler or {}).get("exec") or {}).get("command") or [])
+
+
+def _plain(text: object) -> str:
+    """Without what a terminal would take for more than a letter, and without secrets."""
+    lines = scrubbed(str(text)).split("\n")
+    return "\n".join("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line) for line in lines)

@@ -1,0 +1,267 @@
+"""A container has namespaces of its own, where this machine lets its users make such: what it sees, and what not."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from signoff.cluster.embedded import EmbeddedCluster, namespaces
+from signoff.cluster.embedded.namespaces import View, interpreter
+from signoff.core.paths import ROOT, cache_dir
+from signoff.kube.client import Kube
+from tests.embedded import container, ended, pod, status, wait_for
+
+needs_namespaces = pytest.mark.skipif(
+    bool(namespaces.why_not()) and "CI" not in os.environ, reason="this machine lets nobody make namespaces"
+)
+"""In CI they have to be there, or the container's part of these tests would be left out without a word."""
+
+LOOK = """
+import json, os
+def can(what, *arguments):
+    try:
+        what(*arguments)
+    except OSError as error:
+        return error.strerror
+    return "can"
+write = lambda path: open(path, "w").close()
+read = lambda path: open(path, "rb").read(1)
+"""
+PLAIN = {"restartPolicy": "Never"}
+
+
+def run(kube: Kube, namespace: str, code: str, **more: Any) -> Any:
+    """What a small pod that runs this code to its end writes, as JSON."""
+    volumes = more.pop("volumes", [])
+    kube.core.create_namespaced_pod(namespace, pod(container(LOOK + code, **more), volumes=volumes, **PLAIN))
+    done = ended(kube, namespace)
+    log = str(kube.core.read_namespaced_pod_log("pod", namespace))
+    assert done == "Succeeded", log
+    return json.loads(log.replace("'", '"'))
+
+
+def asked(what: str, places: Sequence[str]) -> str:
+    """Code that writes whether `what` can be done with each place, none of which is translated."""
+    written = [each.encode().hex() for each in places]
+    return f"print(json.dumps([can({what}, bytes.fromhex(each).decode()) for each in {written}]))"
+
+
+def private(cluster: EmbeddedCluster) -> list[str]:
+    """What no pod may read: a cluster's keys, and what lies in the home and in the checkout."""
+    return [
+        str(cluster.kubeconfig),
+        str(next(cluster.dir.glob("pki/*.key"))),
+        str(cluster.dir / "agent.json"),
+        str(ROOT / "pyproject.toml"),
+        str(next(each for each in Path.home().iterdir() if each.is_file())),
+    ]
+
+
+@needs_namespaces
+def test_a_pod_sees_no_home_no_checkout_and_no_key(cluster: EmbeddedCluster, kube: Kube, namespace: str) -> None:
+    hidden = private(cluster)
+    assert all(map(os.path.exists, hidden))
+    assert set(run(kube, namespace, asked("read", hidden))) == {os.strerror(2)}
+
+
+@needs_namespaces
+def test_a_pod_writes_nothing_of_the_machine(kube: Kube, namespace: str) -> None:
+    folders = [Path.home(), ROOT, cache_dir(), Path("/"), Path("/usr"), Path("/etc"), Path("/proc/sys/kernel")]
+    places = [str(each / "written-by-a-pod") for each in folders]
+    said = run(kube, namespace, asked("write", places))
+    beyond_its_tmp = [each for each, place in zip(said, places, strict=True) if not place.startswith("/tmp/")]
+    assert "can" not in beyond_its_tmp
+    assert not any(map(os.path.exists, places))
+
+
+@needs_namespaces
+def test_a_pod_writes_what_is_its_own(kube: Kube, namespace: str) -> None:
+    places = ["os.environ['HOME'] + '/x'", "'/tmp/x'", "'/t' + 'mp/y'", "'/dev/shm/x'", "'x'", "'/data/x'"]
+    mounted = {"volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/data"}]}
+    said = run(kube, namespace, f"print(json.dumps([can(write, each) for each in [{', '.join(places)}]]))", **mounted)
+    assert said == ["can"] * len(places)
+
+
+@needs_namespaces
+def test_the_temporary_folder_has_one_place_under_both_names(kube: Kube, namespace: str) -> None:
+    said = run(kube, namespace, "write('/t' + 'mp/x'); print(json.dumps(os.listdir('/tmp')))")
+    assert "x" in said
+
+
+@needs_namespaces
+def test_what_is_mounted_to_be_read_cannot_be_written(kube: Kube, namespace: str) -> None:
+    kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "m"}, "data": {"key": "value"}})
+    said = run(
+        kube,
+        namespace,
+        "print(json.dumps([can(write, each) for each in ['/kept/x', '/told/key', '/told/y']]))",
+        volumes=[{"name": "kept", "emptyDir": {}}, {"name": "told", "configMap": {"name": "m"}}],
+        volumeMounts=[
+            {"name": "kept", "mountPath": "/kept", "readOnly": True},
+            {"name": "told", "mountPath": "/told"},
+        ],
+    )
+    assert said == [os.strerror(30)] * 3
+
+
+@needs_namespaces
+def test_an_exec_probe_and_a_hook_see_no_more_than_their_container(
+    cluster: EmbeddedCluster, kube: Kube, namespace: str
+) -> None:
+    look = ["python3", "-c", f"import os; raise SystemExit(os.path.exists({str(cluster.kubeconfig)!r}))"]
+    probe = {"exec": {"command": look}, "periodSeconds": 1, "timeoutSeconds": 10}
+    hooked = {"postStart": {"exec": {"command": look}}}
+    waits = container("import time; time.sleep(600)", readinessProbe=probe, lifecycle=hooked)
+    kube.core.create_namespaced_pod(namespace, pod(waits))
+
+    def ready() -> bool:
+        return any(each.ready for each in status(kube, namespace).container_statuses or [])
+
+    wait_for("the pod to be ready", ready)
+
+
+@needs_namespaces
+def test_the_agent_follows_no_link_that_a_container_makes(cluster: EmbeddedCluster, kube: Kube, namespace: str) -> None:
+    """Its last words would be whatever file it names, and a start would empty that file."""
+    code = f"""
+log = os.environ["HOME"].replace("/home", "/termination-log")
+print(json.dumps([can(os.remove, log), can(os.rename, os.environ["HOME"], "x")]))
+os.symlink({str(cluster.kubeconfig)!r}, "/kept/link")
+"""
+    volumes = [{"name": "kept", "emptyDir": {}}]
+    mounts = [{"name": "kept", "mountPath": "/kept"}]
+    first = {**container(LOOK + code, volumeMounts=mounts), "name": "first"}
+    linked = [{"name": "kept", "mountPath": "/kept", "subPath": "link/below"}]
+    spec = {"initContainers": [first], "volumes": volumes, **PLAIN}
+    kube.core.create_namespaced_pod(namespace, pod(container("pass", volumeMounts=linked), **spec))
+
+    def message() -> str:
+        waiting = [each.state.waiting for each in status(kube, namespace).container_statuses or []]
+        return str(waiting[0].message) if waiting and waiting[0] else ""
+
+    wait_for("the subPath to be refused", lambda: "leads out of the volume" in message())
+    said = json.loads(kube.core.read_namespaced_pod_log("pod", namespace, container="first"))
+    assert "can" not in said
+
+
+@needs_namespaces
+def test_a_pod_has_no_privilege_and_gets_none(kube: Kube, namespace: str) -> None:
+    wanted = "('CapEf', 'CapBn', 'NoNew')"
+    code = f"print(json.dumps([line.split() for line in open('/proc/self/status') if line[:5] in {wanted}]))"
+    none = "0" * 16
+    assert run(kube, namespace, code) == [["CapEff:", none], ["CapBnd:", none], ["NoNewPrivs:", "1"]]
+
+
+@needs_namespaces
+def test_a_pod_cannot_look_into_the_processes_of_the_machine(kube: Kube, namespace: str) -> None:
+    """The environment, memory and files of the test that asks: they have the same user."""
+    places = [f"/proc/{os.getpid()}/{name}" for name in ("environ", "maps", "root/etc/passwd", "fd/0")]
+    assert "can" not in run(kube, namespace, asked("read", places))
+
+
+@pytest.fixture
+def unconfined(recipes: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedCluster]:
+    """A cluster on a machine that lets nobody make namespaces."""
+    monkeypatch.setattr(namespaces, "why_not", lambda: "unshare: Operation not permitted")
+    started = EmbeddedCluster.start()
+    yield started
+    started.close()
+
+
+@pytest.mark.cluster
+def test_without_namespaces_a_pod_sees_what_its_user_sees(unconfined: EmbeddedCluster) -> None:
+    kube = Kube(unconfined.kubeconfig)
+    kube.core.create_namespace({"metadata": {"name": "plain"}})
+    kube.wait_for_namespace("plain")
+    assert set(run(kube, "plain", asked("read", private(unconfined)))) == {"can"}
+    assert "Operation not permitted" in unconfined.facts().details["kept_apart"]
+
+
+def test_a_cluster_says_how_its_containers_are_kept_apart(cluster: EmbeddedCluster) -> None:
+    assert cluster.facts().details["kept_apart"] == (
+        "nothing: " + namespaces.why_not() if namespaces.why_not() else "namespaces"
+    )
+
+
+# What makes them
+
+
+WITHOUT = """
+import ctypes, os, runpy, sys
+user, group = os.geteuid(), os.getegid()
+assert ctypes.CDLL(None).unshare(0x10000000) == 0
+open("/proc/self/setgroups", "w").write("deny")
+open("/proc/self/uid_map", "w").write(f"{user} {user} 1")
+open("/proc/self/gid_map", "w").write(f"{group} {group} 1")
+open("/proc/sys/user/max_user_namespaces", "w").write("0")
+from signoff.cluster.embedded import namespaces
+print(namespaces.why_not())
+"""
+
+
+@needs_namespaces
+def test_a_machine_that_lets_nobody_make_namespaces_is_found_out() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "namespaces cannot be made: unshare: No space left on device"
+
+
+OLD_KERNEL = """
+import errno
+from signoff.cluster.embedded import confined
+def no_such_call(*_, **__):
+    raise OSError(errno.ENOSYS, "no such call")
+confined._set_attributes = no_such_call
+confined.main()
+"""
+
+
+@needs_namespaces
+def test_an_older_kernel_is_told_of_each_mount_on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{OLD_KERNEL}")
+    monkeypatch.setattr(namespaces, "_PROGRAM", program)
+    namespaces.why_not.cache_clear()
+    try:
+        assert namespaces.why_not() == ""
+    finally:
+        namespaces.why_not.cache_clear()
+
+
+@needs_namespaces
+def test_what_is_read_only_and_can_be_written_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program.py"
+    idle = "from signoff.cluster.embedded import confined\nconfined._set_read_only = lambda _: None\nconfined.main()"
+    program.write_text(f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{idle}")
+    monkeypatch.setattr(namespaces, "_PROGRAM", program)
+    namespaces.why_not.cache_clear()
+    try:
+        assert namespaces.why_not() == "what is read-only can be written"
+    finally:
+        namespaces.why_not.cache_clear()
+
+
+@needs_namespaces
+def test_what_the_pod_says_of_its_environment_counts_only_within(tmp_path: Path) -> None:
+    """A library that LD_PRELOAD names would else run before the namespaces are there."""
+    python = Path(sys.executable)
+    view = View([tmp_path, *interpreter(python)])
+    argv = [os.path.realpath(python), "-c", "import os; print(os.environ['LD_PRELOAD'])"]
+    env = {"LD_PRELOAD": str(tmp_path / "evil.so"), "PYTHONPATH": str(tmp_path)}
+    (tmp_path / "ctypes.py").write_text("raise SystemExit('the pod has its own ctypes')")
+    (tmp_path / "evil.so").write_text("no library, which the loader says")
+    started = namespaces.start(argv, env, tmp_path, view, marks={}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said, complaint = started.communicate()
+    assert said.decode().strip() == str(tmp_path / "evil.so")
+    assert complaint.count(b"evil.so") == 1
+
+
+@needs_namespaces
+def test_a_program_that_is_not_there_is_told_as_without_namespaces(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        namespaces.start(["nothing-here"], {"PATH": "/usr/bin"}, tmp_path, View([tmp_path]), marks={})
+    assert missing.value.strerror == os.strerror(2)
