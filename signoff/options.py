@@ -14,6 +14,8 @@ from signoff.core import consent
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.node import Node
 from signoff.core.paths import check_cache, check_writable
+from signoff.gateway.database import VARIABLE as DATABASE
+from signoff.gateway.database import named_at
 from signoff.gateway.key import keys_of
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import images_of
@@ -198,8 +200,10 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
     }
     named = [Named.by_setting(read, name) for name in ("litellm_image", "vllm_image")]
     images |= {each.value: each.where for each in named if each.value}
+    database = named_at(manifests.roles.configuration)
+    variables = {DATABASE: database} if database else {}
     try:
-        registry.provider(choice.cluster.value).precheck(choice.attached, images | dict(more_images or {}))
+        registry.provider(choice.cluster.value).precheck(choice.attached, images | dict(more_images or {}), variables)
     except SignoffError as error:
         places = {choice.attach.value: choice.attach.where, "": choice.cluster.where}
         where = places.get(error.where, error.where)

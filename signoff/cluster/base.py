@@ -133,10 +133,11 @@ class Running(Protocol):
 class Provider(Protocol):
     """What makes clusters of one kind: the functions of its module `provider`."""
 
-    def precheck(self, attach: Path | None, images: Mapping[str, str]) -> None:
+    def precheck(self, attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
         """See in a moment that `open_cluster` has a chance; starts nothing and writes nothing.
 
         `images` are those that pods will ask for, each with what names it: an option, a variable or a file.
+        `variables` are those of LiteLLM for which its image needs more than LiteLLM itself, each with what sets it.
 
         Raises:
             SignoffError: it cannot run here, nothing runs that it could attach to, or it cannot have an image.

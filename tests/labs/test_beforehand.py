@@ -20,7 +20,7 @@ DATABASE = """
 apiVersion: v1
 kind: Pod # of a database
 metadata: {name: db, namespace: NAMESPACE}
-spec: {containers: [{name: db, image: "postgres:16"}]}
+spec: {containers: [{name: db, image: "mysql:8"}]}
 """
 FILES = {
     "home_lab": "gateway/configmap.yaml",
@@ -36,7 +36,7 @@ def found_in(folder: Path, edits: Sequence[Edit], lab: str) -> list[str]:
     """What is found in a set that needs a database as well."""
     namespace = EXPECTED[lab].gateway.namespace
     database = Edit(FILES[lab], "", DATABASE.replace("NAMESPACE", namespace))
-    with pytest.raises(NoCluster, match="no recipe for image postgres:16") as refused:
+    with pytest.raises(NoCluster, match="no recipe for image mysql:8") as refused:
         chosen(copied(lab, folder, [*edits, database]))
     written = declaration.find(sorted(FEATURES.glob("*.feature")))
     return list(findings(refused.value.manifests, written.filled(values_of(refused.value.manifests)).story.checks))
@@ -75,6 +75,25 @@ def test_what_a_person_gets_wrong_is_found(edit: Edit, told: str, tmp_path: Path
     assert any(each.startswith(told) for each in found_in(tmp_path, [edit], "nulls"))
 
 
+WITH = "cannot run with DATABASE_URL here: that needs Prisma's query engine, which no package index has"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("          env:\n", "          env: [{name: DATABASE_URL, value: 'postgresql://u:p@db/x'}]\n"),
+        ("    router_settings:\n", "    general_settings: {database_url: 'postgresql://u:p@db/x'}\n"),
+    ],
+    ids=["a variable", "the configuration"],
+)
+def test_a_gateway_with_a_database_is_refused_with_what_it_would_need(old: str, new: str, tmp_path: Path) -> None:
+    with pytest.raises(NoCluster, match=WITH) as refused:
+        chosen(copied("nulls", tmp_path, [Edit("all.yaml", old, new)]))
+    file, _, line = refused.value.where.rpartition(":")
+    assert "database_url" in Path(file).read_text().splitlines()[int(line) - 1].lower()
+    assert "--cluster kind" in refused.value.hint
+
+
 @pytest.mark.parametrize("rule", ["taints", "resources"])
 def test_a_taint_is_a_rule_where_the_settings_say_so(rule: str, tmp_path: Path) -> None:
     by_taint = Edit(SETTINGS, "stand_in = true\n", f'stand_in = true\nforbidden_by = "{rule}"\n')
@@ -97,7 +116,7 @@ def test_the_refusal_of_a_run_says_both_and_writes_nothing(tmp_path: Path) -> No
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     lines = [line for line in done.stderr.splitlines() if line]
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert lines[0].startswith("ERROR: no recipe for image postgres:16")
+    assert lines[0].startswith("ERROR: no recipe for image mysql:8")
     assert lines[3] == "Not signed off: the manifests alone fail in this"
     assert list(dict.fromkeys(each.split(":")[0] for each in lines[4:])) == ["  - labels", "  - scheduler-asked"]
     assert not reports.exists()

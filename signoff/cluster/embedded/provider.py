@@ -21,7 +21,7 @@ from signoff.core.node import Node
 from signoff.core.paths import cache_dir
 
 
-def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
+def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
     """See that what this run names is there: the cluster, Kubernetes' programs, and a recipe for each image."""
     if attach is not None:
         facts_of(attach)
@@ -35,6 +35,12 @@ def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
             raise SignoffError(error.what, where=where, hint=error.hint) from error
         for each in told:
             progress("images", f"{each} ({where})")
+        if lack := known.lack(image, variables):
+            raise SignoffError(
+                f"{image} cannot run with {lack.variable} here: that needs {lack.what}",
+                where=variables[lack.variable],
+                hint=f"take kind, whose image has it: --cluster kind; or leave {lack.variable} out",
+            )
 
 
 def _check_recipes() -> None:

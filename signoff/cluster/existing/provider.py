@@ -10,7 +10,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.node import Node
 
 
-def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
+def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
     """Says that it is not built yet."""
     raise _not_yet()
 

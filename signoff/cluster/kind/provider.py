@@ -14,7 +14,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.node import Node
 
 
-def precheck(attach: Path | None, images: Mapping[str, str]) -> None:
+def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
     """See that Docker answers, and that the cluster that this run names is there."""
     KindCluster.check(attach)
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import zipfile
 from pathlib import Path
 
@@ -77,6 +78,13 @@ LEFT_OUT = 'is version {}: no package index has what "{}" changed'
         ("docker.io/litellm/litellm:v1.80.16", "1.80.16", []),
         ("docker.io/vllm/vllm-openai-cpu:v0.32.0", "0.32.0", []),
         ("index.docker.io/locustio/locust:2.43.1", "2.43.1", []),
+        ("redis:7", "7.0.15", []),
+        ("redis:7-alpine3.20", "7.0.15", []),
+        ("docker.io/library/redis:7.0.15-bookworm", "7.0.15", []),
+        ("redis", "7.0.15", ["is version 7.0.15, the only one here, whichever is the newest"]),
+        ("valkey/valkey:9-alpine", "9.1.2", []),
+        ("postgres:16", "16.15.0", []),
+        ("docker.io/library/postgres:16.15-alpine", "16.15.0", []),
     ],
 )
 def test_each_form_of_tag_names_its_version_and_what_it_leaves_out_is_said(
@@ -105,9 +113,55 @@ def test_a_digest_alone_says_what_to_write(tmp_path: Path) -> None:
     assert caught.value.hint == f"write the tag before the digest: {GATEWAY}:main-v1.80.16-stable@{DIGEST}"
 
 
+@pytest.mark.parametrize(
+    ("image", "there"),
+    [("redis:6-alpine", "7.0.15"), ("redis:7.2", "7.0.15"), ("redis:8", "7.0.15"), ("valkey/valkey:8", "9.1.2")],
+)
+def test_another_version_than_the_only_one_is_refused(image: str, there: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=f"names a version that is not here: the only one is {there}") as caught:
+        Images(tmp_path).check(image)
+    assert caught.value.hint.startswith(f"write {image.partition(':')[0]}:")
+
+
+@pytest.mark.parametrize("image", ["postgres", "postgres:18", "postgres:13-alpine", "bitnami/postgresql:16"])
+def test_a_postgres_that_keeps_its_data_elsewhere_is_refused(image: str, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"names no version|no recipe for image"):
+        Images(tmp_path).check(image)
+
+
+def test_an_abbreviated_tag_is_the_newest_release_that_begins_like_it(images: Images, tmp_path: Path) -> None:
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}abbreviates = true\n")
+    found = {tag: images.find(f"signoff.test/toy:v{tag}")[1] for tag in ("1", "1.0", "1.1", "2")}
+    assert found == {"1": "1.0.0", "1.0": "1.0.0", "1.1": "1.1.0", "2": "2.1.0"}
+
+
+NOWHERE = "http://127.0.0.1:9/toy.zip"
+
+
+def test_programs_for_other_machines_only_are_refused(images: Images, tmp_path: Path) -> None:
+    one = f'{{machine = "abacus", url = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
+    with pytest.raises(ImageError, match=rf"toy 1\.0\.0 is not to be had for {platform.machine()}"):
+        images.prepare("signoff.test/toy:v1.0.0")
+
+
+def test_programs_that_cannot_be_reached_are_one_sentence(images: Images, tmp_path: Path) -> None:
+    one = f'{{machine = "{platform.machine()}", url = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
+    with pytest.raises(ImageError, match=rf"toy 1\.0\.0 cannot be had: {NOWHERE}: .*refused") as told:
+        images.prepare("signoff.test/toy:v1.0.0")
+    assert "connect to the internet" in told.value.hint
+
+
+def test_an_archive_that_a_package_lacks_is_said(images: Images, tmp_path: Path) -> None:
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f'{RECIPE}unpack = "toy/*.tar.gz"\n')
+    with pytest.raises(SignoffError, match=r"0 files are called toy/\*\.tar\.gz, where one archive was to be"):
+        images.prepare("signoff.test/toy:v1.0.0")
+
+
 def test_the_example_of_each_recipe_is_a_tag_of_its_form(tmp_path: Path) -> None:
     for recipe in Images(tmp_path).recipes():
-        assert recipe.version_of(recipe.example_tag) == recipe.version
+        assert recipe.known_version(recipe.example_tag) == recipe.version
 
 
 def test_a_moving_tag_is_the_newest_version_that_can_be_installed_and_is_said(images: Images, tmp_path: Path) -> None:
@@ -153,6 +207,6 @@ def test_an_image_that_cannot_be_written_is_one_sentence(images: Images, monkeyp
 
 def test_a_digest_is_said_to_be_left_out(capfd: pytest.CaptureFixture[str]) -> None:
     pinned = f"ghcr.io/berriai/litellm:main-v1.80.16-stable@sha256:{'0' * 64}"
-    provider.precheck(None, {pinned: "proxy.yaml:7"})
+    provider.precheck(None, {pinned: "proxy.yaml:7"}, {})
     said = f"{pinned} goes by its tag: a digest cannot be honoured where nothing is pulled (proxy.yaml:7)"
     assert said in capfd.readouterr().err

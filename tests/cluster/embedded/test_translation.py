@@ -22,3 +22,32 @@ OF_A_POD = Translation({}, "127.64.0.9", {}, "ml", frozenset({4000}))
 )
 def test_localhost_is_the_pod_at_its_own_ports(text: str, translated: str) -> None:
     assert OF_A_POD(text) == translated
+
+
+SERVED = Translation({}, "127.64.0.9", {"redis.ml": "127.2.2.2", "postgres.ml": "127.3.3.3", "llm.ml": "no"}, "ml")
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("postgresql://llm:made-up@postgres:5432/llm", "postgresql://llm:made-up@127.3.3.3:5432/llm"),
+        ("postgresql://postgres@postgres.ml/postgres", "postgresql://postgres@127.3.3.3/postgres"),
+        ("postgresql://postgres:pw@example.com:5432/llm", "postgresql://postgres:pw@example.com:5432/llm"),
+        ("redis://:made-up@redis:6379/0", "redis://:made-up@127.2.2.2:6379/0"),
+        ("{redis_host: redis, redis_port: 6379}", "{redis_host: 127.2.2.2, redis_port: 6379}"),
+        ('redis_host: "redis"\nhost: redis.ml', 'redis_host: "127.2.2.2"\nhost: 127.2.2.2'),
+        ('{"host":"redis"}', '{"host":"127.2.2.2"}'),
+        ("host=postgres user=postgres", "host=127.3.3.3 user=postgres"),
+        ("redis_host: redis.example", "redis_host: redis.example"),
+        ("ghost: redis", "ghost: redis"),
+        ("cache: redis", "cache: redis"),
+        ("host: unknown", "host: unknown"),
+    ],
+)
+def test_a_host_is_a_service_by_its_short_name(text: str, translated: str) -> None:
+    assert SERVED(text) == translated
+
+
+def test_a_variable_is_a_host_for_its_name() -> None:
+    assert SERVED.variable("REDIS_HOST", "redis") == "127.2.2.2"
+    assert SERVED.variable("LITELLM_CACHE", "redis") == "redis"

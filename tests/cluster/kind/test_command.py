@@ -313,7 +313,7 @@ def test_the_images_of_a_kind_cluster_are_pulled_in_advance(creating: Tools, cap
 def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Capture) -> None:
     run(capsys, "up", "demo", "--cluster", "kind")
     for named in (Path("demo"), ownership.folders() / "demo"):
-        kind.precheck(named, {})
+        kind.precheck(named, {}, {})
     with pytest.raises(SignoffError, match="no kind cluster is running there") as refused:
-        kind.precheck(Path("other"), {})
+        kind.precheck(Path("other"), {}, {})
     assert refused.value.where == "other"

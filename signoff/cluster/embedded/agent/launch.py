@@ -48,10 +48,11 @@ def fresh_folders(own_dir: Path) -> None:
     (own_dir / TERMINATION_LOG).write_bytes(b"")
 
 
-def own_paths(container: Json, own_dir: Path) -> dict[str, str]:
-    """The paths that every container has without mounting them: /tmp, and the file for its last words."""
+def own_paths(container: Json, image: Image, own_dir: Path) -> dict[str, str]:
+    """The paths that a container has without mounting them: /tmp, the file for its last words, its image's for data."""
     said = container.get("terminationMessagePath", "/dev/termination-log")
-    return {"/tmp": str(own_dir / "tmp"), said: str(own_dir / TERMINATION_LOG)}
+    data = {image.recipe.data: str(own_dir / "work")} if image.recipe.data else {}
+    return {"/tmp": str(own_dir / "tmp"), said: str(own_dir / TERMINATION_LOG), **data}
 
 
 def launch(
@@ -65,10 +66,11 @@ def launch(
         "HOME": str(own_dir / "home"),
         "TMPDIR": translate.paths["/tmp"],
         "HOSTNAME": host_name,
-        **{name: translate(value) for name, value in given.items()},
+        **{name: translate.variable(name, value) for name, value in given.items()},
     }
     argv = argv_of(container, image, variables, translate)
-    cwd = Path(translate(container["workingDir"])) if "workingDir" in container else own_dir / "work"
+    folder = container.get("workingDir") or image.recipe.data
+    cwd = Path(translate(folder)) if folder else own_dir / "work"
     return Launch(argv, env, cwd, _ports(container, image))
 
 

@@ -74,7 +74,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     sources = await fetch(runtime.api, namespace, of_environment(spec) | of_volumes(pod_spec))
     links = runtime.services.links(namespace) if pod_spec.get("enableServiceLinks", True) else {}
     variables = environment(spec, facts, sources, links)
-    paths = own_paths(spec, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
+    paths = own_paths(spec, image, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
     await _wait_for_services(context, image, variables, sources)
     translate = Translation(paths, facts.address, runtime.services.addresses, namespace, ports_of(pod_spec))
     await asyncio.to_thread(fresh_folders, own_dir)
@@ -100,7 +100,7 @@ async def refresh(context: Context, sources: Sources, translate: Translation) ->
 async def _wait_for_services(context: Context, image: Image, variables: dict[str, str], sources: Sources) -> None:
     texts = [
         *words_of(context.spec, image, variables),
-        *variables.values(),
+        *(f"{name}={value}" for name, value in variables.items()),
         *texts_of(context.pod_spec, context.facts, sources),
     ]
     services, namespace = context.runtime.services, context.facts.pod["metadata"]["namespace"]

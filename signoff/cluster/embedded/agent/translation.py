@@ -13,8 +13,16 @@ _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SERVICE = re.compile(
     rf"(?<![\w.-])(?P<service>{_LABEL})\.(?P<namespace>{_LABEL})\.svc(?:\.cluster\.local\.?)?(?!\.?[\w-])"
 )
-_SHORT = re.compile(rf"(?<=://)(?P<service>{_LABEL})(?:\.(?P<namespace>{_LABEL}))?(?=[:/\s\"']|$)")
-"""The host of a URL that may be a Service, by a name that a resolver completes with the pod's search domains."""
+_USER = r"[^\s/@\"']*@"
+_OF_A_URL = rf"://(?:{_USER}|(?!{_USER}))"
+_OF_A_KEY = r"(?<![a-z])host(?:name)?[\"']?\s*[:=]\s*[\"']?"
+_SHORT = re.compile(
+    rf"(?P<before>{_OF_A_URL}|(?i:{_OF_A_KEY}))(?P<service>{_LABEL})(?:\.(?P<namespace>{_LABEL}))?(?=[:/\s\"',}}]|$)"
+)
+"""A host that may be a Service, by a name that a resolver completes with the pod's search domains.
+
+It is a URL's, or the value of a key such as `redis_host`.
+"""
 _LOCALHOST = "localhost"
 _PATH_BEFORE = r"(?:(?<![\w.~/)}\]*-])|(?<=file://))"
 """A mount path starts here: not within another path, nor behind a variable."""
@@ -32,10 +40,12 @@ def service_names(text: str) -> set[str]:
 
 
 def hosts(text: str, namespace: str) -> set[str]:
-    """The hosts of URLs that would be Services of this namespace, if there are such, each as "service.namespace".
+    """The hosts that would be Services of this namespace, if there are such, each as "service.namespace".
 
     >>> hosts("http://vllm-api:8000/v1, http://localhost:4000 and https://example.com/", "ml")
     {'vllm-api.ml'}
+    >>> hosts("postgresql://llm:secret@example.com/llm {redis_host: redis, redis_port: 6379}", "ml")
+    {'redis.ml'}
     """
     found = {each["service"] for each in _SHORT.finditer(text) if each["namespace"] is None}
     return {f"{service}.{namespace}" for service in found - {_LOCALHOST}}
@@ -63,7 +73,7 @@ class Translation:
 
     def __call__(self, text: str) -> str:
         """Translate a text. What has been put in is never translated again."""
-        text = _SHORT.sub(self._service, _SERVICE.sub(self._service, text))
+        text = _SHORT.sub(self._host, _SERVICE.sub(self._service, text))
         text = _LOOPBACK.sub(self._loopback, text)
         text = re.sub(rf"(?<![\d.]){re.escape(ANY_ADDRESS)}(?![\d.]|/\d)", self.address, text)
         if not self.paths:
@@ -72,8 +82,21 @@ class Translation:
         pattern = rf"{_PATH_BEFORE}(?:{'|'.join(longest_first)}){_PATH_AFTER}"
         return re.sub(pattern, lambda found: self.paths[found[0]], text)
 
+    def variable(self, name: str, value: str) -> str:
+        """Translate an environment variable's value, which may be a host for its name.
+
+        >>> translate = Translation({}, "127.1.1.1", {"redis.ml": "127.2.2.2"}, "ml")
+        >>> translate.variable("REDIS_HOST", "redis"), translate.variable("KIND", "redis")
+        ('127.2.2.2', 'redis')
+        """
+        return self(f"{name}={value}").removeprefix(f"{name}=")
+
+    def _host(self, found: re.Match[str]) -> str:
+        address = self.services.get(f"{found['service']}.{found['namespace'] or self.namespace}")
+        return found["before"] + address if address else found[0]
+
     def _service(self, found: re.Match[str]) -> str:
-        return self.services.get(f"{found['service']}.{found['namespace'] or self.namespace}", found[0])
+        return self.services.get(f"{found['service']}.{found['namespace']}", found[0])
 
     def _loopback(self, found: re.Match[str]) -> str:
         return f"{self.address}:{found['port']}" if int(found["port"]) in self.ports else found[0]

@@ -7,13 +7,20 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     images = ["ghcr.io/berriai/litellm"]   names without tag
     tag = '^v?(?P<version>[0-9.]+)$'       how a tag gives the version; a group `patch` is what no package index has
     example = "v{version}"                 such a tag, for error messages
+    abbreviates = true                     a tag may name the first parts of a version: 16 for 16.15.0
     moving = ["latest"]                    tags that stand for the newest version that the package index has
     version = "1.80.16"                    the one that requirements.lock is for
-    requirements = ["litellm[proxy]=={version}"]
+    requirements = ["litellm[proxy]=={version}"]    without {version}, that one is all there is
+    python = "3.12"                        the Python that the packages ask for, where none of them runs in it
+    unpack = "package/*.tar.gz"            the archive that a package has its programs in
+    downloads = [{machine = "x86_64", url = "...", sha256 = "...", member = "...", program = "..."}]
+    scripts = {server = "server.py"}       programs of the recipe's own, by the names under which pods call them
     entrypoint = ["litellm"]               `{recipe}` stands for the recipe's folder
     cmd = ["--port", "4000"]               arguments when the pod names neither command nor args
     bind = "--host"                        the argument that takes the listening address
+    data = "/data"                         where the image starts and keeps its data, unless mounted a folder of its own
     ports = [4000]                         ports that the default arguments listen on
+    lacks = {variable = "URL", what = "a driver"}   a variable with which it cannot run, and what is not here for it
     env = {KEY = "value"}                  `{image}` stands for the environment's folder, which all its containers share
 """
 
@@ -21,22 +28,23 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import platform
 import re
 import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from signoff.cluster.embedded.images import versions
+from signoff.cluster.embedded.images import programs, versions
 from signoff.core import console
 from signoff.core.errors import SignoffError
 from signoff.core.paths import writing
-from signoff.programs.search import LARGER_DISK, check_space
+from signoff.programs.search import LARGER_DISK, Unavailable, check_space
 
 BUILTIN = Path(__file__).parent
 EXTRA = "SIGNOFF_RECIPES"
@@ -45,6 +53,14 @@ _DIGEST = "sha256:"
 
 class ImageError(SignoffError):
     """An image that cannot be had; its text becomes the message of ErrImagePull."""
+
+
+@dataclass(frozen=True)
+class Lack:
+    """A variable that asks for what an image does not have here."""
+
+    variable: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -57,13 +73,20 @@ class Recipe:
     version: str
     entrypoint: tuple[str, ...]
     example: str = "{version}"
+    abbreviates: bool = False
     moving: tuple[str, ...] = ("latest",)
     requirements: tuple[str, ...] = ()
+    python: str = ""
+    unpack: str = ""
+    downloads: tuple[programs.Download, ...] = ()
+    scripts: dict[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     bind: str = ""
+    data: str = ""
     ports: tuple[int, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    lacks: Lack | None = None
     disk_gb: float = 0.0
     """Free space that building the environment takes."""
     alias: str = ""
@@ -86,6 +109,25 @@ class Recipe:
         found = re.match(self.tag, tag)
         return found["version"] if found else None
 
+    def bound_of(self, tag: str) -> str | None:
+        """The versions that a tag stands for: "==16.*", "" for all, or None where it has neither form."""
+        if tag in self.moving:
+            return ""
+        version = self.version_of(tag)
+        return version and (f"=={version}.*" if self.abbreviates else f"=={version}")
+
+    def known_version(self, tag: str) -> str | None:
+        """The version of a tag that names one, or the beginning of the one that the suite is tested with."""
+        version = self.version_of(tag)
+        if version and self.abbreviates:
+            return self.version if f"{self.version}.".startswith(f"{version}.") else None
+        return self.version if self.is_fixed and tag in self.moving else version
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether its programs are those of one version."""
+        return not any("{version}" in each for each in self.requirements)
+
     def patch_of(self, tag: str) -> str:
         """What a tag says that its version leaves out, such as ".patch.1"."""
         found = re.match(self.tag, tag)
@@ -100,7 +142,8 @@ class Recipe:
         """Changes with whatever the built environment depends on."""
         facts = hashlib.sha256(f"{sys.version} {os.uname().machine}".encode())
         parts = [BUILTIN / "stubs.py", BUILTIN / "elf.py"] if self.stub_libraries_of else []
-        for path in (self.folder / "recipe.toml", self.lock, *parts):
+        scripts = [self.folder / source for source in sorted(set(self.scripts.values()))]
+        for path in (self.folder / "recipe.toml", self.lock, *parts, *scripts):
             if path.exists():
                 facts.update(path.read_bytes())
         return facts.hexdigest()[:12]
@@ -127,7 +170,7 @@ class Image:
     @property
     def path(self) -> str:
         """PATH inside the container."""
-        return f"{self.env_dir / 'bin'}:/usr/local/bin:/usr/bin:/bin"
+        return f"{self.env_dir / 'bin'}:{self.env_dir / programs.OWN / 'bin'}:/usr/local/bin:/usr/bin:/bin"
 
 
 def split_reference(image: str) -> tuple[str, str]:
@@ -159,7 +202,8 @@ def read_recipe(folder: Path) -> Recipe:
     try:
         table: dict[str, Any] = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
         table = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-        return Recipe(folder=folder, **table)
+        lacks = Lack(**table.pop("lacks")) if "lacks" in table else None
+        return Recipe(folder=folder, lacks=lacks, **table)
     except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
         raise ImageError(f"not a recipe: {error}", where=str(folder / "recipe.toml")) from error
 
@@ -192,7 +236,14 @@ class Images:
             told.append(f"{image} goes by its tag: a digest cannot be honoured where nothing is pulled")
         if patch := recipe.patch_of(tag):
             told.append(f'{image} is version {version}: no package index has what "{patch}" changed')
+        if tag in recipe.moving and recipe.is_fixed:
+            told.append(f"{image} is version {version}, the only one here, whichever is the newest")
         return told
+
+    def lack(self, image: str, variables: Collection[str]) -> Lack | None:
+        """What the image would need for one of these variables and does not have."""
+        lacks = self._look_up(image)[0].lacks
+        return lacks if lacks and lacks.variable in variables else None
 
     def find(self, image: str) -> tuple[Recipe, str]:
         """The recipe and version for an image reference; a moving tag is looked up in the package index.
@@ -204,7 +255,7 @@ class Images:
         return recipe, version or self._newest(recipe, split_reference(image)[1])
 
     def _look_up(self, image: str) -> tuple[Recipe, str | None]:
-        """The recipe, and the version that the tag names; None for one that moves."""
+        """The recipe, and the version that the tag names; None for one that only the package index knows."""
         name, tag = split_reference(image)
         recipes = self.recipes()
         recipe = next((each for each in recipes if name in each.images), None)
@@ -214,9 +265,15 @@ class Images:
                 f"no recipe for image {image}: the embedded cluster pulls nothing and knows {known}",
                 hint=f"add a folder with a recipe.toml to {BUILTIN}, or to a folder that {EXTRA} names",
             )
-        version = recipe.version_of(tag)
-        if version or tag in recipe.moving:
+        version = recipe.known_version(tag)
+        if version or (recipe.bound_of(tag) is not None and not recipe.is_fixed):
             return recipe, version
+        if recipe.is_fixed and recipe.version_of(tag):
+            raise ImageError(
+                f'the tag "{tag}" of {name} names a version that is not here: the only one is {recipe.version}',
+                where=str(recipe.folder / "recipe.toml"),
+                hint=f"write {name}:{recipe.example_tag}, or take kind, which pulls images",
+            )
         if tag.startswith(_DIGEST):
             raise ImageError(
                 f"{name} has a digest and no tag: only a registry knows which version that is",
@@ -226,23 +283,22 @@ class Images:
             f'the tag "{tag}" of {name} names no version',
             where=str(recipe.folder / "recipe.toml"),
             hint=f"name a release, {name}:{recipe.example_tag} say; "
-            "a build that is on no package index, such as a nightly one, can be run on kind",
+            "what is not to be had here, such as a nightly build, can be run on kind",
         )
 
     def _newest(self, recipe: Recipe, tag: str) -> str:
-        if not recipe.requirements:
-            return recipe.version
-        if recipe.name not in self._newest_versions:
-            found = versions.near(recipe.requirements, recipe.overrides, "")
+        key = f"{recipe.name}:{tag}"
+        if key not in self._newest_versions:
+            found = versions.near(recipe.requirements, recipe.overrides, recipe.bound_of(tag) or "", recipe.python)
             if not found.version:
                 raise ImageError(
                     f'the package index does not say which version of {recipe.name} the tag "{tag}" is: {found.said}',
                     hint=f"name a version: {recipe.version} is the one that the suite is tested with",
                 )
-            self._newest_versions[recipe.name] = found.version
+            self._newest_versions[key] = found.version
             newest = f"version {found.version}, the newest release that can be installed today"
             self._progress("images", f'the tag "{tag}" of {recipe.images[0]} is {newest}')
-        return self._newest_versions[recipe.name]
+        return self._newest_versions[key]
 
     def prepare(self, reference: str) -> Image:
         """The image, built now if it is not in the cache. Blocks; another process building it is waited for.
@@ -283,7 +339,11 @@ class Images:
             _uv("venv", "--relocatable", "--python", sys.executable, env_dir, image=image)
             if recipe.requirements:
                 lock = self._lock(image, building)
-                _uv("pip", "install", "--python", env_dir, "--no-deps", "--require-hashes", "-r", lock, image=image)
+                _uv(
+                    *("pip", "install", "--no-deps", "--require-hashes", *versions.for_python(recipe.python)),
+                    *("--python", env_dir, "-r", lock),
+                    image=image,
+                )
             site = next(env_dir.glob("lib/python*/site-packages"))
             if recipe.alias:
                 _announce(recipe.alias.format(version=image.version), site)
@@ -292,10 +352,33 @@ class Images:
                 from signoff.cluster.embedded.images.stubs import write_stubs
 
                 write_stubs(site / recipe.stub_libraries_of, site)
+            if recipe.unpack:
+                programs.unpack(recipe.unpack, site, env_dir)
+            if recipe.downloads:
+                self._download(image, env_dir)
+            programs.write_scripts(recipe.scripts, recipe.folder, env_dir)
             env_dir.rename(image.env_dir)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         self._progress("images", f"{recipe.name} {image.version} is installed")
+
+    def _download(self, image: Image, env_dir: Path) -> None:
+        """Fetch the programs for this machine.
+
+        Raises:
+            ImageError: there are none, or they cannot be reached.
+        """
+        machine, what = platform.machine(), f"{image.recipe.name} {image.version}"
+        fitting = [each for each in image.recipe.downloads if each["machine"] == machine]
+        if not fitting:
+            raise ImageError(f"{what} is not to be had for {machine}", hint="take kind, which pulls images")
+        for each in fitting:
+            try:
+                programs.download(each, env_dir, lambda text: self._progress("images", text))
+            except Unavailable as closed:
+                raise ImageError(
+                    f"{what} cannot be had: {closed}", hint="connect to the internet, or take kind, which pulls images"
+                ) from closed
 
     def _lock(self, image: Image, folder: Path) -> Path:
         """The recipe's own lock for its default version, else one resolved now."""
@@ -308,6 +391,7 @@ class Images:
         try:
             _uv(
                 *("pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url", "--python", sys.executable),
+                *versions.for_python(recipe.python),
                 *("--override", overrides, wanted, "-o", lock),
                 image=image,
             )
@@ -321,7 +405,10 @@ def _hint_near(image: Image) -> str:
     recipe = image.recipe
     with ThreadPoolExecutor() as pool:
         either = pool.map(
-            lambda which: versions.near(recipe.requirements, recipe.overrides, which + image.version).version, "<>"
+            lambda which: (
+                versions.near(recipe.requirements, recipe.overrides, which + image.version, recipe.python).version
+            ),
+            "<>",
         )
     near = " and ".join(found for found in either if found)
     tested = f"the suite is tested with {recipe.version}"

@@ -23,10 +23,11 @@ class Found:
     said: str
 
 
-def near(requirements: Sequence[str], overrides: Sequence[str], bound: str) -> Found:
+def near(requirements: Sequence[str], overrides: Sequence[str], bound: str, python: str = "") -> Found:
     """The version of the recipe's main package within `bound` ("<1.2", ">1.2", or "" for all) that is nearest to it.
 
-    It is the nearest one whose own requirements can be met as well, by Python's rules no pre-release.
+    It is the nearest one whose own requirements can be met as well, by Python's rules no pre-release. `python` is the
+    one that the packages ask for, where it is not this one.
     """
     main = requirements[0]
     name = re.split(r"[\[=<>~! ]", main)[0]
@@ -36,10 +37,15 @@ def near(requirements: Sequence[str], overrides: Sequence[str], bound: str) -> F
         wanted.write_text(asked, encoding="utf-8")
         overriding.write_text("\n".join(overrides), encoding="utf-8")
         order = "lowest-direct" if bound.startswith(">") else "highest"
-        quiet = ("--quiet", "--no-header", "--no-annotate")
+        quiet = ("--quiet", "--no-header", "--no-annotate", *for_python(python))
         done = run_uv("pip", "compile", *quiet, "--resolution", order, "--override", overriding, wanted)
     found = re.search(rf"^{re.escape(name)}==(\S+)", done.stdout, re.MULTILINE)
     return Found(found[1] if found else "", done.stderr.strip()[-500:])
+
+
+def for_python(version: str) -> tuple[str, ...]:
+    """The arguments with which uv resolves and installs for that Python, whichever is at hand."""
+    return ("--python-version", version) if version else ()
 
 
 def run_uv(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":

