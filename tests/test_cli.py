@@ -146,14 +146,14 @@ sys.exit(cli.main(["serve", "--reports", sys.argv[1]]))
 """
 
 
-def served(folder: Path, sigint: signal.Handlers) -> dict[str, str]:
-    """What a caller is told that reads a line, and then goes; `sigint` is what Ctrl-C does to the program."""
+def served(folder: Path) -> dict[str, str]:
+    """What a caller is told that reads a line, and then goes; even where Ctrl-C is ignored, serving ends then."""
     with subprocess.Popen(
         [sys.executable, "-c", _SERVING, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, sigint),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     ) as serving:
         assert serving.stdout is not None and serving.stdin is not None
         told: dict[str, str] = json.loads(serving.stdout.readline())
@@ -165,14 +165,10 @@ def served(folder: Path, sigint: signal.Handlers) -> dict[str, str]:
     return told
 
 
-def test_serving_ends_with_its_caller_even_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
-    assert served(tmp_path, signal.SIG_IGN)["proxied"]
-
-
-def test_what_is_served_is_in_evidence_that_the_caller_is_told_of(tmp_path: Path) -> None:
-    told = served(tmp_path, signal.SIG_DFL)
+def test_what_is_served_is_in_evidence_that_the_caller_is_told_of_with_whom_it_ends(tmp_path: Path) -> None:
+    told = served(tmp_path)
     (folder,) = tmp_path.iterdir()
-    assert told["evidence"] == str(folder)
+    assert told["proxied"] and told["evidence"] == str(folder)
     assert [type(line.record) for line in read(folder).lines] == [Run, Cluster, Backend, End]
     assert read(folder).run.tool == "serve"
     assert list(verify(folder)) == []

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace as Of
@@ -220,15 +221,17 @@ def test_no_command_line_of_a_child_holds_the_key() -> None:
     with subprocess.Popen(command, cwd=ROOT, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         seen: set[bytes] = set()
         while process.poll() is None:
-            seen |= {line for path in Path("/proc").glob("[0-9]*/cmdline") if (line := cmdline(path))}
+            seen |= set(command_lines(process.pid))
             time.sleep(0.01)
         assert process.returncode == 0, process.stderr and process.stderr.read()
     assert any(b"signoff.load.asked" in each for each in seen)
     assert not any(GIVEN.encode() in each for each in seen)
 
 
-def cmdline(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:  # it has ended
-        return b""
+def command_lines(pid: int | str) -> Iterator[bytes]:
+    """Those of a process and of all below it."""
+    with suppress(OSError):  # it has ended
+        yield Path(f"/proc/{pid}/cmdline").read_bytes()
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text(encoding="utf-8").split():
+                yield from command_lines(child)

@@ -5,8 +5,6 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-import pytest
-
 from signoff.core.paths import ROOT
 from tests.docs.pages import DOCS
 
@@ -34,7 +32,11 @@ def test_it_quotes_enough() -> None:
     assert len(QUOTED) > 50
 
 
-@pytest.mark.parametrize("sentence", QUOTED)
-def test_the_suite_says_it(sentence: str) -> None:
+def test_the_suite_says_it() -> None:
+    unsaid = [sentence for sentence in QUOTED if not is_said(sentence)]
+    assert not unsaid, "the code doesn't say this: is it worded otherwise now?"
+
+
+def is_said(sentence: str) -> bool:
     pattern = re.compile(".*".join(map(re.escape, sentence.split(ANYTHING))), re.DOTALL)
-    assert any(map(pattern.fullmatch, said())), "the code doesn't say this: is it worded otherwise now?"
+    return any(map(pattern.fullmatch, said()))

@@ -1,7 +1,5 @@
 """What no cluster can run is refused in one sentence, and what the manifests alone tell is told all the same."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from signoff.core.paths import FEATURES, ROOT
 from signoff.judges.beforehand import findings
 from signoff.options import NoCluster, values_of
 from signoff.story import declaration
+from tests.forks import Interpreter
 from tests.labs.expected import EXPECTED
 from tests.labs.lab import SETTINGS, Edit, chosen, copied
 
@@ -100,22 +99,12 @@ def test_a_taint_is_a_rule_where_the_settings_say_so(rule: str, tmp_path: Path) 
     assert not [each for each in found_in(tmp_path, [by_taint], "chart") if each.startswith("scheduler-asked: ")]
 
 
-def test_the_refusal_of_a_run_says_both_and_writes_nothing(tmp_path: Path) -> None:
+def test_the_refusal_of_a_run_says_both_and_writes_nothing(tmp_path: Path, apart: Interpreter) -> None:
     folder = copied("chart", tmp_path, [Edit("rendered.yaml", "", DATABASE.replace("NAMESPACE", "default"))])
     reports = tmp_path / "reports"
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "features",
-        "--settings",
-        str(folder / SETTINGS),
-        "--reports",
-        str(reports),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = apart.run(ROOT, "pytest", "features", "--settings", str(folder / SETTINGS), "--reports", str(reports))
     lines = [line for line in done.stderr.splitlines() if line]
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.status == pytest.ExitCode.USAGE_ERROR
     assert lines[0].startswith("ERROR: no recipe for image mysql:8")
     assert lines[3] == "Not signed off: the manifests alone fail in this"
     assert list(dict.fromkeys(each.split(":")[0] for each in lines[4:])) == ["  - labels", "  - scheduler-asked"]

@@ -68,6 +68,7 @@ def test_a_server_that_idled_for_longer_is_not_taken_for_a_longer_delay(pair: Pa
     assert abs(bias_ms) < 14  # 28 where only the delayed requests find it drowsy
 
 
+@pytest.mark.usefixtures("brisk")
 def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pair, tmp_path: Path) -> None:
     calibrate(pair, tmp_path / "run", "--delay", "5+-2", "--delay", "5+-2")
     evidence = read(tmp_path / "run")
@@ -87,8 +88,14 @@ def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pai
         assert (again.figures, again.verdict.code) == (found.figures, found.code)
 
 
+@pytest.mark.usefixtures("brisk", "never_invalid")
 def test_a_measurement_that_is_off_fails(
-    pair: Pair, never_invalid: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: Pair,
+    brisk: None,
+    never_invalid: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pair.backend.delay_ms = 8.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))  # more than a restless machine's scatter
@@ -122,8 +129,14 @@ def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
     assert "too busy" not in "\n".join(lines([recovery]))
 
 
+@pytest.mark.usefixtures("brisk", "never_invalid")
 def test_a_wrong_verdict_fails(
-    pair: Pair, never_invalid: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pair: Pair,
+    brisk: None,
+    never_invalid: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pair.backend.delay_ms = 8.0
     monkeypatch.setattr(delay_proxy, "running", late_by(60))
@@ -138,6 +151,7 @@ def test_the_delays_near_the_limit_follow_it() -> None:
     assert list(map(str, injections(500.0))) == ["0", "5", "18", "475", "525", "40+-10"]
 
 
+@pytest.mark.usefixtures("brisk")
 def test_the_server_is_asked_for_the_model_of_the_settings(pair: Pair, tmp_path: Path) -> None:
     pair.backend.model = "another"
     calibrate(pair, tmp_path / "run", "--delay", "5", "--model", "another")
@@ -173,6 +187,7 @@ def test_bad_input_is_said(
     assert "next:" in error
 
 
+@pytest.mark.usefixtures("brisk")
 def test_a_server_that_fails_is_said(pair: Pair, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pair.backend.model = "another"
     assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
