@@ -36,8 +36,8 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
     archive = program.with_suffix(".zip")
     with releases.client() as client:
         releases.fetch(client, wanted["url"], archive, "sha256", wanted["sha256"], progress)
-    with zipfile.ZipFile(archive) as files, files.open(wanted["member"]) as content, program.open("wb") as file:
-        shutil.copyfileobj(content, file)
+    with zipfile.ZipFile(archive) as files:
+        program.write_bytes(files.read(wanted["member"]))
     program.chmod(0o755)
     archive.unlink()
 
