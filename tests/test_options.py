@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from signoff import options
 from signoff.cluster import registry
+from signoff.cluster.embedded import namespaces
+from signoff.core import consent
 from signoff.core.errors import UsageError
 from signoff.core.paths import MANIFESTS
 from signoff.options import Chosen
@@ -28,12 +31,13 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
 
     def checked(**given: Any) -> Chosen:
-        options_of_a_run = {"attach": None, "keep": False, "fresh": False}
+        options_of_a_run = {"attach": None, "keep": False, "fresh": False, "trust": False}
         asked = {name: given.pop(name, default) for name, default in options_of_a_run.items()}
         settings = {"reports": tmp_path / "reports", **given}
         before = sorted(tmp_path.rglob("*"))
         try:
-            return options.check(read({name: [str(value)] for name, value in settings.items()}), **asked)
+            told = {name: value if isinstance(value, list) else [value] for name, value in settings.items()}
+            return options.check(read({name: list(map(str, value)) for name, value in told.items()}), **asked)
         finally:
             assert sorted(tmp_path.rglob("*")) == before
 
@@ -193,3 +197,103 @@ def test_an_image_of_the_manifests_is_refused_with_their_file(check: Check, tmp_
         check(manifests=folder)
     assert refused.value.where.startswith(f"{deployment}:")
     assert "image: " in deployment.read_text().splitlines()[int(refused.value.where.rpartition(":")[2]) - 1]
+
+
+# Who vouches for manifests, where containers are kept apart by nothing
+
+WHY = "unshare: Operation not permitted"
+
+
+@pytest.fixture
+def nothing_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that lets nobody make namespaces."""
+    monkeypatch.setattr(namespaces, "why_not", lambda: WHY)
+
+
+@pytest.fixture
+def strangers(tmp_path: Path) -> Path:
+    """Manifests that are not the project's, though equal to them."""
+    return Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+
+
+def test_where_namespaces_keep_containers_apart_nobody_has_to_vouch(
+    check: Check, strangers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "why_not", lambda: "")
+    assert check(manifests=strangers).trust == ""
+
+
+@pytest.mark.usefixtures("nothing_apart")
+def test_the_projects_own_manifests_run_where_nothing_keeps_them_apart(check: Check) -> None:
+    assert check().trust == "they are the project's own manifests"
+
+
+@pytest.mark.usefixtures("nothing_apart")
+def test_a_strangers_manifests_are_shown_and_refused(
+    check: Check, strangers: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match="would run on this machine as you") as refused:
+        check(manifests=strangers)
+    assert WHY in refused.value.what
+    assert refused.value.where == str(strangers)
+    assert "pass --trust or set SIGNOFF_TRUST=yes" in refused.value.hint
+    shown = capfd.readouterr().err
+    assert "container litellm: ghcr.io/berriai/litellm:main-v1.80.16-stable" in shown
+    assert "runs: python3 /scripts/tiny_model.py /models/tiny" in shown
+
+
+@pytest.mark.usefixtures("nothing_apart")
+def test_one_file_of_a_strangers_among_the_projects_is_enough_to_be_refused(check: Check, tmp_path: Path) -> None:
+    more = tmp_path / "more.yaml"
+    more.write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")
+    with pytest.raises(UsageError, match="would run on this machine as you"):
+        check(manifests=[MANIFESTS, more])
+
+
+@pytest.mark.usefixtures("nothing_apart")
+def test_an_option_vouches(check: Check, strangers: Path) -> None:
+    assert check(manifests=strangers, trust=True).trust == "trusted by --trust"
+
+
+@pytest.mark.usefixtures("nothing_apart")
+@pytest.mark.parametrize(("said", "is_trusted"), [("yes", True), ("YES", True), ("no", False), (" ", False)])
+def test_a_variable_vouches(
+    check: Check, strangers: Path, monkeypatch: pytest.MonkeyPatch, said: str, is_trusted: bool
+) -> None:
+    monkeypatch.setenv("SIGNOFF_TRUST", said)
+    with nullcontext() if is_trusted else pytest.raises(UsageError, match="would run on this machine as you"):
+        assert check(manifests=strangers).trust == f"trusted by SIGNOFF_TRUST={said}"
+
+
+def test_a_variable_that_says_neither_is_refused(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGNOFF_TRUST", "maybe")
+    with pytest.raises(UsageError, match="SIGNOFF_TRUST is neither yes nor no") as refused:
+        check()
+    assert refused.value.where == "SIGNOFF_TRUST=maybe"
+
+
+@pytest.mark.usefixtures("nothing_apart")
+@pytest.mark.parametrize("line", ["trust = true", 'trust = "yes"'])
+def test_no_file_beside_the_manifests_vouches_for_them(check: Check, strangers: Path, line: str) -> None:
+    (strangers / "signoff.toml").write_text(line)
+    with pytest.raises(UsageError, match="there is no setting"):
+        check(manifests=strangers)
+
+
+@pytest.mark.usefixtures("nothing_apart")
+def test_a_person_is_asked(check: Check, strangers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def yes(shown: str, question: str) -> bool:
+        asked.append(shown)
+        return True
+
+    monkeypatch.setattr(consent, "given", yes)
+    assert check(manifests=strangers).trust == "trusted on the terminal"
+    assert f"nothing would keep them from your files: {WHY}" in asked[0]
+
+
+@pytest.mark.usefixtures("nothing_apart")
+def test_kind_keeps_containers_apart_itself() -> None:
+    assert registry.provider("kind").unconfined(None) == ""
+    assert registry.provider("embedded").unconfined(None) == WHY

@@ -143,11 +143,15 @@ class EmbeddedCluster:
         from signoff.cluster.embedded.usage import how_to_use
 
         name = self.dir.name
-        console.progress(_SUBJECT, f"left running as {name}\n{how_to_use(name, self.kubeconfig)}")
+        console.progress(_SUBJECT, f"left running as {name}\n{how_to_use(name, self.kubeconfig, self._unconfined)}")
+
+    @property
+    def _unconfined(self) -> str:
+        return str(self._started.get(UNCONFINED, OLDER))
 
     def facts(self) -> ClusterFacts:
         """Versions, phases of the start in seconds, and where it is."""
-        unconfined = self._started.get(UNCONFINED, OLDER)
+        unconfined = self._unconfined
         told = ("dir", "server", "etcd_version", "address_range", "supervisor_pid")
         return ClusterFacts(
             provider="embedded",

@@ -139,7 +139,7 @@ class Running:
         """What a person does with it."""
         from signoff.cluster.embedded.usage import how_to_use  # every process of a cluster imports this module
 
-        told = how_to_use(self.name, self.kubeconfig)
+        told = how_to_use(self.name, self.kubeconfig, self.facts.get(UNCONFINED, OLDER))
         caveat = f"  pytest and locust will not use it by themselves: {self.difference}"
         return f"{told}\n{caveat}" if self.difference else told
 

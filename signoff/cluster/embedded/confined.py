@@ -77,14 +77,15 @@ def _enter(view: Told) -> None:
         with open(f"/proc/self/{file}", "w", encoding="ascii") as map_of_ids:
             map_of_ids.write(text)
     _mount("", "/", flags=_MS_REC | _MS_PRIVATE)
+    writable = [*view["own"], *view["at"], *view["empty"], *_proc()]
     _arrange(view)
-    _set_read_only([*view["own"], *view["at"], *view["empty"]])
+    _set_read_only(writable)
     _drop_privileges()
 
 
 def _arrange(view: Told) -> None:
     """Cover what is hidden, and mount what is given: from above to below, whatever covers it meanwhile."""
-    given = {path: path for path in (*view["shown"], *view["own"])} | view["at"]
+    given = {path: path for path in (*view["shown"], *view["own"], *_of_the_kernel())} | view["at"]
     devices = {f"/dev/{name}": f"/dev/{name}" for name in _DEVICES if os.path.exists(f"/dev/{name}")}
     sources = {target: os.open(source, os.O_PATH) for target, source in (given | devices).items()}
     for target in sorted({*sources, *view["hidden"], *view["empty"], "/dev"}):
@@ -104,6 +105,17 @@ def _arrange(view: Told) -> None:
             os.symlink(target, link)
     for source in sources.values():
         os.close(source)
+
+
+def _proc() -> list[str]:
+    """Where a process describes itself: it may write there, a map of users say, unless nobody may."""
+    return [] if os.statvfs("/proc").f_flag & os.ST_RDONLY else ["/proc"]
+
+
+def _of_the_kernel() -> list[str]:
+    """What else is in /proc: settings of the whole machine, which root's number alone would open."""
+    with os.scandir("/proc") as found:
+        return [each.path for each in found if not each.name.isdigit() and not each.is_symlink()]
 
 
 def _make_place(target: str, source: int) -> None:

@@ -7,14 +7,16 @@ from signoff.cluster.embedded.address_range import to_loopback
 from signoff.kube.client import Kube
 
 
-def how_to_use(name: str, kubeconfig: Path) -> str:
-    """The lines to paste into a shell, and the URL of each Service on this machine."""
+def how_to_use(name: str, kubeconfig: Path, unconfined: str) -> str:
+    """The lines to paste into a shell, the URL of each Service on this machine, and why pods may do what you may."""
     kube = Kube(kubeconfig)
+    caution = f"  nothing keeps its containers from your files ({unconfined}): apply only manifests that you trust"
     return "\n".join(
         [
             f"  export KUBECONFIG={shlex.quote(str(kubeconfig))}",
             *(f"  {service}  {url}" for service, url in service_urls(kube)),
             f"  pytest features/ and locust -f bench/ use it by themselves; signoff cluster down {name} ends it",
+            *([caution] if unconfined else []),
         ]
     )
 

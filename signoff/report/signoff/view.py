@@ -236,6 +236,13 @@ class View:
         return self.evidence.first(Cluster)
 
     @property
+    def kept_apart(self) -> str:
+        """What kept containers from the machine, and who vouched for them where nothing did; empty if nobody told."""
+        told = self.cluster.details.get("kept_apart", "") if self.cluster else ""
+        trust = self.run.settings.get("trust", "")
+        return f"containers are kept apart by {told}{f'; {trust}' if trust else ''}" if told else ""
+
+    @property
     def placements(self) -> list[tuple[str, str]]:
         """Each pod that was looked at and where it ran, without repetition."""
         seen = {(each.pod, each.node or "no node (Pending)"): None for each in self.evidence.of(PodPlace)}

@@ -1,0 +1,55 @@
+"""A person who is to vouch for manifests sees every image and every command in them, and nothing hides one."""
+
+from pathlib import Path
+from typing import Any
+
+from signoff.kube import commands
+from signoff.kube.objects import Manifest
+
+
+def shown(body: dict[str, Any]) -> str:
+    return "\n".join(commands.told([Manifest(Path("all.yaml"), "", {"metadata": {"name": "x"}, **body})]))
+
+
+def of(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return {"kind": "Deployment", "spec": {"template": {"spec": {"containers": list(containers), **spec}}}}
+
+
+def test_images_commands_probes_and_hooks_are_shown() -> None:
+    probes = {f"{each}Probe": {"exec": {"command": [f"look-{each}"]}} for each in ("startup", "readiness", "liveness")}
+    hooks = {each: {"exec": {"command": [f"do-{each}"]}} for each in ("postStart", "preStop")}
+    main = {"name": "main", "image": "a/b:1", "command": ["sh", "-c"], "args": ["curl x | sh"], **probes}
+    first = {"name": "first", "image": "c/d:2", "args": ["--all"]}
+    assert shown(of({**main, "lifecycle": hooks}, initContainers=[first])).splitlines() == [
+        "Deployment/x (all.yaml:1)",
+        "  container main: a/b:1",
+        "    runs: sh -c 'curl x | sh'",
+        "    startupProbe runs: look-startup",
+        "    readinessProbe runs: look-readiness",
+        "    livenessProbe runs: look-liveness",
+        "    postStart runs: do-postStart",
+        "    preStop runs: do-preStop",
+        "  init container first: c/d:2",
+        "    runs its image's program with: --all",
+    ]
+
+
+def test_whatever_makes_pods_is_shown() -> None:
+    pods = {"containers": [{"name": "main", "image": "a", "command": ["rm", "-r", "/"]}]}
+    job = {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": pods}}}}}
+    assert "runs: rm -r /" in shown(job)
+
+
+def test_what_makes_no_pods_is_left_out() -> None:
+    assert shown({"kind": "ConfigMap", "data": {"containers": "x"}}) == ""
+
+
+def test_no_letter_hides_another() -> None:
+    said = shown(of({"name": "main", "image": "a", "command": ["rm -r /\x1b[2K\rls", "\u202egpj"]}))
+    assert r"rm -r /\x1b[2K\rls" in said
+    assert r"\u202egpj" in said
+
+
+def test_each_line_of_a_script_is_shown_below_its_container() -> None:
+    said = shown(of({"name": "main", "image": "a", "command": ["sh", "-c", "one\n  container fine: b\ntwo"]}))
+    assert said.splitlines()[2:] == ["    runs: sh -c 'one", "        container fine: b", "      two'"]
