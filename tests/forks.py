@@ -25,6 +25,7 @@ from signoff import cli
 from signoff.core.paths import ROOT
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
+from signoff.report.environment import _environment
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def appears(path: Path) -> None:
 
 NEEDED = (
     "pytest", "pytest_bdd", "pytest_bdd.plugin", "xdist.plugin", "signoff.commands.report", "signoff.commands.verify",
-    "signoff.options",
+    "signoff.options", "signoff.judges.beforehand", "signoff.gateway.under_test", "signoff.kube.client",
+    "signoff.cluster.embedded.provider",
 )  # fmt: skip
 """What most programs import. Not signoff.bdd: from there on a signal ends the process without a word."""
 
@@ -139,6 +141,8 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # even where the tests don't hear it (nohup, CI)
     for module in NEEDED:
         import_module(module)
+    for page in (environment := _environment()).list_templates(filter_func=is_of_a_run):
+        environment.get_template(page)
     gc.freeze()  # so that no fork looks through all of it for garbage
     answers = os.fdopen(os.dup(1), "w")
     while line := sys.stdin.readline():
@@ -148,6 +152,11 @@ def serve() -> None:
             become(**json.loads(line))
         print(pid, file=answers, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=answers, flush=True)
+
+
+def is_of_a_run(template: str) -> bool:
+    """Whether it draws the pages of a run, which most programs write: to compile it is half of what they do."""
+    return template.endswith(".j2") and not template.startswith(("load/", "parity/"))
 
 
 def become(command: list[str], folder: str, environment: dict[str, str], outputs: list[str]) -> NoReturn:

@@ -2,24 +2,22 @@
 
 import csv
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event, Thread
 from types import SimpleNamespace as Of
 
 import pytest
 
 from signoff.bdd.plugin import _scrub
+from signoff.cli import main
 from signoff.cluster import embedded, kind
 from signoff.cluster.kind import tools
 from signoff.core import redact, whole
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, told
-from signoff.core.paths import ROOT
 from signoff.evidence import Evidence
 from signoff.evidence.models import Applied, Note, Run
 from signoff.gateway import key
@@ -214,16 +212,22 @@ def test_what_is_read_shows_no_secret_by_itself(tmp_path: Path, capfd: pytest.Ca
     assert [hush for hush in HUSH if hush in "".join(capfd.readouterr())] == []
 
 
-def test_no_command_line_of_a_child_holds_the_key() -> None:
+def test_no_command_line_of_a_child_holds_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor of a child of a child: `signoff load` has Locust look at what is meant for it."""
-    command = [sys.executable, "-m", "signoff.cli", "load", "--print", "--", "-t", "5s"]
-    known = {**os.environ, "SIGNOFF_API_KEY": GIVEN}
-    with subprocess.Popen(command, cwd=ROOT, env=known, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        seen: set[bytes] = set()
-        while process.poll() is None:
-            seen |= set(command_lines(process.pid))
-            time.sleep(0.01)
-        assert process.returncode == 0, process.stderr and process.stderr.read()
+    monkeypatch.setenv("SIGNOFF_API_KEY", GIVEN)
+    seen, over = set[bytes](), Event()
+
+    def look() -> None:
+        while not over.wait(0.01):
+            seen.update(command_lines(os.getpid()))
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        assert main(["load", "--print", "--", "-t", "5s"]) == 0
+    finally:
+        over.set()
+        looking.join()
     assert any(b"signoff.load.asked" in each for each in seen)
     assert not any(GIVEN.encode() in each for each in seen)
 

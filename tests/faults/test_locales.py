@@ -73,6 +73,7 @@ def test_a_run_is_written_drawn_again_and_verified(elsewhere: Project, signoff: 
     assert (verified.status, verified.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("posix", ["POSIX"], indirect=True)  # tests/load does so in this machine's, which is easier
 def test_what_would_be_deployed_is_printed(folder: Path, signoff: Signoff) -> None:
     shutil.copytree(MANIFESTS, folder / "für hier")
     printed = signoff("load", "--print", "--manifests", "für hier", "--reports", "meine läufe")

@@ -40,14 +40,13 @@ def test_a_run_that_is_interrupted_leaves_its_report(project: Project, temporary
     assert not list(temporary.iterdir())
 
 
-@POLITE
-def test_a_second_signal_does_not_disturb_the_end(project: Project, number: Signals) -> None:
+def test_a_second_signal_does_not_disturb_the_end(project: Project) -> None:
     project.write("slow_end.py", SLOW_END)
     project.replace("conftest.py", '"words"', '"words", "slow_end"')
     project.scenarios("First: Given a slow end; Then it takes for ever")
     process = project.start()
     appears(project.folder / "waiting")
-    process.send_signal(number)
+    process.send_signal(SIGINT)
     appears(project.folder / "ending")
     done = ended(process, SIGTERM)
     assert done.status == 2, done.said
