@@ -75,7 +75,8 @@ def _enter(view: Told) -> None:
     """Make the namespaces, and have the file system look like the view in them."""
     user, group = os.geteuid(), os.getegid()
     _call("unshare", _LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWNS))
-    for file, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+    numbers = (f"{view['user'] or user} {user} 1", f"{view['user'] or group} {group} 1")
+    for file, text in zip(("setgroups", "uid_map", "gid_map"), ("deny", *numbers), strict=True):
         with open(f"/proc/self/{file}", "w", encoding="ascii") as map_of_ids:
             map_of_ids.write(text)
     _mount("", "/", flags=_MS_REC | _MS_PRIVATE)

@@ -48,6 +48,7 @@ class Told(TypedDict):
     at: dict[str, str]
     empty: list[str]
     links: dict[str, str]
+    user: int | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class View:
     shown: Sequence[Path] = ()
     own: Sequence[Path] = ()
     at: Mapping[str, Path] = field(default_factory=dict)
+    user: int | None = None
+    """The number that its user and group have in there, if not the one that they have here."""
 
     def told(self) -> Told:
         """The real paths of all, and the links that lead to them, as the short name of a cluster does."""
@@ -73,6 +76,7 @@ class View:
             "at": {place: os.path.realpath(source) for place, source in self.at.items()},
             "empty": ["/dev/shm", os.path.realpath("/var/tmp")],
             "links": {str(way): os.path.realpath(way) for way in ways if way.is_symlink()},
+            "user": self.user,
         }
 
 

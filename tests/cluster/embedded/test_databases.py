@@ -7,6 +7,7 @@ import pytest
 
 from signoff.cluster.conformance import delete
 from signoff.core.timeouts import Timeout
+from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube, is_ready
 from tests.embedded import container, ended, event, pod, status, wait_for
 
@@ -31,9 +32,12 @@ def run(kube: Kube, namespace: str, name: str, *containers: dict[str, Any], **sp
 def ready(kube: Kube, namespace: str, app: str) -> None:
     def look() -> bool:
         found = kube.core.list_namespaced_pod(namespace, label_selector=f"app={app}").items
-        return bool(found) and all(map(is_ready, found))
+        if found and all(map(is_ready, found)):
+            return True
+        events = kube.core.list_namespaced_event(namespace).items
+        raise NotYet("; ".join(each.message for each in events if each.type == "Warning") or "no pod")
 
-    wait_for(f"{app} to be ready", look, MADE)
+    eventually(f"{app} to be ready", MADE, look)
 
 
 def answer(kube: Kube, namespace: str, phase: str, *containers: dict[str, Any]) -> str:

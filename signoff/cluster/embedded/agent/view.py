@@ -3,6 +3,8 @@
 What the agent writes itself, ConfigMaps say, no container may write: it would have the agent follow its links.
 """
 
+import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,7 +32,13 @@ def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, s
         shown=(image.env_dir, image.recipe.folder, *interpreter(image.env_dir / "bin" / "python"), *mounted),
         own=own,
         at={_TMP: tmp} if tmp in own else {},
+        user=_not_root() if image.recipe.refuses_root else None,
     )
+
+
+def _not_root() -> int | None:
+    """Where this is root, some other user that this machine knows."""
+    return None if os.geteuid() else next(each.pw_uid for each in pwd.getpwall() if each.pw_uid)
 
 
 def _kept_by(image: Image) -> list[Path]:

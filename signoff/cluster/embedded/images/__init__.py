@@ -20,6 +20,7 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     bind = "--host"                        the argument that takes the listening address
     data = "/data"                         where the image starts and keeps its data, unless mounted a folder of its own
     ports = [4000]                         ports that the default arguments listen on
+    refuses_root = true                    its program does not run as root: where this is root, it is another user
     lacks = {variable = "URL", what = "a driver"}   a variable with which it cannot run, and what is not here for it
     env = {KEY = "value"}                  `{image}` stands for the environment's folder, which all its containers share
 """
@@ -86,6 +87,7 @@ class Recipe:
     data: str = ""
     ports: tuple[int, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    refuses_root: bool = False
     lacks: Lack | None = None
     disk_gb: float = 0.0
     """Free space that building the environment takes."""
