@@ -12,3 +12,4 @@ def nothing_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [each for each in os.environ if each.startswith("SIGNOFF_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SIGNOFF_TRUST", "yes")

@@ -17,6 +17,7 @@ from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, read
 from signoff.evidence.models import (
     Cause,
+    Cluster,
     End,
     Note,
     Plan,
@@ -98,6 +99,26 @@ def test_evidence_that_does_not_say_what_was_judged_reads_as_before(tmp_path: Pa
     runs.plan(writer, runs.OBSERVES)
     found = runs.finish(writer)
     assert "What was judged" not in page(found) and "under_test" not in found.to_record()
+
+
+@both
+@pytest.mark.parametrize(
+    ("details", "trust", "told"),
+    [
+        ({"kept_apart": "namespaces"}, "", "nodes n; containers are kept apart by namespaces"),
+        ({"kept_apart": "nothing: no"}, "trusted by --trust", "kept apart by nothing: no; trusted by --trust"),
+        ({}, "", "nodes n"),
+    ],
+)
+def test_what_kept_containers_apart_and_who_vouched_is_told(
+    tmp_path: Path, name: str, details: dict[str, str], trust: str, told: str
+) -> None:
+    writer = runs.open_run(tmp_path / "run", settings={"trust": trust})
+    runs.plan(writer, runs.OBSERVES)
+    writer.evidence.add(Cluster(provider="embedded", kubernetes_version="v1", nodes=["n"], details=details))
+    text = words(runs.finish(writer), name)
+    assert f"{told}." in text or f"{told} " in text
+    assert ("kept apart" in text) is bool(details)
 
 
 @both

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from signoff.cluster.embedded import EmbeddedCluster, namespaces
+from signoff.cluster.embedded import EmbeddedCluster, namespaces, provider
+from signoff.cluster.embedded.cluster_registry import UNCONFINED, Running, fingerprint
 from signoff.cluster.embedded.namespaces import View, interpreter
+from signoff.cluster.embedded.usage import how_to_use
 from signoff.core.paths import ROOT, cache_dir
 from signoff.kube.client import Kube
 from tests.embedded import container, ended, pod, status, wait_for
@@ -187,6 +189,38 @@ def test_a_cluster_says_how_its_containers_are_kept_apart(cluster: EmbeddedClust
     assert cluster.facts().details["kept_apart"] == (
         "nothing: " + namespaces.why_not() if namespaces.why_not() else "namespaces"
     )
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "why"),
+    [
+        ("", "", ""),
+        ("no", "no", ""),
+        ("no", "", "its containers are kept apart by nothing, and would be now"),
+        ("", "no", "its containers are kept apart by namespaces, and could not be now"),
+    ],
+)
+def test_a_kept_cluster_whose_containers_are_kept_apart_otherwise_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, now: str, why: str
+) -> None:
+    monkeypatch.setattr(namespaces, "why_not", lambda: now)
+    kept = Running(tmp_path, {"fingerprint": fingerprint(), UNCONFINED: then})
+    assert kept.difference == why
+
+
+def test_a_person_who_uses_a_cluster_is_told_that_nothing_keeps_its_containers_apart(
+    cluster: EmbeddedCluster,
+) -> None:
+    said = how_to_use(cluster.dir.name, cluster.kubeconfig, "no namespaces")
+    assert "nothing keeps its containers from your files (no namespaces): apply only manifests that you trust" in said
+    assert "nothing keeps" not in how_to_use(cluster.dir.name, cluster.kubeconfig, "")
+
+
+def test_who_attaches_to_a_cluster_is_asked_for_what_that_cluster_is(
+    cluster: EmbeddedCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespaces, "why_not", lambda: "of a cluster that would be started now")
+    assert provider.unconfined(cluster.dir) == cluster.facts().details["kept_apart"].partition("nothing: ")[2]
 
 
 # What makes them
