@@ -106,6 +106,28 @@ def test_what_a_claim_holds_outlives_the_pod_and_is_there_on_another_node(
     assert log(kube, namespace).strip() == "it was here"
 
 
+@pytest.mark.parametrize("kind", ["emptyDir", "persistentVolumeClaim"])
+def test_the_mode_that_a_container_gives_its_volume_stays(kube: Kube, namespace: str, kind: str) -> None:
+    """PostgreSQL refuses a folder that others may read, and the volumes are looked at whenever a ConfigMap changes."""
+    kube.core.create_namespaced_persistent_volume_claim(namespace, claim("data"))
+    kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "told"}, "data": {"word": "old"}})
+    source = {"emptyDir": {}, "persistentVolumeClaim": {"claimName": "data"}}[kind]
+    volumes = [{"name": "data", kind: source}, {"name": "told", "configMap": {"name": "told"}}]
+    mounts = [{"name": each["name"], "mountPath": f"/{each['name']}"} for each in volumes]
+    code = (
+        "import os, time; print(oct(os.stat('/data').st_mode)); os.chmod('/data', 0o700)\n"
+        "while open('/told/word').read() == 'old': time.sleep(0.1)\n"
+        "print(oct(os.stat('/data').st_mode))"
+    )
+    kube.core.create_namespaced_pod(
+        namespace, pod(container(code, volumeMounts=mounts), volumes=volumes, restartPolicy="Never")
+    )
+    wait_for("the pod to run", lambda: status(kube, namespace).phase == "Running" and log(kube, namespace))
+    kube.core.patch_namespaced_config_map("told", namespace, {"data": {"word": "new"}})
+    assert ended(kube, namespace) == "Succeeded"
+    assert log(kube, namespace).split() == ["0o40777", "0o40700"]
+
+
 def test_a_claim_of_a_stateful_set_waits_for_nobody(kube: Kube, namespace: str) -> None:
     labels = {"app": "db"}
     mount = [{"name": "data", "mountPath": "/data"}]

@@ -134,7 +134,7 @@ def link_claims(pod: Json, pod_dir: Path, cluster_dir: Path) -> None:
     for volume in pod["spec"].get("volumes") or []:
         if claim := volume.get("persistentVolumeClaim"):
             place = folder_of(cluster_dir, pod["metadata"]["namespace"], claim["claimName"])
-            place.mkdir(parents=True, exist_ok=True)
+            _make_for_anybody(place)
             folder = volume_dir(volume, pod_dir, pod_dir)
             folder.parent.mkdir(parents=True, exist_ok=True)
             if not folder.is_symlink():
@@ -152,11 +152,18 @@ def write_volumes(
     check_volumes(spec, facts, sources)
     for volume in spec.get("volumes") or []:
         folder = volume_dir(volume, pod_dir, own_dir)
-        folder.mkdir(parents=True, exist_ok=True)
         if is_written(volume):
+            folder.mkdir(parents=True, exist_ok=True)
             swap_in(folder, [_translated(file, translate) for file in files_of(volume, facts, sources)])
         else:
-            folder.chmod(_ANYBODY)
+            _make_for_anybody(folder)
+
+
+def _make_for_anybody(folder: Path) -> None:
+    """Make a folder that containers write to; the mode that one of them has given it since is its own."""
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(_ANYBODY)
 
 
 def _translated(file: File, translate: Callable[[str], str]) -> File:
