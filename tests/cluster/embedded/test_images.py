@@ -3,13 +3,14 @@
 import errno
 import os
 import platform
+import subprocess
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from signoff.cluster.embedded import provider
-from signoff.cluster.embedded.images import EXTRA, ImageError, Images
+from signoff.cluster.embedded.images import EXTRA, ImageError, Images, programs
 from signoff.core.errors import SignoffError
 
 RECIPE = """
@@ -135,22 +136,39 @@ def test_an_abbreviated_tag_is_the_newest_release_that_begins_like_it(images: Im
     assert found == {"1": "1.0.0", "1.0": "1.0.0", "1.1": "1.1.0", "2": "2.1.0"}
 
 
-NOWHERE = "http://127.0.0.1:9/toy.zip"
+NOWHERE = "test.signoff:toy:jar:1.0.0"
 
 
 def test_programs_for_other_machines_only_are_refused(images: Images, tmp_path: Path) -> None:
-    one = f'{{machine = "abacus", url = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
+    one = f'{{machine = "abacus", artifact = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
     (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
     with pytest.raises(ImageError, match=rf"toy 1\.0\.0 is not to be had for {platform.machine()}"):
         images.prepare("signoff.test/toy:v1.0.0")
 
 
-def test_programs_that_cannot_be_reached_are_one_sentence(images: Images, tmp_path: Path) -> None:
-    one = f'{{machine = "{platform.machine()}", url = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
+def test_programs_that_cannot_be_reached_are_one_sentence(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    one = f'{{machine = "{platform.machine()}", artifact = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
     (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
-    with pytest.raises(ImageError, match=rf"toy 1\.0\.0 cannot be had: {NOWHERE}: .*refused") as told:
+    with pytest.raises(ImageError, match=rf"toy 1\.0\.0 cannot be had: {NOWHERE}: .*") as told:
         images.prepare("signoff.test/toy:v1.0.0")
     assert "connect to the internet" in told.value.hint
+
+
+def test_programs_that_somebody_has_changed_are_not_taken(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        Path(arguments[-1]).write_bytes(b"another one")
+        return subprocess.CompletedProcess(arguments, 0)
+
+    monkeypatch.setattr(programs, "run_uv", fetched)
+    one = f'{{machine = "{platform.machine()}", artifact = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
+    with pytest.raises(SignoffError, match=rf"{NOWHERE} is not the file that the recipe knows"):
+        images.prepare("signoff.test/toy:v1.0.0")
 
 
 def test_an_archive_that_a_package_lacks_is_said(images: Images, tmp_path: Path) -> None:

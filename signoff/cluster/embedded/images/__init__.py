@@ -13,7 +13,7 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     requirements = ["litellm[proxy]=={version}"]    without {version}, that one is all there is
     python = "3.12"                        the Python that the packages ask for, where none of them runs in it
     unpack = "package/*.tar.gz"            the archive that a package has its programs in
-    downloads = [{machine = "x86_64", url = "...", sha256 = "...", member = "...", program = "..."}]
+    downloads = [{machine = "x86_64", artifact = "...", sha256 = "...", member = "...", program = "..."}]
     scripts = {server = "server.py"}       programs of the recipe's own, by the names under which pods call them
     entrypoint = ["litellm"]               `{recipe}` stands for the recipe's folder
     cmd = ["--port", "4000"]               arguments when the pod names neither command nor args

@@ -1,5 +1,6 @@
 """An image's programs that no Python package installs: taken out of an archive, or a recipe's own."""
 
+import hashlib
 import shutil
 import tarfile
 import zipfile
@@ -7,18 +8,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
+from signoff.cluster.embedded.images.versions import run_uv
 from signoff.core.errors import SignoffError
-from signoff.programs import releases
+from signoff.programs.search import Unavailable
 
 OWN = "opt"
 """The folder of an image's environment that holds what came in an archive, its programs in `bin`."""
 
 
+_CLIENT = "maven-artifact==0.3.5"
+"""It knows where Maven's artifacts are; a program of Java's own would need Java."""
+
+
 class Download(TypedDict):
-    """One program for one kind of machine: the file of a zip archive that has this checksum."""
+    """One program for one kind of machine: a file of a Maven artifact, a zip archive, which has this checksum."""
 
     machine: str
-    url: str
+    artifact: str
     sha256: str
     member: str
     program: str
@@ -29,13 +35,23 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
 
     Raises:
         Unavailable: it is not there.
-        SignoffError: it is not the file that the recipe knows.
+        SignoffError: it is not the file that the recipe knows. That is no reason to try another way: someone between
+            here and there may have changed it.
     """
     program = env_dir / OWN / "bin" / wanted["program"]
     program.parent.mkdir(parents=True)
     archive = program.with_suffix(".zip")
-    with releases.client() as client:
-        releases.fetch(client, wanted["url"], archive, "sha256", wanted["sha256"], progress)
+    progress(f"downloading {wanted['artifact']} with {_CLIENT}")
+    done = run_uv("tool", "run", "--from", _CLIENT, "maven-artifact", wanted["artifact"], archive)
+    if done.returncode:
+        raise Unavailable(f"{wanted['artifact']}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != wanted["sha256"]:
+        raise SignoffError(
+            f"{wanted['artifact']} is not the file that the recipe knows",
+            where=f"{found}, and not {wanted['sha256']}",
+            hint="try again; if it persists, something between this machine and the release changes files",
+        )
     with zipfile.ZipFile(archive) as files:
         program.write_bytes(files.read(wanted["member"]))
     program.chmod(0o755)
