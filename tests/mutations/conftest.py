@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from signoff import story
 from signoff.cluster.base import Cluster
 from signoff.cluster.embedded.processes import marked
 from signoff.cluster.registry import open_cluster
 from signoff.core import timeouts
-from signoff.core.paths import MANIFESTS, ROOT
+from signoff.core.paths import ROOT
 from signoff.evidence import Evidence, read
 from signoff.evidence.models import Run
 from signoff.gateway.deployment import Deployment
@@ -31,11 +29,11 @@ from signoff.options import ClusterChoice
 from signoff.settings.arguments import read_from
 from tests import prove
 from tests.mutations.scenarios import OVERHEAD
-from tests.mutations.table import FAULTY_BACKEND, Mutation, Objects
+from tests.mutations.table import FAULTY_BACKEND
+from tests.mutations.together import Together, mutated
 from tests.processes import said_until, start
 
 PAIRS = "20"
-FILES = ("configmap.yaml", "deployment.yaml", "ingressroute.yaml")
 RUN_SECONDS = 600
 
 
@@ -69,19 +67,24 @@ def cluster_name(config: pytest.Config) -> str:
 @pytest.fixture
 def run_features(
     cluster: Cluster, tmp_path: Path, pytestconfig: pytest.Config
-) -> Iterator[Callable[[Mutation], dict[str, dict[str, Any]]]]:
-    """Runs the features against the mutated manifests; gives each scenario's record by its name in the table."""
+) -> Iterator[Callable[[Together], dict[str, dict[str, Any]]]]:
+    """Runs the features against the mutated manifests; gives each scenario's record by its name in the table.
+
+    `make prove` runs all features for a mutation that is tried alone.
+    """
     runs = itertools.count(1)
 
-    def run(mutation: Mutation) -> dict[str, dict[str, Any]]:
+    def run(mutations: Together) -> dict[str, dict[str, Any]]:
         own = tmp_path / str(next(runs))
-        manifests = mutated(mutation, own / "manifests")
-        everything = pytestconfig.getoption(prove.OPTION, None) is not None
-        paths = ["features"] if everything else [f"features/{name}.feature" for name in mutation.tested]
+        manifests = mutated(mutations, own / "manifests")
+        everything = pytestconfig.getoption(prove.OPTION, None) is not None and len(mutations) == 1
+        tested = sorted({name for each in mutations for name in each.tested})
+        paths = ["features"] if everything else [f"features/{name}.feature" for name in tested]
         command = features_command(pytestconfig, cluster, *paths, "--overhead-pairs", PAIRS, "-q")
-        if not everything and OVERHEAD not in mutation.red:
+        if not everything and not any(OVERHEAD in each.red for each in mutations):
             command += ["-k", "not overhead"]  # it takes as long as all else in a run
-        command += [*mutation.options, "--manifests", str(manifests), "--reports", str(own / "reports")]
+        options = [option for each in mutations for option in each.options]
+        command += [*options, "--manifests", str(manifests), "--reports", str(own / "reports")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
         folders = list((own / "reports").iterdir())
         assert len(folders) == 1, done.stdout + done.stderr
@@ -145,27 +148,6 @@ def outcome_of(scenario: Scenario) -> dict[str, str]:
         "step": scenario.end.step if scenario.end else "",
         "reason": scenario.reason,
     }
-
-
-def mutated(mutation: Mutation, folder: Path) -> Path:
-    """A copy of manifests/ with the mutation in it."""
-    shutil.copytree(MANIFESTS, folder)
-    backend_file = folder / "vllm" / "deployment.yaml"
-    backend = list(yaml.load_all(backend_file.read_text(), yaml.CSafeLoader))
-    documents = {name: list(yaml.load_all((folder / "litellm" / name).read_text(), yaml.CSafeLoader)) for name in FILES}
-    objects: Objects = {document["kind"]: document for several in documents.values() for document in several}
-    file_of = {document["kind"]: name for name, several in documents.items() for document in several}
-    objects["BackendService"] = next(document for document in backend if document["kind"] == "Service")
-    mutation.edit(objects)
-    del objects["BackendService"]  # edited in place
-    backend_file.write_text(yaml.dump_all(backend, Dumper=yaml.CSafeDumper))
-    written: dict[str, list[dict[str, Any]]] = {}
-    for key, document in objects.items():
-        written.setdefault(mutation.file or file_of.get(key, "more.yaml"), []).append(document)
-    for name, several in written.items():
-        (folder / "litellm" / name).write_text(yaml.dump_all(several, Dumper=yaml.CSafeDumper))
-    (folder / "litellm" / "kustomization.yaml").write_text(yaml.safe_dump({"resources": list(written)}))
-    return folder
 
 
 def remove_gateway(kube: Kube) -> None:

@@ -1,8 +1,9 @@
-"""The mutations that `make test` tries; `make prove` tries all of them."""
+"""The mutations that `make test` tries, several in one run; `make prove` tries each of the table alone."""
 
 from collections.abc import Sequence
 
 from tests.mutations.table import TABLE, Mutation
+from tests.mutations.together import packed
 
 
 def broken_by(mutation: Mutation) -> frozenset[str]:
@@ -25,3 +26,4 @@ def cover(table: Sequence[Mutation]) -> list[Mutation]:
 
 
 SAMPLE = cover(TABLE)
+RUNS = packed(SAMPLE)

@@ -42,6 +42,7 @@ ASKING = {
     CHAT,
     INSIDE,
     PARITY,
+    OWN_KEY,
 }
 """Those that need a completion from the LiteLLM under test."""
 

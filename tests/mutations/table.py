@@ -37,6 +37,7 @@ from tests.mutations.scenarios import (
     GPU,
     IN_FILES,
     IN_FORMAT,
+    INSIDE,
     IS_CONFIGURED,
     LABELLED,
     LABELS,
@@ -401,11 +402,15 @@ def second_service(objects: Objects) -> None:
 
 
 def service_takes_another_pod(objects: Objects) -> None:
-    """The Service selects a Ready pod beside LiteLLM's, which is none of it."""
+    """The Service selects a Ready pod beside LiteLLM's, which is none of it, though it passes on what it is asked."""
+    objects["ServiceBehind"] = renamed(objects["Service"], "litellm-behind")
+    upstream = f"litellm-behind.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}"
+    container, volume = faulty_container(objects, upstream, tampering="")
+    container["ports"] = [{"name": "http", "containerPort": FAULTY_PORT}]
+    objects["Stranger"] = pod("beside", container, story.ALLOWED_NODES, volumes=[volume])
     objects["Service"]["spec"]["selector"] = {"serves": "models"}
-    objects["Deployment"]["spec"]["template"]["metadata"]["labels"]["serves"] = "models"
-    objects["Stranger"] = pod("beside", SLEEPS | {"image": litellm(objects)["image"]}, story.ALLOWED_NODES)
-    objects["Stranger"]["metadata"]["labels"]["serves"] = "models"
+    for template in (objects["Deployment"]["spec"]["template"], objects["Stranger"]):
+        template["metadata"]["labels"]["serves"] = "models"
 
 
 def nobody_listens(objects: Objects) -> None:
@@ -590,7 +595,7 @@ TABLE = (
     Mutation(
         "no object field",
         faulty_gateway("no_object"),
-        frozenset({FORMAT, FORMAT_STREAMED, *FORM}),
+        frozenset({FORMAT, FORMAT_STREAMED, INSIDE, *FORM}),
         frozenset({IN_FORMAT}),
         ("proxying",),
     ),
