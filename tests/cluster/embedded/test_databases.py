@@ -1,5 +1,6 @@
 """Redis, Valkey and PostgreSQL run as pods do, and other pods reach them by their Services."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,35 @@ def test_another_pod_reaches_redis_by_its_service(
     assert listening(6379) and all(each.endswith("7F") for each in listening(6379))
     client = container(f"{PING}; print(c.recv(9))", env=[{"name": "REDIS_HOST", "value": "redis"}])
     assert "PONG" in answer(kube, namespace, "Succeeded", client)
+
+
+CACHING = """
+model_list: [{model_name: m, litellm_params: {model: openai/m, api_base: "http://127.0.0.1:9/v1", api_key: x}}]
+router_settings: {redis_host: redis, redis_port: 6379}
+litellm_settings: {cache: true, cache_params: {type: redis, host: redis, port: 6379}}
+"""
+
+
+def test_litellm_caches_in_the_redis_that_its_configuration_names(kube: Kube, namespace: str) -> None:
+    kube.core.create_namespaced_config_map(
+        namespace, {"metadata": {"name": "config"}, "data": {"config.yaml": CACHING}}
+    )
+    service(kube, namespace, "redis", 6379)
+    service(kube, namespace, "gateway", 4000)
+    run(kube, namespace, "redis", {"name": "redis", "image": "redis:7-alpine", "ports": [{"containerPort": 6379}]})
+    gateway = {
+        "name": "gateway",
+        "image": "ghcr.io/berriai/litellm:main-v1.80.16-stable",
+        "args": ["--config", "/etc/litellm/config.yaml", "--port", "4000"],
+        "ports": [{"containerPort": 4000}],
+        "readinessProbe": {"httpGet": {"path": "/health/readiness", "port": 4000}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "config", "mountPath": "/etc/litellm"}],
+    }
+    run(kube, namespace, "gateway", gateway, volumes=[{"name": "config", "configMap": {"name": "config"}}])
+    ready(kube, namespace, "gateway")
+    ask = "import urllib.request as u; print(u.urlopen('http://gateway:4000/cache/ping').read().decode())"
+    told = json.loads(answer(kube, namespace, "Succeeded", container(ask)))
+    assert (told["status"], told["cache_type"], told["ping_response"]) == ("healthy", "redis", True)
 
 
 def test_what_redis_keeps_is_in_its_volume(kube: Kube, namespace: str) -> None:
