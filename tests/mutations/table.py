@@ -367,6 +367,11 @@ def another_number_of_retries(parsed: dict[str, Any]) -> None:
     parsed["router_settings"]["num_retries"] = 5
 
 
+def another_timeout(parsed: dict[str, Any]) -> None:
+    """Wait ten minutes where the story waits half of one."""
+    parsed["router_settings"]["timeout"] = 600
+
+
 def another_mode(parsed: dict[str, Any]) -> None:
     """Say that the model completes texts."""
     parsed["model_list"][0]["model_info"]["mode"] = "completion"
@@ -430,9 +435,13 @@ def impatient_liveness(objects: Objects) -> None:
     objects["Deployment"]["spec"]["progressDeadlineSeconds"] = 12
 
 
-def service_type(objects: Objects) -> None:
-    """Open the Service on every node."""
-    objects["Service"]["spec"]["type"] = "NodePort"
+def service_type(kind: str) -> Callable[[Objects], None]:
+    """Open the Service beyond the cluster."""
+
+    def change(objects: Objects) -> None:
+        objects["Service"]["spec"]["type"] = kind
+
+    return change
 
 
 EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
@@ -506,7 +515,8 @@ TABLE = (
     ),
     Mutation("pod label", label, frozenset({LABELS}), frozenset({LABELLED})),
     Mutation("Service port", service_port, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
-    Mutation("Service type", service_type, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("Service type", service_type("NodePort"), frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
+    Mutation("a load balancer", service_type("LoadBalancer"), frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
     Mutation("a second port", second_port, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
     Mutation("an external address", external_address, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
     Mutation("a port of the node", port_of_the_node, frozenset({SERVICE}), frozenset({SERVICE_ON_PORT})),
@@ -648,6 +658,7 @@ TABLE = (
         frozenset({CONFIGURED}),
         frozenset({IS_CONFIGURED}),
     ),
+    Mutation("another timeout", config(another_timeout), frozenset({CONFIGURED}), frozenset({IS_CONFIGURED})),
     Mutation(
         "api_base without /v1",
         model_params(api_base=BACKEND_URL),
