@@ -29,8 +29,6 @@ _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_NOATIME, _MS_NODIRATIME, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_RELATIME = 1024, 2048, 4096, 16384, 1 << 18, 1 << 21
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
-_CAP_SETFCAP = 31
-"""Without it root alone could make no user namespace any more, as PostgreSQL's entrypoint does (user_namespaces(7))."""
 _SYS_MOUNT_SETATTR = 442
 """The same number on x86-64 and arm64; Linux 5.12 and newer."""
 _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = -100, 0x8000, 1
@@ -171,9 +169,9 @@ def _remount_one_by_one(but: list[str]) -> None:
 
 
 def _drop_privileges() -> None:
-    """Of root too: whoever has its number has no capability from the next exec on that another user would not have."""
+    """Of root too: whoever has its number has no capability from the next exec on, nor ever gets one."""
     capability = 0
-    while capability == _CAP_SETFCAP or _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
+    while _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
         capability += 1
     if ctypes.get_errno() != errno.EINVAL:  # beyond the last one that this kernel knows
         _call("capabilities", -1)
