@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
+from signoff.core.yaml_lines import Path as Place
 from signoff.evidence.models import Probe, ProbesSeen
 from signoff.kube.client import Kube, condition, describe_end
 from signoff.kube.manifests import StoryManifests
 
 _ROLES: tuple[Literal["startup", "liveness", "readiness"], ...] = ("startup", "liveness", "readiness")
-_CONTAINERS = ("spec", "template", "spec", "containers")
+_PODS = ("spec", "template", "spec")
 
 
 def seen(kube: Kube, manifests: StoryManifests, check: str, starts: Mapping[str, int]) -> ProbesSeen:
@@ -20,21 +21,20 @@ def seen(kube: Kube, manifests: StoryManifests, check: str, starts: Mapping[str,
     own, where = manifests.roles.gateway, manifests.where
     several = _containers(kube, manifests)
     pods = kube.pods(own.namespace, own.selector)
-    places = {each.name: (*_CONTAINERS, at) for at, each in enumerate(several)}
-    litellm = own.container or several[0].name
+    litellm = own.container or several[0][0].name
     return ProbesSeen(
         check=check,
         probes=list(_probes(several, manifests)),
         starts=dict(starts),
         ends={pod.metadata.name: told for pod in pods if (told := _end(pod))},
         unbounded={
-            each.name: where(own.object, *places[each.name], "resources")
-            for each in several
+            each.name: where(own.object, *place, "resources")
+            for each, place in several
             if not ((each.resources and each.resources.limits) or {}).get("memory")
         },
         unwatched={
-            each.name: where(own.object, *places[each.name])
-            for each in several
+            each.name: where(own.object, *place)
+            for each, place in several
             if each.name == litellm and not each.liveness_probe
         },
     )
@@ -46,20 +46,28 @@ def that_may_have_ended_it(kube: Kube, manifests: StoryManifests) -> list[Probe]
     ended = {
         status.name
         for pod in kube.pods(own.namespace, own.selector)
-        for status in pod.status.container_statuses or []
+        for status in (*(pod.status.container_statuses or []), *(pod.status.init_container_statuses or []))
         if status.restart_count and not status.ready
     }
     several = _probes(_containers(kube, manifests), manifests)
     return [each for each in several if each.limits_start and each.container in ended]
 
 
-def _containers(kube: Kube, manifests: StoryManifests) -> list[Any]:
+def _containers(kube: Kube, manifests: StoryManifests) -> list[tuple[Any, Place]]:
+    """The containers that run side by side, sidecars last, each with where it stands."""
     own = manifests.roles.gateway
-    return list(kube.workload(own.namespace, own.name, own.kind).spec.template.spec.containers)
+    pods = kube.workload(own.namespace, own.name, own.kind).spec.template.spec
+    groups = (("containers", pods.containers), ("initContainers", pods.init_containers or []))
+    return [
+        (each, (*_PODS, group, at))
+        for group, several in groups
+        for at, each in enumerate(several)
+        if group == "containers" or each.restart_policy == "Always"
+    ]
 
 
-def _probes(several: Sequence[Any], manifests: StoryManifests) -> Iterator[Probe]:
-    for at, container in enumerate(several):
+def _probes(several: Sequence[tuple[Any, Place]], manifests: StoryManifests) -> Iterator[Probe]:
+    for container, place in several:
         for role in _ROLES:
             if probe := getattr(container, f"{role}_probe"):
                 yield Probe(
@@ -68,7 +76,7 @@ def _probes(several: Sequence[Any], manifests: StoryManifests) -> Iterator[Probe
                     asks=_asked(probe),
                     seconds=_seconds_left(probe),
                     limits_start=role == ("startup" if container.startup_probe else "liveness"),
-                    file=manifests.where(manifests.roles.gateway.object, *_CONTAINERS, at, f"{role}Probe"),
+                    file=manifests.where(manifests.roles.gateway.object, *place, f"{role}Probe"),
                 )
 
 

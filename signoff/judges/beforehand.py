@@ -14,7 +14,7 @@ from signoff.judges.placement import rule_for
 from signoff.judges.registry import JUDGES
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.nodes import rules
-from signoff.kube.objects import main_containers, pod_template
+from signoff.kube.objects import containers, placed_containers, pod_template
 from signoff.kube.placement import possible_nodes, tolerates
 from signoff.story.declaration import Check
 from signoff.verdicts.verdict import Value
@@ -73,8 +73,8 @@ def _observations(manifests: StoryManifests) -> Iterator[Observation]:
         ports=[each["port"] for each in spec.get("ports", [])],
         file=manifests.where(service.name, "spec", wrong),
         host_ports={
-            port["hostPort"]: manifests.where(own.object, *_CONTAINERS, at, "ports", number)
-            for at, container in enumerate(main_containers(workload.body))
+            port["hostPort"]: manifests.where(own.object, *place, "ports", number)
+            for container, place in placed_containers(workload.body)
             for number, port in enumerate(container.get("ports", []))
             if port.get("hostPort")
         },
@@ -83,7 +83,7 @@ def _observations(manifests: StoryManifests) -> Iterator[Observation]:
     yield configuration.seen("configuration", manifests.roles.configuration, manifests)
     requested = {
         f"{own.name}/{each.get('name', '')}": {**resources.get("limits", {}), **resources.get("requests", {})}
-        for each in main_containers(workload.body)
+        for each in containers(workload.body)
         if isinstance(resources := each.get("resources", {}), dict)
     }
     amounts = {name: {key: str(value) for key, value in each.items()} for name, each in requested.items()}

@@ -15,6 +15,7 @@ from signoff.core import timeouts
 from signoff.core.node import Node, Taint
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import FIELD_MANAGER, Kube, condition
+from signoff.kube.objects import is_sidecar
 from signoff.kube.placement import REQUIRED, own_taints
 from signoff.kube.undo import Delete
 
@@ -142,6 +143,7 @@ def pinned(template: Mapping[str, Any], name: str, node: str, *, tolerant: bool)
     everything = {"operator": "Exists"}
     own = [*copied.get("tolerations", []), everything | {"key": JOINED}]
     metadata = template.get("metadata") or {}
+    sidecars = filter(is_sidecar, spec.get("initContainers") or [])
     return {
         "metadata": {
             "name": name,
@@ -151,7 +153,7 @@ def pinned(template: Mapping[str, Any], name: str, node: str, *, tolerant: bool)
         "spec": {
             **copied,
             "tolerations": [everything] if tolerant else own,
-            "containers": [_container(each) for each in spec["containers"]],
+            "containers": [_container(each) for each in (*spec["containers"], *sidecars)],
             "terminationGracePeriodSeconds": 0,
         },
     }

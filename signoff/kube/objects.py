@@ -338,9 +338,20 @@ def main_containers(body: dict[str, Any]) -> list[dict[str, Any]]:
 
 def images_of(manifest: Manifest) -> Iterator[tuple[str, int]]:
     """Each image that its pods ask for, and the line that says so."""
+    for container, place in placed_containers(manifest.body):
+        yield container["image"], manifest.line(*place, "image")
+
+
+def placed_containers(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Place]]:
+    """The containers of a workload, init containers included, each with where it stands."""
     for group in ("initContainers", "containers"):
-        for at, container in enumerate(pod_spec(manifest.body).get(group, [])):
-            yield container["image"], manifest.line(*place_of_pod_spec(manifest.body), group, at, "image")
+        for at, container in enumerate(pod_spec(body).get(group, [])):
+            yield container, (*place_of_pod_spec(body), group, at)
+
+
+def is_sidecar(container: Mapping[str, Any]) -> bool:
+    """Whether an init container stays beside the main ones."""
+    return container.get("restartPolicy") == "Always"
 
 
 def place_of_pod_spec(body: dict[str, Any]) -> Place:

@@ -135,7 +135,7 @@ def test_a_copy_keeps_what_rules_go_by_and_can_never_run() -> None:
     spread = [{"maxSkew": 1, "topologyKey": HOSTNAME, "whenUnsatisfiable": "DoNotSchedule"}]
     spec = template(
         topologySpreadConstraints=spread,
-        initContainers=[{"name": "init", "image": "x"}],
+        initContainers=[{"name": "init", "image": "x"}, {"name": "beside", "image": "x", "restartPolicy": "Always"}],
         volumes=[{"name": "c", "configMap": {"name": "c"}}, {"name": "d", "persistentVolumeClaim": {"claimName": "d"}}],
         priorityClassName="high",
     )
@@ -143,7 +143,8 @@ def test_a_copy_keeps_what_rules_go_by_and_can_never_run() -> None:
     assert LABELS.items() <= copy["metadata"]["labels"].items()
     assert copy["spec"]["topologySpreadConstraints"] == spread
     assert [each["name"] for each in copy["spec"]["volumes"]] == ["d"]
-    assert [each["imagePullPolicy"] for each in copy["spec"]["containers"]] == ["Never"]
+    assert [each["imagePullPolicy"] for each in copy["spec"]["containers"]] == ["Never", "Never"]
+    assert copy["spec"]["containers"][1]["name"] == "beside", "a sidecar takes its room beside the others"
     assert not {"initContainers", "priorityClassName"} & set(copy["spec"])
     assert "affinity" not in spec["spec"], "the template is left as it is"
 

@@ -428,6 +428,13 @@ def liveness_asks_the_model(objects: Objects) -> None:
     litellm(objects)["livenessProbe"] |= {"httpGet": {"path": "/health", "port": "http"}, "periodSeconds": 100}
 
 
+def sidecar_asks_the_model(objects: Objects) -> None:
+    """Have a sidecar's liveness probe ask LiteLLM's /health, now and then."""
+    probe = {"httpGet": {"path": "/health", "port": story.GATEWAY_PORT}, "periodSeconds": 100}
+    sidecar = SLEEPS | {"image": litellm(objects)["image"], "restartPolicy": "Always", "livenessProbe": probe}
+    pod_spec(objects)["initContainers"] = [sidecar]
+
+
 def impatient_liveness(objects: Objects) -> None:
     """End LiteLLM before it has started; do not wait long for it."""
     del litellm(objects)["startupProbe"]
@@ -533,6 +540,7 @@ TABLE = (
         before_then=True,
     ),
     Mutation("liveness probes /health", liveness_asks_the_model, frozenset({POD}), frozenset({PROBES})),
+    Mutation("a sidecar's liveness probes /health", sidecar_asks_the_model, frozenset({POD}), frozenset({PROBES})),
     Mutation("the Service misses a pod", service_misses_a_pod, frozenset({SERVICE}), frozenset({SERVICE_TO_ALL})),
     Mutation(
         "backend model",
