@@ -53,9 +53,12 @@ def test_what_fails_on_any_cluster_is_what_a_run_fails(lab: str, tmp_path: Path)
     )
 
 
-SIDECAR = (
-    "      initContainers: [{name: beside, image: x, restartPolicy: Always, ports: [{containerPort: 1, hostPort: 4401}], "
-    "resources: {limits: {nvidia.com/gpu: 1}}}]\n"
+NO_INIT = "      initContainers:\n"
+SIDECAR = Edit(
+    "all.yaml",
+    NO_INIT,
+    '      initContainers: [{name: beside, image: "mysql:8", restartPolicy: Always, '
+    "ports: [{containerPort: 1, hostPort: 4401}], resources: {limits: {nvidia.com/gpu: 1}}}]\n",
 )
 
 
@@ -74,11 +77,8 @@ SIDECAR = (
             Edit(SETTINGS, 'forbidden_by = "forbidden-names"\n', ""),
             "scheduler-asked: no rule keeps LiteLLM off a new worker: require a node affinity",
         ),
-        (
-            Edit("all.yaml", "      containers:\n", f"{SIDECAR}      containers:\n"),
-            "service: takes port 4401 of its node",
-        ),
-        (Edit("all.yaml", "      containers:\n", f"{SIDECAR}      containers:\n"), "no-gpu: "),
+        (SIDECAR, "service: a pod of LiteLLM takes port 4401 of its node"),
+        (SIDECAR, "no-gpu: "),
     ],
 )
 def test_what_a_person_gets_wrong_is_found(edit: Edit, told: str, tmp_path: Path) -> None:
