@@ -198,15 +198,22 @@ class Deployment:
 
     def answering_gateway(self, workload: Workload | None = None, whose: Subject = Subject.GATEWAY) -> Endpoint:
         """The Service of the LiteLLM under test, or of this one, once it answers."""
-        asked = self.manifests.roles.model.asked
+        asked, judged = self.manifests.roles.model.asked, workload or self.gateway
         with causes.of(whose):
-            return _answering(Endpoint(self._url(workload or self.gateway), asked, self.keys.gateway))
+            within = self._first_answer_within(judged, timeouts.GATEWAY_READY)
+            return _answering(Endpoint(self._url(judged), asked, self.keys.gateway), within)
 
     def answering(self, backend: Workload) -> str:
         """The base URL of a vLLM's Service, once its pods are available and it answers."""
         with causes.of(Subject.BACKEND):
             self._wait_until_available(backend, timeouts.BACKEND_READY)
-            return _answering(Endpoint(self._url(backend), api_key=self.keys.backend)).url
+            within = self._first_answer_within(backend, timeouts.BACKEND_READY)
+            return _answering(Endpoint(self._url(backend), api_key=self.keys.backend), within).url
+
+    def _first_answer_within(self, workload: Workload, starts: timeouts.Timeout) -> timeouts.Timeout:
+        """How long its Service may refuse: a pod without a readiness probe is Ready while it `starts`."""
+        several = self.kube.workload(workload.namespace, workload.name, workload.kind).spec.template.spec.containers
+        return timeouts.SERVICE_ANSWERS if all(each.readiness_probe for each in several) else starts
 
     @property
     def direct(self) -> Endpoint:
@@ -275,7 +282,7 @@ def _version_of(backend: Endpoint) -> str:
     return str(answer.json["version"]) if answer.ok and isinstance(answer.json, dict) else ""
 
 
-def _answering(endpoint: Endpoint) -> Endpoint:
+def _answering(endpoint: Endpoint, within: timeouts.Timeout) -> Endpoint:
     """The endpoint, once an HTTP server answers there.
 
     A Service may refuse for a moment after its pods are Ready: kube-proxy follows a little later.
@@ -289,4 +296,4 @@ def _answering(endpoint: Endpoint) -> Endpoint:
             raise NotYet(str(error)) from None
         return endpoint
 
-    return eventually(f"{endpoint.url} to answer", timeouts.SERVICE_ANSWERS, look)
+    return eventually(f"{endpoint.url} to answer", within, look)

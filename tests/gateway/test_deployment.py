@@ -1,5 +1,8 @@
 """Whose doing it is that LiteLLM does not start, and what disturbs a run that nobody ordered."""
 
+import contextlib
+import http.server
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +28,26 @@ NODES = "0/4 nodes are available: 1 node(s) had untolerated taint(s), "
 
 def pod(message: str, reason: str = "Unschedulable") -> Any:
     scheduled = SimpleNamespace(type="PodScheduled", status="False", reason=reason, message=message)
-    return SimpleNamespace(status=SimpleNamespace(conditions=[scheduled], container_statuses=None))
+    nothing = {"container_statuses": None, "init_container_statuses": None}
+    return SimpleNamespace(status=SimpleNamespace(conditions=[scheduled], **nothing))
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Has no models."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: Any) -> None:
+        """Says nothing."""
+
+
+def of_pods(**spec: Any) -> Any:
+    """A workload whose pods have this spec."""
+    return SimpleNamespace(spec=SimpleNamespace(template=SimpleNamespace(spec=SimpleNamespace(**spec))))
 
 
 class Waiting:
@@ -40,9 +62,7 @@ class Waiting:
     def workload(self, namespace: str, name: str, kind: str) -> Any:
         """One whose container has no probe."""
         container = SimpleNamespace(name="litellm", startup_probe=None, liveness_probe=None, readiness_probe=None)
-        return SimpleNamespace(
-            spec=SimpleNamespace(template=SimpleNamespace(spec=SimpleNamespace(containers=[container])))
-        )
+        return of_pods(containers=[container], init_containers=None)
 
     def wait_until_available(self, namespace: str, name: str, timeout: object, kind: str) -> None:
         raise WaitFailed(f"Deployment {name} to be available", 60, "Pending", hopeless=True)
@@ -166,3 +186,33 @@ def test_what_is_left_out_is_recorded_as_skipped(monkeypatch: pytest.MonkeyPatch
         ("Pod/try", "a hook for `test`", [])
     ]
     assert all(each.images for each in records if each.object.startswith("Deployment/"))
+
+
+@pytest.mark.parametrize(("probe", "is_served"), [(None, True), (SimpleNamespace(), False)], ids=["none", "one"])
+def test_a_gateway_without_a_readiness_probe_has_time_to_start(
+    probe: Any, is_served: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is Ready at once, and answers when it has started."""
+    monkeypatch.setattr(timeouts, "SERVICE_ANSWERS", Timeout(0.2, every=0.05))
+    server = http.server.HTTPServer(("127.0.0.1", 0), Answering, bind_and_activate=False)
+    server.server_bind()
+    server.timeout = 1
+
+    def start() -> None:
+        server.server_activate()
+        server.handle_request()
+
+    later = threading.Timer(0.6, start)
+    container = SimpleNamespace(name="litellm", readiness_probe=probe)
+    kube = SimpleNamespace(workload=lambda *_: of_pods(containers=[container]))
+    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: kube)
+    reached = f"http://127.0.0.1:{server.server_port}"
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), service_url=lambda *_: reached)
+    unused: Any = None
+    later.start()
+    try:
+        with contextlib.nullcontext() if is_served else pytest.raises(WaitFailed, match="to answer"):
+            deployment.Deployment(cluster, STORY, unused).answering_gateway()
+    finally:
+        later.join(5)
+        server.server_close()
