@@ -25,13 +25,15 @@ if TYPE_CHECKING:  # typing itself takes longer to import than all else here
 
 assert warnings, "os.execvpe imports it, and then Python's own folder may be hidden already"
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_CLONE_NEWNS, _CLONE_NEWIPC, _CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_NOATIME, _MS_NODIRATIME, _MS_BIND, _MS_REC, _MS_PRIVATE, _MS_RELATIME = 1024, 2048, 4096, 16384, 1 << 18, 1 << 21
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
 _SYS_MOUNT_SETATTR = 442
 """The same number on x86-64 and arm64; Linux 5.12 and newer."""
-_AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = -100, 0x8000, 1
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
+_AT_EMPTY_PATH, _AT_RECURSIVE, _ATTR_RDONLY = 0x1000, 0x8000, 1
 _FLAGS = {
     "ro": _MS_RDONLY,
     "nosuid": _MS_NOSUID,
@@ -72,7 +74,7 @@ def _end(report: int, error: OSError, text: str) -> None:
 def _enter(view: Told) -> None:
     """Make the namespaces, and have the file system look like the view in them."""
     user, group = os.geteuid(), os.getegid()
-    _call("unshare", _LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWNS))
+    _call("unshare", _LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWNS | _CLONE_NEWIPC))
     numbers = (f"{view['user'] or user} {user} 1", f"{view['user'] or group} {group} 1")
     for file, text in zip(("setgroups", "uid_map", "gid_map"), ("deny", *numbers), strict=True):
         with open(f"/proc/self/{file}", "w", encoding="ascii") as map_of_ids:
@@ -80,7 +82,9 @@ def _enter(view: Told) -> None:
     _mount("", "/", flags=_MS_REC | _MS_PRIVATE)
     writable = [*view["own"], *view["at"], *view["empty"], *_proc()]
     _arrange(view)
+    _forbid_namespaces()
     _set_read_only(writable)
+    _leave_keyring()
     _drop_privileges()
 
 
@@ -88,14 +92,14 @@ def _arrange(view: Told) -> None:
     """Cover what is hidden, and mount what is given: from above to below, whatever covers it meanwhile."""
     given = {path: path for path in (*view["shown"], *view["own"], *_of_the_kernel())} | view["at"]
     devices = {f"/dev/{name}": f"/dev/{name}" for name in _DEVICES if os.path.exists(f"/dev/{name}")}
-    sources = {target: os.open(source, os.O_PATH) for target, source in (given | devices).items()}
+    sources = {target: _opened(source) for target, source in (given | devices).items()}
     for target in sorted({*sources, *view["hidden"], *view["empty"], "/dev"}):
         if target in sources:
             _make_place(target, sources[target])
             _mount(f"/proc/self/fd/{sources[target]}", target, flags=_MS_BIND | _MS_REC)
         elif target in view["empty"]:
             os.makedirs(target, exist_ok=True)
-            _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
+            _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777,size=50%")
         elif os.path.isdir(target):
             _mount("tmpfs", target, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=4m")
     for name, below in _LINKS_OF_DEV.items():
@@ -134,19 +138,52 @@ def _set_read_only(but: list[str]) -> None:
     try:
         _set_attributes("/", _AT_RECURSIVE, to_set=_ATTR_RDONLY)
         for path in but:
-            _set_attributes(path, 0, to_clear=_ATTR_RDONLY)
+            _set_attributes(path, to_clear=_ATTR_RDONLY)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
         _remount_one_by_one(but)
 
 
-def _set_attributes(path: str, how: int, *, to_set: int = 0, to_clear: int = 0) -> None:
+def _set_attributes(path: str, how: int = 0, *, to_set: int = 0, to_clear: int = 0) -> None:
     attributes = (ctypes.c_uint64 * 4)(to_set, to_clear, 0, 0)
+    mounted = _opened(path)
     done = _LIBC.syscall(
-        _SYS_MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), how, ctypes.byref(attributes), ctypes.sizeof(attributes)
+        _SYS_MOUNT_SETATTR, mounted, b"", how | _AT_EMPTY_PATH, ctypes.byref(attributes), ctypes.sizeof(attributes)
     )
     _call(path, done)
+    os.close(mounted)
+
+
+def _opened(path: str) -> int:
+    """A place that was looked at before, unless a link has come into its way meanwhile.
+
+    A container that runs already may make one in a volume that both have.
+    """
+    found = os.open(path, os.O_PATH)
+    if os.readlink(f"/proc/self/fd/{found}") != path:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return found
+
+
+def _forbid_namespaces() -> None:
+    """In one of its own a program would have every capability again (user_namespaces(7)).
+
+    Where nobody may write below /proc/sys, as in many containers, it would have them within that namespace alone.
+    """
+    try:
+        with open("/proc/sys/user/max_user_namespaces", "w", encoding="ascii") as limit:
+            limit.write("0")
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOENT):
+            raise
+
+
+def _leave_keyring() -> None:
+    """Have no key of whoever started this, as of an encrypted home; without keyrings, as in many containers, none."""
+    number = _SYS_KEYCTL.get(os.uname().machine)
+    if number:
+        _LIBC.syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def _remount_one_by_one(but: list[str]) -> None:

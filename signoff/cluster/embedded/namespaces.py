@@ -17,14 +17,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypedDict
 
-from signoff.core.paths import REPORTS, cache_dir
+from signoff.core.paths import REPORTS, ROOT, cache_dir
 from signoff.core.timeouts import NAMESPACES_TRIED
 
 _PROGRAM = Path(__file__).with_name("confined.py")
 _SYSTEM = frozenset(
-    {"bin", "dev", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "opt", "proc", "sbin", "sys", "usr", "var"}
+    {"bin", "dev", "etc", "gnu", "lib", "lib32", "lib64", "libx32", "nix", "proc", "sbin", "sys", "usr"}
 )
 """The top folders that are a machine's own; the others hold homes, data, sockets and mounts."""
+_SECRETS = ("/etc/kubernetes", "/etc/rancher", "/etc/ssh", "/etc/ssl/private")
+"""What lies among a machine's own and is for nobody else: keys, and the kubeconfig of its own cluster."""
 _LED_TO = ("/etc/resolv.conf", "/etc/hosts", "/etc/localtime")
 """Files that are often links, to a folder that is hidden."""
 _TRIED = """\
@@ -62,13 +64,15 @@ class View:
     shown: Sequence[Path] = ()
     own: Sequence[Path] = ()
     at: Mapping[str, Path] = field(default_factory=dict)
+    ways: Sequence[Path] = ()
+    """Links, or places behind them, by which what is given is reached too."""
     user: int | None = None
     """The number that its user and group have in there, if not the one that they have here."""
 
     def told(self) -> Told:
         """The real paths of all, and the links that lead to them, as the short name of a cluster does."""
         shown = [*self.shown, *(Path(each) for each in _LED_TO if Path(each).exists())]
-        ways = {way for each in (*self.shown, *self.own) for way in (each, *each.parents)}
+        ways = {way for each in (*self.shown, *self.own, *self.ways) for way in (each, *each.parents)}
         return {
             "hidden": _hidden(),
             "shown": list(map(os.path.realpath, shown)),
@@ -83,9 +87,9 @@ class View:
 def _hidden() -> list[str]:
     """All top folders that are not the machine's own, and what is private wherever it lies."""
     with os.scandir("/") as found:
-        top = [each.path for each in found if each.is_dir(follow_symlinks=False) and each.name not in _SYSTEM]
-    private = (*_homes(), str(cache_dir()), str(REPORTS.absolute()), "/var/run")
-    own = {"/", *(f"/{each}" for each in _SYSTEM)}
+        top = [each.path for each in found if each.is_dir() and each.name not in _SYSTEM]
+    private = (*_homes(), str(cache_dir()), str(REPORTS.absolute()), str(ROOT), *filter(os.path.exists, _SECRETS))
+    own = {"/", *(f"/{each}" for each in _SYSTEM), *(os.path.realpath(f"/{each}") for each in _SYSTEM)}
     return sorted({os.path.realpath(each) for each in (*top, *private)} - own)
 
 

@@ -1,5 +1,6 @@
 """A container has namespaces of its own, where this machine lets its users make such: what it sees, and what not."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from signoff.cluster.embedded.namespaces import View, interpreter
 from signoff.cluster.embedded.usage import how_to_use
 from signoff.core.paths import ROOT, cache_dir
 from signoff.kube.client import Kube
-from tests.embedded import container, ended, pod, status, wait_for
+from tests.embedded import container, ended, pod, status, wait_for, waiting
 
 needs_namespaces = pytest.mark.skipif(
     bool(namespaces.why_not()) and not os.environ.get("CI"), reason="this machine lets nobody make namespaces"
@@ -152,6 +153,48 @@ os.symlink({str(cluster.kubeconfig)!r}, "/kept/link")
 
 
 @needs_namespaces
+def test_no_container_has_a_name_by_which_its_folder_is_one_of_the_pods(
+    kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    """Else the files of its ConfigMap would lie in an emptyDir that it writes, behind a link that it makes there."""
+    kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "m"}, "data": {"key": "value"}})
+    volumes = [{"name": "vol", "emptyDir": {}}, {"name": "told", "configMap": {"name": "m"}}]
+    mounts = [{"name": "vol", "mountPath": "/kept"}, {"name": "told", "mountPath": "/told"}]
+    plants = f"import os; [os.symlink({str(tmp_path)!r}, '/kept/' + each) for each in ('told', 'vol', 'home')]"
+    names = ("logs", "vol", "c")
+    first = {**container(plants, volumeMounts=mounts[:1]), "name": "first"}
+    others = [{**container("print(open('/told/key').read())", volumeMounts=mounts), "name": each} for each in names]
+    spec = {"initContainers": [first], "volumes": volumes, **PLAIN}
+    kube.core.create_namespaced_pod(namespace, pod(*others, **spec))
+    assert ended(kube, namespace) == "Succeeded"
+    logs = [kube.core.read_namespaced_pod_log("pod", namespace, container=each) for each in names]
+    assert [each.strip() for each in logs] == ["value"] * len(names)
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_namespaces
+def test_a_sub_path_may_be_a_file_that_an_init_container_wrote(kube: Kube, namespace: str) -> None:
+    volumes, mounts = [{"name": "v", "emptyDir": {}}], [{"name": "v", "mountPath": "/v"}]
+    first = {**container("open('/v/file', 'w').write('said')", volumeMounts=mounts), "name": "first"}
+    main = container(
+        "print(open('/said').read())", volumeMounts=[{**mounts[0], "mountPath": "/said", "subPath": "file"}]
+    )
+    kube.core.create_namespaced_pod(namespace, pod(main, initContainers=[first], volumes=volumes, **PLAIN))
+    assert ended(kube, namespace) == "Succeeded"
+    assert kube.core.read_namespaced_pod_log("pod", namespace).strip() == "said"
+
+
+@needs_namespaces
+def test_a_sub_path_below_a_file_is_said_to_be_impossible(kube: Kube, namespace: str) -> None:
+    volumes, mounts = [{"name": "v", "emptyDir": {}}], [{"name": "v", "mountPath": "/v"}]
+    first = {**container("open('/v/file', 'w').close()", volumeMounts=mounts), "name": "first"}
+    main = container("pass", volumeMounts=[{**mounts[0], "subPath": "file/below"}])
+    kube.core.create_namespaced_pod(namespace, pod(main, initContainers=[first], volumes=volumes, **PLAIN))
+    said = waiting(kube, namespace, "CreateContainerConfigError").message
+    assert said == 'the subPath "file/below" cannot be made in the volume "v": Not a directory'
+
+
+@needs_namespaces
 def test_a_pod_has_no_privilege_and_gets_none(kube: Kube, namespace: str) -> None:
     wanted = "('CapEf', 'CapBn', 'NoNew')"
     code = f"print(json.dumps([line.split() for line in open('/proc/self/status') if line[:5] in {wanted}]))"
@@ -277,6 +320,41 @@ def test_what_is_read_only_and_can_be_written_is_found_out(tmp_path: Path, monke
         assert namespaces.why_not() == "what is read-only can be written"
     finally:
         namespaces.why_not.cache_clear()
+
+
+@needs_namespaces
+def test_a_link_that_takes_a_folders_place_within_a_volume_is_not_followed(tmp_path: Path) -> None:
+    """A container may change its volume after it has been looked at, up to the moment of the mount."""
+    volume, outside = tmp_path / "volume", tmp_path / "outside"
+    (volume / "folder").mkdir(parents=True)
+    outside.mkdir()
+    told = View([], [volume / "folder"]).told()
+    (volume / "folder").rmdir()
+    (volume / "folder").symlink_to(outside)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(View, "told", lambda _: told)
+        with pytest.raises(OSError, match=r"namespaces cannot be made: .*folder: Too many levels of symbolic links"):
+            namespaces.start(["true"], {"PATH": "/usr/bin"}, Path("/"), View(), marks={})
+
+
+@needs_namespaces
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x10000000) == 0)",
+        "import ctypes; raise SystemExit(ctypes.CDLL(None).shmat(int(sys.argv[1]), None, 0) != -1)",
+        "import os; raise SystemExit(os.path.exists('/var/lib') or bool(os.listdir('/opt')))",
+    ],
+    ids=["a namespace of its own", "memory of another program", "sockets of services"],
+)
+def test_what_a_container_cannot_reach(code: str, tmp_path: Path) -> None:
+    shared = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
+    try:
+        argv = [os.path.realpath(sys.executable), "-I", "-S", "-c", f"import sys; {code}", str(shared)]
+        view = View(interpreter(Path(sys.executable)), [tmp_path])
+        assert namespaces.start(argv, {}, tmp_path, view, marks={}).wait(20) == 0
+    finally:
+        ctypes.CDLL(None).shmctl(shared, 0, None)
 
 
 @needs_namespaces

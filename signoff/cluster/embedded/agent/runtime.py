@@ -59,8 +59,8 @@ class Context:
 
     @property
     def own_dir(self) -> Path:
-        """The container's folder in its pod's."""
-        return self.pod_dir / str(self.spec["name"])
+        """The container's folder in its pod's, below one that no volume or log can be called like."""
+        return self.pod_dir / "containers" / str(self.spec["name"])
 
     @property
     def pod_spec(self) -> Json:

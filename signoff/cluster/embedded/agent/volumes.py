@@ -192,7 +192,7 @@ def prepare_sub_paths(container: Json, spec: Json, pod_dir: Path, own_dir: Path,
     `write_volumes` must have been called.
 
     Raises:
-        MountError: it leads out of its volume, by a link that a container made in it say.
+        MountError: it leads out of its volume, by a link that a container made in it say, or cannot be made there.
     """
     volumes = {volume["name"]: volume for volume in spec.get("volumes") or []}
     for number, mount in enumerate(container.get("volumeMounts") or []):
@@ -203,8 +203,12 @@ def prepare_sub_paths(container: Json, spec: Json, pod_dir: Path, own_dir: Path,
             raise MountError(f'the subPath "{sub_path}" leads out of the volume "{volume["name"]}"')
         if sub_path and is_written(volume):
             _copy(place, _copy_of(mount, number, own_dir))
-        else:
-            place.mkdir(parents=True, exist_ok=True)
+        elif not place.exists():
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = f'cannot be made in the volume "{volume["name"]}": {error.strerror}'
+                raise MountError(f'the subPath "{sub_path}" {why}') from error
 
 
 def _copy(place: Path, copy: Path) -> None:

@@ -70,7 +70,7 @@ def unpack(pattern: str, site: Path, env_dir: Path) -> None:
     with tarfile.open(found[0]) as archive:
         for member in archive.getmembers():
             member.name = str(PurePosixPath(*PurePosixPath(member.name).parts[1:]))
-            archive.extract(member, env_dir / OWN)
+            archive.extract(member, env_dir / OWN, filter="data")
     found[0].unlink()
 
 
