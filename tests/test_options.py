@@ -250,6 +250,18 @@ def test_one_file_of_a_strangers_among_the_projects_is_enough_to_be_refused(chec
         check(manifests=[MANIFESTS, more])
 
 
+@pytest.mark.download
+@pytest.mark.usefixtures("nothing_apart")
+def test_what_a_kustomization_changes_of_the_projects_is_a_strangers(check: Check, tmp_path: Path) -> None:
+    patch = '[{"op": "add", "path": "/spec/template/spec/containers/0/command", "value": ["sh", "-c", "ls"]}]'
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{os.path.relpath(MANIFESTS, tmp_path.resolve())}]\n"
+        f"patches: [{{target: {{kind: Deployment, name: litellm}}, patch: '{patch}'}}]\n"
+    )
+    with pytest.raises(UsageError, match="would run on this machine as you"):
+        check(manifests=tmp_path)
+
+
 @pytest.mark.usefixtures("nothing_apart")
 def test_an_option_vouches(check: Check, strangers: Path) -> None:
     assert check(manifests=strangers, trust=True).trust == "trusted by --trust"

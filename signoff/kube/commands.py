@@ -45,16 +45,25 @@ def _commands(container: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
         yield "runs", [*command, *(container.get("args") or [])]
     elif args := container.get("args"):
         yield "runs its image's program with", args
+    for variable in container.get("env") or []:
+        if isinstance(variable, Mapping):
+            yield f"with {_plain(variable.get('name', ''))}", [variable.get("value") or variable.get("valueFrom") or ""]
     for probe in _PROBES:
         if command := _exec(container.get(probe)):
             yield f"{probe} runs", command
     for hook in _HOOKS:
-        if command := _exec((container.get("lifecycle") or {}).get(hook)):
+        if command := _exec(_of(container.get("lifecycle"), hook)):
             yield f"{hook} runs", command
 
 
 def _exec(handler: Any) -> list[Any]:
-    return list(((handler or {}).get("exec") or {}).get("command") or [])
+    command = _of(_of(handler, "exec"), "command")
+    return list(command) if isinstance(command, list) else [command] if command else []
+
+
+def _of(found: Any, key: str) -> Any:
+    """What a mapping has; a manifest that is no such thing is refused by the API server, not here."""
+    return found.get(key) if isinstance(found, Mapping) else None
 
 
 def _plain(text: object) -> str:

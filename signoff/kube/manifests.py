@@ -146,10 +146,8 @@ class StoryManifests:
 
     @property
     def are_the_projects(self) -> bool:
-        """Whether all are those that come with the suite, but for Secrets that a person gave."""
-        given = {each.resolve() for each in self.settings.secrets.values()}
-        files = {each.file.resolve() for each in (*self.backend, *self.gateway)} - given
-        return all(each.is_relative_to(MANIFESTS) for each in files)
+        """Whether they were read from the suite's own folder: a kustomization elsewhere may change what it takes."""
+        return all(each.resolve().is_relative_to(MANIFESTS.resolve()) for each in self.settings.manifests)
 
     @property
     def commands(self) -> list[str]:

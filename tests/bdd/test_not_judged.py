@@ -450,11 +450,11 @@ def see_that_it_is_not_signed_off(row: Row, done: Finished) -> None:
                 assert "Signed off" not in (folder / page).read_text()
 
 
-def kind(row: Row) -> tuple[str, int]:
-    """What it is tried with, and how it ends: by an option, a conftest, an interpreter without assertions, or else."""
+def kind(row: Row) -> tuple[str, int, str]:
+    """What it is tried with, by an option, a conftest, an interpreter without assertions, or else; how it ends."""
     first = row.key.partition("-")[0]
     with_what = "option" if TRICKS[row.key].__name__ == "<lambda>" else first
-    return with_what if with_what in {"option", "conftest", "optimised"} else "else", row.status
+    return with_what if with_what in {"option", "conftest", "optimised"} else "else", row.status, row.said
 
 
 @pytest.mark.parametrize("row", sampled((pytest.param(row, id=row.key) for row in rows()), kind, every=3))

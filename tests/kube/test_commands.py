@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from signoff.kube import commands
 from signoff.kube.objects import Manifest
 
@@ -53,3 +55,27 @@ def test_no_letter_hides_another() -> None:
 def test_each_line_of_a_script_is_shown_below_its_container() -> None:
     said = shown(of({"name": "main", "image": "a", "command": ["sh", "-c", "one\n  container fine: b\ntwo"]}))
     assert said.splitlines()[2:] == ["    runs: sh -c 'one", "        container fine: b", "      two'"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"readinessProbe": "x"},
+        {"readinessProbe": {"exec": [1]}},
+        {"readinessProbe": {"exec": {"command": 3}}},
+        {"lifecycle": [1]},
+        {"lifecycle": {"preStop": "x"}},
+        {"env": ["x"]},
+    ],
+)
+def test_what_is_no_probe_hook_or_variable_is_shown_all_the_same(odd: dict[str, Any]) -> None:
+    """The API server refuses it; a person sees what there is."""
+    assert "  container main: i" in shown(of({"name": "main", "image": "i", **odd}))
+
+
+def test_variables_are_shown_since_they_may_be_what_runs() -> None:
+    reference = {"secretKeyRef": {"name": "s", "key": "k"}}
+    variables = [{"name": "LD_PRELOAD", "value": "/kept/x.so"}, {"name": "A", "valueFrom": reference}]
+    said = shown(of({"name": "main", "image": "i", "env": variables}))
+    assert "    with LD_PRELOAD: /kept/x.so" in said
+    assert "secretKeyRef" in said
