@@ -22,7 +22,6 @@ from tests.embedded import container, ended, pod, status, wait_for, waiting
 needs_namespaces = pytest.mark.skipif(
     bool(namespaces.why_not()), reason=f"containers cannot be kept apart on this machine: {namespaces.why_not()}"
 )
-"""In CI they have to be there, or the container's part of these tests would be left out without a word."""
 
 LOOK = """
 import json, os
