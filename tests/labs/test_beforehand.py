@@ -104,6 +104,35 @@ def test_a_gateway_with_a_database_is_refused_with_what_it_would_need(old: str, 
     assert "--cluster kind" in refused.value.hint
 
 
+PARTS = "{name: DATABASE_HOST, value: db}, {name: DATABASE_USERNAME, value: u}"
+BEFORE = "          env:\n"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        f"{PARTS}, {{name: DATABASE_NAME, value: x}}",
+        "{name: DIRECT_URL, value: 'postgresql://u:p@db/x'}",
+        "{name: IAM_TOKEN_DB_AUTH, value: 'True'}",
+    ],
+    ids=["in parts", "DIRECT_URL", "a token"],
+)
+def test_a_database_that_other_variables_name_is_refused_too(variables: str, tmp_path: Path) -> None:
+    with pytest.raises(NoCluster, match=WITH) as refused:
+        chosen(copied("nulls", tmp_path, [Edit("all.yaml", BEFORE, f"          env: [{variables}]\n")]))
+    file, _, line = refused.value.where.rpartition(":")
+    assert variables in Path(file).read_text().splitlines()[int(line) - 1]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [PARTS, f"{PARTS}, {{name: DATABASE_NAME, value: ''}}", "{name: IAM_TOKEN_DB_AUTH, value: 'False'}"],
+    ids=["parts alone", "an empty part", "no token"],
+)
+def test_what_names_no_database_is_not_refused(variables: str, tmp_path: Path) -> None:
+    chosen(copied("nulls", tmp_path, [Edit("all.yaml", BEFORE, f"          env: [{variables}]\n")]))
+
+
 @pytest.mark.parametrize("rule", ["taints", "resources"])
 def test_a_taint_is_a_rule_where_the_settings_say_so(rule: str, tmp_path: Path) -> None:
     by_taint = Edit(SETTINGS, "stand_in = true\n", f'stand_in = true\nforbidden_by = "{rule}"\n')
