@@ -95,6 +95,19 @@ class _ContainerPort(_Read):
     hostPort: Annotated[StrictInt, Field(ge=0, le=65535)] | None = None  # noqa: N815
 
 
+class _Exec(_Read):
+    command: list[str] = []
+
+
+class _Handler(_Read):
+    exec: _Exec | None = None
+
+
+class _Lifecycle(_Read):
+    postStart: _Handler | None = None  # noqa: N815
+    preStop: _Handler | None = None  # noqa: N815
+
+
 class _Container(_Read):
     image: Annotated[str, Field(min_length=1)]
     command: list[str] = []
@@ -104,6 +117,10 @@ class _Container(_Read):
     envFrom: list[_Variables] = []  # noqa: N815
     ports: list[_ContainerPort] = []
     volumeMounts: list[_Mount] = []  # noqa: N815
+    startupProbe: _Handler | None = None  # noqa: N815
+    readinessProbe: _Handler | None = None  # noqa: N815
+    livenessProbe: _Handler | None = None  # noqa: N815
+    lifecycle: _Lifecycle | None = None
 
 
 class _Item(_Read):

@@ -160,6 +160,12 @@ def test_what_kustomize_refuses_is_said_with_the_user_s_own_file(tmp_path: Path)
                 ("env: [{name: A, valueFrom: x}]", "spec.containers.0.env.0.valueFrom", "is not a mapping"),
                 ("env: [{valueFrom: {secretKeyRef: x}}]", "env.0.valueFrom.secretKeyRef", "is not a mapping"),
                 ("env: [{valueFrom: {configMapKeyRef: {key: 5}}}]", "configMapKeyRef.key", "is not a string"),
+                ("readinessProbe: x", "spec.containers.0.readinessProbe", "is not a mapping"),
+                ("startupProbe: {exec: [1]}", "spec.containers.0.startupProbe.exec", "is not a mapping"),
+                ("livenessProbe: {exec: {command: 3}}", "livenessProbe.exec.command", "is not a list"),
+                ("lifecycle: [1]", "spec.containers.0.lifecycle", "is not a mapping"),
+                ("lifecycle: {preStop: x}", "spec.containers.0.lifecycle.preStop", "is not a mapping"),
+                ("lifecycle: {postStart: {exec: {command: [[]]}}}", "postStart.exec.command.0", "is not a string"),
             )
         ),
     ],
