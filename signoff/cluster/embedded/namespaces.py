@@ -64,6 +64,8 @@ class View:
     shown: Sequence[Path] = ()
     own: Sequence[Path] = ()
     at: Mapping[str, Path] = field(default_factory=dict)
+    volumes: Sequence[Path] = ()
+    """Folders in which containers make links: what is given below one is taken as it is written, and by no link."""
     ways: Sequence[Path] = ()
     """Links, or places behind them, by which what is given is reached too."""
     user: int | None = None
@@ -75,13 +77,17 @@ class View:
         ways = {way for each in (*self.shown, *self.own, *self.ways) for way in (each, *each.parents)}
         return {
             "hidden": _hidden(),
-            "shown": list(map(os.path.realpath, shown)),
-            "own": list(map(os.path.realpath, self.own)),
-            "at": {place: os.path.realpath(source) for place, source in self.at.items()},
+            "shown": list(map(self._real, shown)),
+            "own": list(map(self._real, self.own)),
+            "at": {place: self._real(source) for place, source in self.at.items()},
             "empty": ["/dev/shm", os.path.realpath("/var/tmp")],
             "links": {str(way): os.path.realpath(way) for way in ways if way.is_symlink()},
             "user": self.user,
         }
+
+    def _real(self, path: Path) -> str:
+        volume = next((each for each in self.volumes if path.is_relative_to(each)), path)
+        return str(Path(os.path.realpath(volume), path.relative_to(volume)))
 
 
 def _hidden() -> list[str]:

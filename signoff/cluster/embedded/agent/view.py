@@ -29,6 +29,7 @@ def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, s
     mounted: list[Path] = []
     writable: list[Path] = []
     ways: list[Path] = []
+    within: list[Path] = []
     for mount in container.get("volumeMounts") or []:
         volume = volumes[mount["name"]]
         is_read_only = mount.get("readOnly") or is_written(volume)
@@ -38,12 +39,14 @@ def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, s
             raise MountError(f'the mount "{mount["mountPath"]}" leads out of the volume "{volume["name"]}"')
         (mounted if is_read_only else writable).append(place)
         ways.append(folders[0])
+        within.append(folders[0].resolve())
     own = [*(own_dir / each for each in (*FOLDERS, TERMINATION_LOG)), *writable, *_kept_by(image)]
     tmp = Path(paths[_TMP]).resolve()
     return View(
         shown=(image.env_dir, image.recipe.folder, *interpreter(image.env_dir / "bin" / "python"), *mounted),
         own=own,
         at={_TMP: tmp} if tmp in {each.resolve() for each in own} else {},
+        volumes=within,
         ways=ways,
         user=_not_root() if image.recipe.refuses_root else None,
     )
