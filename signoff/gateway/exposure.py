@@ -6,6 +6,7 @@ from typing import Any
 from signoff.core.waiting import WaitFailed
 from signoff.evidence.models import Opening
 from signoff.gateway.deployment import Deployment
+from signoff.gateway.probes import placed
 
 _OPEN_OUTSIDE = ("NodePort", "LoadBalancer")
 
@@ -66,11 +67,10 @@ def _leads_to(service: Any, labels: Mapping[str, str]) -> bool:
 
 def host_ports(deployment: Deployment) -> dict[int, str]:
     """The ports of its node that the gateway's pod takes for itself, and where each is written."""
-    own, place, pods = deployment.gateway.object, ("spec", "template", "spec"), _template(deployment).spec
+    own = deployment.gateway.object
     return {
-        port.host_port: deployment.manifests.where(own, *place, group, at, "ports", number)
-        for group, containers in (("containers", pods.containers), ("initContainers", pods.init_containers))
-        for at, container in enumerate(containers or [])
+        port.host_port: deployment.manifests.where(own, *place, "ports", number)
+        for container, place in placed(_template(deployment).spec)
         for number, port in enumerate(container.ports or [])
         if port.host_port
     }

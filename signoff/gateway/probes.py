@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from signoff.core.yaml_lines import Path as Place
 from signoff.evidence.models import Probe, ProbesSeen
-from signoff.kube.client import Kube, condition, describe_end
+from signoff.kube.client import Kube, condition, container_statuses, describe_end
 from signoff.kube.manifests import StoryManifests
 
 _ROLES: tuple[Literal["startup", "liveness", "readiness"], ...] = ("startup", "liveness", "readiness")
@@ -46,7 +46,7 @@ def that_may_have_ended_it(kube: Kube, manifests: StoryManifests) -> list[Probe]
     ended = {
         status.name
         for pod in kube.pods(own.namespace, own.selector)
-        for status in (*(pod.status.container_statuses or []), *(pod.status.init_container_statuses or []))
+        for status in container_statuses(pod)
         if status.restart_count and not status.ready
     }
     several = _probes(_containers(kube, manifests), manifests)
@@ -57,13 +57,14 @@ def _containers(kube: Kube, manifests: StoryManifests) -> list[tuple[Any, Place]
     """The containers that run side by side, sidecars last, each with where it stands."""
     own = manifests.roles.gateway
     pods = kube.workload(own.namespace, own.name, own.kind).spec.template.spec
-    groups = (("containers", pods.containers), ("initContainers", pods.init_containers or []))
-    return [
-        (each, (*_PODS, group, at))
-        for group, several in groups
-        for at, each in enumerate(several)
-        if group == "containers" or each.restart_policy == "Always"
-    ]
+    return [(each, place) for each, place in placed(pods) if "containers" in place or each.restart_policy == "Always"]
+
+
+def placed(pods: Any) -> Iterator[tuple[Any, Place]]:
+    """The containers of a workload's pods as the API has them, init containers last, each with where it stands."""
+    for group, several in (("containers", pods.containers), ("initContainers", pods.init_containers or [])):
+        for at, container in enumerate(several):
+            yield container, (*_PODS, group, at)
 
 
 def _probes(several: Sequence[tuple[Any, Place]], manifests: StoryManifests) -> Iterator[Probe]:

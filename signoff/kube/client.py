@@ -388,7 +388,7 @@ def describe_pod(pod: Any) -> str:
     scheduled = condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.status != "True":
         parts.append(f"{scheduled.reason}: {scheduled.message}")
-    for status in _container_statuses(pod):
+    for status in container_statuses(pod):
         if status.state and status.state.waiting:
             parts.append(
                 f"{status.name} {status.state.waiting.reason}: {status.state.waiting.message or ''}".rstrip(": ")
@@ -412,7 +412,7 @@ def is_hopeless(pod: Any) -> bool:
     scheduled = condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.reason == "Unschedulable":
         return True
-    waiting = [s.state.waiting.reason for s in _container_statuses(pod) if s.state and s.state.waiting]
+    waiting = [s.state.waiting.reason for s in container_statuses(pod) if s.state and s.state.waiting]
     return any(reason in HOPELESS_REASONS for reason in waiting)
 
 
@@ -437,7 +437,8 @@ def _gave_up(status: Any) -> bool:
     return any(each.reason == "ProgressDeadlineExceeded" for each in status.conditions or [])
 
 
-def _container_statuses(pod: Any) -> list[Any]:
+def container_statuses(pod: Any) -> list[Any]:
+    """Those of its init containers and of its main ones."""
     return [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
 
 

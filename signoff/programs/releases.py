@@ -19,6 +19,9 @@ from signoff.core.errors import SignoffError
 from signoff.core.timeouts import BUILD_PROGRAMS, DOWNLOAD_CONNECT
 from signoff.programs.search import Progress, Unavailable
 
+CHANGED_ON_ITS_WAY = "try again; if it persists, something between this machine and the release changes files"
+"""What to do about a checksum that is another than the published one."""
+
 
 def architecture() -> str:
     """What releases for this machine are called after: amd64 or arm64.
@@ -93,7 +96,7 @@ def fetch(client: httpx.Client, url: str, path: Path, algorithm: str, checksum: 
         raise SignoffError(
             f"the download of {path.name} does not match its published {algorithm} checksum",
             where=f"{url}: {digest.hexdigest()}, published: {checksum or 'none'}",
-            hint="try again; if it persists, something between this machine and the release changes files",
+            hint=CHANGED_ON_ITS_WAY,
         )
 
 

@@ -13,9 +13,6 @@ from signoff.verdicts import ExitStatus
 from tests.embedded import cluster_in, processes_of, run_features
 from tests.processes import said_until
 
-PROVE = pytest.mark.prove
-"""Of the control plane's programs etcd is killed every day."""
-
 
 def command_of(pid: int) -> str:
     try:
@@ -33,8 +30,11 @@ def one_by_name(name: str) -> Callable[[str], bool]:
     ("is_killed", "told"),
     [
         pytest.param(one_by_name("etcd"), "etcd was killed by signal 9", id="etcd"),
-        pytest.param(
-            one_by_name("kube-apiserver"), "kube-apiserver was killed by signal 9", id="kube-apiserver", marks=PROVE
+        pytest.param(  # of the control plane's programs etcd is killed every day
+            one_by_name("kube-apiserver"),
+            "kube-apiserver was killed by signal 9",
+            id="kube-apiserver",
+            marks=pytest.mark.prove,
         ),
         pytest.param(lambda command: "embedded.agent" in command, "agent was killed by signal 9", id="node agents"),
     ],

@@ -91,8 +91,6 @@ def test_what_was_found_follows_from_the_files_that_the_evidence_names(pair: Pai
 @pytest.mark.usefixtures("brisk", "never_invalid")
 def test_a_measurement_that_is_off_fails(
     pair: Pair,
-    brisk: None,
-    never_invalid: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -132,8 +130,6 @@ def test_a_wrong_verdict_is_not_put_down_to_the_machine() -> None:
 @pytest.mark.usefixtures("brisk", "never_invalid")
 def test_a_wrong_verdict_fails(
     pair: Pair,
-    brisk: None,
-    never_invalid: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -65,16 +65,14 @@ class View:
     own: Sequence[Path] = ()
     at: Mapping[str, Path] = field(default_factory=dict)
     volumes: Sequence[Path] = ()
-    """Folders in which containers make links: what is given below one is taken as it is written, and by no link."""
-    ways: Sequence[Path] = ()
-    """Links, or places behind them, by which what is given is reached too."""
+    """Folders, or links to such, in which containers make links: of what is given below one no link is followed."""
     user: int | None = None
     """The number that its user and group have in there, if not the one that they have here."""
 
     def told(self) -> Told:
         """The real paths of all, and the links that lead to them, as the short name of a cluster does."""
         shown = [*self.shown, *(Path(each) for each in _LED_TO if Path(each).exists())]
-        ways = {way for each in (*self.shown, *self.own, *self.ways) for way in (each, *each.parents)}
+        ways = {way for each in (*self.shown, *self.own, *self.volumes) for way in (each, *each.parents)}
         return {
             "hidden": _hidden(),
             "shown": list(map(self._real, shown)),
@@ -86,8 +84,8 @@ class View:
         }
 
     def _real(self, path: Path) -> str:
-        volume = next((each for each in self.volumes if path.is_relative_to(each)), path)
-        return str(Path(os.path.realpath(volume), path.relative_to(volume)))
+        volume = next((each for each in map(os.path.realpath, self.volumes) if path.is_relative_to(each)), None)
+        return str(path) if volume else os.path.realpath(path)
 
 
 def _hidden() -> list[str]:

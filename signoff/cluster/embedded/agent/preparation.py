@@ -83,7 +83,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)
     made = launch(spec, image, variables, translate, own_dir, facts.pod["metadata"]["name"])
     if runtime.namespaces:
-        made = replace(made, view=view_of(spec, pod_spec, image, paths, own_dir))
+        made = replace(made, view=view_of(spec, pod_spec, image, paths, pod_dir, own_dir))
     return Prepared(made, translate)
 
 

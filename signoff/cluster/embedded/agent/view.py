@@ -19,7 +19,9 @@ _TMP = "/tmp"
 _NOBODY = 65534
 
 
-def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, str], own_dir: Path) -> View:
+def view_of(
+    container: Json, pod_spec: Json, image: Image, paths: Mapping[str, str], pod_dir: Path, own_dir: Path
+) -> View:
     """The view of a container whose volumes and folders are there; `paths` are those of its mounts and its /tmp.
 
     Raises:
@@ -28,18 +30,16 @@ def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, s
     volumes = {volume["name"]: volume for volume in pod_spec.get("volumes") or []}
     mounted: list[Path] = []
     writable: list[Path] = []
-    ways: list[Path] = []
     within: list[Path] = []
     for mount in container.get("volumeMounts") or []:
         volume = volumes[mount["name"]]
         is_read_only = mount.get("readOnly") or is_written(volume)
         place = Path(paths[mount["mountPath"].rstrip("/")]).resolve()
-        folders = (volume_dir(volume, own_dir.parent.parent, own_dir), own_dir)
-        if not any(place.is_relative_to(each.resolve()) for each in folders):
+        folder = volume_dir(volume, pod_dir, own_dir)
+        if not any(place.is_relative_to(each.resolve()) for each in (folder, own_dir)):
             raise MountError(f'the mount "{mount["mountPath"]}" leads out of the volume "{volume["name"]}"')
         (mounted if is_read_only else writable).append(place)
-        ways.append(folders[0])
-        within.append(folders[0].resolve())
+        within.append(folder)
     own = [*(own_dir / each for each in (*FOLDERS, TERMINATION_LOG)), *writable, *_kept_by(image)]
     tmp = Path(paths[_TMP]).resolve()
     return View(
@@ -47,7 +47,6 @@ def view_of(container: Json, pod_spec: Json, image: Image, paths: Mapping[str, s
         own=own,
         at={_TMP: tmp} if tmp in {each.resolve() for each in own} else {},
         volumes=within,
-        ways=ways,
         user=_not_root() if image.recipe.refuses_root else None,
     )
 

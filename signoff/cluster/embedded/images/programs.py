@@ -10,6 +10,7 @@ from typing import TypedDict
 
 from signoff.cluster.embedded.images.versions import run_uv
 from signoff.core.errors import SignoffError
+from signoff.programs.releases import CHANGED_ON_ITS_WAY
 from signoff.programs.search import Unavailable
 
 OWN = "opt"
@@ -50,7 +51,7 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
         raise SignoffError(
             f"{wanted['artifact']} is not the file that the recipe knows",
             where=f"{found}, and not {wanted['sha256']}",
-            hint="try again; if it persists, something between this machine and the release changes files",
+            hint=CHANGED_ON_ITS_WAY,
         )
     with zipfile.ZipFile(archive) as files:
         program.write_bytes(files.read(wanted["member"]))
