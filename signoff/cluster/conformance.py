@@ -125,10 +125,7 @@ class Place:
 
     def main(self, name: str = "pod") -> Any:
         """The status of the pod's first container; before there is one, NotYet."""
-        pod = self.pod(name)
-        if not pod.status.container_statuses:
-            raise NotYet(str(pod.status.phase))
-        return pod.status.container_statuses[0]
+        return _main(self.pod(name))
 
     def until(self, what: str, look: Callable[[], Any]) -> Any:
         """Wait until `look` gives something true."""
@@ -154,13 +151,18 @@ class Place:
         )
 
     def waiting(self, *reasons: str) -> Any:
-        """The waiting state once it has one of these reasons."""
+        """The pod, as it was when its first container waited for one of these reasons."""
 
         def look() -> Any:
-            state = self.main().state.waiting
-            return state if state and state.reason in reasons else None
+            pod = self.pod()
+            state = _main(pod).state.waiting
+            return pod if state and state.reason in reasons else None
 
         return self.until(" or ".join(reasons), look)
+
+    def why_waiting(self, *reasons: str) -> str:
+        """What the first container's waiting state says, once it has one of these reasons."""
+        return str(_main(self.waiting(*reasons)).state.waiting.message)
 
     def available(self, replicas: int = 2) -> None:
         """Wait until the Deployment's newest version is available and nothing else is left."""
@@ -261,6 +263,13 @@ class Observations:
             return f"not seen: {type(error).__name__}: {error}"
         finally:
             core.delete_namespace(namespace, grace_period_seconds=0)
+
+
+def _main(pod: Any) -> Any:
+    """The status of the pod's first container; before there is one, NotYet."""
+    if not pod.status.container_statuses:
+        raise NotYet(str(pod.status.phase))
+    return pod.status.container_statuses[0]
 
 
 def _ended(state: Any) -> str:
@@ -426,10 +435,10 @@ def scale(at: Place) -> str:
 )
 def crash_loop(at: Place) -> str:
     at.run(at.container("raise SystemExit(3)"))
-    said = at.waiting("CrashLoopBackOff").message.split(" pod=")[0]
-    event = at.event("BackOff").message.split(" pod_")[0].removesuffix(f" pod_{at.namespace}")
-    found, pod = at.main(), at.pod()
-    event = event.split(" pod pod")[0]
+    pod = at.waiting("CrashLoopBackOff")
+    found = _main(pod)
+    said = found.state.waiting.message.split(" pod=")[0]
+    event = at.event("BackOff").message.split(" pod_")[0].removesuffix(f" pod_{at.namespace}").split(" pod pod")[0]
     return (
         f"CrashLoopBackOff: {said}; {_ended(found.last_state.terminated)}; {found.restart_count} restart;"
         f" {pod.status.phase}, {'Ready' if is_ready(pod) else 'not Ready'}; event {event}"
@@ -535,8 +544,7 @@ def slow_start(at: Place) -> str:
             livenessProbe={**probe, "failureThreshold": 1},
         )
     )
-    at.running()
-    before = at.main().started
+    before = _main(at.running()).started
     at.ready()
     found = at.main()
     return f"started {before}, then {found.started}; {found.restart_count} restarts though liveness would have failed"
@@ -556,8 +564,8 @@ def init_order(at: Place) -> str:
     inits = [at.container(code.format(name), name=name, volumeMounts=shared) for name in ("first", "second")]
     main = at.container("print(open('/shared/steps').read()); import time; time.sleep(600)", volumeMounts=shared)
     at.run(main, initContainers=inits, volumes=[{"name": "shared", "emptyDir": {}}])
-    state = at.waiting("PodInitializing").reason
-    before = condition(at.pod(), "Initialized").status
+    pod = at.waiting("PodInitializing")
+    state, before = _main(pod).state.waiting.reason, condition(pod, "Initialized").status
     at.running()
     order = "one after the other, then main" if "firstsecond" in at.said("first") else "in another order"
     return f"{order}; meanwhile {state}; Initialized {before}, then {condition(at.pod(), 'Initialized').status}"
@@ -865,7 +873,7 @@ def missing_key(at: Place) -> str:
     at.config(other="y")
     env = [{"name": "X", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "x"}}}]
     at.run(at.container(SLEEP, env=env))
-    message = at.waiting("CreateContainerConfigError").message.replace(at.namespace, "NS")
+    message = at.why_waiting("CreateContainerConfigError").replace(at.namespace, "NS")
     at.kube.core.patch_namespaced_config_map("settings", at.namespace, {"data": {"x": "1"}})
     at.running()
     return f"CreateContainerConfigError: {message}; then runs"
@@ -888,7 +896,7 @@ def missing_config_map(at: Place) -> str:
 @behaviour("runAsNonRoot with an image of root's", "container has runAsNonRoot and image will run as root")
 def non_root(at: Place) -> str:
     at.run(at.container(SLEEP, securityContext={"runAsNonRoot": True}))
-    return str(at.waiting("CreateContainerConfigError").message).split(" (")[0]
+    return at.why_waiting("CreateContainerConfigError").split(" (")[0]
 
 
 @behaviour("Termination messages", "from its file: last words; from its log: broken")
