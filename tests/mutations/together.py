@@ -24,12 +24,16 @@ def packed(mutations: Sequence[Mutation]) -> list[Together]:
     """All of them, in their order, each in the first run that it can share."""
     runs: list[Together] = []
     for each in mutations:
-        shared = next((run for run in runs if len(run) < AT_MOST and all(share(each, other) for other in run)), ())
-        if shared:
-            runs[runs.index(shared)] = (*shared, each)
-        else:
-            runs.append((each,))
+        runs = joined(runs, each) or [*runs, (each,)]
     return runs
+
+
+def joined(runs: Sequence[Together], mutation: Mutation) -> list[Together]:
+    """The runs with this mutation in the first that it can share; none if there is no such run."""
+    for place, run in enumerate(runs):
+        if len(run) < AT_MOST and all(share(mutation, other) for other in run):
+            return [*runs[:place], (*run, mutation), *runs[place + 1 :]]
+    return []
 
 
 def share(one: Mutation, other: Mutation) -> bool:
