@@ -14,7 +14,6 @@ from signoff.core.console import progress
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import (
     EndpointsSeen,
-    FilesSeen,
     InsideSeen,
     LabelsSeen,
     PodsSeen,
@@ -23,12 +22,12 @@ from signoff.evidence.models import (
     VersionSeen,
 )
 from signoff.evidence.recording import record_cluster
-from signoff.gateway import configuration, exposure, inside, probes
+from signoff.gateway import configuration, exposure, files, inside, probes
 from signoff.gateway.deployment import Deployment
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
-from signoff.kube.manifests import StoryManifests, shown
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import main_containers
 from signoff.options import Chosen
 from signoff.settings import nodes
@@ -241,11 +240,7 @@ def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> No
 @then("the manifests lie in the files that the story lists")
 @observes("file-layout")
 def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
-    own = manifests.object(manifests.roles.gateway.object).file
-    kinds: dict[str, list[str]] = {}
-    for manifest in manifests.gateway:
-        kinds.setdefault(shown(manifest.file, own.parent), []).append(manifest.body["kind"])
-    evidence.add(FilesSeen(check="file-layout", folder=f"{own.parent.name}/", kinds=kinds))
+    evidence.add(files.seen("file-layout", manifests))
 
 
 @then("LiteLLM's configuration is the story's")

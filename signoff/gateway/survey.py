@@ -16,6 +16,7 @@ from signoff.kube import gateway_config, hooks, loading, stand_in
 from signoff.kube.addons import addons
 from signoff.kube.gateway_config import Model
 from signoff.kube.kustomizations import Absent
+from signoff.kube.manifests import layout
 from signoff.kube.missing import Missing, check_absent, missing
 from signoff.kube.nodes import rules, tolerated
 from signoff.kube.objects import Manifest, containers, main_containers
@@ -24,6 +25,7 @@ from signoff.kube.roles import (
     Workload,
     backend_of,
     backends_in,
+    belonging_to,
     gateway_of,
     gateways_in,
     judged_in,
@@ -37,6 +39,7 @@ _MANAGED_BY, _HELM = "app.kubernetes.io/managed-by", "Helm"
 _OF_A_RELEASE = ("helm.sh/chart", _MANAGED_BY, "app.kubernetes.io/version", "heritage", "release", "chart")
 """Labels that a chart changes with its version or that say no more than that it is one."""
 _HOST = re.compile(r"Host\(\s*[`\"]([^`\"]+)[`\"]")
+_WAYS_IN = ("Ingress", "IngressRoute", "HTTPRoute")
 _SECRET_KEY = "secretKeyRef"
 
 
@@ -123,6 +126,7 @@ class _Looking:
         self._nodes(judged)
         self._chart(judged.gateway)
         self._host(gateway.service)
+        self._layout(judged.gateway, gateway)
 
     def look_beside(self, left_out: Sequence[hooks.LeftOut]) -> None:
         """At what a run does not deploy."""
@@ -297,6 +301,14 @@ class _Looking:
                 self._set("host", hosts[0], each.name, self._at(each))
                 return
 
+    def _layout(self, gateway: Manifest, workload: Workload) -> None:
+        """Declare the files that LiteLLM's objects lie in, where these are not the story's."""
+        own = belonging_to(workload, self.found, Settings(**self.known).namespace)
+        found = layout([*own, *_ways_in(workload.service, self.found)], gateway.file)
+        if any(not {*kinds} <= {*found.get(file, [])} for file, kinds in story.GATEWAY_LAYOUT.items()):
+            declared = {file: list(dict.fromkeys(kinds)) for file, kinds in found.items()}
+            self._set("layout", declared, "where LiteLLM's objects lie", self._at(gateway))
+
     # Words
 
     def _fact(self, of: str, what: str, where: str = "") -> None:
@@ -358,6 +370,21 @@ def _hosts(manifest: Manifest) -> Iterator[str]:
         case "HTTPRoute":
             hosts = spec.get("hostnames")
             yield from (str(each) for each in (hosts if isinstance(hosts, list) else []))
+
+
+def _ways_in(service: str, found: Sequence[Manifest]) -> list[Manifest]:
+    """What leads to a Service from outside, and the certificates of that."""
+    ways = [each for each in found if each.kind in _WAYS_IN and service in _texts(each.body.get("spec"))]
+    named = {text for each in ways for text in _texts(each.body["spec"])}
+    certificates = [
+        each for each in found if each.kind == "Certificate" and str(_spec(each).get("secretName")) in named
+    ]
+    return [*ways, *certificates]
+
+
+def _spec(manifest: Manifest) -> dict[str, Any]:
+    spec = manifest.body.get("spec")
+    return spec if isinstance(spec, dict) else {}
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from signoff.core.node import Taint
 from signoff.core.words import listed
 from signoff.evidence import Recorded
 from signoff.evidence.models import LabelsSeen, Observation, ResourcesSeen, ServiceSeen
-from signoff.gateway import configuration
+from signoff.gateway import configuration, files
 from signoff.judges.acceptance import BY_TAINTS
 from signoff.judges.placement import rule_for
 from signoff.judges.registry import JUDGES
@@ -80,6 +80,7 @@ def _observations(manifests: StoryManifests) -> Iterator[Observation]:
         },
         asked={"type": settings.service_type, "port": settings.port},
     )
+    yield files.seen("file-layout", manifests)
     yield configuration.seen("configuration", manifests.roles.configuration, manifests)
     requested = {
         f"{own.name}/{each.get('name', '')}": {**resources.get("limits", {}), **resources.get("requests", {})}

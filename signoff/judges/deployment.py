@@ -222,14 +222,17 @@ def endpoints(seen: Sequence[EndpointsSeen], check: Check, _: Recorded) -> Itera
 
 @judge("file-layout", FilesSeen, wants=dict, rests_on=BY_ITSELF)
 def file_layout(seen: Sequence[FilesSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """Each file is there, and holds at least the objects that the story puts there."""
+    """Each file is there, and holds at least the objects that the declared layout puts there."""
     for each in seen:
         wrong = [
             f"{file} {'is missing' if file not in each.kinds else f'lacks {listed(lacking)}'}; {_moved(lacking, each)}"
             for file, kinds in check.wants.items()
             if (lacking := [kind for kind in kinds if kind not in each.kinds.get(file, [])])
         ]
-        yield each.case, failed(f"in {each.folder}: {'; '.join(wrong)}") if wrong else passed()
+        yield (
+            each.case,
+            failed(f"in {each.folder}: {'; '.join(wrong)}; or declare your own `layout`") if wrong else passed(),
+        )
 
 
 def _moved(kinds: Sequence[str], seen: FilesSeen) -> str:

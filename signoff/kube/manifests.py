@@ -378,6 +378,15 @@ def place_shown(where: str, folder: Path) -> str:
     return f"{shown(Path(file), folder)}{colon}{line}"
 
 
+def layout(found: Iterable[Manifest], beside: Path) -> dict[str, list[str]]:
+    """The files that these objects stand in, named from the folder of the file `beside`, each with their kinds."""
+    kinds: dict[str, list[str]] = {}
+    for each in found:
+        name = os.path.relpath(each.file.parent.resolve(), beside.parent.resolve())
+        kinds.setdefault(os.path.normpath(Path(name, each.file.name)), []).append(each.kind)
+    return kinds
+
+
 def shown(file: Path, folder: Path) -> str:
     """The file for a person, below the folder of manifests if it lies there."""
     return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)

@@ -86,6 +86,11 @@ def _filled(told: Any) -> Any:
     return pairs
 
 
+def _words(told: Any) -> Any:
+    """Several in a text, as an option has them within a pair."""
+    return told.split() if isinstance(told, str) else told
+
+
 def _no_truth(told: Any) -> Any:
     if isinstance(told, bool):
         raise ValueError("must be a number")
@@ -121,6 +126,7 @@ NodeNames = Annotated[
     tuple[NodeName, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
 ]
 Nodes = Annotated[tuple[Declared, ...], NoDecode, AfterValidator(each_once), BeforeValidator(_split(","))]
+Kinds = Annotated[tuple[Text, ...], BeforeValidator(_words), Field(min_length=1)]
 SecretName = Annotated[Text, AfterValidator(_secret_name)]
 PossiblePath = Annotated[Path, AfterValidator(_possible_path)]
 Object = Annotated[str, _named("the name of an object", NAME, MAX_NAME)]
@@ -183,6 +189,12 @@ class Settings(BaseSettings):
     )
     labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
         dict(story.GATEWAY_LABELS), "the labels that LiteLLM's objects have to carry", form="KEY=VALUE", min_length=1
+    )
+    layout: Annotated[dict[Text, Kinds], NoDecode, BeforeValidator(_filled)] = _story(
+        dict(story.GATEWAY_LAYOUT),
+        "the files in which LiteLLM's objects lie, as seen from its Deployment's, each with their kinds",
+        form="FILE=KIND KIND",
+        min_length=1,
     )
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = _story(
         "ClusterIP", "the type of LiteLLM's Service"

@@ -32,13 +32,17 @@ def text(name: str, value: Any) -> str:
 def in_words(value: Any) -> str:
     """A value in a line, empty if it is."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={in_words(each)}" for key, each in value.items())
+        return ", ".join(f"{key}={' '.join(map(in_words, _several(each)))}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(in_words, value))
     if isinstance(value, Path):
         here = Path.cwd()
         return str(value.relative_to(here) if value.is_relative_to(here) else value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def origin(read: Read, name: str) -> str:

@@ -14,6 +14,11 @@ GPU_NODE = "k3s-gpu-worker"
 GATEWAY = "litellm"
 GATEWAY_PORT = 4000
 GATEWAY_LABELS = {"app.kubernetes.io/name": "litellm", "app.kubernetes.io/part-of": "home-lab"}
+GATEWAY_LAYOUT = {
+    "deployment.yaml": ("Deployment", "Service"),
+    "configmap.yaml": ("ConfigMap",),
+    "ingressroute.yaml": ("Certificate", "IngressRoute"),
+}
 GATEWAY_HOST = "litellm.home.jetzinger.com"
 
 BACKEND = "vllm-api"

@@ -26,21 +26,45 @@ SETS = Path(__file__).parent / "sets"
 Capture = pytest.CaptureFixture[str]
 GPU_NODE = "k3s-gpu-worker nvidia.com/gpu=true gpu=true:NoSchedule nvidia.com/gpu:1"
 GPU = {"forbidden_by": "labels", "nodes": ["k3s-worker-01", "k3s-worker-02", GPU_NODE]}
+IN_ONE_FILE = {"layout": {"all.yaml": ["ConfigMap", "Deployment", "Service"]}}
 FOUND: dict[str, dict[str, Any]] = {
-    "home": {"secrets": {"proxy-keys": "proxy-keys.env"}, "stand_in": True, "host": "ai.house.example", **GPU},
-    "service": {"namespace": "llm", "stand_in": True, "port": 80},
+    "home": {
+        "secrets": {"proxy-keys": "proxy-keys.env"},
+        "stand_in": True,
+        "host": "ai.house.example",
+        "layout": {"proxy.yaml": ["Deployment", "Service", "ConfigMap"], "way-in.yaml": ["IngressRoute"]},
+        **GPU,
+    },
+    "service": {
+        "namespace": "llm",
+        "stand_in": True,
+        "port": 80,
+        "layout": {"all.yaml": ["Secret", "ConfigMap", "StatefulSet", "Service"]},
+    },
     "shell": {
         "namespace": "ai",
         "stand_in": True,
         "model": "org/other-model",
         "host": "ai.house.example",
         "allowed_nodes": ["nuc-1"],
+        "layout": {"all.yaml": ["ConfigMap", "Deployment", "Service", "Ingress"]},
     },
-    "list": {"secrets": {"router-env": "router-env.env"}, "stand_in": True},
-    "nulls": {"stand_in": True, "forbidden_by": "forbidden-names"},
-    "replicas": {"stand_in": True, "allowed_nodes": ["nuc-1", "nuc-2"]},
-    "chart": {"namespace": "default", "stand_in": True},
-    "generated": {"stand_in": True},
+    "list": {
+        "secrets": {"router-env": "router-env.env"},
+        "stand_in": True,
+        "layout": {"gateway.yml": ["ConfigMap", "Deployment", "Service"]},
+    },
+    "nulls": {"stand_in": True, "forbidden_by": "forbidden-names", **IN_ONE_FILE},
+    "replicas": {"stand_in": True, "allowed_nodes": ["nuc-1", "nuc-2"], **IN_ONE_FILE},
+    "chart": {
+        "namespace": "default",
+        "stand_in": True,
+        "layout": {"rendered.yaml": ["Secret", "ConfigMap", "Service", "Deployment"]},
+    },
+    "generated": {
+        "stand_in": True,
+        "layout": {"kustomization.yaml": ["ConfigMap"], "base.yaml": ["Service", "Deployment"]},
+    },
 }
 """What the settings of each set say beside where its manifests are."""
 SECRETS = ("sk-of-the-service-set", "pass-of-the-set", "sk-of-the-chart-set", "c2stb2YtdGhlLWNoYXJ0LXNldA")
@@ -123,7 +147,7 @@ def test_it_says_what_it_found_with_file_and_line(capfd: Capture) -> None:
         "vLLM where nvidia.com/gpu=true engine/engine.yaml:10",
         "vLLM tolerates gpu=true:NoSchedule engine/engine.yaml:12",
         "add-ons Middleware and IngressRoute: no CRD, skip… proxy/way-in.yaml:1",
-        "Wrote: home/signoff.toml, 6 settings",
+        "Wrote: home/signoff.toml, 7 settings",
     ]
     assert "Write home/proxy-keys.env with the values of the Secret proxy-keys" in " ".join(told)
 
@@ -261,7 +285,7 @@ def test_settings_that_say_the_same_are_left_alone(capfd: Capture) -> None:
     assert main(["init", "service"]) == 0
     before = (folder / "signoff.toml").stat()
     assert main(["init", "service"]) == 0
-    assert "Unchanged: service/signoff.toml, 4 settings" in capfd.readouterr().out
+    assert "Unchanged: service/signoff.toml, 5 settings" in capfd.readouterr().out
     assert (folder / "signoff.toml").stat() == before
 
 

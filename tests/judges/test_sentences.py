@@ -184,7 +184,7 @@ def test_a_file_that_is_missing_is_told_with_the_one_that_has_its_objects() -> N
     wants = {"deployment.yaml": ["Deployment"], "ingressroute.yaml": ["IngressRoute"], "all.yaml": ["Service"]}
     assert verdict_on("file-layout", ONE_FILE, wants=wants).reason == (
         "in lab/: deployment.yaml is missing; move the Deployment of all.yaml there; "
-        "ingressroute.yaml is missing; write the IngressRoute that no file has"
+        "ingressroute.yaml is missing; write the IngressRoute that no file has; or declare your own `layout`"
     )
 
 

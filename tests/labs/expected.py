@@ -19,7 +19,7 @@ class Expected:
     """The checks that are red, and words of their reasons: what was seen, where, and what to write."""
     not_judged: frozenset[str] = frozenset()
     """Those that no scenario came to, since it was red before."""
-    waived: frozenset[str] = frozenset({"way-in", "file-layout"})
+    waived: frozenset[str] = frozenset({"way-in"})
     notes: dict[str, str] = field(default_factory=dict)
     """Words of the reasons of checks that have passed."""
 
@@ -43,7 +43,6 @@ EXPECTED = {
             "configuration": "timeout is 90; write timeout: 30 (gateway/configmap.yaml:19)",
         },
         not_judged=_AFTER_THEM | {"mode-chat"},
-        waived=frozenset({"way-in"}),
     ),
     "one_file": Expected(
         Workload("Deployment", "switchboard", "ml", {"svc": "switchboard"}, "switchboard", 4000),

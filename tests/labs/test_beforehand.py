@@ -77,12 +77,27 @@ SIDECAR = Edit(
             Edit(SETTINGS, 'forbidden_by = "forbidden-names"\n', ""),
             "scheduler-asked: no rule keeps LiteLLM off a new worker: require a node affinity",
         ),
+        (
+            Edit(SETTINGS, 'layout = {"all.yaml" = ["Service", "ConfigMap", "Deployment"]}\n', ""),
+            "file-layout: in nulls/: deployment.yaml is missing; move the Deployment of all.yaml and the Service of all.yaml there; "
+            "configmap.yaml is missing; move the ConfigMap of all.yaml there; "
+            "ingressroute.yaml is missing; write the Certificate that no file has and ",
+        ),
+        (
+            Edit(SETTINGS, '"ConfigMap", "Deployment"', '"ConfigMap", "StatefulSet"'),
+            "file-layout: in nulls/: all.yaml lacks StatefulSet; write the StatefulSet that no file has",
+        ),
+        (
+            Edit(SETTINGS, '"all.yaml" = [', '"proxy.yaml" = ["Deployment"], "all.yaml" = ['),
+            "file-layout: in nulls/: proxy.yaml is missing; move the Deployment of all.yaml there",
+        ),
         (SIDECAR, "service: a pod of LiteLLM takes port 4401 of its node"),
         (SIDECAR, "no-gpu: "),
     ],
 )
 def test_what_a_person_gets_wrong_is_found(edit: Edit, told: str, tmp_path: Path) -> None:
-    assert any(each.startswith(told) for each in found_in(tmp_path, [edit], "nulls"))
+    found = found_in(tmp_path, [edit], "nulls")
+    assert any(each.startswith(told) for each in found), found
 
 
 WITH = "cannot run with DATABASE_URL here: that needs Prisma's query engine, which no package index has"

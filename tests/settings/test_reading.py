@@ -19,6 +19,7 @@ from signoff.story.declaration import Declaration
 
 SECRET = "sk-the-key-of-this-house"
 STORYS = "k3s-worker-01,k3s-worker-02,k3s-gpu-worker gpu=1"
+LAYOUT = {"a.yaml": ("Service", "Deployment"), "b/c.yaml": ("ConfigMap",)}
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 MARKS = "nvidia.com/gpu=true gpu=true:NoSchedule nvidia.com/gpu:2"
 DECLARED = f"""\
@@ -81,6 +82,7 @@ def test_a_blank_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("allowed_nodes", ["a,b", "c"], ("a", "b", "c")),
         ("labels", ["a=b", "c=d, e/f=g=h"], {"a": "b", "c": "d", "e/f": "g=h"}),
+        ("layout", ["a.yaml=Service Deployment", "b/c.yaml=ConfigMap"], LAYOUT),
         ("waive", ["way-in=not here, never", "tailscale = no"], {"way-in": "not here, never", "tailscale": "no"}),
         ("secrets", ["litellm=x/y.env", "b=z.env"], {"litellm": Path("x/y.env"), "b": Path("z.env")}),
         ("manifests", ["a,b", "c"], (Path("a,b"), Path("c"))),
@@ -206,6 +208,8 @@ def test_a_node_is_a_table_or_a_text(here: Path) -> None:
         ({"nodes": [",".join(f"n{number}" for number in range(101))]}, "--nodes must name at most 100"),
         ({"labels": ["a"]}, "--labels: 'a' is given no value"),
         ({"labels": ["a=b,a=c"]}, "--labels: 'a' is given twice"),
+        ({"layout": ["a.yaml"]}, "--layout: 'a.yaml' is given no value"),
+        ({"layout": ["a.yaml= "]}, "--layout: 'a.yaml' is given no value"),
         ({"secrets": ["a.env"]}, "--secret: 'a.env' is given no value"),
         ({"secrets": ["=a.env"]}, "--secret must not be empty"),
         ({"model": [" "]}, "--model names nothing"),
@@ -299,6 +303,10 @@ def test_what_other_variables_the_suite_has_is_not_taken_for_a_setting(
         ("reports = 5", "reports must be the name of a file", 1),
         ("labels = 5", "labels must be a table of names and values", 1),
         ("[labels]\na = 'b'\n\n'c.d/e' = 5", "labels: 'c.d/e' must be text", 4),
+        ("layout = {}", "layout must name at least 1", 1),
+        ("[layout]\n'a.yaml' = []", "layout: 'a.yaml' must name at least 1", 2),
+        ("[layout]\n'a.yaml' = 5", "layout: 'a.yaml' must be a list", 2),
+        ("[layout]\n'a.yaml' = ['Service', 5]", "layout: 'a.yaml' must be text", 2),
         ("[secrets]\na = 'b'\nc = 5", "secrets: 'c' must be the name of a file", 3),
         ("api_key = 5", "api_key must be text", 1),
         ("allowed_nodes = ['a']\nforbidden_nodes = ['a']", "a cannot be both", 1),
