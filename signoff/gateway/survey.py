@@ -376,15 +376,12 @@ def _ways_in(service: str, found: Sequence[Manifest]) -> list[Manifest]:
     """What leads to a Service from outside, and the certificates of that."""
     ways = [each for each in found if each.kind in _WAYS_IN and service in _texts(each.body.get("spec"))]
     named = {text for each in ways for text in _texts(each.body["spec"])}
-    certificates = [
-        each for each in found if each.kind == "Certificate" and str(_spec(each).get("secretName")) in named
-    ]
-    return [*ways, *certificates]
+    return [*ways, *(each for each in found if each.kind == "Certificate" and _secret_of(each) in named)]
 
 
-def _spec(manifest: Manifest) -> dict[str, Any]:
-    spec = manifest.body.get("spec")
-    return spec if isinstance(spec, dict) else {}
+def _secret_of(certificate: Manifest) -> str:
+    spec = certificate.body.get("spec")
+    return str(spec.get("secretName")) if isinstance(spec, dict) else ""
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:

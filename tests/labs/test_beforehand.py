@@ -79,7 +79,8 @@ SIDECAR = Edit(
         ),
         (
             Edit(SETTINGS, 'layout = {"all.yaml" = ["Service", "ConfigMap", "Deployment"]}\n', ""),
-            "file-layout: in nulls/: deployment.yaml is missing; move the Deployment of all.yaml and the Service of all.yaml there; "
+            "file-layout: in nulls/: deployment.yaml is missing; "
+            "move the Deployment of all.yaml and the Service of all.yaml there; "
             "configmap.yaml is missing; move the ConfigMap of all.yaml there; "
             "ingressroute.yaml is missing; write the Certificate that no file has and ",
         ),
