@@ -86,7 +86,8 @@ def add(spans: list[InvalidSpan], found: InvalidSpan) -> None:
     When there are more than `MAX_SPANS`, so are the two of a worker and kind with the least time between them: the
     span then holds clean time, which its `seconds` leave out.
     """
-    last = next((each for each in reversed(spans) if _source(each) == _source(found)), None)
+    source = _source(found)
+    last = next((each for each in reversed(spans) if _source(each) == source), None)
     if last and found.follows(last):
         last.absorb(found)
         return
@@ -123,9 +124,10 @@ def _neighbours(spans: list[InvalidSpan]) -> Iterator[tuple[InvalidSpan, Invalid
     """Spans of one worker and kind that follow one another."""
     before: dict[tuple[str, str], InvalidSpan] = {}
     for span in spans:
-        if _source(span) in before:
-            yield before[_source(span)], span
-        before[_source(span)] = span
+        source = _source(span)
+        if source in before:
+            yield before[source], span
+        before[source] = span
 
 
 class Unrecorded:

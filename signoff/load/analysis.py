@@ -42,6 +42,7 @@ MAX_PAIRS_LOST = 0.02
 
 _FLOW_BINS = 60
 _OF_A_PAIR = ["started", "e2e_ms", "ttft_ms", "itl_ms", "error"]
+_OF_A_GROUP = [*_OF_A_PAIR, "intended", "tokens"]
 
 
 class StepState(StrEnum):
@@ -444,11 +445,12 @@ def _with_missing(arrivals: Numbers, planned: float) -> Numbers:
 def _groups(loaded: Loaded, step: Step, own: pd.DataFrame, ended: float) -> dict[str, Group]:
     """The groups of `_kinds` of which the step has records or rolled-up minutes."""
     found = {}
+    figures = own[_OF_A_GROUP]
     for name, (label, rows) in _kinds(own).items():
         minutes = loaded.rollup[loaded.rollup["step"] == step.name] if name == "load" else loaded.rollup.iloc[:0]
         since = max(step.started, loaded.raw_from if name.startswith("load") else loaded.probes_from)
         if rows.any() or len(minutes):
-            raw = _Raw(own[rows], since, max(ended - since, 1e-3))
+            raw = _Raw(figures[rows], since, max(ended - since, 1e-3))
             found[name] = _group(label, raw, minutes, loaded.run.seed, intended=name == "load")
     return found
 

@@ -212,14 +212,20 @@ def _within(version: str, versions: SpecifierSet) -> bool:
         return not versions
 
 
-def _table(file: Path) -> dict[str, Any]:
+def _table(file: Path) -> Mapping[str, Any]:
     try:
-        table = yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)
+        table = _parsed(file.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise SignoffError(f"cannot be read: {' '.join(str(error).split())}", where=str(file)) from None
     if not isinstance(table, dict):
         raise SignoffError("not a mapping", where=str(file), hint="fix the file")
     return table
+
+
+@lru_cache(maxsize=4)
+def _parsed(text: str) -> Any:
+    """The YAML of a file, which is read again for each matrix and each page, and seldom another then."""
+    return yaml.load(text, yaml.CSafeLoader)
 
 
 def _entry(file: Path, table: dict[str, Any], versions: str) -> KnownIssue:

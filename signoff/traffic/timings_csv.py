@@ -32,21 +32,27 @@ def read(path: Path) -> tuple[Timing, ...]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
-            return tuple(Timing(**{name: _value(name, text) for name, text in row.items()}) for row in rows)
+            return tuple(Timing(**{name: _READS[name](text) for name, text in row.items()}) for row in rows)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise SignoffError(f"{path.name} holds no timed requests: {error}", where=str(path)) from None
 
 
 _HINTS = get_type_hints(Timing)
-_OPTIONAL = {each.name for each in fields(Timing) if types.NoneType in get_args(_HINTS[each.name])}
 
 
-def _value(name: str, text: str) -> Any:
-    """A cell as the field's type; an empty one of an optional field is None."""
-    if name in _OPTIONAL and text == "":
-        return None
+def _reader(name: str) -> Callable[[str], Any]:
+    """What reads a cell as the field's type; an empty one of an optional field is None."""
     hint = _HINTS[name]
     kind = next((each for each in get_args(hint) if isinstance(each, type) and each is not types.NoneType), hint)
-    if kind is bool:
-        return text == "True"
-    return kind(text) if kind in (int, float) else text
+    read = _OF_TYPES.get(kind, _same)
+    if types.NoneType in get_args(hint):
+        return lambda text: None if text == "" else read(text)
+    return read
+
+
+def _same(text: str) -> str:
+    return text
+
+
+_OF_TYPES: dict[Any, Callable[[str], Any]] = {bool: lambda text: text == "True", int: int, float: float}
+_READS = {each.name: _reader(each.name) for each in fields(Timing)}

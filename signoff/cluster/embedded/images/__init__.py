@@ -35,9 +35,10 @@ import shutil
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -202,12 +203,20 @@ def read_recipe(folder: Path) -> Recipe:
         ImageError: it is not a recipe.
     """
     try:
-        table: dict[str, Any] = tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8"))
-        table = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+        parsed = _parsed((folder / "recipe.toml").read_text(encoding="utf-8"))
+        table: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in parsed.items()
+        }
         lacks = Lack(**table.pop("lacks")) if "lacks" in table else None
         return Recipe(folder=folder, lacks=lacks, **table)
     except (OSError, TypeError, tomllib.TOMLDecodeError) as error:
         raise ImageError(f"not a recipe: {error}", where=str(folder / "recipe.toml")) from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Mapping[str, Any]:
+    """The TOML of a recipe, which is looked into for every image of every pod."""
+    return tomllib.loads(text)
 
 
 class Images:
