@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from signoff.cluster.embedded import EmbeddedCluster, bytecode, namespaces
+from signoff.cluster.embedded import EmbeddedCluster, namespaces, once
 from signoff.cluster.embedded.images import Images
 from signoff.cluster.embedded.namespaces import View, interpreter
 from signoff.core.paths import cache_dir
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--starts", type=int, default=30, help="how many times to start each way (default: 30)")
     starts = parser.parse_args().starts
-    python = bytecode.prepared(Images(cache_dir()), IMAGE).env_dir / "bin" / COMMAND[0]
+    python = once.prepared(Images(cache_dir()), IMAGE).env_dir / "bin" / COMMAND[0]
     cluster = EmbeddedCluster.start(images=[IMAGE])
     try:
         kube = Kube(cluster.kubeconfig)

@@ -21,6 +21,8 @@ PROCESS_EXIT = Timeout(10, every=0.02)
 NAMESPACES_TRIED = Timeout(20)
 """The smallest program in namespaces of its own: a tenth of a second on an idle machine."""
 
+FOUND_OUT = Timeout(300)
+"""What an image's program asks once: vLLM imports twice, 17 s of a processor."""
 BACKEND_READY = Timeout(900)
 """vLLM imports for half a minute; on a new machine its environment is installed first."""
 GATEWAY_READY = Timeout(420)

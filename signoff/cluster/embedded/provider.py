@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.embedded import EmbeddedCluster, bytecode, facts_of, namespaces
+from signoff.cluster.embedded import EmbeddedCluster, facts_of, namespaces, once
 from signoff.cluster.embedded.binaries import check_named_folder, find_binaries
 from signoff.cluster.embedded.cluster_registry import OLDER, UNCONFINED, Running, clusters_dir
 from signoff.cluster.embedded.cluster_registry import running as clusters_that_run
@@ -72,7 +72,7 @@ def prepare(images: Collection[str]) -> None:
     cached = Images(cache_dir())
     jobs: list[Callable[[], Any]] = [
         lambda: find_binaries(lambda text: progress("cluster", text)),
-        *(partial(bytecode.prepared, cached, image) for image in images),
+        *(partial(once.prepared, cached, image) for image in images),
     ]
     with ThreadPoolExecutor(len(jobs)) as pool:
         try:

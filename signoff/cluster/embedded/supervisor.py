@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from signoff.cluster.embedded import bytecode
+from signoff.cluster.embedded import once
 from signoff.cluster.embedded.address_range import AddressRange, claim_address_range
 from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, UNCONFINED, fingerprint, settings
@@ -128,7 +128,7 @@ async def run(cluster: Path, *, nodes: Sequence[Node], images: Sequence[str] = (
 
 def _prepare(image: str) -> None:
     with suppress(SignoffError):
-        bytecode.prepared(Images(cache_dir(), lambda subject, text: tell(progress=text, subject=subject)), image)
+        once.prepared(Images(cache_dir(), lambda subject, text: tell(progress=text, subject=subject)), image)
 
 
 def _module(name: str, config: Path) -> list[str | Path]:

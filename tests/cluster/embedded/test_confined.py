@@ -39,8 +39,8 @@ PLAIN = {"restartPolicy": "Never"}
 
 def run(kube: Kube, namespace: str, code: str, **more: Any) -> Any:
     """What a small pod that runs this code to its end writes, as JSON."""
-    volumes = more.pop("volumes", [])
-    kube.core.create_namespaced_pod(namespace, pod(container(LOOK + code, **more), volumes=volumes, **PLAIN))
+    spec = {key: more.pop(key, []) for key in ("volumes", "initContainers")}
+    kube.core.create_namespaced_pod(namespace, pod(container(LOOK + code, **more), **spec, **PLAIN))
     done = ended(kube, namespace)
     log = str(kube.core.read_namespaced_pod_log("pod", namespace))
     assert done == "Succeeded", log
@@ -87,6 +87,29 @@ def test_a_pod_writes_what_is_its_own(kube: Kube, namespace: str) -> None:
     mounted = {"volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/data"}]}
     said = run(kube, namespace, f"print(json.dumps([can(write, each) for each in [{', '.join(places)}]]))", **mounted)
     assert said == ["can"] * len(places)
+
+
+POISON = """
+kept = os.environ["KEPT"] + "/"
+open(kept + "answer", "w").write("poison")
+write(kept + "more")
+"""
+LEFT = "kept = os.environ['KEPT'] + '/'; print(json.dumps([os.listdir(kept), open(kept + 'answer').read()]))"
+
+
+def test_what_a_container_writes_where_its_image_found_out_no_other_reads(kube: Kube, namespace: str) -> None:
+    before = container(LOOK + POISON, name="before")
+    assert run(kube, namespace, LEFT, initContainers=[before]) == [["answer"], "42"]
+
+
+@needs_namespaces
+def test_what_an_image_found_out_no_container_writes(kube: Kube, namespace: str) -> None:
+    code = """
+import glob, sys
+found = glob.glob(sys.prefix + "/found-*/kept/answer")
+print(json.dumps([len(found), *(can(write, each) for each in found)]))
+"""
+    assert run(kube, namespace, code) == [1, os.strerror(30)]
 
 
 @needs_namespaces

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from signoff.cluster.embedded import provider
+from signoff.cluster.embedded import once, provider
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images, programs
 from signoff.core.errors import SignoffError
 
@@ -228,3 +228,53 @@ def test_a_digest_is_said_to_be_left_out(capfd: pytest.CaptureFixture[str]) -> N
     provider.precheck(None, {pinned: "proxy.yaml:7"}, {})
     said = f"{pinned} goes by its tag: a digest cannot be honoured where nothing is pulled (proxy.yaml:7)"
     assert said in capfd.readouterr().err
+
+
+FIRST = """
+import os
+from pathlib import Path
+folder = Path(os.environ["KEPT"])
+folder.mkdir()
+(folder / "answer").write_text(os.environ["ANSWER"])
+"""
+KEEPS = """
+[env]
+KEPT = "{image}/kept"
+ANSWER = "42"
+"""
+
+
+def finds_out(tmp_path: Path, program: str) -> None:
+    recipe = tmp_path / "recipes" / "toy"
+    (recipe / "recipe.toml").write_text(RECIPE + KEEPS)
+    (recipe / "first.py").write_text(program)
+
+
+def test_what_each_start_would_find_out_is_found_out_once(images: Images, tmp_path: Path) -> None:
+    finds_out(tmp_path, FIRST)
+    image = once.prepared(images, "signoff.test/toy:v1.0.0")
+    assert image.found and [each.name for each in image.found.iterdir()] == ["kept"]
+    assert (image.found / "kept" / "answer").read_text() == "42"
+    before = (image.found / "kept" / "answer").stat().st_mtime_ns
+    assert once.prepared(images, "signoff.test/toy:v1.0.0") == image
+    assert (image.found / "kept" / "answer").stat().st_mtime_ns == before
+
+
+def test_an_image_that_is_there_is_not_installed_again_for_it(images: Images, tmp_path: Path) -> None:
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(RECIPE + KEEPS)
+    before = once.prepared(images, "signoff.test/toy:v1.0.0")
+    assert before.found is None
+    finds_out(tmp_path, FIRST)
+    image = once.prepared(images, "signoff.test/toy:v1.0.0")
+    assert image.env_dir == before.env_dir and image.found and (image.found / "kept" / "answer").exists()
+
+
+@pytest.mark.parametrize("program", [FIRST + "raise ValueError('no')", "import os; os.kill(os.getpid(), 9)"])
+def test_of_a_program_that_fails_nothing_is_kept_and_that_is_said(
+    program: str, images: Images, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    finds_out(tmp_path, program)
+    image = once.prepared(images, "signoff.test/toy:v1.0.0")
+    assert image.found and list(image.found.iterdir()) == []
+    assert "each start of toy 1.0.0 finds out itself: " in capfd.readouterr().err
+    assert not [each for each in image.env_dir.iterdir() if ".tmp" in each.name]

@@ -14,7 +14,9 @@ from signoff.cluster.embedded.images import Image
 from signoff.cluster.embedded.kubeapi import Json
 
 TERMINATION_LOG = "termination-log"
-FOLDERS = ("home", "tmp", "work")
+FOUND = "found"
+"""What the image's program found out, in a copy that a start may add to: no other container sees that."""
+FOLDERS = ("home", "tmp", "work", FOUND)
 """What a container may write outside of its volumes."""
 
 
@@ -40,11 +42,13 @@ def argv_of(container: Json, image: Image, variables: Mapping[str, str], transla
     return [*image.entrypoint, *words]
 
 
-def fresh_folders(own_dir: Path) -> None:
+def fresh_folders(image: Image, own_dir: Path) -> None:
     """Empty what a container may write outside of its volumes: each start begins with a file system of its own."""
     for folder in FOLDERS:
         shutil.rmtree(own_dir / folder, ignore_errors=True)
         (own_dir / folder).mkdir(parents=True)
+    if image.found:
+        shutil.copytree(image.found, own_dir / FOUND, dirs_exist_ok=True)
     (own_dir / TERMINATION_LOG).write_bytes(b"")
 
 
@@ -59,7 +63,7 @@ def launch(
     container: Json, image: Image, variables: Mapping[str, str], translate: Translation, own_dir: Path, host_name: str
 ) -> Launch:
     """What to start. Home, temporary and working folders are the container's own unless the pod says otherwise."""
-    given = {**_listening(container, translate.address), **image.env, **variables}
+    given = {**_listening(container, translate.address), **image.env(own_dir / FOUND), **variables}
     env = {
         "PATH": image.path,
         "LANG": "C.UTF-8",

@@ -77,7 +77,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     paths = own_paths(spec, image, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
     await _wait_for_services(context, image, variables, sources)
     translate = Translation(paths, facts.address, runtime.services.addresses, namespace, ports_of(pod_spec))
-    await asyncio.to_thread(fresh_folders, own_dir)
+    await asyncio.to_thread(fresh_folders, image, own_dir)
     await asyncio.to_thread(link_claims, facts.pod, pod_dir, runtime.cluster_dir)
     await refresh(context, sources, translate)
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from signoff.cluster.embedded import bytecode
+from signoff.cluster.embedded import once
 from signoff.cluster.embedded.images import Image, Images
 
 
@@ -22,7 +22,7 @@ class Pulls:
         """Have the image prepared; one that failed is tried again."""
         pull = self._pulls.get(reference)
         if pull is None or (pull.done() and pull.exception() is not None):
-            pull = asyncio.create_task(asyncio.to_thread(bytecode.prepared, self._images, reference))
+            pull = asyncio.create_task(asyncio.to_thread(once.prepared, self._images, reference))
             pull.add_done_callback(lambda done: done.exception())  # seen: nobody may be waiting for it any more
             self._pulls[reference] = pull
         return pull

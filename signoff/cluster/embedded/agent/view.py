@@ -14,7 +14,6 @@ from signoff.cluster.embedded.images import Image
 from signoff.cluster.embedded.kubeapi import Json
 from signoff.cluster.embedded.namespaces import View, interpreter
 
-_IMAGE = "{image}/"
 _TMP = "/tmp"
 _NOBODY = 65534
 
@@ -40,7 +39,7 @@ def view_of(
             raise MountError(f'the mount "{mount["mountPath"]}" leads out of the volume "{volume["name"]}"')
         (mounted if is_read_only else writable).append(place)
         within.append(folder)
-    own = [*(own_dir / each for each in (*FOLDERS, TERMINATION_LOG)), *writable, *_kept_by(image)]
+    own = [*(own_dir / each for each in (*FOLDERS, TERMINATION_LOG)), *writable]
     tmp = Path(paths[_TMP]).resolve()
     return View(
         shown=(image.env_dir, image.recipe.folder, *interpreter(image.env_dir / "bin" / "python"), *mounted),
@@ -54,12 +53,3 @@ def view_of(
 def _not_root() -> int | None:
     """Where this is root, some other user that this machine knows."""
     return None if os.geteuid() else next((each.pw_uid for each in pwd.getpwall() if each.pw_uid), _NOBODY)
-
-
-def _kept_by(image: Image) -> list[Path]:
-    """The folders of the image in which a variable of its recipe has a program keep what it found out."""
-    named = [value for value in image.recipe.env.values() if value.startswith(_IMAGE)]
-    folders = [image.env_dir / each.removeprefix(_IMAGE) for each in named]
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    return folders

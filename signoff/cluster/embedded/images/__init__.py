@@ -22,7 +22,9 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     ports = [4000]                         ports that the default arguments listen on
     refuses_root = true                    its program does not run as root: where this is root, it is another user
     lacks = {variable = "URL", what = "a driver"}   a variable with which it cannot run, and what is not here for it
-    env = {KEY = "value"}                  `{image}` stands for the environment's folder, which all its containers share
+    env = {KEY = "value"}                  `{image}` stands for a folder of the container's own, fresh at each start
+
+A program `first.py` beside it runs once with these variables: each container begins with a copy of what that left.
 """
 
 import contextlib
@@ -107,6 +109,11 @@ class Recipe:
         """The pinned, hashed requirements of the default version."""
         return self.folder / "requirements.lock"
 
+    @property
+    def first(self) -> Path:
+        """The program that finds out once what each start would; most recipes have none."""
+        return self.folder / "first.py"
+
     def version_of(self, tag: str) -> str | None:
         """The version that a tag names, or None for a tag of another form."""
         found = re.match(self.tag, tag)
@@ -166,9 +173,14 @@ class Image:
         return [part.replace("{recipe}", str(self.recipe.folder)) for part in self.recipe.entrypoint]
 
     @property
-    def env(self) -> dict[str, str]:
-        """The recipe's variables with the environment's folder filled in."""
-        return {name: value.replace("{image}", str(self.env_dir)) for name, value in self.recipe.env.items()}
+    def found(self) -> Path | None:
+        """The folder with what the recipe's program found out, once it has run; None if there is no such program."""
+        first = self.recipe.first
+        return self.env_dir / f"found-{hashlib.sha256(first.read_bytes()).hexdigest()[:12]}" if first.exists() else None
+
+    def env(self, folder: Path) -> dict[str, str]:
+        """The recipe's variables, for a container with this folder."""
+        return {name: value.replace("{image}", str(folder)) for name, value in self.recipe.env.items()}
 
     @property
     def path(self) -> str:
