@@ -228,7 +228,7 @@ def check_trust(choice: ClusterChoice, manifests: StoryManifests) -> str:
         return f"trusted by {choice.trust.where}"
     what = "these manifests would run on this machine as you, and nothing would keep them from your files"
     shown = "\n".join([*manifests.commands, f"{what}: {why}"])
-    if consent.given(shown, "Run these images and commands, and what ConfigMaps hold for them?"):
+    if consent.given(shown, "Run these images and commands, and what ConfigMaps and Secrets hold for them?"):
         return "trusted on the terminal"
     raise UsageError(
         f"{what}: {why}",

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from signoff.core.redact import scrubbed
 from signoff.kube.objects import Manifest
 
 _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
@@ -13,7 +12,10 @@ _HOOKS = ("postStart", "preStop")
 
 
 def told(manifests: Iterable[Manifest]) -> Iterator[str]:
-    """Lines for a person who is to vouch for them, of which no letter of a manifest can hide or overwrite one."""
+    """Lines for a person who is to vouch for them, of which nothing in a manifest can hide or overwrite one.
+
+    They are as the manifests have them, secrets among them: they are for that person's terminal, and for no log.
+    """
     for manifest in manifests:
         found = list(_containers(manifest.body))
         if found:
@@ -67,6 +69,6 @@ def _of(found: Any, key: str) -> Any:
 
 
 def _plain(text: object) -> str:
-    """Without what a terminal would take for more than a letter, and without secrets."""
-    lines = scrubbed(str(text)).split("\n")
+    """Without what a terminal would take for more than a letter."""
+    lines = str(text).split("\n")
     return "\n".join("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line) for line in lines)

