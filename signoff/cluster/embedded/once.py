@@ -69,12 +69,16 @@ def _find_out(image: Image, found: Path) -> None:
         env = {"PATH": image.path, "LANG": "C.UTF-8", "HOME": str(home), **image.env(made)}
         command = [image.env_dir / "bin" / "python", image.recipe.first]
         try:
-            subprocess.run(
-                command, env=env, cwd=home, check=True, capture_output=True, text=True, timeout=FOUND_OUT.seconds
-            )
+            subprocess.run(command, env=env, cwd=home, check=True, capture_output=True, timeout=FOUND_OUT.seconds)
         except subprocess.SubprocessError as error:
-            said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+            said = _last_line(error)
             console.progress("images", f"each start of {image.recipe.name} {image.version} finds out itself: {said}")
             shutil.rmtree(made)
             made.mkdir()
         made.rename(found)
+
+
+def _last_line(error: subprocess.SubprocessError) -> str:
+    """What the program said at last, or else what became of it."""
+    said = error.stderr if isinstance(error, subprocess.CalledProcessError) else b""
+    return (said.decode(errors="replace").strip() or str(error)).splitlines()[-1]
