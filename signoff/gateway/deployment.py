@@ -15,7 +15,7 @@ from signoff.gateway import probes
 from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
 from signoff.kube.addons import why_skipped, without_crd
-from signoff.kube.client import Kube, describe_end, is_ready, lacks_room
+from signoff.kube.client import Kube, describe_end, is_ready, lacks_room, lasting_statuses
 from signoff.kube.manifests import StoryManifests, shown
 from signoff.kube.objects import Manifest, containers
 from signoff.kube.roles import Workload
@@ -255,10 +255,11 @@ class Deployment:
     def _ends_of_backend(self) -> Iterator[Cause]:
         """A vLLM that was scaled down leaves no pod behind, so that it does not count as one that ended by itself."""
         for pod in self.pods(self.backend):
-            for status in pod.status.container_statuses or []:
+            for status in lasting_statuses(pod):
                 key, ends = f"{pod.metadata.uid}/{status.name}", _ends(status)
                 if ends > self._ends.get(key, 0):
-                    yield Cause(subject=Subject.BACKEND, what=f"vLLM ended: {describe_end(status)}")
+                    who = "vLLM" if status in (pod.status.container_statuses or []) else "a sidecar of vLLM"
+                    yield Cause(subject=Subject.BACKEND, what=f"{who} ended: {describe_end(status)}")
                 self._ends[key] = ends
 
     def _record_placements(self, workload: Workload) -> None:

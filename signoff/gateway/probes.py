@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from signoff.core.yaml_lines import Path as Place
 from signoff.evidence.models import Probe, ProbesSeen
-from signoff.kube.client import Kube, condition, container_statuses, describe_end
+from signoff.kube.client import Kube, condition, container_statuses, describe_end, lasting_statuses
 from signoff.kube.manifests import StoryManifests
 
 _ROLES: tuple[Literal["startup", "liveness", "readiness"], ...] = ("startup", "liveness", "readiness")
@@ -113,6 +113,6 @@ def start_of(pod: Any) -> int | None:
 
 
 def _end(pod: Any) -> str:
-    """How a container of the pod has ended since the pod was made."""
-    ended = [status for status in pod.status.container_statuses or [] if status.restart_count]
+    """How a container or a sidecar of the pod has ended since the pod was made."""
+    ended = [status for status in lasting_statuses(pod) if status.restart_count]
     return f"{describe_end(ended[0])}, {ended[0].restart_count} times" if ended else ""

@@ -442,6 +442,13 @@ def container_statuses(pod: Any) -> list[Any]:
     return [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
 
 
+def lasting_statuses(pod: Any) -> list[Any]:
+    """Those of the containers that are to run as long as the pod does: of its main ones, then of its sidecars."""
+    sidecars = {each.name for each in pod.spec.init_containers or [] if each.restart_policy == "Always"}
+    beside = [each for each in pod.status.init_container_statuses or [] if each.name in sidecars]
+    return [*(pod.status.container_statuses or []), *beside]
+
+
 def reason_of(error: ApiException) -> str:
     """The API server's own words: the `message` of the Status object that it answered with."""
     try:

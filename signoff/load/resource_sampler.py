@@ -22,7 +22,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.redact import scrubbed
 from signoff.core.timeouts import REQUEST
 from signoff.in_cluster.load_generator.run import Role, Sample
-from signoff.kube.client import Kube, labels_text
+from signoff.kube.client import Kube, labels_text, lasting_statuses
 from signoff.kube.roles import Roles, Workload
 from signoff.traffic.metrics import counter
 
@@ -106,9 +106,8 @@ class PodSampler:
         for role, pod in pods:
             name = (pod.metadata.namespace, pod.metadata.name)
             self._known[name] = role
-            statuses = pod.status.container_statuses or []
             cpu, memory = used.get(name, (None, None))
-            restarts = sum(each.restart_count for each in statuses)
+            restarts = sum(each.restart_count for each in lasting_statuses(pod))
             yield Sample(now, pod.metadata.name, cpu, memory, restarts=restarts, role=role)
 
     def _pods_of(self, workload: Workload) -> list[Any]:

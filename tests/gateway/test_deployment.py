@@ -91,27 +91,33 @@ def test_that_no_node_has_room_is_the_clusters_doing(
     assert cause_of(failed.value).subject is subject
 
 
+def killed(name: str, restarts: int) -> Any:
+    """The status of a container that runs, and was killed before each of its restarts."""
+    last = SimpleNamespace(reason="OOMKilled", exit_code=137)
+    state, last_state = SimpleNamespace(terminated=None), SimpleNamespace(terminated=last)
+    return SimpleNamespace(name=name, restart_count=restarts, state=state, last_state=last_state)
+
+
 class Backend:
-    """A cluster whose vLLM has been restarted this often; its nodes' kubelets answer unless they are silent."""
+    """A cluster whose vLLM and its sidecar have been restarted this often; nodes' kubelets answer unless silent."""
 
     def __init__(self) -> None:
         self.restarts, self.silent = 0, list[str]()
+        self.restarts_beside = 0
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         if labels != STORY.roles.backend.selector:
             return []
-        killed = SimpleNamespace(reason="OOMKilled", exit_code=137)
-        status = SimpleNamespace(
-            name="vllm",
-            restart_count=self.restarts,
-            state=SimpleNamespace(terminated=None),
-            last_state=SimpleNamespace(terminated=killed),
-        )
+        policies = {"model": None, "logs": "Always"}
+        inits = [SimpleNamespace(name=name, restart_policy=policy) for name, policy in policies.items()]
         return [
             SimpleNamespace(
                 metadata=SimpleNamespace(uid="1"),
-                spec=SimpleNamespace(node_name="k3s-gpu-worker"),
-                status=SimpleNamespace(container_statuses=[status]),
+                spec=SimpleNamespace(node_name="k3s-gpu-worker", init_containers=inits),
+                status=SimpleNamespace(
+                    container_statuses=[killed("vllm", self.restarts)],
+                    init_container_statuses=[killed("model", 1), killed("logs", self.restarts_beside)],
+                ),
             )
         ]
 
@@ -135,9 +141,19 @@ def test_each_end_of_vllm_disturbs_once(backend: Backend) -> None:
     cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
     unused: Any = None
     made = deployment.Deployment(cluster, STORY, unused)
-    assert disturbances(made) == []
+    assert disturbances(made) == []  # though an init container failed once
     backend.restarts = 1
     assert disturbances(made) == ["vLLM ended: vllm OOMKilled (exit code 137, signal 9)"]
+    assert disturbances(made) == []
+
+
+def test_the_end_of_a_sidecar_of_vllm_disturbs_and_that_of_an_init_container_does_not(backend: Backend) -> None:
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
+    unused: Any = None
+    made = deployment.Deployment(cluster, STORY, unused)
+    assert disturbances(made) == []
+    backend.restarts_beside = 1
+    assert disturbances(made) == ["a sidecar of vLLM ended: logs OOMKilled (exit code 137, signal 9)"]
     assert disturbances(made) == []
 
 

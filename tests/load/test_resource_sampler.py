@@ -24,9 +24,13 @@ THEIRS: Watched = {"gateway": workload("proxy", "ai", "proxy"), "backend": workl
 
 def pod(name: str, workload: Workload = THEIRS["gateway"], **more: Any) -> Any:
     """One of a workload's, on a node."""
-    status = Of(container_statuses=[Of(container_id="containerd://1", restart_count=2)])
+    status = Of(
+        container_statuses=[Of(name="main", container_id="containerd://1", restart_count=2)],
+        init_container_statuses=[Of(name="first", restart_count=7), Of(name="beside", restart_count=3)],
+    )
+    inits = [Of(name="first", restart_policy=None), Of(name="beside", restart_policy="Always")]
     about = Of(name=name, namespace=workload.namespace, labels=workload.selector, deletion_timestamp=None)
-    return Of(metadata=about, spec=Of(node_name="a-node", **more), status=status)
+    return Of(metadata=about, spec=Of(node_name="a-node", init_containers=inits, **more), status=status)
 
 
 def sampling(cluster: "Cluster", note: Note = lambda text: None, watched: Watched = THEIRS) -> PodSampler:
@@ -151,9 +155,9 @@ def test_what_a_kubelet_tells_is_a_sample_of_each_pod_of_the_gateway_and_its_bac
     cluster.kubelet_summary = lambda node: summary  # type: ignore[method-assign]
     told = [(each.role, each.pod, each.cpu_seconds, each.rss_mib, each.restarts) for each in sampling(cluster).look()]
     assert told == [
-        ("gateway", "proxy-0", 1.5, 2.0, 2),
-        ("gateway", "new-0", None, None, 2),
-        ("backend", "same-0", None, 1024.0, 2),
+        ("gateway", "proxy-0", 1.5, 2.0, 5),
+        ("gateway", "new-0", None, None, 5),
+        ("backend", "same-0", None, 1024.0, 5),
     ]
 
 
