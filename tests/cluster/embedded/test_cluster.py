@@ -27,6 +27,7 @@ from signoff.core.paths import ROOT, cache_dir
 from signoff.kube.client import Kube
 from tests.embedded import container, own_cache, pod, processes_of, status, wait_for
 from tests.processes import start
+from tests.sampling import sampled
 
 OWNER = """
 import sys, time
@@ -100,7 +101,7 @@ def started_owner() -> tuple["subprocess.Popen[str]", Path, int]:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", sampled([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], every=3))
 def test_a_cluster_ends_with_its_owner(number: signal.Signals) -> None:
     owner, folder, _ = started_owner()
     assert processes_of(folder)

@@ -11,6 +11,7 @@ from signoff.core.timeouts import Timeout
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import Kube, is_ready
 from tests.embedded import container, ended, event, pod, status, wait_for
+from tests.sampling import sampled
 
 MADE = Timeout(90, every=0.3)
 """An image may have to be fetched first."""
@@ -118,7 +119,7 @@ def test_what_redis_keeps_is_in_its_volume(kube: Kube, namespace: str) -> None:
     assert str(kube.core.read_namespaced_pod_log("pod", namespace)).split() == ["OK", "OK", "dump.rdb"]
 
 
-@pytest.mark.parametrize("image", ["postgres:16", "postgres:16-alpine"])
+@pytest.mark.parametrize("image", sampled(["postgres:16", "postgres:16-alpine"]))
 def test_postgres_keeps_its_data_and_asks_for_its_password(kube: Kube, namespace: str, image: str) -> None:
     kube.core.create_namespaced_secret(namespace, {"metadata": {"name": "postgres"}, "stringData": SECRET})
     probe = {"exec": {"command": ["pg_isready", "-U", "llm", "-h", "127.0.0.1"]}, "periodSeconds": 1}
