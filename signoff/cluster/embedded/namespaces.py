@@ -11,11 +11,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import IO, Any, TypedDict
 
 from signoff.core.paths import REPORTS, ROOT, cache_dir
 from signoff.core.timeouts import NAMESPACES_TRIED
@@ -116,22 +116,56 @@ def _first_outside(python: Path) -> Path:
     return Path(os.path.normpath(found))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A process that makes its namespaces, and then becomes the program; `report` is where it says that it cannot."""
+
+    process: "subprocess.Popen[bytes]"
+    report: IO[str]
+
+    def wait(self) -> None:
+        """Wait until the program runs: some twenty milliseconds, and longer while a machine is busy. Called once.
+
+        Raises:
+            OSError: the namespaces cannot be made, or there is no such program; the process ends.
+        """
+        with self.report:
+            failure = self.report.read()  # its end is there as soon as the program runs
+        if failure:
+            raise OSError(*json.loads(failure))
+
+
 def start(
     argv: Sequence[str], env: Mapping[str, str], cwd: Path, view: View, *, marks: Mapping[str, str], **how: Any
 ) -> "subprocess.Popen[bytes]":
-    """Start a program that sees this view only; `how` are further arguments of Popen.
-
-    `marks` is the environment that the process has before it becomes the program.
+    """Start a program as `begin` does, and wait until it runs.
 
     Raises:
         OSError: the namespaces cannot be made, or there is no such program.
     """
+    begun = begin(argv, env, cwd, view, marks=marks, **how)
+    try:
+        begun.wait()
+    except OSError:
+        begun.process.wait()
+        raise
+    return begun.process
+
+
+def begin(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, view: View, *, marks: Mapping[str, str], **how: Any
+) -> Begun:
+    """Begin to start a program that sees this view only; `how` are further arguments of Popen.
+
+    `marks` is the environment that the process has before it becomes the program.
+
+    Raises:
+        OSError: no process can be started.
+    """
     order = {"argv": list(argv), "env": dict(env), "cwd": str(cwd), "view": view.told()}
     said, report = os.pipe()
-    with (
-        os.fdopen(os.memfd_create("order"), "w+", encoding="ascii") as told,
-        os.fdopen(said, encoding="utf-8") as reported,
-    ):
+    with ExitStack() as failed, os.fdopen(os.memfd_create("order"), "w+", encoding="ascii") as told:
+        reported = failed.enter_context(os.fdopen(said, encoding="utf-8"))
         try:
             json.dump(order, told)
             told.seek(0)
@@ -144,10 +178,8 @@ def start(
             )
         finally:
             os.close(report)
-        if failure := reported.read():  # its end is there as soon as the program runs
-            process.wait()
-            raise OSError(*json.loads(failure))
-    return process
+        failed.pop_all()
+    return Begun(process, reported)
 
 
 @cache

@@ -1,5 +1,6 @@
 """A container has namespaces of its own, where this machine lets its users make such: what it sees, and what not."""
 
+import asyncio
 import ctypes
 import json
 import os
@@ -12,12 +13,14 @@ from typing import Any
 import pytest
 
 from signoff.cluster.embedded import EmbeddedCluster, namespaces, provider
+from signoff.cluster.embedded.agent.process import Launch, Process
 from signoff.cluster.embedded.cluster_registry import UNCONFINED, Running, fingerprint
 from signoff.cluster.embedded.namespaces import View, interpreter
 from signoff.cluster.embedded.usage import how_to_use
 from signoff.core.paths import ROOT, cache_dir
+from signoff.core.waiting import until
 from signoff.kube.client import Kube
-from tests.embedded import container, ended, pod, status, wait_for, waiting
+from tests.embedded import container, ended, pod, processes_of, status, wait_for, waiting
 
 needs_namespaces = pytest.mark.skipif(
     bool(namespaces.why_not()), reason=f"containers cannot be kept apart on this machine: {namespaces.why_not()}"
@@ -398,3 +401,31 @@ def test_a_program_that_is_not_there_is_told_as_without_namespaces(tmp_path: Pat
     with pytest.raises(FileNotFoundError) as missing:
         namespaces.start(["nothing-here"], {"PATH": "/usr/bin"}, tmp_path, View([tmp_path]), marks={})
     assert missing.value.strerror == os.strerror(2)
+
+
+SLOW = "import time; time.sleep(60)"
+"""What makes no namespaces yet: the machine is busy."""
+
+
+@pytest.fixture
+def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
+    """How a program is started whose namespaces are not made for a minute."""
+    program = tmp_path / "slow.py"
+    program.write_text(SLOW)
+    monkeypatch.setattr(namespaces, "_PROGRAM", program)
+    return Launch(["true"], {}, tmp_path, view=View())
+
+
+def test_while_namespaces_are_made_the_agent_goes_on_and_can_give_up(slow: Launch, tmp_path: Path) -> None:
+    async def is_there() -> bool:
+        return bool(processes_of(tmp_path))
+
+    async def given_up() -> None:
+        starting = asyncio.create_task(Process.start(slow, tmp_path / "log", tmp_path))
+        await until(is_there, every=0.01)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    asyncio.run(asyncio.wait_for(given_up(), 20))
+    assert processes_of(tmp_path) == []

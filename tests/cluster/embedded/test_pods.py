@@ -2,6 +2,7 @@
 
 What every kubelet does is in `behaviours`."""
 
+import errno
 import os
 import socket
 import time
@@ -15,6 +16,7 @@ from kubernetes.stream import stream
 from kubernetes.stream.ws_client import ERROR_CHANNEL
 
 from signoff.cluster.conformance import delete
+from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.kube.client import Kube
@@ -59,6 +61,22 @@ def test_a_port_that_another_program_has_is_named(kube: Kube, namespace: str) ->
         kube.core.create_namespaced_pod(namespace, pod(container(SLEEP, ports=[{"containerPort": port}])))
         message = waiting(kube, namespace, "CreateContainerError").message
     assert f"port {port} is taken on this machine by pid {os.getpid()}" in message
+
+
+def test_a_container_whose_folders_cannot_be_made_says_so_and_starts_once_they_can(
+    cluster: EmbeddedCluster, kube: Kube, namespace: str
+) -> None:
+    """As where the disk is full; here a folder takes the place of a file, which holds for root too."""
+    reference = [{"name": "A", "valueFrom": {"configMapKeyRef": {"name": "late", "key": "a"}}}]
+    kube.core.create_namespaced_pod(namespace, pod(container(SLEEP, env=reference)))
+    waiting(kube, namespace, "CreateContainerConfigError")
+    uid = kube.core.read_namespaced_pod("pod", namespace).metadata.uid
+    in_the_way = next(cluster.dir.glob(f"pods/{uid[:8]}")) / "containers" / "main" / "termination-log"
+    in_the_way.mkdir(parents=True)
+    kube.core.create_namespaced_config_map(namespace, {"metadata": {"name": "late"}, "data": {"a": "b"}})
+    assert os.strerror(errno.EISDIR) in waiting(kube, namespace, "CreateContainerError").message
+    in_the_way.rmdir()
+    wait_for("the container to run", lambda: status(kube, namespace).container_statuses[0].state.running)
 
 
 def test_what_is_not_there_says_so(kube: Kube, namespace: str) -> None:

@@ -121,7 +121,7 @@ class Container:
         while True:
             image = await pulled(self._context)
             try:
-                return Start(self._context, await prepared(self._context, image))
+                return await Start.of(self._context, await prepared(self._context, image))
             except (ConfigError, MountError) as error:
                 self._tell_failure("CreateContainerConfigError", error)
                 await asyncio.sleep(_CONFIG_AGAIN_SECONDS)
@@ -131,6 +131,9 @@ class Container:
             except (ApiError, aiohttp.ClientError, TimeoutError) as error:
                 LOG.info("%s: %s", self.state.name, error)
                 await asyncio.sleep(_CONFIG_AGAIN_SECONDS)
+            except OSError as error:  # of its folders: no room left, say
+                self._tell_failure("CreateContainerError", error)
+                await asyncio.sleep(back_off.next())
 
     async def _run(self, start: Start) -> int:
         self._enter(Phase.RUNNING)

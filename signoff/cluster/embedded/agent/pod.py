@@ -110,8 +110,8 @@ class Pod:
     async def _live(self) -> None:
         for image in {each["image"] for key in ("initContainers", "containers") for each in self._spec.get(key) or []}:
             self._runtime.pulls.begin(image)
-        self._dir.mkdir(parents=True, exist_ok=True)
         self._touch()
+        await self._folder_made()
         await self._volumes_ready()
         self._state.pod_ip = self._address
         self._touch()
@@ -155,6 +155,18 @@ class Pod:
         spec: Json = self.pod["spec"]
         return spec
 
+    async def _folder_made(self) -> None:
+        """Make the pod's folder, however often there is no room for it."""
+        back_off = BackOff(*_MOUNT_AGAIN_SECONDS)
+        while True:
+            try:
+                self._dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                self._runtime.events.add(self.pod, "Warning", "Failed", f"error making pod data directories: {error}")
+                await asyncio.sleep(back_off.next())
+            else:
+                return
+
     async def _volumes_ready(self) -> None:
         """Wait until everything that the volumes are made of is there."""
         back_off = BackOff(*_MOUNT_AGAIN_SECONDS)
@@ -184,6 +196,10 @@ class Pod:
             except (ApiError, aiohttp.ClientError, TimeoutError) as error:
                 LOG.info("volumes of %s: %s", self.pod["metadata"]["name"], error)
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
+                self._stale.set()
+            except OSError as error:
+                self._runtime.events.add(self.pod, "Warning", "FailedMount", str(error))
+                await asyncio.sleep(_MOUNT_AGAIN_SECONDS[1])
                 self._stale.set()
 
     async def _terminate(self, living: asyncio.Task[None]) -> None:

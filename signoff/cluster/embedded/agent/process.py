@@ -33,7 +33,10 @@ class Launch:
     """What it sees of the file system: in namespaces of its own, or without them what this user sees."""
 
 
-def _started(launch: Launch, marks: dict[str, str], out: IO[bytes]) -> "subprocess.Popen[bytes]":
+def _begun(
+    launch: Launch, marks: dict[str, str], out: IO[bytes]
+) -> "tuple[subprocess.Popen[bytes], Callable[[], None]]":
+    """The process, and what waits until it is the program."""
     env = {**launch.env, **marks}
     how: dict[str, Any] = {
         "stdin": subprocess.DEVNULL,
@@ -43,8 +46,9 @@ def _started(launch: Launch, marks: dict[str, str], out: IO[bytes]) -> "subproce
         "start_new_session": True,
     }
     if launch.view is None:
-        return subprocess.Popen(launch.argv, env=env, cwd=launch.cwd, **how)
-    return namespaces.start(launch.argv, env, launch.cwd, launch.view, marks=marks, **how)
+        return subprocess.Popen(launch.argv, env=env, cwd=launch.cwd, **how), lambda: None
+    begun = namespaces.begin(launch.argv, env, launch.cwd, launch.view, marks=marks, **how)
+    return begun.process, begun.wait
 
 
 class Process:
@@ -53,15 +57,26 @@ class Process:
     Started from the main thread, since the parent-death signal follows the spawning thread.
     """
 
-    def __init__(self, launch: Launch, log: Path, cluster: Path) -> None:
-        """Start it with both its outputs in `log`.
+    @classmethod
+    async def start(cls, launch: Launch, log: Path, cluster: Path) -> "Process":
+        """Start it with both its outputs in `log`; other containers go on while its namespaces are made.
 
         Raises:
             OSError: it cannot be started.
         """
-        self.id = uuid.uuid4().hex
+        own_id = uuid.uuid4().hex
         with log.open("ab") as out:
-            self._process = _started(launch, {MARK: str(cluster), _CONTAINER_MARK: self.id}, out)
+            begun, wait = _begun(launch, {MARK: str(cluster), _CONTAINER_MARK: own_id}, out)
+        process = cls(begun, own_id)
+        try:
+            await asyncio.to_thread(wait)
+        except BaseException:
+            await process.kill()
+            raise
+        return process
+
+    def __init__(self, process: "subprocess.Popen[bytes]", own_id: str) -> None:
+        self.id, self._process = own_id, process
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._pidfd = os.pidfd_open(self._process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)

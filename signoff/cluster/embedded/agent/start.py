@@ -34,30 +34,32 @@ class CannotStart(Exception):
 class Start:
     """A container that runs, with its hooks, probes and limit of memory."""
 
-    def __init__(self, context: Context, prepared: Prepared) -> None:
-        """Start the process.
-
-        Raises:
-            CannotStart: a port is taken, or there is no such program.
-        """
+    def __init__(self, context: Context, prepared: Prepared, process: Process) -> None:
         self.prepared = prepared
         self._context, self._state = context, context.state
         self._number, self._commands = context.state.next_start, itertools.count()
         self._stopping, self._out_of_memory = False, False
         self._end_noted = asyncio.Event()
-        self._process = self._spawn()
+        self._process = process
         context.event("Normal", "Created", "Container created")
 
-    def _spawn(self) -> Process:
-        context, launch = self._context, self.prepared.launch
-        address = context.facts.address
+    @classmethod
+    async def of(cls, context: Context, prepared: Prepared) -> "Start":
+        """Start the process.
+
+        Raises:
+            CannotStart: a port is taken, or there is no such program.
+        """
+        launch, address = prepared.launch, context.facts.address
         if taken := taken_ports(address, launch.ports):
             holders = "; ".join(f"port {port} is taken on this machine by {holder_of(address, port)}" for port in taken)
             raise CannotStart(holders)
         try:
-            return Process(launch, context.logs.begin(self._number), context.runtime.cluster_dir)
+            log = context.logs.begin(context.state.next_start)
+            process = await Process.start(launch, log, context.runtime.cluster_dir)
         except OSError as error:
             raise CannotStart(f"exec {launch.argv[0]}: {error.strerror}") from error
+        return cls(context, prepared, process)
 
     @property
     def pid(self) -> int | None:
@@ -194,13 +196,15 @@ class Start:
 
     async def _run_command(self, command: list[str], seconds: float) -> tuple[int, str]:
         output = self._context.own_dir / f"exec.{self._number}.{next(self._commands)}.log"
-        process = Process(self.prepared.command(command), output, self._context.runtime.cluster_dir)
+        process: Process | None = None
         try:
             async with asyncio.timeout(seconds):
+                process = await Process.start(self.prepared.command(command), output, self._context.runtime.cluster_dir)
                 code = await process.wait()
             return code, output.read_text(errors="replace", encoding="utf-8")
         finally:
-            await process.kill()
+            if process:
+                await process.kill()
             output.unlink(missing_ok=True)
 
     def _note_running(self) -> None:
