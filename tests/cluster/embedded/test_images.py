@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -160,14 +161,27 @@ def test_programs_that_cannot_be_reached_are_one_sentence(
 def test_programs_that_somebody_has_changed_are_not_taken(
     images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetched(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-        Path(arguments[-1]).write_bytes(b"another one")
-        return subprocess.CompletedProcess(arguments, 0)
+    def fetched(command: Sequence[str | Path]) -> "subprocess.CompletedProcess[str]":
+        if "uv" not in Path(command[0]).name:
+            Path(command[-1]).write_bytes(b"another one")
+        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(programs, "run_uv", fetched)
+    monkeypatch.setattr(programs, "run", fetched)
     one = f'{{machine = "{platform.machine()}", artifact = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
     (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
     with pytest.raises(SignoffError, match=rf"{NOWHERE} is not the file that the recipe knows"):
+        images.prepare("signoff.test/toy:v1.0.0")
+
+
+def test_a_client_that_somebody_has_changed_is_not_run(
+    images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "maven.lock"
+    lock.write_text(f"toy==1.0.0 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(programs, "_CLIENTS_LOCK", lock)
+    one = f'{{machine = "{platform.machine()}", artifact = "{NOWHERE}", sha256 = "0", member = "toy", program = "toy"}}'
+    (tmp_path / "recipes" / "toy" / "recipe.toml").write_text(f"{RECIPE}downloads = [{one}]\n")
+    with pytest.raises(ImageError, match=r"Hash mismatch for `toy==1\.0\.0`"):
         images.prepare("signoff.test/toy:v1.0.0")
 
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import shutil
+import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TypedDict
 
-from signoff.cluster.embedded.images.versions import run_uv
+from signoff.cluster.embedded.images.versions import run, uv
 from signoff.core.errors import SignoffError
 from signoff.programs.releases import CHANGED_ON_ITS_WAY
 from signoff.programs.search import Unavailable
@@ -17,8 +19,9 @@ OWN = "opt"
 """The folder of an image's environment that holds what came in an archive, its programs in `bin`."""
 
 
-_CLIENT = "maven-artifact==0.3.5"
+_CLIENT = "maven-artifact"
 """It knows where Maven's artifacts are; a program of Java's own would need Java."""
+_CLIENTS_LOCK = Path(__file__).with_name("maven.lock")
 
 
 class Download(TypedDict):
@@ -43,9 +46,15 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
     program.parent.mkdir(parents=True)
     archive = program.with_suffix(".zip")
     progress(f"downloading {wanted['artifact']} with {_CLIENT}")
-    done = run_uv("tool", "run", "--from", _CLIENT, "maven-artifact", wanted["artifact"], archive)
-    if done.returncode:
-        raise Unavailable(f"{wanted['artifact']}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
+    with tempfile.TemporaryDirectory(dir=env_dir.parent) as client:
+        for command in (
+            uv("venv", "--python", sys.executable, client),
+            uv("pip", "install", "--no-deps", "--require-hashes", "--python", client, "-r", _CLIENTS_LOCK),
+            [f"{client}/bin/{_CLIENT}", wanted["artifact"], archive],
+        ):
+            done = run(command)
+            if done.returncode:
+                raise Unavailable(f"{wanted['artifact']}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != wanted["sha256"]:
         raise SignoffError(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import uv
+from uv import find_uv_bin
 
 from signoff.core.processes import dying_with
 
@@ -48,10 +48,19 @@ def for_python(version: str) -> tuple[str, ...]:
     return ("--python-version", version) if version else ()
 
 
+def uv(*arguments: str | Path) -> list[str | Path]:
+    """The command that runs uv without progress bars."""
+    return [find_uv_bin(), "--no-progress", "--no-config", *arguments]
+
+
 def run_uv(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     """Run uv without progress bars; it dies with this thread."""
+    return run(uv(*arguments))
+
+
+def run(command: Sequence[str | Path]) -> "subprocess.CompletedProcess[str]":
+    """Run a program outside of this environment; it dies with this thread."""
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    command = [uv.find_uv_bin(), "--no-progress", "--no-config", *map(str, arguments)]
     return subprocess.run(
         command,
         capture_output=True,
