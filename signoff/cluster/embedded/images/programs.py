@@ -47,11 +47,12 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
     archive = program.with_suffix(".zip")
     progress(f"downloading {wanted['artifact']} with {_CLIENT}")
     with tempfile.TemporaryDirectory(dir=env_dir.parent) as client:
-        for command in (
+        commands: list[list[str | Path]] = [
             uv("venv", "--python", sys.executable, client),
             uv("pip", "install", "--no-deps", "--require-hashes", "--python", client, "-r", _CLIENTS_LOCK),
-            [f"{client}/bin/{_CLIENT}", wanted["artifact"], archive],
-        ):
+            [Path(client) / "bin" / _CLIENT, wanted["artifact"], archive],
+        ]
+        for command in commands:
             done = run(command)
             if done.returncode:
                 raise Unavailable(f"{wanted['artifact']}: {' '.join((done.stdout + done.stderr).split())[-500:]}")
