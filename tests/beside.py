@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from itertools import groupby
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, NoReturn
@@ -19,6 +20,8 @@ OPTION = "--beside"
 ENDED = "ended"
 TOGETHER = 24
 """Tests of one module that a process takes at once; they share what the module sets up."""
+NEEDED = ("scipy.stats",)
+"""What only functions import, and tests of many modules call: imported before the first fork, by all at once."""
 _NUMBER = 4
 """Bytes of one."""
 
@@ -34,6 +37,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if not config.getoption(OPTION) or config.option.collectonly or session.testsfailed:
         return None
     config._tmp_path_factory.getbasetemp()  # one for all
+    for module in NEEDED:
+        import_module(module)
     waiting = Waiting(session.items)
     workers: list[Worker] = []
     for _ in range(config.getoption(OPTION)):

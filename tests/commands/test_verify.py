@@ -513,7 +513,7 @@ def kind(damage: Damage) -> str:
     return damage.do.__qualname__
 
 
-@pytest.mark.parametrize("damage", sampled((pytest.param(each, id=each.name) for each in DAMAGES), kind, every=3))
+@pytest.mark.parametrize("damage", sampled((pytest.param(each, id=each.name) for each in DAMAGES), kind))
 def test_damage_is_found_at_its_place(folder: Path, damage: Damage, told: Told) -> None:
     damage.do(folder)
     status, found = told(folder)
