@@ -661,17 +661,15 @@ def sidecar_ends(at: Place) -> str:
 
 @behaviour("A sidecar that is not Ready", "Ready False: containers with unready status: [beside]; then True")
 def sidecar_readiness(at: Place) -> str:
-    code = f"import time; time.sleep(4); open('/shared/ready', 'w')\n{SLEEP}"
+    code = f"import time; time.sleep(6); open('/shared/ready', 'w')\n{SLEEP}"
     probe = {"exec": {"command": at.python("open('/shared/ready')")}, "periodSeconds": 1}
-    beside = _sidecar(at, code, volumeMounts=FILES, readinessProbe=probe)
-    at.run(at.container(SLEEP), initContainers=[beside], volumes=FILES_VOLUME)
+    beside = _sidecar(at, SLEEP, volumeMounts=FILES, readinessProbe=probe)
+    at.run(at.container(code, volumeMounts=FILES), initContainers=[beside], volumes=FILES_VOLUME)
     before = condition(at.running(), "Ready")
     return f"Ready {before.status}: {before.message}; then {condition(at.ready(), 'Ready').status}"
 
 
-@behaviour(
-    "A sidecar whose liveness fails", "Container beside failed liveness probe, will be restarted; main 0 restarts"
-)
+@behaviour("A sidecar whose liveness fails", "Init container beside failed liveness probe; main 0 restarts")
 def sidecar_liveness(at: Place) -> str:
     probe = {"exec": {"command": at.python("raise SystemExit(1)")}, "periodSeconds": 1, "failureThreshold": 2}
     at.run(at.container(SLEEP), initContainers=[_sidecar(at, SLEEP, livenessProbe=probe)])
@@ -679,9 +677,7 @@ def sidecar_liveness(at: Place) -> str:
     return f"{at.event('Killing').message}; main {at.main().restart_count} restarts"
 
 
-@behaviour(
-    "A sidecar whose startup fails", "Container beside failed startup probe, will be restarted; Pending; main waits"
-)
+@behaviour("A sidecar whose startup fails", "Init container beside failed startup probe; Pending; main waits")
 def sidecar_never_starts(at: Place) -> str:
     probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 2}
     at.run(at.container(SLEEP), initContainers=[_sidecar(at, SLEEP, startupProbe=probe)])

@@ -133,9 +133,13 @@ class Start:
             await asyncio.sleep(_LOOK_AT_MEMORY_SECONDS)
 
     async def _kill_for(self, probe: Probe) -> None:
-        """End the process because a probe says so; it is then restarted like any that has ended."""
+        """End the process because a probe says so; it is then restarted like any that has ended.
+
+        The words are the kubelet's (pkg/kubelet/kuberuntime/kuberuntime_manager.go and kuberuntime_container.go).
+        """
         if not self._stopping:
-            why = f"Container {self._state.name} failed {probe.kind.lower()} probe, will be restarted"
+            failed = f"{self._state.name} failed {probe.kind.lower()} probe"
+            why = f"Init container {failed}" if self._context.is_sidecar else f"Container {failed}, will be restarted"
             await self._end_for(why, probe.spec.get("terminationGracePeriodSeconds"))
 
     async def _end_for(self, why: str, grace: float | None = None) -> None:
