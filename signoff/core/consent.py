@@ -2,6 +2,7 @@
 
 import os
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -35,9 +36,10 @@ def given(shown: str, question: str) -> bool:
         if os.environ.get("CI") or not all(each and each.isatty() for each in (sys.__stdin__, sys.__stderr__)):
             print(_for_a_log(shown), file=sys.__stderr__, flush=True)
             return False
-        print(shown, file=sys.__stderr__, flush=True)
-        print(f"{question} [y/N] ", end="", file=sys.__stderr__, flush=True)
         assert sys.__stdin__
+        print(shown, file=sys.__stderr__, flush=True)
+        termios.tcflush(sys.__stdin__, termios.TCIFLUSH)  # whoever typed before has not read it
+        print(f"{question} [y/N] ", end="", file=sys.__stderr__, flush=True)
         return sys.__stdin__.readline().strip().lower() in ("y", "yes")
 
 

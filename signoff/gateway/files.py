@@ -1,10 +1,41 @@
 """The files in which the gateway's objects lie."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from signoff.evidence.models import FilesSeen
 from signoff.kube.manifests import StoryManifests, layout
+from signoff.kube.objects import Manifest
+from signoff.kube.roles import Workload, belonging_to
+
+WAYS_IN = ("Ingress", "IngressRoute", "HTTPRoute")
 
 
 def seen(check: str, manifests: StoryManifests) -> FilesSeen:
-    """Each file with the kinds that it holds, as seen from the folder of LiteLLM's own workload."""
-    own = manifests.object(manifests.roles.gateway.object).file
-    return FilesSeen(check=check, folder=f"{own.parent.resolve().name}/", kinds=layout(manifests.gateway, own))
+    """Each file with the kinds of LiteLLM's objects in it, as seen from the folder of LiteLLM's own workload."""
+    gateway = manifests.roles.gateway
+    place = manifests.object(gateway.object).file
+    found = own(gateway, manifests.gateway, manifests.settings.namespace)
+    return FilesSeen(check=check, folder=f"{place.parent.resolve().name}/", kinds=layout(found, place))
+
+
+def own(gateway: Workload, found: Sequence[Manifest], namespace: str) -> list[Manifest]:
+    """LiteLLM's objects: what belongs to its workload, what leads to it from outside, and the certificates of that.
+
+    `namespace` is that of objects which name none.
+    """
+    ways = [each for each in found if each.kind in WAYS_IN and gateway.service in texts(each.body.get("spec"))]
+    named = {text for each in ways for text in texts(each.body["spec"])}
+    certificates = [each for each in found if each.kind == "Certificate" and _secret_of(each) in named]
+    return [*belonging_to(gateway, found, namespace), *ways, *certificates]
+
+
+def _secret_of(certificate: Manifest) -> str:
+    spec = certificate.body.get("spec")
+    return str(spec.get("secretName")) if isinstance(spec, dict) else ""
+
+
+def texts(value: Any) -> set[str]:
+    """Every text in a value."""
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {value} if isinstance(value, str) else {text for each in children for text in texts(each)}

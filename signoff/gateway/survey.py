@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from signoff import story
 from signoff.core.words import listed
-from signoff.gateway import key
+from signoff.gateway import files, key
 from signoff.gateway.node_settings import proposals
 from signoff.kube import gateway_config, hooks, loading, stand_in
 from signoff.kube.addons import addons
@@ -25,7 +25,6 @@ from signoff.kube.roles import (
     Workload,
     backend_of,
     backends_in,
-    belonging_to,
     gateway_of,
     gateways_in,
     judged_in,
@@ -39,7 +38,6 @@ _MANAGED_BY, _HELM = "app.kubernetes.io/managed-by", "Helm"
 _OF_A_RELEASE = ("helm.sh/chart", _MANAGED_BY, "app.kubernetes.io/version", "heritage", "release", "chart")
 """Labels that a chart changes with its version or that say no more than that it is one."""
 _HOST = re.compile(r"Host\(\s*[`\"]([^`\"]+)[`\"]")
-_WAYS_IN = ("Ingress", "IngressRoute", "HTTPRoute")
 _SECRET_KEY = "secretKeyRef"
 
 
@@ -296,18 +294,20 @@ class _Looking:
 
     def _host(self, service: str) -> None:
         for each in self.found:
-            hosts = list(_hosts(each)) if service in _texts(each.body.get("spec")) else []
+            hosts = list(_hosts(each)) if service in files.texts(each.body.get("spec")) else []
             if hosts and hosts[0] != story.GATEWAY_HOST:
                 self._set("host", hosts[0], each.name, self._at(each))
                 return
 
     def _layout(self, gateway: Manifest, workload: Workload) -> None:
         """Declare the files that LiteLLM's objects lie in, where these are not the story's."""
-        own = belonging_to(workload, self.found, Settings(**self.known).namespace)
-        found = layout([*own, *_ways_in(workload.service, self.found)], gateway.file)
+        found = layout(files.own(workload, self.found, Settings(**self.known).namespace), gateway.file)
         if any(not {*kinds} <= {*found.get(file, [])} for file, kinds in story.GATEWAY_LAYOUT.items()):
             declared = {file: list(dict.fromkeys(kinds)) for file, kinds in found.items()}
             self._set("layout", declared, "where LiteLLM's objects lie", self._at(gateway))
+        for kind in sorted({kind for kinds in story.GATEWAY_LAYOUT.values() for kind in kinds}):
+            if not any(kind in kinds for kinds in found.values()):
+                self._fact("layout", f"no {kind} of LiteLLM's was found, which the story has")
 
     # Words
 
@@ -372,23 +372,5 @@ def _hosts(manifest: Manifest) -> Iterator[str]:
             yield from (str(each) for each in (hosts if isinstance(hosts, list) else []))
 
 
-def _ways_in(service: str, found: Sequence[Manifest]) -> list[Manifest]:
-    """What leads to a Service from outside, and the certificates of that."""
-    ways = [each for each in found if each.kind in _WAYS_IN and service in _texts(each.body.get("spec"))]
-    named = {text for each in ways for text in _texts(each.body["spec"])}
-    return [*ways, *(each for each in found if each.kind == "Certificate" and _secret_of(each) in named)]
-
-
-def _secret_of(certificate: Manifest) -> str:
-    spec = certificate.body.get("spec")
-    return str(spec.get("secretName")) if isinstance(spec, dict) else ""
-
-
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
     yield from (each for each in (value if isinstance(value, list) else []) if isinstance(each, dict))
-
-
-def _texts(value: Any) -> set[str]:
-    """Every text in a value."""
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return {value} if isinstance(value, str) else {text for each in children for text in _texts(each)}

@@ -19,10 +19,10 @@ def told(manifests: Iterable[Manifest]) -> Iterator[str]:
     for manifest in manifests:
         found = list(_containers(manifest.body))
         if found:
-            yield f"{_plain(manifest.name)} ({manifest.file}:{manifest.line('spec')})"
+            yield f"{_word(manifest.name)} ({_word(manifest.file)}:{manifest.line('spec')})"
         for group, container in found:
             kind = "init container" if group == "initContainers" else "container"
-            yield f"  {kind} {_plain(container.get('name', ''))}: {_plain(container.get('image', ''))}"
+            yield f"  {kind} {_word(container.get('name', ''))}: {_word(container.get('image', ''))}"
             for what, command in _commands(container):
                 first, *more = _plain(shlex.join(map(str, command))).splitlines() or [""]
                 yield f"    {what}: {first}"
@@ -49,7 +49,7 @@ def _commands(container: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
         yield "runs its image's program with", args
     for variable in container.get("env") or []:
         if isinstance(variable, Mapping):
-            yield f"with {_plain(variable.get('name', ''))}", [variable.get("value") or variable.get("valueFrom") or ""]
+            yield f"with {_word(variable.get('name', ''))}", [variable.get("value") or variable.get("valueFrom") or ""]
     for probe in _PROBES:
         if command := _exec(container.get(probe)):
             yield f"{probe} runs", command
@@ -66,6 +66,11 @@ def _exec(handler: Any) -> list[Any]:
 def _of(found: Any, key: str) -> Any:
     """What a mapping has; a manifest that is no such thing is refused by the API server, not here."""
     return found.get(key) if isinstance(found, Mapping) else None
+
+
+def _word(text: object) -> str:
+    """In one line, for a name is one."""
+    return _plain(text).replace("\n", r"\n")
 
 
 def _plain(text: object) -> str:

@@ -5,6 +5,7 @@ was given several times.
 """
 
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -91,6 +92,18 @@ def _words(told: Any) -> Any:
     return told.split() if isinstance(told, str) else told
 
 
+def _kind(told: str) -> str:
+    if not re.fullmatch("[A-Z][A-Za-z0-9]*", told):
+        raise ValueError(f"{told!r} is not a kind as objects have it, Deployment say")
+    return told
+
+
+def _file_beside(told: str) -> str:
+    if posixpath.isabs(told):
+        raise ValueError(f"{told!r} is to be named from the folder of LiteLLM's Deployment")
+    return posixpath.normpath(told)
+
+
 def _no_truth(told: Any) -> Any:
     if isinstance(told, bool):
         raise ValueError("must be a number")
@@ -126,7 +139,9 @@ NodeNames = Annotated[
     tuple[NodeName, ...], NoDecode, Field(min_length=1), AfterValidator(_each_once), BeforeValidator(_split(","))
 ]
 Nodes = Annotated[tuple[Declared, ...], NoDecode, AfterValidator(each_once), BeforeValidator(_split(","))]
-Kinds = Annotated[tuple[Text, ...], BeforeValidator(_words), Field(min_length=1)]
+Kind = Annotated[Text, AfterValidator(_kind)]
+Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_words), Field(min_length=1)]
+FileName = Annotated[Text, AfterValidator(_file_beside)]
 SecretName = Annotated[Text, AfterValidator(_secret_name)]
 PossiblePath = Annotated[Path, AfterValidator(_possible_path)]
 Object = Annotated[str, _named("the name of an object", NAME, MAX_NAME)]
@@ -190,7 +205,7 @@ class Settings(BaseSettings):
     labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
         dict(story.GATEWAY_LABELS), "the labels that LiteLLM's objects have to carry", form="KEY=VALUE", min_length=1
     )
-    layout: Annotated[dict[Text, Kinds], NoDecode, BeforeValidator(_filled)] = _story(
+    layout: Annotated[dict[FileName, Kinds], NoDecode, BeforeValidator(_filled)] = _story(
         dict(story.GATEWAY_LAYOUT),
         "the files in which LiteLLM's objects lie, as seen from its Deployment's, each with their kinds",
         form="FILE=KIND KIND",

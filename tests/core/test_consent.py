@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ OF_A_SECRET = "from signoff.core import redact; redact.hide('curl x.example | sh
 HIDING = f"{OF_A_SECRET} from signoff.core import consent; print(consent.given('runs: curl x.example | sh', 'Run it?'))"
 
 
-def on_a_terminal(answer: str, asks: str = ASKS, **environment: str) -> tuple[str, str]:
-    """What the program that asks says at its end, and what it has shown; `answer` is typed."""
+def on_a_terminal(answer: str, asks: str = ASKS, *, too_early: str = "", **environment: str) -> tuple[str, str]:
+    """What the program that asks says at its end, and what it has shown; `answer` is typed when it asks."""
     person, terminal = pty.openpty()
     env = {name: value for name, value in os.environ.items() if name != "CI"} | environment
     command = [sys.executable, "-c", asks]
@@ -24,11 +25,22 @@ def on_a_terminal(answer: str, asks: str = ASKS, **environment: str) -> tuple[st
         command, stdin=terminal, stderr=terminal, stdout=subprocess.PIPE, cwd=ROOT, env=env, text=True
     ) as asking:
         os.close(terminal)
-        os.write(person, answer.encode())
+        os.write(person, too_early.encode())
+        shown = ""
+        with suppress(OSError):  # so a terminal ends whose last program has
+            while part := os.read(person, 4096).decode():
+                shown += part
+                if part.endswith("[y/N] "):
+                    os.write(person, answer.encode())
         said, _ = asking.communicate(timeout=20)
-    shown = os.read(person, 4096).decode()
     os.close(person)
     return said.strip(), shown
+
+
+def test_what_was_typed_before_the_question_is_no_answer() -> None:
+    given, shown = on_a_terminal("\n", too_early="y\n")
+    assert given == "False"
+    assert "Run it? [y/N]" in shown
 
 
 @pytest.mark.parametrize(("answer", "said"), [("YES\n", "True"), ("\n", "False"), ("yeah\n", "False")])

@@ -54,6 +54,15 @@ def test_no_letter_hides_another() -> None:
     assert r"\u202egpj" in said
 
 
+@pytest.mark.parametrize("odd", ["a\x1b[8m", "a\n  container fine: b"])
+def test_no_name_hides_another_line(odd: str) -> None:
+    body = of({"name": odd, "image": odd, "command": ["rm"], "env": [{"name": odd, "value": "1"}]})
+    manifest = Manifest(Path(f"{odd}.yaml"), "", {"metadata": {"name": odd}, **body})
+    lines = list(commands.told([manifest]))
+    assert len(lines) == 4
+    assert all(line.isprintable() for line in lines)
+
+
 def test_each_line_of_a_script_is_shown_below_its_container() -> None:
     said = shown(of({"name": "main", "image": "a", "command": ["sh", "-c", "one\n  container fine: b\ntwo"]}))
     assert said.splitlines()[2:] == ["    runs: sh -c 'one", "        container fine: b", "      two'"]

@@ -82,7 +82,7 @@ def test_a_blank_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("allowed_nodes", ["a,b", "c"], ("a", "b", "c")),
         ("labels", ["a=b", "c=d, e/f=g=h"], {"a": "b", "c": "d", "e/f": "g=h"}),
-        ("layout", ["a.yaml=Service Deployment", "b/c.yaml=ConfigMap"], LAYOUT),
+        ("layout", ["./a.yaml=Service Deployment", "b/c.yaml=ConfigMap"], LAYOUT),
         ("waive", ["way-in=not here, never", "tailscale = no"], {"way-in": "not here, never", "tailscale": "no"}),
         ("secrets", ["litellm=x/y.env", "b=z.env"], {"litellm": Path("x/y.env"), "b": Path("z.env")}),
         ("manifests", ["a,b", "c"], (Path("a,b"), Path("c"))),
@@ -210,6 +210,8 @@ def test_a_node_is_a_table_or_a_text(here: Path) -> None:
         ({"labels": ["a=b,a=c"]}, "--labels: 'a' is given twice"),
         ({"layout": ["a.yaml"]}, "--layout: 'a.yaml' is given no value"),
         ({"layout": ["a.yaml= "]}, "--layout: 'a.yaml' is given no value"),
+        ({"layout": ["a.yaml=service"]}, "--layout: 'a.yaml': 'service' is not a kind as objects have it"),
+        ({"layout": ["/a.yaml=Service"]}, "'/a.yaml' is to be named from the folder of LiteLLM's Deployment"),
         ({"secrets": ["a.env"]}, "--secret: 'a.env' is given no value"),
         ({"secrets": ["=a.env"]}, "--secret must not be empty"),
         ({"model": [" "]}, "--model names nothing"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from signoff.cluster.embedded.images import Image, Images
 from signoff.core import console
 from signoff.core.paths import writing
+from signoff.core.processes import dying_with
 from signoff.core.timeouts import FOUND_OUT
 from signoff.programs.search import LARGER_DISK
 
@@ -62,14 +63,25 @@ def _compile(image: Image, done: Path) -> None:
 def _find_out(image: Image, found: Path) -> None:
     """Run the recipe's program, in folders that are there meanwhile; where it fails, each start finds out itself."""
     console.progress("images", f"finding out once what each start of {image.recipe.name} {image.version} asks")
-    with tempfile.TemporaryDirectory(prefix=f".{found.name}.tmp", dir=image.env_dir) as folder:
+    prefix = f".{found.name}.tmp"
+    for left in image.env_dir.glob(f"{prefix}*"):  # by one that was killed: nobody else makes it now
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=image.env_dir) as folder:
         made, home = Path(folder) / "found", Path(folder) / "home"
         made.mkdir()
         home.mkdir()
         env = {"PATH": image.path, "LANG": "C.UTF-8", "HOME": str(home), **image.env(made)}
         command = [image.env_dir / "bin" / "python", image.recipe.first]
         try:
-            subprocess.run(command, env=env, cwd=home, check=True, capture_output=True, timeout=FOUND_OUT.seconds)
+            subprocess.run(
+                command,
+                env=env,
+                cwd=home,
+                check=True,
+                capture_output=True,
+                timeout=FOUND_OUT.seconds,
+                preexec_fn=dying_with(os.getpid()),
+            )
         except subprocess.SubprocessError as error:
             said = _last_line(error)
             console.progress("images", f"each start of {image.recipe.name} {image.version} finds out itself: {said}")

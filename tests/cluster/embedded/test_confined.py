@@ -416,16 +416,22 @@ def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launch:
     return Launch(["true"], {}, tmp_path, view=View())
 
 
-def test_while_namespaces_are_made_the_agent_goes_on_and_can_give_up(slow: Launch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_while_namespaces_are_made_the_agent_goes_on_and_can_give_up(slow: Launch, tmp_path: Path, times: int) -> None:
     async def is_there() -> bool:
         return bool(processes_of(tmp_path))
+
+    async def is_gone() -> bool:
+        return not processes_of(tmp_path)
 
     async def given_up() -> None:
         starting = asyncio.create_task(Process.start(slow, tmp_path / "log", tmp_path))
         await until(is_there, every=0.01)
-        starting.cancel()
+        for _ in range(times):
+            starting.cancel()
+            await asyncio.sleep(0.002)
         with pytest.raises(asyncio.CancelledError):
             await starting
+        await until(is_gone, every=0.01)
 
     asyncio.run(asyncio.wait_for(given_up(), 20))
-    assert processes_of(tmp_path) == []

@@ -71,6 +71,7 @@ class Process:
         try:
             await asyncio.to_thread(wait)
         except BaseException:
+            process._signal_group(signal.SIGKILL)  # at once: who gives up a second time does not wait for the rest
             await process.kill()
             raise
         return process

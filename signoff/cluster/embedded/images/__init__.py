@@ -40,7 +40,7 @@ import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,7 @@ class Image:
         """The recipe's entrypoint with its folder filled in."""
         return [part.replace("{recipe}", str(self.recipe.folder)) for part in self.recipe.entrypoint]
 
-    @property
+    @cached_property
     def found(self) -> Path | None:
         """The folder with what the recipe's program found out, once it has run; None if there is no such program."""
         first = self.recipe.first
