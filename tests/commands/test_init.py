@@ -130,7 +130,7 @@ def test_it_says_what_it_found_with_file_and_line(capfd: Capture) -> None:
     lab("home")
     assert main(["init", "home"]) == 1
     told = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
-    assert told[:17] == [
+    assert told[:18] == [
         "Found in home:",
         "gateway Deployment/litellm proxy/proxy.yaml:1",
         "ghcr.io/berriai/litellm:main-v1.80.16-stable",
@@ -146,6 +146,7 @@ def test_it_says_what_it_found_with_file_and_line(capfd: Capture) -> None:
         "nodes LiteLLM not where nvidia.com/gpu is set proxy/proxy.yaml:13",
         "vLLM where nvidia.com/gpu=true engine/engine.yaml:10",
         "vLLM tolerates gpu=true:NoSchedule engine/engine.yaml:12",
+        "layout no Certificate of LiteLLM's was found, which the story has",
         "add-ons Middleware and IngressRoute: no CRD, skip… proxy/way-in.yaml:1",
         "Wrote: home/signoff.toml, 7 settings",
     ]

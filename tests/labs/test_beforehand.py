@@ -92,6 +92,10 @@ SIDECAR = Edit(
             Edit(SETTINGS, '"all.yaml" = [', '"proxy.yaml" = ["Deployment"], "all.yaml" = ['),
             "file-layout: in nulls/: proxy.yaml is missing; move the Deployment of all.yaml there",
         ),
+        (
+            Edit(SETTINGS, '"ConfigMap", "Deployment"', '"ConfigMap", "Deployment", "Pod"'),  # the database's is none
+            "file-layout: in nulls/: all.yaml lacks Pod; write the Pod that no file has",
+        ),
         (SIDECAR, "service: a pod of LiteLLM takes port 4401 of its node"),
         (SIDECAR, "no-gpu: "),
     ],

@@ -210,7 +210,7 @@ def test_a_node_is_a_table_or_a_text(here: Path) -> None:
         ({"labels": ["a=b,a=c"]}, "--labels: 'a' is given twice"),
         ({"layout": ["a.yaml"]}, "--layout: 'a.yaml' is given no value"),
         ({"layout": ["a.yaml= "]}, "--layout: 'a.yaml' is given no value"),
-        ({"layout": ["a.yaml=service"]}, "--layout: 'a.yaml': 'service' is not a kind as objects have it"),
+        ({"layout": ["a.yaml=service"]}, "--layout: 'service' is not a kind as objects have it"),
         ({"layout": ["/a.yaml=Service"]}, "'/a.yaml' is to be named from the folder of LiteLLM's Deployment"),
         ({"secrets": ["a.env"]}, "--secret: 'a.env' is given no value"),
         ({"secrets": ["=a.env"]}, "--secret must not be empty"),

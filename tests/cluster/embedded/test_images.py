@@ -283,6 +283,15 @@ def test_an_image_that_is_there_is_not_installed_again_for_it(images: Images, tm
     assert image.env_dir == before.env_dir and image.found and (image.found / "kept" / "answer").exists()
 
 
+def test_what_one_that_was_killed_left_is_cleared_away(images: Images, tmp_path: Path) -> None:
+    finds_out(tmp_path, FIRST)
+    image = images.prepare("signoff.test/toy:v1.0.0")
+    assert image.found
+    (image.env_dir / f".{image.found.name}.tmp0" / "found").mkdir(parents=True)
+    once.prepared(images, "signoff.test/toy:v1.0.0")
+    assert not [each for each in image.env_dir.iterdir() if ".tmp" in each.name]
+
+
 @pytest.mark.parametrize("program", [FIRST + "raise ValueError('no')", "import os; os.kill(os.getpid(), 9)"])
 def test_of_a_program_that_fails_nothing_is_kept_and_that_is_said(
     program: str, images: Images, tmp_path: Path, capfd: pytest.CaptureFixture[str]
