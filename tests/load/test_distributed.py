@@ -179,7 +179,7 @@ def test_a_load_of_what_a_pod_has_leaves_evidence_that_verifies(pair: Pair, tmp_
     (code / "sitecustomize.py").write_text(_AS_IN_A_POD)
     where = ["--proxied", pair.proxied, "--direct", pair.direct, "--reports", str(reports)]
     done = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", str(code / "bench/locustfile.py"), "--headless", "-t", "2s", *where],
+        [sys.executable, "-m", "locust", "-f", str(code / "bench/locustfile.py"), "--headless", "-t", "6s", *where],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(code)},
         capture_output=True,

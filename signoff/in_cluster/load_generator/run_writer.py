@@ -69,20 +69,10 @@ class RunWriter:
 
     def begin(self) -> None:
         """Make the folder of a new test."""
-        self.close()
-        self.ended = False
         options = self._environment.parsed_options
-        folder = free_folder(Path(options.reports), "load")
-        folder.mkdir(parents=True)
-        self.folder = folder
-        self._counts, self._unrecorded = Counter(), Unrecorded()
-        # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
-        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
-        self._samples = self._open.enter_context(samples_file(folder))
-        self._chain = Chain(folder / FILE)
+        # What takes a while comes first: a load whose time is over meanwhile has not begun, and leaves no folder.
         command = [redacted_log(each) for each in sys.argv]
         about = {"tool": "load", "argv": command[1:], **circumstances(self.settings)}
-        self._tell({"kind": "run", "schema": SCHEMA, **about})
         shape = self._environment.shape_class
         run = Run(
             seed=options.seed,
@@ -104,6 +94,17 @@ class RunWriter:
             versions={**own_versions(), **self._versions},
             machine=machine(),
         )
+        self.close()
+        self.ended = False
+        folder = free_folder(Path(options.reports), "load")
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._counts, self._unrecorded = Counter(), Unrecorded()
+        # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
+        self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
+        self._samples = self._open.enter_context(samples_file(folder))
+        self._chain = Chain(folder / FILE)
+        self._tell({"kind": "run", "schema": SCHEMA, **about})
         self._tell(load_record(run))
         if self.deployment:
             self._tell({"kind": "load-deployment", "folder": self.deployment.name})
