@@ -47,11 +47,13 @@ def kube(cluster: EmbeddedCluster) -> Kube:
 
 
 @pytest.fixture
-def namespace(kube: Kube) -> str:
+def namespace(kube: Kube) -> Iterator[str]:
+    """A namespace of the test's own; what runs in it, and is probed each second, ends with the test."""
     name = f"test-{next(_NUMBERS)}"
     kube.core.create_namespace({"metadata": {"name": name}})
     kube.wait_for_namespace(name)
-    return name
+    yield name
+    kube.core.delete_namespace(name)
 
 
 def own_cache(folder: Path, patch: pytest.MonkeyPatch) -> None:
