@@ -23,7 +23,7 @@ test: lint actionlint
 	$(BIN)/signoff prepare
 	$(PYTEST) -m "not prove and not kind" $(BESIDE_A_CLUSTER) --durations 15
 
-# Lint, types and every test that needs no cluster, browser, Locust or wheel: about a minute, side by side.
+# Lint, types and every test that needs no cluster, browser, Locust or wheel: under two minutes, side by side.
 unit: $(VENV)/.ready
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=line lint unit-tests
 

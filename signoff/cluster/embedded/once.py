@@ -70,7 +70,7 @@ def _find_out(image: Image, found: Path) -> None:
         made, home = Path(folder) / "found", Path(folder) / "home"
         made.mkdir()
         home.mkdir()
-        env = {"PATH": image.path, "LANG": "C.UTF-8", "HOME": str(home), **image.env(made)}
+        env = {"PATH": image.path, "LANG": "C.UTF-8", "HOME": str(home), "TMPDIR": str(home), **image.env(made)}
         command = [image.env_dir / "bin" / "python", image.recipe.first]
         try:
             subprocess.run(

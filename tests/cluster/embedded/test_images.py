@@ -283,6 +283,14 @@ def test_an_image_that_is_there_is_not_installed_again_for_it(images: Images, tm
     assert image.env_dir == before.env_dir and image.found and (image.found / "kept" / "answer").exists()
 
 
+def test_what_finds_out_leaves_nothing_in_the_temporary_folder(images: Images, tmp_path: Path) -> None:
+    finds_out(tmp_path, FIRST.replace('os.environ["ANSWER"]', "__import__('tempfile').gettempdir()"))
+    image = once.prepared(images, "signoff.test/toy:v1.0.0")
+    assert image.found
+    folder = Path((image.found / "kept" / "answer").read_text())
+    assert image.env_dir in folder.parents and not folder.exists()
+
+
 def test_what_one_that_was_killed_left_is_cleared_away(images: Images, tmp_path: Path) -> None:
     finds_out(tmp_path, FIRST)
     image = images.prepare("signoff.test/toy:v1.0.0")
