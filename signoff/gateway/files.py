@@ -1,11 +1,10 @@
 """The files in which the gateway's objects lie."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from signoff.evidence.models import FilesSeen
 from signoff.kube.manifests import StoryManifests, layout
-from signoff.kube.objects import Manifest
+from signoff.kube.objects import Manifest, texts
 from signoff.kube.roles import Workload, belonging_to
 
 WAYS_IN = ("Ingress", "IngressRoute", "HTTPRoute")
@@ -33,9 +32,3 @@ def own(gateway: Workload, found: Sequence[Manifest], namespace: str) -> list[Ma
 def _secret_of(certificate: Manifest) -> str:
     spec = certificate.body.get("spec")
     return str(spec.get("secretName")) if isinstance(spec, dict) else ""
-
-
-def texts(value: Any) -> set[str]:
-    """Every text in a value."""
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return {value} if isinstance(value, str) else {text for each in children for text in texts(each)}

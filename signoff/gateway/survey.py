@@ -19,7 +19,7 @@ from signoff.kube.kustomizations import Absent
 from signoff.kube.manifests import layout
 from signoff.kube.missing import Missing, check_absent, missing
 from signoff.kube.nodes import rules, tolerated
-from signoff.kube.objects import Manifest, containers, main_containers
+from signoff.kube.objects import Manifest, containers, main_containers, texts
 from signoff.kube.roles import (
     Judged,
     Workload,
@@ -294,7 +294,7 @@ class _Looking:
 
     def _host(self, service: str) -> None:
         for each in self.found:
-            hosts = list(_hosts(each)) if service in files.texts(each.body.get("spec")) else []
+            hosts = list(_hosts(each)) if service in texts(each.body.get("spec")) else []
             if hosts and hosts[0] != story.GATEWAY_HOST:
                 self._set("host", hosts[0], each.name, self._at(each))
                 return

@@ -413,6 +413,15 @@ def without_nulls(value: Any, *, strings: bool = False) -> Any:
     return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in children:
+        yield from texts(each)
+
+
 def faults(body: dict[str, Any]) -> list[tuple[Place, str]]:
     """What makes this no Kubernetes object, as far as it is read here, with where that is in it."""
     kind = body.get("kind")

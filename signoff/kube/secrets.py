@@ -19,7 +19,7 @@ from signoff.core.errors import UsageError
 from signoff.core.redact import hide, is_credential, keep, redacted, scrubbed_bytes
 from signoff.core.words import listed
 from signoff.kube import credentials, documents
-from signoff.kube.objects import Manifest, containers
+from signoff.kube.objects import Manifest, containers, texts
 
 OPTION = "--secret"
 _FORM = f"{OPTION} NAME=FILE.env, or {OPTION} NAMESPACE/NAME=FILE.env"
@@ -42,7 +42,7 @@ def learned(found: Sequence[Manifest]) -> list[Manifest]:
     learnt = []
     for manifest in found:
         body = manifest.body
-        keep(_names(body), _texts(redacted(body)) if body["kind"] != "Secret" else ())
+        keep(_names(body), texts(redacted(body)) if body["kind"] != "Secret" else ())
         secrets = list(_secrets_in(body, manifest.file))
         for value, surely in secrets:
             hide(value, surely=surely)
@@ -95,15 +95,6 @@ def _names(body: dict[str, Any]) -> Iterator[str]:
     yield from (text for pair in metadata.get("labels", {}).items() for text in pair)
     for container in containers(body):
         yield from (str(container.get("name", "")), container["image"])
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in a value."""
-    if isinstance(value, str):
-        yield value
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in children:
-        yield from _texts(each)
 
 
 # Those of files
