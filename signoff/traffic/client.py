@@ -153,18 +153,27 @@ class OpenAIClient:
     """Asks one server over kept-alive connections. Safe to share between threads.
 
     Proxies of the environment are ignored: the way to the cluster is part of what is measured.
+
+    Raises:
+        SignoffError: the endpoint's authorities are no certificates.
     """
 
     def __init__(self, endpoint: Endpoint, timeout: float = REQUEST.seconds) -> None:
-        self.base_url, self._model = endpoint.url.rstrip("/"), endpoint.model
+        self.base_url, self._model, self._endpoint = endpoint.url.rstrip("/"), endpoint.model, endpoint
+        # httpcore sends this name in TLS' handshake, and Python's ssl checks the certificate against it:
+        # https://www.python-httpx.org/advanced/extensions/#sni_hostname
+        self._extensions = {"sni_hostname": endpoint.host} if endpoint.host else {}
         # Requests are built by httpx's client and sent by its transport alone: what lies between them (redirects,
         # cookies, authentication, hooks) has nothing to do here, and takes 0.2 ms of each request.
         self._transport = httpx.HTTPTransport(
-            trust_env=False, verify=authorities(), limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS)
+            trust_env=False,
+            verify=authorities(endpoint.authorities),
+            limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
         )
+        named = {"Host": endpoint.host} if endpoint.host else {}
         self._http = httpx.Client(
             base_url=self.base_url,
-            headers={"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {},
+            headers=named | ({"Authorization": f"Bearer {endpoint.api_key}"} if endpoint.api_key else {}),
             timeout=timeout,
             transport=self._transport,
         )
@@ -241,8 +250,10 @@ class OpenAIClient:
         leave_after: float | None = None,
     ) -> Answer:
         asked = {"method": method, "url": self.base_url + path, "body": body}
+        if self._endpoint.host:
+            asked["host"] = self._endpoint.host
         content = {"content": body} if isinstance(body, str) else {"json": body} if body is not None else {}
-        request = self._http.build_request(method, path, **content)
+        request = self._http.build_request(method, path, extensions=self._extensions, **content)
         for name, value in headers.items():
             request.headers.pop(name, None)
             if value is not None:
@@ -256,10 +267,10 @@ class OpenAIClient:
             response = self._transport.handle_request(request)
         except httpx.ReadTimeout as error:
             if leave_at is None:
-                raise _no_answer(method, path, error, self.base_url) from error
+                raise _no_answer(method, path, error, self._endpoint) from error
             return Answer(0, {}, "", (), started, time.monotonic(), broken=LEFT, request=asked)
         except httpx.TransportError as error:
-            raise _no_answer(method, path, error, self.base_url) from error
+            raise _no_answer(method, path, error, self._endpoint) from error
         response.request = request
         try:
             return _read(response, started, asked, leave_at)
@@ -268,17 +279,43 @@ class OpenAIClient:
 
 
 @cache
-def authorities() -> ssl.SSLContext:
-    """Whom HTTPS trusts; read once, since it takes 20 ms, and most servers here speak plain HTTP."""
-    return httpx.create_ssl_context(trust_env=False)
+def authorities(pem: str = "") -> ssl.SSLContext:
+    """Whom HTTPS trusts: the usual roots, or these; read once, since it takes 20 ms, and most servers here speak HTTP.
+
+    Raises:
+        SignoffError: these are no certificates.
+    """
+    if not pem:
+        return httpx.create_ssl_context(trust_env=False)
+    try:
+        return ssl.create_default_context(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise SignoffError(f"the roots to be trusted are no certificates in PEM: {error}") from None
 
 
-def _no_answer(method: str, path: str, error: Exception, where: str) -> NoAnswer:
+def _no_answer(method: str, path: str, error: Exception, asked: Endpoint) -> NoAnswer:
+    told = f"no answer to {method} {path}"
+    if refused := _refused_certificate(error):
+        name = asked.host or httpx.URL(asked.url).host
+        return NoAnswer(
+            f"{told}: its certificate is not trusted as that of {name}: {refused}",
+            where=str(asked),
+            hint=f"the certificate must be valid now and for {name}, and come from a root that is trusted here",
+        )
     return NoAnswer(
-        f"no answer to {method} {path}: {_describe(error)}",
-        where=where,
+        f"{told}: {_describe(error)}",
+        where=str(asked),
         hint="check that the server's pod is Ready and its Service has an endpoint",
     )
+
+
+def _refused_certificate(error: BaseException | None) -> str:
+    """Why TLS refused the server's certificate, in OpenSSL's words; empty if that is not what went wrong."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message.rstrip(".")
+        error = error.__cause__ or error.__context__  # httpcore raises it "from None"
+    return ""
 
 
 def _read(response: httpx.Response, started: float, request: Mapping[str, Any], leave_at: float | None) -> Answer:
