@@ -90,7 +90,7 @@ def _enter(view: Told) -> None:
 
 def _arrange(view: Told) -> None:
     """Cover what is hidden, and mount what is given: from above to below, whatever covers it meanwhile."""
-    given = {path: path for path in (*view["shown"], *view["own"], *_of_the_kernel())} | view["at"]
+    given = {path: path for path in (*view["shown"], *view["own"], *_of_the_kernel())} | view["at"] | view["seen_at"]
     devices = {f"/dev/{name}": f"/dev/{name}" for name in _DEVICES if os.path.exists(f"/dev/{name}")}
     sources = {target: _opened(source) for target, source in (given | devices).items()}
     for target in sorted({*sources, *view["hidden"], *view["empty"], "/dev"}):

@@ -48,6 +48,7 @@ class Told(TypedDict):
     shown: list[str]
     own: list[str]
     at: dict[str, str]
+    seen_at: dict[str, str]
     empty: list[str]
     links: dict[str, str]
     user: int | None
@@ -57,13 +58,14 @@ class Told(TypedDict):
 class View:
     """What a container sees of the file system, beside what each of them sees.
 
-    It may read what is `shown` and write what is its `own`; `at` are places of which it sees something else, which it
-    may write too.
+    It may read what is `shown` and write what is its `own`. `at` and `seen_at` are places of which it sees something
+    else, which it may write and only read; they lie below what is hidden.
     """
 
     shown: Sequence[Path] = ()
     own: Sequence[Path] = ()
     at: Mapping[str, Path] = field(default_factory=dict)
+    seen_at: Mapping[str, Path] = field(default_factory=dict)
     volumes: Sequence[Path] = ()
     """Folders, or links to such, in which containers make links: of what is given below one no link is followed."""
     user: int | None = None
@@ -78,6 +80,7 @@ class View:
             "shown": list(map(self._real, shown)),
             "own": list(map(self._real, self.own)),
             "at": {place: self._real(source) for place, source in self.at.items()},
+            "seen_at": {place: self._real(source) for place, source in self.seen_at.items()},
             "empty": ["/dev/shm", os.path.realpath("/var/tmp")],
             "links": {str(way): os.path.realpath(way) for way in ways if way.is_symlink()},
             "user": self.user,

@@ -17,8 +17,9 @@ from signoff.cluster.embedded.agent.config import NodeConfig
 from signoff.cluster.embedded.agent.container import Container
 from signoff.cluster.embedded.agent.downward import PodFacts
 from signoff.cluster.embedded.agent.runtime import Context, Runtime
-from signoff.cluster.embedded.agent.sources import Reference, fetch, of_volumes
+from signoff.cluster.embedded.agent.sources import Reference, Sources, fetch, of_volumes
 from signoff.cluster.embedded.agent.status import PodState
+from signoff.cluster.embedded.agent.tokens import Tokens
 from signoff.cluster.embedded.agent.volumes import MountError, check_volumes
 from signoff.cluster.embedded.kubeapi import ApiError, Json
 from signoff.cluster.embedded.sweep import short_path
@@ -28,6 +29,7 @@ LOG = logging.getLogger(__name__)
 _MERGE = "application/strategic-merge-patch+json"
 _TRY_AGAIN_SECONDS = 0.5
 _MOUNT_AGAIN_SECONDS = (0.5, 10.0)
+_LOOK_AT_TOKENS_SECONDS = 30.0
 _FOLDER_NAME_LENGTH = 8
 """Of a pod's uid: programs put sockets into their temporary folders, and their paths must be short."""
 
@@ -41,6 +43,7 @@ class Pod:
         self._address = addresses.take()
         self._dir = short_path(runtime.cluster_dir) / "pods" / pod["metadata"]["uid"][:_FOLDER_NAME_LENGTH]
         self._facts = PodFacts(pod, self._address, to_loopback(self._address), node.address)
+        self._tokens = Tokens(runtime.api, self._facts)
         spec = pod["spec"]
         self._inits = [self._container(each, is_init=True) for each in spec.get("initContainers") or []]
         self._mains = [self._container(each) for each in spec["containers"]]
@@ -54,7 +57,9 @@ class Pod:
         self._sent_version = 0
 
     def _container(self, spec: Json, *, is_init: bool = False) -> Container:
-        return Container(Context(spec, self._facts, self._runtime, self._dir, self._touch, is_init=is_init))
+        return Container(
+            Context(spec, self._facts, self._tokens, self._runtime, self._dir, self._touch, is_init=is_init)
+        )
 
     def container(self, name: str) -> Container | None:
         """The container of this name, init containers included."""
@@ -95,13 +100,14 @@ class Pod:
         """Live, until the pod is deleted."""
         reporting = asyncio.create_task(self._report_changes())
         refreshing = asyncio.create_task(self._refresh_volumes())
+        renewing = asyncio.create_task(self._renew_tokens())
         living = asyncio.create_task(self._live())
         try:
             await self._deleting.wait()
             await self._terminate(living)
             await self._report_end()
         finally:
-            for task in (living, refreshing, reporting):
+            for task in (living, renewing, refreshing, reporting):
                 await _cancelled(task)
             self._runtime.events.discard(self.pod["metadata"]["uid"])
             self._addresses.give_back(self._address)
@@ -172,7 +178,7 @@ class Pod:
         back_off = BackOff(*_MOUNT_AGAIN_SECONDS)
         while True:
             try:
-                sources = await fetch(self._runtime.api, self.pod["metadata"]["namespace"], of_volumes(self._spec))
+                sources = await self._sources()
                 check_volumes(self._spec, self._facts, sources)
             except MountError as error:
                 self._runtime.events.add(self.pod, "Warning", "FailedMount", str(error))
@@ -182,13 +188,25 @@ class Pod:
                 return
             await asyncio.sleep(back_off.next())
 
+    async def _sources(self) -> Sources:
+        """What the volumes are made of."""
+        found = await fetch(self._runtime.api, self.pod["metadata"]["namespace"], of_volumes(self._spec))
+        return found | await self._tokens.sources()
+
+    async def _renew_tokens(self) -> None:
+        """Have the volumes show new tokens while the old ones are still good."""
+        while True:
+            await asyncio.sleep(_LOOK_AT_TOKENS_SECONDS)
+            if self._tokens.due:
+                self._stale.set()
+
     async def _refresh_volumes(self) -> None:
         """Whenever what they are made of has changed, have the volumes of the running containers show it."""
         while True:
             await self._stale.wait()
             self._stale.clear()
             try:
-                sources = await fetch(self._runtime.api, self.pod["metadata"]["namespace"], of_volumes(self._spec))
+                sources = await self._sources()
                 for container in (*self._inits, *self._mains):
                     await container.refresh(sources)
             except MountError as error:

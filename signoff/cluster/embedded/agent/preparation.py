@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, replace
 
+from signoff.cluster.embedded.agent.access import api_variables, has_token, write_kubeconfig
 from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.environment import check_user, environment
 from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_paths, ports_of, words_of
@@ -72,7 +73,9 @@ async def prepared(context: Context, image: Image) -> Prepared:
     check_user(spec, facts.pod)
     namespace = facts.pod["metadata"]["namespace"]
     sources = await fetch(runtime.api, namespace, of_environment(spec) | of_volumes(pod_spec))
+    sources |= await context.tokens.sources()
     links = runtime.services.links(namespace) if pod_spec.get("enableServiceLinks", True) else {}
+    links |= api_variables(spec, runtime.server, namespaces=runtime.namespaces)
     variables = environment(spec, facts, sources, links)
     paths = own_paths(spec, image, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
     await _wait_for_services(context, image, variables, sources)
@@ -82,6 +85,8 @@ async def prepared(context: Context, image: Image) -> Prepared:
     await refresh(context, sources, translate)
     prepare_sub_paths(spec, pod_spec, pod_dir, own_dir, variables)
     made = launch(spec, image, variables, translate, own_dir, facts.pod["metadata"]["name"])
+    if has_token(spec) and not runtime.namespaces:
+        write_kubeconfig(paths, runtime.server, namespace)
     if runtime.namespaces:
         made = replace(made, view=view_of(spec, pod_spec, image, paths, pod_dir, own_dir))
     return Prepared(made, translate)

@@ -12,6 +12,7 @@ from signoff.cluster.embedded.agent.logs import LogFiles
 from signoff.cluster.embedded.agent.pulls import Pulls
 from signoff.cluster.embedded.agent.services import Services
 from signoff.cluster.embedded.agent.status import ContainerState
+from signoff.cluster.embedded.agent.tokens import Tokens
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
 
 
@@ -27,6 +28,8 @@ class Runtime:
     cluster_dir: Path
     namespaces: bool
     """Whether each container has namespaces of its own."""
+    server: str
+    """The API server's URL."""
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Context:
 
     spec: Json
     facts: PodFacts
+    tokens: Tokens
     runtime: Runtime
     pod_dir: Path
     changed: Callable[[], None]

@@ -28,7 +28,7 @@ class Services:
     def links(self, namespace: str) -> dict[str, str]:
         """The variables that `enableServiceLinks` puts into the pods of a namespace.
 
-        Those of the API server (KUBERNETES_SERVICE_HOST and so on) are left out, as pods get no token for it.
+        Those of the API server (KUBERNETES_SERVICE_HOST and so on) are `access.api_variables`.
         """
         prefix = f".{namespace}"
         found = [links for name, links in sorted(self._links.items()) if name.endswith(prefix)]
@@ -54,7 +54,7 @@ class Services:
             return
         self._addresses[name] = address
         if service["spec"].get("clusterIP") != "None" and name != "kubernetes.default":
-            self._links[name] = dict(_links_of(service, address))
+            self._links[name] = dict(links_of(service, address))
 
     def _address_of(self, service: Json) -> str:
         spec, meta = service["spec"], service["metadata"]
@@ -76,7 +76,7 @@ class Services:
         return wanted - self._addresses.keys()
 
 
-def _links_of(service: Json, address: str) -> Iterator[tuple[str, str]]:
+def links_of(service: Json, address: str) -> Iterator[tuple[str, str]]:
     """The variables of one Service, as `k8s.io/kubernetes/pkg/kubelet/envvars` makes them."""
     prefix, ports = _as_variable(service["metadata"]["name"]), service["spec"].get("ports") or []
     for number, port in enumerate(ports):

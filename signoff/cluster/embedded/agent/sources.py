@@ -1,4 +1,4 @@
-"""ConfigMaps and Secrets: which ones a pod refers to, and what they hold."""
+"""ConfigMaps, Secrets and tokens: which ones a pod refers to, and what they hold."""
 
 import base64
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
 
 
 class Reference(NamedTuple):
-    """A ConfigMap or Secret by its kind ("configmap", "secret") and name."""
+    """A ConfigMap or Secret by its kind ("configmap", "secret") and name; or a token ("token") by what it is for."""
 
     kind: str
     name: str
@@ -19,6 +19,8 @@ class Reference(NamedTuple):
 
 Sources = dict[Reference, dict[str, bytes]]
 """What the ConfigMaps and Secrets hold, each key's value; those that do not exist are missing."""
+TOKEN = "token"
+"""The only key of a token."""
 
 
 def config_map(name: str) -> Reference:
@@ -29,6 +31,11 @@ def config_map(name: str) -> Reference:
 def secret(name: str) -> Reference:
     """The reference to a Secret."""
     return Reference("secret", name)
+
+
+def token(source: Json) -> Reference:
+    """The reference to the token that a projected volume's `serviceAccountToken` asks for."""
+    return Reference(TOKEN, f"{source.get('audience', '')}/{source['expirationSeconds']}")
 
 
 async def fetch(api: KubeApi, namespace: str, references: Iterable[Reference]) -> Sources:

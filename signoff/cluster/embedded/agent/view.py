@@ -8,6 +8,7 @@ import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
+from signoff.cluster.embedded.agent.access import SERVICE_ACCOUNT
 from signoff.cluster.embedded.agent.launch import FOLDERS, TERMINATION_LOG
 from signoff.cluster.embedded.agent.volumes import MountError, is_written, volume_dir
 from signoff.cluster.embedded.images import Image
@@ -30,6 +31,7 @@ def view_of(
     mounted: list[Path] = []
     writable: list[Path] = []
     within: list[Path] = []
+    seen_at: dict[str, Path] = {}
     for mount in container.get("volumeMounts") or []:
         volume = volumes[mount["name"]]
         is_read_only = mount.get("readOnly") or is_written(volume)
@@ -39,12 +41,15 @@ def view_of(
             raise MountError(f'the mount "{mount["mountPath"]}" leads out of the volume "{volume["name"]}"')
         (mounted if is_read_only else writable).append(place)
         within.append(folder)
+        if is_read_only and mount["mountPath"].rstrip("/") == SERVICE_ACCOUNT:
+            seen_at[SERVICE_ACCOUNT] = place
     own = [*(own_dir / each for each in (*FOLDERS, TERMINATION_LOG)), *writable]
     tmp = Path(paths[_TMP]).resolve()
     return View(
         shown=(image.env_dir, image.recipe.folder, *interpreter(image.env_dir / "bin" / "python"), *mounted),
         own=own,
         at={_TMP: tmp} if tmp in {each.resolve() for each in own} else {},
+        seen_at=seen_at,
         volumes=within,
         user=_not_root() if image.recipe.refuses_root else None,
     )

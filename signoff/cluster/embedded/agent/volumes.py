@@ -2,8 +2,7 @@
 
 emptyDir folders belong to the pod, those of claims to the cluster; the files of ConfigMaps and Secrets are written for
 each container on its own, since their texts are translated for it. A subPath of those is a copy from the container's
-start, which no change reaches. `readOnly`, sizes and media are not enforced. The token of a service account is left
-out: nothing in a pod can reach the API server by its name anyway.
+start, which no change reaches. `readOnly`, sizes and media are not enforced.
 """
 
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 from signoff.cluster.embedded.agent.atomic import File, swap_in
 from signoff.cluster.embedded.agent.downward import PodFacts
 from signoff.cluster.embedded.agent.environment import expand
-from signoff.cluster.embedded.agent.sources import Reference, Sources, config_map, secret
+from signoff.cluster.embedded.agent.sources import TOKEN, Reference, Sources, config_map, secret, token
 from signoff.cluster.embedded.claims import folder_of
 from signoff.cluster.embedded.kubeapi import Json
 
@@ -63,6 +62,8 @@ def files_of(volume: Json, facts: PodFacts, sources: Sources) -> Iterator[File]:
                 yield from _keys(wanted, secret(wanted.get("name", "")), "secret", projected, sources)
             elif wanted := source.get("downwardAPI"):
                 yield from _fields(wanted, facts, projected)
+            elif wanted := source.get("serviceAccountToken"):
+                yield File(wanted["path"], sources[token(wanted)][TOKEN], projected.get("defaultMode", _DEFAULT_MODE))
     else:
         kind = next((key for key in volume if key != "name"), "unknown")
         raise ValueError(f"the embedded cluster has no volumes of type {kind}")
