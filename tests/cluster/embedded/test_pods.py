@@ -102,6 +102,25 @@ def test_a_volume_that_is_not_there_says_so(kube: Kube, namespace: str, volume: 
     assert f"the embedded cluster has no volumes of type {said}" in event(kube, namespace, "FailedMount").message
 
 
+@pytest.mark.parametrize(
+    ("image", "context", "said"),
+    [
+        ("signoff.test/controller:1", {"runAsNonRoot": True}, ""),
+        ("signoff.test/controller:1", {"runAsNonRoot": True, "runAsUser": 0}, "runAsUser breaks non-root policy"),
+        ("signoff.test/snake:1", {"runAsNonRoot": True, "runAsUser": 7}, ""),
+    ],
+)
+def test_an_image_with_a_user_of_its_own_is_not_roots(
+    kube: Kube, namespace: str, image: str, context: dict[str, object], said: str
+) -> None:
+    body = pod({**container("print('ran')"), "image": image}, securityContext=context, restartPolicy="Never")
+    kube.core.create_namespaced_pod(namespace, body)
+    if said:
+        assert said in waiting(kube, namespace, "CreateContainerConfigError").message
+    else:
+        assert ended(kube, namespace) == "Succeeded"
+
+
 def claim(name: str, **spec: Any) -> dict[str, Any]:
     wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     return {"metadata": {"name": name}, "spec": {**wanted, **spec}}

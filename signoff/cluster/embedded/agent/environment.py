@@ -87,15 +87,15 @@ def _key(wanted: Json, reference: Reference, kind: str, facts: PodFacts, sources
     raise ConfigError(f"couldn't find key {wanted['key']} in {kind} {namespace}/{reference.name}")
 
 
-def check_user(container: Json, pod: Json) -> None:
-    """See that `runAsNonRoot` can be kept. Images have no user of their own here, so they count as root's.
+def check_user(container: Json, pod: Json, of_image: int) -> None:
+    """See that `runAsNonRoot` can be kept, `of_image` being the user whom the image would run as.
 
     Raises:
         ConfigError: it cannot.
     """
     context = (pod["spec"].get("securityContext") or {}) | (container.get("securityContext") or {})
     user = context.get("runAsUser")
-    if not context.get("runAsNonRoot") or user:
+    if not context.get("runAsNonRoot") or (of_image if user is None else user):
         return
     why = (
         "container has runAsNonRoot and image will run as root"

@@ -70,7 +70,7 @@ async def prepared(context: Context, image: Image) -> Prepared:
     """
     spec, facts, pod_spec, runtime = context.spec, context.facts, context.pod_spec, context.runtime
     pod_dir, own_dir = context.pod_dir, context.own_dir
-    check_user(spec, facts.pod)
+    check_user(spec, facts.pod, image.recipe.user)
     namespace = facts.pod["metadata"]["namespace"]
     sources = await fetch(runtime.api, namespace, of_environment(spec) | of_volumes(pod_spec))
     sources |= await context.tokens.sources()
