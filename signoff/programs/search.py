@@ -6,7 +6,7 @@ A caller to whom a program on PATH is as good, such as `kustomize.command`, look
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,8 @@ class Recipe:
     build_space: float
     download: Callable[[Path, Progress], None]
     build: Callable[[Path, Progress], None]
+    executable: bool = True
+    """Whether they are programs; what comes with one, a file of definitions say, is found by the same ways."""
 
 
 def find(recipe: Recipe, progress: Progress) -> dict[str, Path]:
@@ -95,16 +97,17 @@ def _paths(recipe: Recipe, folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in recipe.programs}
 
 
-def _missing(paths: Mapping[str, Path]) -> list[str]:
-    return [name for name, path in paths.items() if not os.access(path, os.X_OK)]
+def _missing(recipe: Recipe, folder: Path) -> list[str]:
+    wanted = os.X_OK if recipe.executable else os.R_OK
+    return [name for name, path in _paths(recipe, folder).items() if not os.access(path, wanted)]
 
 
 def _complete(recipe: Recipe, folder: Path) -> bool:
-    return not _missing(_paths(recipe, folder))
+    return not _missing(recipe, folder)
 
 
 def _in_named_folder(recipe: Recipe, folder: Path) -> dict[str, Path]:
-    if missing := _missing(_paths(recipe, folder)):
+    if missing := _missing(recipe, folder):
         raise SignoffError(
             f"the folder that {recipe.variable} names lacks {', '.join(missing)}",
             where=str(folder),
@@ -155,9 +158,10 @@ def _download_or_build(recipe: Recipe, folder: Path, progress: Progress) -> None
     try:
         recipe.build(folder, progress)
     except Unavailable as closed:
+        what = "programs" if recipe.executable else "files"
         raise SignoffError(
             f"{recipe.name} can be neither downloaded nor built",
             where=f"download: {no_download}; build: {closed}",
             hint=f"connect to the internet, or install Go {'.'.join(map(str, recipe.go))} or newer, or put the "
-            f"programs {', '.join(recipe.programs)} into a folder and name it in {recipe.variable}",
+            f"{what} {', '.join(recipe.programs)} into a folder and name it in {recipe.variable}",
         ) from None
