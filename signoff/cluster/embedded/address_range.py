@@ -41,19 +41,29 @@ class AddressRange:
         return self.pod_octet + 1
 
     @property
+    def pod_range(self) -> str:
+        """The first two numbers of every pod address."""
+        return f"10.{self.pod_octet}"
+
+    @property
     def service_range(self) -> str:
-        """What the API server takes ClusterIPs from."""
-        return f"10.{self.service_octet}.0.0/16"
+        """The first two numbers of every ClusterIP."""
+        return f"10.{self.service_octet}"
 
     @property
     def kubernetes_service(self) -> str:
         """The ClusterIP of the Service `kubernetes`: by rule the first of the range."""
-        return f"10.{self.service_octet}.0.1"
+        return f"{self.service_range}.0.1"
 
     @property
     def control_plane(self) -> str:
         """The address of etcd and the API server."""
         return f"127.{self.pod_octet}.255.253"
+
+    @property
+    def relay(self) -> str:
+        """The address of the relay by which programs in pods dial addresses."""
+        return f"127.{self.pod_octet}.255.252"
 
     def node(self, index: int) -> str:
         """The address of node `index`, from 0."""
@@ -61,7 +71,7 @@ class AddressRange:
 
     def pod_prefix(self, index: int) -> str:
         """The first three numbers of the addresses of the pods on node `index`."""
-        return f"10.{self.pod_octet}.{index}"
+        return f"{self.pod_range}.{index}"
 
 
 def claim_address_range() -> AddressRange:

@@ -194,7 +194,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={pki.service_accounts.cert}",
             f"--service-account-signing-key-file={pki.service_accounts.key}",
-            f"--service-cluster-ip-range={self._addresses.service_range}",
+            f"--service-cluster-ip-range={self._addresses.service_range}.0.0/16",
             "--endpoint-reconciler-type=none",
             f"--kubelet-certificate-authority={pki.ca}",
             f"--kubelet-client-certificate={pki.kubelet_client.cert}",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.cluster.embedded import once
-from signoff.cluster.embedded.address_range import AddressRange, claim_address_range
+from signoff.cluster.embedded.address_range import AddressRange, claim_address_range, free_ports
 from signoff.cluster.embedded.binaries import find_binaries, versions_of
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE, KEEP, KEPT_FILE, UNCONFINED, fingerprint, settings
 from signoff.cluster.embedded.controlplane import Children, ControlPlane, or_first_end
@@ -160,7 +160,9 @@ def _write_agent_config(
         "kubelet_serving_cert": str(plane.pki.kubelet_serving.cert),
         "kubelet_serving_key": str(plane.pki.kubelet_serving.key),
         "kubelet_client_ca": str(plane.pki.ca),
-        "service_loopback_prefix": f"127.{addresses.service_octet}",
+        "pod_range": addresses.pod_range,
+        "service_range": addresses.service_range,
+        "relay": [addresses.relay, *free_ports(addresses.relay, 1)],
     }
     write_private(path, json.dumps(config, indent=2).encode())
     return path

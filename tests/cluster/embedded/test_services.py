@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.cluster.embedded.serviceproxy import Endpoint, endpoints_of
+from signoff.cluster.embedded.network import Endpoint, endpoints_of
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube
 from tests.embedded import container, ended, event, pod, wait_for

@@ -114,7 +114,8 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         events, services = Events(api), Services(api, node.pod_range)
         pulls = Pulls(Images(config.cache))
-        runtime = Runtime(api, events, pulls, services, http, config.dir, config.namespaces, config.server)
+        ways = {"server": config.server, "relay": config.relay}
+        runtime = Runtime(api, events, pulls, services, http, config.dir, config.namespaces, **ways)
         pods = Pods(node, runtime)
         runner = web.AppRunner(application(pods.container, pods.summary), access_log=None)
         await runner.setup()

@@ -1,4 +1,4 @@
-"""How a container's program finds the API server, as the client libraries look for it.
+"""How a container's program finds the API server, as the client libraries look for it, and dials other pods.
 
 In a container with namespaces of its own the token lies where all of them have its place built in, and variables name
 the server. In any other no place can be mounted, and a kubeconfig beside the token stands for both.
@@ -32,6 +32,14 @@ def api_variables(container: Json, server: str, *, namespaces: bool) -> dict[str
     place = urlsplit(server)
     service = {"metadata": {"name": "kubernetes"}, "spec": {"ports": [{"name": "https", "port": place.port}]}}
     return dict(links_of(service, str(place.hostname)))
+
+
+def proxies(relay: str, given: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which a program dials by this relay, but for those that the pod has given, in either case.
+
+    Source: golang.org/x/net/http/httpproxy (FromEnvironment).
+    """
+    return {name: relay for name in ("HTTP_PROXY", "HTTPS_PROXY") if not {name, name.lower()} & given.keys()}
 
 
 def write_kubeconfig(paths: Mapping[str, str], server: str, namespace: str) -> None:

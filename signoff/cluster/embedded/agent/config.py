@@ -41,6 +41,8 @@ class AgentConfig:
     serving_cert: str
     serving_key: str
     client_ca: str
+    relay: str
+    """The URL of the relay into the pods' network."""
 
     @classmethod
     def read(cls, path: Path) -> "AgentConfig":
@@ -60,4 +62,5 @@ class AgentConfig:
             serving_cert=table["kubelet_serving_cert"],
             serving_key=table["kubelet_serving_key"],
             client_ca=table["kubelet_client_ca"],
+            relay="socks5://{}:{}".format(*table["relay"]),
         )

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, replace
 
-from signoff.cluster.embedded.agent.access import api_variables, has_token, write_kubeconfig
+from signoff.cluster.embedded.agent.access import api_variables, has_token, proxies, write_kubeconfig
 from signoff.cluster.embedded.agent.backoff import BackOff
 from signoff.cluster.embedded.agent.environment import check_user, environment
 from signoff.cluster.embedded.agent.launch import fresh_folders, launch, own_paths, ports_of, words_of
@@ -77,6 +77,8 @@ async def prepared(context: Context, image: Image) -> Prepared:
     links = runtime.services.links(namespace) if pod_spec.get("enableServiceLinks", True) else {}
     links |= api_variables(spec, runtime.server, namespaces=runtime.namespaces)
     variables = environment(spec, facts, sources, links)
+    if image.recipe.dials_pods:
+        variables = proxies(runtime.relay, variables) | variables
     paths = own_paths(spec, image, own_dir) | mount_paths(spec, pod_spec, pod_dir, own_dir, variables)
     await _wait_for_services(context, image, variables, sources)
     translate = Translation(paths, facts.address, runtime.services.addresses, namespace, ports_of(pod_spec))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from signoff.cluster.embedded.address_range import to_loopback
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
-from signoff.cluster.embedded.serviceproxy import headless_address
+from signoff.cluster.embedded.network import headless_address
 
 
 class Services:

@@ -22,6 +22,7 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     ports = [4000]                         ports that the default arguments listen on
     refuses_root = true                    its program does not run as root: where this is root, it is another user
     user = 1000                            whom the image would run as, of whom `runAsNonRoot` asks; else root
+    dials_pods = true                      its program dials addresses that it reads from the API, by HTTP_PROXY
     lacks = {variable = "URL", what = "a driver"}   a variable with which it cannot run, and what is not here for it
     env = {KEY = "value"}                  `{image}` stands for a folder of the container's own, fresh at each start
 
@@ -93,6 +94,7 @@ class Recipe:
     env: dict[str, str] = field(default_factory=dict)
     refuses_root: bool = False
     user: int = 0
+    dials_pods: bool = False
     lacks: Lack | None = None
     disk_gb: float = 0.0
     """Free space that building the environment takes."""
