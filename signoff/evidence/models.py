@@ -5,6 +5,7 @@ A record says what was seen and never what to think of it. `docs/evidence.md` de
 """
 
 import json
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -605,6 +606,158 @@ class ClientRead(Observation):
     client: str
     direct: dict[str, Any]
     proxied: dict[str, Any]
+
+
+# What Then steps saw of the way in from outside
+
+
+class RouteFound(BaseModel):
+    """The route that leads from a host name to the gateway, by its object ("IngressRoute/litellm") and its file.
+
+    `trouble` is what the ingress and cert-manager themselves say is wrong with it, in sentences.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    host: str
+    object: str
+    file: str = ""
+    trouble: list[str] = []
+
+
+class RouteSeen(Observation):
+    """Where the route sends what is asked for under its host name, and the answer to a request there, by its `seq`.
+
+    `error` says why there was none. `secret_name` is the Secret from which TLS has its certificate, `certificate` the
+    object that has it written there.
+    """
+
+    kind: Literal["route"] = "route"
+    route: RouteFound
+    service: str
+    port: int | str
+    entry_points: list[str] = []
+    secret_name: str = ""
+    certificate: str = ""
+    exchange: int | None = None
+    error: str = ""
+
+
+class IngressTrios(Observation):
+    """The same questions to the gateway twice and through the ingress, by a `Trio`'s `seq`s in this order."""
+
+    kind: Literal["ingress-trios"] = "ingress-trios"
+    route: RouteFound
+    trios: list[Trio]
+
+
+class PacedStream(Observation):
+    """The same stream from a recorder itself and through the ingress, by `seq`; the recorder paused between events.
+
+    `pause` is in seconds, `events` are as many as the recorder then passed on to the ingress.
+    """
+
+    kind: Literal["paced-stream"] = "paced-stream"
+    route: RouteFound
+    recorder: int
+    ingress: int
+    pause: float
+    events: int
+
+
+class SlowAnswer(Observation):
+    """An answer, by its `seq`, that a recorder drew out to at least so many `seconds`; `error` if none came at all.
+
+    `timeouts` are the ingress' own, in seconds, by their names; 0 is none. `whole` says that the recorder passed all
+    of it on, in so many `events` if it was streamed.
+    """
+
+    kind: Literal["slow-answer"] = "slow-answer"
+    route: RouteFound
+    exchange: int | None = None
+    error: str = ""
+    seconds: float
+    timeouts: dict[str, float]
+    whole: bool
+    events: int = 0
+
+
+class LargePrompt(Observation):
+    """The answers to the same prompt from the gateway itself and through the ingress, by `seq`, and what arrived of it.
+
+    `sent_bytes` and `sent_sha256` are the prompt's, `arrived_bytes` and `arrived_sha256` what a recorder behind the
+    ingress had of it; 0 and empty where nothing arrived.
+    """
+
+    kind: Literal["large-prompt"] = "large-prompt"
+    route: RouteFound
+    direct: int
+    ingress: int | None = None
+    error: str = ""
+    sent_bytes: int
+    sent_sha256: str
+    arrived_bytes: int = 0
+    arrived_sha256: str = ""
+
+
+class TurnedAway(Observation):
+    """The answer, by its `seq`, to a request that must not reach the gateway; `error` where none came.
+
+    `asked` is how it was asked for, `host` the name it was asked by. `reached` is how many such requests a recorder
+    before the gateway received meanwhile, None where none stood there.
+    """
+
+    kind: Literal["turned-away"] = "turned-away"
+    route: RouteFound
+    asked: str
+    host: str
+    exchange: int | None = None
+    error: str = ""
+    reached: int | None = None
+
+
+class ForwardedSeen(Observation):
+    """The headers with which the ingress tells the gateway who asked (lower case), as a recorder behind it had them.
+
+    `host` is the name by which it was asked. `sent` are the headers that the client itself had made up.
+    """
+
+    kind: Literal["forwarded-headers"] = "forwarded-headers"
+    route: RouteFound
+    host: str
+    headers: dict[str, str]
+    sent: dict[str, str] = {}
+
+
+class CertificateSeen(Observation):
+    """The certificate that a TLS handshake under the host name got, and what cert-manager says of the one it obtained.
+
+    `chain` is what was served, the leaf first, `roots` are those of the issuer, `secret_leaf` is the certificate that
+    the Secret holds: all in PEM. `handshake_error` says why there was no handshake. `older` are earlier versions of
+    TLS that were tried, each with whether the ingress took it. Times are UTC.
+    """
+
+    kind: Literal["certificate"] = "certificate"
+    route: RouteFound
+    looked_at: datetime
+    chain: list[str] = []
+    roots: list[str] = []
+    tls_version: str = ""
+    cipher: str = ""
+    handshake_error: str = ""
+    older: dict[str, bool] = {}
+    certificate: str = ""
+    """The object, "Certificate/litellm-tls"; empty where there is none."""
+    ready: bool = False
+    message: str = ""
+    issuer: str = ""
+    issuer_kind: str = ""
+    """"acme", "ca", "selfSigned" or another of cert-manager's; empty where nobody can tell."""
+    server: str = ""
+    """The ACME directory's URL."""
+    not_after: datetime | None = None
+    renewal_time: datetime | None = None
+    secret_name: str = ""
+    secret_leaf: str = ""
 
 
 class Fact(Observation):

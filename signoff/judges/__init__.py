@@ -1,5 +1,5 @@
 """Judges: pure functions from evidence to verdicts, one for each kind of check, and what follows for a whole run."""
 
-from signoff.judges import acceptance, answers, deployment, facts, overhead, parity, placement
+from signoff.judges import acceptance, answers, certificate, deployment, facts, overhead, parity, placement, way_in
 
-__all__ = ["acceptance", "answers", "deployment", "facts", "overhead", "parity", "placement"]
+__all__ = ["acceptance", "answers", "certificate", "deployment", "facts", "overhead", "parity", "placement", "way_in"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
 from signoff.evidence import Recorded
-from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, Trio, TriosSeen
+from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, IngressTrios, Trio, TriosSeen
 from signoff.judges.registry import Judgement, judge
 from signoff.parity.answers import compare, distinct
 from signoff.story.declaration import Check
@@ -218,7 +218,7 @@ def client_reads(seen: Sequence[ClientRead], check: Check, _: Recorded) -> Itera
             yield each.case, passed(each.client)
 
 
-def _trio(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer, Answer]:
+def trio_of(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer, Answer]:
     """The three answers to a prompt.
 
     Raises:
@@ -237,11 +237,12 @@ def _trio(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer,
     return first, again, proxied
 
 
-def _prompts(each: TriosSeen) -> int:
+def _prompts(each: TriosSeen | IngressTrios) -> int:
     return len({trio.prompt for trio in each.trios})
 
 
-def _too_few_prompts(each: TriosSeen, check: Check) -> Verdict | None:
+def too_few_prompts(each: TriosSeen | IngressTrios, check: Check) -> Verdict | None:
+    """That fewer prompts were asked than the story wants, if so."""
     wanted = check.min["prompts"]
     if _prompts(each) >= wanted:
         return None
@@ -252,10 +253,10 @@ def _too_few_prompts(each: TriosSeen, check: Check) -> Verdict | None:
 def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """LiteLLM says what vLLM said twice alike, prompt by prompt."""
     for each in seen:
-        if too_few := _too_few_prompts(each, check):
+        if too_few := too_few_prompts(each, check):
             yield each.case, too_few
         for trio in each.trios:
-            answers = _trio(trio, check, evidence)
+            answers = trio_of(trio, check, evidence)
             if any(bool(answer.request["body"].get("stream")) is not (each.case == "streamed") for answer in answers):
                 yield (
                     each.case,
@@ -277,9 +278,9 @@ def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -
 def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM gave each prompt a text of its own."""
     for each in seen:
-        if too_few := _too_few_prompts(each, check):
+        if too_few := too_few_prompts(each, check):
             yield each.case, too_few
-        if distinct([_trio(trio, check, evidence)[0] for trio in each.trios]):
+        if distinct([trio_of(trio, check, evidence)[0] for trio in each.trios]):
             yield each.case, passed(f"{_prompts(each)} prompts")
         else:
             told = "vLLM gave distinct prompts the same answer, so equality with it would prove nothing"
@@ -290,7 +291,7 @@ def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) 
 def finish_reasons(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM ended an answer for each of the reasons."""
     for each in seen:
-        found = {_trio(trio, check, evidence)[0].finish_reason for trio in each.trios}
+        found = {trio_of(trio, check, evidence)[0].finish_reason for trio in each.trios}
         if missing := [reason for reason in check.wants if reason not in found]:
             told = f"no answer of vLLM ended with {listed(missing)}, so LiteLLM was not tried on it"
             yield each.case, inconclusive(told, Code.PROVES_NOTHING)
