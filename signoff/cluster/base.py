@@ -44,6 +44,14 @@ class Cluster(Protocol):
         """
         ...
 
+    def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
+        """The host, an address, and port at which a program in a pod reaches the Service's port.
+
+        Raises:
+            SignoffError: there is no such Service, or it has no address of its own.
+        """
+        ...
+
     def export_logs(self, folder: Path) -> None:
         """Write the logs of the cluster's own parts below `folder`, for a run that failed."""
         ...

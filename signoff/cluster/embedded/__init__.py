@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.embedded import namespaces
-from signoff.cluster.embedded.address_range import to_loopback
+from signoff.cluster.embedded.address_range import served_port, to_loopback
 from signoff.cluster.embedded.cluster_registry import (
     FACTS_FILE,
     KEEP,
@@ -171,19 +171,27 @@ class EmbeddedCluster:
         Raises:
             SignoffError: there is no such Service, or it has no address of its own.
         """
+        return "http://{}:{}".format(*self.address_in_pods(namespace, name, port))
+
+    def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
+        """Where a program in a pod reaches the Service's port: where this machine does, the network being the same.
+
+        Raises:
+            SignoffError: there is no such Service, or it has no address of its own.
+        """
         import kubernetes
 
         with kubernetes.config.new_client_from_config(str(self.kubeconfig)) as client:
             try:
                 answer = kubernetes.client.CoreV1Api(client).read_namespaced_service(
-                    name, namespace, _preload_content=False
+                    service, namespace, _preload_content=False
                 )
             except kubernetes.client.ApiException as error:
-                raise SignoffError(f"no Service {namespace}/{name}: {error.status} {error.reason}") from error
+                raise SignoffError(f"no Service {namespace}/{service}: {error.status} {error.reason}") from error
         address = json.loads(answer.data)["spec"].get("clusterIP", "None")
         if address == "None":
-            raise SignoffError(f"the Service {namespace}/{name} has no ClusterIP")
-        return f"http://{to_loopback(address)}:{port}"
+            raise SignoffError(f"the Service {namespace}/{service} has no ClusterIP")
+        return to_loopback(address), served_port(port)
 
     def export_logs(self, folder: Path) -> None:
         """Copy the logs of the control plane and of the node agent."""

@@ -4,14 +4,19 @@ EndpointSlices refuse loopback addresses. So a pod of range n reports 10.(100+2n
 and a Service's ClusterIP 10.(101+2n).x.y is served on 127.(101+2n).x.y.
 """
 
+import re
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from signoff.core.errors import SignoffError
 
 RANGES = 50
 _CLAIM_PORT = 61999
+_MOVED_BY = 30000
+_NET_BIND_SERVICE = 1 << 10
+"""The capability to listen on any port (capabilities(7))."""
 
 
 def to_loopback(ip: str) -> str:
@@ -21,6 +26,26 @@ def to_loopback(ip: str) -> str:
     '127.101.0.7'
     """
     return "127." + ip.split(".", 1)[1]
+
+
+def first_port() -> int:
+    """The lowest port on which this process may listen."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    if effective and int(effective[1], 16) & _NET_BIND_SERVICE:
+        return 1
+    return int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text(encoding="utf-8"))
+
+
+def served_port(port: int, first: int | None = None) -> int:
+    """At which port a Service's port is served on loopback: at itself, or 30000 above it where it is below the `first`.
+
+    That is by default the lowest one on which this user may listen.
+
+    >>> served_port(80, first=1024), served_port(8080, first=1024), served_port(80, first=1)
+    (30080, 8080, 80)
+    """
+    return port if port >= (first_port() if first is None else first) else port + _MOVED_BY
 
 
 @dataclass(frozen=True)

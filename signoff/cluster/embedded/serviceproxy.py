@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 
 from signoff.cluster.embedded import socks
+from signoff.cluster.embedded.address_range import served_port
 from signoff.cluster.embedded.claims import Claims
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
 from signoff.cluster.embedded.network import Endpoint, Network, ServicePort
@@ -170,7 +171,7 @@ class ServiceProxy:
             self._told.discard(gone)
         for port, endpoints in wanted.items():
             if port not in self._forwarders:
-                self._forwarders[port] = Forwarder(port.host, port.port, self._teller(port))
+                self._forwarders[port] = Forwarder(port.host, served_port(port.port), self._teller(port))
             await self._forwarders[port].serve(endpoints)
 
     def _teller(self, port: ServicePort) -> Callable[[OSError], None]:
@@ -180,9 +181,8 @@ class ServiceProxy:
             if port in self._told:
                 return
             self._told.add(port)
-            text = (
-                f"cannot listen on {port.host}:{port.port}: {error.strerror}; {holder_of(port.host, port.port)} has it"
-            )
+            number = served_port(port.port)
+            text = f"cannot listen on {port.host}:{number}: {error.strerror}; {holder_of(port.host, number)} has it"
             LOG.warning("%s/%s: %s", port.namespace, port.service, text)
             task = asyncio.get_running_loop().create_task(self._write_event(port, text))
             self._telling.add(task)

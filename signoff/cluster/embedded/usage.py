@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from signoff.cluster.embedded.address_range import to_loopback
+from signoff.cluster.embedded.address_range import served_port, to_loopback
 from signoff.kube.client import Kube
 
 
@@ -27,5 +27,7 @@ def service_urls(kube: Kube) -> list[tuple[str, str]]:
     for service in kube.core.list_service_for_all_namespaces().items:
         address, name = service.spec.cluster_ip, f"{service.metadata.namespace}/{service.metadata.name}"
         if address and address != "None" and name != "default/kubernetes":
-            found += [(name, f"http://{to_loopback(address)}:{port.port}") for port in service.spec.ports or []]
+            found += [
+                (name, f"http://{to_loopback(address)}:{served_port(port.port)}") for port in service.spec.ports or []
+            ]
     return found

@@ -136,15 +136,29 @@ class KindCluster:
         Raises:
             SignoffError: there is no such Service.
         """
-        with self._client() as api:
-            try:
-                client.CoreV1Api(api).read_namespaced_service(name, namespace)
-            except client.ApiException as error:
-                raise SignoffError(f"no Service {namespace}/{name}: {error.status} {error.reason}") from error
+        self._service(namespace, name)
         key = (namespace, name, port)
         if key not in self._forwards:
             self._forwards[key] = ServiceForward(self.kubeconfig, namespace, name, port)
         return self._forwards[key].url
+
+    def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
+        """The Service's ClusterIP and this port.
+
+        Raises:
+            SignoffError: there is no such Service, or it has no address of its own.
+        """
+        address = self._service(namespace, service).spec.cluster_ip
+        if not address or address == "None":
+            raise SignoffError(f"the Service {namespace}/{service} has no ClusterIP")
+        return str(address), port
+
+    def _service(self, namespace: str, name: str) -> Any:
+        with self._client() as api:
+            try:
+                return client.CoreV1Api(api).read_namespaced_service(name, namespace)
+            except client.ApiException as error:
+                raise SignoffError(f"no Service {namespace}/{name}: {error.status} {error.reason}") from error
 
     def export_logs(self, folder: Path) -> None:
         """Write the nodes' journals and the logs of all containers, as kind exports them."""

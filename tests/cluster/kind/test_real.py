@@ -126,6 +126,8 @@ def test_the_forward_follows_the_pods(cluster: KindCluster, kube: Kube) -> None:
     kube.scale("default", "named", 1)
     wait_for("somebody to answer again", lambda: answer(url))
     assert answer(cluster.service_url("default", "named", 81)) == "", "the Service has no such port"
+    address = kube.core.read_namespaced_service("named", "default").spec.cluster_ip
+    assert cluster.address_in_pods("default", "named", 80) == (address, 80)
     with pytest.raises(SignoffError, match="no Service default/nobody"):
         cluster.service_url("default", "nobody", 80)
 

@@ -1,12 +1,12 @@
 """From a container's specification and its prepared image to the process that stands for it."""
 
-import os
 import shutil
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from signoff.cluster.embedded.address_range import first_port
 from signoff.cluster.embedded.agent.environment import expand
 from signoff.cluster.embedded.agent.process import Launch
 from signoff.cluster.embedded.agent.translation import Translation
@@ -110,5 +110,5 @@ def _is_free(address: str, port: int) -> bool:
             probe.bind((address, port))
             probe.listen(1)
             return True
-    # Ports below 1024 may be forbidden to this user; that is for the program itself to meet.
-    return port < 1024 and os.geteuid() != 0
+    # The lowest ports may be forbidden to this user; that is for the program itself to meet.
+    return port < first_port()
