@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -9,8 +10,8 @@ from aiohttp import web
 
 
 @contextlib.contextmanager
-def running(app: web.Application) -> Iterator[str]:
-    """Serve `app` from a thread on a free loopback port; gives its base URL."""
+def running(app: web.Application, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve `app` from a thread on a free loopback port, by HTTPS where it is to; gives its base URL."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -18,10 +19,10 @@ def running(app: web.Application) -> Iterator[str]:
 
     async def start() -> str:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return f"{'https' if tls else 'http'}://{host}:{port}"
 
     async def end() -> None:
         await runner.cleanup()

@@ -79,6 +79,7 @@ from signoff.traffic.pairs import (
     TOKENS,
     WINDOW_ROUNDS,
     Arm,
+    Manner,
     Timing,
     measure,
     random_prompt,
@@ -314,11 +315,8 @@ def measured(
         progress("signoff", text)
 
     rests: dict[Arm, float] = dict.fromkeys(("direct", "control"), delay / 1000)
-    timings = list(
-        measure(
-            Endpoint(direct), Endpoint(proxied), pairs=pairs, seed=seed, kinds=kinds, longer_rests=rests, progress=tell
-        )
-    )
+    manner = Manner(kinds, rests)
+    timings = list(measure(Endpoint(direct), Endpoint(proxied), pairs=pairs, seed=seed, manner=manner, progress=tell))
     if wrong := next((each for each in timings if each.error), None):
         raise SignoffError(f"a request failed: {wrong.error}", where=wrong.arm)
     return timings

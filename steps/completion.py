@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import asdict, dataclass
 
+import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff.bdd.observing import observes
@@ -36,6 +37,7 @@ class Timed:
     place: str
     seed: int
     pairs: int
+    ingress: Endpoint | None
 
 
 @when(parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios")
@@ -71,15 +73,26 @@ def answers_equal(trios: Trios, evidence: Evidence) -> None:
     evidence.add(TriosSeen(check="equal-answers", case=trios.kind, trios=trios.each))
 
 
+@pytest.fixture
+def timed_ingress() -> Endpoint | None:
+    """The way in through which half of the rounds ask LiteLLM as well; None where the run has none."""
+    return None
+
+
 @when("I time interleaved pairs of direct and proxied chat completions", target_fixture="timed")
 def time_pairs(
-    chosen: Chosen, deployment: Deployment, backend: Endpoint, gateway: Endpoint, evidence: Evidence
+    chosen: Chosen,
+    deployment: Deployment,
+    backend: Endpoint,
+    gateway: Endpoint,
+    timed_ingress: Endpoint | None,
+    evidence: Evidence,
 ) -> Timed:
     pairs, seed = chosen.settings.overhead_pairs, secrets.randbelow(2**31)
     progress("overhead", f"at most {pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
-        blocks, place = measure.time_pairs(deployment, pairs, seed, evidence.dir / TIMINGS)
-    return Timed(blocks, place, seed, pairs)
+        blocks, place = measure.time_pairs(deployment, pairs, seed, evidence.dir / TIMINGS, ingress=timed_ingress)
+    return Timed(blocks, place, seed, pairs, timed_ingress)
 
 
 @then("the overhead is below its limit with 95 % confidence")
@@ -95,5 +108,6 @@ def overhead_is_below(timed: Timed, deployment: Deployment, evidence: Evidence) 
             limit_asked_ms=deployment.settings.overhead_limit_ms,
             place=timed.place,
             gateway_image=deployment.manifests.gateway_image,
+            ingress=str(timed.ingress or ""),
         )
     )

@@ -1,6 +1,7 @@
 """A server that notes with which key it was asked, and answers as both arms would."""
 
 import json
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,8 +16,8 @@ _USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 
 
 @contextmanager
-def asked_with() -> Iterator[tuple[str, Asked]]:
-    """The server's base URL, and what it is asked with as it comes."""
+def asked_with(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Asked]]:
+    """The server's base URL, and what it is asked with as it comes; by HTTPS where it is to be."""
     asked: Asked = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -31,5 +32,5 @@ def asked_with() -> Iterator[tuple[str, Asked]]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
-    with running(app) as url:
+    with running(app, tls) as url:
         yield url, asked

@@ -431,6 +431,8 @@ class OverheadTimed(Observation):
     limit_asked_ms: float
     place: str
     gateway_image: str = ""
+    ingress: str = ""
+    """The way in through which half of the rounds asked as well; empty where none did."""
 
 
 class CallsCompared(Observation):

@@ -2,10 +2,11 @@
 
 import argparse
 import json
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 
 from signoff.traffic.blocks import time_blocks
-from signoff.traffic.endpoint import Endpoint
+from signoff.traffic.endpoint import ROOTS, Endpoint
 from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import failed, measure
 
@@ -13,11 +14,13 @@ from signoff.traffic.pairs import failed, measure
 def main() -> None:
     """Measure, and write a line of JSON for each request and block to standard output, which a pod's log keeps.
 
-    The keys are those of the environment.
+    The keys are those of the environment, and so are the roots that the ingress is trusted by.
     """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--direct", required=True, help="vLLM's base URL")
     parser.add_argument("--proxied", required=True, help="LiteLLM's base URL")
+    parser.add_argument("--ingress", default="", help="base URL of the way in to LiteLLM, if it is to be timed")
+    parser.add_argument("--ingress-host", default="", help="the name that LiteLLM has there")
     parser.add_argument("--model", required=True, help="what vLLM is asked for")
     parser.add_argument("--asked-model", required=True, help="what LiteLLM is asked for")
     parser.add_argument("--pairs", type=int, required=True, help="at most so many")
@@ -26,7 +29,11 @@ def main() -> None:
     keys, asked = Keys.from_environment(), {"pairs": options.pairs, "seed": options.seed}
     direct = Endpoint(options.direct, options.model, keys.backend)
     proxied = Endpoint(options.proxied, options.asked_model, keys.gateway)
-    timed = measure(direct, proxied, progress=print, **asked)
+    ingress = None
+    if options.ingress:
+        roots = os.environ.get(ROOTS, "")
+        ingress = replace(proxied, url=options.ingress, host=options.ingress_host, authorities=roots)
+    timed = measure(direct, proxied, ingress=ingress, progress=print, **asked)
     taken = list(timed)  # written when all are taken
     for timing in taken:
         print(json.dumps({"timing": asdict(timing)}))

@@ -16,7 +16,7 @@ from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
 from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
 
 if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
-    from signoff.overhead.estimate import Overhead, Samples
+    from signoff.overhead.estimate import Ingress, Overhead, Samples
 
 
 def samples(each: OverheadTimed, evidence: Recorded) -> "Samples":
@@ -38,6 +38,24 @@ def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> "Overh
         SignoffError: its file is not the one that was recorded.
     """
     return _measured(evidence.path(each.requests), each.requests.sha256, each.seed, limit_ms)
+
+
+def ingress(each: OverheadTimed, evidence: Recorded) -> "Ingress | None":
+    """What the ingress adds, which is told and not judged; None where no round was to ask through one.
+
+    Raises:
+        SignoffError: the file is not the one that was recorded.
+    """
+    if not each.ingress:
+        return None
+    return _ingress(evidence.path(each.requests), each.requests.sha256, each.ingress, each.seed)
+
+
+@lru_cache(maxsize=8)
+def _ingress(path: Path, sha256: str, at: str, seed: int) -> "Ingress":
+    from signoff.overhead import estimate
+
+    return estimate.ingress_adds(estimate.Samples(_timings(path, sha256)), at=at, seed=seed)
 
 
 @lru_cache(maxsize=8)

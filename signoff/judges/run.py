@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from signoff import judges
 from signoff.core.errors import SignoffError
@@ -14,6 +14,7 @@ from signoff.evidence.models import (
     Cause,
     End,
     Observation,
+    OverheadTimed,
     Plan,
     PlannedScenario,
     ScenarioEnd,
@@ -21,6 +22,7 @@ from signoff.evidence.models import (
     UnderTest,
     Unproven,
 )
+from signoff.judges import overhead
 from signoff.judges.registry import JUDGES
 from signoff.settings import shown
 from signoff.settings.shown import Setting
@@ -37,6 +39,9 @@ from signoff.verdicts.verdict import (
     not_judged,
     passed,
 )
+
+if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
+    from signoff.overhead.estimate import Ingress
 
 assert judges, "the judges register themselves"
 
@@ -267,6 +272,15 @@ class Result:
             return f"Not signed off: {sentence}; {self._unfinished}"
         return f"{sentence[:1].upper()}{sentence[1:]}; not a sign-off"
 
+    @cached_property
+    def ingress(self) -> "Ingress | None":
+        """What the ingress adds to a request, which no check asks; None where nothing was to be timed through one."""
+        timed = [each for each in self.evidence.of(OverheadTimed) if each.check in self.checks]
+        try:
+            return overhead.ingress(timed[-1], self.evidence) if timed else None
+        except SignoffError:
+            return None  # the check of the same file says why
+
     def to_record(self) -> dict[str, Any]:
         """What `verdict.json` says; `evidence` and its lines tie it to what it was judged from."""
         differing = {each.name: {"value": each.value, "story": each.story} for each in self.not_the_storys}
@@ -280,6 +294,7 @@ class Result:
             "exit_status": int(self.status),
             "requirements": {each.key: {"verdict": each.word, "reason": each.reason} for each in self.requirements},
             "checks": {each.name: _check_record(each) for each in self.checks.values()},
+            **({"ingress": _ingress_record(self.ingress)} if self.ingress else {}),
             "scenarios": {each.planned.id: each.state.value for each in self.scenarios},
             "waivers": dict(self.evidence.run.waivers),
             **({"unproven_models": unproven} if unproven else {}),
@@ -302,6 +317,12 @@ def _check_record(judged: Judged) -> dict[str, Any]:
         "cases": {case: each.value.value for case, each in judged.cases.items()},
         "estimates": {name: _estimate_record(each) for name, each in verdict.estimates.items()},
     }
+
+
+def _ingress_record(ingress: "Ingress") -> dict[str, Any]:
+    if ingress.missing:
+        return {"missing": ingress.missing}
+    return {"adds_ms": {name: _estimate_record(each) for name, each in ingress.figures.items()}, "pairs": ingress.pairs}
 
 
 def _estimate_record(estimate: Estimate) -> dict[str, float | None]:

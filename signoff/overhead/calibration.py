@@ -17,7 +17,7 @@ from signoff.overhead.estimate import Overhead, Samples, judge
 from signoff.stats.estimate import Estimate
 from signoff.traffic import delay_proxy, timings_csv
 from signoff.traffic.endpoint import Endpoint
-from signoff.traffic.pairs import Arm, failed, measure
+from signoff.traffic.pairs import Arm, Manner, failed, measure
 from signoff.verdicts.verdict import Value
 
 
@@ -130,7 +130,7 @@ def recover(
             replace(server, url=delayed),
             pairs=pairs,
             seed=seed,
-            longer_rests=longer_rests,
+            manner=Manner(longer_rests=longer_rests),
             progress=lambda text: progress("calibrate", text),
         ):
             write(timing)

@@ -10,6 +10,9 @@ whose interval leaves out how far the kinds are apart (Cochran, Sampling Techniq
 recorded runs it is about half as wide.
 
 Intervals are those of signoff.stats.bootstrap, which draws blocks of whole rounds.
+
+What an ingress before LiteLLM adds is found likewise, from the rounds that asked through it too: the request through it
+minus the proxied one. It stands beside the overhead and is no part of it, nor of the verdict.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +25,14 @@ from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.bootstrap import BlockBootstrap, Statistic
 from signoff.stats.estimate import MIN_OBSERVATIONS, Estimate
 from signoff.traffic.blocks import Block
-from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
+from signoff.traffic.pairs import ARMS, INGRESS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
 from signoff.verdicts.below import below, sorted_out
 from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, passed
 
 PAIRS_FOR_P99 = 2000
+INGRESS_PAIRS_FOR_P95 = PAIRS_FOR_P95 // 2
+"""As many as the ingress has of 400 rounds: ten requests beyond the 95th percentile, the fewest (`MIN_BEYOND`) that
+give it an interval, if a wide one. It is told, and not judged."""
 CONTROL_LIMIT_MS = 20.0
 """Where direct and direct differ by more, the machine was too restless to sign anything off."""
 CPU_BOUND = 0.5
@@ -49,16 +55,16 @@ class Samples:
         """What went wrong on these arms."""
         return [timing.error for timing in self.timings if timing.error and timing.arm in arms]
 
-    def rounds(self) -> "Rounds":
-        """The whole rounds, without those of the warm-up."""
+    def rounds(self, arms: Sequence[Arm] = ARMS) -> "Rounds":
+        """The rounds that hold an answer of each of these arms, without those of the warm-up."""
         whole: dict[int, dict[str, Timing]] = {}
         for timing in self.timings:
             if not timing.error and timing.round >= 0:
                 whole.setdefault(timing.round, {})[timing.arm] = timing
-        rows = [[row[arm] for arm in ARMS] for row in whole.values() if len(row) == len(ARMS)]
+        rows = [[row[arm] for arm in arms] for row in whole.values() if row.keys() >= set(arms)]
 
         def table(values: list[list[float | None]]) -> Numbers:
-            return np.array(values, dtype=np.float64).reshape(-1, len(ARMS))
+            return np.array(values, dtype=np.float64).reshape(-1, len(arms))
 
         return Rounds(
             ms=table([[each.ms for each in row] for row in rows]),
@@ -77,15 +83,15 @@ class Samples:
         return not last or is_stable(last[:WINDOW_ROUNDS], last[WINDOW_ROUNDS:])
 
     def generator(self) -> "Generator":
-        """How busy the generator itself was while it timed."""
-        timed = [timing for timing in self.timings if timing.round >= 0]
+        """How busy the generator itself was while it timed what is judged."""
+        timed = [timing for timing in self.timings if timing.round >= 0 and timing.arm in ARMS]
         wall = sum(timing.ms for timing in timed) or 1.0
         return Generator(sum(each.cpu_ms for each in timed) / wall, sum(each.waited_ms for each in timed) / wall)
 
 
 @dataclass(frozen=True)
 class Rounds:
-    """Milliseconds, one row for each round, with the columns of `ARMS`; NaN where there is no such figure."""
+    """Milliseconds, one row for each round, a column for each arm; NaN where there is no such figure."""
 
     ms: Numbers
     ttft_ms: Numbers
@@ -167,6 +173,39 @@ def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:
     )
 
 
+@dataclass(frozen=True)
+class Ingress:
+    """What the ingress `at` this address adds to a request to LiteLLM, by `pairs` of one through it and one without.
+
+    The figures are those of `paired_figures` and "ttft"; where there are none, `missing` says why.
+    """
+
+    at: str
+    pairs: int
+    figures: Mapping[str, Estimate] = field(default_factory=dict)
+    missing: str = ""
+
+
+def ingress_adds(samples: Samples, *, at: str, seed: int) -> Ingress:
+    """Estimate what the ingress adds, of a measurement that asked through it.
+
+    A request through it that failed takes all figures away: who tells a median of those that came tells too little.
+    """
+    rounds = samples.rounds(("proxied", INGRESS))
+    pairs = len(rounds)
+    if problems := samples.errors(INGRESS):
+        return Ingress(at, pairs, missing=f"a request through it failed: {problems[0]}")
+    if problems := samples.errors(*ARMS):
+        return Ingress(at, pairs, missing=f"the rounds ended early, with a request that failed: {problems[0]}")
+    if not pairs:
+        return Ingress(at, pairs, missing="nothing was timed through it")
+    bootstrap = BlockBootstrap(pairs, seed)
+    proxied, through = rounds.ms.T
+    found = paired_figures(bootstrap, proxied, through, rounds.streamed, pairs_for_p95=INGRESS_PAIRS_FOR_P95)
+    found |= _of_streams("ttft", rounds.ttft_ms, bootstrap)
+    return Ingress(at, pairs, {name: bootstrap.estimate(figure) for name, figure in found.items()})
+
+
 def _untimed(samples: Samples, pairs: int) -> Verdict | None:
     """What keeps a measurement from having figures; None where nothing does."""
     if problems := samples.errors("direct", "control"):
@@ -198,13 +237,23 @@ def figures_of(rounds: Rounds, bootstrap: BlockBootstrap) -> dict[str, Statistic
     if len(rounds) >= PAIRS_FOR_P99:
         found["p99_shift"] = _shift(bootstrap, direct, proxied, 0.99)
     for name, table in (("ttft", rounds.ttft_ms), ("itl", rounds.itl_ms)):
-        if not np.isnan(difference := table[:, 1] - table[:, 0]).all():
-            found[name] = bootstrap.quantile(difference, 0.5)
+        found |= _of_streams(name, table, bootstrap)
     return found
 
 
+def _of_streams(name: str, table: Numbers, bootstrap: BlockBootstrap) -> dict[str, Statistic]:
+    """The median of the second column minus the first; nothing where no pair has both."""
+    difference = table[:, 1] - table[:, 0]
+    return {} if np.isnan(difference).all() else {name: bootstrap.quantile(difference, 0.5)}
+
+
 def paired_figures(
-    bootstrap: BlockBootstrap, direct: Numbers, proxied: Numbers, streamed: Flags
+    bootstrap: BlockBootstrap,
+    direct: Numbers,
+    proxied: Numbers,
+    streamed: Flags,
+    *,
+    pairs_for_p95: int = PAIRS_FOR_P95,
 ) -> dict[str, Statistic]:
     """The figures of `JUDGED` that so many pairs allow; the arrays are of the pairs that the bootstrap draws.
 
@@ -218,7 +267,7 @@ def paired_figures(
         plain = bootstrap.quantile(np.where(streamed, np.nan, added), 0.5)
         of_streams = bootstrap.quantile(np.where(streamed, added, np.nan), 0.5)
         found = {"median": (plain + of_streams) * 0.5, "median_plain": plain, "median_streamed": of_streams}
-    if len(added) >= PAIRS_FOR_P95:
+    if len(added) >= pairs_for_p95:
         found["p95_shift"] = _shift(bootstrap, direct, proxied, 0.95)
     return found
 

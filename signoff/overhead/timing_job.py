@@ -21,6 +21,7 @@ from signoff.kube.objects import Manifest
 from signoff.kube.roles import NAME_LABEL, Workload
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.blocks import Block
+from signoff.traffic.endpoint import ROOTS, Endpoint
 from signoff.traffic.keys import NO_KEYS, Keys
 from signoff.traffic.pairs import Timing
 
@@ -34,9 +35,17 @@ _CODE = "/timing-job"
 
 
 def time_pairs(
-    kube: Kube, manifests: StoryManifests, *, pairs: int, seed: int, keys: Keys = NO_KEYS
+    kube: Kube,
+    manifests: StoryManifests,
+    *,
+    pairs: int,
+    seed: int,
+    keys: Keys = NO_KEYS,
+    ingress: Endpoint | None = None,
 ) -> tuple["Samples", str]:
     """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
+
+    `ingress` is where a pod reaches LiteLLM's way in; its model and key are those of LiteLLM's Service.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
@@ -46,7 +55,7 @@ def time_pairs(
         undo.replace(Apply(code(namespace), namespace))
         if keys.given:
             undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
-        undo.replace(Apply(job(manifests, pairs, seed, keys), namespace))
+        undo.replace(Apply(job(manifests, pairs, seed, keys, ingress), namespace))
         timed = f"the pairs to be timed by Job {NAME}"
         pod = eventually(timed, timeouts.PAIRS_TIMED, lambda: _finished(kube, namespace))
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
@@ -91,9 +100,13 @@ def code(namespace: str) -> Manifest:
     return _manifest(namespace, {"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
 
 
-def job(manifests: StoryManifests, pairs: int, seed: int, keys: Keys = NO_KEYS) -> Manifest:
+def job(
+    manifests: StoryManifests, pairs: int, seed: int, keys: Keys = NO_KEYS, ingress: Endpoint | None = None
+) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
     roles = manifests.roles
+    way_in = [f"--ingress={ingress.url}", f"--ingress-host={ingress.host}"] if ingress else []
+    roots = [{"name": ROOTS, "value": ingress.authorities}] if ingress and ingress.authorities else []
     container = {
         "name": "timing-job",
         "image": manifests.gateway_image,
@@ -105,8 +118,9 @@ def job(manifests: StoryManifests, pairs: int, seed: int, keys: Keys = NO_KEYS) 
             f"--asked-model={roles.model.asked}",
             f"--pairs={pairs}",
             f"--seed={seed}",
+            *way_in,
         ],
-        "env": [*shipping.environment(_CODE), *shipping.key_environment(NAME, keys)],
+        "env": [*shipping.environment(_CODE), *shipping.key_environment(NAME, keys), *roots],
         "resources": shipping.RESOURCES,
         "securityContext": shipping.CONTAINER_SECURITY,
         "volumeMounts": [{"name": "code", "mountPath": _CODE, "readOnly": True}],

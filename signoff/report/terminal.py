@@ -5,7 +5,7 @@ from itertools import groupby
 
 from signoff.judges.run import Judged
 from signoff.report.signoff.view import View
-from signoff.report.wording import attribution_sentence, overhead_sentence, parity_sentence
+from signoff.report.wording import attribution_sentence, ingress_sentence, overhead_sentence, parity_sentence
 from signoff.verdicts import Value
 
 Line = tuple[str, dict[str, bool]]
@@ -80,6 +80,8 @@ def _measured(view: View) -> Iterator[Line]:
         yield f"overhead {overhead_sentence(timed.overhead)}", {"bold": True}
         if timed.attribution:
             yield attribution_sentence(timed.attribution), {}
+    if view.result.ingress:
+        yield ingress_sentence(view.result.ingress), {} if view.result.ingress.figures else _YELLOW
     if view.parity:
         yield "", {}
         yield f"parity {parity_sentence(view.parity, view.unknown_defects)}", {"bold": True}

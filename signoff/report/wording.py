@@ -1,12 +1,14 @@
 """Sentences as the pages and the terminal share them."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from signoff.report.formats import ends, milliseconds
+from signoff.stats.estimate import Estimate
 
 if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
     from signoff.overhead.breakdown import Attribution
-    from signoff.overhead.estimate import Overhead
+    from signoff.overhead.estimate import Ingress, Overhead
 
 FIGURES = {
     "median": "median of the paired differences, mean of both kinds",
@@ -19,18 +21,31 @@ FIGURES = {
     "control": "control: direct against direct",
 }
 """What each of an overhead's figures is, in the order in which they are shown."""
+INGRESS_FIGURES = FIGURES | {"p95_shift": "p95 through the ingress minus p95 of LiteLLM's Service"}
+"""What each of an ingress' figures is, likewise."""
 
 _IN_SHORT = {"p95_shift": "p95 shift", "ttft": "TTFT", "itl": "between tokens"}
 
 
 def overhead_sentence(overhead: "Overhead") -> str:
     """The overhead in a sentence with its interval."""
-    median = overhead.figures["median"]
+    return f"{_in_short(overhead.figures)}, limit {overhead.limit_ms:g} ms, {overhead.pairs} pairs"
+
+
+def ingress_sentence(ingress: "Ingress") -> str:
+    """What the ingress adds, in a sentence with its interval, or why nobody knows."""
+    if ingress.missing:
+        return f"what the ingress adds is not known: {ingress.missing}"
+    return f"the ingress adds {_in_short(ingress.figures)}, {ingress.pairs} pairs; it is no part of the overhead"
+
+
+def _in_short(figures: Mapping[str, Estimate]) -> str:
+    median = figures["median"]
     text = f"{milliseconds(median.value)} ms at the median (95 % interval {ends(median)})"
     for name, title in _IN_SHORT.items():
-        if found := overhead.figures.get(name):
+        if found := figures.get(name):
             text += f", {title} {milliseconds(found.value)} ms ({ends(found)})"
-    return f"{text}, limit {overhead.limit_ms:g} ms, {overhead.pairs} pairs"
+    return text
 
 
 def attribution_sentence(attribution: "Attribution") -> str:

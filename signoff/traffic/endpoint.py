@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from signoff import story
 from signoff.traffic.keys import NO_KEY
 
+ROOTS = "SIGNOFF_INGRESS_ROOTS"
+"""The variable that hands an endpoint's own roots to another process: they are too long for a command line."""
+
 
 @dataclass(frozen=True)
 class Endpoint:

@@ -1,5 +1,8 @@
 """Rounds of interleaved requests: each asks vLLM, LiteLLM and vLLM again, in random order, all streamed or none.
 
+Where LiteLLM has a way in, half of the rounds ask it through its ingress as well. Nothing that is found of the other
+three rests on that: neither when the rounds end, nor whether they were warm, nor what LiteLLM adds.
+
 Imports nothing beyond httpx, so that a pod of the LiteLLM image can run it too: `python3 -m signoff.traffic`.
 """
 
@@ -7,19 +10,23 @@ import math
 import random
 import string
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import NormalDist, median
-from types import MappingProxyType
 from typing import Any, Literal
 
 from signoff.traffic.client import Answer, NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
 
-Arm = Literal["direct", "proxied", "control"]
+Arm = Literal["direct", "proxied", "control", "ingress"]
 ARMS: tuple[Arm, ...] = ("direct", "proxied", "control")
+"""Those of every round."""
+INGRESS: Arm = "ingress"
+"""LiteLLM as it is asked from outside, in a random half of each kind's rounds: in all of them it would take half a
+minute, where a request takes as long as vLLM's on 2 CPUs."""
 
 TOKENS = 8
 """Of each answer, streamed or not: seven gaps between tokens, and answers of one length on both arms."""
@@ -75,20 +82,36 @@ class Timing:
 
 
 Round = list[Timing]
-"""The three requests of a round, in the order in which they were sent."""
+"""The requests of a round, in the order in which they were sent: one of each of `ARMS`, perhaps one of `INGRESS`."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How rounds are asked. `kinds` says whether they are streamed: by default one of every two, in random order.
+
+    `longer_rests` gives the seconds by which an arm's rests are longer than `REST_SECONDS`.
+    """
+
+    kinds: Sequence[bool] = (False, True)
+    longer_rests: Mapping[Arm, float] = field(default_factory=dict)
+
+
+USUAL = Manner()
 
 
 def measure(
     direct: Endpoint,
     proxied: Endpoint,
     *,
+    ingress: Endpoint | None = None,
     pairs: int,
     seed: int,
-    kinds: Sequence[bool] = (False, True),
-    longer_rests: Mapping[Arm, float] = MappingProxyType({}),
+    manner: Manner = USUAL,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Timing]:
-    """Time at most this many rounds, after some that only warm connections and caches up; a failed request ends it.
+    """Time at most this many rounds, after some that only warm connections and caches up.
+
+    A failed request ends it; one through the ingress ends only the asking of the ingress.
 
     From `PAIRS_FOR_P95` rounds on, it ends when the intervals are narrow enough. That rule looks at their width and
     never at where they lie, which keeps them valid (Chow and Robbins, On the asymptotic theory of fixed-width
@@ -96,25 +119,14 @@ def measure(
 
     Gives the requests in the order in which they were sent, each after a rest. Prompts are random letters of one
     length, so that no arm finds in a prefix cache what another one left there; each arm has one kept-alive connection,
-    used once a round.
-    `kinds` says whether rounds are streamed: by default one of every two, in random order. `longer_rests` gives the
-    seconds by which an arm's rests are longer than `REST_SECONDS`.
+    used at most once a round.
     """
-    rng = random.Random(seed)
-    streamed = _in_turn(kinds, rng)
+    asked: dict[Arm, Endpoint] = {"direct": direct, "proxied": proxied, "control": direct}
+    if ingress is not None:
+        asked[INGRESS] = ingress
     with ExitStack() as stack:
-        asked = {"direct": direct, "proxied": proxied, "control": direct}
-        clients = {arm: stack.enter_context(OpenAIClient(asked[arm])) for arm in ARMS}
-
-        def ask(number: int) -> Round:
-            stream = next(streamed)
-            order = rng.sample(ARMS, len(ARMS))
-            timings = []
-            for place, arm in enumerate(order):
-                time.sleep(REST_SECONDS + longer_rests.get(arm, 0.0))
-                timings.append(_time(clients[arm], arm, number, place, rng, stream=stream))
-            return timings
-
+        clients = {arm: stack.enter_context(OpenAIClient(endpoint)) for arm, endpoint in asked.items()}
+        ask = _Asking(clients, manner, random.Random(seed))
         for warming in _warm_up(ask):
             yield from warming
             if failed(warming):
@@ -132,8 +144,30 @@ def measure(
                 return
 
 
+class _Asking:
+    """Asks one round after the other, of the arms that have a client; an ingress that fails is asked no more."""
+
+    def __init__(self, clients: dict[Arm, OpenAIClient], manner: Manner, rng: random.Random) -> None:
+        self._clients, self._manner, self._rng = clients, manner, rng
+        self._streamed = _in_turn(manner.kinds, rng)
+        # Turns of their own for each kind, and for the warm-up, so that it is half of the timed rounds of each.
+        self._halves: dict[tuple[bool, bool], Iterator[bool]] = defaultdict(lambda: _in_turn((False, True), rng))
+
+    def __call__(self, number: int) -> Round:
+        stream = next(self._streamed)
+        with_ingress = INGRESS in self._clients and next(self._halves[stream, number < 0])
+        arms = (*ARMS, INGRESS) if with_ingress else ARMS
+        timings = []
+        for place, arm in enumerate(self._rng.sample(arms, len(arms))):
+            time.sleep(REST_SECONDS + self._manner.longer_rests.get(arm, 0.0))
+            timings.append(_time(self._clients[arm], arm, number, place, self._rng, stream=stream))
+            if arm == INGRESS and timings[-1].error:
+                del self._clients[arm]
+        return timings
+
+
 def _in_turn(kinds: Sequence[bool], rng: random.Random) -> Iterator[bool]:
-    """Whether each round is streamed: all kinds, then all again, each time in random order."""
+    """What each round is (streamed or not, say): all kinds, then all again, each time in random order."""
     while True:
         yield from rng.sample(kinds, len(kinds))
 
@@ -160,7 +194,8 @@ def is_stable(before: Sequence[Round], now: Sequence[Round]) -> bool:
 
 
 def _duration(rounds: Sequence[Round], streamed: bool) -> float:
-    return median(sum(each.ms for each in asked) for asked in rounds if asked[0].streamed == streamed)
+    of_all = (sum(each.ms for each in asked if each.arm in ARMS) for asked in rounds if asked[0].streamed == streamed)
+    return median(of_all)
 
 
 def is_narrow(rounds: Sequence[Round]) -> bool:
@@ -186,8 +221,8 @@ def _width(values: list[float], quantile: float) -> float:
 
 
 def failed(asked: Sequence[Timing]) -> bool:
-    """Whether a request of these failed."""
-    return any(timing.error for timing in asked)
+    """Whether a request of these failed that was not sent through the ingress."""
+    return any(timing.error for timing in asked if timing.arm in ARMS)
 
 
 def _time(client: OpenAIClient, arm: Arm, number: int, place: int, rng: random.Random, *, stream: bool) -> Timing:

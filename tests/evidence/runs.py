@@ -8,7 +8,7 @@ import json
 import lzma
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ from signoff.parity.known_issues import fingerprint
 from signoff.settings import Settings, story_values
 from signoff.story.declaration import Declaration
 from signoff.traffic.blocks import Block
-from signoff.traffic.pairs import ARMS, Timing
+from signoff.traffic.pairs import ARMS, INGRESS, Arm, Timing
 from tests.parity.test_recorded import RECORDED
 
 STORY = ROOT / "features" / "story.yaml"
@@ -80,6 +80,7 @@ IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
 PROMPTS = ("Name three rivers.", "Wie heißt die Hauptstadt von Österreich?", "東京は何の首都ですか? 🗼", "One line.")
 WAIVED = {"way-in": "Traefik is tried by hand, see ticket 12"}
 """The one check that no scenario observes yet."""
+WAY_IN = "litellm.home.jetzinger.com at https://127.101.0.9:443"
 
 Record = Callable[[], Sequence[Observation]]
 MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm"}]}
@@ -96,12 +97,17 @@ ASKED = [
 
 @dataclass
 class Writer:
-    """A run that is being written; `left_out` are checks that none of its scenarios observes."""
+    """A run that is being written; `left_out` are checks that none of its scenarios observes.
+
+    `ingress` is where half of the timed rounds ask as well, and `ingress_error` what one of their requests ended with.
+    """
 
     evidence: Evidence
     declaration: Declaration
     left_out: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
+    ingress: str = ""
+    ingress_error: str = ""
 
     def scenarios(self) -> dict[str, Callable[[], Iterator[Observation]]]:
         """What each scenario observes, by its name."""
@@ -238,7 +244,11 @@ class Writer:
     def overhead(self) -> Iterator[Observation]:
         path = self.evidence.dir / "overhead.csv"
         with self.evidence.phase("time the overhead"):
-            write_timings(path, timings(400, 90.0 if "overhead" in self.failing else 9.0))
+            found = timings(400, 90.0 if "overhead" in self.failing else 9.0, through=bool(self.ingress))
+            last = max((at for at, each in enumerate(found) if each.arm == INGRESS), default=0)
+            if self.ingress_error:
+                found[last] = replace(found[last], error=self.ingress_error)
+            write_timings(path, found)
         yield OverheadTimed(
             check="overhead",
             requests=side_file(path),
@@ -248,6 +258,7 @@ class Writer:
             limit_asked_ms=100,
             place="from this machine",
             gateway_image=IMAGE,
+            ingress=self.ingress,
         )
 
     def calls(self, check: str) -> Iterator[Observation]:
@@ -427,9 +438,12 @@ def finish(writer: Writer, *, interrupted: bool = False) -> Result:
     return result
 
 
-def whole_run(folder: Path, waivers: Mapping[str, str] | None = None, **about: Any) -> Result:
+def whole_run(
+    folder: Path, waivers: Mapping[str, str] | None = None, *, ingress: str = "", ingress_error: str = "", **about: Any
+) -> Result:
     """A run in which everything passed, and which is signed off with a waiver for what nobody observes."""
     writer = open_run(folder, waivers, **about)
+    writer.ingress, writer.ingress_error = ingress, ingress_error
     plan(writer, OBSERVES)
     set_up(writer)
     writer.play()
@@ -437,9 +451,10 @@ def whole_run(folder: Path, waivers: Mapping[str, str] | None = None, **about: A
     return finish(writer)
 
 
-def troubled_run(folder: Path, **about: Any) -> Result:
+def troubled_run(folder: Path, *, ingress: str = "", ingress_error: str = "", **about: Any) -> Result:
     """A run in which one of everything went wrong."""
     writer = open_run(folder, {}, **about)
+    writer.ingress, writer.ingress_error = ingress, ingress_error
     plan(writer, {**OBSERVES, "The certificate is obtained": ("way-in",)})
     set_up(writer)
     writer.failing = frozenset({"pod-ready", "overhead"})
@@ -497,14 +512,18 @@ def streamed(text: str, reason: str = "length") -> list[str]:
     return [json.dumps(each) for each in (*events, {**base, "choices": [], "usage": usage})] + ["[DONE]"]
 
 
-def timings(pairs: int, added: float) -> list[Timing]:
-    """Rounds in which LiteLLM adds about so many milliseconds, to a stream twice as much."""
+def timings(pairs: int, added: float, *, through: bool = False) -> list[Timing]:
+    """Rounds in which LiteLLM adds about so many milliseconds, to a stream twice as much.
+
+    Half of them ask `through` an ingress as well, if asked for, which adds 2 ms.
+    """
     rng = random.Random(3)
     found = []
     for at in range(pairs):
         stream = bool(at % 2)
-        for position, arm in enumerate(ARMS):
-            ms = 12 + rng.random() + (added * (1 + stream) if arm == "proxied" else 0)
+        arms: tuple[Arm, ...] = (*ARMS, INGRESS) if through and at % 4 < 2 else ARMS
+        for position, arm in enumerate(arms):
+            ms = 12 + rng.random() + (added * (1 + stream) if arm in ("proxied", INGRESS) else 0) + 2 * (arm == INGRESS)
             found.append(
                 Timing(
                     round=at,

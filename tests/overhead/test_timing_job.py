@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from signoff import story
+from signoff.cluster.embedded.address_range import to_loopback
 from signoff.core.paths import ROOT
 from signoff.core.waiting import WaitFailed
 from signoff.kube import shipping
 from signoff.kube.client import Kube, is_ready
 from signoff.kube.manifests import StoryManifests
 from signoff.overhead import timing_job
-from signoff.overhead.estimate import judge
+from signoff.overhead.estimate import ingress_adds, judge
+from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import ARMS
 from signoff.verdicts.verdict import Value
@@ -75,6 +77,17 @@ def test_timings_come_back_and_the_job_goes(kube: Kube) -> None:
     assert samples.rounds().ms.shape == (PAIRS, len(ARMS))
     assert {block.arm for block in samples.blocks} == {"direct", "proxied"}
     assert node in story.ALLOWED_NODES
+    assert left_over(kube) == []
+
+
+def test_half_of_the_rounds_ask_through_the_ingress(kube: Kube) -> None:
+    """At an address that a pod reaches, by a name that the cluster's DNS does not know."""
+    address = to_loopback(kube.core.read_namespaced_service(story.GATEWAY, story.NAMESPACE).spec.cluster_ip)
+    ingress = Endpoint(f"http://{address}:{story.GATEWAY_PORT}", host="litellm.home.jetzinger.com")
+    samples, _ = timing_job.time_pairs(kube, STORY, pairs=PAIRS, seed=1, ingress=ingress)
+    assert len(samples.rounds()) == PAIRS
+    found = ingress_adds(samples, at=str(ingress), seed=1)
+    assert (found.missing, PAIRS // 2 - 1 <= found.pairs <= PAIRS // 2 + 1) == ("", True)
     assert left_over(kube) == []
 
 

@@ -33,8 +33,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     waivers = {"way-in": "Traefik is tried by hand"}
     others = record(read({"overhead_limit_ms": ["500"], "allowed_nodes": ["a-worker-01,a-worker-02"]}))
-    signed_off = runs.whole_run(folder / "signed-off", waivers).evidence.folder
-    troubled = runs.troubled_run(folder / "troubled", settings=others).evidence.folder
+    signed_off = runs.whole_run(folder / "signed-off", waivers, ingress=runs.WAY_IN).evidence.folder
+    troubled = runs.troubled_run(
+        folder / "troubled", ingress=runs.WAY_IN, ingress_error="status 502: bad gateway", settings=others
+    ).evidence.folder
     load = Synthetic(
         loads=(2, 20, 40),
         behaviours=[Behaviour(), Behaviour(error_share=0.05), Behaviour(added_ms=140, capacity=33)],

@@ -229,7 +229,7 @@ def without_figures(writer: runs.Writer) -> None:
     rows = runs.timings(3, 9.0)
     failed = [*rows[:-1], type(rows[-1])(**{**vars(rows[-1]), "arm": "proxied", "error": "status 500"})]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "timings", lambda *_: failed)
+        patch.setattr(runs, "timings", lambda *_, **__: failed)
         writer.record(writer.overhead())
 
 
@@ -239,6 +239,65 @@ def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path, name:
     assert "1 request to LiteLLM failed: status 500" in text
     assert "at the median" not in text
     assert "None" not in text
+
+
+# What the ingress adds
+
+
+@both
+def test_what_the_ingress_adds_stands_beside_the_overhead(tmp_path: Path, name: str) -> None:
+    result = runs.whole_run(tmp_path / "run", ingress=runs.WAY_IN)
+    text = words(result, name)
+    assert re.search(
+        r"What the ingress adds .*median of the paired differences, mean of both kinds 2\.\d \d\.\d to", text
+    )
+    assert "p95 through the ingress minus p95 of LiteLLM's Service" in text
+    assert "200 pairs" in text
+    assert runs.WAY_IN in text
+    assert result.signed_off
+
+
+def test_what_the_ingress_adds_is_told_to_programs_and_in_the_terminal(tmp_path: Path) -> None:
+    result = runs.whole_run(tmp_path / "run", ingress=runs.WAY_IN)
+    told = json.loads(page(result, report.VERDICT))["ingress"]
+    assert told["pairs"] == 200
+    median = told["adds_ms"]["median"]
+    assert median["low"] < median["value"] < median["high"]
+    assert median["value"] == pytest.approx(2, abs=0.2)
+    (line,) = [each for each in terminal(result) if each.startswith("the ingress adds ")]
+    assert re.fullmatch(
+        r"the ingress adds 2\.\d ms at the median \(95 % interval .*\), p95 shift .*, TTFT .*, 200 pairs; "
+        r"it is no part of the overhead",
+        line,
+    )
+
+
+def test_an_ingress_that_failed_is_told_with_its_reason_and_takes_nothing_from_the_overhead(tmp_path: Path) -> None:
+    wrong = "status 502: bad gateway"
+    result = runs.whole_run(tmp_path / "run", ingress=runs.WAY_IN, ingress_error=wrong)
+    why = f"a request through it failed: {wrong}"
+    assert json.loads(page(result, report.VERDICT))["ingress"] == {"missing": why}
+    assert f"what the ingress adds is not known: {why}" in terminal(result)
+    for name in report.PAGES:
+        assert f"What the ingress adds Not known: {why}" in words(result, name).replace("# ", "")
+    assert result.checks["overhead"] == runs.whole_run(tmp_path / "other", ingress=runs.WAY_IN).checks["overhead"]
+    assert result.signed_off
+
+
+@both
+def test_a_run_without_a_way_in_says_nothing_of_an_ingress(passed: Result, name: str) -> None:
+    assert "ingress adds" not in words(passed, name)
+    assert "ingress" not in json.loads(page(passed, report.VERDICT))
+    assert not [each for each in terminal(passed) if "the ingress" in each]
+
+
+def test_no_figure_is_told_of_a_file_that_is_not_the_recorded_one(tmp_path: Path) -> None:
+    result = runs.whole_run(tmp_path / "run", ingress=runs.WAY_IN)
+    timed = result.evidence.folder / "overhead.csv"
+    timed.write_text(timed.read_text("utf-8").replace("ingress", "proxied"), "utf-8")
+    again = Result(read(result.evidence.folder))
+    assert again.ingress is None
+    assert again.checks["overhead"].value is Value.NOT_JUDGED
 
 
 def of_the_set_up(writer: runs.Writer) -> None:

@@ -1,57 +1,35 @@
 """A server behind a name that no DNS knows is asked at its address, and its certificate must be that name's."""
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
+from aiohttp import web
 
+from doubles.serving import running
 from signoff.cluster.embedded.pki import Authority
 from signoff.core.errors import SignoffError
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
-
-NAME = "litellm.home.jetzinger.com"
-Names = list[tuple[str | None, str | None]]
-"""The server name of TLS' handshake and the Host header of each request."""
+from tests import tls
+from tests.tls import NAME
 
 
 @contextmanager
-def serving(authority: Authority, *hosts: str) -> Iterator[tuple[str, Names]]:
-    """An HTTPS server on loopback whose certificate is for these, and by which names it is asked."""
-    asked: Names = []
+def serving(authority: Authority, *hosts: str) -> Iterator[tuple[str, list[tuple[str | None, str]]]]:
+    """An HTTPS server whose certificate is for these, and of each request the server name (SNI) and Host header."""
+    asked: list[tuple[str | None, str]] = []
+    names = tls.Names()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    async def answer(request: web.Request) -> web.Response:
+        asked.append((names.of_handshakes[-1], request.headers["Host"]))
+        return web.json_response({})
 
-        def do_GET(self) -> None:
-            asked.append((names[-1] if names else None, self.headers["Host"]))
-            self.send_response(200)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_: object) -> None:
-            """Nothing on the terminal."""
-
-    names: list[str | None] = []
-    pair = authority.issue("server", user="server", hosts=hosts)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pair.cert, pair.key)
-    context.sni_callback = lambda _socket, name, _context: names.append(name)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    with running(app, tls.context(authority, *hosts, names=names)) as url:
+        yield url, asked
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from signoff.judges import overhead as overhead_judge
 from signoff.judges import parity as parity_judge
 from signoff.judges.run import Judged, Requirement, Result, State
 from signoff.parity.matrix import Matrix, matrix, with_unknown_defects
-from signoff.report.wording import FIGURES
+from signoff.report.wording import FIGURES, INGRESS_FIGURES
 from signoff.settings.shown import Setting
 from signoff.stats.estimate import Estimate
 from signoff.story.declaration import Point, Task
@@ -192,6 +192,12 @@ class View:
         found = overhead_judge.measured(seen, self.evidence, limit)
         split = attribute(overhead_judge.samples(seen, self.evidence).blocks)
         return Timed(seen, judged, found, split) if found.figures else None
+
+    @property
+    def ingress_figures(self) -> list[tuple[str, Estimate]]:
+        """What the ingress adds: each figure in the order of the others; none where it is not known."""
+        found = self.result.ingress.figures if self.result.ingress else {}
+        return [(text, found[name]) for name, text in INGRESS_FIGURES.items() if name in found]
 
     @cached_property
     def parity(self) -> Matrix | None:
