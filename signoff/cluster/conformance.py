@@ -812,6 +812,34 @@ def service_links(at: Place) -> str:
     return at.log().strip()
 
 
+@behaviour("A pod asks the API with its own token", "system:serviceaccount:NS:default; its Secrets: Forbidden")
+def own_token(at: Place) -> str:
+    code = """
+import json, os, ssl, urllib.error, urllib.request
+folder = "/var/run/secrets/kubernetes.io/serviceaccount"
+if "KUBECONFIG" in os.environ:
+    config = json.load(open(os.environ["KUBECONFIG"]))
+    server, ca = (config["clusters"][0]["cluster"][each] for each in ("server", "certificate-authority"))
+    token = config["users"][0]["user"]["tokenFile"]
+else:
+    server = "https://{KUBERNETES_SERVICE_HOST}:{KUBERNETES_SERVICE_PORT}".format(**os.environ)
+    ca, token = folder + "/ca.crt", folder + "/token"
+def ask(path, body=None):
+    headers = {"Authorization": "Bearer " + open(token).read(), "Content-Type": "application/json"}
+    request = urllib.request.Request(server + path, json.dumps(body).encode() if body else None, headers)
+    try:
+        return json.load(urllib.request.urlopen(request, context=ssl.create_default_context(cafile=ca)))
+    except urllib.error.HTTPError as refused:
+        return json.load(refused)
+review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+user = ask("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"]["username"]
+print(user + "; its Secrets:", ask("/api/v1/namespaces/{namespace}/secrets").get("reason"))
+"""
+    at.run(at.container(code), automountServiceAccountToken=True, restartPolicy="Never")
+    at.over()
+    return at.log().strip().replace(at.namespace, "NS")
+
+
 @behaviour("Modes and items of a Secret's volume", "a 0o400, deep/b 0o440, no c; s3cret")
 def secret_volume(at: Place) -> str:
     data = {"a": "s3cret", "b": "x", "c": "x"}
