@@ -34,9 +34,14 @@ def asks_for_a_key(deployment: Deployment) -> None:
 
 @when(parsers.parse("I send a chat completion to LiteLLM with {whose} key"), target_fixture="asked_with")
 def send_with_key(gateway: Endpoint, evidence: Evidence, whose: str) -> AskedWith:
+    return ask_with_key(evidence, "proxied", gateway, whose)
+
+
+def ask_with_key(evidence: Evidence, arm: str, endpoint: Endpoint, whose: str) -> AskedWith:
+    """Ask with the key that the feature's words name: the endpoint's own, one that nobody has, or none."""
     case = _CASES[whose]
-    key = {OWN_KEY: gateway.api_key, "wrong": UNKNOWN, "missing": ""}[case]
-    return AskedWith(case, ask(evidence, "proxied", replace(gateway, api_key=key), PROMPT))
+    key = {OWN_KEY: endpoint.api_key, "wrong": UNKNOWN, "missing": ""}[case]
+    return AskedWith(case, ask(evidence, arm, replace(endpoint, api_key=key), PROMPT))
 
 
 @then("it is answered if the key is LiteLLM's own, and refused if not")

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 from cryptography import x509
 
-from signoff.core.words import listed
+from signoff.core.words import days, listed
 from signoff.evidence import Recorded
-from signoff.evidence.models import CertificateSeen
+from signoff.evidence.models import CertificateSeen, RouteSeen
 from signoff.judges.registry import Judgement, judge
 from signoff.judges.way_in import wrong
 from signoff.story.declaration import Check
@@ -97,6 +98,38 @@ class Served:
         return wrong(told, self.seen.route)
 
 
+def way_in(evidence: Recorded) -> dict[str, Any]:
+    """The way in as it was seen last, in JSON types; empty where none was looked at.
+
+    Without a certificate `not_served` says why there was none. `days_left` are those at the time of the look.
+    """
+    route, seen = evidence.last(RouteSeen), evidence.last(CertificateSeen)
+    of = seen.route if seen else route.route if route else None
+    if of is None:
+        return {}
+    told = {"host": of.host, "route": of.object, "file": of.file}
+    if seen is None:
+        return told
+    told |= {"certificate": seen.certificate, "issuer": seen.issuer, "acme_server": seen.server}
+    try:
+        return told | _of_the_leaf(Served(seen))
+    except ValueError:  # what was served is no certificate, as its check says
+        return told
+
+
+def _of_the_leaf(served: Served) -> dict[str, Any]:
+    seen = served.seen
+    if not served.chain:
+        return {"not_served": seen.handshake_error or "the ingress sent none"}
+    return {
+        "chain": [{"subject": subject, "issuer": issuer} for subject, issuer in served.issued],
+        "not_after": served.leaf.not_valid_after_utc.isoformat(),
+        "days_left": round(served.left / timedelta(days=1), 1),
+        "key": certificates.key_of(served.leaf),
+        "tls": seen.tls_version,
+    }
+
+
 def _on_the_wire(rule: Callable[[Served], Verdict]) -> Callable[[Served], Verdict]:
     """A rule about what was served; nothing served is a failure."""
 
@@ -174,12 +207,6 @@ def _days(served: Served) -> Verdict:
         told = f"the certificate is valid for {days(served.left)} more, and should have been renewed when"
         return served.wrong(f"{told} {days(served.window)} were left")
     return passed(f"{days(served.left)} left, renewed when {days(served.window)} are")
-
-
-def days(span: timedelta) -> str:
-    """A time in days for a person, in hours if it is short: "81 days", "20 hours"."""
-    hours = span / timedelta(hours=1)
-    return f"{hours / 24:.0f} days" if hours >= 2 * 24 else f"{hours:.0f} hours"
 
 
 @_on_the_wire

@@ -22,7 +22,7 @@ from signoff.evidence.models import (
     UnderTest,
     Unproven,
 )
-from signoff.judges import overhead
+from signoff.judges import certificate, overhead
 from signoff.judges.registry import JUDGES
 from signoff.settings import shown
 from signoff.settings.shown import Setting
@@ -175,6 +175,11 @@ class Result:
         return self.evidence.first(UnderTest)
 
     @cached_property
+    def way_in(self) -> dict[str, Any]:
+        """The route from outside and its certificate, as they were seen; empty where nobody looked at any."""
+        return certificate.way_in(self.evidence)
+
+    @cached_property
     def settings(self) -> list[Setting]:
         """The settings, as the run recorded them."""
         return list(shown.recorded(self.evidence.run.settings))
@@ -289,6 +294,7 @@ class Result:
             "schema": "signoff.verdict/1",
             "story": {"name": self.story.name, "title": self.story.title, "sha256": self.evidence.run.story_sha256},
             **({"under_test": self.under_test.found} if self.under_test else {}),
+            **({"way_in": self.way_in} if self.way_in else {}),
             "headline": self.headline,
             "status": self.status.name.lower().replace("_", " "),
             "exit_status": int(self.status),

@@ -26,6 +26,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "cell": formats.markdown_cell,
+        "days": formats.days,
         "ends": formats.ends,
         "figure": formats.in_a_cell,
         "issue": formats.issue,

@@ -1,11 +1,12 @@
 """How figures look: on every page, in Markdown and in the terminal."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup
 
+from signoff.core import words
 from signoff.stats.estimate import Estimate
 
 
@@ -75,6 +76,15 @@ def percent(figure: Estimate) -> str:
 def seconds(value: float) -> str:
     """A duration."""
     return f"{value:.1f}"
+
+
+def days(value: float) -> str:
+    """A number of days, in hours if they are few.
+
+    >>> days(80.4), days(0.5)
+    ('80 days', '12 hours')
+    """
+    return words.days(timedelta(days=value))
 
 
 def utc(moment: float) -> str:

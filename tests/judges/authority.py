@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from signoff.evidence.models import CertificateSeen, RouteFound
+from signoff.traffic.certificates import certificate
+
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 HOST = "litellm.home.jetzinger.com"
 LIFE = timedelta(days=90)
@@ -93,3 +96,31 @@ def root(name: str = "Root") -> str:
 def intermediate() -> str:
     """The certificate of the authority that signs leaves."""
     return authority("Intermediate", "Root")
+
+
+LEAF = leaf()
+AT = "ingressroute.yaml:17"
+
+
+def seen(own: str = LEAF, **more: Any) -> CertificateSeen:
+    """What is seen of a certificate that is all right, or of this one with all else right."""
+    ends = certificate(own).not_valid_after_utc
+    told = {
+        "check": "certificate",
+        "route": RouteFound(host=HOST, object="IngressRoute/litellm", file=AT),
+        "looked_at": NOW,
+        "chain": [own, intermediate()],
+        "roots": [root()],
+        "tls_version": "TLSv1.3",
+        "older": {"TLSv1.1": False},
+        "certificate": "Certificate/litellm-tls",
+        "ready": True,
+        "issuer": "ClusterIssuer/letsencrypt-prod",
+        "issuer_kind": "acme",
+        "server": "https://acme/dir",
+        "not_after": ends,
+        "renewal_time": ends - LIFE / 3,
+        "secret_name": "litellm-tls",
+        "secret_leaf": own,
+    }
+    return CertificateSeen.model_validate({**told, **more})

@@ -10,42 +10,14 @@ from signoff import judges
 from signoff.evidence.models import CertificateSeen, RouteFound
 from signoff.judges.registry import JUDGES
 from signoff.story.declaration import Check
-from signoff.traffic import certificates
 from signoff.verdicts import Value, Verdict
-from tests.judges.authority import HOST, LIFE, NOW, authority, intermediate, leaf, root
+from tests.judges.authority import AT, HOST, LEAF, LIFE, NOW, authority, leaf, root, seen
 
 assert judges, "the judges register themselves"
-AT = "ingressroute.yaml:17"
 CASES = ("ready", "served", "name", "chain", "acme", "days", "key", "tls", "renewal")
 CHECK = Check(text="it is", judge="certificate", wants=HOST, cases=CASES)
 OF_THE_WIRE = {"served", "name", "chain", "acme", "days", "key", "tls", "renewal"}
 DEFAULT = "TRAEFIK DEFAULT CERT"
-LEAF = leaf()
-
-
-def seen(own: str = "", **more: Any) -> CertificateSeen:
-    """A certificate that is all right, or this one with all else right."""
-    own = own or LEAF
-    ends = certificates.certificate(own).not_valid_after_utc
-    told = {
-        "check": "c",
-        "route": RouteFound(host=HOST, object="IngressRoute/litellm", file=AT),
-        "looked_at": NOW,
-        "chain": [own, intermediate()],
-        "roots": [root()],
-        "tls_version": "TLSv1.3",
-        "older": {"TLSv1.1": False},
-        "certificate": "Certificate/litellm-tls",
-        "ready": True,
-        "issuer": "ClusterIssuer/letsencrypt-prod",
-        "issuer_kind": "acme",
-        "server": "https://acme/dir",
-        "not_after": ends,
-        "renewal_time": ends - LIFE / 3,
-        "secret_name": "litellm-tls",
-        "secret_leaf": own,
-    }
-    return CertificateSeen.model_validate({**told, **more})
 
 
 def judged(told: CertificateSeen) -> dict[str, Verdict]:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ from signoff.evidence.models import (
 from signoff.judges.run import Result, State
 from signoff.verdicts import ExitStatus, Value
 from tests.evidence import runs
+from tests.judges import authority
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +124,53 @@ def test_what_kept_containers_apart_and_who_vouched_is_told(
 
 
 @both
+def test_the_way_in_is_told_with_its_certificate(tmp_path: Path, name: str) -> None:
+    found = looked_at(tmp_path / "run")
+    text = words(found, name)
+    for told in (
+        "https://litellm.home.jetzinger.com",
+        "IngressRoute/litellm, ingressroute.yaml:17",
+        "ClusterIssuer/letsencrypt-prod, ACME at https://acme/dir, for Certificate/litellm-tls",
+        "litellm.home.jetzinger.com ← Intermediate",
+        "Intermediate ← Root",
+        "80 days left, until 2026-04-05 12:00 UTC",
+        "EC P-256",
+        "TLSv1.3",
+    ):
+        assert told in text[text.index("The way in") :], told
+    assert json.loads(page(found, "verdict.json"))["way_in"] == {
+        "host": "litellm.home.jetzinger.com",
+        "route": "IngressRoute/litellm",
+        "file": "ingressroute.yaml:17",
+        "certificate": "Certificate/litellm-tls",
+        "issuer": "ClusterIssuer/letsencrypt-prod",
+        "acme_server": "https://acme/dir",
+        "chain": [
+            {"subject": "litellm.home.jetzinger.com", "issuer": "Intermediate"},
+            {"subject": "Intermediate", "issuer": "Root"},
+        ],
+        "not_after": "2026-04-05T12:00:00+00:00",
+        "days_left": 80.0,
+        "key": "EC P-256",
+        "tls": "TLSv1.3",
+    }
+
+
+@both
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"chain": [], "handshake_error": "connection refused"}, "none is served: connection refused"),
+        ({"chain": ["no certificate"]}, "ClusterIssuer/letsencrypt-prod"),
+    ],
+)
+def test_a_way_in_without_a_certificate_is_told(tmp_path: Path, name: str, changed: dict[str, Any], told: str) -> None:
+    found = looked_at(tmp_path / "run", **changed)
+    text = words(found, name)
+    assert told in text[text.index("The way in") :] and "days left" not in text
+
+
+@both
 def test_every_requirement_and_point_has_its_word(troubled: Result, name: str) -> None:
     text = words(troubled, name)
     for requirement in troubled.requirements:
@@ -206,6 +255,15 @@ def test_the_page_of_the_parity_holds_all_calls_at_the_time_of_the_evidence(pass
 def test_verdict_json_is_the_result(troubled: Result) -> None:
     assert json.loads(page(troubled, "verdict.json")) == troubled.to_record()
     assert troubled.to_record()["exit_status"] == ExitStatus.FAILED
+
+
+def looked_at(folder: Path, **changed: Any) -> Result:
+    """A run in which somebody looked at the certificate of the way in."""
+
+    def look(writer: runs.Writer) -> None:
+        writer.evidence.add(authority.seen(check="way-in", **changed))
+
+    return short(folder, look)
 
 
 def short(folder: Path, then: Callable[[runs.Writer], None], *, end: bool = True) -> Result:
