@@ -36,8 +36,6 @@ GATEWAY_NOTICES = Timeout(15)
 """How long the gateway may take to serve again once its backend is back (it cools a failed deployment down)."""
 
 REQUEST = Timeout(60)
-HANDSHAKE = Timeout(10)
-"""TLS with a server that was reached a moment ago."""
 
 HOPELESS_GRACE = Timeout(15)
 """How long a state that does not pass by itself (ErrImagePull, Unschedulable, ...) may last before a wait gives up."""
