@@ -1025,7 +1025,7 @@ def established(at: Place) -> str:
         + """
 import http.client
 while ask().endswith('Error'): time.sleep(0.1)
-held = http.client.HTTPConnection("web.{namespace}.svc.cluster.local", 80, timeout=5)
+held = http.client.HTTPConnection("web.{namespace}.svc.cluster.local:80", timeout=5)
 def again(path="/"):
     held.request("GET", path); return held.getresponse().read().decode()
 again("/turn")

@@ -1,5 +1,7 @@
 """What a container reads is translated for a process of the host."""
 
+from dataclasses import replace
+
 import pytest
 
 from signoff.cluster.embedded.agent.translation import Translation
@@ -46,6 +48,27 @@ SERVED = Translation({}, "127.64.0.9", {"redis.ml": "127.2.2.2", "postgres.ml": 
 )
 def test_a_host_is_a_service_by_its_short_name(text: str, translated: str) -> None:
     assert SERVED(text) == translated
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("http://redis:80/x http://redis/x", "http://127.2.2.2:30080/x http://127.2.2.2:30080/x"),
+        ("https://u:p@redis.ml.svc/ redis.ml.svc:443", "https://u:p@127.2.2.2:30443/ 127.2.2.2:30443"),
+        (
+            "http://redis:8000 redis://redis tcp://127.2.2.2:80",
+            "http://127.2.2.2:8000 redis://127.2.2.2 tcp://127.2.2.2:30080",
+        ),
+        ("http://127.9.9.9:80 http://127.2.2.22:80", "http://127.9.9.9:80 http://127.2.2.22:80"),
+        ("http://example.org:80/", "http://example.org:80/"),
+    ],
+)
+def test_a_port_that_is_not_for_everybody_is_named_as_it_is_served(text: str, translated: str) -> None:
+    assert replace(SERVED, first_port=1024)(text) == translated
+    untouched = (
+        text.replace("redis.ml.svc", "127.2.2.2").replace("@redis", "@127.2.2.2").replace("//redis", "//127.2.2.2")
+    )
+    assert replace(SERVED, first_port=1)(text) == untouched
 
 
 def test_a_variable_is_a_host_for_its_name() -> None:

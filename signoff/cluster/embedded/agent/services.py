@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
-from signoff.cluster.embedded.address_range import to_loopback
+from signoff.cluster.embedded.address_range import served_port, to_loopback
 from signoff.cluster.embedded.kubeapi import Json, KubeApi
 from signoff.cluster.embedded.network import headless_address
 
@@ -81,17 +81,18 @@ def links_of(service: Json, address: str) -> Iterator[tuple[str, str]]:
     prefix, ports = _as_variable(service["metadata"]["name"]), service["spec"].get("ports") or []
     for number, port in enumerate(ports):
         protocol = port.get("protocol", "TCP")
-        url = f"{protocol.lower()}://{address}:{port['port']}"
+        served = served_port(port["port"])
+        url = f"{protocol.lower()}://{address}:{served}"
         if number == 0:
             yield f"{prefix}_SERVICE_HOST", address
-            yield f"{prefix}_SERVICE_PORT", str(port["port"])
+            yield f"{prefix}_SERVICE_PORT", str(served)
             yield f"{prefix}_PORT", url
         if port.get("name"):
-            yield f"{prefix}_SERVICE_PORT_{_as_variable(port['name'])}", str(port["port"])
+            yield f"{prefix}_SERVICE_PORT_{_as_variable(port['name'])}", str(served)
         link = f"{prefix}_PORT_{port['port']}_{protocol}"
         yield link, url
         yield f"{link}_PROTO", protocol.lower()
-        yield f"{link}_PORT", str(port["port"])
+        yield f"{link}_PORT", str(served)
         yield f"{link}_ADDR", address
 
 

@@ -6,7 +6,9 @@ would read them: in its command, arguments, environment and mounted files.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from signoff.cluster.embedded.address_range import first_port, served_port
 
 ANY_ADDRESS = "0.0.0.0"
 _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -28,6 +30,11 @@ _PATH_BEFORE = r"(?:(?<![\w.~/)}\]*-])|(?<=file://))"
 """A mount path starts here: not within another path, nor behind a variable."""
 _PATH_AFTER = r"(?![\w.~-])"
 _LOOPBACK = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1):(?P<port>\d+)(?!\d)")
+
+_ADDRESS = re.compile(
+    rf"(?:(?P<scheme>\bhttps?)://(?:{_USER})?)?(?P<address>127\.\d+\.\d+\.\d+)(?!\.?[\w-])(?::(?P<port>\d+)(?!\d))?"
+)
+_BY_DEFAULT = {"http": 80, "https": 443}
 
 
 def service_names(text: str) -> set[str]:
@@ -70,10 +77,13 @@ class Translation:
     services: Mapping[str, str]
     namespace: str
     ports: frozenset[int] = frozenset()
+    first_port: int = field(default_factory=first_port)
+    """The lowest at which a Service is served: one of a lower port is named with that at which it is instead."""
 
     def __call__(self, text: str) -> str:
         """Translate a text. What has been put in is never translated again."""
         text = _SHORT.sub(self._host, _SERVICE.sub(self._service, text))
+        text = _ADDRESS.sub(self._served, text)
         text = _LOOPBACK.sub(self._loopback, text)
         text = re.sub(rf"(?<![\d.]){re.escape(ANY_ADDRESS)}(?![\d.]|/\d)", self.address, text)
         if not self.paths:
@@ -97,6 +107,13 @@ class Translation:
 
     def _service(self, found: re.Match[str]) -> str:
         return self.services.get(f"{found['service']}.{found['namespace']}", found[0])
+
+    def _served(self, found: re.Match[str]) -> str:
+        port = int(found["port"] or _BY_DEFAULT.get(found["scheme"], 0))
+        served = served_port(port, self.first_port)
+        if not port or served == port or found["address"] not in self.services.values():
+            return found[0]
+        return f"{found[0].removesuffix(':' + (found['port'] or ''))}:{served}"
 
     def _loopback(self, found: re.Match[str]) -> str:
         return f"{self.address}:{found['port']}" if int(found["port"]) in self.ports else found[0]
