@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from signoff.evidence.models import FilesSeen
+from signoff.kube import routes
 from signoff.kube.manifests import StoryManifests, layout
 from signoff.kube.objects import Manifest, texts
 from signoff.kube.roles import Workload, belonging_to
-
-WAYS_IN = ("Ingress", "IngressRoute", "HTTPRoute")
 
 
 def seen(check: str, manifests: StoryManifests) -> FilesSeen:
@@ -23,12 +22,7 @@ def own(gateway: Workload, found: Sequence[Manifest], namespace: str) -> list[Ma
 
     `namespace` is that of objects which name none.
     """
-    ways = [each for each in found if each.kind in WAYS_IN and gateway.service in texts(each.body.get("spec"))]
+    ways = [each for each in found if each.kind in routes.KINDS and gateway.service in texts(each.body.get("spec"))]
     named = {text for each in ways for text in texts(each.body["spec"])}
-    certificates = [each for each in found if each.kind == "Certificate" and _secret_of(each) in named]
+    certificates = [each for each in found if each.kind == "Certificate" and routes.secret_of(each) in named]
     return [*belonging_to(gateway, found, namespace), *ways, *certificates]
-
-
-def _secret_of(certificate: Manifest) -> str:
-    spec = certificate.body.get("spec")
-    return str(spec.get("secretName")) if isinstance(spec, dict) else ""

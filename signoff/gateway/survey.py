@@ -1,6 +1,5 @@
 """What manifests say of a gateway, and which settings follow from it, before anything is deployed."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from signoff.kube.roles import (
     judged_in,
     seen_by,
 )
+from signoff.kube.routes import hosts_of
 from signoff.settings import Settings
 from signoff.settings.model import names
 from signoff.settings.writing import Line
@@ -37,7 +37,6 @@ from signoff.settings.writing import Line
 _MANAGED_BY, _HELM = "app.kubernetes.io/managed-by", "Helm"
 _OF_A_RELEASE = ("helm.sh/chart", _MANAGED_BY, "app.kubernetes.io/version", "heritage", "release", "chart")
 """Labels that a chart changes with its version or that say no more than that it is one."""
-_HOST = re.compile(r"Host\(\s*[`\"]([^`\"]+)[`\"]")
 _SECRET_KEY = "secretKeyRef"
 
 
@@ -294,7 +293,7 @@ class _Looking:
 
     def _host(self, service: str) -> None:
         for each in self.found:
-            hosts = list(_hosts(each)) if service in texts(each.body.get("spec")) else []
+            hosts = hosts_of(each) if service in texts(each.body.get("spec")) else []
             if hosts and hosts[0] != story.GATEWAY_HOST:
                 self._set("host", hosts[0], each.name, self._at(each))
                 return
@@ -357,20 +356,3 @@ def _keys_of(secret: str, found: Sequence[Manifest]) -> Iterator[str]:
                 wanted = source.get(_SECRET_KEY) if isinstance(source, dict) else None
                 if isinstance(wanted, dict) and wanted.get("name") == secret and wanted.get("key"):
                     yield str(wanted["key"])
-
-
-def _hosts(manifest: Manifest) -> Iterator[str]:
-    """The host names of an Ingress, an IngressRoute or an HTTPRoute."""
-    spec = manifest.body.get("spec", {})
-    match manifest.body["kind"]:
-        case "Ingress":
-            yield from (str(each["host"]) for each in _dicts(spec.get("rules")) if each.get("host"))
-        case "IngressRoute":
-            yield from (host for each in _dicts(spec.get("routes")) for host in _HOST.findall(str(each.get("match"))))
-        case "HTTPRoute":
-            hosts = spec.get("hostnames")
-            yield from (str(each) for each in (hosts if isinstance(hosts, list) else []))
-
-
-def _dicts(value: Any) -> Iterator[dict[str, Any]]:
-    yield from (each for each in (value if isinstance(value, list) else []) if isinstance(each, dict))

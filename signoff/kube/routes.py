@@ -1,0 +1,192 @@
+"""The ways in that manifests declare: who leads a host name from outside to which Service, and with what certificate.
+
+An IngressRoute (Traefik), an Ingress and an HTTPRoute (Gateway API) say the same in different places; here they are of
+one form. Sources: https://doc.traefik.io/traefik/reference/routing-configuration/kubernetes/crd/http/ingressroute/,
+https://kubernetes.io/docs/concepts/services-networking/ingress/, https://gateway-api.sigs.k8s.io/reference/spec/.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from signoff.core.yaml_lines import Path as Place
+from signoff.kube.objects import Manifest
+
+KINDS = ("IngressRoute", "Ingress", "HTTPRoute")
+ISSUER_ANNOTATIONS = {"cert-manager.io/cluster-issuer": "ClusterIssuer", "cert-manager.io/issuer": "Issuer"}
+"""With which cert-manager is asked for an Ingress' certificate (https://cert-manager.io/docs/usage/ingress/)."""
+_HOSTS = re.compile(r"Host(?:SNI)?\(([^)]*)\)")
+_QUOTED = re.compile(r"[`\"']([^`\"']+)[`\"']")
+
+
+@dataclass(frozen=True)
+class Middleware:
+    """One that an IngressRoute sends its requests through."""
+
+    name: str
+    namespace: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """One rule of an object that leads from outside to a Service; `place` is where the object names that Service."""
+
+    manifest: Manifest
+    namespace: str
+    hosts: tuple[str, ...]
+    service: str
+    service_namespace: str
+    port: int | str
+    place: Place
+    entry_points: tuple[str, ...] = ()
+    """Of Traefik; none: all of them."""
+    tls: bool = False
+    secret: str = ""
+    """The Secret with the certificate, if one is named."""
+    secret_namespace: str = ""
+    middlewares: tuple[Middleware, ...] = ()
+    parents: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
+    """The Gateways of an HTTPRoute."""
+
+    @property
+    def kind(self) -> str:
+        """Of the object."""
+        return self.manifest.kind
+
+    @property
+    def name(self) -> str:
+        """Of the object, with its kind."""
+        return self.manifest.name
+
+    @property
+    def where(self) -> str:
+        """File and line."""
+        return f"{self.manifest.file}:{self.manifest.line(*self.place)}"
+
+
+def routes_in(found: Sequence[Manifest], namespace: str) -> list[Route]:
+    """The rules of all objects that lead to a Service; `namespace` is that of objects which name none."""
+    return [route for each in found if each.kind in KINDS for route in _READ[each.kind](each, found, namespace)]
+
+
+def hosts_of(manifest: Manifest) -> list[str]:
+    """The host names that one object is for, each once."""
+    return list(dict.fromkeys(host for route in routes_in([manifest], "") for host in route.hosts))
+
+
+def secret_of(certificate: Manifest) -> str:
+    """The Secret that a Certificate is kept in; empty if it names none."""
+    return str(_table(certificate.body.get("spec")).get("secretName") or "")
+
+
+def _of_an_ingress_route(manifest: Manifest, _: Sequence[Manifest], namespace: str) -> Iterator[Route]:
+    spec, own = _table(manifest.body.get("spec")), _namespace(manifest, namespace)
+    tls = spec.get("tls")
+    secret = str(_table(tls).get("secretName") or "")
+    for at, rule in enumerate(_tables(spec.get("routes"))):
+        hosts = tuple(name for listed in _HOSTS.findall(str(rule.get("match", ""))) for name in _QUOTED.findall(listed))
+        through = tuple(
+            Middleware(str(each.get("name")), str(each.get("namespace") or own))
+            for each in _tables(rule.get("middlewares"))
+        )
+        for number, service in enumerate(_tables(rule.get("services"))):
+            yield Route(
+                manifest=manifest,
+                namespace=own,
+                hosts=hosts,
+                service=str(service.get("name")),
+                service_namespace=str(service.get("namespace") or own),
+                port=service.get("port", ""),
+                place=("spec", "routes", at, "services", number),
+                entry_points=tuple(map(str, spec.get("entryPoints") or ())),
+                tls=tls is not None,
+                secret=secret,
+                secret_namespace=own,
+                middlewares=through,
+            )
+
+
+def _of_an_ingress(manifest: Manifest, _: Sequence[Manifest], namespace: str) -> Iterator[Route]:
+    spec, own = _table(manifest.body.get("spec")), _namespace(manifest, namespace)
+    by_host = {
+        host: str(each.get("secretName") or "")
+        for each in _tables(spec.get("tls"))
+        for host in map(str, each.get("hosts") or [""])
+    }
+    for at, rule in enumerate(_tables(spec.get("rules"))):
+        host = str(rule.get("host") or "")
+        for number, path in enumerate(_tables(_table(rule.get("http")).get("paths"))):
+            service = _table(_table(path.get("backend")).get("service"))
+            port = _table(service.get("port"))
+            yield Route(
+                manifest=manifest,
+                namespace=own,
+                hosts=(host,) if host else (),
+                service=str(service.get("name")),
+                service_namespace=own,
+                port=port.get("number") or port.get("name") or "",
+                place=("spec", "rules", at, "http", "paths", number, "backend", "service"),
+                tls=host in by_host or "" in by_host,
+                secret=by_host.get(host, by_host.get("", "")),
+                secret_namespace=own,
+            )
+
+
+def _of_an_http_route(manifest: Manifest, found: Sequence[Manifest], namespace: str) -> Iterator[Route]:
+    spec, own = _table(manifest.body.get("spec")), _namespace(manifest, namespace)
+    parents = tuple(_tables(spec.get("parentRefs")))
+    hosts = tuple(map(str, spec.get("hostnames") or ()))
+    secret = next(_certificates_of(parents, hosts, found, own, namespace), None)
+    for at, rule in enumerate(_tables(spec.get("rules"))):
+        for number, service in enumerate(_tables(rule.get("backendRefs"))):
+            yield Route(
+                manifest=manifest,
+                namespace=own,
+                hosts=hosts,
+                service=str(service.get("name")),
+                service_namespace=str(service.get("namespace") or own),
+                port=service.get("port", ""),
+                place=("spec", "rules", at, "backendRefs", number),
+                tls=secret is not None,
+                secret=secret[0] if secret else "",
+                secret_namespace=secret[1] if secret else "",
+                parents=parents,
+            )
+
+
+def _certificates_of(
+    parents: Sequence[Mapping[str, Any]], hosts: Sequence[str], found: Sequence[Manifest], own: str, namespace: str
+) -> Iterator[tuple[str, str]]:
+    """The Secrets of the listeners that a route of these hosts is attached to, each with its namespace."""
+    for parent in parents:
+        for gateway in found:
+            there = _namespace(gateway, namespace)
+            named = (str(parent.get("name")), str(parent.get("namespace") or own))
+            if gateway.kind != "Gateway" or (gateway.body["metadata"]["name"], there) != named:
+                continue
+            for listener in _tables(_table(gateway.body.get("spec")).get("listeners")):
+                if parent.get("sectionName") in (None, listener.get("name")) and _is_for(listener, hosts):
+                    for each in _tables(_table(listener.get("tls")).get("certificateRefs")):
+                        yield str(each.get("name")), str(each.get("namespace") or there)
+
+
+def _is_for(listener: Mapping[str, Any], hosts: Sequence[str]) -> bool:
+    """Whether a listener takes one of these names: it has none itself, the same, or `*.` and what comes after a dot."""
+    name = str(listener.get("hostname") or "")
+    return not name or any(host == name or (name.startswith("*.") and host.endswith(name[1:])) for host in hosts)
+
+
+_READ = {"IngressRoute": _of_an_ingress_route, "Ingress": _of_an_ingress, "HTTPRoute": _of_an_http_route}
+
+
+def _namespace(manifest: Manifest, namespace: str) -> str:
+    return str(manifest.body["metadata"].get("namespace") or namespace)
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tables(value: Any) -> Iterator[Mapping[str, Any]]:
+    yield from (each for each in (value if isinstance(value, list) else []) if isinstance(each, dict))
