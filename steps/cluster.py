@@ -32,6 +32,7 @@ from signoff.kube.objects import main_containers
 from signoff.options import Chosen
 from signoff.settings import nodes
 from signoff.traffic.endpoint import Endpoint
+from signoff.way_in import controllers
 from steps.chat import PROMPT, ask
 
 
@@ -45,7 +46,7 @@ def manifests(chosen: Chosen) -> StoryManifests:
 def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) -> Iterator[Cluster]:
     """The cluster of this run; what the run started ends with it."""
     with causes.of(Subject.CLUSTER):
-        images = chosen.manifests.images
+        images = {**chosen.manifests.images, **controllers.images(chosen.manifests)}
         opened = open_cluster(
             chosen.cluster, chosen.attach, images, chosen.settings.nodes, keep=chosen.keep, fresh=chosen.fresh
         )
@@ -75,7 +76,8 @@ def deployment(
     request: pytest.FixtureRequest, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
 ) -> Deployment:
     """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
-    made = Deployment(cluster, manifests, evidence)
+    hosts_controllers = "controllers" in cluster.capabilities and controllers.wanted_by(manifests)
+    made = Deployment(cluster, controllers.with_pebble(manifests) if hosts_controllers else manifests, evidence)
     watch_over(
         request.config,
         bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure()),
@@ -83,6 +85,8 @@ def deployment(
     )
     with evidence.phase("apply the manifests", set_up=True):
         made.clear_away()
+        if hosts_controllers:
+            controllers.start(made.kube, cluster, made.manifests)
         made.start_both()
     return made
 

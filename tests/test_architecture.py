@@ -34,6 +34,7 @@ LAYERS = (
     "options",
     "overhead",
     "parity",
+    "way_in",
     "load",
     "judges",
     "report",

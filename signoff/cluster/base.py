@@ -21,7 +21,10 @@ class ClusterFacts:
 
 
 class Cluster(Protocol):
-    """A running cluster. `capabilities` holds names such as "scale-nodes" that scenarios' tags may need."""
+    """A running cluster. `capabilities` holds names such as "scale-nodes" that scenarios' tags may need.
+
+    "controllers" is that of a cluster in which the suite may put an ingress controller, and whatever else it wants.
+    """
 
     capabilities: frozenset[str]
     kubeconfig: Path

@@ -26,6 +26,8 @@ FOUND_OUT = Timeout(300)
 BACKEND_READY = Timeout(900)
 """vLLM imports for half a minute; on a new machine its environment is installed first."""
 GATEWAY_READY = Timeout(420)
+KINDS_KNOWN = Timeout(30)
+"""From a CustomResourceDefinition to its kind among those that the API server has."""
 POD_SCHEDULED = Timeout(30)
 CORDON_SHOWS = Timeout(30)
 UNDONE = Timeout(900)
@@ -36,6 +38,10 @@ GATEWAY_NOTICES = Timeout(15)
 """How long the gateway may take to serve again once its backend is back (it cools a failed deployment down)."""
 
 REQUEST = Timeout(60)
+HANDSHAKE = Timeout(10)
+
+WAY_IN_LEADS = Timeout(180, every=0.5)
+"""A certificate by HTTP-01 takes 15 to 25 s on an idle machine: cert-manager looks five times before it asks."""
 
 HOPELESS_GRACE = Timeout(15)
 """How long a state that does not pass by itself (ErrImagePull, Unschedulable, ...) may last before a wait gives up."""

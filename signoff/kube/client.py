@@ -96,6 +96,16 @@ class Kube:
             return False
         return True
 
+    def objects(self, api_version: str, kind: str, namespace: str = "") -> list[dict[str, Any]]:
+        """The objects of a kind, of all namespaces if none is named; none where the cluster does not know the kind."""
+        try:
+            resource = self._resource(api_version, kind)
+        except ResourceNotFoundError:
+            return []
+        within = {"namespace": namespace} if namespace else {}
+        found: list[dict[str, Any]] = self.dynamic.get(resource, **within).to_dict()["items"]
+        return found
+
     def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
         """Delete an object with all that it owns; its pods get a second to end. One that is not there is no error."""
         with suppress(NotFoundError, ResourceNotFoundError):

@@ -259,7 +259,8 @@ def test_any_layout_of_the_story_s_objects_is_taken_apart_into_backend_and_gatew
 
 
 def test_manifests_and_the_story_agree() -> None:
-    found = by_name(manifests.load(MANIFESTS / "litellm"))
+    litellm = MANIFESTS / "litellm"
+    found = by_name([*manifests.load(litellm), *manifests.load(litellm / "ingressroute.yaml")])
     spec = found["Deployment/litellm"]["spec"]["template"]["spec"]
     terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert tuple(terms[0]["matchExpressions"][0]["values"]) == story.ALLOWED_NODES

@@ -43,7 +43,7 @@ Progress = Callable[[str, str], None]
 class EmbeddedCluster:
     """A running embedded cluster; `close()` ends it only if this object started it and did not `keep()` it."""
 
-    capabilities = frozenset({"cordon", "new-nodes", "scale-backend"})
+    capabilities = frozenset({"controllers", "cordon", "new-nodes", "scale-backend"})
     tunnelled = False
 
     def __init__(

@@ -47,7 +47,7 @@ Progress = Callable[[str], None]
 class KindCluster:
     """A kind cluster, from `start` or `attach`; `close()` deletes it only if this object started it."""
 
-    capabilities = frozenset({"cordon", "new-nodes", "scale-backend"})
+    capabilities = frozenset({"controllers", "cordon", "new-nodes", "scale-backend"})
     tunnelled = True
 
     def __init__(self, kind: Path, folder: Path, nodes: Sequence[Node], *, owned: bool) -> None:

@@ -1,0 +1,317 @@
+"""The controllers of a way in on a cluster of the suite's own: Traefik, cert-manager, and Pebble for Let's Encrypt.
+
+They are the real ones, in a namespace of their own, and stay as long as the cluster does. What a route and a
+certificate need of a cluster beside them is made here as well: the definitions of their kinds, and the issuers and
+Gateways that the manifests name and do not hold, since those are a cluster's and not an application's.
+"""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import trustme
+import yaml
+from kubernetes.client.exceptions import ApiException
+
+from signoff.cluster.base import Cluster
+from signoff.core.console import progress
+from signoff.core.timeouts import KINDS_KNOWN
+from signoff.core.waiting import NotYet, eventually
+from signoff.kube import shipping
+from signoff.kube.client import Kube
+from signoff.kube.manifests import StoryManifests
+from signoff.kube.objects import Manifest
+from signoff.kube.routes import ISSUER_ANNOTATIONS, KINDS, Route, routes_in
+from signoff.programs import controllers, crds
+
+NAMESPACE = "signoff-controllers"
+TRAEFIK, TRAEFIK_API, CERT_MANAGER, PEBBLE, PEBBLE_DNS = (
+    "traefik",
+    "traefik-api",
+    "cert-manager",
+    "pebble",
+    "pebble-dns",
+)
+"""Deployments and Services."""
+TIMEOUT_SECONDS = 5
+DIRECTORY = f"https://{PEBBLE}.{NAMESPACE}.svc.cluster.local:14000/dir"
+"""Pebble's, in the place of Let's Encrypt's (https://acme-v02.api.letsencrypt.org/directory)."""
+_MANIFESTS = Path(__file__).with_name("manifests")
+_OWN_KINDS = ("traefik.io", "cert-manager.io", "acme.cert-manager.io", "gateway.networking.k8s.io")
+_DEFINITIONS = {
+    "traefik-v3.yaml": ("traefik.io/v1alpha1", "IngressRoute"),
+    "cert-manager.yaml": ("cert-manager.io/v1", "ClusterIssuer"),
+    "gateway-api.yaml": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+}
+"""Files of definitions, each with one of the kinds in it."""
+_SOLVER = {"http01": {"ingress": {"ingressClassName": TRAEFIK}}}
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Who is to issue a certificate: a ClusterIssuer, or an Issuer of this namespace."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+
+    @property
+    def object(self) -> str:
+        """Kind and name."""
+        return f"{self.kind}/{self.name}"
+
+
+def wanted_by(manifests: StoryManifests) -> bool:
+    """Whether something among the manifests is a route, a certificate, or of another of the controllers' kinds."""
+    return any(_is_theirs(each) for each in (*manifests.backend, *manifests.gateway))
+
+
+def _is_theirs(manifest: Manifest) -> bool:
+    return manifest.kind in KINDS or str(manifest.body["apiVersion"]).partition("/")[0] in _OWN_KINDS
+
+
+def images(manifests: StoryManifests) -> dict[str, tuple[str, ...]]:
+    """The controllers' images, with the nodes on which they may run; none where nothing wants them."""
+    return {each.image: manifests.settings.allowed_nodes for each in controllers.EVERY if wanted_by(manifests)}
+
+
+def with_pebble(manifests: StoryManifests) -> StoryManifests:
+    """The manifests as a cluster of the suite's own can have them: who asks an ACME server asks Pebble.
+
+    Let's Encrypt proves names by the public DNS, where nobody finds this cluster; and its limits are for certificates
+    that somebody uses (https://letsencrypt.org/docs/rate-limits/).
+    """
+    notes, changed = list(manifests.notes), []
+    for each in manifests.gateway:
+        acme = _acme_of(each.body)
+        if acme is None:
+            changed.append(each)
+            continue
+        body = deepcopy(each.body)
+        _acme_of(body, _of_pebble(acme, each.body["metadata"]["name"]))
+        changed.append(replace(each, body=body))
+        notes.append(f"{each.name} asks Pebble in the place of {acme.get('server', 'an ACME server')}")
+    return replace(manifests, gateway=changed, notes=tuple(notes))
+
+
+def _acme_of(body: dict[str, Any], new: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """What an issuer says of its ACME server; `new` takes its place."""
+    spec = body.get("spec") if body["kind"] in ("Issuer", "ClusterIssuer") else None
+    if not isinstance(spec, dict) or not isinstance(spec.get("acme"), dict):
+        return None
+    if new is not None:
+        spec["acme"] = new
+    found: dict[str, Any] = spec["acme"]
+    return found
+
+
+def _of_pebble(acme: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An account at Pebble; nobody proves a name by DNS records here, so that HTTP-01 takes the place of DNS-01."""
+    solvers = [each for each in acme.get("solvers") or [] if "http01" in each] or [_SOLVER]
+    key = acme.get("privateKeySecretRef") or {"name": f"{name}-account"}
+    return {"server": DIRECTORY, "skipTLSVerify": True, "privateKeySecretRef": key, "solvers": solvers}
+
+
+def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
+    """Apply all that a way in needs of the cluster; nothing is waited for but the kinds, which manifests are of.
+
+    Raises:
+        SignoffError: the definitions of the kinds cannot be had, or the API server refuses an object.
+    """
+    found = [*manifests.backend, *manifests.gateway]
+    uses_gateways = any(str(each.body["apiVersion"]).startswith("gateway.networking.k8s.io/") for each in found)
+    progress("way in", "Traefik, cert-manager and Pebble start beside vLLM")
+    _define(kube, uses_gateways=uses_gateways)
+    if kube.make_namespace(NAMESPACE):
+        kube.wait_for_namespace(NAMESPACE)
+    filled = _Filled(kube, cluster, manifests, uses_gateways=uses_gateways)
+    for name in ("traefik", "pebble", "cert-manager"):
+        filled.apply(name)
+    for each in (*issuers_beside(manifests), *_gateways_beside(manifests)):
+        kube.apply(each, manifests.roles.gateway.namespace)
+
+
+def _define(kube: Kube, *, uses_gateways: bool) -> None:
+    """Have the cluster know the kinds of Traefik, cert-manager and, where it is used, the Gateway API."""
+    files = crds.find(lambda text: progress("way in", text))
+    new = []
+    for name, (version, kind) in _DEFINITIONS.items():
+        probe = Manifest(files[name], "", {"apiVersion": version, "kind": kind, "metadata": {"name": "any"}})
+        if (uses_gateways or name != "gateway-api.yaml") and not kube.knows(probe):
+            for each in objects_in(files[name]):
+                kube.apply(each, NAMESPACE)
+            new.append(probe)
+
+    def known() -> None:
+        for each in new:
+            if not kube.knows(each):
+                raise NotYet(f"{each.body['kind']} is not served yet")
+
+    eventually("the kinds of a way in to be known", KINDS_KNOWN, known)
+
+
+def objects_in(file: Path, text: str | None = None) -> list[Manifest]:
+    """The objects of a file of the suite's own or of a project's, or of this text in its place."""
+    told = file.read_text(encoding="utf-8") if text is None else text
+    checksum = hashlib.sha256(told.encode()).hexdigest()
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [Manifest(file, checksum, body) for body in yaml.load_all(told, Loader=loader) if body]
+
+
+class _Filled:
+    """The manifests of the controllers, with what only this cluster can tell filled in."""
+
+    def __init__(self, kube: Kube, cluster: Cluster, manifests: StoryManifests, *, uses_gateways: bool) -> None:
+        self._kube, self._cluster = kube, cluster
+        self._told = {
+            "namespace": NAMESPACE,
+            "hosts": ",".join(dict.fromkeys((manifests.settings.host, *_hosts_of(manifests)))),
+            "nodes": json.dumps(shipping.on_nodes(manifests.settings.allowed_nodes)),
+            "timeout": f"{TIMEOUT_SECONDS}s",
+            "gateway_api": str(uses_gateways).lower(),
+            "traefik": controllers.TRAEFIK.image,
+            "cert_manager": controllers.CERT_MANAGER.image,
+            "solver": controllers.ACME_SOLVER.image,
+            "pebble": controllers.PEBBLE.image,
+            "pebble_dns": controllers.PEBBLE_DNS.image,
+        }
+
+    def apply(self, name: str) -> None:
+        """Apply the Services of a file first: the addresses of these are told to what is applied after them."""
+        file = _MANIFESTS / f"{name}.yaml"
+        text = file.read_text(encoding="utf-8")
+        for each in objects_in(file, Template(text).safe_substitute(self._told)):
+            if each.kind == "Service":
+                self._kube.apply(each, NAMESPACE)
+        self._told |= self._addresses(name)
+        for each in objects_in(file, Template(text).substitute(self._told)):
+            if each.kind != "Service":
+                self._kube.apply(each, NAMESPACE)
+
+    def _addresses(self, name: str) -> dict[str, str]:
+        if name == "traefik":
+            address, http = self._cluster.address_in_pods(NAMESPACE, TRAEFIK, 80)
+            _, https = self._cluster.address_in_pods(NAMESPACE, TRAEFIK, 443)
+            return {"address": address, "http_port": str(http), "https_port": str(https)}
+        if name == "pebble":
+            self._kube.apply(_pebbles_pair(self._kube), NAMESPACE)
+            address, port = self._cluster.address_in_pods(NAMESPACE, PEBBLE_DNS, 8053)
+            return {"nameserver": f"{address}:{port}"}
+        return {}
+
+
+def _hosts_of(manifests: StoryManifests) -> Iterator[str]:
+    for route in routes_in(manifests.gateway, manifests.settings.namespace):
+        yield from route.hosts
+
+
+def _pebbles_pair(kube: Kube) -> Manifest:
+    """The Secret with Pebble's own key and certificate, and with its root; the one that is there stays."""
+    try:
+        there = kube.core.read_namespaced_secret(PEBBLE, NAMESPACE)
+        data = dict(there.data)
+    except ApiException:
+        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        made = authority.issue_cert(*names_of(PEBBLE), key_type=trustme.KeyType.ECDSA)
+        chain = b"".join(each.bytes() for each in made.cert_chain_pems)
+        parts = {"tls.crt": chain, "tls.key": made.private_key_pem.bytes(), "ca.crt": authority.cert_pem.bytes()}
+        data = {name: _base64(each) for name, each in parts.items()}
+    body = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data}
+    return shipping.manifest(Path(__file__), PEBBLE, NAMESPACE, body)
+
+
+def names_of(service: str) -> tuple[str, ...]:
+    """The names by which pods ask a Service of the controllers' namespace."""
+    inside = f"{service}.{NAMESPACE}.svc"
+    return f"{inside}.cluster.local", inside, service
+
+
+def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
+    """The issuers that certificates among the manifests name and that are not among them, each an account at Pebble."""
+    there = {(each.name, each.body["metadata"].get("namespace", "")) for each in manifests.gateway}
+    made = []
+    for issuer in dict.fromkeys(issuers_named(manifests.gateway, manifests.settings.namespace)):
+        namespaces = (issuer.namespace, "") if issuer.namespace == manifests.settings.namespace else (issuer.namespace,)
+        if not any((issuer.object, namespace) in there for namespace in namespaces):
+            spec = {"acme": _of_pebble({}, issuer.name)}
+            metadata = {"name": issuer.name} | ({"namespace": issuer.namespace} if issuer.namespace else {})
+            body = {"apiVersion": "cert-manager.io/v1", "kind": issuer.kind, "metadata": metadata, "spec": spec}
+            made.append(Manifest(Path(__file__), "", body))
+    return made
+
+
+def issuers_named(found: Sequence[Manifest], namespace: str) -> Iterator[Issuer]:
+    """The issuers of cert-manager's own kinds that Certificates and annotated Ingresses name."""
+    for each in found:
+        own = each.body["metadata"].get("namespace", namespace)
+        if each.kind == "Certificate" and str(each.body["apiVersion"]).startswith("cert-manager.io/"):
+            reference = (each.body.get("spec") or {}).get("issuerRef") or {}
+            if reference.get("name") and reference.get("group", "cert-manager.io") == "cert-manager.io":
+                yield _issuer(str(reference.get("kind") or "Issuer"), str(reference["name"]), own)
+        for annotation, kind in ISSUER_ANNOTATIONS.items():
+            if name := (each.body["metadata"].get("annotations") or {}).get(annotation):
+                yield _issuer(kind, str(name), own)
+
+
+def _issuer(kind: str, name: str, namespace: str) -> Issuer:
+    return Issuer(kind, name, "" if kind == "ClusterIssuer" else namespace)
+
+
+def _gateways_beside(manifests: StoryManifests) -> list[Manifest]:
+    """The Gateways, with a class of Traefik's, that HTTPRoutes name and that are not among the manifests."""
+    namespace = manifests.settings.namespace
+    there = {(each.name, each.body["metadata"].get("namespace", namespace)) for each in manifests.gateway}
+    made: dict[tuple[str, str], Manifest] = {}
+    for route in routes_in(manifests.gateway, namespace):
+        for parent in route.parents:
+            name, own = str(parent.get("name")), str(parent.get("namespace") or route.namespace)
+            if (f"Gateway/{name}", own) not in there:
+                made[(name, own)] = _gateway(name, own, str(parent.get("sectionName") or "websecure"), route)
+    classes = [_gateway_class()] if made or any(each.kind == "Gateway" for each in manifests.gateway) else []
+    return [*classes, *made.values()]
+
+
+def _gateway_class() -> Manifest:
+    body = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GatewayClass",
+        "metadata": {"name": TRAEFIK},
+        "spec": {"controllerName": "traefik.io/gateway-controller"},
+    }
+    return Manifest(Path(__file__), "", body)
+
+
+def _gateway(name: str, namespace: str, section: str, route: Route) -> Manifest:
+    """Its listeners have the ports of Traefik's entry points, as Traefik wants it."""
+    secret = f"{name}-tls"
+    certificate = {"mode": "Terminate", "certificateRefs": [{"name": secret}]}
+    allowed = {"namespaces": {"from": "All"}}
+    body = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "gatewayClassName": TRAEFIK,
+            "listeners": [
+                {
+                    "name": section,
+                    "port": 8443,
+                    "protocol": "HTTPS",
+                    "hostname": route.hosts[0] if route.hosts else None,
+                    "tls": certificate,
+                    "allowedRoutes": allowed,
+                }
+            ],
+        },
+    }
+    return Manifest(Path(__file__), "", body)
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode()

@@ -1,0 +1,1 @@
+"""The way in, its certificate and its controllers."""
