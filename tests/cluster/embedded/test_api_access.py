@@ -1,63 +1,22 @@
 """A pod asks the API with the token of its own service account, where it does not opt out."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from kubernetes import client
 
-from signoff.cluster.embedded import EmbeddedCluster, namespaces
+from signoff.cluster.embedded import namespaces
 from signoff.cluster.embedded.agent.downward import PodFacts
 from signoff.cluster.embedded.agent.sources import TOKEN, Sources
 from signoff.cluster.embedded.agent.tokens import Tokens, renewal
 from signoff.cluster.embedded.kubeapi import ApiError, Json, KubeApi
 from signoff.kube.client import Kube
-from tests.embedded import IMAGE, container, ended, pod
+from tests.cluster.embedded.asking import ASK, BUILT_IN, FOLDER, SEEN, may_list_pods
+from tests.embedded import container, ended, pod
 
-FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
 ONCE = {"restartPolicy": "Never"}
-ASK = """
-import json, os, ssl, urllib.error, urllib.request
-def ask(server, ca, token, path):
-    request = urllib.request.Request(server + path, headers={"Authorization": "Bearer " + token})
-    try:
-        with urllib.request.urlopen(request, context=ssl.create_default_context(cafile=ca)) as answer:
-            return [each["metadata"]["name"] for each in json.load(answer)["items"]]
-    except urllib.error.HTTPError as refused:
-        return refused.code
-"""
-BUILT_IN = f"""
-folder = bytes.fromhex("{FOLDER.encode().hex()}").decode()  # as a program has it, which nobody translates
-server = "https://" + os.environ["KUBERNETES_SERVICE_HOST"] + ":" + os.environ["KUBERNETES_SERVICE_PORT"]
-own, token, ca = open(folder + "/namespace").read(), open(folder + "/token").read(), folder + "/ca.crt"
-"""
-BY_KUBECONFIG = """
-assert "KUBERNETES_SERVICE_HOST" not in os.environ
-config = json.load(open(os.environ["KUBECONFIG"]))
-cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-server, ca, token = cluster["server"], cluster["certificate-authority"], open(user["tokenFile"]).read()
-own = config["contexts"][0]["context"]["namespace"]
-"""
-LOOK = """
-for what in ("pods", "secrets"):
-    print(ask(server, ca, token, f"/api/v1/namespaces/{own}/{what}"))
-print(ask(server, ca, token, "/api/v1/namespaces/kube-system/pods"))
-"""
 needs_namespaces = pytest.mark.skipif(bool(namespaces.why_not()), reason="what is mounted needs namespaces")
-
-
-def may_list_pods(kube: Kube, namespace: str) -> None:
-    """Let the namespace's default service account list the pods of its namespace, and nothing else."""
-    rbac = client.RbacAuthorizationV1Api(kube.core.api_client)
-    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
-    rbac.create_namespaced_role(namespace, {"metadata": {"name": "looks"}, "rules": rules})
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "looks"}
-    subjects = [{"kind": "ServiceAccount", "name": "default", "namespace": namespace}]
-    rbac.create_namespaced_role_binding(
-        namespace, {"metadata": {"name": "looks"}, "roleRef": role, "subjects": subjects}
-    )
 
 
 def said(kube: Kube, namespace: str, code: str, **spec: Any) -> list[str]:
@@ -71,7 +30,7 @@ def said(kube: Kube, namespace: str, code: str, **spec: Any) -> list[str]:
 @needs_namespaces
 def test_a_pod_asks_the_api_as_its_service_account_and_is_refused_what_that_may_not(kube: Kube, namespace: str) -> None:
     may_list_pods(kube, namespace)
-    assert said(kube, namespace, ASK + BUILT_IN + LOOK) == ["['pod']", "403", "403"]
+    assert said(kube, namespace, ASK + BUILT_IN + SEEN) == ["['pod']", "403", "403"]
 
 
 @needs_namespaces
@@ -112,24 +71,6 @@ print(claims["aud"], claims["exp"] - claims["iat"], claims["kubernetes.io"]["pod
     kube.core.create_namespaced_pod(namespace, body)
     assert ended(kube, namespace) == "Succeeded"
     assert kube.core.read_namespaced_pod_log("pod", namespace).strip() == "['vault'] 600 pod"
-
-
-@pytest.fixture(scope="module")
-def unconfined(recipes: None) -> Iterator[Kube]:
-    """A cluster as on a machine that lets nobody make namespaces."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(namespaces, "why_not", lambda: "for a test")
-        started = EmbeddedCluster.start(images=[IMAGE])
-    yield Kube(started.kubeconfig)
-    started.close()
-
-
-@pytest.mark.cluster
-def test_without_namespaces_a_kubeconfig_leads_to_the_api(unconfined: Kube) -> None:
-    unconfined.wait_for_namespace("default")
-    may_list_pods(unconfined, "default")
-    assert said(unconfined, "default", ASK + BY_KUBECONFIG + LOOK) == ["['pod']", "403", "403"]
-    unconfined.core.delete_namespaced_pod("pod", "default")
 
 
 # When tokens are renewed

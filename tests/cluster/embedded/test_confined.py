@@ -20,6 +20,7 @@ from signoff.cluster.embedded.usage import how_to_use
 from signoff.core.paths import ROOT, cache_dir
 from signoff.core.waiting import until
 from signoff.kube.client import Kube
+from tests.cluster.embedded.asking import ASK, BY_KUBECONFIG, SEEN, may_list_pods
 from tests.embedded import container, ended, pod, processes_of, status, wait_for, waiting
 
 needs_namespaces = pytest.mark.skipif(
@@ -234,11 +235,12 @@ def test_a_pod_cannot_look_into_the_processes_of_the_machine(kube: Kube, namespa
     assert "can" not in run(kube, namespace, asked("read", places))
 
 
-@pytest.fixture
-def unconfined(recipes: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedCluster]:
+@pytest.fixture(scope="module")
+def unconfined(recipes: None) -> Iterator[EmbeddedCluster]:
     """A cluster on a machine that lets nobody make namespaces."""
-    monkeypatch.setattr(namespaces, "why_not", lambda: "unshare: Operation not permitted")
-    started = EmbeddedCluster.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(namespaces, "why_not", lambda: "unshare: Operation not permitted")
+        started = EmbeddedCluster.start()
     yield started
     started.close()
 
@@ -250,6 +252,17 @@ def test_without_namespaces_a_pod_sees_what_its_user_sees(unconfined: EmbeddedCl
     kube.wait_for_namespace("plain")
     assert set(run(kube, "plain", asked("read", private(unconfined)))) == {"can"}
     assert "Operation not permitted" in unconfined.facts().details["kept_apart"]
+
+
+@pytest.mark.cluster
+def test_without_namespaces_a_kubeconfig_leads_to_the_api(unconfined: EmbeddedCluster) -> None:
+    kube = Kube(unconfined.kubeconfig)
+    kube.core.create_namespace({"metadata": {"name": "way"}})
+    kube.wait_for_namespace("way")
+    may_list_pods(kube, "way")
+    kube.core.create_namespaced_pod("way", pod(container(ASK + BY_KUBECONFIG + SEEN), **PLAIN))
+    done, log = ended(kube, "way"), str(kube.core.read_namespaced_pod_log("pod", "way"))
+    assert (done, log.splitlines()) == ("Succeeded", ["['pod']", "403", "403"])
 
 
 def test_a_cluster_says_how_its_containers_are_kept_apart(cluster: EmbeddedCluster) -> None:
