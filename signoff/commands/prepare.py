@@ -7,6 +7,7 @@ from signoff.cluster import registry
 from signoff.core.console import progress
 from signoff.options import ClusterChoice, check_deployment, declare_settings
 from signoff.settings import arguments
+from signoff.way_in import controllers
 
 
 def add_to(commands: Any) -> None:
@@ -17,10 +18,16 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Fetch or build into this machine's caches what a cluster of this kind needs, the images of both included."""
+    """Fetch or build into this machine's caches what a cluster of this kind needs, all images included.
+
+    Those are LiteLLM's and vLLM's, and those of the controllers that make a way in, if the manifests declare one.
+    """
     read = arguments.read_from(options)
     choice = ClusterChoice.of(read)
     manifests = check_deployment(read, choice)
-    registry.provider(choice.cluster.value).prepare(manifests.images)
+    wanted = controllers.images(manifests)
+    registry.provider(choice.cluster.value).prepare({*manifests.images, *wanted})
+    if wanted:
+        controllers.definitions()
     progress("prepare", "all is there")
     return 0

@@ -139,7 +139,7 @@ def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
 
 def _define(kube: Kube, *, uses_gateways: bool) -> None:
     """Have the cluster know the kinds of Traefik, cert-manager and, where it is used, the Gateway API."""
-    files = crds.find(lambda text: progress("way in", text))
+    files = definitions()
     new = []
     for name, (version, kind) in _DEFINITIONS.items():
         probe = Manifest(files[name], "", {"apiVersion": version, "kind": kind, "metadata": {"name": "any"}})
@@ -154,6 +154,15 @@ def _define(kube: Kube, *, uses_gateways: bool) -> None:
                 raise NotYet(f"{each.body['kind']} is not served yet")
 
     eventually("the kinds of a way in to be known", KINDS_KNOWN, known)
+
+
+def definitions() -> dict[str, Path]:
+    """The files with the definitions of the controllers' kinds, by name.
+
+    Raises:
+        SignoffError: they can be neither downloaded nor taken from their modules.
+    """
+    return crds.find(lambda text: progress("way in", text))
 
 
 def objects_in(file: Path, text: str | None = None) -> list[Manifest]:

@@ -20,7 +20,7 @@ from kubernetes import client, config
 
 from signoff.cluster.base import ClusterFacts
 from signoff.cluster.kept import see_well
-from signoff.cluster.kind import ownership, tools
+from signoff.cluster.kind import controller_images, ownership, tools
 from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.port_forward import ServiceForward
 from signoff.core import console, timeouts
@@ -63,9 +63,10 @@ class KindCluster:
     ) -> "KindCluster":
         """Create a cluster of these nodes; returns once they are Ready and have the images.
 
-        An image that the local Docker engine has is loaded from there onto the nodes that may need it; any other is
-        left to the nodes to pull. With `keep` a cluster that has started is not deleted at the end, whatever
-        happens. It is called `name`, else as SIGNOFF_KIND_NAME says, else by chance.
+        An image that the local Docker engine has is loaded from there onto the nodes that may need it, and so is each
+        controller's, which the engine pulls or this machine makes; any other is left to the nodes to pull. With `keep`
+        a cluster that has started is not deleted at the end, whatever happens. It is called `name`, else as
+        SIGNOFF_KIND_NAME says, else by chance.
 
         Raises:
             SignoffError: Docker or kind is missing, a cluster of this name is there already, a disk is too small, kind
@@ -209,7 +210,9 @@ class KindCluster:
         """Load the images while the nodes become Ready."""
         jobs: list[Callable[[], None]] = [self._wait_until_ready]
         for image, nodes in images.items():
-            if tools.image_bytes(image) is None:
+            if image in controller_images.BY_IMAGE:
+                jobs.append(partial(self._load_controller, image, nodes))
+            elif tools.image_bytes(image) is None:
                 _tell(f"{image} is not in the local Docker engine: its nodes pull it")
             else:
                 jobs.append(partial(self._load, image, nodes))
@@ -242,6 +245,10 @@ class KindCluster:
             taints |= {(each.key, each.effect): each.value for each in map(Taint.parse, node.taints)}
             kube.mark(node.name, node.labels, taints)
             kube.advertise(node.name, node.resources)
+
+    def _load_controller(self, image: str, nodes: Collection[str]) -> None:
+        controller_images.have(image, _tell)
+        self._load(image, nodes)
 
     def _load(self, image: str, nodes: Collection[str]) -> None:
         wanted = [self.container_of(node) for node in nodes]

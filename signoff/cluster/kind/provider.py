@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.kind import KindCluster, tools
+from signoff.cluster.kind import KindCluster, controller_images, tools
 from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.kind.cluster_registry import running as clusters_that_run
 from signoff.core import console
@@ -44,6 +44,9 @@ def prepare(images: Collection[str]) -> None:
 
 
 def _pull(image: str) -> None:
+    if image in controller_images.BY_IMAGE:
+        controller_images.have(image, _tell)
+        return
     _tell(f"pulling {image}")
     tools.docker("pull", "--quiet", image)
 

@@ -20,6 +20,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.node import Node
 from signoff.core.timeouts import Timeout
 from signoff.kube.client import Kube
+from signoff.programs import controllers, crds
 from tests.cluster.kind.conftest import KIND, Tools
 
 Capture = pytest.CaptureFixture[str]
@@ -302,12 +303,19 @@ def test_a_machine_without_docker_lists_the_others_clusters(
     assert any("clusters of provider kind cannot be listed: docker is not on PATH" in line for line in told)
 
 
-def test_the_images_of_a_kind_cluster_are_pulled_in_advance(creating: Tools, capsys: Capture) -> None:
+def test_the_images_of_a_kind_cluster_are_pulled_in_advance(
+    creating: Tools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those of both, and of the controllers of a way in."""
+    for name in crds.PUBLISHED:
+        (tmp_path / name).touch()
+    monkeypatch.setenv(crds.FOLDER_VARIABLE, str(tmp_path))
     creating.put("docker", 'case "$1" in pull) echo "$@" >> "$DOUBLE/calls" ;; image) exit 1 ;; *) echo 28 ;; esac')
     assert main(["prepare", "--cluster", "kind"]) == 0
     pulled = [line for line in creating.calls.splitlines() if line.startswith("pull")]
-    assert len(pulled) == 2
+    assert len(pulled) == 2 + len(controllers.EVERY)
     assert any("litellm" in line for line in pulled)
+    assert any(controllers.TRAEFIK.image in line for line in pulled)
 
 
 def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Capture) -> None:
