@@ -20,7 +20,7 @@ def recipe() -> Recipe:
     """How to get both: three minutes of processor time to build."""
     return Recipe(
         name=f"cert-manager v{VERSION}",
-        folder=f"cert-manager/v{VERSION}",
+        folder=f"cert-manager/v{VERSION}-{golang.digest(*PROGRAMS)}",
         programs=PROGRAMS,
         variable=FOLDER_VARIABLE,
         contents=f"cert-manager v{VERSION}",

@@ -1,5 +1,6 @@
 """Programs built from their published Go modules, with the Go of PATH or of PyPI."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -27,6 +28,12 @@ _BUILD = ("build", "-v", "-trimpath", "-gcflags=all=-dwarf=false")
 _TRIES = 3
 SOURCES = Path(__file__).with_name("go")
 """Go files of the suite's own, a folder for each package."""
+
+
+def digest(*packages: str) -> str:
+    """Changes with the Go files of the suite's own that a program is built from."""
+    files = sorted(file for package in packages for file in (SOURCES / package).iterdir())
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def dotted(version: tuple[int, ...]) -> str:

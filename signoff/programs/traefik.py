@@ -19,6 +19,7 @@ _FORKS = {
 _LEGO = "github.com/go-acme/lego/v4"
 _LEGO_VERSION = "v4.33.0"
 """The one of Traefik's go.mod."""
+_NO_PROVIDERS = "lego-dns"
 _LEGO_PARTS = ("acme", "certcrypto", "certificate", "challenge", "internal", "lego", "log", "platform", "registration")
 
 
@@ -26,7 +27,7 @@ def recipe(source: str = RELEASES) -> Recipe:
     """How to get Traefik: seconds to download, five minutes of processor time to build."""
     return Recipe(
         name=f"Traefik v{VERSION}",
-        folder=f"traefik/v{VERSION}",
+        folder=f"traefik/v{VERSION}-{golang.digest(_NO_PROVIDERS)}",
         programs=("traefik",),
         variable=FOLDER_VARIABLE,
         contents=f"Traefik v{VERSION}",
@@ -66,4 +67,4 @@ def _slim_lego(work: golang.Workspace) -> None:
     for part in _LEGO_PARTS:
         shutil.copytree(source / part, slim / part)
     shutil.copy(source / "go.mod", slim / "go.mod")
-    work.add(golang.SOURCES / "lego-dns", "lego/providers/dns")
+    work.add(golang.SOURCES / _NO_PROVIDERS, "lego/providers/dns")

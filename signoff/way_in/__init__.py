@@ -72,6 +72,14 @@ class WayIn:
         return replace(self._asked, url=self._url(_HTTPS).replace("http://", "https://"), **told)
 
     @property
+    def timed_endpoint(self) -> Endpoint:
+        """The same as whoever times requests reaches it: by its address in the cluster, if that is where it is done."""
+        if not self.deployment.cluster.tunnelled:
+            return self.endpoint
+        address, port = self.deployment.cluster.address_in_pods(controllers.NAMESPACE, controllers.TRAEFIK, _HTTPS)
+        return replace(self.endpoint, url=f"https://{address}:{port}")
+
+    @property
     def plain(self) -> Endpoint:
         """The same by HTTP."""
         return replace(self._asked, url=self._url(_HTTP), host=self.host)
@@ -82,10 +90,6 @@ class WayIn:
 
     def _url(self, port: int) -> str:
         return self.deployment.cluster.service_url(controllers.NAMESPACE, controllers.TRAEFIK, port)
-
-    def in_pods(self) -> tuple[str, int]:
-        """The address and port at which a pod of the cluster asks by HTTPS."""
-        return self.deployment.cluster.address_in_pods(controllers.NAMESPACE, controllers.TRAEFIK, _HTTPS)
 
     def roots(self) -> list[str]:
         """The roots of the issuer, as PEM."""
@@ -218,11 +222,8 @@ def of(deployment: Deployment) -> WayIn | None:
 def route_in(manifests: StoryManifests) -> Route | None:
     """The route of the host, with TLS before one without, one that leads to LiteLLM's own Service before another."""
     own = manifests.roles.gateway
-    found = [
-        each
-        for each in routes_in(manifests.gateway, manifests.settings.namespace)
-        if manifests.settings.host in each.hosts
-    ]
+    every = [*manifests.gateway, *controllers.beside(manifests)]
+    found = [each for each in routes_in(every, manifests.settings.namespace) if manifests.settings.host in each.hosts]
     found.sort(key=lambda each: (not each.tls, (each.service, each.service_namespace) != (own.service, own.namespace)))
     return found[0] if found else None
 

@@ -50,6 +50,7 @@ _DEFINITIONS = {
     "gateway-api.yaml": ("gateway.networking.k8s.io/v1", "HTTPRoute"),
 }
 """Files of definitions, each with one of the kinds in it."""
+_ISSUER = "signoff-pebble"
 _SOLVER = {"http01": {"ingress": {"ingressClassName": TRAEFIK}}}
 
 
@@ -133,7 +134,9 @@ def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
     filled = _Filled(kube, cluster, manifests, uses_gateways=uses_gateways)
     for name in ("traefik", "pebble", "cert-manager"):
         filled.apply(name)
-    for each in (*issuers_beside(manifests), *_gateways_beside(manifests)):
+    for each in beside(manifests):
+        if each.body["metadata"].get("namespace") and kube.make_namespace(each.body["metadata"]["namespace"]):
+            kube.wait_for_namespace(each.body["metadata"]["namespace"])
         kube.apply(each, manifests.roles.gateway.namespace)
 
 
@@ -241,6 +244,11 @@ def names_of(service: str) -> tuple[str, ...]:
     return f"{inside}.cluster.local", inside, service
 
 
+def beside(manifests: StoryManifests) -> list[Manifest]:
+    """What the manifests name and do not hold, as a cluster would have it: issuers, and Gateways with a certificate."""
+    return [*issuers_beside(manifests), *_gateways_beside(manifests)]
+
+
 def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
     """The issuers that certificates among the manifests name and that are not among them, each an account at Pebble."""
     there = {(each.name, each.body["metadata"].get("namespace", "")) for each in manifests.gateway}
@@ -250,8 +258,7 @@ def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
         if not any((issuer.object, namespace) in there for namespace in namespaces):
             spec = {"acme": _of_pebble({}, issuer.name)}
             metadata = {"name": issuer.name} | ({"namespace": issuer.namespace} if issuer.namespace else {})
-            body = {"apiVersion": "cert-manager.io/v1", "kind": issuer.kind, "metadata": metadata, "spec": spec}
-            made.append(Manifest(Path(__file__), "", body))
+            made.append(_of_the_cluster("cert-manager.io/v1", issuer.kind, metadata, spec))
     return made
 
 
@@ -282,44 +289,39 @@ def _gateways_beside(manifests: StoryManifests) -> list[Manifest]:
             name, own = str(parent.get("name")), str(parent.get("namespace") or route.namespace)
             if (f"Gateway/{name}", own) not in there:
                 made[(name, own)] = _gateway(name, own, str(parent.get("sectionName") or "websecure"), route)
-    classes = [_gateway_class()] if made or any(each.kind == "Gateway" for each in manifests.gateway) else []
-    return [*classes, *made.values()]
+    of_traefik = made or any(each.kind == "Gateway" for each in manifests.gateway)
+    return [*([_gateway_class()] if of_traefik else []), *([_account()] if made else []), *made.values()]
 
 
 def _gateway_class() -> Manifest:
-    body = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "GatewayClass",
-        "metadata": {"name": TRAEFIK},
-        "spec": {"controllerName": "traefik.io/gateway-controller"},
-    }
-    return Manifest(Path(__file__), "", body)
+    spec = {"controllerName": "traefik.io/gateway-controller"}
+    return _of_the_cluster("gateway.networking.k8s.io/v1", "GatewayClass", {"name": TRAEFIK}, spec)
+
+
+def _account() -> Manifest:
+    """The issuer of the Gateways that are made here."""
+    return _of_the_cluster("cert-manager.io/v1", "ClusterIssuer", {"name": _ISSUER}, {"acme": _of_pebble({}, _ISSUER)})
 
 
 def _gateway(name: str, namespace: str, section: str, route: Route) -> Manifest:
-    """Its listeners have the ports of Traefik's entry points, as Traefik wants it."""
-    secret = f"{name}-tls"
-    certificate = {"mode": "Terminate", "certificateRefs": [{"name": secret}]}
-    allowed = {"namespaces": {"from": "All"}}
-    body = {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "Gateway",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "gatewayClassName": TRAEFIK,
-            "listeners": [
-                {
-                    "name": section,
-                    "port": 8443,
-                    "protocol": "HTTPS",
-                    "hostname": route.hosts[0] if route.hosts else None,
-                    "tls": certificate,
-                    "allowedRoutes": allowed,
-                }
-            ],
-        },
+    """A Gateway whose certificate cert-manager obtains; its listeners have the ports of Traefik's entry points."""
+    everywhere = {"namespaces": {"from": "All"}}
+    secure = {
+        "name": section,
+        "port": 8443,
+        "protocol": "HTTPS",
+        "hostname": route.hosts[0] if route.hosts else None,
+        "tls": {"mode": "Terminate", "certificateRefs": [{"name": f"{name}-tls"}]},
+        "allowedRoutes": everywhere,
     }
-    return Manifest(Path(__file__), "", body)
+    metadata = {"name": name, "namespace": namespace, "annotations": {"cert-manager.io/cluster-issuer": _ISSUER}}
+    spec = {"gatewayClassName": TRAEFIK, "listeners": [secure]}
+    return _of_the_cluster("gateway.networking.k8s.io/v1", "Gateway", metadata, spec)
+
+
+def _of_the_cluster(version: str, kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> Manifest:
+    """An object that a cluster has, and no application brings."""
+    return Manifest(Path(__file__), "", {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
 
 
 def _base64(content: bytes) -> str:

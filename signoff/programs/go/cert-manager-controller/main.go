@@ -1,7 +1,7 @@
 // cert-manager's controller, assembled from its module: cmd/controller is a module of its own that no proxy serves.
 //
 // It has what an ACME or CA issuer needs: issuers, certificates, requests and their approval, orders and challenges, and
-// certificates for annotated Ingresses. It lacks leader election, metrics, health checks and the webhook.
+// certificates for annotated Ingresses and Gateways. It lacks leader election, metrics, health checks and the webhook.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/cert-manager/cert-manager/pkg/controller"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/acmechallenges"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/acmeorders"
+	_ "github.com/cert-manager/cert-manager/pkg/controller/certificate-shim/gateways"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificate-shim/ingresses"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/acme"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
@@ -37,19 +38,29 @@ import (
 	logf "github.com/cert-manager/cert-manager/pkg/logs"
 )
 
-const workers = 5
+const (
+	workers = 5
+	// ofGateways watches kinds that a cluster need not have.
+	ofGateways = "gateway-shim"
+)
 
 func main() {
 	namespace := flag.String("cluster-resource-namespace", "cert-manager", "where a ClusterIssuer's Secrets are")
 	image := flag.String("acme-http01-solver-image", "", "the image that answers HTTP-01 challenges")
+	gateways := flag.Bool("enable-gateway-api", false, "serve Gateways too, whose kinds the cluster must have")
 	nameserver := flag.String("acme-http01-solver-nameservers", "", "HOST:PORT, asked before a challenge; empty: the pod's own")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	factory, err := controller.NewContextFactory(logf.NewContext(ctx, klog.Background()), options(*namespace, *image, *nameserver))
+	given := options(*namespace, *image, *nameserver)
+	given.EnableGatewayAPI = *gateways
+	factory, err := controller.NewContextFactory(logf.NewContext(ctx, klog.Background()), given)
 	exitOn(err)
 	for name, construct := range controller.Known() {
+		if name == ofGateways && !*gateways {
+			continue
+		}
 		control, err := construct(factory)
 		exitOn(err)
 		go func() {
@@ -64,6 +75,9 @@ func main() {
 	shared.SharedInformerFactory.Start(ctx.Done())
 	shared.KubeSharedInformerFactory.Start(ctx.Done())
 	shared.HTTP01ResourceMetadataInformersFactory.Start(ctx.Done())
+	if *gateways {
+		shared.GWShared.Start(ctx.Done())
+	}
 	<-ctx.Done()
 }
 
