@@ -163,7 +163,7 @@ class Recipe:
             if path.exists():
                 facts.update(path.read_bytes())
         if self.program:
-            facts.update(programs.named_folder(self.program).encode())
+            facts.update(programs.origin(self.program).encode())
         return facts.hexdigest()[:12]
 
 

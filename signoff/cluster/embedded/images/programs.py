@@ -71,9 +71,10 @@ def download(wanted: Download, env_dir: Path, progress: Callable[[str], None]) -
     archive.unlink()
 
 
-def named_folder(program: str) -> str:
-    """The folder in which a user has this controller; empty where it is looked for elsewhere."""
-    return os.environ.get(BY_PROGRAM[program].recipe().variable, "")
+def origin(program: str) -> str:
+    """Where a controller is taken from: the folder that a user names, else its own in the cache, with its version."""
+    recipe = BY_PROGRAM[program].recipe()
+    return os.environ.get(recipe.variable) or recipe.folder
 
 
 def place(program: str, env_dir: Path, progress: Progress) -> None:
