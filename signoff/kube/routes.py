@@ -16,8 +16,9 @@ from signoff.kube.objects import Manifest
 KINDS = ("IngressRoute", "Ingress", "HTTPRoute")
 ISSUER_ANNOTATIONS = {"cert-manager.io/cluster-issuer": "ClusterIssuer", "cert-manager.io/issuer": "Issuer"}
 """With which cert-manager is asked for an Ingress' certificate (https://cert-manager.io/docs/usage/ingress/)."""
-_HOSTS = re.compile(r"Host(?:SNI)?\(([^)]*)\)")
+_MATCHER = re.compile(r"(!?)\s*\b(\w+)\(([^)]*)\)")
 _QUOTED = re.compile(r"[`\"']([^`\"']+)[`\"']")
+_HOSTS, _PREFIX = ("Host", "HostSNI"), "PathPrefix"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Route:
     middlewares: tuple[Middleware, ...] = ()
     parents: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
     """The Gateways of an HTTPRoute."""
+    paths: tuple[str, ...] = ("/",)
+    """What the paths begin with that its rule takes; nothing, where it asks for more than a host and a prefix."""
+    priority: int = 0
+    """Of two rules that take a request it goes by the one of the higher priority: Traefik's, the longer rule."""
 
     @property
     def kind(self) -> str:
@@ -63,6 +68,10 @@ class Route:
     def where(self) -> str:
         """File and line."""
         return f"{self.manifest.file}:{self.manifest.line(*self.place)}"
+
+    def takes(self, path: str) -> bool:
+        """Whether every request for this path goes this way, if no other rule comes first."""
+        return any(path.startswith(each) for each in self.paths)
 
 
 def routes_in(found: Sequence[Manifest], namespace: str) -> list[Route]:
@@ -85,7 +94,7 @@ def _of_an_ingress_route(manifest: Manifest, _: Sequence[Manifest], namespace: s
     tls = spec.get("tls")
     secret = str(_table(tls).get("secretName") or "")
     for at, rule in enumerate(_tables(spec.get("routes"))):
-        hosts = tuple(name for listed in _HOSTS.findall(str(rule.get("match", ""))) for name in _QUOTED.findall(listed))
+        match = str(rule.get("match", ""))
         through = tuple(
             Middleware(str(each.get("name")), str(each.get("namespace") or own))
             for each in _tables(rule.get("middlewares"))
@@ -94,17 +103,33 @@ def _of_an_ingress_route(manifest: Manifest, _: Sequence[Manifest], namespace: s
             yield Route(
                 manifest=manifest,
                 namespace=own,
-                hosts=hosts,
+                hosts=_hosts_of(match),
                 service=str(service.get("name")),
                 service_namespace=str(service.get("namespace") or own),
                 port=service.get("port", ""),
                 place=("spec", "routes", at, "services", number),
+                paths=_paths_of(match),
+                priority=given if isinstance(given := rule.get("priority"), int) and given else len(match),
                 entry_points=tuple(map(str, spec.get("entryPoints") or ())),
                 tls=tls is not None,
                 secret=secret,
                 secret_namespace=own,
                 middlewares=through,
             )
+
+
+def _hosts_of(match: str) -> tuple[str, ...]:
+    """The host names of a rule; one that it excludes (`!Host(...)`) is none of them."""
+    listed = (values for no, name, values in _MATCHER.findall(match) if name in _HOSTS and not no)
+    return tuple(name for values in listed for name in _QUOTED.findall(values))
+
+
+def _paths_of(match: str) -> tuple[str, ...]:
+    """What the paths begin with that a rule takes."""
+    matchers = [each for each in _MATCHER.findall(match) if each[0] or each[1] not in _HOSTS]
+    if any(no or name != _PREFIX for no, name, _ in matchers):
+        return ()
+    return tuple(path for _, _, values in matchers for path in _QUOTED.findall(values)) or ("/",)
 
 
 def _of_an_ingress(manifest: Manifest, _: Sequence[Manifest], namespace: str) -> Iterator[Route]:
@@ -119,6 +144,7 @@ def _of_an_ingress(manifest: Manifest, _: Sequence[Manifest], namespace: str) ->
         for number, path in enumerate(_tables(_table(rule.get("http")).get("paths"))):
             service = _table(_table(path.get("backend")).get("service"))
             port = _table(service.get("port"))
+            begins = str(path.get("path") or "/")
             yield Route(
                 manifest=manifest,
                 namespace=own,
@@ -130,6 +156,8 @@ def _of_an_ingress(manifest: Manifest, _: Sequence[Manifest], namespace: str) ->
                 tls=host in by_host or "" in by_host,
                 secret=by_host.get(host, by_host.get("", "")),
                 secret_namespace=own,
+                paths=() if path.get("pathType") == "Exact" else (begins,),
+                priority=len(f"Host(`{host}`) && PathPrefix(`{begins}`)"),
             )
 
 
@@ -139,6 +167,7 @@ def _of_an_http_route(manifest: Manifest, found: Sequence[Manifest], namespace: 
     hosts = tuple(map(str, spec.get("hostnames") or ()))
     secret = next(_certificates_of(parents, hosts, found, own, namespace), None)
     for at, rule in enumerate(_tables(spec.get("rules"))):
+        paths = _paths_of_matches(list(_tables(rule.get("matches"))))
         for number, service in enumerate(_tables(rule.get("backendRefs"))):
             yield Route(
                 manifest=manifest,
@@ -152,7 +181,16 @@ def _of_an_http_route(manifest: Manifest, found: Sequence[Manifest], namespace: 
                 secret=secret[0] if secret else "",
                 secret_namespace=secret[1] if secret else "",
                 parents=parents,
+                paths=paths,
+                priority=max(map(len, paths), default=0),
             )
+
+
+def _paths_of_matches(matches: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What the paths begin with that an HTTPRoute's rule takes by its path alone."""
+    by_path = [_table(each.get("path")) for each in matches if set(each) <= {"path"}]
+    prefixes = [each for each in by_path if each.get("type", _PREFIX) == _PREFIX]
+    return tuple(str(each.get("value") or "/") for each in prefixes) if matches else ("/",)
 
 
 def _certificates_of(

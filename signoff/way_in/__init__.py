@@ -1,11 +1,10 @@
 """The way in from outside: the route that leads the host name to LiteLLM, and the certificate that it is served by."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from signoff.core.errors import SignoffError
@@ -23,14 +22,17 @@ from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
 from signoff.way_in import controllers
+from signoff.way_in.cause import Cause
 from signoff.way_in.certificates import Certificates, CertificateState
 from signoff.way_in.handshake import Handshake, handshake
 from signoff.way_in.traefik import Traefik
+from signoff.way_in.trouble import ASKED, COPY, Trouble
 
-RECORDED = "signoff-way-in"
+RECORDED = COPY
 """The recorder's route, which is a path, and what the copied object is called after."""
 _HTTP, _HTTPS = 80, 443
-_NOT_FOUND = 404
+_OF_AN_INGRESS = (404, 502, 503, 504)
+"""What an ingress answers itself that has no route, or nobody behind it."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class WayIn:
     @cached_property
     def certificates(self) -> Certificates:
         """What cert-manager says."""
-        return Certificates(self.kube, self.deployment.cluster)
+        return Certificates(self.kube, self.deployment.cluster, self.deployment.manifests.where)
 
     @property
     def kube(self) -> Kube:
@@ -112,77 +114,41 @@ class WayIn:
         """Wait until LiteLLM is reached under its host name, with a certificate that its issuer's roots vouch for.
 
         Raises:
-            WaitFailed: it is not; with the cause as far as the cluster and its controllers tell it.
+            WaitFailed: it is not; with the cause as far as the cluster and its controllers tell it. One that waiting
+                does not mend ends the wait after `HOPELESS_GRACE`.
         """
+        if "controllers" in self.deployment.cluster.capabilities:
+            with causes.of(Subject.CLUSTER):
+                controllers.wait(self.kube)
         with causes.of(Subject.GATEWAY):
             eventually(f"https://{self.host} to lead to LiteLLM", WAY_IN_LEADS, self._look)
 
     def _look(self) -> None:
-        if missing := list(self._missing()):
-            raise Hopeless("; ".join(missing))
-        state = self.certificate()
-        if state.object and not state.ready:
-            raise NotYet(f"{state.object} is not Ready: {'; '.join(self.certificates.told_of(self.route))}")
+        if unread := self._trouble.unread():
+            raise Hopeless(_told(unread), grace=0)
+        symptom = self._symptom()
+        found = self._trouble.causes() if symptom else self._trouble.rivals()
+        if symptom or found:
+            told = _told(found) or symptom
+            raise Hopeless(told) if any(each.stays for each in found) else NotYet(told)
+
+    def _symptom(self) -> str:
+        """How a request under the host name shows that it does not reach LiteLLM; empty if it does."""
         try:
             with OpenAIClient(self.endpoint) as client:
-                answer = client.models()
+                answer = client.get(ASKED)
         except NoAnswer as error:
-            raise NotYet("; ".join([str(error), *self.trouble()])) from None
-        if answer.status == _NOT_FOUND and not answer.json:
-            raise NotYet("; ".join(["Traefik answers 404", *self.trouble()]))
+            return error.what
+        of_the_ingress = answer.status in _OF_AN_INGRESS and not answer.json
+        return f"https://{self.host} answers {answer.status}, and that is not LiteLLM's" if of_the_ingress else ""
 
     def trouble(self) -> list[str]:
-        """What is wrong with the route and its certificate: as the cluster's objects, Traefik and cert-manager say."""
-        own = self.route.manifest.body["metadata"]["name"]
-        words = self.traefik.told_of(self.route.kind, own, self.route.namespace)
-        missing = list(self._missing())
-        # What is missing is also what Traefik complains of.
-        told = missing or [f"Traefik says: {each}" for each in words]
-        return [*told, *self.certificates.told_of(self.route)]
+        """What is wrong with the route and its certificate, a sentence each, as far as the cluster tells it."""
+        return [each.sentence for each in self._trouble.causes()]
 
-    def _missing(self) -> Iterator[str]:
-        """What the route names and the cluster lacks, and who else claims its host."""
-        route = self.route
-        yield from self._missing_service()
-        there = {
-            (each["metadata"]["namespace"], each["metadata"]["name"])
-            for each in self.kube.objects("traefik.io/v1alpha1", "Middleware")
-        }
-        for each in route.middlewares:
-            if "@" not in each.name and (each.namespace, each.name) not in there:
-                yield f"it goes through the Middleware {each.name} of {each.namespace}, which is not there"
-        known = self.traefik.entry_points()
-        for name in route.entry_points:
-            if known and name not in known:
-                yield f"its entry point {name} is none of Traefik's ({', '.join(sorted(known))})"
-        if route.secret and not self.certificates.secret(route) and self.certificates.object(route) is None:
-            yield (
-                f"its certificate is to be in the Secret {route.secret} of {route.secret_namespace}, "
-                "which is not there, and no Certificate has it written"
-            )
-        yield from self._rivals()
-
-    def _missing_service(self) -> Iterator[str]:
-        route = self.route
-        services = self.kube.objects("v1", "Service", route.service_namespace)
-        ports = {each["metadata"]["name"]: each["spec"].get("ports") or [] for each in services}
-        if route.service not in ports:
-            yield f"it leads to the Service {route.service} of {route.service_namespace}, which is not there"
-            return
-        own = [value for port in ports[route.service] for value in (port["port"], port.get("name")) if value]
-        if route.port not in own:
-            yield f"it leads to port {route.port} of the Service {route.service}, which has {', '.join(map(str, own))}"
-
-    def _rivals(self) -> Iterator[str]:
-        """Other routes that lead the same host, at the same entry points, somewhere else."""
-        for version, kind in _VERSIONS.items():
-            bodies = self.kube.objects(version, kind)
-            for each in routes_in([Manifest(Path(), "", body) for body in bodies], ""):
-                if _is_rival(each, self.route, self.host):
-                    yield (
-                        f"{each.name} of {each.namespace} leads {self.host} to another Service as well, "
-                        f"{each.service} of {each.service_namespace}"
-                    )
+    @property
+    def _trouble(self) -> Trouble:
+        return Trouble(self.deployment, self.route, self.traefik, self.certificates)
 
     @contextmanager
     def recorded(self, undo: Undo) -> Iterator[tuple[Endpoint, RemoteRecorder, str]]:
@@ -206,11 +172,8 @@ class WayIn:
             yield endpoint, recorder, RECORDED
 
 
-_VERSIONS = {
-    "traefik.io/v1alpha1": "IngressRoute",
-    "networking.k8s.io/v1": "Ingress",
-    "gateway.networking.k8s.io/v1": "HTTPRoute",
-}
+def _told(found: Sequence[Cause]) -> str:
+    return "; ".join(each.sentence for each in found)
 
 
 def of(deployment: Deployment) -> WayIn | None:
@@ -226,20 +189,6 @@ def route_in(manifests: StoryManifests) -> Route | None:
     found = [each for each in routes_in(every, manifests.settings.namespace) if manifests.settings.host in each.hosts]
     found.sort(key=lambda each: (not each.tls, (each.service, each.service_namespace) != (own.service, own.namespace)))
     return found[0] if found else None
-
-
-def _is_rival(each: Route, own: Route, host: str) -> bool:
-    same = (each.name, each.namespace) == (own.name, own.namespace)
-    elsewhere = (each.service, each.service_namespace) != (own.service, own.service_namespace)
-    meets = not each.entry_points or not own.entry_points or set(each.entry_points) & set(own.entry_points)
-    return host in each.hosts and not same and elsewhere and bool(meets) and not _is_of_the_suite(each)
-
-
-def _is_of_the_suite(route: Route) -> bool:
-    """Whether it is the copy that leads to a recorder, or cert-manager's own, which answers a challenge."""
-    own = route.manifest.body["metadata"]
-    labels = own.get("labels") or {}
-    return own["name"].endswith(RECORDED) or "acme.cert-manager.io/http01-solver" in labels
 
 
 def copied(route: Route, host: str, recorder: RecorderPod) -> Manifest:
@@ -288,5 +237,5 @@ def _answers(endpoint: Endpoint) -> None:
             answer = client.models()
     except NoAnswer as error:
         raise NotYet(str(error)) from None
-    if answer.status == _NOT_FOUND and not answer.json:
-        raise NotYet("Traefik answers 404")
+    if answer.status in _OF_AN_INGRESS and not answer.json:
+        raise NotYet(f"Traefik answers {answer.status}")

@@ -7,26 +7,44 @@ name (https://cert-manager.io/docs/troubleshooting/acme/); the cause is told by 
 import pathlib
 from base64 import b64decode
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import certifi
 import httpx
+from cryptography import x509
 from kubernetes.client.exceptions import ApiException
 
 from signoff.cluster.base import Cluster
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
+from signoff.core.words import listed
 from signoff.kube.client import Kube
 from signoff.kube.routes import Route
+from signoff.traffic import certificates
 from signoff.traffic.client import authorities
-from signoff.way_in.controllers import DIRECTORY, NAMESPACE, PEBBLE, names_of
+from signoff.way_in.cause import Cause
+from signoff.way_in.controllers import DIRECTORY, NAMESPACE, PEBBLE, TRAEFIK, names_of
 
 _CERT_MANAGER, _ACME = "cert-manager.io/v1", "acme.cert-manager.io/v1"
 _ISSUERS = ("acme", "ca", "selfSigned", "vault", "venafi")
+_OTHER = {"Issuer": "ClusterIssuer", "ClusterIssuer": "Issuer"}
+_OVER, _MET = ("invalid", "errored", "expired"), ("valid", "ready")
+"""States of an ACME order that has failed, after which an hour passes before the next, and of a challenge that is met.
+
+Source: cert-manager, pkg/apis/acme/v1/types_order.go.
+"""
 _MANAGEMENT = 15000
 _END = "-----END CERTIFICATE-----\n"
+
+
+class Where(Protocol):
+    """How a place in an object is found among the manifests, as `StoryManifests.where` does it."""
+
+    def __call__(self, name: str, *path: str | int, namespace: str = "") -> str:
+        """File and line; empty for what is not there."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,8 @@ class Certificates:
 
     kube: Kube
     cluster: Cluster
+    where: Where
+    """Gives file and line of a place in an object."""
 
     def of(self, route: Route) -> CertificateState:
         """The state of a route's certificate, as the cluster has it now."""
@@ -109,33 +129,98 @@ class Certificates:
                 return _pems(file.read().encode())
         return _pems(self.secret(route).get("ca.crt", b""))
 
-    def told_of(self, route: Route) -> list[str]:
-        """What is wrong with a route's certificate, in cert-manager's words; nothing if it is Ready."""
+    def causes(self, route: Route, host: str) -> list[Cause]:
+        """Why there is no certificate for a route, or why the one that there is serves no client of this host."""
         certificate, state = self.object(route), self.of(route)
         if certificate is None or state.ready:
-            return []
-        return list(dict.fromkeys(each.rstrip(". ") for each in self._causes(certificate, route) if each))
+            return list(self._of_leaf(state, route, host))
+        causes = self._of_issuance(certificate, route)
+        unready = (replace(each, told=f"{state.object} is not Ready: {each.told}") for each in causes)
+        return list(dict.fromkeys(unready))
 
-    def _causes(self, certificate: dict[str, Any], route: Route) -> Iterator[str]:
-        reference, namespace = certificate["spec"].get("issuerRef") or {}, route.secret_namespace
-        issuer = self._issuer(reference, namespace)
-        if issuer is None:
-            yield f"{_name_of(reference)}, which is to issue its certificate, is not there"
+    def _of_leaf(self, state: CertificateState, route: Route, host: str) -> Iterator[Cause]:
+        secret = self.secret(route)
+        if not secret:
             return
-        if told := _not_ready(issuer):
-            yield f"{_name_of(reference)} is not Ready: {told}"
+        namespace, named = route.secret_namespace, f"the Secret {route.secret} of {route.secret_namespace}"
+        file = self.where(f"Secret/{route.secret}", namespace=namespace)
+        if lacking := [key for key in ("tls.crt", "tls.key") if not secret.get(key)]:
+            yield Cause(f"{named} holds no certificate: it has no {listed(lacking)}", file)
+            return
+        try:
+            leaf = certificates.certificate(state.secret_leaf)
+        except ValueError:
+            yield Cause(f"{named} holds no certificate that can be read", file)
+            return
+        for told, rests_on in _wrong_with(leaf, host):
+            if state.object:
+                by = f"{state.object} has it from {state.issuer} of the kind {state.issuer_kind}"
+                asked = self.where(state.object, "spec", rests_on, namespace=namespace)
+                yield Cause(f"the certificate in {named} {told}: {by}", asked)
+            else:
+                yield Cause(f"the certificate in {named} {told}, and no Certificate has another written", file)
+
+    def _of_issuance(self, certificate: dict[str, Any], route: Route) -> Iterator[Cause]:
+        """Why it is not issued: the cause is told by the last of the objects that there are on the way to it."""
+        namespace, own = route.secret_namespace, f"Certificate/{certificate['metadata']['name']}"
+        reference = certificate["spec"].get("issuerRef") or {}
+        asked = self.where(own, "spec", "issuerRef", namespace=namespace)
+        issuer, name = self._issuer(reference, namespace), _name_of(reference)
+        if issuer is None:
+            other = self._issuer(reference | {"kind": _OTHER.get(name.partition("/")[0])}, namespace)
+            instead = (
+                f", and {other['kind']}/{other['metadata']['name']} is: name its kind in issuerRef" if other else ""
+            )
+            yield Cause(f"{name}, which is to issue it, is not there{instead}", asked)
+        elif told := _not_ready(issuer):
+            known = bool((issuer.get("status") or {}).get("conditions"))
+            is_pebble = (issuer["spec"].get("acme") or {}).get("server") == DIRECTORY  # which may be starting
+            file = self.where(name, "spec", namespace=issuer["metadata"].get("namespace", ""))
+            told = f"{name}, which is to issue it, is not Ready: {told.rstrip('. ')}"
+            yield Cause(told, file or asked, stays=known and not is_pebble)
+        else:
+            yield from self._of_requests(certificate, namespace, asked, name)
+
+    def _of_requests(self, certificate: dict[str, Any], namespace: str, asked: str, issuer: str) -> Iterator[Cause]:
+        """What became of the last request for a certificate, and of its order and challenges."""
         requests = self._owned(_CERT_MANAGER, "CertificateRequest", certificate, namespace)
-        for request in requests[-1:]:
-            orders = self._owned(_ACME, "Order", request, namespace)
-            for order in orders[-1:]:
-                for challenge in self._owned(_ACME, "Challenge", order, namespace):
-                    told = str((challenge.get("status") or {}).get("reason", ""))
-                    yield f"the challenge for {challenge['spec']['dnsName']} is not met: {told}" if told else ""
-                yield str((order.get("status") or {}).get("reason", ""))
-            if not orders:
-                yield _not_ready(request)
-        if not requests:
-            yield _not_ready(certificate)
+        orders = self._owned(_ACME, "Order", requests[-1], namespace) if requests else []
+        challenges = self._owned(_ACME, "Challenge", orders[-1], namespace) if orders else []
+        over = bool(orders) and (orders[-1].get("status") or {}).get("state") in _OVER
+        told = [each for each in (self._of_challenge(each, asked, issuer, over) for each in challenges) if each]
+        if told:
+            yield from told
+        elif orders and (reason := (orders[-1].get("status") or {}).get("reason")):
+            own = f"Certificate/{certificate['metadata']['name']}"
+            yield Cause(str(reason).rstrip(". "), self.where(own, "spec", "dnsNames", namespace=namespace), stays=over)
+        else:
+            last = [each for each in (*requests[-1:], certificate) if _not_ready(each)]
+            yield Cause(_not_ready(last[0]).rstrip(". ") if last else "nothing says why", asked, stays=False)
+
+    def _of_challenge(self, challenge: dict[str, Any], asked: str, issuer: str, over: bool) -> Cause | None:
+        """Why a challenge is not met; None of one that is, or of which nothing is known yet."""
+        solver, name = challenge["spec"].get("solver") or {}, challenge["spec"]["dnsName"]
+        status = challenge.get("status") or {}
+        ingress = (solver.get("http01") or {}).get("ingress") or {}
+        asked_of = ingress.get("ingressClassName") or ingress.get("class")
+        if asked_of and status.get("state") not in _MET and not self._is_traefiks(ingress):
+            file = self.where(issuer, "spec", "acme", "solvers", namespace=challenge["metadata"]["namespace"])
+            told = f"{issuer} has the challenge for {name} answered at the ingress class {asked_of}"
+            return Cause(f"{told}, which Traefik does not serve", file or asked)
+        reason = str(status.get("reason", "")).rstrip(". ")
+        return Cause(f"the challenge for {name} is not met: {reason}", asked, stays=over) if reason else None
+
+    def _is_traefiks(self, ingress: dict[str, Any]) -> bool:
+        """Whether Traefik serves the Ingress by which a challenge is answered: by its class, or by its old annotation.
+
+        Source: https://doc.traefik.io/traefik/reference/install-configuration/providers/kubernetes/kubernetes-ingress/
+        (ingressClass).
+        """
+        if name := ingress.get("ingressClassName"):
+            classes = self.kube.objects("networking.k8s.io/v1", "IngressClass")
+            own = [each for each in classes if each["spec"].get("controller") == "traefik.io/ingress-controller"]
+            return any(each["metadata"]["name"] == name for each in own)
+        return bool(ingress.get("class") == TRAEFIK)
 
     def _owned(self, version: str, kind: str, owner: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
         """The objects of a kind that another has made, the oldest first."""
@@ -168,6 +253,19 @@ class Certificates:
             return _pems(answer.raise_for_status().content)
         except (httpx.HTTPError, ApiException, SignoffError):
             return []
+
+
+def _wrong_with(leaf: x509.Certificate, host: str) -> Iterator[tuple[str, str]]:
+    """What keeps clients of a host from trusting a certificate, and the field of a Certificate that this rests on."""
+    now, own = datetime.now(UTC), certificates.names(leaf)
+    if leaf.not_valid_after_utc <= now:
+        yield f"has expired at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC", "duration"
+    if leaf.not_valid_before_utc > now:
+        yield f"is valid from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on", "duration"
+    if not any(certificates.covers(name, host) for name in own):
+        yield f"is for {listed(own) or 'no name'}, not for {host}", "dnsNames"
+    if certificates.issued_itself(leaf):
+        yield "is self-signed", "issuerRef"
 
 
 def _name_of(reference: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ from kubernetes.client.exceptions import ApiException
 
 from signoff.cluster.base import Cluster
 from signoff.core.console import progress
-from signoff.core.timeouts import KINDS_KNOWN
+from signoff.core.timeouts import KINDS_KNOWN, WAY_IN_LEADS
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube import shipping
 from signoff.kube.client import Kube
@@ -140,6 +140,16 @@ def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
         kube.apply(each, manifests.roles.gateway.namespace)
 
 
+def wait(kube: Kube) -> None:
+    """Wait until those that were started are available.
+
+    Raises:
+        WaitFailed: one is not.
+    """
+    for each in kube.apps.list_namespaced_deployment(NAMESPACE).items:
+        kube.wait_until_available(NAMESPACE, each.metadata.name, WAY_IN_LEADS)
+
+
 def _define(kube: Kube, *, uses_gateways: bool) -> None:
     """Have the cluster know the kinds of Traefik, cert-manager and, where it is used, the Gateway API."""
     files = definitions()
@@ -250,12 +260,16 @@ def beside(manifests: StoryManifests) -> list[Manifest]:
 
 
 def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
-    """The issuers that certificates among the manifests name and that are not among them, each an account at Pebble."""
+    """The issuers that certificates among the manifests name and that are not among them, each an account at Pebble.
+
+    Where they hold a ClusterIssuer of the name of an Issuer, its kind was left out: no cluster would have that Issuer.
+    """
     there = {(each.name, each.body["metadata"].get("namespace", "")) for each in manifests.gateway}
     made = []
     for issuer in dict.fromkeys(issuers_named(manifests.gateway, manifests.settings.namespace)):
         namespaces = (issuer.namespace, "") if issuer.namespace == manifests.settings.namespace else (issuer.namespace,)
-        if not any((issuer.object, namespace) in there for namespace in namespaces):
+        is_cluster_wide = any(name == f"ClusterIssuer/{issuer.name}" for name, _ in there)
+        if not is_cluster_wide and not any((issuer.object, namespace) in there for namespace in namespaces):
             spec = {"acme": _of_pebble({}, issuer.name)}
             metadata = {"name": issuer.name} | ({"namespace": issuer.namespace} if issuer.namespace else {})
             made.append(_of_the_cluster("cert-manager.io/v1", issuer.kind, metadata, spec))

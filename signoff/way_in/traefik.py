@@ -11,11 +11,13 @@ from signoff.cluster.base import Cluster
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
 from signoff.kube.client import Kube
+from signoff.kube.routes import Route
 from signoff.way_in.controllers import NAMESPACE, TRAEFIK, TRAEFIK_API
 
 _ERROR = re.compile(r'error="((?:[^"\\]|\\.)*)"|error=(\S+)')
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_LINES = 400
+_ROUTERS = "http/routers?per_page=1000"
 _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -39,22 +41,29 @@ class Traefik:
         found = self.entry_points().get(entry_point, {}).get("transport", {}).get("respondingTimeouts", {})
         return {name: seconds_of(value) for name, value in found.items()}
 
-    def told_of(self, kind: str, name: str, namespace: str) -> list[str]:
-        """What it finds wrong with a route, each sentence once: of its routers, or why it has made none of it.
+    def told_of(self, route: Route, host: str) -> list[str]:
+        """What it finds wrong with the routers that it has made of a route for this host, each sentence once."""
+        told = self._ask(_ROUTERS)
+        own = [each for each in told or () if _is_made_of(each, route, host)]
+        return list(dict.fromkeys(_shortened(str(error)) for router in own for error in router.get("error") or ()))
 
-        A log has the past as well. So it counts only where no router is there.
+    def last_words(self, route: Route, host: str) -> list[str]:
+        """Why it made no router of a route, as its log says last; nothing where it has made one.
+
+        A log has the past as well, which says nothing of a route that has a router by now.
         """
-        told = self._ask("http/routers")
-        own = [each for each in told or () if str(each.get("name", "")).startswith(f"{namespace}-{name}-")]
-        of_routers = [str(error) for router in own for error in router.get("error") or ()]
-        return list(dict.fromkeys(of_routers if own else self._of_log(kind, name, namespace)))
+        told = self._ask(_ROUTERS)
+        if told is None or any(_is_made_of(each, route, host) for each in told):
+            return []
+        return list(self._of_log(route))[-1:]
 
-    def _of_log(self, kind: str, name: str, namespace: str) -> Iterator[str]:
+    def _of_log(self, route: Route) -> Iterator[str]:
+        field = "http_route" if route.kind == "HTTPRoute" else "ingress"
+        name = route.manifest.body["metadata"]["name"]
         for pod in self.kube.pods(NAMESPACE, {"app.kubernetes.io/name": TRAEFIK}):
             log = self.kube.core.read_namespaced_pod_log(pod.metadata.name, NAMESPACE, tail_lines=_LAST_LINES)
-            field = "ingress" if kind in ("IngressRoute", "Ingress") else "http_route"
             for line in _COLOURS.sub("", str(log)).splitlines():
-                if {f"{field}={name}", f"namespace={namespace}"} <= set(line.split()) and (
+                if {f"{field}={name}", f"namespace={route.namespace}"} <= set(line.split()) and (
                     found := _ERROR.search(line)
                 ):
                     yield (found[1] or found[2]).replace('\\"', '"')
@@ -65,6 +74,24 @@ class Traefik:
             return httpx.get(f"{base}/api/{what}", timeout=REQUEST.seconds, trust_env=False).raise_for_status().json()
         except (httpx.HTTPError, SignoffError, ValueError):
             return None
+
+
+def _is_made_of(router: dict[str, Any], route: Route, host: str) -> bool:
+    """Whether it has made a router of this route; it names them after namespace and object, and then as below.
+
+    Source: pkg/provider/kubernetes/{crd,ingress,gateway} of Traefik 3.6, makeServiceKey, routerKey and makeRouterName.
+    """
+    own = f"{route.namespace}-{route.manifest.body['metadata']['name']}-"
+    ends = {"IngressRoute": r"[0-9a-f]{20}@kubernetescrd", "Ingress": ".*@kubernetes", "HTTPRoute": ".*"}[route.kind]
+    begins = "httproute-" if route.kind == "HTTPRoute" else ""
+    name = str(router.get("name", ""))
+    return bool(re.fullmatch(re.escape(begins + own) + ends, name)) and host in str(router.get("rule", host))
+
+
+def _shortened(error: str) -> str:
+    """What it says of a rule that it cannot parse, it says in two ways, the rule in it each time two or three times."""
+    found = re.search(r"error while parsing rule (?P<rule>.+?): (?:parsing rule (?P=rule): )?(?P<why>.+)$", error)
+    return f"the rule {found['rule']} cannot be parsed: {found['why']}" if found else error
 
 
 def seconds_of(duration: Any) -> float:

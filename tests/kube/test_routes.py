@@ -83,12 +83,53 @@ def test_an_ingress_route_has_entry_points_and_middlewares() -> None:
         ('Host("a.example")', ["a.example"]),
         ("HostRegexp(`.+`)", []),
         ("PathPrefix(`/v1`)", []),
+        ("PathPrefix(`/`) && !Host(`a.example`)", []),
     ],
 )
 def test_the_hosts_of_a_rule(match: str, hosts: list[str]) -> None:
     spec = {"routes": [{"match": match, "services": [{"name": "litellm", "port": 1}]}]}
     body: dict[str, Any] = {"apiVersion": "traefik.io/v1alpha1", "kind": "IngressRoute", "metadata": {}, "spec": spec}
     assert hosts_of(Manifest(Path("x"), "", body)) == hosts
+
+
+@pytest.mark.parametrize(
+    ("match", "taken"),
+    [
+        ("Host(`llm.example`)", True),
+        ("Host(`llm.example`) && PathPrefix(`/v1`)", True),
+        ("Host(`llm.example`) && (PathPrefix(`/page`) || PathPrefix(`/v1`))", True),
+        ("Host(`llm.example`) && PathPrefix(`/page`)", False),
+        ("Host(`llm.example`) && Path(`/`)", False),
+        ("Host(`llm.example`) && !PathPrefix(`/v1`)", False),
+        ("Host(`llm.example`) && Header(`X-Canary`, `1`)", False),
+    ],
+)
+def test_a_rule_takes_every_request_for_a_path_or_not(match: str, taken: bool) -> None:
+    route = the_route(INGRESS_ROUTE.replace("Host(`llm.example`) && PathPrefix(`/v1`)", match))
+    assert route.takes("/v1/models") is taken
+
+
+@pytest.mark.parametrize(
+    ("text", "told", "taken"),
+    [
+        (INGRESS, "{path: /v1, backend", True),
+        (INGRESS, "{path: /page, backend", False),
+        (INGRESS, "{path: /v1/models, pathType: Exact, backend", False),
+        (HTTP_ROUTE, "{matches: [{path: {type: PathPrefix, value: /v1}}], backend", True),
+        (HTTP_ROUTE, "{matches: [{path: {value: /page}}, {path: {value: /v1}}], backend", True),
+        (HTTP_ROUTE, "{matches: [{path: {type: Exact, value: /v1/models}}], backend", False),
+        (HTTP_ROUTE, "{matches: [{path: {value: /v1}, headers: [{name: X-Canary, value: a}]}], backend", False),
+    ],
+)
+def test_other_kinds_say_it_by_paths_and_matches(text: str, told: str, taken: bool) -> None:
+    assert the_route(text).takes("/v1/models")
+    assert the_route(text.replace("{backend", told)).takes("/v1/models") is taken
+
+
+def test_the_longer_rule_comes_first_unless_its_priority_says_otherwise() -> None:
+    short = INGRESS_ROUTE.replace(" && PathPrefix(`/v1`)", "")
+    told = short.replace("middlewares:", "priority: 1000\n      middlewares:")
+    assert the_route(short).priority < the_route(INGRESS_ROUTE).priority < the_route(told).priority
 
 
 @pytest.mark.parametrize("tls", ["", "tls: [{hosts: [other.example], secretName: llm-tls}]"])

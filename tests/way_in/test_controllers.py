@@ -66,6 +66,16 @@ def test_an_issuer_of_ones_own_asks_pebble_by_http_and_that_is_said(tmp_path: Pa
     assert told not in own.notes
 
 
+def test_an_issuer_whose_kind_was_left_out_is_not_made(tmp_path: Path) -> None:
+    route = (MANIFESTS / "litellm" / "ingressroute.yaml").read_text()
+    asked = route.replace("    kind: ClusterIssuer\n", "")
+    assert asked != route
+    (issuer,) = controllers.issuers_beside(with_objects(tmp_path / "without", asked, without="route"))
+    assert issuer.name == "Issuer/letsencrypt-prod"
+    both = with_objects(tmp_path / "with", f"{asked}---{ISSUER}", without="route")
+    assert controllers.issuers_beside(both) == []
+
+
 def test_an_issuer_that_is_no_acme_stays(tmp_path: Path) -> None:
     own = with_objects(tmp_path, ISSUER.partition("  acme:")[0] + "  selfSigned: {}\n")
     assert controllers.with_pebble(own).gateway == own.gateway
