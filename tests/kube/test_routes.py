@@ -69,6 +69,11 @@ def test_three_kinds_say_the_same(text: str, of_secret: str) -> None:
     assert (route.tls, route.secret, route.secret_namespace) == (True, "llm-tls", of_secret)
 
 
+def test_a_route_that_was_written_for_traefik_v2_is_found() -> None:
+    route = the_route(INGRESS_ROUTE.replace("traefik.io/v1alpha1", "traefik.containo.us/v1alpha1"))
+    assert (route.hosts, route.service, route.secret) == ((HOST,), "litellm", "llm-tls")
+
+
 def test_an_ingress_route_has_entry_points_and_middlewares() -> None:
     route = the_route(INGRESS_ROUTE)
     assert route.entry_points == ("websecure",)

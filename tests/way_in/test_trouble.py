@@ -3,11 +3,10 @@
 All of them are applied at once, each under a host name of its own, and waited for side by side.
 """
 
-import shutil
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,19 +20,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.core.paths import MANIFESTS
 from signoff.core.timeouts import WAY_IN_LEADS
-from signoff.core.waiting import WaitFailed
 from signoff.evidence import Evidence
 from signoff.evidence.models import Run
-from signoff.gateway.deployment import Deployment
 from signoff.kube.client import Kube
-from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
 from signoff.programs import controllers as programs
-from signoff.settings import Settings
-from signoff.way_in import WayIn, controllers, of
+from signoff.way_in import controllers
 from tests.embedded import IMAGE, container, pod
+from tests.way_in.waited import Ended, deployed, deployment_for, manifests_of, of_the_ways, waited_for
 from tests.way_in.ways import DOMAIN, ROUTE, WAYS, Way
 
 pytestmark = pytest.mark.cluster
@@ -54,15 +49,6 @@ class Models(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("0.0.0.0", 4000), Models).serve_forever()
 """
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How the wait for a way in ended: with what observation, none if it leads, and whether early; its trouble then."""
-
-    observation: str
-    early: bool
-    trouble: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -88,36 +74,12 @@ def ended(hosting: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory) ->
     evidence = Evidence(folder / "run", Run(tool="serve"))
 
     def wait(way: Way) -> Ended:
-        own = replace(manifests, settings=manifests.settings.model_copy(update={"host": way.host}))
-        found = of(Deployment(hosting, own, evidence))
-        assert found is not None
-        return waited_for(found)
+        return waited_for(deployment_for(way, hosting, manifests, evidence))
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(WAYS)) as pool:
         patch.setattr("signoff.way_in.WAY_IN_LEADS", replace(WAY_IN_LEADS, every=2))  # so many look at once
         yield dict(zip([way.name for way in WAYS], pool.map(wait, WAYS), strict=True))
     evidence.close()
-
-
-def waited_for(way_in: WayIn) -> Ended:
-    try:
-        way_in.wait()
-    except WaitFailed as failed:
-        return Ended(failed.observation, failed.hopeless, way_in.trouble())
-    return Ended("", False, way_in.trouble())
-
-
-def manifests_of(ways: tuple[Way, ...], folder: Path) -> StoryManifests:
-    """The story's manifests with these in the place of its own route and certificate."""
-    shutil.copytree(MANIFESTS, folder, ignore=shutil.ignore_patterns("kustomization.yaml", "locust", "ingressroute.*"))
-    (folder / "ways").mkdir()
-    for way in ways:
-        (folder / "ways" / f"{way.name}.yaml").write_text(way.text)
-    return StoryManifests.read(Settings(manifests=(folder,)))
-
-
-def of_the_ways(manifests: StoryManifests) -> list[Manifest]:
-    return [each for each in manifests.gateway if each.file.parent.name == "ways"]
 
 
 def of_the_gateway() -> Iterator[dict[str, Any]]:
@@ -189,19 +151,8 @@ def test_a_way_in_is_told_in_one_sentence_of_its_cause(way: Way, ended: Mapping[
 def test_a_cluster_without_the_kinds_of_a_way_in_has_none(
     cluster: EmbeddedCluster, namespace: str, tmp_path: Path
 ) -> None:
-    way = Way("nowhere", ROUTE)
-    read = manifests_of((way,), tmp_path / "manifests")
-    manifests = replace(read, settings=read.settings.model_copy(update={"host": way.host}))
-    evidence = Evidence(tmp_path / "run", Run(tool="serve"))
-    deployment = Deployment(cluster, manifests, evidence)
-    (route,) = of_the_ways(manifests)
-    skipped = deployment.kube.apply(route, namespace)
-    found = of(deployment)
-    assert found is not None
-    seen = waited_for(found)
-    evidence.close()
+    skipped, seen = deployed(Way("nowhere", ROUTE), cluster, namespace, tmp_path)
     missing = "the cluster does not know IngressRoute of traefik.io/v1alpha1: its CRD is not installed"
     assert skipped == f"not judged, for {missing}"
     told = f"IngressRoute/nowhere is not there, since {missing} (ways/nowhere.yaml:2)"
-    assert (seen.observation, seen.trouble) == (told, [told])
-    assert seen.early
+    assert seen == Ended(told, early=True, trouble=[told])
