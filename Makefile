@@ -15,9 +15,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: acceptance test unit unit-tests prove lint actionlint clean
 
-# The way in (IngressRoute and Certificate) is declared, and has no scenario yet; nothing else is waived.
 acceptance: $(VENV)/.ready
-	$(BIN)/pytest features/ --waive "way-in=no scenario for the IngressRoute and the Certificate is built yet"
+	$(BIN)/pytest features/
 
 test: lint actionlint
 	$(BIN)/signoff prepare

@@ -69,7 +69,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A check's verdict, and those of its cases. `waiver` is the reason for which a person leaves it out."""
+    """A check's verdict, and those of its cases. `waiver` is the reason for which a person leaves it out, if so.
+
+    What is part of a waived check is left out with it, unless it has passed all the same.
+    """
 
     name: str
     check: Check
@@ -145,7 +148,7 @@ class Result:
         self.planned: list[PlannedScenario] = list(plan.scenarios) if plan else []
         self._told = list(_told(self.story, evidence))
         self.checks = {
-            name: Judged(name, check, verdict, cases, run.waivers.get(name))
+            name: Judged(name, check, verdict, cases, _waiver(name, check, verdict, run.waivers))
             for name, check in self.story.checks.items()
             for told in [[each for each in self._told if each.check == name]]
             for verdict, cases in [_judged(name, check, evidence, self.planned, told)]
@@ -418,6 +421,13 @@ def _judged(
         case: gravest(several) if several else gravest(errors) if errors else missing for case, several in found.items()
     }
     return _with_names(gravest([*cases.values(), *errors]), cases), cases
+
+
+def _waiver(name: str, check: Check, verdict: Verdict, waivers: Mapping[str, str]) -> str | None:
+    """The reason for which a person leaves a check out: itself, or with the one that it is part of."""
+    if name in waivers or verdict.value in (Value.PASSED, Value.OUTSIDE_REACH):
+        return waivers.get(name)
+    return waivers.get(check.part_of)
 
 
 def _with_names(verdict: Verdict, cases: Mapping[str, Verdict]) -> Verdict:

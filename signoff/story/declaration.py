@@ -37,7 +37,7 @@ class Check(_Model):
     `judge` names the function that judges it, `wants` is what that compares with, `arms` are the sides that have to be
     asked, `cases` the parts that each have to be judged, `min` how much of each is enough. Only clusters named in
     `reach` can tell, if any are named; where `applies` is false or empty there is nothing to tell; `pending` says why
-    nothing observes it yet.
+    nothing observes it yet. Who waives the check that this is `part_of` leaves this one out with it.
     """
 
     text: Text
@@ -48,6 +48,7 @@ class Check(_Model):
     min: Annotated[dict[str, float], Field(validation_alias=AliasChoices("min", "least"))] = {}
     reach: tuple[str, ...] = ()
     applies: Any = True
+    part_of: str = ""
     pending: str = ""
 
     def beyond(self, cluster: str) -> str:
@@ -104,6 +105,11 @@ class Story(_Model):
     def requirements(self) -> dict[str, Criterion | Task]:
         """All that has to pass, criteria first."""
         return {**self.criteria, **self.tasks}
+
+    def waived_with(self, names: Iterable[str]) -> set[str]:
+        """The checks of these names, and those that are part of them."""
+        left_out = set(names)
+        return left_out | {name for name, check in self.checks.items() if check.part_of in left_out}
 
     def outside_reach(self, cluster: str) -> set[str]:
         """The checks that a cluster of this kind cannot tell, by the story's own word."""
@@ -202,9 +208,12 @@ class Declaration:
                 if name not in story.checks:
                     raise self.error(f"no check is called {name!r}{nearest(name, story.checks)}", (*path, at))
                 used.add(name)
-        for name in story.checks:
+        for name, check in story.checks.items():
             if name not in used:
                 raise self.error(f"no criterion needs the check {name!r}, so nobody would miss it", ("checks", name))
+            if check.part_of and check.part_of not in story.checks:
+                hint = nearest(check.part_of, story.checks)
+                raise self.error(f"no check is called {check.part_of!r}{hint}", ("checks", name, "part_of"))
         if twice := story.criteria.keys() & story.tasks.keys():
             raise self.error(f"{min(twice)!r} is both a criterion and a task", ("tasks", min(twice)))
 

@@ -29,7 +29,7 @@ def check(waived: Mapping[str, str], declaration: Declaration, cluster: str, whe
             where=declaration.where("criteria", bare),
             hint="give it one, or make it a task",
         )
-    if bare := _without_a_check(story, outside | set(waived)):
+    if bare := _without_a_check(story, outside | story.waived_with(waived)):
         raise UsageError(
             f"these waivers leave {bare} without a check, and nothing of it would be judged",
             where=", ".join(dict.fromkeys(map(where, sorted(waived)))),

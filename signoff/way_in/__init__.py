@@ -208,7 +208,8 @@ def copied(route: Route, host: str, recorder: RecorderPod) -> Manifest:
         case "IngressRoute":
             rule = spec["routes"][route.place[2]]
             rule["match"] = f"Host(`{host}`) && PathPrefix(`{path}`)"
-            rule["services"] = [{"name": service.service, "namespace": service.namespace, "port": service.port}]
+            led = {"name": service.service, "namespace": service.namespace, "port": service.port}
+            rule["services"] = [{**rule["services"][route.place[4]], **led}]
             if "priority" in rule:
                 rule["priority"] += 1
             spec["routes"] = [rule]

@@ -62,6 +62,7 @@ def test_a_run_without_features_leaves_no_report(project: Project) -> None:
         ("judge: at-most", "judge: atmost", "no judge is called 'atmost'; did you mean 'at-most'?", 14),
         ("wants: 3", "wnats: 3", "no such setting; did you mean 'wants'?", 14),
         (", wants: 3", "", "the judge 'at-most' needs wants", 14),
+        ("  enough: {", "  enough: {part_of: fien, ", "no check is called 'fien'; did you mean 'fine'?", 14),
         ("  enough:", "  other: {text: o, judge: equals, wants: 1}\n  enough:", "no criterion needs the check", 14),
         ("documents: a book", "documents: ''", "needs either checks or documents", 9),
         ("signoff.story/1", "signoff.story/9", "signoff.story/1", 2),

@@ -402,7 +402,7 @@ DAMAGES = [
     ),
     Damage(
         "a verdict on the page",
-        in_file("signoff.html", 'not-judged code-pending" title="pending">not judged', 'passed">passed'),
+        in_file("signoff.html", 'not-judged code-no-observation" title="no-observation">not judged', 'passed">passed'),
         [r"signoff.html:\d+: the page is not what the evidence yields"],
     ),
     Damage(
@@ -413,7 +413,7 @@ DAMAGES = [
     Damage("the page's end", in_file("signoff.html", "</html>\n", "</html>\n\n"), ["signoff.html.*: the page is not"]),
     Damage(
         "a verdict in Markdown",
-        in_file("signoff.md", "**waived**", "**passed**"),
+        in_file("signoff.md", "not judged (waived)", "passed"),
         [r"signoff.md:\d+: the page is not what the evidence yields"],
     ),
     Damage(

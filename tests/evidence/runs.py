@@ -32,12 +32,16 @@ from signoff.evidence.models import (
     Exchange,
     Fact,
     FilesSeen,
+    ForwardedSeen,
+    IngressTrios,
     InsideSeen,
     LabelsSeen,
+    LargePrompt,
     ModesSeen,
     NodeAsked,
     Observation,
     OverheadTimed,
+    PacedStream,
     PendingSeen,
     PlacesSeen,
     Plan,
@@ -46,25 +50,31 @@ from signoff.evidence.models import (
     PodsSeen,
     ProbesSeen,
     ResourcesSeen,
+    RouteFound,
+    RouteSeen,
     Run,
     ScenarioEnd,
     SchedulerAsked,
     ServiceSeen,
+    SlowAnswer,
     StayedReady,
     Subject,
     Trio,
     TriosSeen,
+    TurnedAway,
     VersionSeen,
 )
 from signoff.gateway.under_test import under_test
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.judges.run import Result
+from signoff.judges.way_in import PLAIN_PATHS
 from signoff.kube.manifests import StoryManifests
 from signoff.parity.known_issues import fingerprint
 from signoff.settings import Settings, story_values
 from signoff.story.declaration import Declaration
 from signoff.traffic.blocks import Block
 from signoff.traffic.pairs import ARMS, INGRESS, Arm, Timing
+from tests.judges import authority
 from tests.parity.test_recorded import RECORDED
 
 STORY = ROOT / "features" / "story.yaml"
@@ -79,12 +89,14 @@ MODEL = "Qwen/Qwen2.5-7B-Instruct-AWQ"
 IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
 PROMPTS = ("Name three rivers.", "Wie heißt die Hauptstadt von Österreich?", "東京は何の首都ですか? 🗼", "One line.")
 WAIVED = {"way-in": "Traefik is tried by hand, see ticket 12"}
-"""The one check that no scenario observes yet."""
+"""The one check that a run leaves out here, if nothing else is said."""
+ROUTE = "The host name leads to LiteLLM"
 WAY_IN = "litellm.home.jetzinger.com at https://127.101.0.9:443"
 
 Record = Callable[[], Sequence[Observation]]
 MODELS = {"object": "list", "data": [{"id": MODEL, "object": "model", "created": 1, "owned_by": "vllm"}]}
 OF_ITS_OWN = "a LiteLLM of its own"
+FOUND = RouteFound(host=authority.HOST, object="IngressRoute/litellm", file=authority.AT)
 REFUSED: dict[str, Any] = {"accepted": False, "message": "1 node(s) didn't match Pod's node affinity/selector."}
 ASKED = [
     NodeAsked(name="k3s-worker-01", accepted=True),
@@ -124,6 +136,10 @@ class Writer:
             "LiteLLM outlives its backend": self.gaming_mode,
             "Mistakes are told": self.mistakes,
             "Nobody is answered without the key": self.keys,
+            "The ingress passes on what it should": self.through,
+            "The ingress turns others away": self.turned_away,
+            "The certificate is good": self.certificate,
+            ROUTE: self.route,
             FACTS: self.facts,
         }
 
@@ -171,8 +187,21 @@ class Writer:
 
     # Answers
 
-    def ask(self, arm: str, prompt: str, *, text: str = "", stream: bool = False, reason: str = "length") -> int:
-        """Record a chat completion, which repeats the prompt if nothing else is said; gives its `seq`."""
+    def ask(
+        self,
+        arm: str,
+        prompt: str,
+        *,
+        text: str = "",
+        stream: bool = False,
+        reason: str = "length",
+        gap: float = 1.0,
+        ms: float = 20.0,
+    ) -> int:
+        """Record a chat completion, which repeats the prompt if nothing else is said; gives its `seq`.
+
+        `gap` are the milliseconds between two events of a stream, `ms` those of all of it.
+        """
         text = text or f"{prompt} indeed"
         body = {
             "model": MODEL,
@@ -180,16 +209,16 @@ class Writer:
             **({"stream": True} if stream else {}),
         }
         told = completion(text, reason)
-        chunks = [{"data": data, "ms": 5.0 + at} for at, data in enumerate(streamed(text, reason))]
+        chunks = [{"data": data, "ms": 5.0 + at * gap} for at, data in enumerate(streamed(text, reason))]
         kind = "text/event-stream" if stream else "application/json"
-        own = {"x-litellm-version": "1.80.16"} if arm == "proxied" else {}
+        own = {"x-litellm-version": "1.80.16"} if arm in ("proxied", "ingress") else {}
         exchange = Exchange(
             arm=arm,
             request={"method": "POST", "url": f"http://{arm}/v1/chat/completions", "body": body},
             status=200,
             headers={"content-type": kind, **own},
             started=1.0,
-            e2e_ms=20.0,
+            e2e_ms=ms,
             ttft_ms=5.0 if stream else None,
             body=None if stream else json.dumps(told),
             chunks=chunks if stream else None,
@@ -314,10 +343,105 @@ class Writer:
         yield CounterSeen(check="no-key-stops-here", metric="vllm:requests", requests=1, grown=0)
 
     def keys(self) -> Iterator[Observation]:
-        yield AnswersSeen(check="key-asked", case="own", exchanges=[self.ask("proxied", "Who has the key?")])
+        yield from self.asked_with_keys("key-asked", "proxied")
+
+    def asked_with_keys(self, check: str, arm: str) -> Iterator[Observation]:
+        yield AnswersSeen(check=check, case="own", exchanges=[self.ask(arm, "Who has the key?")])
         for case, status in (("wrong", 400), ("missing", 401)):
             error = {"error": {"message": "no key", "type": "auth_error", "param": None, "code": str(status)}}
-            yield AnswersSeen(check="key-asked", case=case, exchanges=[self.answer(status, error)])
+            yield AnswersSeen(check=check, case=case, exchanges=[self.answer(status, error, arm)])
+
+    # The way in
+
+    def route(self) -> Iterator[Observation]:
+        seq = self.ask("ingress", "Who is there?")
+        yield RouteSeen(check="way-in", route=FOUND, service="litellm", port=4000, exchange=seq)
+
+    def through(self) -> Iterator[Observation]:
+        for kind in ("plain", "streamed"):
+            stream = kind == "streamed"
+            trios = []
+            for prompt in PROMPTS:
+                seqs = [self.ask(arm, prompt, stream=stream) for arm in ("proxied", "proxied again", "ingress")]
+                trios.append(Trio(prompt=prompt, direct=seqs[0], again=seqs[1], proxied=seqs[2]))
+            yield IngressTrios(check="ingress-answers", case=kind, route=FOUND, trios=trios)
+            slow = self.ask("ingress", "Take your time", stream=stream, ms=7100)
+            yield SlowAnswer(
+                check="ingress-timeouts",
+                case=kind,
+                route=FOUND,
+                exchange=slow,
+                seconds=7,
+                timeouts={"readTimeout": 5, "writeTimeout": 5},
+                whole=True,
+                events=len(streamed("Take your time indeed")),
+            )
+        own, through = (
+            self.ask(arm, "a b c d e", stream=True, gap=100.0, ms=1200.0) for arm in ("recorder", "ingress")
+        )
+        yield PacedStream(
+            check="ingress-streams",
+            route=FOUND,
+            recorder=own,
+            ingress=through,
+            pause=0.1,
+            events=len(streamed("a b c d e indeed")),
+        )
+        error = {"error": {"message": "too long", "type": "BadRequestError", "param": None, "code": "400"}}
+        yield LargePrompt(
+            check="ingress-large-prompt",
+            route=FOUND,
+            direct=self.answer(400, error),
+            ingress=self.answer(400, error, "ingress"),
+            sent_bytes=2**20,
+            sent_sha256="ab",
+            arrived_bytes=2**20,
+            arrived_sha256="ab",
+        )
+        yield ForwardedSeen(
+            check="ingress-headers",
+            route=FOUND,
+            host=FOUND.host,
+            headers={
+                "x-forwarded-proto": "https",
+                "x-forwarded-host": FOUND.host,
+                "x-forwarded-for": "10.244.0.1",
+                "x-real-ip": "10.244.0.1",
+            },
+            sent={"X-Forwarded-For": "203.0.113.7"},
+        )
+        yield from self.asked_with_keys("ingress-key-asked", "ingress")
+
+    def turned_away(self) -> Iterator[Observation]:
+        for case, path in PLAIN_PATHS.items():
+            yield TurnedAway(
+                check="plain-http",
+                case=case,
+                route=FOUND,
+                asked=f"http://127.0.0.1{path}",
+                host=FOUND.host,
+                exchange=self.not_found("plain HTTP"),
+            )
+        for case in self.declaration.story.checks["unknown-host"].cases:
+            yield TurnedAway(
+                check="unknown-host",
+                case=case,
+                route=FOUND,
+                asked=f"{case}://127.0.0.1/v1/models",
+                host="nobody.invalid",
+                exchange=self.not_found("unknown host"),
+                reached=0,
+            )
+
+    def not_found(self, arm: str) -> int:
+        """Record an ingress' own answer to who asks for what it has no route for; gives its `seq`."""
+        headers = {"content-type": "text/plain"}
+        request = {"method": "GET", "url": "http://127.0.0.1/"}
+        told = {"status": 404, "headers": headers, "started": 1.0, "e2e_ms": 9.0, "body": "404 page not found"}
+        return self.evidence.add(Exchange.model_validate({"arm": arm, "request": request, **told}))
+
+    def certificate(self) -> Iterator[Observation]:
+        yield authority.seen(route=FOUND)
 
 
 def scenario_id(name: str) -> str:
@@ -386,9 +510,19 @@ OBSERVES = {
     "LiteLLM outlives its backend": ("stays-ready", "error-in-time", "serves-again"),
     "Mistakes are told": ("mistakes-told", "no-key-stops-here"),
     "Nobody is answered without the key": ("key-asked",),
+    "The ingress passes on what it should": (
+        "ingress-answers",
+        "ingress-streams",
+        "ingress-timeouts",
+        "ingress-large-prompt",
+        "ingress-headers",
+        "ingress-key-asked",
+    ),
+    "The ingress turns others away": ("plain-http", "unknown-host"),
+    "The certificate is good": ("certificate",),
     **({FACTS: FACTUAL} if FACTUAL else {}),
 }
-"""The checks of each scenario, as their Then steps would declare them."""
+"""The checks of each scenario, as their Then steps would declare them; what the route leads to is left out."""
 
 
 def set_up(writer: Writer) -> None:
@@ -441,12 +575,14 @@ def finish(writer: Writer, *, interrupted: bool = False) -> Result:
 def whole_run(
     folder: Path, waivers: Mapping[str, str] | None = None, *, ingress: str = "", ingress_error: str = "", **about: Any
 ) -> Result:
-    """A run in which everything passed, and which is signed off with a waiver for what nobody observes."""
+    """A run in which everything passed, and which is signed off with a waiver for what is left out."""
     writer = open_run(folder, waivers, **about)
     writer.ingress, writer.ingress_error = ingress, ingress_error
-    plan(writer, OBSERVES)
+    left_out = "way-in" in (WAIVED if waivers is None else waivers)
+    observed = OBSERVES if left_out else {**OBSERVES, ROUTE: ("way-in",)}
+    plan(writer, observed)
     set_up(writer)
-    writer.play()
+    writer.play(list(observed))
     bundle(writer, "a-scenario")
     return finish(writer)
 

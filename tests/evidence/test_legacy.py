@@ -169,7 +169,7 @@ def test_checks_have_the_verdict_of_version_0(run: Judged) -> None:
 def test_checks_that_version_0_did_not_have_are_not_judged(run: Judged) -> None:
     told = {name.partition("/")[0] for name, _ in run.told_of_checks()}
     assert told == OLD
-    new = run.result.checks.keys() - OLD - {"tailscale", "key-asked"}
+    new = run.result.checks.keys() - OLD - {"tailscale", "key-asked", "ingress-key-asked"}
     assert {run.result.checks[name].value for name in new} == {Value.NOT_JUDGED}
 
 

@@ -11,19 +11,28 @@ from signoff.evidence.models import (
     AnswersSeen,
     CallsCompared,
     Cause,
+    CertificateSeen,
     CounterSeen,
     Disturbance,
     FilesSeen,
+    ForwardedSeen,
+    IngressTrios,
     InsideSeen,
+    LargePrompt,
     Line,
     Observation,
     OverheadTimed,
+    PacedStream,
     PendingSeen,
     PlacesSeen,
+    RouteFound,
+    RouteSeen,
     SchedulerAsked,
+    SlowAnswer,
     StayedReady,
     Subject,
     TriosSeen,
+    TurnedAway,
 )
 from signoff.judges.run import Result
 from signoff.settings import Settings, story_values
@@ -35,16 +44,23 @@ from tests.evidence.runs import ASKED
 VALUES = {**story_values(Settings()), "asks_for_key": True}
 CHECKS = Declaration.read(ROOT / "features" / "story.yaml").filled(VALUES).story.checks
 JUDGED = [name for name, check in CHECKS.items() if not check.pending]
-FINDS_ITS_CASES = ("overhead", "parity-gate", "parity-recorded", "parity-exercised")
+FINDS_ITS_CASES = (
+    "overhead",
+    "parity-gate",
+    "parity-recorded",
+    "parity-exercised",
+    "forwarded-headers",
+    "certificate",
+)
 """Judges whose observations hold several cases."""
 OF_CASES = [name for name in JUDGED if CHECKS[name].judge not in FINDS_ITS_CASES]
-WAIVED = {"way-in": "no Traefik here"}
+ELSEWHERE = RouteFound(host="other.example", object="IngressRoute/other")
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     """A run in which everything passed."""
-    result = runs.whole_run(tmp_path_factory.mktemp("runs") / "whole", WAIVED)
+    result = runs.whole_run(tmp_path_factory.mktemp("runs") / "whole", {})
     assert result.signed_off
     return result.evidence
 
@@ -85,6 +101,10 @@ def fewer_prompts(seen: Observation) -> Observation:
     return seen.model_copy(update={"trios": seen.trios[:3]}) if isinstance(seen, TriosSeen) else seen
 
 
+def one_prompt(seen: Observation) -> Observation:
+    return seen.model_copy(update={"trios": seen.trios[:1]}) if isinstance(seen, IngressTrios) else seen
+
+
 def one_answer_for_three(seen: Observation) -> Observation:
     if not isinstance(seen, TriosSeen):
         return seen
@@ -119,6 +139,17 @@ def other_prompts(seen: Observation) -> Observation:
         (["stays-ready"], less(StayedReady, seconds=1)),
         (["stays-ready"], less(StayedReady, looks=1)),
         (["cluster-name"], less(InsideSeen, url="http://127.0.0.1:4000/v1/models")),
+        (["way-in"], less(RouteSeen, route=ELSEWHERE)),
+        (["ingress-answers"], one_prompt),
+        (["ingress-streams"], less(PacedStream, pause=0.01)),
+        (["ingress-timeouts"], less(SlowAnswer, timeouts={})),
+        (["ingress-timeouts"], less(SlowAnswer, timeouts={"readTimeout": 60})),
+        (["ingress-large-prompt"], less(LargePrompt, sent_bytes=1000, arrived_bytes=1000)),
+        (["ingress-headers"], less(ForwardedSeen, sent={})),
+        (["plain-http", "unknown-host"], less(TurnedAway, asked="ftp://127.0.0.1/")),
+        (["plain-http"], less(TurnedAway, host="other.example")),
+        (["unknown-host"], less(TurnedAway, reached=None)),
+        (["certificate"], less(CertificateSeen, route=ELSEWHERE)),
         (["overhead"], less(OverheadTimed, limit_asked_ms=500)),
         (
             ["response-format", "request-fidelity", "calls-exercised"],
@@ -153,9 +184,12 @@ def test_another_side_than_the_declared_one_is_not_judged(whole: Recorded, name:
     def of_vllm(seen: Observation) -> Observation:
         if seen.check == name and isinstance(seen, AnswersSeen):
             return seen.model_copy(update={"exchanges": seqs[:1]})
-        if seen.check == name and isinstance(seen, TriosSeen):
+        if seen.check == name and isinstance(seen, TriosSeen | IngressTrios):
             swapped = [each.model_copy(update={"direct": each.proxied, "proxied": each.direct}) for each in seen.trios]
             return seen.model_copy(update={"trios": swapped})
+        if seen.check == name:
+            sides = {"exchange", "ingress"} & type(seen).model_fields.keys()
+            return seen.model_copy(update=dict.fromkeys(sides, seqs[0]))
         return seen
 
     assert judged(whole, of_vllm).checks[name].value is Value.NOT_JUDGED

@@ -16,6 +16,7 @@ from tests.mutations.scenarios import (
     ASKING,
     BELOW_LIMIT,
     BOTH_REASONS,
+    CERTIFICATE,
     CHAT,
     CLIENT,
     CLIENT_STREAMED,
@@ -27,6 +28,7 @@ from tests.mutations.scenarios import (
     DIFFER,
     EQUAL,
     EQUAL_STREAMED,
+    EQUALS_OWN,
     ERROR_IN_TIME,
     EXERCISED,
     FILES,
@@ -34,26 +36,43 @@ from tests.mutations.scenarios import (
     FORMAT_STREAMED,
     GAMING_MODE,
     GATE_PASSES,
+    GOOD_CERTIFICATE,
     GPU,
+    HOST,
     IN_FILES,
     IN_FORMAT,
+    INGRESS_OWN_KEY,
+    INGRESS_OWN_KEY_ALONE,
+    INGRESS_WITHOUT_KEY,
+    INGRESS_WRONG_KEY,
     INSIDE,
     IS_CONFIGURED,
     LABELLED,
     LABELS,
+    LARGE,
+    LARGE_ARRIVES,
+    LEADS_TO_LITELLM,
     MODEL_LIST,
     MODELS,
     NAMES_KEY,
     NAMES_MODEL,
     NO_GPU,
     NO_KEY,
+    NOT_HELD_BACK,
     NOT_ON_GPU,
     NOWHERE_ELSE,
     ON_WORKERS,
+    ONE_BY_ONE,
     OVERHEAD,
+    OWN_ANSWER,
+    OWN_ANSWER_STREAMED,
     OWN_KEY,
     OWN_KEY_ALONE,
     PARITY,
+    PLAIN_CHAT,
+    PLAIN_MODELS,
+    PLAIN_PAGE,
+    PLAIN_TURNED_AWAY,
     POD,
     POD_READY,
     PROBES,
@@ -67,10 +86,18 @@ from tests.mutations.scenarios import (
     SERVICE,
     SERVICE_ON_PORT,
     SERVICE_TO_ALL,
+    SLOW,
+    SLOW_ARRIVES,
+    SLOW_STREAMED,
     SOME_TEXT,
     STAYS_PENDING,
     STAYS_READY,
     TELLS_MODE,
+    TOLD,
+    TOLD_WHO_ASKED,
+    UNKNOWN_BY_HTTP,
+    UNKNOWN_BY_HTTPS,
+    UNKNOWN_TURNED_AWAY,
     VERSION,
     VLLM_ON_GPU,
     WITHOUT_KEY,
@@ -101,7 +128,8 @@ class Mutation:
     `red` is the exact set of scenarios that must then have this `outcome`; `steps` are Then steps that are what they
     fail at. `before_then`: some fail at a Given or When already, since what they ask cannot be reached.
     `make test` runs the features named in `features`, or else those that hold a red scenario, and times the overhead
-    only where that is to turn red; of the table it takes the sample. `make prove` runs all features for each.
+    only where that is to turn red; of the table it takes the sample. `make prove` runs all features for each, but that
+    of the way in only where a mutation is about that: what breaks LiteLLM itself breaks whatever leads to it.
     """
 
     name: str
@@ -451,10 +479,98 @@ def service_type(kind: str) -> Callable[[Objects], None]:
     return change
 
 
+def rule_of(objects: Objects) -> dict[str, Any]:
+    """The rule of LiteLLM's IngressRoute."""
+    rule: dict[str, Any] = objects["IngressRoute"]["spec"]["routes"][0]
+    return rule
+
+
+def another_host(objects: Objects) -> None:
+    """Lead another host name to LiteLLM."""
+    rule_of(objects)["match"] = "Host(`llm.home.jetzinger.com`)"
+
+
+def straight_to_vllm(objects: Objects) -> None:
+    """Lead the host name past LiteLLM."""
+    rule_of(objects)["services"] = [{"name": story.BACKEND, "port": story.BACKEND_PORT}]
+
+
+def tampered_on_the_way(objects: Objects) -> None:
+    """Lead the host name to LiteLLM through a gateway that changes what it says."""
+    upstream = f"{story.GATEWAY}.{story.NAMESPACE}.svc.cluster.local:{story.GATEWAY_PORT}"
+    container, volume = faulty_container(objects, upstream, "changed_text")
+    objects["OnTheWay"] = pod("on-the-way", container, story.ALLOWED_NODES, volumes=[volume])
+    objects["ServiceOnTheWay"] = renamed(objects["Service"], "litellm-on-the-way")
+    spec = objects["ServiceOnTheWay"]["spec"]
+    spec["selector"] = {"app.kubernetes.io/name": "on-the-way"}
+    spec["ports"][0]["targetPort"] = FAULTY_PORT
+    rule_of(objects)["services"] = [{"name": "litellm-on-the-way", "port": story.GATEWAY_PORT}]
+
+
+def of_traefik(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """An object of Traefik's beside LiteLLM's IngressRoute."""
+    metadata = {"name": f"litellm-{kind.lower()}", "namespace": story.NAMESPACE, "labels": story.GATEWAY_LABELS}
+    return {"apiVersion": "traefik.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def by_middleware(**spec: Any) -> Callable[[Objects], None]:
+    """Send what is asked through a Middleware of Traefik's."""
+
+    def change(objects: Objects) -> None:
+        objects["Middleware"] = of_traefik("Middleware", spec)
+        rule_of(objects)["middlewares"] = [{"name": objects["Middleware"]["metadata"]["name"]}]
+
+    return change
+
+
+def impatient_ingress(objects: Objects) -> None:
+    """Have the ingress wait for three seconds until LiteLLM begins to answer."""
+    objects["Transport"] = of_traefik("ServersTransport", {"forwardingTimeouts": {"responseHeaderTimeout": "3s"}})
+    rule_of(objects)["services"][0]["serversTransport"] = objects["Transport"]["metadata"]["name"]
+
+
+def key_on_the_way(objects: Objects) -> None:
+    """Have LiteLLM ask for a key, and the ingress know it for everybody."""
+    litellm(objects)["env"].append({"name": "LITELLM_MASTER_KEY", "value": OPEN_DOOR})
+    by_middleware(headers={"customRequestHeaders": {"Authorization": f"Bearer {OPEN_DOOR}"}})(objects)
+
+
+def by_plain_http(objects: Objects) -> None:
+    """Lead plain HTTP to LiteLLM as well."""
+    objects["PlainRoute"] = another_route(objects, "plain", rule_of(objects)["match"])
+
+
+def any_host(objects: Objects) -> None:
+    """Lead whatever other host name is asked for to LiteLLM, at both entry points."""
+    others = f"PathPrefix(`/`) && !{rule_of(objects)['match']}"
+    objects["OtherRoute"] = another_route(objects, "others", others, tls={}, entryPoints=["websecure"])
+    objects["OtherPlainRoute"] = another_route(objects, "others-plain", others)
+
+
+def another_route(objects: Objects, name: str, match: str, **spec: Any) -> dict[str, Any]:
+    """An IngressRoute beside LiteLLM's own; for plain HTTP, if nothing else is said."""
+    made = renamed(objects["IngressRoute"], f"litellm-{name}")
+    made["spec"] = {"entryPoints": ["web"], "routes": [{**rule_of(objects), "match": match}], **spec}
+    return made
+
+
+def renewed_too_late(objects: Objects) -> None:
+    """Have the certificate renewed five minutes before it expires."""
+    objects["Certificate"]["spec"]["renewBefore"] = "5m"
+
+
 EQUALITY = frozenset({EQUAL, EQUAL_STREAMED})
 READING = frozenset({CLIENT, CLIENT_STREAMED})
 FORM = frozenset({PARITY, RECORDED})
 WRITTEN = frozenset({FILES, CONFIGURED, VERSION})
+PLAIN = frozenset({PLAIN_PAGE, PLAIN_MODELS, PLAIN_CHAT})
+UNKNOWN = frozenset({UNKNOWN_BY_HTTPS, UNKNOWN_BY_HTTP})
+WAY_IN = frozenset(
+    {
+        *(HOST, OWN_ANSWER, OWN_ANSWER_STREAMED, ONE_BY_ONE, SLOW, SLOW_STREAMED, LARGE, TOLD, CERTIFICATE),
+        *(INGRESS_OWN_KEY, INGRESS_WRONG_KEY, INGRESS_WITHOUT_KEY, *PLAIN, *UNKNOWN),
+    }
+)
 KEYS = frozenset({OWN_KEY, WRONG_KEY, WITHOUT_KEY})
 NO_COMPLETION = frozenset({*ASKING, RECORDED, GAMING_MODE})
 NEVER_READY = frozenset(
@@ -703,5 +819,40 @@ TABLE = (
         frozenset({GPU, GAMING_MODE}),
         frozenset({VLLM_ON_GPU}),
         ("placement",),
+    ),
+    Mutation("another host", another_host, WAY_IN, frozenset(), before_then=True),
+    Mutation("the host leads straight to vLLM", straight_to_vllm, frozenset({HOST}), frozenset({LEADS_TO_LITELLM})),
+    Mutation(
+        "changed text on the way in",
+        tampered_on_the_way,
+        frozenset({OWN_ANSWER, OWN_ANSWER_STREAMED}),
+        frozenset({EQUALS_OWN}),
+    ),
+    Mutation(
+        "the ingress buffers, up to 100 kB",
+        by_middleware(buffering={"maxRequestBodyBytes": 100_000}),
+        frozenset({ONE_BY_ONE, LARGE}),
+        frozenset({NOT_HELD_BACK, LARGE_ARRIVES}),
+    ),
+    Mutation("the ingress waits for 3 s", impatient_ingress, frozenset({SLOW}), frozenset({SLOW_ARRIVES})),
+    Mutation(
+        "the ingress says that it was asked by plain HTTP",
+        by_middleware(headers={"customRequestHeaders": {"X-Forwarded-Proto": "http"}}),
+        frozenset({TOLD}),
+        frozenset({TOLD_WHO_ASKED}),
+    ),
+    Mutation(
+        "the ingress has the key for everybody",
+        key_on_the_way,
+        frozenset({INGRESS_WRONG_KEY, INGRESS_WITHOUT_KEY}),
+        frozenset({INGRESS_OWN_KEY_ALONE}),
+    ),
+    Mutation("plain HTTP leads in as well", by_plain_http, PLAIN, frozenset({PLAIN_TURNED_AWAY})),
+    Mutation("any host name leads in", any_host, UNKNOWN, frozenset({UNKNOWN_TURNED_AWAY})),
+    Mutation(
+        "a certificate that is renewed too late",
+        renewed_too_late,
+        frozenset({CERTIFICATE}),
+        frozenset({GOOD_CERTIFICATE}),
     ),
 )

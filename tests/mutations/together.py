@@ -38,7 +38,7 @@ def joined(runs: Sequence[Together], mutation: Mutation) -> list[Together]:
 
 def share(one: Mutation, other: Mutation) -> bool:
     """Whether each still breaks what it breaks alone, and is seen to: they edit and turn red different things."""
-    alone = one.options or other.options or _hides_others(one) or _hides_others(other)
+    alone = one.options or other.options or _hides_others(one) or _hides_others(other) or _is_seen_through(one, other)
     return not (alone or one.red & other.red or _meet(one, other) or (one.file and other.file))
 
 
@@ -51,6 +51,11 @@ def _meet(one: Mutation, other: Mutation) -> bool:
 def _hides_others(mutation: Mutation) -> bool:
     """Whether what the others break cannot be told any more: LiteLLM answers nobody, or vLLM has just been away."""
     return mutation.before_then or CHAT in mutation.red or "gaming_mode" in mutation.tested
+
+
+def _is_seen_through(one: Mutation, other: Mutation) -> bool:
+    """Whether one of them is about the way in, through which what the other breaks of LiteLLM is seen as well."""
+    return len({each.tested == ["way_in"] for each in (one, other)}) > 1
 
 
 @cache

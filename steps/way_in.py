@@ -1,0 +1,494 @@
+"""Asking through the ingress, under the host name, as who comes from outside does."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from pytest_bdd import given, parsers, then, when
+
+from signoff.bdd.observing import observes
+from signoff.core.errors import SignoffError
+from signoff.core.timeouts import REQUEST
+from signoff.core.waiting import WaitFailed
+from signoff.evidence import Evidence, causes
+from signoff.evidence.models import (
+    AnswersSeen,
+    CertificateSeen,
+    Exchange,
+    ForwardedSeen,
+    IngressTrios,
+    LargePrompt,
+    NoAnswer,
+    PacedStream,
+    RouteFound,
+    RouteSeen,
+    SlowAnswer,
+    Subject,
+    Trio,
+    TurnedAway,
+)
+from signoff.gateway.deployment import Deployment
+from signoff.in_cluster.received import Fault, Received
+from signoff.judges.way_in import DIRECT, INGRESS, PLAIN_HTTP, PLAIN_PATHS, RECORDER, UNKNOWN_HOST
+from signoff.kube.undo import Undo
+from signoff.parity.recorder_pod import RemoteRecorder
+from signoff.traffic import client as http
+from signoff.traffic.client import Answer, OpenAIClient, anybody
+from signoff.traffic.endpoint import Endpoint
+from signoff.way_in import WayIn
+from signoff.way_in import of as way_in_of
+from steps.chat import PROMPT, TOKENS, ask, is_streamed, recorded
+from steps.keys import AskedWith, ask_with_key
+from steps.tables import Rows, rows
+
+NOBODY = "signoff-asks-for-nobody.invalid"
+"""A host name that nobody has (RFC 2606)."""
+MADE_UP = {
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Real-Ip": "203.0.113.7",
+    "X-Forwarded-Host": "made-up.invalid",
+    "X-Forwarded-Proto": "made-up",
+}
+"""What a client may write that wants to be taken for another; the address is one for documentation (RFC 5737).
+
+Of Forwarded (RFC 7239) neither Traefik 3.6 nor LiteLLM's server, uvicorn, knows: the one passes it on, the other reads
+it not.
+"""
+MEGABYTE = 2**20
+BEYOND_SECONDS = 2.0
+"""So much longer than a time-out an answer takes that outlasts it."""
+OLDER = {"TLSv1": SSL.TLS1_VERSION, "TLSv1.1": SSL.TLS1_1_VERSION}
+"""The versions of TLS that RFC 8996 deprecates."""
+UNKNOWN_HERE = "no protocols available"
+"""OpenSSL's words where it is not the server that refuses a version, but the client that does not know it."""
+LONG_ENOUGH = 5.0
+"""For a slow answer where the ingress has no time-out."""
+FEWEST_EVENTS = 14
+"""Of a stream of so many tokens as are asked for: the pauses between them make it slow."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The answer to a request and where it stands in the evidence; or why there was none."""
+
+    answer: Answer | None = None
+    seq: int | None = None
+    error: str = ""
+
+
+def sent(evidence: Evidence, arm: str, send: Callable[[], Answer]) -> Sent:
+    """Send a request, and record its answer or that there was none, of which a judge thinks what is to be thought."""
+    try:
+        answer = send()
+    except http.NoAnswer as error:
+        evidence.add(NoAnswer(arm=arm, request={}, error=str(error)))
+        return Sent(error=error.what)
+    return Sent(answer, evidence.add(Exchange(arm=arm, **answer.to_record())))
+
+
+# The way in
+
+
+@pytest.fixture(scope="session")
+def way_in(deployment: Deployment, gateway_pods: None) -> WayIn:
+    """The way in that the manifests describe."""
+    with causes.of(Subject.GATEWAY):
+        if found := way_in_of(deployment):
+            return found
+        host = deployment.settings.host
+        raise SignoffError(
+            f"no IngressRoute, Ingress or HTTPRoute leads to LiteLLM at {host}",
+            where=str(deployment.manifests.folder),
+            hint="write one, or set `host` to the name that yours is for",
+        )
+
+
+@pytest.fixture(scope="session")
+def why_shut(way_in: WayIn, evidence: Evidence) -> str:
+    """Why the way in has not opened, though it was waited for; empty if it has."""
+    with evidence.phase("the way in opens", set_up=True):
+        try:
+            with causes.of(Subject.GATEWAY):
+                way_in.wait()
+        except WaitFailed as failed:
+            if getattr(failed, "subject", None) is not Subject.GATEWAY:
+                raise
+            return failed.observation
+    return ""
+
+
+@pytest.fixture
+def route(way_in: WayIn, why_shut: str) -> Callable[[], RouteFound]:
+    """Gives the route as it stands now, with what its controllers say is wrong with it."""
+
+    def found() -> RouteFound:
+        trouble = way_in.trouble() or ([why_shut] if why_shut else [])
+        return RouteFound(host=way_in.host, object=way_in.route.name, file=way_in.file, trouble=trouble)
+
+    return found
+
+
+@given("a route leads from the host name to LiteLLM")
+def route_leads(why_shut: str) -> None:
+    """The fixture has waited for it; whether it is as it should be is what the scenarios show."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The way in to a recorder before LiteLLM, by a copy of the route."""
+
+    endpoint: Endpoint
+    recorder: RemoteRecorder
+    path: str
+
+    def recording(self, fault: Fault | None = None) -> Any:
+        """What arrives at the recorder, which plays this fault."""
+        return self.recorder.recording(self.path, fault)
+
+    @property
+    def itself(self) -> Endpoint:
+        """The recorder, asked without the ingress."""
+        return replace(self.endpoint, url=self.recorder.url(self.path), host="", authorities="")
+
+
+@given("a recorder stands between the ingress and LiteLLM", target_fixture="beside")
+def with_recorder(way_in: WayIn, why_shut: str, undo: Undo, evidence: Evidence) -> Iterator[Beside]:
+    if why_shut:
+        with causes.of(Subject.GATEWAY):
+            raise SignoffError(f"https://{way_in.host} does not lead to LiteLLM: {why_shut}")
+    with causes.of(Subject.SUITE), way_in.recorded(undo) as (endpoint, recorder, path):
+        yield Beside(endpoint, recorder, path)
+
+
+# The route
+
+
+@when("I send a chat completion through the ingress", target_fixture="through")
+def send_through(way_in: WayIn, evidence: Evidence) -> Sent:
+    with OpenAIClient(way_in.endpoint) as client:
+        return sent(evidence, INGRESS, lambda: client.chat(PROMPT, temperature=0, max_tokens=TOKENS))
+
+
+@then("LiteLLM answers under the host name")
+@observes("way-in")
+def answers_under_the_host_name(
+    way_in: WayIn, route: Callable[[], RouteFound], through: Sent, evidence: Evidence
+) -> None:
+    own = way_in.route
+    evidence.add(
+        RouteSeen(
+            check="way-in",
+            route=route(),
+            service=own.service,
+            port=own.port,
+            entry_points=list(own.entry_points),
+            secret_name=own.secret,
+            certificate=way_in.certificate().object,
+            exchange=through.seq,
+            error=through.error,
+        )
+    )
+
+
+# What passes through it
+
+
+@dataclass(frozen=True)
+class Equals:
+    """The answers to the same questions, "plain" or "streamed"."""
+
+    kind: str
+    each: list[Trio]
+
+
+@when(
+    parsers.parse("I send the same {kind} chat completions to LiteLLM twice and through the ingress"),
+    target_fixture="equals",
+)
+def send_to_litellm_and_through(
+    gateway: Endpoint, way_in: WayIn, evidence: Evidence, kind: str, datatable: Rows
+) -> Equals:
+    arms = ((DIRECT, gateway), (f"{DIRECT} again", gateway), (INGRESS, way_in.endpoint))
+    trios = []
+    for prompt in (row["prompt"] for row in rows(datatable)):
+        first, again, through = (
+            ask(evidence, arm, endpoint, prompt, stream=is_streamed(kind)).seq for arm, endpoint in arms
+        )
+        trios.append(Trio(prompt=prompt, direct=first, again=again, proxied=through))
+    return Equals(kind, trios)
+
+
+@then("the answers through the ingress equal LiteLLM's own")
+@observes("ingress-answers")
+def answers_equal(equals: Equals, route: Callable[[], RouteFound], evidence: Evidence) -> None:
+    evidence.add(IngressTrios(check="ingress-answers", case=equals.kind, route=route(), trios=equals.each))
+
+
+@when(
+    parsers.parse("I ask the recorder and the ingress for a stream with {pause:d} ms between its events"),
+    target_fixture="paced",
+)
+def ask_for_paced_streams(
+    beside: Beside, route: Callable[[], RouteFound], evidence: Evidence, pause: int
+) -> PacedStream:
+    fault = Fault(pause=pause / 1000)
+    with beside.recording(fault):
+        own = ask(evidence, RECORDER, beside.itself, PROMPT, stream=True)
+    with beside.recording(fault) as seen:
+        through = ask(evidence, INGRESS, beside.endpoint, PROMPT, stream=True)
+        arrived = _arrived(seen())
+    return PacedStream(
+        check="ingress-streams",
+        route=route(),
+        recorder=own.seq,
+        ingress=through.seq,
+        pause=fault.pause,
+        events=arrived.events if arrived else 0,
+    )
+
+
+def _arrived(seen: Sequence[Received]) -> Received | None:
+    """What the recorder received last; None where the ingress let nothing through."""
+    return seen[-1] if seen else None
+
+
+@then("its events arrive one by one through the ingress")
+@observes("ingress-streams")
+def events_arrive_one_by_one(paced: PacedStream, evidence: Evidence) -> None:
+    evidence.add(paced)
+
+
+@when(
+    parsers.parse("I ask through the ingress for a {kind} answer that takes longer than each of its time-outs"),
+    target_fixture="slow",
+)
+def ask_for_slow_answer(
+    way_in: WayIn, beside: Beside, route: Callable[[], RouteFound], evidence: Evidence, kind: str
+) -> SlowAnswer:
+    stream, timeouts = is_streamed(kind), way_in.timeouts()
+    seconds = max([LONG_ENOUGH, *timeouts.values()]) + BEYOND_SECONDS
+    fault = Fault(pause=seconds / FEWEST_EVENTS) if stream else Fault(hold=seconds)
+    with (
+        beside.recording(fault) as seen,
+        OpenAIClient(beside.endpoint, timeout=seconds + REQUEST.seconds) as client,
+    ):
+        through = sent(
+            evidence, INGRESS, lambda: client.chat(PROMPT, stream=stream, temperature=0, max_tokens=2 * TOKENS)
+        )
+        arrived = _arrived(seen())
+    return SlowAnswer(
+        check="ingress-timeouts",
+        case=kind,
+        route=route(),
+        exchange=through.seq,
+        error=through.error,
+        seconds=seconds,
+        timeouts=timeouts,
+        whole=bool(arrived and arrived.whole),
+        events=arrived.events if arrived else 0,
+    )
+
+
+@then("the slow answer arrives whole")
+@observes("ingress-timeouts")
+def slow_answer_arrives(slow: SlowAnswer, evidence: Evidence) -> None:
+    evidence.add(slow)
+
+
+@when("I send a prompt of 1 MB to LiteLLM and through the ingress", target_fixture="large")
+def send_large_prompt(
+    gateway: Endpoint, beside: Beside, route: Callable[[], RouteFound], evidence: Evidence
+) -> LargePrompt:
+    prompt = ("The way in is long. " * MEGABYTE)[:MEGABYTE]
+    own = send_prompt(evidence, DIRECT, gateway, prompt)
+    if own.seq is None:
+        with causes.of(Subject.GATEWAY):
+            raise SignoffError(f"a prompt of {MEGABYTE} bytes got no answer from LiteLLM itself: {own.error}")
+    with beside.recording() as seen:
+        through = send_prompt(evidence, INGRESS, beside.endpoint, prompt)
+        arrived = next((_prompt_in(each.body) for each in seen()), "")
+    return LargePrompt(
+        check="ingress-large-prompt",
+        route=route(),
+        direct=own.seq,
+        ingress=through.seq,
+        error=through.error,
+        sent_bytes=len(prompt.encode()),
+        sent_sha256=_sha256(prompt),
+        arrived_bytes=len(arrived.encode()),
+        arrived_sha256=_sha256(arrived) if arrived else "",
+    )
+
+
+def send_prompt(evidence: Evidence, arm: str, endpoint: Endpoint, prompt: str) -> Sent:
+    """Ask for a completion of a prompt that is too long for the evidence, which has its size and hash instead."""
+    with OpenAIClient(endpoint) as client:
+        try:
+            answer = client.chat(prompt, temperature=0, max_tokens=1)
+        except http.NoAnswer as error:
+            evidence.add(NoAnswer(arm=arm, request={}, error=str(error)))
+            return Sent(error=error.what)
+    told = f"{len(prompt.encode())} bytes, SHA-256 {_sha256(prompt)}"
+    body = {**answer.request["body"], "messages": [{"role": "user", "content": told}]}
+    short = replace(answer, request={**answer.request, "body": body})
+    return Sent(answer, evidence.add(Exchange(arm=arm, **short.to_record())))
+
+
+def _prompt_in(body: Any) -> str:
+    """The prompt of a request, as far as it has arrived."""
+    messages = body.get("messages") if isinstance(body, dict) else None
+    return str(messages[0].get("content", "")) if messages else ""
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@then("all of the prompt arrives, and it is refused alike")
+@observes("ingress-large-prompt")
+def prompt_arrives(large: LargePrompt, evidence: Evidence) -> None:
+    evidence.add(large)
+
+
+@when("I ask through the ingress with forwarded headers that I made up", target_fixture="told")
+def ask_with_made_up_headers(beside: Beside, evidence: Evidence) -> Mapping[str, str]:
+    body = {"model": beside.endpoint.model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}
+    with beside.recording() as seen, OpenAIClient(beside.endpoint) as client:
+        recorded(evidence, INGRESS, lambda: client.send("POST", "/v1/chat/completions", body, headers=MADE_UP))
+        arrived = _arrived(seen())
+    headers = arrived.headers if arrived else {}
+    return {name.lower(): value for name, value in headers.items() if _tells_who_asked(name.lower())}
+
+
+def _tells_who_asked(name: str) -> bool:
+    return name.startswith("x-forwarded-") or name == "x-real-ip"
+
+
+@then("LiteLLM is told who asked, and nothing that a client made up")
+@observes("ingress-headers")
+def is_told_who_asked(
+    beside: Beside, told: Mapping[str, str], route: Callable[[], RouteFound], evidence: Evidence
+) -> None:
+    evidence.add(
+        ForwardedSeen(
+            check="ingress-headers", route=route(), host=beside.endpoint.host, headers=dict(told), sent=MADE_UP
+        )
+    )
+
+
+@when(parsers.parse("I send a chat completion through the ingress with {whose} key"), target_fixture="asked_with")
+def send_with_key(way_in: WayIn, evidence: Evidence, whose: str) -> AskedWith:
+    return ask_with_key(evidence, INGRESS, way_in.endpoint, whose)
+
+
+@then("through the ingress it is answered if the key is LiteLLM's own, and refused if not")
+@observes("ingress-key-asked")
+def answered_with_its_own_key_alone(asked_with: AskedWith, evidence: Evidence) -> None:
+    evidence.add(AnswersSeen(check="ingress-key-asked", case=asked_with.case, exchanges=[asked_with.asked.seq]))
+
+
+# Who must not get in
+
+
+@dataclass(frozen=True)
+class Knocked:
+    """A request that must not get in: of which case, how it was asked, and what came of it."""
+
+    case: str
+    asked: str
+    endpoint: Endpoint
+    sent: Sent
+    reached: int | None = None
+
+    def seen(self, check: str, route: RouteFound) -> TurnedAway:
+        """It as an observation of a check."""
+        return TurnedAway(
+            check=check,
+            case=self.case,
+            route=route,
+            asked=self.asked,
+            host=self.endpoint.host,
+            exchange=self.sent.seq,
+            error=self.sent.error,
+            reached=self.reached,
+        )
+
+
+@when(parsers.parse("I ask by plain HTTP for the {what}"), target_fixture="knocked")
+def ask_by_plain_http(way_in: WayIn, evidence: Evidence, what: str) -> Knocked:
+    endpoint, path = way_in.plain, PLAIN_PATHS[what]
+    chat = {"model": endpoint.model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}
+    with OpenAIClient(endpoint) as client:
+        answer = sent(
+            evidence,
+            PLAIN_HTTP,
+            lambda: client.send("POST" if what == "chat" else "GET", path, chat if what == "chat" else None),
+        )
+    return Knocked(what, f"{endpoint.url}{path}", endpoint, answer)
+
+
+@then("plain HTTP leads to https or nowhere")
+@observes("plain-http")
+def plain_http_is_turned_away(knocked: Knocked, route: Callable[[], RouteFound], evidence: Evidence) -> None:
+    evidence.add(knocked.seen("plain-http", route()))
+
+
+@when(parsers.parse("I ask for an unknown host name by {scheme}"), target_fixture="knocked")
+def ask_for_unknown_host(way_in: WayIn, beside: Beside, evidence: Evidence, scheme: str) -> Knocked:
+    urls = {"https": beside.endpoint.url, "http": f"{way_in.plain.url}/{beside.path}"}
+    endpoint = replace(beside.endpoint, url=urls[scheme], host=NOBODY)
+    with beside.recording() as seen, OpenAIClient(endpoint, trusted=anybody()) as client:
+        answer = sent(evidence, UNKNOWN_HOST, client.models)
+        reached = len(seen())
+    return Knocked(scheme, f"{endpoint.url}/v1/models", endpoint, answer, reached)
+
+
+@then("an unknown host name leads to the ingress' own 404")
+@observes("unknown-host")
+def unknown_host_is_turned_away(knocked: Knocked, route: Callable[[], RouteFound], evidence: Evidence) -> None:
+    evidence.add(knocked.seen("unknown-host", route()))
+
+
+# The certificate
+
+
+@when("I look at the certificate of the host name", target_fixture="looked_at")
+def look_at_certificate(way_in: WayIn, route: Callable[[], RouteFound]) -> CertificateSeen:
+    shaken, state = way_in.handshake(way_in.host), way_in.certificate()
+    return CertificateSeen(
+        check="certificate",
+        route=route(),
+        looked_at=datetime.now(UTC),
+        chain=shaken.chain,
+        roots=way_in.roots(),
+        tls_version=shaken.tls_version,
+        cipher=shaken.cipher,
+        handshake_error=shaken.error,
+        older=older_versions(way_in),
+        certificate=state.object,
+        ready=state.ready,
+        message=state.message,
+        issuer=state.issuer,
+        issuer_kind=state.issuer_kind,
+        server=state.server,
+        not_after=state.not_after,
+        renewal_time=state.renewal_time,
+        secret_name=way_in.route.secret,
+        secret_leaf=state.secret_leaf,
+    )
+
+
+def older_versions(way_in: WayIn) -> dict[str, bool]:
+    """Each deprecated version of TLS that can be tried here, and whether the ingress took it."""
+    tried = {name: way_in.handshake(way_in.host, version).error for name, version in OLDER.items()}
+    return {name: not error for name, error in tried.items() if UNKNOWN_HERE not in error}
+
+
+@then("it is the one that cert-manager obtained by ACME, and good for every client")
+@observes("certificate")
+def certificate_is_good(looked_at: CertificateSeen, evidence: Evidence) -> None:
+    evidence.add(looked_at)
