@@ -81,11 +81,18 @@ def _is_made_of(router: dict[str, Any], route: Route, host: str) -> bool:
 
     Source: pkg/provider/kubernetes/{crd,ingress,gateway} of Traefik 3.6, makeServiceKey, routerKey and makeRouterName.
     """
-    own = f"{route.namespace}-{route.manifest.body['metadata']['name']}-"
-    ends = {"IngressRoute": r"[0-9a-f]{20}@kubernetescrd", "Ingress": ".*@kubernetes", "HTTPRoute": ".*"}[route.kind]
-    begins = "httproute-" if route.kind == "HTTPRoute" else ""
-    name = str(router.get("name", ""))
-    return bool(re.fullmatch(re.escape(begins + own) + ends, name)) and host in str(router.get("rule", host))
+    own = _normalized(f"{route.namespace}-{route.manifest.body['metadata']['name']}")
+    names = {
+        "IngressRoute": f"{own}-[0-9a-f]{{20}}@kubernetescrd",
+        "Ingress": f"{own}-{_normalized(host)}.*@kubernetes",
+        "HTTPRoute": f"httproute-{own}-gw-.*",
+    }
+    return bool(re.fullmatch(names[route.kind], str(router.get("name", "")))) and host in str(router.get("rule", host))
+
+
+def _normalized(name: str) -> str:
+    """The letters and numbers of a name, as Traefik's own names are made of others."""
+    return "-".join(re.findall(r"[^\W_]+", name))
 
 
 def _shortened(error: str) -> str:
