@@ -3,7 +3,6 @@
 import secrets
 from dataclasses import asdict, dataclass
 
-import pytest
 from pytest_bdd import parsers, then, when
 
 from signoff.bdd.observing import observes
@@ -71,12 +70,6 @@ def answers_differ(trios: Trios, evidence: Evidence) -> None:
 @observes("equal-answers")
 def answers_equal(trios: Trios, evidence: Evidence) -> None:
     evidence.add(TriosSeen(check="equal-answers", case=trios.kind, trios=trios.each))
-
-
-@pytest.fixture
-def timed_ingress() -> Endpoint | None:
-    """The way in through which half of the rounds ask LiteLLM as well; None where the run has none."""
-    return None
 
 
 @when("I time interleaved pairs of direct and proxied chat completions", target_fixture="timed")

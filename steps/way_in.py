@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,6 +36,7 @@ from signoff.evidence.models import (
 from signoff.gateway.deployment import Deployment
 from signoff.in_cluster.received import Fault, Received
 from signoff.judges.way_in import DIRECT, INGRESS, PLAIN_HTTP, PLAIN_PATHS, RECORDER, UNKNOWN_HOST
+from signoff.kube.client import Kube
 from signoff.kube.undo import Undo
 from signoff.parity.recorder_pod import RemoteRecorder
 from signoff.traffic import client as http
@@ -67,8 +70,6 @@ UNKNOWN_HERE = "no protocols available"
 """OpenSSL's words where it is not the server that refuses a version, but the client that does not know it."""
 LONG_ENOUGH = 5.0
 """For a slow answer where the ingress has no time-out."""
-FEWEST_EVENTS = 14
-"""Of a stream of so many tokens as are asked for: the pauses between them make it slow."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +83,32 @@ class Sent:
 
 def sent(evidence: Evidence, arm: str, send: Callable[[], Answer]) -> Sent:
     """Send a request, and record its answer or that there was none, of which a judge thinks what is to be thought."""
-    try:
-        answer = send()
-    except http.NoAnswer as error:
-        evidence.add(NoAnswer(arm=arm, request={}, error=str(error)))
-        return Sent(error=error.what)
-    return Sent(answer, evidence.add(Exchange(arm=arm, **answer.to_record())))
+    return noted(evidence, arm, _asked(send))
+
+
+def noted(evidence: Evidence, arm: str, came: Answer | http.NoAnswer) -> Sent:
+    """Record the answer to a request, or that there was none."""
+    if isinstance(came, http.NoAnswer):
+        evidence.add(NoAnswer(arm=arm, request={}, error=str(came)))
+        return Sent(error=came.what)
+    return Sent(came, evidence.add(Exchange(arm=arm, **came.to_record())))
 
 
 # The way in
 
 
 @pytest.fixture(scope="session")
-def way_in(deployment: Deployment, gateway_pods: None) -> WayIn:
+def declared_way_in(deployment: Deployment) -> WayIn | None:
+    """The way in that the manifests describe, if they do."""
+    return way_in_of(deployment)
+
+
+@pytest.fixture(scope="session")
+def way_in(declared_way_in: WayIn | None, deployment: Deployment, gateway_pods: None) -> WayIn:
     """The way in that the manifests describe."""
     with causes.of(Subject.GATEWAY):
-        if found := way_in_of(deployment):
-            return found
+        if declared_way_in:
+            return declared_way_in
         host = deployment.settings.host
         raise SignoffError(
             f"no IngressRoute, Ingress or HTTPRoute leads to LiteLLM at {host}",
@@ -119,6 +129,15 @@ def why_shut(way_in: WayIn, evidence: Evidence) -> str:
                 raise
             return failed.observation
     return ""
+
+
+@pytest.fixture(scope="session")
+def timed_ingress(declared_way_in: WayIn | None, request: pytest.FixtureRequest) -> Endpoint | None:
+    """The way in through which half of the rounds ask LiteLLM as well; None where the manifests have none."""
+    if declared_way_in is None:
+        return None
+    request.getfixturevalue("why_shut")  # open or not: one that is shut is told as such by its own timing
+    return declared_way_in.timed_endpoint
 
 
 @pytest.fixture
@@ -155,13 +174,24 @@ class Beside:
         return replace(self.endpoint, url=self.recorder.url(self.path), host="", authorities="")
 
 
-@given("a recorder stands between the ingress and LiteLLM", target_fixture="beside")
-def with_recorder(way_in: WayIn, why_shut: str, undo: Undo, evidence: Evidence) -> Iterator[Beside]:
+@pytest.fixture(scope="session")
+def recorder_before(way_in: WayIn, why_shut: str, kube: Kube) -> Iterator[Beside]:
+    """A recorder before LiteLLM, which stays until the last scenario is over: its start takes seconds."""
     if why_shut:
         with causes.of(Subject.GATEWAY):
             raise SignoffError(f"https://{way_in.host} does not lead to LiteLLM: {why_shut}")
-    with causes.of(Subject.SUITE), way_in.recorded(undo) as (endpoint, recorder, path):
-        yield Beside(endpoint, recorder, path)
+    undo = Undo(kube)
+    try:
+        with causes.of(Subject.SUITE), way_in.recorded(undo) as (endpoint, recorder, path):
+            yield Beside(endpoint, recorder, path)
+    finally:
+        with causes.of(Subject.CLUSTER):
+            undo.all(wait=False)
+
+
+@given("a recorder stands between the ingress and LiteLLM", target_fixture="beside")
+def with_recorder(recorder_before: Beside) -> Beside:
+    return recorder_before
 
 
 # The route
@@ -262,32 +292,66 @@ def events_arrive_one_by_one(paced: PacedStream, evidence: Evidence) -> None:
     evidence.add(paced)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """Answers that the recorder drew out to so many seconds, by kind, each with what arrived at the recorder."""
+
+    seconds: float
+    timeouts: Mapping[str, float]
+    answers: Mapping[str, Answer | http.NoAnswer]
+    arrived: Mapping[str, Received]
+
+
+@pytest.fixture(scope="session")
+def drawn(way_in: WayIn, recorder_before: Beside) -> Drawn:
+    """A plain and a streamed answer, side by side: each would be waited for alone."""
+    timeouts = way_in.timeouts()
+    seconds = max([LONG_ENOUGH, *timeouts.values()]) + BEYOND_SECONDS
+    pauses = _events_of(recorder_before) - 1
+    with (
+        recorder_before.recording(Fault(hold=seconds, pause=seconds / pauses)) as seen,
+        OpenAIClient(recorder_before.endpoint, timeout=seconds + REQUEST.seconds) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        asked = {kind: pool.submit(_asked, partial(_short, client, kind)) for kind in ("plain", "streamed")}
+        answers = {kind: each.result() for kind, each in asked.items()}
+        arrived = {"streamed" if each.body.get("stream") else "plain": each for each in seen()}
+    return Drawn(seconds, timeouts, answers, arrived)
+
+
+def _short(client: OpenAIClient, kind: str) -> Answer:
+    return client.chat(PROMPT, stream=is_streamed(kind), temperature=0, max_tokens=TOKENS)
+
+
+def _events_of(beside: Beside) -> int:
+    """Of how many events the stream is that is going to be drawn out."""
+    with beside.recording() as seen, OpenAIClient(beside.itself) as client:
+        _short(client, "streamed")
+        return max(2, int(seen()[-1].events))
+
+
+def _asked(send: Callable[[], Answer]) -> Answer | http.NoAnswer:
+    """The answer, or why there was none: in a thread of its own, where nothing is recorded."""
+    try:
+        return send()
+    except http.NoAnswer as error:
+        return error
+
+
 @when(
     parsers.parse("I ask through the ingress for a {kind} answer that takes longer than each of its time-outs"),
     target_fixture="slow",
 )
-def ask_for_slow_answer(
-    way_in: WayIn, beside: Beside, route: Callable[[], RouteFound], evidence: Evidence, kind: str
-) -> SlowAnswer:
-    stream, timeouts = is_streamed(kind), way_in.timeouts()
-    seconds = max([LONG_ENOUGH, *timeouts.values()]) + BEYOND_SECONDS
-    fault = Fault(pause=seconds / FEWEST_EVENTS) if stream else Fault(hold=seconds)
-    with (
-        beside.recording(fault) as seen,
-        OpenAIClient(beside.endpoint, timeout=seconds + REQUEST.seconds) as client,
-    ):
-        through = sent(
-            evidence, INGRESS, lambda: client.chat(PROMPT, stream=stream, temperature=0, max_tokens=2 * TOKENS)
-        )
-        arrived = _arrived(seen())
+def ask_for_slow_answer(drawn: Drawn, route: Callable[[], RouteFound], evidence: Evidence, kind: str) -> SlowAnswer:
+    through, arrived = noted(evidence, INGRESS, drawn.answers[kind]), drawn.arrived.get(kind)
     return SlowAnswer(
         check="ingress-timeouts",
         case=kind,
         route=route(),
         exchange=through.seq,
         error=through.error,
-        seconds=seconds,
-        timeouts=timeouts,
+        seconds=drawn.seconds,
+        timeouts=dict(drawn.timeouts),
         whole=bool(arrived and arrived.whole),
         events=arrived.events if arrived else 0,
     )
@@ -304,13 +368,14 @@ def send_large_prompt(
     gateway: Endpoint, beside: Beside, route: Callable[[], RouteFound], evidence: Evidence
 ) -> LargePrompt:
     prompt = ("The way in is long. " * MEGABYTE)[:MEGABYTE]
-    own = send_prompt(evidence, DIRECT, gateway, prompt)
+    with beside.recording() as seen, ThreadPoolExecutor() as pool:
+        # LiteLLM takes seconds to refuse it, most of which it rests before it tries again.
+        asked = [pool.submit(_asked, partial(_refused, to, prompt)) for to in (gateway, beside.endpoint)]
+        own, through = (noted(evidence, arm, each.result()) for arm, each in zip((DIRECT, INGRESS), asked, strict=True))
+        arrived = next((_prompt_in(each.body) for each in seen()), "")
     if own.seq is None:
         with causes.of(Subject.GATEWAY):
             raise SignoffError(f"a prompt of {MEGABYTE} bytes got no answer from LiteLLM itself: {own.error}")
-    with beside.recording() as seen:
-        through = send_prompt(evidence, INGRESS, beside.endpoint, prompt)
-        arrived = next((_prompt_in(each.body) for each in seen()), "")
     return LargePrompt(
         check="ingress-large-prompt",
         route=route(),
@@ -324,18 +389,13 @@ def send_large_prompt(
     )
 
 
-def send_prompt(evidence: Evidence, arm: str, endpoint: Endpoint, prompt: str) -> Sent:
-    """Ask for a completion of a prompt that is too long for the evidence, which has its size and hash instead."""
+def _refused(endpoint: Endpoint, prompt: str) -> Answer:
+    """The answer to a prompt that is too long for vLLM, and for the evidence, which has its size and hash instead."""
     with OpenAIClient(endpoint) as client:
-        try:
-            answer = client.chat(prompt, temperature=0, max_tokens=1)
-        except http.NoAnswer as error:
-            evidence.add(NoAnswer(arm=arm, request={}, error=str(error)))
-            return Sent(error=error.what)
+        answer = client.chat(prompt, temperature=0, max_tokens=1)
     told = f"{len(prompt.encode())} bytes, SHA-256 {_sha256(prompt)}"
     body = {**answer.request["body"], "messages": [{"role": "user", "content": told}]}
-    short = replace(answer, request={**answer.request, "body": body})
-    return Sent(answer, evidence.add(Exchange(arm=arm, **short.to_record())))
+    return replace(answer, request={**answer.request, "body": body})
 
 
 def _prompt_in(body: Any) -> str:
