@@ -260,20 +260,17 @@ def beside(manifests: StoryManifests) -> list[Manifest]:
 
 
 def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
-    """The issuers that certificates among the manifests name and that are not among them, each an account at Pebble.
+    """The ClusterIssuers that certificates name and that are not among the manifests, each an account at Pebble.
 
-    Where they hold a ClusterIssuer of the name of an Issuer, its kind was left out: no cluster would have that Issuer.
+    An Issuer is a namespace's own, and so is one whose kind is left out: no cluster brings it.
     """
-    there = {(each.name, each.body["metadata"].get("namespace", "")) for each in manifests.gateway}
-    made = []
-    for issuer in dict.fromkeys(issuers_named(manifests.gateway, manifests.settings.namespace)):
-        namespaces = (issuer.namespace, "") if issuer.namespace == manifests.settings.namespace else (issuer.namespace,)
-        is_cluster_wide = any(name == f"ClusterIssuer/{issuer.name}" for name, _ in there)
-        if not is_cluster_wide and not any((issuer.object, namespace) in there for namespace in namespaces):
-            spec = {"acme": _of_pebble({}, issuer.name)}
-            metadata = {"name": issuer.name} | ({"namespace": issuer.namespace} if issuer.namespace else {})
-            made.append(_of_the_cluster("cert-manager.io/v1", issuer.kind, metadata, spec))
-    return made
+    there = {each.name for each in manifests.gateway}
+    named = dict.fromkeys(issuers_named(manifests.gateway, manifests.settings.namespace))
+    return [
+        _of_the_cluster("cert-manager.io/v1", each.kind, {"name": each.name}, {"acme": _of_pebble({}, each.name)})
+        for each in named
+        if each.kind == "ClusterIssuer" and each.object not in there
+    ]
 
 
 def issuers_named(found: Sequence[Manifest], namespace: str) -> Iterator[Issuer]:

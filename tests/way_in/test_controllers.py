@@ -67,13 +67,11 @@ def test_an_issuer_of_ones_own_asks_pebble_by_http_and_that_is_said(tmp_path: Pa
 
 
 def test_an_issuer_whose_kind_was_left_out_is_not_made(tmp_path: Path) -> None:
+    """It is then an Issuer of the namespace."""
     route = (MANIFESTS / "litellm" / "ingressroute.yaml").read_text()
     asked = route.replace("    kind: ClusterIssuer\n", "")
     assert asked != route
-    (issuer,) = controllers.issuers_beside(with_objects(tmp_path / "without", asked, without="route"))
-    assert issuer.name == "Issuer/letsencrypt-prod"
-    both = with_objects(tmp_path / "with", f"{asked}---{ISSUER}", without="route")
-    assert controllers.issuers_beside(both) == []
+    assert controllers.issuers_beside(with_objects(tmp_path, asked, without="route")) == []
 
 
 def test_an_issuer_that_is_no_acme_stays(tmp_path: Path) -> None:
@@ -83,14 +81,10 @@ def test_an_issuer_that_is_no_acme_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("annotation", "made"),
-    [
-        ("cert-manager.io/cluster-issuer: le", ("ClusterIssuer/le", None)),
-        ("cert-manager.io/issuer: le", ("Issuer/le", "ml")),
-    ],
+    [("cert-manager.io/cluster-issuer: le", ["ClusterIssuer/le"]), ("cert-manager.io/issuer: le", [])],
 )
-def test_an_ingress_asks_for_its_certificate_by_an_annotation(
-    tmp_path: Path, annotation: str, made: tuple[str, str | None]
-) -> None:
+def test_an_ingress_asks_for_its_certificate_by_an_annotation(tmp_path: Path, annotation: str, made: list[str]) -> None:
+    """A ClusterIssuer is the cluster's; an Issuer has to come with the manifests."""
     text = f"""
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -101,8 +95,9 @@ spec:
     - host: litellm.home.jetzinger.com
       http: {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: litellm, port: {{number: 4000}}}}}}}}]}}
 """
-    (issuer,) = controllers.issuers_beside(with_objects(tmp_path, text, without="route"))
-    assert (issuer.name, issuer.body["metadata"].get("namespace")) == made
+    issuers = controllers.issuers_beside(with_objects(tmp_path, text, without="route"))
+    assert [each.name for each in issuers] == made
+    assert all("namespace" not in each.body["metadata"] for each in issuers)
 
 
 def test_nothing_is_wanted_where_no_route_is(tmp_path: Path) -> None:

@@ -217,6 +217,13 @@ WAYS = (
     ),
     # The route
     Way(
+        "middleware-elsewhere",
+        changed(THROUGH, ("{name: nothing}", "{name: NAME, namespace: default}"))
+        + changed(MIDDLEWARE, ("{name: NAME}", "{name: NAME, namespace: default}")),
+        "Traefik says of IngressRoute/NAME: middleware default/NAME is not in the IngressRoute namespace ml",
+        "litellm,",
+    ),
+    Way(
         "without-service",
         changed(ROUTE, ("litellm,", "nobody,")),
         f"IngressRoute/NAME leads to the Service nobody of ml, {NOT_THERE}",
