@@ -111,8 +111,13 @@ class Workspace:
         return {**os.environ, **caches, "GOFLAGS": flags, "CGO_ENABLED": "0"}
 
     def _run(self, arguments: Sequence[str], doing: str) -> None:
-        """Run Go with a line of progress at least every `BUILD_PROGRAMS.every` seconds; it dies with this thread."""
+        """Run Go with a line of progress at least every `BUILD_PROGRAMS.every` seconds; it dies with this thread.
+
+        After Ctrl-C none begins: of the builds side by side, one may have waited for another to end.
+        """
         what = f"{self.what}: {doing}"
+        if interrupts.interrupted():
+            raise Unavailable(f"{what}: interrupted before it began")
         self.progress(what)
         start, lines = time.monotonic(), list[str]()
         process = subprocess.Popen(

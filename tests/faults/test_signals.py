@@ -11,7 +11,7 @@ from signoff import report
 from signoff.cluster.embedded.binaries import KUBERNETES
 from signoff.evidence import read
 from signoff.judges.run import Result, State
-from tests.bdd.conftest import Project
+from tests.bdd.conftest import MANIFESTS, Project
 from tests.forks import Ended, Fork, Interpreter, appears
 
 POLITE = pytest.mark.parametrize("number", [SIGINT, SIGTERM], ids=["ctrl-c", "sigterm"])
@@ -133,10 +133,11 @@ def cache(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 @pytest.fixture
 def building(cache: Path, apart: Interpreter) -> Callable[[], Fork]:
-    """Starts a `signoff prepare` that has come to build."""
+    """Starts a `signoff prepare` that has come to build Kubernetes: without a way in, nothing else is built."""
+    (cache.parent / "small.yaml").write_text(MANIFESTS)
 
     def start() -> Fork:
-        process = apart.start(cache.parent, "signoff", "prepare")
+        process = apart.start(cache.parent, "signoff", "prepare", "--manifests", "small.yaml")
         appears(cache.parent / "go")
         return process
 

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from doubles.serving import running
+from signoff.core import interrupts
 from signoff.core.errors import SignoffError
 from signoff.programs import cert_manager, controllers, pebble, search, traefik
 from signoff.programs.search import Recipe
@@ -94,6 +95,15 @@ def test_what_is_not_published_with_checksums_is_built_and_that_is_said(recipe: 
     assert said[0] == f"no download ({why}): building with Go"
     assert f"v{recipe.folder.partition('/v')[2].partition('-')[0]}\n" in go.module
     assert [each.split()[0] for each in go.asked] == ["mod", "build"]
+
+
+def test_after_ctrl_c_no_build_begins(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two images are made of one module's programs: where the build for the first is ended, the second has waited."""
+    monkeypatch.setattr(interrupts, "interrupted", lambda: True)
+    with pytest.raises(SignoffError, match="can be neither downloaded nor built") as caught:
+        search.find(pebble.recipe(), quiet)
+    assert "interrupted before it began" in caught.value.where
+    assert not (go.folder / "asked").exists()
 
 
 @pytest.mark.usefixtures("nothing_at_hand")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.node import Node
 from signoff.core.paths import cache_dir
+from signoff.core.timeouts import PROCESS_EXIT
 
 
 def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
@@ -75,13 +76,21 @@ def prepare(images: Collection[str]) -> None:
         *(partial(once.prepared, cached, image) for image in images),
     ]
     with ThreadPoolExecutor(len(jobs)) as pool:
+        started = list[Future[Any]]()
         try:
-            for job in [pool.submit(job) for job in jobs]:
-                job.result()
+            started.extend(pool.submit(job) for job in jobs)
+            for each in started:
+                each.result()
         except KeyboardInterrupt:
-            for each in descendants(os.getpid()):
-                kill(each)  # Go and uv, for which the threads wait
+            _end_what_they_wait_for(started)
             raise
+
+
+def _end_what_they_wait_for(started: Collection[Future[Any]]) -> None:
+    """Kill Go and uv, and what begins just then, until each thread has seen the end of its own."""
+    while wait(started, PROCESS_EXIT.every).not_done:
+        for each in descendants(os.getpid()):
+            kill(each)
 
 
 def start_kept(name: str | None, nodes: Sequence[Node]) -> Running:
