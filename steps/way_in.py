@@ -118,17 +118,29 @@ def way_in(declared_way_in: WayIn | None, deployment: Deployment, gateway_pods: 
 
 
 @pytest.fixture(scope="session")
-def why_shut(way_in: WayIn, evidence: Evidence) -> str:
-    """Why the way in has not opened, though it was waited for; empty if it has."""
+def not_open(way_in: WayIn, evidence: Evidence) -> WaitFailed | SignoffError | None:
+    """What kept the way in from opening, though it was waited for."""
     with evidence.phase("the way in opens", set_up=True):
         try:
             with causes.of(Subject.GATEWAY):
                 way_in.wait()
-        except WaitFailed as failed:
-            if getattr(failed, "subject", None) is not Subject.GATEWAY:
-                raise
-            return failed.observation
-    return ""
+        except (WaitFailed, SignoffError) as failed:
+            return failed
+    return None
+
+
+@pytest.fixture(scope="session")
+def why_shut(not_open: WaitFailed | SignoffError | None) -> str:
+    """Why the way in has not opened, by its own doing; empty if it has."""
+    if not_open is None:
+        return ""
+    if not isinstance(not_open, WaitFailed) or not _is_its_own(not_open):
+        raise not_open
+    return not_open.observation
+
+
+def _is_its_own(failed: WaitFailed | SignoffError) -> bool:
+    return getattr(failed, "subject", None) is Subject.GATEWAY
 
 
 @pytest.fixture(scope="session")
@@ -136,8 +148,9 @@ def timed_ingress(declared_way_in: WayIn | None, request: pytest.FixtureRequest)
     """The way in through which half of the rounds ask LiteLLM as well; None where the manifests have none."""
     if declared_way_in is None:
         return None
-    request.getfixturevalue("why_shut")  # open or not: one that is shut is told as such by its own timing
-    return declared_way_in.timed_endpoint
+    failed = request.getfixturevalue("not_open")
+    # One that is shut by its own doing is told as such by its own timing.
+    return declared_way_in.timed_endpoint if failed is None or _is_its_own(failed) else None
 
 
 @pytest.fixture

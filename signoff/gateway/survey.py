@@ -18,7 +18,7 @@ from signoff.kube.kustomizations import Absent
 from signoff.kube.manifests import layout
 from signoff.kube.missing import Missing, check_absent, missing
 from signoff.kube.nodes import rules, tolerated
-from signoff.kube.objects import Manifest, containers, main_containers, texts
+from signoff.kube.objects import Manifest, containers, main_containers
 from signoff.kube.roles import (
     Judged,
     Workload,
@@ -29,7 +29,7 @@ from signoff.kube.roles import (
     judged_in,
     seen_by,
 )
-from signoff.kube.routes import hosts_of
+from signoff.kube.routes import is_of_a_way_in, routes_in
 from signoff.settings import Settings
 from signoff.settings.model import names
 from signoff.settings.writing import Line
@@ -122,7 +122,7 @@ class _Looking:
         self._missing(judged)
         self._nodes(judged)
         self._chart(judged.gateway)
-        self._host(gateway.service)
+        self._way_in(gateway.service)
         self._layout(judged.gateway, gateway)
 
     def look_beside(self, left_out: Sequence[hooks.LeftOut]) -> None:
@@ -130,7 +130,7 @@ class _Looking:
         for each in left_out:
             self._fact("not run", f"{each.manifest.name} ({each.events[0]} hook)", self._at(each.manifest))
             self.survey.left_out.append(f"{each.manifest.name} is not run: {each.reason}.")
-        others = addons(self.found)
+        others = [each for each in addons(self.found) if not is_of_a_way_in(each)]
         if others:
             kinds = dict.fromkeys(each.body["kind"] for each in others)
             self._fact("add-ons", f"{listed(kinds)}: no CRD, skipped", self._at(others[0]))
@@ -291,12 +291,19 @@ class _Looking:
             where = self._at(gateway, "metadata", "labels")
             self._line("labels", own, "what the chart gives, in place of the story's", where, is_set=False)
 
-    def _host(self, service: str) -> None:
-        for each in self.found:
-            hosts = hosts_of(each) if service in texts(each.body.get("spec")) else []
-            if hosts and hosts[0] != story.GATEWAY_HOST:
-                self._set("host", hosts[0], each.name, self._at(each))
-                return
+    def _way_in(self, service: str) -> None:
+        """The first host that leads to LiteLLM; where none does, that it may be left out is suggested."""
+        own = [route for route in routes_in(self.found, story.NAMESPACE) if route.service == service and route.hosts]
+        own.sort(key=lambda route: (story.GATEWAY_HOST not in route.hosts, not route.tls))
+        if not own:
+            none = "no IngressRoute, Ingress or HTTPRoute leads to LiteLLM"
+            self._fact("way in", f"none: {none}")
+            self._line("waive", {"way-in": "no ingress among the manifests"}, none, "", is_set=False)
+            return
+        route, host = own[0], own[0].hosts[0]
+        self._fact("way in", f"{route.name}, {'https' if route.tls else 'http'}://{host}", self._at(route.manifest))
+        if story.GATEWAY_HOST not in route.hosts:
+            self._set("host", host, route.name, self._at(route.manifest))
 
     def _layout(self, gateway: Manifest, workload: Workload) -> None:
         """Declare the files that LiteLLM's objects lie in, where these are not the story's."""

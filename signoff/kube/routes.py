@@ -14,6 +14,8 @@ from signoff.core.yaml_lines import Path as Place
 from signoff.kube.objects import Manifest
 
 KINDS = ("IngressRoute", "Ingress", "HTTPRoute")
+GROUPS = ("traefik.io", "cert-manager.io", "acme.cert-manager.io", "gateway.networking.k8s.io")
+"""The groups of the kinds that a way in is made of, beside Kubernetes' own."""
 ISSUER_ANNOTATIONS = {"cert-manager.io/cluster-issuer": "ClusterIssuer", "cert-manager.io/issuer": "Issuer"}
 """With which cert-manager is asked for an Ingress' certificate (https://cert-manager.io/docs/usage/ingress/)."""
 _MATCHER = re.compile(r"(!?)\s*\b(\w+)\(([^)]*)\)")
@@ -77,6 +79,17 @@ class Route:
 def routes_in(found: Sequence[Manifest], namespace: str) -> list[Route]:
     """The rules of all objects that lead to a Service; `namespace` is that of objects which name none."""
     return [route for each in found if each.kind in KINDS for route in _READ[each.kind](each, found, namespace)]
+
+
+def is_of_a_way_in(manifest: Manifest) -> bool:
+    """Whether an object is a route, a certificate, or of another kind that only the controllers of a way in know."""
+    return manifest.kind in KINDS or str(manifest.body["apiVersion"]).partition("/")[0] in GROUPS
+
+
+def ingress_class(ingress: Manifest) -> str:
+    """The class of an Ingress: which controller is to serve it; empty for the cluster's default."""
+    spec, noted = _table(ingress.body.get("spec")), _table(ingress.body["metadata"].get("annotations"))
+    return str(spec.get("ingressClassName") or noted.get("kubernetes.io/ingress.class") or "")
 
 
 def hosts_of(manifest: Manifest) -> list[str]:

@@ -16,7 +16,7 @@ from signoff.gateway.deployment import Deployment
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
-from signoff.kube.routes import Route, routes_in
+from signoff.kube.routes import Route, ingress_class, routes_in
 from signoff.kube.undo import Apply, Undo
 from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.traffic.client import NoAnswer, OpenAIClient
@@ -114,14 +114,31 @@ class WayIn:
         """Wait until LiteLLM is reached under its host name, with a certificate that its issuer's roots vouch for.
 
         Raises:
+            SignoffError: it is an Ingress for another controller than this cluster has.
             WaitFailed: it is not; with the cause as far as the cluster and its controllers tell it. One that waiting
                 does not mend ends the wait after `HOPELESS_GRACE`.
         """
         if "controllers" in self.deployment.cluster.capabilities:
             with causes.of(Subject.CLUSTER):
+                self._check_class()
                 controllers.wait(self.kube)
         with causes.of(Subject.GATEWAY):
             eventually(f"https://{self.host} to lead to LiteLLM", WAY_IN_LEADS, self._look)
+
+    def _check_class(self) -> None:
+        """See that a controller here serves an Ingress of this class: what another would make of it, nobody can tell.
+
+        Raises:
+            SignoffError: none does.
+        """
+        named = ingress_class(self.route.manifest) if self.route.kind == "Ingress" else ""
+        classes = [each["metadata"]["name"] for each in self.kube.objects("networking.k8s.io/v1", "IngressClass")]
+        if named and named not in classes:
+            raise SignoffError(
+                f"{self.route.name} is of the class {named}, which no controller of this cluster serves",
+                where=self.file,
+                hint=f"this cluster has {controllers.TRAEFIK}; waive way-in, and judge it on your own cluster",
+            )
 
     def _look(self) -> None:
         if unread := self._trouble.unread():

@@ -27,7 +27,7 @@ from signoff.kube import shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
-from signoff.kube.routes import ISSUER_ANNOTATIONS, KINDS, Route, routes_in
+from signoff.kube.routes import ISSUER_ANNOTATIONS, Route, is_of_a_way_in, routes_in
 from signoff.programs import controllers, crds
 
 NAMESPACE = "signoff-controllers"
@@ -43,7 +43,6 @@ TIMEOUT_SECONDS = 5
 DIRECTORY = f"https://{PEBBLE}.{NAMESPACE}.svc.cluster.local:14000/dir"
 """Pebble's, in the place of Let's Encrypt's (https://acme-v02.api.letsencrypt.org/directory)."""
 _MANIFESTS = Path(__file__).with_name("manifests")
-_OWN_KINDS = ("traefik.io", "cert-manager.io", "acme.cert-manager.io", "gateway.networking.k8s.io")
 _DEFINITIONS = {
     "traefik-v3.yaml": ("traefik.io/v1alpha1", "IngressRoute"),
     "cert-manager.yaml": ("cert-manager.io/v1", "ClusterIssuer"),
@@ -70,11 +69,7 @@ class Issuer:
 
 def wanted_by(manifests: StoryManifests) -> bool:
     """Whether something among the manifests is a route, a certificate, or of another of the controllers' kinds."""
-    return any(_is_theirs(each) for each in (*manifests.backend, *manifests.gateway))
-
-
-def _is_theirs(manifest: Manifest) -> bool:
-    return manifest.kind in KINDS or str(manifest.body["apiVersion"]).partition("/")[0] in _OWN_KINDS
+    return any(map(is_of_a_way_in, (*manifests.backend, *manifests.gateway)))
 
 
 def images(manifests: StoryManifests) -> dict[str, tuple[str, ...]]:

@@ -146,8 +146,8 @@ def test_it_says_what_it_found_with_file_and_line(capfd: Capture) -> None:
         "nodes LiteLLM not where nvidia.com/gpu is set proxy/proxy.yaml:13",
         "vLLM where nvidia.com/gpu=true engine/engine.yaml:10",
         "vLLM tolerates gpu=true:NoSchedule engine/engine.yaml:12",
+        "way in IngressRoute/litellm, http://ai.house.exa… proxy/way-in.yaml:6",
         "layout no Certificate of LiteLLM's was found, which the story has",
-        "add-ons Middleware and IngressRoute: no CRD, skip… proxy/way-in.yaml:1",
         "Wrote: home/signoff.toml, 7 settings",
     ]
     assert "Write home/proxy-keys.env with the values of the Secret proxy-keys" in " ".join(told)
@@ -167,6 +167,17 @@ def test_hooks_and_the_labels_of_a_chart_are_said_and_not_set(capfd: Capture) ->
         "app.kubernetes.io/name": "litellm",
         "app.kubernetes.io/instance": "gw",
     }
+
+
+def test_where_nothing_leads_to_litellm_a_waiver_is_suggested_and_not_set(capfd: Capture) -> None:
+    folder = lab("nulls")
+    main(["init", "nulls"])
+    told = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert "way in none: no IngressRoute, Ingress or HTTPRoute leads to LiteLLM" in told
+    written = (folder / "signoff.toml").read_text()
+    suggested = next(line for line in written.splitlines() if line.startswith("# waive"))
+    assert tomllib.loads(suggested.removeprefix("# "))["waive"] == {"way-in": "no ingress among the manifests"}
+    assert "waive" not in tomllib.loads(written)
 
 
 def test_the_next_command_is_pytest_where_the_features_are(here: Path, capfd: Capture) -> None:

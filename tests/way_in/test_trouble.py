@@ -20,16 +20,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from signoff.cluster.embedded import EmbeddedCluster
+from signoff.core.errors import SignoffError
 from signoff.core.timeouts import WAY_IN_LEADS
 from signoff.evidence import Evidence
-from signoff.evidence.models import Run
+from signoff.evidence.causes import cause_of
+from signoff.evidence.models import Run, Subject
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
 from signoff.programs import controllers as programs
-from signoff.way_in import controllers
+from signoff.way_in import controllers, of
 from tests.embedded import IMAGE, container, pod
 from tests.way_in.waited import Ended, deployed, deployment_for, manifests_of, of_the_ways, waited_for
-from tests.way_in.ways import DOMAIN, ROUTE, WAYS, Way
+from tests.way_in.ways import DOMAIN, INGRESS, ROUTE, WAYS, Way
 
 pytestmark = pytest.mark.cluster
 NAMESPACE = "ml"
@@ -146,6 +148,22 @@ def test_a_way_in_is_told_in_one_sentence_of_its_cause(way: Way, ended: Mapping[
     assert seen.observation == ("" if way.leads else way.sentence)
     assert seen.trouble == ([way.sentence] if way.told else [])
     assert seen.early is not way.leads
+
+
+def test_an_ingress_for_another_controller_is_none_that_this_cluster_can_show(
+    hosting: EmbeddedCluster, tmp_path: Path
+) -> None:
+    """It is no fault of the manifests: nobody can tell what that controller makes of it."""
+    way = Way("of-haproxy", INGRESS.replace("spec:", "spec:\n  ingressClassName: haproxy", 1))
+    evidence = Evidence(tmp_path / "run", Run(tool="serve"))
+    own = of(deployment_for(way, hosting, manifests_of((way,), tmp_path / "manifests"), evidence))
+    assert own is not None
+    with pytest.raises(SignoffError) as refused:
+        own.wait()
+    evidence.close()
+    cause = cause_of(refused.value)
+    assert cause.subject is Subject.CLUSTER
+    assert "Ingress/of-haproxy is of the class haproxy, which no controller of this cluster serves" in cause.what
 
 
 def test_a_cluster_without_the_kinds_of_a_way_in_has_none(
