@@ -144,6 +144,15 @@ def _is_its_own(failed: WaitFailed | SignoffError) -> bool:
 
 
 @pytest.fixture(scope="session")
+def open_way_in(way_in: WayIn, why_shut: str) -> WayIn:
+    """The way in that leads to LiteLLM, for what has nothing to show of one that does not but why."""
+    if why_shut:
+        with causes.of(Subject.GATEWAY):
+            raise SignoffError(f"https://{way_in.host} does not lead to LiteLLM: {why_shut}")
+    return way_in
+
+
+@pytest.fixture(scope="session")
 def timed_ingress(declared_way_in: WayIn | None, request: pytest.FixtureRequest) -> Endpoint | None:
     """The way in through which half of the rounds ask LiteLLM as well; None where the manifests have none."""
     if declared_way_in is None:
@@ -188,14 +197,11 @@ class Beside:
 
 
 @pytest.fixture(scope="session")
-def recorder_before(way_in: WayIn, why_shut: str, kube: Kube) -> Iterator[Beside]:
+def recorder_before(open_way_in: WayIn, kube: Kube) -> Iterator[Beside]:
     """A recorder before LiteLLM, which stays until the last scenario is over: its start takes seconds."""
-    if why_shut:
-        with causes.of(Subject.GATEWAY):
-            raise SignoffError(f"https://{way_in.host} does not lead to LiteLLM: {why_shut}")
     undo = Undo(kube)
     try:
-        with causes.of(Subject.SUITE), way_in.recorded(undo) as (endpoint, recorder, path):
+        with causes.of(Subject.SUITE), open_way_in.recorded(undo) as (endpoint, recorder, path):
             yield Beside(endpoint, recorder, path)
     finally:
         with causes.of(Subject.CLUSTER):
@@ -253,9 +259,9 @@ class Equals:
     target_fixture="equals",
 )
 def send_to_litellm_and_through(
-    gateway: Endpoint, way_in: WayIn, evidence: Evidence, kind: str, datatable: Rows
+    gateway: Endpoint, open_way_in: WayIn, evidence: Evidence, kind: str, datatable: Rows
 ) -> Equals:
-    arms = ((DIRECT, gateway), (f"{DIRECT} again", gateway), (INGRESS, way_in.endpoint))
+    arms = ((DIRECT, gateway), (f"{DIRECT} again", gateway), (INGRESS, open_way_in.endpoint))
     trios = []
     for prompt in (row["prompt"] for row in rows(datatable)):
         first, again, through = (
@@ -454,8 +460,8 @@ def is_told_who_asked(
 
 
 @when(parsers.parse("I send a chat completion through the ingress with {whose} key"), target_fixture="asked_with")
-def send_with_key(way_in: WayIn, evidence: Evidence, whose: str) -> AskedWith:
-    return ask_with_key(evidence, INGRESS, way_in.endpoint, whose)
+def send_with_key(open_way_in: WayIn, evidence: Evidence, whose: str) -> AskedWith:
+    return ask_with_key(evidence, INGRESS, open_way_in.endpoint, whose)
 
 
 @then("through the ingress it is answered if the key is LiteLLM's own, and refused if not")
