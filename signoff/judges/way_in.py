@@ -22,7 +22,8 @@ from signoff.evidence.models import (
     SlowAnswer,
     TurnedAway,
 )
-from signoff.judges.answers import answer_of, said, too_few_prompts, trio_of
+from signoff.judges import answers
+from signoff.judges.answers import answer_of, too_few_prompts, trio_of
 from signoff.judges.deployment import at
 from signoff.judges.registry import Judgement, judge
 from signoff.parity.answers import compare
@@ -50,6 +51,11 @@ def _asked(evidence: Recorded, seq: int, arm: str, check: Check) -> Answer:
     if asked != arm or arm not in check.arms:
         raise SignoffError(f"{asked!r} was asked for {arm!r}; the story asks for {listed(check.arms)}")
     return answer_of(evidence, seq)
+
+
+def said(answer: Answer) -> str:
+    """Status and the beginning of the body, in one line."""
+    return " ".join(answers.said(answer).split())
 
 
 # The route
@@ -91,11 +97,11 @@ def ingress_answers(seen: Sequence[IngressTrios], check: Check, evidence: Record
         if too_few := too_few_prompts(each, check):
             yield each.case, too_few
         for trio in each.trios:
-            answers = trio_of(trio, check, evidence)
-            if any(_is_streamed(answer) is not (each.case == "streamed") for answer in answers):
+            three = trio_of(trio, check, evidence)
+            if any(_is_streamed(answer) is not (each.case == "streamed") for answer in three):
                 yield each.case, not_judged("the requests are not what the case names", Code.ASKED_OTHERWISE)
                 continue
-            result = compare(*answers)
+            result = compare(*three)
             if result.value is Value.FAILED:
                 differences = [
                     f"{d.path} is {d.proxied!r}, LiteLLM itself said {d.direct!r}" for d in result.differences

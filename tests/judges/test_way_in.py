@@ -108,7 +108,7 @@ def route(**more: Any) -> RouteSeen:
     [
         (said("ingress"), Value.PASSED, "IngressRoute/litellm leads to litellm:4000"),
         (
-            said("ingress", "404 page not found", 404, headers={"content-type": "text/plain"}),
+            said("ingress", "404 page not found\n", 404, headers={"content-type": "text/plain"}),
             Value.FAILED,
             f"https://{HOST} answered status 404: 404 page not found; expected 200 with some text",
         ),
