@@ -106,7 +106,7 @@ def _check(options: argparse.Namespace, read: Read, choice: ClusterChoice) -> St
         raise UsageError("the output folder already exists", where=f"--out {options.out}", hint="name a new folder")
     check_reports(options.out or REPORTS, "--out")
     if options.url is None:
-        return check_deployment(read, choice)
+        return check_deployment(read, choice).without_way_in()
     if not options.url.startswith("http://"):
         raise UsageError(f"--url {options.url} is no http:// URL", hint="name one such as http://127.0.0.1:8000")
     return None

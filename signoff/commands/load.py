@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         Named.by_option("--image", options.image),
     )
     images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
-    story_manifests = check_deployment(read, choice, images)
+    story_manifests = check_deployment(read, choice, images).without_way_in()
     settings = {
         **record(read),
         **story_manifests.not_the_storys,

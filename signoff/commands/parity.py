@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     given = read_from(options)
     choice = ClusterChoice.of(given, options.attach, trust=options.trust)
-    manifests = check_deployment(given, choice)
+    manifests = check_deployment(given, choice).without_way_in()
     out = options.out or REPORTS / f"parity-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{os.getpid()}"
     check_reports(out, "--out")
     _check_free(out)

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """
     read = read_from(options)
     choice = ClusterChoice.of(read, options.attach, trust=options.trust)
-    manifests = check_deployment(read, choice)
+    manifests = check_deployment(read, choice).without_way_in()
     check_reports_of(read)
     trust = check_trust(choice, manifests)
     settings = {**record(read), **manifests.not_the_storys, "attach": choice.attach.value, "trust": trust}

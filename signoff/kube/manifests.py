@@ -22,6 +22,7 @@ from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Key, Manifest, containers, kind_of, main_containers, pod_template, text_in, write_text
 from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
+from signoff.kube.routes import is_of_a_way_in
 from signoff.settings import Settings, story_values
 
 CHECKSUM = "checksum/config"
@@ -148,6 +149,16 @@ class StoryManifests:
     def are_the_projects(self) -> bool:
         """Whether they were read from the suite's own folder: a kustomization elsewhere may change what it takes."""
         return all(each.resolve().is_relative_to(MANIFESTS.resolve()) for each in self.settings.manifests)
+
+    def without_way_in(self) -> "StoryManifests":
+        """The same for whoever judges no way in: its routes, certificates and issuers are left out.
+
+        Only a run that has the controllers turns an issuer from its public ACME server to one of the suite's own. As it
+        is written it would ask the public one wherever cert-manager runs, as on a cluster that an earlier run kept.
+        """
+        out = [each for each in self.gateway if is_of_a_way_in(each)]
+        left_out = (*self.left_out, *(LeftOut(each, "not judged here: the way in") for each in out))
+        return replace(self, gateway=[each for each in self.gateway if each not in out], left_out=left_out)
 
     @property
     def commands(self) -> list[str]:

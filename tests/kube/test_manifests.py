@@ -1,22 +1,25 @@
 """Reading manifests: what the folder says is what is applied, and what is wrong with it is said plainly."""
 
+import importlib
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from signoff import story
+from signoff import cli, story
 from signoff.core import redact
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
 from signoff.gateway import configuration
 from signoff.kube import manifests
 from signoff.kube.objects import Manifest, containers
+from signoff.kube.routes import is_of_a_way_in
 from signoff.settings import Settings
 
 STORY = manifests.StoryManifests.read()
@@ -412,3 +415,40 @@ def test_a_service_of_another_api_is_not_the_gateways(tmp_path: Path) -> None:
     file.write_text(f"{head}kind: Service\n{service}")
     with pytest.raises(SignoffError, match="no Service leads to the pods of Deployment/litellm"):
         manifests.StoryManifests.read(Settings(manifests=(folder,)))
+
+
+def test_who_judges_no_way_in_deploys_none(tmp_path: Path) -> None:
+    """An issuer that was applied as it is written would ask Let's Encrypt, where cert-manager runs."""
+    folder = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    with (folder / "litellm/ingressroute.yaml").open("a") as file:
+        file.write("---\napiVersion: cert-manager.io/v1\nkind: ClusterIssuer\nmetadata: {name: of-a-person}\n")
+    whole = manifests.StoryManifests.read(Settings(manifests=(folder,)))
+    without = whole.without_way_in()
+    left_out = [each.manifest for each in without.left_out]
+    assert {"ClusterIssuer", "Certificate", "IngressRoute"} <= {each.kind for each in left_out}
+    assert {each.reason for each in without.left_out} == {"not judged here: the way in"}
+    assert [each for each in whole.gateway if each not in left_out] == without.gateway
+    assert not any(map(is_of_a_way_in, (*without.backend, *without.gateway)))
+
+
+@pytest.mark.parametrize("command", ["calibrate", "load", "parity", "serve"])
+def test_every_command_that_deploys_and_judges_no_way_in_leaves_it_out(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed: list[manifests.StoryManifests] = []
+    module = importlib.import_module(f"signoff.commands.{command}")
+    cluster = SimpleNamespace(close=lambda: None)
+    monkeypatch.setattr("signoff.cluster.registry.open_cluster", lambda *_: cluster)
+    monkeypatch.setattr(module, "record_cluster", lambda *_: None)
+
+    def deploys(_: object, told: manifests.StoryManifests, __: object) -> None:
+        deployed.append(told)
+        raise SignoffError("seen")
+
+    monkeypatch.setattr(module, "Deployment", deploys)
+    folder = {"serve": "--reports", "load": "--reports"}.get(command, "--out")
+    monkeypatch.chdir(tmp_path)
+    cli.main([command, folder, str(tmp_path / "run")])
+    (told,) = deployed
+    assert not any(map(is_of_a_way_in, told.gateway))
+    assert any(each.manifest.kind == "Certificate" for each in told.left_out)
