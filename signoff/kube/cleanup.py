@@ -4,7 +4,7 @@ The suite's field manager marks what a run has changed, also what it had no time
 manifests have it, since its start takes longest. LiteLLM, the subject, is deployed again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -31,6 +31,9 @@ _NOTES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubern
 _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease", "ControllerRevision"}
 """Kinds that controllers make and remove by themselves."""
 
+_OBTAINED, _OBTAINED_FOR = "controller.cert-manager.io/fao=true", "cert-manager.io/certificate-name"
+"""What cert-manager notes of a Secret that it has written: that it did, and for which Certificate."""
+
 
 def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> list[str]:
     """Remove from the namespaces what runs have applied, except the objects in `stays`; returns what was done.
@@ -38,6 +41,8 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
     An object in `stays` that names no namespace is in the first one. One that someone else has edited is removed too,
     since to apply it again would not undo the edit; it stays if that one has only applied the same, as
     `kubectl apply -k` does.
+    The Secrets of certificates that go are removed as well: cert-manager leaves them, and would take the next run's
+    certificate from there, whatever has become of its issuer.
     Nodes that runs have cordoned take pods again, and those that they had join are removed. What a person has made or
     cordoned stays.
     """
@@ -45,6 +50,7 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
     keep = {(each.body["metadata"].get("namespace", namespaces[0]), each.name): each for each in stays}
     joined = kube.core.list_node(label_selector=JOINED).items
     removed = [Delete("v1", "Node", "", node.metadata.name) for node in joined]
+    going: set[str] = set()
     done += [f"removed {each.kind}/{each.name}" for each in removed]
     for resource, namespace in product(_kinds(kube), namespaces):
         for item in kube.dynamic.get(resource, namespace=namespace).to_dict()["items"]:
@@ -56,13 +62,35 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
             others = sorted(managers - _CONTROLLERS) if stays_as else []
             if not stays_as or (others and not _is_as_in(stays_as, item, kube, resource, namespace)):
                 removed.append(Delete(resource.group_version, resource.kind, namespace, item["metadata"]["name"]))
+                going.add(item["metadata"]["uid"])
                 of = "" if namespace == namespaces[0] else f" of {namespace}"
                 done.append(f"removed {name}{of}" + (f", which {listed(others)} has edited" if others else ""))
-    for each in removed:
-        each.make(kube)
-    for each in removed:
-        each.wait(kube)
+    obtained = list(_obtained_for(going, kube, namespaces))
+    done += [f"removed {each.kind}/{each.name}, a certificate's" for each in obtained]
+    for together in (removed, obtained):  # of a certificate that is still there, cert-manager makes the Secret anew
+        for each in together:
+            each.make(kube)
+        for each in together:
+            each.wait(kube)
     return done
+
+
+def _obtained_for(going: set[str], kube: Kube, namespaces: Sequence[str]) -> Iterator[Delete]:
+    """The Secrets that cert-manager has written for objects with these UIDs, or for the Certificates made of these."""
+    for namespace in namespaces:
+        certificates = {
+            each["metadata"]["name"]
+            for each in kube.objects("cert-manager.io/v1", "Certificate", namespace)
+            if not going.isdisjoint(_uids(each["metadata"]))
+        }
+        for secret in kube.core.list_namespaced_secret(namespace, label_selector=_OBTAINED).items:
+            if (secret.metadata.annotations or {}).get(_OBTAINED_FOR) in certificates:
+                yield Delete("v1", "Secret", namespace, secret.metadata.name)
+
+
+def _uids(metadata: dict[str, Any]) -> set[str]:
+    """An object's, and its owners'."""
+    return {metadata["uid"], *(owner["uid"] for owner in metadata.get("ownerReferences") or [])}
 
 
 def _uncordon(kube: Kube) -> list[str]:

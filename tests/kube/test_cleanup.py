@@ -1,14 +1,21 @@
 """What earlier runs left on a cluster is cleared away, and nothing else."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.node import Node
+from signoff.core.timeouts import KINDS_KNOWN
+from signoff.core.waiting import NotYet, eventually
 from signoff.kube import cleanup
 from signoff.kube.acceptance import Copies, Join
 from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
-from signoff.kube.undo import Undo
+from signoff.kube.undo import Apply, Undo
 from tests.embedded import container, pod
 
 SLEEP = "import time; time.sleep(600)"
@@ -152,3 +159,73 @@ def test_an_edit_is_seen_whatever_kind_of_object_it_is_in(kube: Kube, namespace:
         "removed Secret/secret, which OpenAPI-Generator and kubectl-client-side-apply has edited",
         f"removed ServiceAccount/serviceaccount, {by}",
     ]
+
+
+SCHEMA = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+CERTIFICATES = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "certificates.cert-manager.io"},
+    "spec": {
+        "group": "cert-manager.io",
+        "scope": "Namespaced",
+        "names": {"kind": "Certificate", "plural": "certificates"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": SCHEMA}],
+    },
+}
+
+
+@pytest.fixture
+def with_certificates(cluster: EmbeddedCluster) -> Iterator[Kube]:
+    """A client of its own: no other test is to know the kind, which goes with the test."""
+    kube, definition = Kube(cluster.kubeconfig), Manifest(Path("x"), "", CERTIFICATES)
+    kind = Manifest(Path("x"), "", {"apiVersion": "cert-manager.io/v1", "kind": "Certificate"})
+
+    def known() -> None:
+        if not Kube(cluster.kubeconfig).knows(kind):
+            raise NotYet("it is not served yet")
+
+    with Undo(kube) as added:
+        added.make(Apply(definition, ""))
+        eventually("the kind Certificate to be known", KINDS_KNOWN, known)
+        yield kube
+
+
+def test_the_secrets_of_certificates_that_go_go_too(with_certificates: Kube, namespace: str) -> None:
+    """cert-manager writes them, and a run that finds one never sees that its issuer issues nothing any more."""
+    kube = with_certificates
+    ingress = without_spec("ConfigMap")  # in the place of an Ingress, of which cert-manager makes a Certificate
+    kube.apply(ingress, namespace)
+    owner = kube.core.read_namespaced_config_map("configmap", namespace).metadata.uid
+    owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "configmap", "uid": owner}]
+    kube.apply(certificate("of-the-run"), namespace)
+    resource = kube.dynamic.resources.get(api_version="cert-manager.io/v1", kind="Certificate")
+    for each in (certificate("of-an-ingress", ownerReferences=owners), certificate("of-a-person")):
+        kube.dynamic.create(resource, body=each.body, namespace=namespace)
+    for name in ("of-the-run", "of-an-ingress", "of-a-person"):
+        notes = {"cert-manager.io/certificate-name": name}
+        labels = {"controller.cert-manager.io/fao": "true"}
+        metadata = {"name": f"{name}-tls", "annotations": notes, "labels": labels}
+        kube.core.create_namespaced_secret(namespace, {"metadata": metadata})
+    kube.core.create_namespaced_secret(namespace, {"metadata": {"name": "a-persons-own"}})
+
+    done = cleanup.clear(kube, [namespace], stays=[])
+
+    assert sorted(done) == [
+        "removed Certificate/of-the-run",
+        "removed ConfigMap/configmap",
+        "removed Secret/of-an-ingress-tls, a certificate's",
+        "removed Secret/of-the-run-tls, a certificate's",
+    ]
+    left = {each.metadata.name for each in kube.core.list_namespaced_secret(namespace).items}
+    assert left == {"of-a-person-tls", "a-persons-own"}
+
+
+def certificate(name: str, **metadata: object) -> Manifest:
+    body: dict[str, Any] = {
+        "apiVersion": "cert-manager.io/v1",
+        "kind": "Certificate",
+        "spec": {"secretName": f"{name}-tls"},
+    }
+    body["metadata"] = {"name": name, **metadata}
+    return Manifest(Path(name), "", body)
