@@ -22,6 +22,10 @@ class UnknownHost(Exception):
     """A name of the cluster's domain that no Service has."""
 
 
+class Outside(Exception):
+    """A place that is none of the cluster's."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """Where a connection may go: the loopback twin of a pod's address, and the target port."""
@@ -132,10 +136,11 @@ class Network:
         """Where a connection goes that a pod makes to this host; None if it is refused.
 
         Pods are reached on loopback, and Services at any endpoint of theirs, by their addresses, their names in the
-        cluster, and those that the annotation `HOST_NAMES` gives them. All else is what it is.
+        cluster, and those that the annotation `HOST_NAMES` gives them.
 
         Raises:
             UnknownHost: there is no such Service.
+            Outside: it is anything else, or a Service that is only a name for something else.
         """
         name = host.lower().removesuffix(".")
         if _is_address(name):
@@ -146,21 +151,24 @@ class Network:
                 raise UnknownHost(name)
             return self._way_to_service(service, port)
         named = next((each for each in self.services.values() if name in _host_names(each)), None)
-        return self._way_to_service(named, port) if named else Endpoint(host, port)
+        if named is None:
+            raise Outside(name)
+        return self._way_to_service(named, port)
 
     def _way_to_address(self, ip: str, port: int) -> Endpoint | None:
-        if ip.startswith(f"{self._pod_range}."):
-            return Endpoint(to_loopback(ip), port)
-        if not ip.startswith(f"{self._service_range}."):
-            return Endpoint(ip, port)
-        service = next((each for each in self.services.values() if each["spec"].get("clusterIP") == ip), None)
-        return self._way_to_service(service, port) if service else None
+        if ip.startswith(f"{self._service_range}."):
+            service = next((each for each in self.services.values() if each["spec"].get("clusterIP") == ip), None)
+            return self._way_to_service(service, port) if service else None
+        own = (self._pod_range, to_loopback(self._pod_range), to_loopback(self._service_range))
+        if not ip.startswith(tuple(f"{each}." for each in own)):
+            raise Outside(ip)
+        return Endpoint(to_loopback(ip), port)
 
     def _way_to_service(self, service: Json, port: int) -> Endpoint | None:
         """Any endpoint of the Service's port; of a headless one's pods, which have all their ports open, that port."""
         spec = service["spec"]
         if spec.get("type") == "ExternalName":
-            return Endpoint(spec["externalName"], port)
+            raise Outside(spec["externalName"])
         slices = [each for each in self.slices.values() if _service_of(each) == _key(service)]
         if spec.get("clusterIP") == "None":
             endpoints = _endpoints_at(slices, lambda _: [port], self._pod_range)

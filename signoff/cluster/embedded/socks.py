@@ -4,22 +4,27 @@ A pod listens on the loopback twin of the address that Kubernetes knows, and nob
 whose texts can be translated need neither; a controller that reads addresses from the API does. Go's programs dial by a
 proxy that HTTP_PROXY names, and never dial loopback addresses by it.
 
-Of RFC 1928 it has CONNECT without authentication. Like all of the cluster it listens on loopback alone.
+Of RFC 1928 it has CONNECT, with the user name and password of RFC 1929: loopback is every user's of this machine, who
+would else reach by it what its owner reaches. For the same reason it leads nowhere but into the cluster.
 """
 
 import asyncio
 import errno
+import hmac
 import socket
 from ipaddress import ip_address
 
-from signoff.cluster.embedded.network import Endpoint, Network, UnknownHost
+from signoff.cluster.embedded.network import Endpoint, Network, Outside, UnknownHost
 from signoff.cluster.embedded.splicing import DIAL_SECONDS, Caller, Half
 
 _VERSION = 5
-_NO_AUTHENTICATION, _NONE_OF_THESE = 0, 0xFF
+_USER = "signoff"
+_PASSWORD, _NONE_OF_THESE = 2, 0xFF
+_PASSWORD_VERSION = 1
+_WELCOME, _WRONG = 0, 1
 _CONNECT = 1
 _IPV4, _NAME, _IPV6 = 1, 3, 4
-_GRANTED, _FAILED, _NETWORK_UNREACHABLE, _HOST_UNREACHABLE, _REFUSED = 0, 1, 3, 4, 5
+_GRANTED, _FAILED, _NOT_ALLOWED, _NETWORK_UNREACHABLE, _HOST_UNREACHABLE, _REFUSED = 0, 1, 2, 3, 4, 5
 _NO_SUCH_COMMAND, _NO_SUCH_ADDRESS = 7, 8
 _BY_NUMBER = {
     errno.ECONNREFUSED: _REFUSED,
@@ -28,35 +33,45 @@ _BY_NUMBER = {
     errno.ETIMEDOUT: _HOST_UNREACHABLE,
 }
 _DIAL_AFAR_SECONDS = 10.0
-"""A place beyond this machine, whose name may have to be looked up."""
+"""An endpoint that is no pod: a manifest names a place beyond this machine."""
 
 
 class Refused(Exception):
-    """The relay does not connect; `reply` is what it answers."""
+    """The relay does not go on; `answer` is the last that it says."""
 
-    def __init__(self, reply: int) -> None:
-        self.reply = reply
-        super().__init__(f"SOCKS reply {reply}")
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        super().__init__(f"SOCKS answer {answer.hex()}")
 
 
-async def listen(network: Network, host: str, port: int) -> asyncio.Server:
-    """Serve the network at this place until the server is closed.
+def url(host: str, port: int, password: str) -> str:
+    """How a program finds the relay and what it says to be let in.
+
+    >>> url("127.100.255.252", 1080, "hush")
+    'socks5://signoff:hush@127.100.255.252:1080'
+    """
+    return f"socks5://{_USER}:{password}@{host}:{port}"
+
+
+async def listen(network: Network, host: str, port: int, password: str) -> asyncio.Server:
+    """Serve the network at this place, to whoever knows the password, until the server is closed.
 
     Raises:
         OSError: the port is taken.
     """
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _Client(network), host, port, backlog=1024)
+    return await loop.create_server(lambda: _Client(network, password), host, port, backlog=1024)
 
 
 class _Client(Caller):
-    """The side that dials: it says hello and where to, and is spliced from then on."""
+    """The side that dials: it says hello, the password and where to, and is spliced from then on."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, password: str) -> None:
         super().__init__()
         self._network = network
+        self._credentials = f"{_USER}:{password}".encode()
         self._said = bytearray()
-        self._greeted = False
+        self._greeted = self._let_in = False
         self._dialling: asyncio.Task[None] | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -67,7 +82,7 @@ class _Client(Caller):
         try:
             self._heed()
         except Refused as refused:
-            self._end(_answer(refused.reply) if self._greeted else bytes([_VERSION, refused.reply]))
+            self._end(refused.answer)
 
     def eof_received(self) -> bool:
         """Whoever ends before it is connected wants nothing more."""
@@ -83,8 +98,11 @@ class _Client(Caller):
         assert self.transport is not None
         if not self._greeted and self._is_greeting_whole():
             self._greeted = True
-            self.transport.write(bytes([_VERSION, _NO_AUTHENTICATION]))
-        if self._greeted and self._dialling is None and (asked := self._request()) is not None:
+            self.transport.write(bytes([_VERSION, _PASSWORD]))
+        if self._greeted and not self._let_in and self._is_password_whole():
+            self._let_in = True
+            self.transport.write(bytes([_PASSWORD_VERSION, _WELCOME]))
+        if self._let_in and self._dialling is None and (asked := self._request()) is not None:
             self.transport.pause_reading()
             self._dialling = asyncio.get_running_loop().create_task(self._connect(*asked))
 
@@ -92,17 +110,38 @@ class _Client(Caller):
         """Take the greeting, which offers ways to authenticate.
 
         Raises:
-            Refused: it is none, or offers none that is had here.
+            Refused: it is none, or does not offer to tell a password.
         """
         said = self._said
+        refused = Refused(bytes([_VERSION, _NONE_OF_THESE]))
         if said and said[0] != _VERSION:
-            raise Refused(_NONE_OF_THESE)
+            raise refused
         if len(said) < 2 or len(said) < 2 + said[1]:
             return False
-        offered = said[2 : 2 + said[1]]
-        if _NO_AUTHENTICATION not in offered:
-            raise Refused(_NONE_OF_THESE)
+        if _PASSWORD not in said[2 : 2 + said[1]]:
+            raise refused
         del said[: 2 + said[1]]
+        return True
+
+    def _is_password_whole(self) -> bool:
+        """Take user name and password, each behind its length.
+
+        Raises:
+            Refused: they are others, or said in an unknown way.
+        """
+        said = self._said
+        refused = Refused(bytes([_PASSWORD_VERSION, _WRONG]))
+        if said and said[0] != _PASSWORD_VERSION:
+            raise refused
+        if len(said) < 2 or len(said) < 3 + said[1]:
+            return False
+        begin = 3 + said[1]
+        end = begin + said[begin - 1]
+        if len(said) < end:
+            return False
+        if not hmac.compare_digest(said[2 : begin - 1] + b":" + said[begin:end], self._credentials):
+            raise refused
+        del said[:end]
         return True
 
     def _request(self) -> tuple[str, int] | None:
@@ -116,11 +155,11 @@ class _Client(Caller):
             return None
         version, command, _, kind, length = said[:5]
         if version != _VERSION:
-            raise Refused(_FAILED)
+            raise Refused(_answer(_FAILED))
         if command != _CONNECT:
-            raise Refused(_NO_SUCH_COMMAND)
+            raise Refused(_answer(_NO_SUCH_COMMAND))
         if kind not in (_IPV4, _NAME, _IPV6):
-            raise Refused(_NO_SUCH_ADDRESS)
+            raise Refused(_answer(_NO_SUCH_ADDRESS))
         begin, size = {_IPV4: (4, 4), _NAME: (5, length), _IPV6: (4, 16)}[kind]
         end = begin + size
         if len(said) < end + 2:
@@ -133,7 +172,7 @@ class _Client(Caller):
         try:
             backend = await self._backend(host, port)
         except Refused as refused:
-            self._end(_answer(refused.reply))
+            self._end(refused.answer)
             return
         if self.transport is not None:
             self.transport.write(_answer(_GRANTED))
@@ -145,17 +184,19 @@ class _Client(Caller):
         """Connect to where the network says that the host is.
 
         Raises:
-            Refused: it does not accept, or there is no such host.
+            Refused: it does not accept, there is no such host, or it is none of the cluster's.
         """
         try:
             way = self._network.way_to(host, port)
             if way is None:
-                raise Refused(_REFUSED)
+                raise Refused(_answer(_REFUSED))
             return await self.dial(way, DIAL_SECONDS if _is_near(way) else _DIAL_AFAR_SECONDS)
+        except Outside as error:
+            raise Refused(_answer(_NOT_ALLOWED)) from error
         except (UnknownHost, socket.gaierror, UnicodeError, TimeoutError) as error:
-            raise Refused(_HOST_UNREACHABLE) from error
+            raise Refused(_answer(_HOST_UNREACHABLE)) from error
         except OSError as error:
-            raise Refused(_BY_NUMBER.get(error.errno or 0, _FAILED)) from error
+            raise Refused(_answer(_BY_NUMBER.get(error.errno or 0, _FAILED))) from error
 
     def _end(self, last: bytes) -> None:
         if self.transport is not None:

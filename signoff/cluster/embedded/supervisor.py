@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import select
 import signal
 import sys
@@ -162,7 +163,7 @@ def _write_agent_config(
         "kubelet_client_ca": str(plane.pki.ca),
         "pod_range": addresses.pod_range,
         "service_range": addresses.service_range,
-        "relay": [addresses.relay, *free_ports(addresses.relay, 1)],
+        "relay": [addresses.relay, *free_ports(addresses.relay, 1), secrets.token_urlsafe(32)],
     }
     write_private(path, json.dumps(config, indent=2).encode())
     return path

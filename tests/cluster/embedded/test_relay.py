@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from signoff.cluster.embedded import EmbeddedCluster, socks
-from signoff.cluster.embedded.network import HOST_NAMES, Endpoint, Network, UnknownHost
+from signoff.cluster.embedded.network import HOST_NAMES, Endpoint, Network, Outside, UnknownHost
+from signoff.core.redact import HIDDEN, redacted_log
 from signoff.kube.client import Kube
 from tests.cluster.embedded.test_services import SERVE, answers
 from tests.embedded import container, ended, pod, status, wait_for
 
 CONTROLLER = "signoff.test/controller:1"
-OPEN, UNREACHABLE, REFUSED, NO_SUCH_COMMAND = 0, 4, 5, 7
+OPEN, NOT_ALLOWED, UNREACHABLE, REFUSED, NO_SUCH_COMMAND = 0, 2, 4, 5, 7
 DIAL = """
 import json, os, socket, urllib.parse
 relay = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
@@ -21,8 +23,11 @@ assert relay.scheme == "socks5" and os.environ["HTTPS_PROXY"] == os.environ["HTT
 def dial(host, port, command=1):
     with socket.create_connection((relay.hostname, relay.port), timeout=15) as way:
         answers = way.makefile("rb")
-        way.sendall(b"\\5\\1\\0")
-        assert answers.read(2) == b"\\5\\0"
+        way.sendall(b"\\5\\2\\0\\2")
+        assert answers.read(2) == b"\\5\\2"
+        said = [each.encode() for each in (relay.username, relay.password)]
+        way.sendall(b"\\1" + b"".join(bytes([len(each)]) + each for each in said))
+        assert answers.read(2) == b"\\1\\0"
         try:
             where = b"\\1" + socket.inet_aton(host)
         except OSError:
@@ -66,6 +71,7 @@ def test_the_relay_leads_to_pods_and_services_by_address_and_name(
     names = {HOST_NAMES: f"a.{namespace}.example.org, B.{namespace}.example.org"}
     kube.core.create_namespaced_service(namespace, service("open", names, type="LoadBalancer"))
     kube.core.create_namespaced_service(namespace, service("shut", {HOST_NAMES: f"c.{namespace}.example.invalid"}))
+    kube.core.create_namespaced_service(namespace, service("far", type="ExternalName", externalName="example.org"))
     kube.core.create_namespaced_pod(namespace, pod(container(SERVE, ports=[{"containerPort": 8080}])))
     urls = [cluster.service_url(namespace, name, 80) for name in ("web", "open")]
     wait_for("both to answer", lambda: all(map(answers, urls)))
@@ -85,8 +91,11 @@ def test_the_relay_leads_to_pods_and_services_by_address_and_name(
         (f"a.{namespace}.example.org", 80): OPEN,
         (f"b.{namespace}.example.org", 80): OPEN,
         (f"b.{namespace}.example.org", 443): REFUSED,
-        (f"c.{namespace}.example.invalid", 80): UNREACHABLE,
-        ("127.0.0.1", 1): REFUSED,
+        (f"c.{namespace}.example.invalid", 80): NOT_ALLOWED,
+        (f"far.{namespace}.svc", 80): NOT_ALLOWED,
+        ("192.0.2.1", 80): NOT_ALLOWED,
+        ("127.0.0.1", 80): NOT_ALLOWED,
+        (f"127.{own.removeprefix('10.')}", 8080): OPEN,
         (own, 8080, 2): NO_SUCH_COMMAND,
     }
     assert dict(zip(calls, dialled(kube, namespace, list(calls)), strict=True)) == calls
@@ -109,6 +118,25 @@ def test_images_that_dial_no_pods_have_no_proxy(kube: Kube, namespace: str) -> N
     assert kube.core.read_namespaced_pod_log("pod", namespace).strip() == "[]"
 
 
+def test_the_relays_password_is_known_to_the_program_alone(
+    cluster: EmbeddedCluster, kube: Kube, namespace: str, tmp_path: Path
+) -> None:
+    password = json.loads((cluster.dir / "agent.json").read_text(encoding="utf-8"))["relay"][2]
+    assert len(password) > 40
+    code = f"import os; print(b'{password[::-1]}'[::-1].decode() in os.environ['HTTP_PROXY'])"
+    kube.core.create_namespaced_pod(namespace, pod({**container(code), "image": CONTROLLER}, restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert kube.core.read_namespaced_pod_log("pod", namespace).strip() == "True"
+    cluster.export_logs(tmp_path)
+    texts = {str(each): each.read_text(errors="replace") for each in tmp_path.rglob("*") if each.is_file()}
+    assert texts
+    texts["pod"] = str(kube.core.read_namespaced_pod("pod", namespace))
+    texts["events"] = str(kube.core.list_namespaced_event(namespace))
+    assert not [where for where, text in texts.items() if password in text]
+    diagnosed = redacted_log(f"HTTP_PROXY={socks.url('127.100.255.252', 1080, password)}")
+    assert diagnosed == f"HTTP_PROXY=socks5://signoff:{HIDDEN}@127.100.255.252:1080"
+
+
 def known(*services: dict[str, Any]) -> Network:
     network = Network("10.100", "10.101")
     for each in services:
@@ -122,16 +150,27 @@ def known(*services: dict[str, Any]) -> Network:
     [
         ("10.100.0.9", Endpoint("127.100.0.9", 80)),
         ("10.101.0.9", None),
-        ("10.1.0.9", Endpoint("10.1.0.9", 80)),
-        ("10.100.example.org", Endpoint("10.100.example.org", 80)),
-        ("::1", Endpoint("::1", 80)),
-        ("far.ml.svc", Endpoint("far.example.org", 80)),
-        ("example.org", Endpoint("example.org", 80)),
+        ("127.100.0.9", Endpoint("127.100.0.9", 80)),
+        ("127.101.0.9", Endpoint("127.101.0.9", 80)),
     ],
 )
-def test_what_is_no_service_with_endpoints_is_dialled_as_the_network_has_it(host: str, way: Endpoint | None) -> None:
+def test_an_address_of_the_cluster_is_dialled_on_loopback_unless_no_service_has_it(
+    host: str, way: Endpoint | None
+) -> None:
+    assert known().way_to(host, 80) == way
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("10.1.0.9", "10.100.example.org", "10.1001.0.9", "127.0.0.1", "127.102.0.9", "169.254.169.254", "192.0.2.1"),
+        *("::1", "::ffff:127.0.0.1", "far.ml.svc", "example.org", "localhost", ""),
+    ],
+)
+def test_nothing_outside_of_the_cluster_is_dialled(host: str) -> None:
     far = {"metadata": {"name": "far"}, "spec": {"type": "ExternalName", "externalName": "far.example.org"}}
-    assert known(far).way_to(host, 80) == way
+    with pytest.raises(Outside):
+        known(far).way_to(host, 80)
 
 
 def test_a_name_of_the_cluster_that_no_service_has_is_unknown() -> None:
@@ -141,14 +180,14 @@ def test_a_name_of_the_cluster_that_no_service_has_is_unknown() -> None:
 
 # The protocol
 
-HELLO, TO_ECHO = b"\5\1\0", b"\5\1\0\1\x7f\0\0\1"
-WELCOME, GRANTED = b"\5\0", b"\5\0\0\1\0\0\0\0\0\0"
+HELLO, TO_ECHO = b"\5\2\0\2" + b"\1\7signoff\4hush", b"\5\1\0\1\x0a\x64\0\1"
+WELCOME, GRANTED = b"\5\2" + b"\1\0", b"\5\0\0\1\0\0\0\0\0\0"
 
 
 async def exchanged(said: list[bytes], answer: int) -> bytes:
     """What a relay answers, up to this many bytes or its end, to what is said, one part after the other.
 
-    It knows no Service; what is said may hold the place of a port at which an echo answers.
+    Its password is "hush", and it knows no Service; what is said may hold the place of a port at which an echo answers.
     """
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -156,7 +195,8 @@ async def exchanged(said: list[bytes], answer: int) -> bytes:
             writer.write(heard)
         writer.close()
 
-    served, relay = await asyncio.start_server(echo, "127.0.0.1", 0), await socks.listen(known(), "127.0.0.1", 0)
+    served = await asyncio.start_server(echo, "127.100.0.1", 0)
+    relay = await socks.listen(known(), "127.0.0.1", 0, "hush")
     port = served.sockets[0].getsockname()[1].to_bytes(2, "big")
     async with asyncio.timeout(10), served, relay:
         reader, writer = await asyncio.open_connection(*relay.sockets[0].getsockname())
@@ -183,11 +223,20 @@ def test_what_is_said_may_come_in_any_parts(at_once: bool) -> None:
     ("said", "answer"),
     [
         ([b"\4"], b"\5\xff"),
-        ([b"\5\1\2"], b"\5\xff"),
+        ([b"\5\1\0" + TO_ECHO, b"PORT"], b"\5\xff"),
+        ([b"\5\0"], b"\5\xff"),
+        ([b"\5\1\2" + TO_ECHO, b"PORT"], b"\5\2\1\1"),
+        ([b"\5\1\2\1\7signoff\5hushy" + TO_ECHO, b"PORT"], b"\5\2\1\1"),
+        ([b"\5\1\2\1\7signoff\0" + TO_ECHO, b"PORT"], b"\5\2\1\1"),
+        ([b"\5\1\2\1\5admin\4hush" + TO_ECHO, b"PORT"], b"\5\2\1\1"),
+        ([HELLO, b"\5\1\0\1\xc0\0\2\1\0\x50"], WELCOME + b"\5\2\0\1\0\0\0\0\0\0"),
         ([HELLO, b"\5\1\0\2\0\0\0\0"], WELCOME + b"\5\x08\0\1\0\0\0\0\0\0"),
         ([HELLO, b"\5\3\0\1\0\0\0\0"], WELCOME + b"\5\x07\0\1\0\0\0\0\0\0"),
     ],
-    ids=["SOCKS 4", "a password", "an unknown address", "UDP"],
+    ids=[
+        *("SOCKS 4", "no password offered", "nothing offered", "no password said", "another password"),
+        *("an empty password", "another user", "outside of the cluster", "an unknown address", "UDP"),
+    ],
 )
 def test_what_it_does_not_speak_is_refused_and_ended(said: list[bytes], answer: bytes) -> None:
     assert asyncio.run(exchanged(said, 1000)) == answer

@@ -1,9 +1,10 @@
 """What the supervisor tells the agent: agent.json."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from signoff.cluster.embedded import socks
 from signoff.core.node import Node
 
 
@@ -41,8 +42,8 @@ class AgentConfig:
     serving_cert: str
     serving_key: str
     client_ca: str
-    relay: str
-    """The URL of the relay into the pods' network."""
+    relay: str = field(repr=False)
+    """The URL of the relay into the pods' network, with its password."""
 
     @classmethod
     def read(cls, path: Path) -> "AgentConfig":
@@ -62,5 +63,5 @@ class AgentConfig:
             serving_cert=table["kubelet_serving_cert"],
             serving_key=table["kubelet_serving_key"],
             client_ca=table["kubelet_client_ca"],
-            relay="socks5://{}:{}".format(*table["relay"]),
+            relay=socks.url(*table["relay"]),
         )

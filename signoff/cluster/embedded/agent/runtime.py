@@ -30,8 +30,8 @@ class Runtime:
     """Whether each container has namespaces of its own."""
     server: str
     """The API server's URL."""
-    relay: str
-    """The URL of the relay into the pods' network."""
+    relay: str = field(repr=False)
+    """The URL of the relay into the pods' network, with its password."""
 
 
 @dataclass
