@@ -19,6 +19,7 @@ from signoff.gateway.database import named_at
 from signoff.gateway.key import keys_of
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import images_of
+from signoff.programs import controllers
 from signoff.settings import Read, Settings, arguments
 from signoff.traffic.keys import GATEWAY
 
@@ -158,6 +159,7 @@ def check(read: Read, *, attach: str | None, keep: bool, fresh: bool, trust: boo
     _check_attach(choice.attach, keep=keep, fresh=fresh)
     check_reports_of(read)
     manifests = check_deployment(read, choice)
+    check_way_in(manifests)
     return Chosen(
         read=read,
         cluster=choice.cluster.value,
@@ -209,6 +211,17 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         where = places.get(error.where, error.where)
         raise NoCluster(error.what, where=where, hint=error.hint, manifests=manifests) from error
     return manifests
+
+
+def check_way_in(manifests: StoryManifests) -> None:
+    """See that the controllers can be had from where the user says that they are, if a way in needs them.
+
+    Raises:
+        UsageError: a folder that a variable names lacks one.
+    """
+    if manifests.way_in:
+        with refusing():
+            controllers.check_named_folders()
 
 
 def check_trust(choice: ClusterChoice, manifests: StoryManifests) -> str:

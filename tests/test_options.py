@@ -123,6 +123,10 @@ def test_an_option_is_refused_with_what_named_it(check: Check, given: dict[str, 
         ("SIGNOFF_CACHE", "/proc/x", "nothing can be made in /proc", "SIGNOFF_CACHE=/proc/x"),
         ("SIGNOFF_RECIPES", "/no/where", "names /no/where, which is no folder", "SIGNOFF_RECIPES=/no/where"),
         ("SIGNOFF_KUBERNETES_BIN", "/proc", "SIGNOFF_KUBERNETES_BIN names lacks etcd", "/proc"),
+        ("SIGNOFF_TRAEFIK_BIN", "/proc", "SIGNOFF_TRAEFIK_BIN names lacks traefik", "/proc"),
+        ("SIGNOFF_CERT_MANAGER_BIN", "/proc", "SIGNOFF_CERT_MANAGER_BIN names lacks cert-manager-contro", "/proc"),
+        ("SIGNOFF_PEBBLE_BIN", "/proc", "SIGNOFF_PEBBLE_BIN names lacks pebble", "/proc"),
+        ("SIGNOFF_CRDS", "/proc", "SIGNOFF_CRDS names lacks traefik-v3.yaml", "/proc"),
     ],
 )
 def test_a_variable_is_refused_by_its_name(
@@ -134,6 +138,16 @@ def test_a_variable_is_refused_by_its_name(
     assert what in refused.value.what
     assert where in refused.value.where
     assert refused.value.hint
+
+
+def test_a_folder_of_controllers_that_no_way_in_needs_is_no_matter(
+    check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(MANIFESTS, folder := tmp_path / "manifests")
+    (folder / "litellm" / "ingressroute.yaml").unlink()
+    (folder / "kustomization.yaml").unlink()
+    monkeypatch.setenv("SIGNOFF_TRAEFIK_BIN", "/proc")
+    assert check(manifests=[folder / "litellm", folder / "vllm"], trust=True).manifests.way_in == []
 
 
 def test_a_kind_of_cluster_that_there_is_not_is_told_those_that_there_are(check: Check) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from signoff.cluster import registry
 from signoff.core.console import progress
-from signoff.options import ClusterChoice, check_deployment, declare_settings
+from signoff.options import ClusterChoice, check_deployment, check_way_in, declare_settings
 from signoff.settings import arguments
 from signoff.way_in import controllers
 
@@ -25,6 +25,7 @@ def run(options: argparse.Namespace) -> int:
     read = arguments.read_from(options)
     choice = ClusterChoice.of(read)
     manifests = check_deployment(read, choice)
+    check_way_in(manifests)
     wanted = controllers.images(manifests)
     registry.provider(choice.cluster.value).prepare({*manifests.images, *wanted})
     if wanted:

@@ -150,15 +150,21 @@ class StoryManifests:
         """Whether they were read from the suite's own folder: a kustomization elsewhere may change what it takes."""
         return all(each.resolve().is_relative_to(MANIFESTS.resolve()) for each in self.settings.manifests)
 
+    @property
+    def way_in(self) -> list[Manifest]:
+        """The routes, the certificates, and what else only the controllers of a way in know."""
+        return [each for each in (*self.backend, *self.gateway) if is_of_a_way_in(each)]
+
     def without_way_in(self) -> "StoryManifests":
         """The same for whoever judges no way in: its routes, certificates and issuers are left out.
 
         Only a run that has the controllers turns an issuer from its public ACME server to one of the suite's own. As it
         is written it would ask the public one wherever cert-manager runs, as on a cluster that an earlier run kept.
         """
-        out = [each for each in self.gateway if is_of_a_way_in(each)]
+        out = self.way_in
+        backend, gateway = ([each for each in part if each not in out] for part in (self.backend, self.gateway))
         left_out = (*self.left_out, *(LeftOut(each, "not judged here: the way in") for each in out))
-        return replace(self, gateway=[each for each in self.gateway if each not in out], left_out=left_out)
+        return replace(self, backend=backend, gateway=gateway, left_out=left_out)
 
     @property
     def commands(self) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from signoff.programs import cert_manager, pebble, search, traefik
+from signoff.programs import cert_manager, crds, pebble, search, traefik
 from signoff.programs.search import Progress, Recipe
 
 
@@ -49,3 +49,13 @@ PEBBLE_DNS = Controller(
 )
 EVERY = (TRAEFIK, CERT_MANAGER, ACME_SOLVER, PEBBLE, PEBBLE_DNS)
 BY_PROGRAM = {each.program: each for each in EVERY}
+
+
+def check_named_folders() -> None:
+    """See that each folder that the user names for a controller, or for the definitions of its kinds, has all.
+
+    Raises:
+        SignoffError: one lacks a file.
+    """
+    for recipe in (*dict.fromkeys(each.recipe for each in EVERY), crds.recipe):
+        search.check_named_folder(recipe())

@@ -47,6 +47,15 @@ def test_what_cannot_be_done_is_refused(here: Path, capfd: Capture, arguments: l
     assert not list(here.iterdir())
 
 
+def test_a_folder_that_lacks_a_controller_is_refused(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
+) -> None:
+    monkeypatch.setenv("SIGNOFF_PEBBLE_BIN", "/proc")
+    assert main(["prepare"]) == 4
+    assert capfd.readouterr().err.startswith("signoff: the folder that SIGNOFF_PEBBLE_BIN names lacks pebble")
+    assert not list(here.iterdir())
+
+
 @pytest.mark.parametrize("arguments", [["serve"], ["prepare"], ["parity"], ["calibrate"], ["load"], ["cluster", "up"]])
 def test_a_cache_that_cannot_be_written_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture, arguments: list[str]
