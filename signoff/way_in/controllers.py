@@ -27,7 +27,7 @@ from signoff.kube import shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
-from signoff.kube.routes import ISSUER_ANNOTATIONS, Route, is_of_a_way_in, routes_in
+from signoff.kube.routes import ISSUER_ANNOTATIONS, Route, routes_in
 from signoff.programs import controllers, crds
 
 NAMESPACE = "signoff-controllers"
@@ -69,7 +69,7 @@ class Issuer:
 
 def wanted_by(manifests: StoryManifests) -> bool:
     """Whether something among the manifests is a route, a certificate, or of another of the controllers' kinds."""
-    return any(map(is_of_a_way_in, (*manifests.backend, *manifests.gateway)))
+    return bool(manifests.way_in)
 
 
 def images(manifests: StoryManifests) -> dict[str, tuple[str, ...]]:
@@ -93,6 +93,8 @@ def with_pebble(manifests: StoryManifests) -> StoryManifests:
         _acme_of(body, _of_pebble(acme, each.body["metadata"]["name"]))
         changed.append(replace(each, body=body))
         notes.append(f"{each.name} asks Pebble in the place of {acme.get('server', 'an ACME server')}")
+    made = (each.name for each in issuers_beside(manifests))
+    notes += [f"{name} is not among the manifests: made here, and asks Pebble" for name in made]
     return replace(manifests, gateway=changed, notes=tuple(notes))
 
 

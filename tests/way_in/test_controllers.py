@@ -66,6 +66,12 @@ def test_an_issuer_of_ones_own_asks_pebble_by_http_and_that_is_said(tmp_path: Pa
     assert told not in own.notes
 
 
+def test_that_an_issuer_was_made_and_asks_pebble_is_said() -> None:
+    """Else whoever reads the page would take it that Let's Encrypt was asked."""
+    told = "ClusterIssuer/letsencrypt-prod is not among the manifests: made here, and asks Pebble"
+    assert told in controllers.with_pebble(STORY).notes
+
+
 def test_an_issuer_whose_kind_was_left_out_is_not_made(tmp_path: Path) -> None:
     """It is then an Issuer of the namespace."""
     route = (MANIFESTS / "litellm" / "ingressroute.yaml").read_text()
