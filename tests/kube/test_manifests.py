@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -446,6 +447,8 @@ def test_every_command_that_deploys_and_judges_no_way_in_leaves_it_out(
         raise SignoffError("seen")
 
     monkeypatch.setattr(module, "Deployment", deploys)
+    if command == "serve":
+        monkeypatch.setattr(module, "_interrupt_when_stdin_closes", Event)  # that of a test is closed already
     folder = {"serve": "--reports", "load": "--reports"}.get(command, "--out")
     monkeypatch.chdir(tmp_path)
     cli.main([command, folder, str(tmp_path / "run")])
