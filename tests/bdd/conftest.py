@@ -13,6 +13,8 @@ from signoff.evidence.models import Record
 from signoff.judges.run import Result
 from tests.forks import Fork, Interpreter
 
+registry.provider(registry.DEFAULT)
+"""Imported for good: what a test with a pytest within is the first to import, `pytester` forgets at its end."""
 R = TypeVar("R", bound=Record)
 
 CONFTEST = """
@@ -286,7 +288,6 @@ class Finished:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, apart: Interpreter) -> Project:
-    registry.provider(registry.DEFAULT)  # what a pytest within a test is the first to import, the next imports again
     made = Project(pytester.path, pytester, apart)
     made.write("conftest.py", f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{CONFTEST}")
     made.write("pytest.ini", INI)

@@ -48,6 +48,7 @@ def test_what_deploys_nothing_asks_nothing(
     strangers: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr("signoff.cluster.embedded.provider.prepare", lambda _: None)
+    monkeypatch.setattr("signoff.way_in.controllers.definitions", list)
     main([command, *(["--manifests"] if command == "prepare" else []), str(strangers)])
     assert SAID not in capfd.readouterr().err
 
