@@ -31,7 +31,7 @@ _NOTES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubern
 _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease", "ControllerRevision"}
 """Kinds that controllers make and remove by themselves."""
 
-_OBTAINED, _OBTAINED_FOR = "controller.cert-manager.io/fao=true", "cert-manager.io/certificate-name"
+OBTAINED, _OBTAINED_FOR = "controller.cert-manager.io/fao=true", "cert-manager.io/certificate-name"
 """What cert-manager notes of a Secret that it has written: that it did, and for which Certificate."""
 
 
@@ -83,7 +83,7 @@ def _obtained_for(going: set[str], kube: Kube, namespaces: Sequence[str]) -> Ite
             for each in kube.objects("cert-manager.io/v1", "Certificate", namespace)
             if not going.isdisjoint(_uids(each["metadata"]))
         }
-        for secret in kube.core.list_namespaced_secret(namespace, label_selector=_OBTAINED).items:
+        for secret in kube.core.list_namespaced_secret(namespace, label_selector=OBTAINED).items:
             if (secret.metadata.annotations or {}).get(_OBTAINED_FOR) in certificates:
                 yield Delete("v1", "Secret", namespace, secret.metadata.name)
 

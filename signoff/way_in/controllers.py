@@ -8,7 +8,7 @@ Gateways that the manifests name and do not hold, since those are a cluster's an
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,12 @@ from signoff.cluster.base import Cluster
 from signoff.core.console import progress
 from signoff.core.timeouts import KINDS_KNOWN, WAY_IN_LEADS
 from signoff.core.waiting import NotYet, eventually
-from signoff.kube import shipping
+from signoff.kube import cleanup, shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
 from signoff.kube.routes import ISSUER_ANNOTATIONS, Route, routes_in
+from signoff.kube.undo import Delete
 from signoff.programs import controllers, crds
 
 NAMESPACE = "signoff-controllers"
@@ -50,6 +51,9 @@ _DEFINITIONS = {
 }
 """Files of definitions, each with one of the kinds in it."""
 _ISSUER = "signoff-pebble"
+_CLUSTER_ISSUER = ("cert-manager.io/v1", "ClusterIssuer")
+_ISSUED_BY, _ISSUED_BY_KIND = "cert-manager.io/issuer-name", "cert-manager.io/issuer-kind"
+"""Annotations of a Secret that cert-manager has written."""
 _SOLVER = {"http01": {"ingress": {"ingressClassName": TRAEFIK}}}
 
 
@@ -126,15 +130,49 @@ def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
     uses_gateways = any(str(each.body["apiVersion"]).startswith("gateway.networking.k8s.io/") for each in found)
     progress("way in", "Traefik, cert-manager and Pebble start beside vLLM")
     _define(kube, uses_gateways=uses_gateways)
-    if kube.make_namespace(NAMESPACE):
+    new = kube.make_namespace(NAMESPACE)
+    if new:
         kube.wait_for_namespace(NAMESPACE)
     filled = _Filled(kube, cluster, manifests, uses_gateways=uses_gateways)
     for name in ("traefik", "pebble", "cert-manager"):
         filled.apply(name)
+    forgotten = set() if new else _forget_issuers(kube)
     for each in beside(manifests):
         if each.body["metadata"].get("namespace") and kube.make_namespace(each.body["metadata"]["namespace"]):
             kube.wait_for_namespace(each.body["metadata"]["namespace"])
         kube.apply(each, manifests.roles.gateway.namespace)
+    _forget_certificates(kube, forgotten)
+
+
+def _forget_issuers(kube: Kube) -> set[str]:
+    """Remove the ClusterIssuers that ask Pebble, and give their names; those of a namespace go with what else is there.
+
+    A Pebble that was started again knows no account, and cert-manager, which asks about an account once, would use it
+    for good. Of an issuer that is made anew it asks again.
+    """
+    kube.wait_until_available(NAMESPACE, PEBBLE, WAY_IN_LEADS)
+    servers = {
+        each["metadata"]["name"]: (each["spec"].get("acme") or {}).get("server")
+        for each in kube.objects(*_CLUSTER_ISSUER)
+    }
+    asking = {name for name, server in servers.items() if server == DIRECTORY}
+    gone = [Delete(*_CLUSTER_ISSUER, "", name) for name in sorted(asking)]
+    for each in gone:
+        each.make(kube)
+    for each in gone:
+        each.wait(kube)
+    return asking
+
+
+def _forget_certificates(kube: Kube, issuers: Collection[str]) -> None:
+    """Remove the Secrets that these ClusterIssuers filled, in any namespace: Pebble's root changes with each start.
+
+    Not before the issuers are there anew: cert-manager obtains another one at once.
+    """
+    for each in kube.core.list_secret_for_all_namespaces(label_selector=cleanup.OBTAINED).items:
+        noted = each.metadata.annotations or {}
+        if noted.get(_ISSUED_BY_KIND) == "ClusterIssuer" and noted.get(_ISSUED_BY) in issuers:
+            kube.delete("v1", "Secret", each.metadata.namespace, each.metadata.name)
 
 
 def wait(kube: Kube) -> None:

@@ -31,7 +31,7 @@ from signoff.programs import controllers as programs
 from signoff.way_in import controllers, of
 from tests.embedded import IMAGE, container, pod
 from tests.way_in.waited import Ended, deployed, deployment_for, manifests_of, of_the_ways, waited_for
-from tests.way_in.ways import DOMAIN, INGRESS, ROUTE, WAYS, Way
+from tests.way_in.ways import CERTIFICATE, DOMAIN, INGRESS, OWN, ROUTE, WAYS, Way
 
 pytestmark = pytest.mark.cluster
 NAMESPACE = "ml"
@@ -164,6 +164,31 @@ def test_an_ingress_for_another_controller_is_none_that_this_cluster_can_show(
     cause = cause_of(refused.value)
     assert cause.subject is Subject.CLUSTER
     assert "Ingress/of-haproxy is of the class haproxy, which no controller of this cluster serves" in cause.what
+
+
+def test_a_pebble_that_was_started_again_is_asked_with_an_account_of_its_own(
+    hosting: EmbeddedCluster, tmp_path: Path
+) -> None:
+    """It has forgotten all accounts, and has a new root; what a run before obtained is no good any more."""
+    way, kube = Way("again", OWN + CERTIFICATE), Kube(hosting.kubeconfig)
+    manifests, evidence = manifests_of((way,), tmp_path / "manifests"), Evidence(tmp_path / "run", Run(tool="serve"))
+    if kube.make_namespace(NAMESPACE):
+        kube.wait_for_namespace(NAMESPACE)
+
+    def ends() -> Ended:
+        controllers.start(kube, hosting, manifests)
+        for body in of_the_gateway():
+            kube.apply(Manifest(Path(__file__), "", body), NAMESPACE)
+        for each in of_the_ways(manifests):
+            kube.apply(each, NAMESPACE)
+        return waited_for(deployment_for(way, hosting, manifests, evidence))
+
+    assert ends() == Ended("", early=False, trouble=[])
+    (old,) = kube.pods(controllers.NAMESPACE, {"app.kubernetes.io/name": "pebble"})
+    kube.core.delete_namespaced_pod(old.metadata.name, controllers.NAMESPACE, grace_period_seconds=0)
+    kube.wait_until_deleted("v1", "Pod", controllers.NAMESPACE, old.metadata.name)
+    assert ends() == Ended("", early=False, trouble=[])
+    evidence.close()
 
 
 def test_a_cluster_without_the_kinds_of_a_way_in_has_none(
