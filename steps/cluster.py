@@ -80,7 +80,9 @@ def deployment(
     made = Deployment(cluster, controllers.with_pebble(manifests) if hosts_controllers else manifests, evidence)
     watch_over(
         request.config,
-        bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure()),
+        bundle=lambda error: diagnostics.collect(
+            made.kube, made.namespace, error, cluster.failure(), beside=[controllers.NAMESPACE]
+        ),
         disturbances=made.disturbances,
     )
     with evidence.phase("apply the manifests", set_up=True):

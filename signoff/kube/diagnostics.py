@@ -5,7 +5,7 @@ Nothing here raises: what can't be read is named instead, since a bundle must no
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ _TELLING = re.compile(r"error|exception|fatal|denied|refused|no space", re.IGNOR
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A namespace and the cluster's nodes at one moment.
+    """Namespaces and the cluster's nodes at one moment.
 
     `logs` are by pod, container, and whether it is that of the run before; `unread` says what could not be read.
     """
@@ -45,18 +45,25 @@ class Snapshot:
     unread: list[str] = field(default_factory=list)
 
 
-def collect(kube: Kube, namespace: str, error: BaseException | None = None, ended: SignoffError | None = None) -> str:
+def collect(
+    kube: Kube,
+    namespace: str,
+    error: BaseException | None = None,
+    ended: SignoffError | None = None,
+    beside: Sequence[str] = (),
+) -> str:
     """The bundle as text without secrets; its first line is the likely cause.
 
-    `error` failed the scenario; `ended` says why the cluster itself is no more, and then is the cause.
+    `error` failed the scenario; `ended` says why the cluster itself is no more, and then is the cause. `beside` are
+    namespaces with what else has a part in it; one that is not there adds nothing.
     """
     if ended:
         return redacted_log(f"{_one_line(ended.what)}\n\n== What failed\n{error}\n\n== The cluster's end\n{ended}\n")
-    return render(take(kube, namespace), error)
+    return render(take(kube, namespace, *beside), error)
 
 
-def take(kube: Kube, namespace: str) -> Snapshot:
-    """Read all that the bundle shows."""
+def take(kube: Kube, *namespaces: str) -> Snapshot:
+    """Read all that the bundle shows of these namespaces."""
     unread: list[str] = []
 
     def read(what: str, call: Callable[..., Any], *arguments: Any, **more: Any) -> list[Object]:
@@ -66,15 +73,18 @@ def take(kube: Kube, namespace: str) -> Snapshot:
             unread.append(f"{what}: {failed}")
             return []
 
-    pods = read("pods", kube.core.list_namespaced_pod, namespace)
+    def each_of(what: str, call: Callable[..., Any]) -> list[Object]:
+        return [found for namespace in namespaces for found in read(what, call, namespace)]
+
+    pods = each_of("pods", kube.core.list_namespaced_pod)
     node_events = read("events of nodes", kube.core.list_namespaced_event, "default")
     return Snapshot(
         pods=pods,
-        deployments=read("Deployments", kube.apps.list_namespaced_deployment, namespace),
-        services=read("Services", kube.core.list_namespaced_service, namespace),
-        slices=read("EndpointSlices", kube.discovery.list_namespaced_endpoint_slice, namespace),
+        deployments=each_of("Deployments", kube.apps.list_namespaced_deployment),
+        services=each_of("Services", kube.core.list_namespaced_service),
+        slices=each_of("EndpointSlices", kube.discovery.list_namespaced_endpoint_slice),
         events=[
-            *read("events", kube.core.list_namespaced_event, namespace),
+            *each_of("events", kube.core.list_namespaced_event),
             *(each for each in node_events if each["involvedObject"].get("kind") == "Node"),
         ],
         nodes=read("nodes", kube.core.list_node),

@@ -33,6 +33,15 @@ def test_an_image_that_cannot_be_had(kube: Kube, namespace: str) -> None:
     assert "The image nowhere.test/nothing:1 cannot be pulled onto k3s-" in cause(kube, namespace)
 
 
+def test_a_part_in_another_namespace(kube: Kube, namespace: str) -> None:
+    """As a controller of the way in is; a namespace that is not there is no trouble."""
+    create(kube, namespace, pod({"name": "main", "image": "nowhere.test/nothing:1"}))
+    waiting(kube, namespace, "ErrImagePull")
+    text = diagnostics.collect(kube, "default", beside=["not-there", namespace])
+    assert text.startswith("The image nowhere.test/nothing:1 cannot be pulled onto k3s-")
+    assert text.endswith("== What could not be read\n(none)\n")
+
+
 def test_no_node_that_matches(kube: Kube, namespace: str) -> None:
     create(kube, namespace, pod(container(SLEEP), nodeSelector={"gpu": "none"}))
     event(kube, namespace, "FailedScheduling")
