@@ -71,7 +71,6 @@ Feature: Lead the way in from outside
       | chat   |
 
   Scenario Outline: An unknown host name does not reach LiteLLM
-    Given a recorder stands between the ingress and LiteLLM
     When I ask for an unknown host name by <scheme>
     Then an unknown host name leads to the ingress' own 404
 

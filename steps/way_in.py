@@ -35,7 +35,7 @@ from signoff.evidence.models import (
 )
 from signoff.gateway.deployment import Deployment
 from signoff.in_cluster.received import Fault, Received
-from signoff.judges.way_in import DIRECT, INGRESS, PLAIN_HTTP, PLAIN_PATHS, RECORDER, UNKNOWN_HOST
+from signoff.judges.way_in import DIRECT, INGRESS, PATHS, PLAIN_HTTP, RECORDER, UNKNOWN_HOST
 from signoff.kube.client import Kube
 from signoff.kube.undo import Undo
 from signoff.parity.recorder_pod import RemoteRecorder
@@ -66,8 +66,10 @@ BEYOND_SECONDS = 2.0
 """So much longer than a time-out an answer takes that outlasts it."""
 OLDER = {"TLSv1": SSL.TLS1_VERSION, "TLSv1.1": SSL.TLS1_1_VERSION}
 """The versions of TLS that RFC 8996 deprecates."""
-UNKNOWN_HERE = "no protocols available"
-"""OpenSSL's words where it is not the server that refuses a version, but the client that does not know it."""
+REFUSED = ("alert", "closed the connection", "unsupported protocol")
+"""OpenSSL's words where it is the server that refuses a version: not one that does not answer, nor this client."""
+LONGEST = 60.0
+"""So long and no longer an answer is drawn out, whatever time-outs the ingress has."""
 LONG_ENOUGH = 5.0
 """For a slow answer where the ingress has no time-out."""
 
@@ -225,7 +227,7 @@ def send_through(way_in: WayIn, evidence: Evidence) -> Sent:
 @then("LiteLLM answers under the host name")
 @observes("way-in")
 def answers_under_the_host_name(
-    way_in: WayIn, route: Callable[[], RouteFound], through: Sent, evidence: Evidence
+    way_in: WayIn, why_shut: str, route: Callable[[], RouteFound], through: Sent, evidence: Evidence
 ) -> None:
     own = way_in.route
     evidence.add(
@@ -234,6 +236,8 @@ def answers_under_the_host_name(
             route=route(),
             service=own.service,
             port=own.port,
+            url=way_in.leads_to,
+            shut=why_shut,
             entry_points=list(own.entry_points),
             secret_name=own.secret,
             certificate=way_in.certificate().object,
@@ -325,7 +329,8 @@ class Drawn:
 def drawn(way_in: WayIn, recorder_before: Beside) -> Drawn:
     """A plain and a streamed answer, side by side: each would be waited for alone."""
     timeouts = way_in.timeouts()
-    seconds = max([LONG_ENOUGH, *timeouts.values()]) + BEYOND_SECONDS
+    limits = [each for each in timeouts.values() if each <= way_in.deployment.settings.timeout]
+    seconds = min(max([LONG_ENOUGH, *limits]), LONGEST) + BEYOND_SECONDS
     pauses = _events_of(recorder_before) - 1
     with (
         recorder_before.recording(Fault(hold=seconds, pause=seconds / pauses)) as seen,
@@ -481,7 +486,6 @@ class Knocked:
     asked: str
     endpoint: Endpoint
     sent: Sent
-    reached: int | None = None
 
     def seen(self, check: str, route: RouteFound) -> TurnedAway:
         """It as an observation of a check."""
@@ -493,21 +497,22 @@ class Knocked:
             host=self.endpoint.host,
             exchange=self.sent.seq,
             error=self.sent.error,
-            reached=self.reached,
         )
 
 
 @when(parsers.parse("I ask by plain HTTP for the {what}"), target_fixture="knocked")
 def ask_by_plain_http(way_in: WayIn, evidence: Evidence, what: str) -> Knocked:
-    endpoint, path = way_in.plain, PLAIN_PATHS[what]
-    chat = {"model": endpoint.model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}
+    endpoint = way_in.plain
     with OpenAIClient(endpoint) as client:
-        answer = sent(
-            evidence,
-            PLAIN_HTTP,
-            lambda: client.send("POST" if what == "chat" else "GET", path, chat if what == "chat" else None),
-        )
-    return Knocked(what, f"{endpoint.url}{path}", endpoint, answer)
+        answer = knock(evidence, PLAIN_HTTP, client, what, endpoint.model)
+    return Knocked(what, f"{endpoint.url}{PATHS[what]}", endpoint, answer)
+
+
+def knock(evidence: Evidence, arm: str, client: OpenAIClient, what: str, model: str) -> Sent:
+    """Ask where nobody is to be let in: for a page, the models or a chat completion."""
+    chat = {"model": model, "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 1}
+    method, body = ("POST", chat) if what == "chat" else ("GET", None)
+    return sent(evidence, arm, lambda: client.send(method, PATHS[what], body))
 
 
 @then("plain HTTP leads to https or nowhere")
@@ -516,20 +521,29 @@ def plain_http_is_turned_away(knocked: Knocked, route: Callable[[], RouteFound],
     evidence.add(knocked.seen("plain-http", route()))
 
 
-@when(parsers.parse("I ask for an unknown host name by {scheme}"), target_fixture="knocked")
-def ask_for_unknown_host(way_in: WayIn, beside: Beside, evidence: Evidence, scheme: str) -> Knocked:
-    urls = {"https": beside.endpoint.url, "http": f"{way_in.plain.url}/{beside.path}"}
-    endpoint = replace(beside.endpoint, url=urls[scheme], host=NOBODY)
-    with beside.recording() as seen, OpenAIClient(endpoint, trusted=anybody()) as client:
-        answer = sent(evidence, UNKNOWN_HOST, client.models)
-        reached = len(seen())
-    return Knocked(scheme, f"{endpoint.url}/v1/models", endpoint, answer, reached)
+@when(parsers.parse("I ask for an unknown host name by {scheme}"), target_fixture="all_knocked")
+def ask_for_unknown_host(way_in: WayIn, why_shut: str, evidence: Evidence, scheme: str) -> list[Knocked]:
+    to = {"https": way_in.endpoint, "http": way_in.plain}[scheme]
+    endpoint = replace(to, host=NOBODY)
+    with OpenAIClient(endpoint, trusted=anybody()) as client:
+        return [
+            Knocked(
+                f"{scheme} {what}",
+                f"{endpoint.url}{path}",
+                endpoint,
+                knock(evidence, UNKNOWN_HOST, client, what, to.model),
+            )
+            for what, path in PATHS.items()
+        ]
 
 
 @then("an unknown host name leads to the ingress' own 404")
 @observes("unknown-host")
-def unknown_host_is_turned_away(knocked: Knocked, route: Callable[[], RouteFound], evidence: Evidence) -> None:
-    evidence.add(knocked.seen("unknown-host", route()))
+def unknown_host_is_turned_away(
+    all_knocked: list[Knocked], route: Callable[[], RouteFound], evidence: Evidence
+) -> None:
+    for each in all_knocked:
+        evidence.add(each.seen("unknown-host", route()))
 
 
 # The certificate
@@ -564,7 +578,7 @@ def look_at_certificate(way_in: WayIn, route: Callable[[], RouteFound]) -> Certi
 def older_versions(way_in: WayIn) -> dict[str, bool]:
     """Each deprecated version of TLS that can be tried here, and whether the ingress took it."""
     tried = {name: way_in.handshake(way_in.host, version).error for name, version in OLDER.items()}
-    return {name: not error for name, error in tried.items() if UNKNOWN_HERE not in error}
+    return {name: not error for name, error in tried.items() if not error or any(each in error for each in REFUSED)}
 
 
 @then("it is the one that cert-manager obtained by ACME, and good for every client")

@@ -629,13 +629,16 @@ class RouteFound(BaseModel):
 class RouteSeen(Observation):
     """Where the route sends what is asked for under its host name, and the answer to a request there, by its `seq`.
 
-    `error` says why there was none. `secret_name` is the Secret from which TLS has its certificate, `certificate` the
+    `error` says why there was none. `url` is that of the Service inside the cluster. `shut` says why the way in did not
+    open when it was waited for. `secret_name` is the Secret from which TLS has its certificate, `certificate` the
     object that has it written there.
     """
 
     kind: Literal["route"] = "route"
     route: RouteFound
     service: str
+    url: str
+    shut: str = ""
     port: int | str
     entry_points: list[str] = []
     secret_name: str = ""
@@ -704,8 +707,7 @@ class LargePrompt(Observation):
 class TurnedAway(Observation):
     """The answer, by its `seq`, to a request that must not reach the gateway; `error` where none came.
 
-    `asked` is how it was asked for, `host` the name it was asked by. `reached` is how many such requests a recorder
-    before the gateway received meanwhile, None where none stood there.
+    `asked` is how it was asked for, `host` the name it was asked by.
     """
 
     kind: Literal["turned-away"] = "turned-away"
@@ -714,7 +716,6 @@ class TurnedAway(Observation):
     host: str
     exchange: int | None = None
     error: str = ""
-    reached: int | None = None
 
 
 class ForwardedSeen(Observation):

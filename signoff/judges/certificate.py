@@ -223,8 +223,9 @@ def _tls(served: Served) -> Verdict:
         return served.wrong(f"the ingress speaks {seen.tls_version or 'no TLS'}; expected {' or '.join(_VERSIONS)}")
     if taken := [version for version, accepted in seen.older.items() if accepted]:
         return served.wrong(f"the ingress still takes {listed(taken)}; set minVersion VersionTLS12 in its TLSOption")
-    refused = listed(list(seen.older))
-    return passed(f"{seen.tls_version}; {refused} refused" if refused else seen.tls_version)
+    if not seen.older:
+        return not_judged("no older version of TLS could be tried", Code.NO_OBSERVATION)
+    return passed(f"{seen.tls_version}; {listed(list(seen.older))} refused")
 
 
 @_on_the_wire

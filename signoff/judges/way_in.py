@@ -66,7 +66,7 @@ def _header_of_the_gateway(answer: Answer) -> str:
     return next((name for name in answer.headers if name.lower().startswith("x-litellm-")), "")
 
 
-@judge("way-in", RouteSeen, wants=str)
+@judge("way-in", RouteSeen, wants=dict, keys=["host", "url"])
 def way_in(seen: Sequence[RouteSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """A chat completion that is asked for under the host name is answered, and by LiteLLM."""
     for each in seen:
@@ -75,8 +75,8 @@ def way_in(seen: Sequence[RouteSeen], check: Check, evidence: Recorded) -> Itera
 
 def _of_route(each: RouteSeen, check: Check, evidence: Recorded) -> Verdict:
     route, url = each.route, f"https://{each.route.host}"
-    if route.host != check.wants:
-        return not_judged(f"{route.host} was asked, the story names {check.wants}", Code.ASKED_OTHERWISE)
+    if route.host != check.wants["host"]:
+        return not_judged(f"{route.host} was asked, the story names {check.wants['host']}", Code.ASKED_OTHERWISE)
     if each.exchange is None:
         return wrong(f"{url} gave no answer: {each.error}", route, Code.NO_ANSWER)
     answer = _asked(evidence, each.exchange, INGRESS, check)
@@ -84,6 +84,10 @@ def _of_route(each: RouteSeen, check: Check, evidence: Recorded) -> Verdict:
         return wrong(f"{url} answered {said(answer)}; expected 200 with some text", route)
     if not _header_of_the_gateway(answer):
         return wrong(f"{url} is answered by something else than LiteLLM: its answer has no header x-litellm-*", route)
+    if each.url != check.wants["url"]:
+        return wrong(f"{route.object} leads to {each.url}; LiteLLM's Service is {check.wants['url']}", route)
+    if each.shut:
+        return wrong(f"LiteLLM answers at {url}, and the way in was not open: {each.shut}", route)
     return passed(f"{route.object} leads to {each.service}:{each.port}")
 
 
@@ -170,15 +174,19 @@ def _come_together(answer: Answer, pause: float) -> int:
     return sum(gap < _TOGETHER * pause for gap in _gaps(answer))
 
 
-@judge("slow-answers", SlowAnswer, cases=True)
+@judge("slow-answers", SlowAnswer, wants=dict, keys=["longest"], cases=True)
 def slow_answers(seen: Sequence[SlowAnswer], check: Check, evidence: Recorded) -> Iterator[Judgement]:
-    """An answer that takes longer than every time-out of the ingress arrives whole."""
+    """An answer that takes longer than the time-outs of the ingress arrives whole.
+
+    Those are meant that are no longer than LiteLLM's own, `longest` in seconds: later nothing comes that could be cut.
+    """
     for each in seen:
         yield each.case, _slow(each, check, evidence)
 
 
 def _slow(each: SlowAnswer, check: Check, evidence: Recorded) -> Verdict:
-    limits = {name: seconds for name, seconds in each.timeouts.items() if seconds > 0}
+    own = {name: seconds for name, seconds in each.timeouts.items() if seconds > 0}
+    limits = {name: seconds for name, seconds in own.items() if seconds <= check.wants["longest"]}
     named = listed([f"{name} {seconds:g} s" for name, seconds in limits.items()])
     beside = f"; its time-outs are {named}" if named else ""
     if each.exchange is None:
@@ -191,8 +199,10 @@ def _slow(each: SlowAnswer, check: Check, evidence: Recorded) -> Verdict:
     if problem := _not_whole(answer, each):
         told = f"an answer of {each.seconds:g} s ended after {took:.1f} s through the ingress: {problem}{beside}"
         return wrong(told, each.route)
-    if not limits:
+    if not own:
         return not_judged("nothing tells the ingress' time-outs, so that no answer is known to outlast them")
+    if not limits:
+        return passed(f"{took:.1f} s; its time-outs are longer than LiteLLM's own")
     if took <= max(limits.values()):
         return not_judged(f"the answer took {took:.1f} s, which does not outlast {named}", Code.TOO_FEW)
     return passed(f"{took:.1f} s, beyond {named}")
@@ -250,7 +260,7 @@ def _refusal(answer: Answer) -> dict[str, Any]:
 # Who must not get in
 
 
-PLAIN_PATHS = {"page": "/", "models": "/v1/models", "chat": "/v1/chat/completions"}
+PATHS = {"page": "/", "models": "/v1/models", "chat": "/v1/chat/completions"}
 """What each case asks for by plain HTTP."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REFUSED = ("refused", "alert", "reset")
@@ -263,7 +273,7 @@ def plain_http(seen: Sequence[TurnedAway], check: Check, evidence: Recorded) -> 
     """Plain HTTP is redirected to https under the same host name, or refused; LiteLLM is not reached."""
     for each in seen:
         told = _urlsplit(each.asked)
-        if (told.scheme, told.path) != ("http", PLAIN_PATHS.get(each.case)) or each.host != check.wants:
+        if (told.scheme, told.path) != ("http", PATHS.get(each.case)) or each.host != check.wants:
             told_of = f"{each.asked} was asked as {each.host}, which is not what the case names"
             yield each.case, not_judged(told_of, Code.ASKED_OTHERWISE)
         else:
@@ -284,13 +294,15 @@ def _of_plain_http(answer: Answer, host: str) -> str:
 
 @judge("unknown-host", TurnedAway, wants=str, cases=True)
 def unknown_host(seen: Sequence[TurnedAway], check: Check, evidence: Recorded) -> Iterator[Judgement]:
-    """Who asks for a host name that has no route gets the ingress' own 404 or no connection; LiteLLM is not reached."""
+    """Who asks for a host name that has no route gets the ingress' own 404 or no connection; LiteLLM is not reached.
+
+    A case is a scheme and what is asked for ("https chat"): a rule without a host may be for one path alone.
+    """
     for each in seen:
-        if _urlsplit(each.asked).scheme != each.case or each.host == check.wants:
+        asked, (scheme, _, what) = _urlsplit(each.asked), each.case.partition(" ")
+        if (asked.scheme, asked.path) != (scheme, PATHS.get(what)) or each.host == check.wants:
             told = f"{each.asked} was asked as {each.host}, which is not what the case names"
             yield each.case, not_judged(told, Code.ASKED_OTHERWISE)
-        elif each.reached is None:
-            yield each.case, not_judged("no recorder stood before LiteLLM, so that nobody saw what reached it")
         else:
             yield each.case, _turned_away(each, check, evidence, UNKNOWN_HOST, _of_unknown_host)
 
@@ -305,19 +317,29 @@ def _turned_away(
 ) -> Verdict:
     """Who asked was turned away: without reaching LiteLLM, and with an answer in which there is no `problem`."""
     asked = f"{each.asked} as {each.host}"
-    if each.reached:
-        return wrong(f"{asked} reached LiteLLM {each.reached} times", each.route)
     if each.exchange is None:
         if any(word in each.error.lower() for word in _REFUSED):
             return passed("no connection")
         return inconclusive(f"{asked} was neither refused nor answered: {each.error}", Code.PROVES_NOTHING)
     answer = _asked(evidence, each.exchange, arm, check)
     if _is_the_gateways(answer):
-        return wrong(f"{asked} reaches LiteLLM: {said(answer)}", each.route)
+        return wrong(f"{asked} reaches LiteLLM: {said(answer)}{_remedy(each, arm)}", each.route)
     if told := problem(answer, each.host):
         return wrong(told, each.route)
     to = answer.headers.get("location", "")
     return passed(f"status {answer.status}" + (f" to {to}" if to else ""))
+
+
+def _remedy(each: TurnedAway, arm: str) -> str:
+    """How one keeps Traefik from serving a route by plain HTTP as well."""
+    if arm != PLAIN_HTTP:
+        return ""
+    at = {
+        "Ingress": "annotate it with traefik.ingress.kubernetes.io/router.entrypoints: websecure",
+        "IngressRoute": "write entryPoints: [websecure]",
+        "HTTPRoute": "name the listener of https as its sectionName",
+    }.get(each.route.object.partition("/")[0], "serve it by https alone")
+    return f"; {at}, or redirect to https"
 
 
 def _is_the_gateways(answer: Answer) -> bool:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import WAY_IN_LEADS
 from signoff.core.waiting import Hopeless, NotYet, eventually
+from signoff.core.words import listed
 from signoff.evidence import causes
 from signoff.evidence.models import Subject
 from signoff.gateway.deployment import Deployment
@@ -30,6 +31,8 @@ from signoff.way_in.trouble import ASKED, COPY, Trouble
 
 RECORDED = COPY
 """The recorder's route, which is a path, and what the copied object is called after."""
+CHAT = "/v1/chat/completions"
+"""What is mostly asked for by the way in."""
 _HTTP, _HTTPS = 80, 443
 _OF_AN_INGRESS = (404, 502, 503, 504)
 """What an ingress answers itself that has no route, or nobody behind it."""
@@ -51,6 +54,15 @@ class WayIn:
     def file(self) -> str:
         """Where the route names LiteLLM's Service: file and line."""
         return self.deployment.manifests.shown(self.route.where)
+
+    @property
+    def leads_to(self) -> str:
+        """The URL inside the cluster of the Service and port that the route names."""
+        route = self.route
+        there = self.kube.objects("v1", "Service", route.service_namespace)
+        own = [port for each in there if each["metadata"]["name"] == route.service for port in each["spec"]["ports"]]
+        number = next((port["port"] for port in own if route.port in (port["port"], port.get("name"))), route.port)
+        return f"http://{route.service}.{route.service_namespace}.svc.cluster.local:{number}"
 
     @cached_property
     def traefik(self) -> Traefik:
@@ -107,8 +119,11 @@ class WayIn:
         return handshake((str(address.hostname), int(address.port or _HTTPS)), host, newest)
 
     def timeouts(self) -> dict[str, float]:
-        """Traefik's own time-outs, in seconds, of the entry point that the host is served at."""
-        return self.traefik.timeouts(next(iter(self.route.entry_points), "websecure"))
+        """The time-outs in seconds of Traefik's entry point for the host, and of the route's own way to LiteLLM."""
+        return {
+            **self.traefik.timeouts(next(iter(self.route.entry_points), "websecure")),
+            **self.traefik.timeouts_of_transport(self.route),
+        }
 
     def wait(self) -> None:
         """Wait until LiteLLM is reached under its host name, with a certificate that its issuer's roots vouch for.
@@ -122,6 +137,7 @@ class WayIn:
             with causes.of(Subject.CLUSTER):
                 self._check_class()
                 controllers.wait(self.kube)
+                self._check_names()
         with causes.of(Subject.GATEWAY):
             eventually(f"https://{self.host} to lead to LiteLLM", WAY_IN_LEADS, self._look)
 
@@ -138,6 +154,21 @@ class WayIn:
                 f"{self.route.name} is of the class {named}, which no controller of this cluster serves",
                 where=self.file,
                 hint=f"this cluster has {controllers.TRAEFIK}; waive way-in, and judge it on your own cluster",
+            )
+
+    def _check_names(self) -> None:
+        """See that the certificate's names can be proved here: that of a wildcard, only DNS-01 proves (RFC 8555, 8.3).
+
+        Raises:
+            SignoffError: one cannot.
+        """
+        state = self.certificate()
+        wild = [name for name in state.dns_names if name.startswith("*.")]
+        if wild and state.server == controllers.DIRECTORY:
+            raise SignoffError(
+                f"{state.object} is for {listed(wild)}, which only DNS-01 proves, and here names are proved by HTTP-01",
+                where=self.file,
+                hint="judge it on your own cluster and waive way-in here, or name the host in dnsNames",
             )
 
     def _look(self) -> None:
@@ -174,9 +205,16 @@ class WayIn:
         Gives the endpoint below which that path is, the recorder, and the name of its own route.
 
         Raises:
+            SignoffError: it cannot be told which rule of the route is to be copied.
             WaitFailed: the recorder or the copied route does not answer.
         """
         own = self.deployment.gateway
+        if not self.route.takes(CHAT):
+            raise SignoffError(
+                f"nobody can tell which rule of {self.route.name} a request for {CHAT} goes by, to copy that one",
+                where=self.file,
+                hint="write a rule of Host and PathPrefix alone for it",
+            )
         pod = RecorderPod(own, own)
         manifests = self.deployment.manifests
         for each in pod.manifests(manifests.gateway_image, manifests.settings.allowed_nodes):
@@ -200,12 +238,20 @@ def of(deployment: Deployment) -> WayIn | None:
 
 
 def route_in(manifests: StoryManifests) -> Route | None:
-    """The route of the host, with TLS before one without, one that leads to LiteLLM's own Service before another."""
+    """The rule for the host that a chat completion goes by, with TLS before one without.
+
+    That is the one of the highest priority among those that take its path; where nobody can tell, one that leads to
+    LiteLLM's own Service before another.
+    """
     own = manifests.roles.gateway
     every = [*manifests.gateway, *controllers.beside(manifests)]
     found = [each for each in routes_in(every, manifests.settings.namespace) if manifests.settings.host in each.hosts]
-    found.sort(key=lambda each: (not each.tls, (each.service, each.service_namespace) != (own.service, own.namespace)))
-    return found[0] if found else None
+
+    def rank(each: Route) -> tuple[bool, bool, int, bool]:
+        elsewhere = (each.service, each.service_namespace) != (own.service, own.namespace)
+        return not each.tls, not each.takes(CHAT), -each.priority, elsewhere
+
+    return min(found, key=rank, default=None)
 
 
 def copied(route: Route, host: str, recorder: RecorderPod) -> Manifest:

@@ -41,6 +41,18 @@ class Traefik:
         found = self.entry_points().get(entry_point, {}).get("transport", {}).get("respondingTimeouts", {})
         return {name: seconds_of(value) for name, value in found.items()}
 
+    def timeouts_of_transport(self, route: Route) -> dict[str, float]:
+        """How long the ServersTransport that a route names waits for an answer to begin, in seconds.
+
+        Source: https://doc.traefik.io/traefik/reference/routing-configuration/kubernetes/crd/http/serverstransport/
+        (forwardingTimeouts.responseHeaderTimeout; Traefik's own is none).
+        """
+        name = _transport_of(route)
+        there = self.kube.objects("traefik.io/v1alpha1", "ServersTransport", route.namespace) if name else []
+        own = next((each for each in there if each["metadata"]["name"] == name), {})
+        told = ((own.get("spec") or {}).get("forwardingTimeouts") or {}).get("responseHeaderTimeout")
+        return {} if told is None else {"responseHeaderTimeout": seconds_of(told)}
+
     def told_of(self, route: Route, host: str) -> list[str]:
         """What it finds wrong with the routers that it has made of a route for this host, each sentence once."""
         told = self._ask(_ROUTERS)
@@ -99,6 +111,16 @@ def _shortened(error: str) -> str:
     """What it says of a rule that it cannot parse, it says in two ways, the rule in it each time two or three times."""
     found = re.search(r"error while parsing rule (?P<rule>.+?): (?:parsing rule (?P=rule): )?(?P<why>.+)$", error)
     return f"the rule {found['rule']} cannot be parsed: {found['why']}" if found else error
+
+
+def _transport_of(route: Route) -> str:
+    """The ServersTransport that an IngressRoute names for its Service; empty for Traefik's default."""
+    if route.kind != "IngressRoute":
+        return ""
+    service: Any = route.manifest.body
+    for key in route.place:
+        service = service[key]
+    return str(service.get("serversTransport") or "")
 
 
 def seconds_of(duration: Any) -> float:

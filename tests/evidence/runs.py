@@ -67,7 +67,7 @@ from signoff.evidence.models import (
 from signoff.gateway.under_test import under_test
 from signoff.judges.deployment import INSIDE_PATHS
 from signoff.judges.run import Result
-from signoff.judges.way_in import PLAIN_PATHS
+from signoff.judges.way_in import PATHS
 from signoff.kube.manifests import StoryManifests
 from signoff.parity.known_issues import fingerprint
 from signoff.settings import Settings, story_values
@@ -88,6 +88,7 @@ FACTUAL = tuple(
 MODEL = "Qwen/Qwen2.5-7B-Instruct-AWQ"
 IMAGE = "ghcr.io/berriai/litellm:main-v1.80.16-stable"
 PROMPTS = ("Name three rivers.", "Wie heißt die Hauptstadt von Österreich?", "東京は何の首都ですか? 🗼", "One line.")
+INSIDE = "http://litellm.ml.svc.cluster.local:4000"
 WAIVED = {"way-in": "Traefik is tried by hand, see ticket 12"}
 """The one check that a run leaves out here, if nothing else is said."""
 ROUTE = "The host name leads to LiteLLM"
@@ -355,7 +356,7 @@ class Writer:
 
     def route(self) -> Iterator[Observation]:
         seq = self.ask("ingress", "Who is there?")
-        yield RouteSeen(check="way-in", route=FOUND, service="litellm", port=4000, exchange=seq)
+        yield RouteSeen(check="way-in", route=FOUND, service="litellm", url=INSIDE, port=4000, exchange=seq)
 
     def through(self) -> Iterator[Observation]:
         for kind in ("plain", "streamed"):
@@ -413,7 +414,7 @@ class Writer:
         yield from self.asked_with_keys("ingress-key-asked", "ingress")
 
     def turned_away(self) -> Iterator[Observation]:
-        for case, path in PLAIN_PATHS.items():
+        for case, path in PATHS.items():
             yield TurnedAway(
                 check="plain-http",
                 case=case,
@@ -423,14 +424,14 @@ class Writer:
                 exchange=self.not_found("plain HTTP"),
             )
         for case in self.declaration.story.checks["unknown-host"].cases:
+            scheme, _, what = case.partition(" ")
             yield TurnedAway(
                 check="unknown-host",
                 case=case,
                 route=FOUND,
-                asked=f"{case}://127.0.0.1/v1/models",
+                asked=f"{scheme}://127.0.0.1{PATHS[what]}",
                 host="nobody.invalid",
                 exchange=self.not_found("unknown host"),
-                reached=0,
             )
 
     def not_found(self, arm: str) -> int:

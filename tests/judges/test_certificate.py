@@ -33,7 +33,7 @@ def judged(told: CertificateSeen) -> dict[str, Verdict]:
         seen(leaf([HOST.upper()], common="litellm")),
         seen(leaf(kind="RSA 2048")),
         seen(leaf(kind="P-384")),
-        seen(tls_version="TLSv1.2", older={}),
+        seen(tls_version="TLSv1.2"),
         seen(leaf(began=NOW - timedelta(days=2), ends=NOW + timedelta(days=4)), renewal_time=NOW + timedelta(days=2)),
         seen(roots=[authority("Other"), root()]),
     ],

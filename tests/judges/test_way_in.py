@@ -30,21 +30,22 @@ from tests.evidence.runs import completion, streamed
 assert judges, "the judges register themselves"
 HOST = "litellm.home.jetzinger.com"
 AT = "ingressroute.yaml:17"
+INSIDE = "http://litellm.ml.svc.cluster.local:4000"
 ROUTE = RouteFound(host=HOST, object="IngressRoute/litellm", file=AT)
 TROUBLE = "Traefik: middleware ml-strip does not exist"
 TROUBLED = ROUTE.model_copy(update={"trouble": [TROUBLE]})
 DECLARED: dict[str, dict[str, Any]] = {
-    "way-in": {"wants": HOST, "arms": ("ingress",)},
+    "way-in": {"wants": {"host": HOST, "url": INSIDE}, "arms": ("ingress",)},
     "ingress-answers": {
         "arms": ("proxied", "proxied again", "ingress"),
         "cases": ("plain", "streamed"),
         "min": {"prompts": 1},
     },
     "ingress-streams": {"wants": {"pause": 0.1}, "min": {"events": 5}, "arms": ("recorder", "ingress")},
-    "slow-answers": {"cases": ("plain", "streamed"), "arms": ("ingress",)},
+    "slow-answers": {"wants": {"longest": 30}, "cases": ("plain", "streamed"), "arms": ("ingress",)},
     "large-prompt": {"min": {"bytes": 1000}, "arms": ("proxied", "ingress")},
     "plain-http": {"wants": HOST, "cases": ("page", "models", "chat"), "arms": ("plain HTTP",)},
-    "unknown-host": {"wants": HOST, "cases": ("https", "http"), "arms": ("unknown host",)},
+    "unknown-host": {"wants": HOST, "cases": ("https models", "http page", "http chat"), "arms": ("unknown host",)},
     "forwarded-headers": {"cases": ("proto", "host", "client", "forged")},
 }
 OF_LITELLM = {"content-type": "application/json", "x-litellm-version": "1.80.16"}
@@ -99,7 +100,7 @@ def is_told(verdict: Verdict, value: Value, words: str) -> None:
 
 
 def route(**more: Any) -> RouteSeen:
-    told = {"check": "c", "route": ROUTE, "service": "litellm", "port": 4000, "exchange": 1}
+    told = {"check": "c", "route": ROUTE, "service": "litellm", "url": INSIDE, "port": 4000, "exchange": 1}
     return RouteSeen.model_validate({**told, **more})
 
 
@@ -125,6 +126,22 @@ def test_a_route_that_gives_no_answer_is_told_with_the_cause_that_the_ingress_na
     verdict = verdict_on("way-in", route(route=TROUBLED, exchange=None, error="ConnectError: refused"))
     is_told(verdict, Value.FAILED, "gave no answer: ConnectError: refused")
     assert verdict.code is Code.NO_ANSWER and verdict.reason.endswith(f"; {TROUBLE}")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            {"service": "litellm-staging", "url": "http://litellm-staging.ml.svc.cluster.local:4000"},
+            f"leads to http://litellm-staging.ml.svc.cluster.local:4000; LiteLLM's Service is {INSIDE}",
+        ),
+        ({"shut": "another route has the host"}, "and the way in was not open: another route has the host"),
+    ],
+)
+def test_another_litellm_and_a_way_that_did_not_open_are_red_though_something_answers(
+    more: dict[str, Any], words: str
+) -> None:
+    is_told(verdict_on("way-in", route(**more), said("ingress")), Value.FAILED, words)
 
 
 def test_a_route_at_another_host_is_not_the_storys() -> None:
@@ -239,6 +256,13 @@ def slow(case: str = "plain", **more: Any) -> SlowAnswer:
     [
         ("plain", said("ingress", e2e_ms=7100), {}, Value.PASSED, "7.1 s, beyond readTimeout 5 s and writeTimeout 5 s"),
         ("streamed", flowed("ingress", gap=900), {}, Value.PASSED, "s, beyond readTimeout 5 s"),
+        (
+            "plain",
+            said("ingress", e2e_ms=7100),
+            {"timeouts": {"responseHeaderTimeout": 60}},
+            Value.PASSED,
+            "its time-outs are longer than LiteLLM's own",
+        ),
         ("plain", said("ingress", e2e_ms=4900), {}, Value.NOT_JUDGED, "took 4.9 s, which does not outlast readTimeout"),
         ("plain", said("ingress", e2e_ms=7100), {"timeouts": {}}, Value.NOT_JUDGED, "nothing tells the ingress' time-"),
         (
@@ -374,7 +398,7 @@ def test_a_refused_connection_is_turned_away_and_one_that_hangs_proves_nothing(
 ) -> None:
     seen = turned_away(exchange=None, error=error)
     if judge == "unknown-host":
-        seen = seen.model_copy(update={"case": "http", "host": "nobody.example", "reached": 0})
+        seen = seen.model_copy(update={"case": f"http {seen.case}", "host": "nobody.example"})
     is_told(verdict_on(judge, seen), value, words)
 
 
@@ -387,7 +411,7 @@ def test_what_is_not_the_case_of_plain_http_is_not_judged(changed: dict[str, Any
 
 
 def unknown(**more: Any) -> TurnedAway:
-    told = {"case": "https", "asked": "https://127.0.0.1:8443/r/v1/models", "host": "nobody.example", "reached": 0}
+    told = {"case": "https models", "asked": "https://127.0.0.1:8443/v1/models", "host": "nobody.example"}
     return TurnedAway.model_validate({"check": "c", "route": ROUTE, "exchange": 1, **told, **more})
 
 
@@ -399,14 +423,13 @@ def to_unknown(status: int, body: Any = "404 page not found", **headers: str) ->
     ("more", "exchange", "value", "words"),
     [
         ({}, to_unknown(404), Value.PASSED, "status 404"),
-        ({"case": "http", "asked": "http://127.0.0.1/"}, to_unknown(404), Value.PASSED, "status 404"),
+        ({"case": "http page", "asked": "http://127.0.0.1/"}, to_unknown(404), Value.PASSED, "status 404"),
         ({}, to_unknown(200, "welcome"), Value.FAILED, "an unknown host is answered, not by 404: status 200: welcome"),
         ({}, to_unknown(404, {"detail": "Not Found"}), Value.FAILED, "as nobody.example reaches LiteLLM: status 404"),
         ({}, to_unknown(404, "", **{"x-litellm-version": "1"}), Value.FAILED, "reaches LiteLLM"),
-        ({"reached": 1}, to_unknown(404), Value.FAILED, "reached LiteLLM 1 times"),
-        ({"reached": None}, to_unknown(404), Value.NOT_JUDGED, "no recorder stood before LiteLLM"),
+        ({"case": "https chat"}, to_unknown(404), Value.NOT_JUDGED, "which is not what the case names"),
         ({"host": HOST}, to_unknown(404), Value.NOT_JUDGED, "which is not what the case names"),
-        ({"case": "http"}, to_unknown(404), Value.NOT_JUDGED, "which is not what the case names"),
+        ({"case": "http models"}, to_unknown(404), Value.NOT_JUDGED, "which is not what the case names"),
     ],
 )
 def test_an_unknown_host_gets_404_and_never_litellm(

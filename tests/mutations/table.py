@@ -523,9 +523,17 @@ def by_middleware(**spec: Any) -> Callable[[Objects], None]:
     return change
 
 
+def buffering(objects: Objects) -> None:
+    """Have the ingress hold streams and large prompts, all but for a rule of its own for the probe of a monitor."""
+    by_middleware(buffering={"maxRequestBodyBytes": 100_000})(objects)
+    probed = {**rule_of(objects), "match": f"{rule_of(objects)['match']} && Path(`/health/liveliness`)"}
+    del probed["middlewares"]
+    objects["IngressRoute"]["spec"]["routes"].insert(0, probed)
+
+
 def impatient_ingress(objects: Objects) -> None:
-    """Have the ingress wait for three seconds until LiteLLM begins to answer."""
-    objects["Transport"] = of_traefik("ServersTransport", {"forwardingTimeouts": {"responseHeaderTimeout": "3s"}})
+    """Have the ingress wait for ten seconds until LiteLLM begins to answer, which is less than LiteLLM itself waits."""
+    objects["Transport"] = of_traefik("ServersTransport", {"forwardingTimeouts": {"responseHeaderTimeout": "10s"}})
     rule_of(objects)["services"][0]["serversTransport"] = objects["Transport"]["metadata"]["name"]
 
 
@@ -541,8 +549,8 @@ def by_plain_http(objects: Objects) -> None:
 
 
 def any_host(objects: Objects) -> None:
-    """Lead whatever other host name is asked for to LiteLLM, at both entry points."""
-    others = f"PathPrefix(`/`) && !{rule_of(objects)['match']}"
+    """Lead whatever other host name is asked for LiteLLM's API to LiteLLM, at both entry points."""
+    others = f"PathPrefix(`/v1`) && !{rule_of(objects)['match']}"
     objects["OtherRoute"] = another_route(objects, "others", others, tls={}, entryPoints=["websecure"])
     objects["OtherPlainRoute"] = another_route(objects, "others-plain", others)
 
@@ -825,16 +833,16 @@ TABLE = (
     Mutation(
         "changed text on the way in",
         tampered_on_the_way,
-        frozenset({OWN_ANSWER, OWN_ANSWER_STREAMED}),
-        frozenset({EQUALS_OWN}),
+        frozenset({HOST, OWN_ANSWER, OWN_ANSWER_STREAMED}),
+        frozenset({LEADS_TO_LITELLM, EQUALS_OWN}),
     ),
     Mutation(
         "the ingress buffers, up to 100 kB",
-        by_middleware(buffering={"maxRequestBodyBytes": 100_000}),
+        buffering,
         frozenset({ONE_BY_ONE, LARGE}),
         frozenset({NOT_HELD_BACK, LARGE_ARRIVES}),
     ),
-    Mutation("the ingress waits for 3 s", impatient_ingress, frozenset({SLOW}), frozenset({SLOW_ARRIVES})),
+    Mutation("the ingress waits for 10 s", impatient_ingress, frozenset({SLOW}), frozenset({SLOW_ARRIVES})),
     Mutation(
         "the ingress says that it was asked by plain HTTP",
         by_middleware(headers={"customRequestHeaders": {"X-Forwarded-Proto": "http"}}),
