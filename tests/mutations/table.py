@@ -480,8 +480,8 @@ def service_type(kind: str) -> Callable[[Objects], None]:
 
 
 def rule_of(objects: Objects) -> dict[str, Any]:
-    """The rule of LiteLLM's IngressRoute."""
-    rule: dict[str, Any] = objects["IngressRoute"]["spec"]["routes"][0]
+    """The rule of LiteLLM's IngressRoute; the last one, where a mutation has put another before it."""
+    rule: dict[str, Any] = objects["IngressRoute"]["spec"]["routes"][-1]
     return rule
 
 

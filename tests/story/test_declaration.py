@@ -42,7 +42,7 @@ def test_its_values_are_those_that_the_machinery_uses() -> None:
     assert CHECKS["mode-chat"].wants == {story.MODEL: "chat"}
     assert {CHECKS[name].wants for name in ("plain-http", "unknown-host", "certificate")} == {story.GATEWAY_HOST}
     assert CHECKS["way-in"].wants == {"host": story.GATEWAY_HOST, "url": service.removesuffix("/v1")}
-    assert CHECKS["ingress-timeouts"].wants == {"longest": story.TIMEOUT_SECONDS}
+    assert CHECKS["ingress-timeouts"].wants == {"longest": CHECKS["configuration"].wants["timeout"]}
     assert CHECKS["cluster-name"].wants == {"base": service, "model": story.MODEL}
     assert CHECKS["configuration"].wants["api_base"] == backend
     assert CHECKS["configuration"].wants["model"] == CHECKS["configuration"].wants["model_name"] == story.MODEL
