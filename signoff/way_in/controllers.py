@@ -114,8 +114,13 @@ def _acme_of(body: dict[str, Any], new: dict[str, Any] | None = None) -> dict[st
 
 
 def _of_pebble(acme: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """An account at Pebble; nobody proves a name by DNS records here, so that HTTP-01 takes the place of DNS-01."""
-    solvers = [each for each in acme.get("solvers") or [] if "http01" in each] or [_SOLVER]
+    """An account at Pebble; nobody proves a name by DNS records here, so that HTTP-01 takes the place of DNS-01.
+
+    Without a selector it is for all names that no other solver is for.
+    """
+    given = acme.get("solvers") or []
+    by_http = [each for each in given if "http01" in each]
+    solvers = by_http if by_http and by_http == given else [*by_http, _SOLVER]
     key = acme.get("privateKeySecretRef") or {"name": f"{name}-account"}
     return {"server": DIRECTORY, "skipTLSVerify": True, "privateKeySecretRef": key, "solvers": solvers}
 

@@ -72,6 +72,14 @@ def test_that_an_issuer_was_made_and_asks_pebble_is_said() -> None:
     assert told in controllers.with_pebble(STORY).notes
 
 
+def test_names_that_were_proved_by_dns_are_proved_beside_those_of_another_zone(tmp_path: Path) -> None:
+    other = "{http01: {ingress: {ingressClassName: traefik}}, selector: {dnsZones: [other.example]}}"
+    own = with_objects(tmp_path, ISSUER.replace("solvers: [", f"solvers: [{other}, "))
+    (issuer,) = (each.body for each in controllers.with_pebble(own).gateway if each.kind == "ClusterIssuer")
+    assert ["selector" in each for each in issuer["spec"]["acme"]["solvers"]] == [True, False]
+    assert all("http01" in each for each in issuer["spec"]["acme"]["solvers"])
+
+
 def test_an_issuer_whose_kind_was_left_out_is_not_made(tmp_path: Path) -> None:
     """It is then an Issuer of the namespace."""
     route = (MANIFESTS / "litellm" / "ingressroute.yaml").read_text()
