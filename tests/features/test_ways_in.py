@@ -1,4 +1,4 @@
-"""The way in by other kinds than the story's IngressRoute, from nothing to the verdict: the same scenarios judge them."""
+"""The way in by other kinds than the story's IngressRoute, from nothing to the verdict, by the same scenarios."""
 
 import json
 import os
