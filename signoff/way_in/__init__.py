@@ -60,7 +60,8 @@ class WayIn:
         """The URL inside the cluster of the Service and port that the route names."""
         route = self.route
         there = self.kube.objects("v1", "Service", route.service_namespace)
-        own = [port for each in there if each["metadata"]["name"] == route.service for port in each["spec"]["ports"]]
+        named = (each["spec"].get("ports") or () for each in there if each["metadata"]["name"] == route.service)
+        own = next(named, ())
         number = next((port["port"] for port in own if route.port in (port["port"], port.get("name"))), route.port)
         return f"http://{route.service}.{route.service_namespace}.svc.cluster.local:{number}"
 
@@ -129,7 +130,8 @@ class WayIn:
         """Wait until LiteLLM is reached under its host name, with a certificate that its issuer's roots vouch for.
 
         Raises:
-            SignoffError: it is an Ingress for another controller than this cluster has.
+            SignoffError: it is an Ingress for another controller than this cluster has, or its certificate is for a
+                name that nobody can prove here.
             WaitFailed: it is not; with the cause as far as the cluster and its controllers tell it. One that waiting
                 does not mend ends the wait after `HOPELESS_GRACE`.
         """
