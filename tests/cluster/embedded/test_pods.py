@@ -45,6 +45,17 @@ def test_the_environment_of_this_machine_stays_outside(kube: Kube, namespace: st
     assert log(kube, namespace).strip() == "None"
 
 
+def test_a_log_is_that_of_the_newest_pod_of_the_name(kube: Kube, namespace: str) -> None:
+    """The one before is cleared away for a while yet: it had many files."""
+    leaves = "import os; [open(f'/tmp/{n}', 'w').close() for n in range(30_000)]; print('first')"
+    kube.core.create_namespaced_pod(namespace, pod(container(leaves), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    kube.core.delete_namespaced_pod("pod", namespace, grace_period_seconds=0)
+    kube.core.create_namespaced_pod(namespace, pod(container("print('second')"), restartPolicy="Never"))
+    assert ended(kube, namespace) == "Succeeded"
+    assert log(kube, namespace).strip() == "second"
+
+
 @pytest.mark.parametrize(("image", "said"), [("example.org/nothing:1", "no recipe"), ("signoff.test/snake:x", "tag")])
 def test_an_image_without_a_recipe_is_not_pulled(kube: Kube, namespace: str, image: str, said: str) -> None:
     kube.core.create_namespaced_pod(namespace, pod({**container(SLEEP), "image": image}))

@@ -97,8 +97,8 @@ class Pods:
         return usage.summary(self._node.name, [usage.pod_stats(*each) for each in running])
 
     def container(self, namespace: str, pod_name: str, name: str) -> Container | None:
-        """The container of this name in the pod of this name."""
-        for pod in self._pods.values():
+        """The container of this name in the newest pod of this name: one that is gone may not be cleared away yet."""
+        for pod in reversed(self._pods.values()):
             meta = pod.pod["metadata"]
             if (meta["namespace"], meta["name"]) == (namespace, pod_name):
                 return pod.container(name)
