@@ -262,6 +262,12 @@ def test_any_layout_of_the_story_s_objects_is_taken_apart_into_backend_and_gatew
     assert found.where("Service/litellm").startswith("one.yaml:")
 
 
+def test_litellm_alone_is_applied_where_nobody_knows_traefiks_kinds() -> None:
+    alone, all_of_it = manifests.load(MANIFESTS / "litellm"), manifests.load(MANIFESTS)
+    assert not any(map(is_of_a_way_in, alone))
+    assert {each.kind for each in all_of_it if is_of_a_way_in(each)} == {"IngressRoute", "Certificate"}
+
+
 def test_manifests_and_the_story_agree() -> None:
     litellm = MANIFESTS / "litellm"
     found = by_name([*manifests.load(litellm), *manifests.load(litellm / "ingressroute.yaml")])
