@@ -16,8 +16,8 @@ from signoff.kube.objects import Manifest
 KINDS = ("IngressRoute", "Ingress", "HTTPRoute")
 GROUPS = ("traefik.io", "cert-manager.io", "acme.cert-manager.io", "gateway.networking.k8s.io")
 """The groups of the kinds that a way in is made of, beside Kubernetes' own."""
-ISSUER_ANNOTATIONS = {"cert-manager.io/cluster-issuer": "ClusterIssuer", "cert-manager.io/issuer": "Issuer"}
-"""With which cert-manager is asked for an Ingress' certificate (https://cert-manager.io/docs/usage/ingress/)."""
+CLUSTER_ISSUER_ANNOTATION = "cert-manager.io/cluster-issuer"
+"""With which a ClusterIssuer is asked for an Ingress' certificate (https://cert-manager.io/docs/usage/ingress/)."""
 _MATCHER = re.compile(r"(!?)\s*\b(\w+)\(([^)]*)\)")
 _QUOTED = re.compile(r"[`\"']([^`\"']+)[`\"']")
 _HOSTS, _PREFIX = ("Host", "HostSNI"), "PathPrefix"
@@ -90,11 +90,6 @@ def ingress_class(ingress: Manifest) -> str:
     """The class of an Ingress: which controller is to serve it; empty for the cluster's default."""
     spec, noted = _table(ingress.body.get("spec")), _table(ingress.body["metadata"].get("annotations"))
     return str(spec.get("ingressClassName") or noted.get("kubernetes.io/ingress.class") or "")
-
-
-def hosts_of(manifest: Manifest) -> list[str]:
-    """The host names that one object is for, each once."""
-    return list(dict.fromkeys(host for route in routes_in([manifest], "") for host in route.hosts))
 
 
 def secret_of(certificate: Manifest) -> str:

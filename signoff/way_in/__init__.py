@@ -27,7 +27,7 @@ from signoff.way_in.cause import Cause
 from signoff.way_in.certificates import Certificates, CertificateState
 from signoff.way_in.handshake import Handshake, handshake
 from signoff.way_in.traefik import Traefik
-from signoff.way_in.trouble import ASKED, COPY, Trouble
+from signoff.way_in.trouble import ASKED, COPY, SECURE, Trouble
 
 RECORDED = COPY
 """The recorder's route, which is a path, and what the copied object is called after."""
@@ -122,7 +122,7 @@ class WayIn:
     def timeouts(self) -> dict[str, float]:
         """The time-outs in seconds of Traefik's entry point for the host, and of the route's own way to LiteLLM."""
         return {
-            **self.traefik.timeouts(next(iter(self.route.entry_points), "websecure")),
+            **self.traefik.timeouts(next(iter(self.route.entry_points), SECURE)),
             **self.traefik.timeouts_of_transport(self.route),
         }
 
@@ -150,8 +150,9 @@ class WayIn:
             SignoffError: none does.
         """
         named = ingress_class(self.route.manifest) if self.route.kind == "Ingress" else ""
-        classes = [each["metadata"]["name"] for each in self.kube.objects("networking.k8s.io/v1", "IngressClass")]
-        if named and named not in classes:
+        if named and not any(
+            each["metadata"]["name"] == named for each in self.kube.objects("networking.k8s.io/v1", "IngressClass")
+        ):
             raise SignoffError(
                 f"{self.route.name} is of the class {named}, which no controller of this cluster serves",
                 where=self.file,
@@ -176,21 +177,11 @@ class WayIn:
     def _look(self) -> None:
         if unread := self._trouble.unread():
             raise Hopeless(_told(unread), grace=0)
-        symptom = self._symptom()
+        symptom = _symptom(self.endpoint)
         found = self._trouble.causes() if symptom else self._trouble.rivals()
         if symptom or found:
             told = _told(found) or symptom
             raise Hopeless(told) if any(each.stays for each in found) else NotYet(told)
-
-    def _symptom(self) -> str:
-        """How a request under the host name shows that it does not reach LiteLLM; empty if it does."""
-        try:
-            with OpenAIClient(self.endpoint) as client:
-                answer = client.get(ASKED)
-        except NoAnswer as error:
-            return error.what
-        of_the_ingress = answer.status in _OF_AN_INGRESS and not answer.json
-        return f"https://{self.host} answers {answer.status}, and that is not LiteLLM's" if of_the_ingress else ""
 
     def trouble(self) -> list[str]:
         """What is wrong with the route and its certificate, a sentence each, as far as the cluster tells it."""
@@ -225,7 +216,7 @@ class WayIn:
         undo.make(Apply(copied(self.route, self.host, pod), own.namespace))
         endpoint = replace(self.endpoint, url=f"{self.endpoint.url}/{RECORDED}")
         with recorder:
-            eventually("the copied route to lead to the recorder", WAY_IN_LEADS, lambda: _answers(endpoint))
+            eventually("the copied route to lead to the recorder", WAY_IN_LEADS, lambda: _leads(endpoint))
             yield endpoint, recorder, RECORDED
 
 
@@ -297,11 +288,17 @@ def _without_certificate(annotations: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in annotations.items() if not name.startswith("cert-manager.io/")}
 
 
-def _answers(endpoint: Endpoint) -> None:
+def _leads(endpoint: Endpoint) -> None:
+    if symptom := _symptom(endpoint):
+        raise NotYet(symptom)
+
+
+def _symptom(endpoint: Endpoint) -> str:
+    """How a request under a host name shows that it does not pass the ingress; empty if it does."""
     try:
         with OpenAIClient(endpoint) as client:
-            answer = client.models()
+            answer = client.get(ASKED)
     except NoAnswer as error:
-        raise NotYet(str(error)) from None
-    if answer.status in _OF_AN_INGRESS and not answer.json:
-        raise NotYet(f"Traefik answers {answer.status}")
+        return error.what
+    of_the_ingress = answer.status in _OF_AN_INGRESS and not answer.json
+    return f"https://{endpoint.host} answers {answer.status}, and that is not LiteLLM's" if of_the_ingress else ""

@@ -10,7 +10,7 @@ import json
 from base64 import b64encode
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -27,7 +27,7 @@ from signoff.kube import cleanup, shipping
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
-from signoff.kube.routes import ISSUER_ANNOTATIONS, Route, routes_in
+from signoff.kube.routes import CLUSTER_ISSUER_ANNOTATION, Route, routes_in
 from signoff.kube.undo import Delete
 from signoff.programs import controllers, crds
 
@@ -57,20 +57,6 @@ _ISSUED_BY, _ISSUED_BY_KIND = "cert-manager.io/issuer-name", "cert-manager.io/is
 _SOLVER = {"http01": {"ingress": {"ingressClassName": TRAEFIK}}}
 
 
-@dataclass(frozen=True)
-class Issuer:
-    """Who is to issue a certificate: a ClusterIssuer, or an Issuer of this namespace."""
-
-    kind: str
-    name: str
-    namespace: str = ""
-
-    @property
-    def object(self) -> str:
-        """Kind and name."""
-        return f"{self.kind}/{self.name}"
-
-
 def wanted_by(manifests: StoryManifests) -> bool:
     """Whether something among the manifests is a route, a certificate, or of another of the controllers' kinds."""
     return bool(manifests.way_in)
@@ -94,7 +80,7 @@ def with_pebble(manifests: StoryManifests) -> StoryManifests:
             changed.append(each)
             continue
         body = deepcopy(each.body)
-        _acme_of(body, _of_pebble(acme, each.body["metadata"]["name"]))
+        body["spec"]["acme"] = _of_pebble(acme, each.body["metadata"]["name"])
         changed.append(replace(each, body=body))
         notes.append(f"{each.name} asks Pebble in the place of {acme.get('server', 'an ACME server')}")
     made = (each.name for each in issuers_beside(manifests))
@@ -102,15 +88,11 @@ def with_pebble(manifests: StoryManifests) -> StoryManifests:
     return replace(manifests, gateway=changed, notes=tuple(notes))
 
 
-def _acme_of(body: dict[str, Any], new: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """What an issuer says of its ACME server; `new` takes its place."""
+def _acme_of(body: dict[str, Any]) -> dict[str, Any] | None:
+    """What an issuer says of its ACME server; None of one that has none, and of all else."""
     spec = body.get("spec") if body["kind"] in ("Issuer", "ClusterIssuer") else None
-    if not isinstance(spec, dict) or not isinstance(spec.get("acme"), dict):
-        return None
-    if new is not None:
-        spec["acme"] = new
-    found: dict[str, Any] = spec["acme"]
-    return found
+    acme = spec.get("acme") if isinstance(spec, dict) else None
+    return acme if isinstance(acme, dict) else None
 
 
 def _of_pebble(acme: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -283,7 +265,7 @@ def _pebbles_pair(kube: Kube) -> Manifest:
         made = authority.issue_cert(*names_of(PEBBLE), key_type=trustme.KeyType.ECDSA)
         chain = b"".join(each.bytes() for each in made.cert_chain_pems)
         parts = {"tls.crt": chain, "tls.key": made.private_key_pem.bytes(), "ca.crt": authority.cert_pem.bytes()}
-        data = {name: _base64(each) for name, each in parts.items()}
+        data = {name: b64encode(each).decode() for name, each in parts.items()}
     body = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data}
     return shipping.manifest(Path(__file__), PEBBLE, NAMESPACE, body)
 
@@ -305,29 +287,23 @@ def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
     An Issuer is a namespace's own, and so is one whose kind is left out: no cluster brings it.
     """
     there = {each.name for each in manifests.gateway}
-    named = dict.fromkeys(issuers_named(manifests.gateway, manifests.settings.namespace))
     return [
-        _of_the_cluster("cert-manager.io/v1", each.kind, {"name": each.name}, {"acme": _of_pebble({}, each.name)})
-        for each in named
-        if each.kind == "ClusterIssuer" and each.object not in there
+        _of_the_cluster(*_CLUSTER_ISSUER, {"name": name}, {"acme": _of_pebble({}, name)})
+        for name in dict.fromkeys(_cluster_issuers_named(manifests.gateway))
+        if f"ClusterIssuer/{name}" not in there
     ]
 
 
-def issuers_named(found: Sequence[Manifest], namespace: str) -> Iterator[Issuer]:
-    """The issuers of cert-manager's own kinds that Certificates and annotated Ingresses name."""
+def _cluster_issuers_named(found: Sequence[Manifest]) -> Iterator[str]:
+    """The ClusterIssuers of cert-manager's own that Certificates and annotated Ingresses name."""
     for each in found:
-        own = each.body["metadata"].get("namespace", namespace)
         if each.kind == "Certificate" and str(each.body["apiVersion"]).startswith("cert-manager.io/"):
             reference = (each.body.get("spec") or {}).get("issuerRef") or {}
-            if reference.get("name") and reference.get("group", "cert-manager.io") == "cert-manager.io":
-                yield _issuer(str(reference.get("kind") or "Issuer"), str(reference["name"]), own)
-        for annotation, kind in ISSUER_ANNOTATIONS.items():
-            if name := (each.body["metadata"].get("annotations") or {}).get(annotation):
-                yield _issuer(kind, str(name), own)
-
-
-def _issuer(kind: str, name: str, namespace: str) -> Issuer:
-    return Issuer(kind, name, "" if kind == "ClusterIssuer" else namespace)
+            is_own = reference.get("group", "cert-manager.io") == "cert-manager.io"
+            if is_own and reference.get("kind") == "ClusterIssuer" and reference.get("name"):
+                yield str(reference["name"])
+        if name := (each.body["metadata"].get("annotations") or {}).get(CLUSTER_ISSUER_ANNOTATION):
+            yield str(name)
 
 
 def _gateways_beside(manifests: StoryManifests) -> list[Manifest]:
@@ -351,7 +327,7 @@ def _gateway_class() -> Manifest:
 
 def _account() -> Manifest:
     """The issuer of the Gateways that are made here."""
-    return _of_the_cluster("cert-manager.io/v1", "ClusterIssuer", {"name": _ISSUER}, {"acme": _of_pebble({}, _ISSUER)})
+    return _of_the_cluster(*_CLUSTER_ISSUER, {"name": _ISSUER}, {"acme": _of_pebble({}, _ISSUER)})
 
 
 def _gateway(name: str, namespace: str, section: str, route: Route) -> Manifest:
@@ -365,7 +341,7 @@ def _gateway(name: str, namespace: str, section: str, route: Route) -> Manifest:
         "tls": {"mode": "Terminate", "certificateRefs": [{"name": f"{name}-tls"}]},
         "allowedRoutes": everywhere,
     }
-    metadata = {"name": name, "namespace": namespace, "annotations": {"cert-manager.io/cluster-issuer": _ISSUER}}
+    metadata = {"name": name, "namespace": namespace, "annotations": {CLUSTER_ISSUER_ANNOTATION: _ISSUER}}
     spec = {"gatewayClassName": TRAEFIK, "listeners": [secure]}
     return _of_the_cluster("gateway.networking.k8s.io/v1", "Gateway", metadata, spec)
 
@@ -373,7 +349,3 @@ def _gateway(name: str, namespace: str, section: str, route: Route) -> Manifest:
 def _of_the_cluster(version: str, kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> Manifest:
     """An object that a cluster has, and no application brings."""
     return Manifest(Path(__file__), "", {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec})
-
-
-def _base64(content: bytes) -> str:
-    return b64encode(content).decode()

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from signoff.kube.objects import Manifest
-from signoff.kube.routes import Middleware, Route, hosts_of, routes_in, secret_of
+from signoff.kube.routes import Middleware, Route, routes_in, secret_of
 
 HOST = "llm.example"
 
@@ -94,7 +94,7 @@ def test_an_ingress_route_has_entry_points_and_middlewares() -> None:
 def test_the_hosts_of_a_rule(match: str, hosts: list[str]) -> None:
     spec = {"routes": [{"match": match, "services": [{"name": "litellm", "port": 1}]}]}
     body: dict[str, Any] = {"apiVersion": "traefik.io/v1alpha1", "kind": "IngressRoute", "metadata": {}, "spec": spec}
-    assert hosts_of(Manifest(Path("x"), "", body)) == hosts
+    assert [host for route in routes_in([Manifest(Path("x"), "", body)], "") for host in route.hosts] == hosts
 
 
 @pytest.mark.parametrize(
