@@ -12,7 +12,7 @@ from signoff.settings.shown import text
 WITH_OPTION = tuple(name for name in names() if not is_secret(name))
 """The settings that an option sets: everybody on a machine can read its command lines, so that a key is no option."""
 DEPLOYMENT = (
-    *("manifests", "secrets", "cluster", "litellm_image", "vllm_image"),
+    *("manifests", "secrets", "cluster", "kube_context", "cluster_uid", "litellm_image", "vllm_image"),
     *("namespace", "gateway", "service", "backend", "model", "asked_model"),
     *OF_NODES,
     "nodes",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic.config import JsonDict
@@ -98,6 +99,13 @@ def _kind(told: str) -> str:
     return told
 
 
+def _uid(told: str) -> str:
+    try:
+        return str(UUID(told)) if told else ""
+    except ValueError:
+        raise ValueError(f"{told!r} is no UID, which `kubectl get namespace kube-system -o yaml` shows") from None
+
+
 def _file_beside(told: str) -> str:
     if posixpath.isabs(told):
         raise ValueError(f"{told!r} is to be named from the folder of LiteLLM's Deployment")
@@ -183,6 +191,10 @@ class Settings(BaseSettings):
         form="NAME=FILE.env, or NAMESPACE/NAME=FILE.env",
     )
     cluster: str = _own("", "where to run", empty="the suite's own")
+    kube_context: str = _own("", "the context of your kubeconfig in which the cluster that exists is looked at")
+    cluster_uid: Annotated[str, AfterValidator(_uid)] = _own(
+        "", "the UID of that cluster's namespace kube-system, without which no other cluster is taken for it"
+    )
     litellm_image: str = _own("", "LiteLLM's image", empty="the manifests' own")
     vllm_image: str = _own("", "vLLM's image", empty="the manifests' own")
     namespace: Annotated[Text, _named("the name of a namespace", LABEL, 63)] = _story(

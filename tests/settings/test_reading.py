@@ -184,6 +184,7 @@ def test_a_node_is_a_table_or_a_text(here: Path) -> None:
         ({"service_type": ["Cluster"]}, "--service-type must be 'ClusterIP', 'NodePort' or 'LoadBalancer'"),
         ({"namespace": ["ML"]}, "--namespace: 'ML' is not the name of a namespace"),
         ({"namespace": ["a" * 64]}, "is not the name of a namespace"),
+        ({"cluster_uid": ["home"]}, "--cluster-uid: 'home' is no UID, which `kubectl get namespace kube-system"),
         ({"gateway": ["a_b"]}, "--gateway: 'a_b' is not the name of an object"),
         ({"host": ["https://x"]}, "--host: 'https://x' is not the name of a host"),
         ({"allowed_nodes": ["a,,b"]}, "--allowed-nodes must not be empty"),
