@@ -97,11 +97,21 @@ class Pods:
         return usage.summary(self._node.name, [usage.pod_stats(*each) for each in running])
 
     def container(self, namespace: str, pod_name: str, name: str) -> Container | None:
-        """The container of this name in the newest pod of this name: one that is gone may not be cleared away yet."""
+        """The container of this name in a pod of this name."""
+        pod = self._newest(namespace, pod_name)
+        return pod.container(name) if pod else None
+
+    def address(self, namespace: str, pod_name: str) -> str | None:
+        """Where the containers of a pod of this name listen."""
+        pod = self._newest(namespace, pod_name)
+        return pod.listens_at if pod else None
+
+    def _newest(self, namespace: str, name: str) -> Pod | None:
+        """The newest pod of this name: one that is gone may not be cleared away yet."""
         for pod in reversed(self._pods.values()):
             meta = pod.pod["metadata"]
-            if (meta["namespace"], meta["name"]) == (namespace, pod_name):
-                return pod.container(name)
+            if (meta["namespace"], meta["name"]) == (namespace, name):
+                return pod
         return None
 
 
@@ -117,7 +127,7 @@ async def play(config: AgentConfig, node: NodeConfig) -> None:
         ways = {"server": config.server, "relay": config.relay}
         runtime = Runtime(api, events, pulls, services, http, config.dir, config.namespaces, **ways)
         pods = Pods(node, runtime)
-        runner = web.AppRunner(application(pods.container, pods.summary), access_log=None)
+        runner = web.AppRunner(application(pods.container, pods.summary, pods.address), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         (port,) = free_ports(node.address, 1)

@@ -1,4 +1,4 @@
-"""What a kubelet serves to the API server: containers' logs, what pods use, and its own health.
+"""What a kubelet serves to the API server: containers' logs, pods' ports, what pods use, and its own health.
 
 Over TLS, and only to holders of the cluster's keys.
 """
@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from signoff.cluster.embedded.agent import portforward
 from signoff.cluster.embedded.agent.config import AgentConfig
 from signoff.cluster.embedded.agent.container import Container
 from signoff.cluster.embedded.agent.logs import excerpt
@@ -31,11 +32,14 @@ def tls(config: AgentConfig) -> ssl.SSLContext:
     return context
 
 
-def application(find: Find, summary: Summary) -> web.Application:
+def application(find: Find, summary: Summary, locate: portforward.Locate) -> web.Application:
     """The routes; what is not there answers 501 and says so."""
 
     async def logs(request: web.Request) -> web.StreamResponse:
         return await _logs(request, find)
+
+    async def port_forward(request: web.Request) -> web.StreamResponse:
+        return await portforward.serve(request, locate)
 
     async def stats(_: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(summary))
@@ -47,6 +51,7 @@ def application(find: Find, summary: Summary) -> web.Application:
     app.router.add_get("/healthz", healthy)
     app.router.add_get("/stats/summary", stats)
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", logs)
+    app.router.add_route("*", "/portForward/{namespace}/{pod}", port_forward)
     app.router.add_route("*", "/{rest:.*}", _not_there)
     return app
 

@@ -65,6 +65,11 @@ class Pod:
         """The container of this name, init containers included."""
         return next((each for each in (*self._inits, *self._mains) if each.state.name == name), None)
 
+    @property
+    def listens_at(self) -> str:
+        """The address on loopback at which its containers listen."""
+        return to_loopback(self._address)
+
     def main_processes(self) -> list[tuple[str, int]]:
         """The containers that run, by name, each with its main process."""
         running = [(each.state.name, each.pid) for each in (*self._inits, *self._mains)]
