@@ -196,9 +196,7 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         manifests = StoryManifests.read(read.settings)
         keys_of(manifests)
     images = {
-        image: f"{manifest.file}:{line}"
-        for manifest in (*manifests.backend, *manifests.gateway)
-        for image, line in images_of(manifest)
+        image: where for manifest in (*manifests.backend, *manifests.gateway) for image, where in images_of(manifest)
     }
     named = [Named.by_setting(read, name) for name in ("litellm_image", "vllm_image")]
     images |= {each.value: each.where for each in named if each.value}
@@ -245,7 +243,7 @@ def check_trust(choice: ClusterChoice, manifests: StoryManifests) -> str:
         return "trusted on the terminal"
     raise UsageError(
         f"{what}: {why}",
-        where=str(manifests.folder),
+        where=manifests.source.whole,
         hint=f"read the commands above; if you trust them, pass --trust or set {_TRUST}=yes; kind keeps them apart",
     )
 

@@ -114,7 +114,7 @@ def way_in(declared_way_in: WayIn | None, deployment: Deployment, gateway_pods: 
         host = deployment.settings.host
         raise SignoffError(
             f"no IngressRoute, Ingress or HTTPRoute leads to LiteLLM at {host}",
-            where=str(deployment.manifests.folder),
+            where=deployment.manifests.source.whole,
             hint="write one, or set `host` to the name that yours is for",
         )
 

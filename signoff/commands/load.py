@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         ClusterChoice.of(read, options.attach, trust=options.trust),
         Named.by_option("--image", options.image),
     )
-    images = {c["image"]: image.where or str(m.file) for m in wanted for c in containers(m.body)}
+    images = {c["image"]: image.where or m.place() for m in wanted for c in containers(m.body)}
     story_manifests = check_deployment(read, choice, images).without_way_in()
     settings = {
         **record(read),

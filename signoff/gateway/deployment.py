@@ -16,7 +16,7 @@ from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
 from signoff.kube.addons import why_skipped, without_crd
 from signoff.kube.client import Kube, describe_end, is_ready, lacks_room, lasting_statuses
-from signoff.kube.manifests import StoryManifests, shown
+from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest, containers
 from signoff.kube.roles import Workload
 from signoff.kube.undo import Apply, Undo
@@ -80,7 +80,7 @@ class Deployment:
         """Record that an object was applied, or why it was not."""
         self.evidence.add(
             Applied(
-                file=shown(manifest.file, self.manifests.folder),
+                file=self.manifests.source.file(manifest),
                 sha256=manifest.sha256,
                 object=manifest.name,
                 object_sha256=manifest.object_sha256,

@@ -10,11 +10,15 @@ from signoff.kube.roles import Workload, belonging_to
 
 
 def seen(check: str, manifests: StoryManifests) -> FilesSeen:
-    """Each file with the kinds of LiteLLM's objects in it, as seen from the folder of LiteLLM's own workload."""
+    """Each file with the kinds of LiteLLM's objects in it, as seen from the folder of LiteLLM's own workload.
+
+    Those that a cluster has are in none.
+    """
     gateway = manifests.roles.gateway
     place = manifests.object(gateway.object).file
     found = own(gateway, manifests.gateway, manifests.settings.namespace)
-    return FilesSeen(check=check, folder=f"{place.parent.resolve().name}/", kinds=layout(found, place))
+    kinds = layout(found, place) if place else {}
+    return FilesSeen(check=check, folder=f"{place.parent.resolve().name}/" if place else "", kinds=kinds)
 
 
 def own(gateway: Workload, found: Sequence[Manifest], namespace: str) -> list[Manifest]:

@@ -21,6 +21,7 @@ from signoff.kube.nodes import rules, tolerated
 from signoff.kube.objects import Manifest, containers, main_containers
 from signoff.kube.roles import (
     Judged,
+    Source,
     Workload,
     backend_of,
     backends_in,
@@ -88,7 +89,8 @@ def survey(paths: Sequence[Path], beside: Path, ask: Ask) -> Survey:
     left_out = hooks.left_out(loaded.manifests)
     out = [each.manifest for each in left_out]
     found = [each for each in loaded.manifests if each not in out]
-    looking = _Looking(found, found, loaded.absent, paths[0], beside, ask)
+    source = Source(str(paths[0]), beside)
+    looking = _Looking(found, found, loaded.absent, source, beside, ask)
     looking.look()
     looking.look_beside(left_out)
     order = list(names())
@@ -102,7 +104,7 @@ class _Looking:
     found: list[Manifest]
     """Those that the gateway can name: of other namespaces, only what is not named within one."""
     absent: Sequence[Absent]
-    path: Path
+    source: Source
     beside: Path
     ask: Ask
     survey: Survey = field(default_factory=Survey)
@@ -140,7 +142,7 @@ class _Looking:
     def _judged(self) -> Judged:
         gateway = self._one_of(gateways_in(self.found, Settings(**self.known)), "gateway", "LiteLLM")
         if gateway is None:  # which is refused with its reason
-            return judged_in(self.found, self.path, Settings())
+            return judged_in(self.found, self.source, Settings())
         if (own := gateway.body["metadata"].get("namespace", story.NAMESPACE)) != story.NAMESPACE:
             self._set("namespace", own, gateway.name, self._at(gateway, "metadata", "namespace"))
         self.found = seen_by(gateway, self.found, Settings(**self.known))
@@ -150,7 +152,7 @@ class _Looking:
         model = next((each for each in entries if each.model == self.known.get("model", story.MODEL)), None)
         if model and "backend" not in self.known:
             self._one_of(backends_in(self.found, model, Settings(**self.known)), "backend", "vLLM")
-        return judged_in(self.found, self.path, Settings(**self.known))
+        return judged_in(self.found, self.source, Settings(**self.known))
 
     def _one_of(self, several: Sequence[Manifest], role: str, what: str) -> Manifest | None:
         if len(several) < 2:
@@ -307,6 +309,8 @@ class _Looking:
 
     def _layout(self, gateway: Manifest, workload: Workload) -> None:
         """Declare the files that LiteLLM's objects lie in, where these are not the story's."""
+        if gateway.file is None:
+            return
         found = layout(files.own(workload, self.found, Settings(**self.known).namespace), gateway.file)
         if any(not {*kinds} <= {*found.get(file, [])} for file, kinds in story.GATEWAY_LAYOUT.items()):
             declared = {file: list(dict.fromkeys(kinds)) for file, kinds in found.items()}
@@ -335,7 +339,7 @@ class _Looking:
         self.survey.lines.append(Line(name, value, f"{why} ({where})" if where else why, is_set))
 
     def _at(self, manifest: Manifest, *place: str | int) -> str:
-        return self._short(f"{manifest.file}:{manifest.line(*place)}")
+        return self._short(manifest.place(*place))
 
     def _short(self, where: str) -> str:
         """A place for a person, from the folder that the settings stand in."""

@@ -80,7 +80,8 @@ def _observations(manifests: StoryManifests) -> Iterator[Observation]:
         },
         asked={"type": settings.service_type, "port": settings.port},
     )
-    yield files.seen("file-layout", manifests)
+    if manifests.source.folder:
+        yield files.seen("file-layout", manifests)
     yield configuration.seen("configuration", manifests.roles.configuration, manifests)
     requested = {
         f"{own.name}/{each.get('name', '')}": {**resources.get("limits", {}), **resources.get("requests", {})}

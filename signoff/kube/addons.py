@@ -43,7 +43,7 @@ def why_skipped(manifest: Manifest) -> str:
     raise SignoffError(
         f"the cluster knows no {kind} of {manifest.body['apiVersion']}, and it is of no known add-on"
         + nearest(manifest.body[wrong], names),
-        where=f"{manifest.file}:{manifest.line(wrong)}",
+        where=manifest.place(wrong),
         hint=f"correct its {wrong}; what is an add-on's needs its CRD: add it to the manifests, or take the object out",
     )
 

@@ -83,7 +83,7 @@ class Kube:
         except DynamicApiError as error:
             raise SignoffError(
                 f"the API server refused {manifest.name}: {reason_of(error)}",
-                where=str(manifest.file),
+                where=str(manifest.file or manifest.place()),
                 hint="fix the manifest",
             ) from None
         return None
@@ -105,6 +105,16 @@ class Kube:
         within = {"namespace": namespace} if namespace else {}
         found: list[dict[str, Any]] = self.dynamic.get(resource, **within).to_dict()["items"]
         return found
+
+    def object(self, api_version: str, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """One object; None where it is not there, or the cluster does not know the kind."""
+        within = {"namespace": namespace} if namespace else {}
+        try:
+            found = self.dynamic.get(self._resource(api_version, kind), name=name, **within)
+        except (NotFoundError, ResourceNotFoundError):
+            return None
+        body: dict[str, Any] = found.to_dict()
+        return body
 
     def delete(self, api_version: str, kind: str, namespace: str, name: str) -> None:
         """Delete an object with all that it owns; its pods get a second to end. One that is not there is no error."""

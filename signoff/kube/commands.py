@@ -19,7 +19,7 @@ def told(manifests: Iterable[Manifest]) -> Iterator[str]:
     for manifest in manifests:
         found = list(_containers(manifest.body))
         if found:
-            yield f"{_word(manifest.name)} ({_word(manifest.file)}:{manifest.line('spec')})"
+            yield f"{_word(manifest.name)} ({_word(manifest.place('spec'))})"
         for group, container in found:
             kind = "init container" if group == "initContainers" else "container"
             yield f"  {kind} {_word(container.get('name', ''))}: {_word(container.get('image', ''))}"

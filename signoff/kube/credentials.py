@@ -27,9 +27,9 @@ Found = tuple[str, bool]
 """A secret, and whether it is surely one: a user's password may be a word that stands openly elsewhere."""
 
 
-def of(body: dict[str, Any], file: Path) -> Iterator[Found]:
+def of(body: dict[str, Any]) -> Iterator[Found]:
     """The secrets in an object that is none itself; references to others and placeholders are no secrets."""
-    for value, surely in _in(body, file):
+    for value, surely in _in(body):
         text = value.removeprefix("Bearer ").strip()
         if not _REFERENCE.fullmatch(text) and not _PLACEHOLDER.fullmatch(text):
             yield text, surely
@@ -41,12 +41,12 @@ def passwords(text: str) -> Iterator[str]:
         yield from dict.fromkeys((password, unquote(password)))
 
 
-def _in(body: dict[str, Any], file: Path) -> Iterator[Found]:
+def _in(body: dict[str, Any]) -> Iterator[Found]:
     if body["kind"] == "ConfigMap":
         data = {key: text_in(body, key) for table in ("data", "binaryData") for key in body.get(table) or ()}
         yield from ((text, True) for key, text in data.items() if is_credential(key))
         for text in filter(_OF_LITELLM.search, data.values()):
-            yield from ((each, True) for each in _of_configuration(text, file))
+            yield from ((each, True) for each in _of_configuration(text))
     yield from _below(body)
 
 
@@ -77,10 +77,10 @@ def _of_command(words: Sequence[str]) -> Iterator[str]:
         yield from (value for name, _, value in _OPTION.findall(word) if is_credential(name))
 
 
-def _of_configuration(text: str, file: Path) -> Iterator[str]:
+def _of_configuration(text: str) -> Iterator[str]:
     """Those of a configuration of LiteLLM's, wherever in it they are."""
     try:
-        found = documents.parse(text, file)
+        found = documents.parse(text, Path())
     except SignoffError:  # whoever needs it says so
         return
     for config in found:

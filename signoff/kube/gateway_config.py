@@ -180,7 +180,8 @@ class Configuration:
             may = "is to hold" if variable else "may hold"
             kind, _, own = holder.partition("/")
             hint = f"give it with {OPTION} {own}=FILE.env" if kind == "Secret" else "add the file that holds it"
-            unknown = f"which {holder} {may}, and that is not among the manifests"
+            lacks = "is not among the manifests" if self.manifest.file else "could not be read"
+            unknown = f"which {holder} {may}, and that {lacks}"
         else:
             unknown, hint = f"and {self.program} sets no variable {name}", f"add {name} to its env, or write the value"
         return Value(None, where, said, (holder or (variable.where if variable else "")) if name else "", unknown, hint)
@@ -242,8 +243,8 @@ class Configuration:
         if generated := _generated_from(self.manifest, self.key):
             return f"{generated}:{line or 1}"
         table = "data" if self.key in self.manifest.body.get("data", {}) else "binaryData"
-        at = self.manifest.line_of_text(line, table, self.key) if line else self.manifest.line(table, self.key)
-        return f"{self.manifest.file}:{at}"
+        manifest = self.manifest
+        return manifest.place_in_text(line, table, self.key) if line else manifest.place(table, self.key)
 
     @cached_property
     def _parsed(self) -> dict[str, Any]:
@@ -307,7 +308,7 @@ def of_url(url: str, *, path: bool = True) -> str:
 
 def _generated_from(manifest: Manifest, key: str) -> Path | None:
     """The file that kustomize makes a key of, if the ConfigMap is one that a kustomization generates of files."""
-    if manifest.file.name not in kustomizations.NAMES:
+    if manifest.file is None or manifest.file.name not in kustomizations.NAMES:
         return None
     for generator in _generators(manifest.file):
         for entry in generator.get("files") or ():
@@ -381,7 +382,7 @@ def find(gateway: Manifest, found: Sequence[Manifest]) -> Configuration:
         if not lists
         else f"several files of the gateway have a model_list: "
         f"{listed([f'{each.key} of {each.object}' for each in lists])}",
-        where=f"{gateway.file}:{gateway.line(*place_of_pod_spec(gateway.body), 'containers')}",
+        where=gateway.place(*place_of_pod_spec(gateway.body), "containers"),
         hint=f"mount one at the path that --config names ({wanted or 'none is named'})",
     )
 
@@ -405,10 +406,15 @@ def _configuration(
     held = [key for table in ("data", "binaryData") for key in (holder.body.get(table, {}) if holder else ())]
     if holder and file.key in held:
         return Configuration(holder, file.key, environment, gateway.name)
+    place = "among the manifests" if gateway.file else "there"
     raise SignoffError(
         f"{file.object} has no key {file.key}, which is to be LiteLLM's configuration"
         if holder
-        else f"{file.object} is to hold LiteLLM's configuration, and is not among the manifests",
-        where=f"{gateway.file}:{gateway.line(*place_of_pod_spec(gateway.body), 'volumes')}",
-        hint=f"name one that it has: {listed(held) or 'it has none'}" if holder else "add the file that holds it",
+        else f"{file.object} is to hold LiteLLM's configuration, and is not {place}",
+        where=gateway.place(*place_of_pod_spec(gateway.body), "volumes"),
+        hint=f"name one that it has: {listed(held) or 'it has none'}"
+        if holder
+        else "add the file that holds it"
+        if gateway.file
+        else "make it",
     )

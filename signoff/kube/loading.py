@@ -94,7 +94,7 @@ def _each_once(found: Iterable[Manifest], namespace: str) -> list[Manifest]:
         if known.body != manifest.body:
             raise SignoffError(
                 f"duplicate object {manifest.name}",
-                where=f"{known.file}:{known.line()}, {manifest.file}:{manifest.line()}",
+                where=f"{known.place()}, {manifest.place()}",
                 hint="remove one, or name the folder or file that is meant with --manifests",
             )
     return list(first.values())

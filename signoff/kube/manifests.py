@@ -21,8 +21,9 @@ from signoff.kube.hooks import LeftOut
 from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import Key, Manifest, containers, kind_of, main_containers, pod_template, text_in, write_text
 from signoff.kube.placement import possible_nodes
-from signoff.kube.roles import NAME_LABEL, Roles, Workload, belonging_to, find, judged_in, renamed
+from signoff.kube.roles import NAME_LABEL, Roles, Source, Workload, belonging_to, find, judged_in, renamed
 from signoff.kube.routes import is_of_a_way_in
+from signoff.kube.stood import Stood
 from signoff.settings import Settings, story_values
 
 CHECKSUM = "checksum/config"
@@ -35,8 +36,8 @@ _APPLIED_FIRST = ("Namespace", "CustomResourceDefinition")
 class StoryManifests:
     """What is deployed: vLLM with all that belongs to it alone, and LiteLLM with the rest; and who is who there."""
 
-    folder: Path
-    """The one that all are below."""
+    source: Source
+    """What they were read from."""
     backend: list[Manifest]
     gateway: list[Manifest]
     roles: Roles
@@ -45,6 +46,8 @@ class StoryManifests:
     """What is among the manifests and is not deployed."""
     notes: Sequence[str] = ()
     """What whoever reads of the run should know of them."""
+    stood: Sequence[Stood] = ()
+    """What a cluster had, where they were read from one; nothing where they come from files."""
 
     @classmethod
     def read(cls, settings: Settings = OF_THE_STORY) -> "StoryManifests":
@@ -66,27 +69,42 @@ class StoryManifests:
         left_out = hooks.left_out(found)
         out = [each.manifest for each in left_out]
         found = [each for each in found if each not in out]
-        listed_in = _listed_in(paths[0])
+        source = Source(str(_listed_in(paths[0])), _above(paths))
         if settings.stand_in:
-            judged = judged_in(found, listed_in, settings)
+            judged = judged_in(found, source, settings)
             judged.check_known()
             found = stand_in.placed(found, judged, settings)
-        roles = find(found, listed_in, settings)
+        roles = find(found, source, settings)
+        notes = [_in_place_of(each, given) for each in loaded.absent]
+        made = cls.of(found, roles, source, settings, notes)
+        missing.check_complete(found, settings.namespace, loaded.absent)
+        return replace(made, left_out=left_out)._with_overrides()
+
+    @classmethod
+    def of(
+        cls, found: Sequence[Manifest], roles: Roles, source: Source, settings: Settings, notes: Sequence[str] = ()
+    ) -> "StoryManifests":
+        """Part what was found by whose it is, vLLM's or LiteLLM's; each object is as it was found.
+
+        Raises:
+            SignoffError: no Service leads to one of both.
+        """
         keep((), _told_of(roles.model))
         for workload in (roles.gateway, roles.backend):
             _check_service(workload, found, settings.namespace)
-        missing.check_complete(found, settings.namespace, loaded.absent)
         first = [each for each in found if each.kind in _APPLIED_FIRST]
         backend = [each for each in belonging_to(roles.backend, found, settings.namespace) if each not in first]
         gateway = [each for each in found if each not in first and each not in backend]
-        return cls(
-            _above(paths),
-            with_image(with_checksums([*first, *backend]), roles.backend, settings.vllm_image, settings.namespace),
-            with_image(with_checksums(gateway), roles.gateway, settings.litellm_image, settings.namespace),
-            roles,
-            settings,
-            left_out,
-            (*(_in_place_of(each, given) for each in loaded.absent), *_dead_fallbacks(roles, _above(paths))),
+        told = (*notes, *_dead_fallbacks(roles, source))
+        return cls(source, [*first, *backend], gateway, roles, settings, notes=told)
+
+    def _with_overrides(self) -> "StoryManifests":
+        """The same as they are applied: with their checksums, and with the images that the settings name."""
+        own, roles = self.settings, self.roles
+        return replace(
+            self,
+            backend=with_image(with_checksums(self.backend), roles.backend, own.vllm_image, own.namespace),
+            gateway=with_image(with_checksums(self.gateway), roles.gateway, own.litellm_image, own.namespace),
         )
 
     @property
@@ -100,13 +118,13 @@ class StoryManifests:
         }
 
     def where(self, name: str, *path: str | int, namespace: str = "") -> str:
-        """File and line of a place in an object, as `object` finds it; empty for one that is not there."""
+        """The place of a field of an object, as `object` finds it; empty for one that is not there."""
         manifest = self._found(name, namespace)
-        return self.shown(f"{manifest.file}:{manifest.line(*path)}") if manifest else ""
+        return self.shown(manifest.place(*path)) if manifest else ""
 
     def shown(self, where: str) -> str:
-        """A file and line for a person, below the folder of manifests if it lies there."""
-        return place_shown(where, self.folder)
+        """A place for a person: of a file below the folder of manifests, its name from there."""
+        return self.source.shown(where)
 
     def object(self, name: str, namespace: str = "") -> Manifest:
         """An object such as "Deployment/litellm", which is there: in LiteLLM's namespace, if none is named."""
@@ -148,7 +166,8 @@ class StoryManifests:
     @property
     def are_the_projects(self) -> bool:
         """Whether they were read from the suite's own folder: a kustomization elsewhere may change what it takes."""
-        return all(each.resolve().is_relative_to(MANIFESTS.resolve()) for each in self.settings.manifests)
+        paths = self.settings.manifests if self.source.folder else ()
+        return bool(paths) and all(each.resolve().is_relative_to(MANIFESTS.resolve()) for each in paths)
 
     @property
     def way_in(self) -> list[Manifest]:
@@ -220,9 +239,9 @@ def _in_place_of(absent: Absent, given: Sequence[Manifest]) -> str:
     return f"{absent.path.name}, which {absent.listed_in.name} lists, is not there: what was given is {names}"
 
 
-def _dead_fallbacks(roles: Roles, folder: Path) -> Iterable[str]:
+def _dead_fallbacks(roles: Roles, source: Source) -> Iterable[str]:
     for target, where in roles.configuration.dead_fallbacks:
-        yield f"a fallback leads to {target}, and no model of LiteLLM's is called so ({place_shown(where, folder)})"
+        yield f"a fallback leads to {target}, and no model of LiteLLM's is called so ({source.shown(where)})"
 
 
 def _told_of(model: Model) -> list[str]:
@@ -244,7 +263,7 @@ def _check_service(workload: Workload, found: Sequence[Manifest], namespace: str
     labels = listed([f"{key}={value}" for key, value in workload.selector.items()])
     raise SignoffError(
         f"no Service leads to the pods of {workload.object}",
-        where=f"{own.file}:{own.line('spec', 'template', 'metadata', 'labels')}",
+        where=own.place("spec", "template", "metadata", "labels"),
         hint=f"add one with the selector {labels or 'that its pods have as labels'} and the port {workload.port}",
     )
 
@@ -389,21 +408,12 @@ def with_checksums(manifests: list[Manifest]) -> list[Manifest]:
     return result
 
 
-def place_shown(where: str, folder: Path) -> str:
-    """The same of a file and line."""
-    file, colon, line = where.rpartition(":")
-    return f"{shown(Path(file), folder)}{colon}{line}"
-
-
 def layout(found: Iterable[Manifest], beside: Path) -> dict[str, list[str]]:
     """The files that these objects stand in, named from the folder of the file `beside`, each with their kinds."""
     kinds: dict[str, list[str]] = {}
     for each in found:
+        if each.file is None:
+            continue
         name = os.path.relpath(each.file.parent.resolve(), beside.parent.resolve())
         kinds.setdefault(os.path.normpath(Path(name, each.file.name)), []).append(each.kind)
     return kinds
-
-
-def shown(file: Path, folder: Path) -> str:
-    """The file for a person, below the folder of manifests if it lies there."""
-    return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)

@@ -63,7 +63,7 @@ def missing(found: Sequence[Manifest], namespace: str) -> list[Missing]:
         own, _ = _place_of(manifest, namespace)
         for kind, name, place in _references(manifest.body):
             if (kind, own, name) not in there and (kind, name) != _IN_EVERY_NAMESPACE:
-                where = f"{manifest.file}:{manifest.line(*place)}"
+                where = manifest.place(*place)
                 needed.setdefault((kind, own, name), []).append(where)
     made = {_made_by(each): each.name for each in found if each.body["kind"] in _MADE_BY_OTHERS}
     return [
@@ -201,7 +201,7 @@ def _check_keys(found: Sequence[Manifest], namespace: str) -> None:
                 if there and wanted.get("key") not in _keys(there):
                     raise UsageError(
                         f"{there.name} has no key {wanted.get('key')}, without which {manifest.name} does not start",
-                        where=f"{manifest.file}:{manifest.line(*place, at, 'valueFrom', field, 'key')}, {there.file}",
+                        where=f"{manifest.place(*place, at, 'valueFrom', field, 'key')}, {there.place()}",
                         hint="correct the one or the other",
                     )
 

@@ -252,12 +252,12 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """One Kubernetes object and the file that it stands in. `sha256` is the file's, for the report.
+    """One Kubernetes object and the file that it stands in; none for one that a cluster has. `sha256` is the file's.
 
     Neither a hash nor `repr` tells of a secret: what holds one has no hash.
     """
 
-    file: Path
+    file: Path | None
     sha256: str
     body: dict[str, Any] = field(repr=False)
     has_secret: bool = False
@@ -276,16 +276,34 @@ class Manifest:
         """What tells it from all others; `namespace` is that of objects which name none."""
         return Key(self.name, self.body["metadata"].get("namespace") or namespace)
 
+    def place(self, *path: str | int) -> str:
+        """Where a place in the object is, for a person: file and line, or the object of the cluster and the field.
+
+        Such as "litellm/deployment.yaml:27", and "Deployment/litellm of ml: spec.replicas".
+        """
+        if self.file:
+            return f"{self.file}:{self.line(*path)}"
+        return f"{self._on_the_cluster}: {field_path(path)}" if path else self._on_the_cluster
+
+    def place_in_text(self, line: int, *path: str | int) -> str:
+        """The same of a line, counted from 1, of a text that is at this place in the object."""
+        return f"{self.file}:{self.line_of_text(line, *path)}" if self.file else f"{self.place(*path)}, line {line}"
+
+    @property
+    def _on_the_cluster(self) -> str:
+        namespace = self.body["metadata"].get("namespace")
+        return f"{self.name} of {namespace}" if namespace else self.name
+
     def line(self, *path: str | int) -> int:
-        """The line of a place in the object, or of the nearest one above it that the file has."""
-        return line_in(self.file, self.body, path)
+        """The line of a place in the object, or of the nearest one above it that the file has; 0 without a file."""
+        return line_in(self.file, self.body, path) if self.file else 0
 
     def line_of_text(self, line: int, *path: str | int) -> int:
         """The file's line on which a line of a text stands, counted from 1, that is at this place in the object.
 
         A text that is not a block (`|`) stands on the line of its key, for in none other do its lines remain.
         """
-        node = _below_all(_node_of(self.file, self.body), path)
+        node = _below_all(_node_of(self.file, self.body), path) if self.file else None
         is_block = isinstance(node, yaml.ScalarNode) and node.style == "|"
         return node.start_mark.line + 1 + line if node and is_block else self.line(*path)
 
@@ -306,6 +324,18 @@ def kind_of(body: Mapping[str, Any]) -> str:
     kind, group = str(body.get("kind", "")), str(body.get("apiVersion", "")).rpartition("/")[0]
     is_of_another = "." in group and not group.endswith(".k8s.io")
     return f"{kind}.{group}" if is_of_another and kind in _MODELS else kind
+
+
+def field_path(path: Place) -> str:
+    """A place in an object as kubectl writes it.
+
+    >>> field_path(("spec", "containers", 0, "image")), field_path(("data", "config.yaml"))
+    ('spec.containers[0].image', "data['config.yaml']")
+    """
+    plain = [
+        f"[{each}]" if isinstance(each, int) else f".{each}" if each.isidentifier() else f"['{each}']" for each in path
+    ]
+    return "".join(plain).removeprefix(".")
 
 
 def line_in(file: Path, body: dict[str, Any], path: Place) -> int:
@@ -353,10 +383,10 @@ def main_containers(body: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def images_of(manifest: Manifest) -> Iterator[tuple[str, int]]:
-    """Each image that its pods ask for, and the line that says so."""
+def images_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Each image that its pods ask for, and the place that says so."""
     for container, place in placed_containers(manifest.body):
-        yield container["image"], manifest.line(*place, "image")
+        yield container["image"], manifest.place(*place, "image")
 
 
 def placed_containers(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Place]]:

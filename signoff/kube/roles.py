@@ -47,6 +47,37 @@ _REFERENCES = {
 
 
 @dataclass(frozen=True)
+class Source:
+    """What manifests were read from, and how an error speaks of it: files, or a cluster, which has no `folder`."""
+
+    where: str
+    folder: Path | None = None
+    """The one that all files are below."""
+    nothing: str = "no manifest"
+    have: str = "the manifests have"
+    remedy: str = "add the file that holds it"
+
+    @property
+    def whole(self) -> str:
+        """All of it, where an error is about that."""
+        return str(self.folder or self.where)
+
+    def shown(self, where: str) -> str:
+        """A place for a person: of a file below the folder, its name from there."""
+        if self.folder is None:
+            return where
+        file, colon, line = where.rpartition(":")
+        return f"{self._below(Path(file))}{colon}{line}"
+
+    def file(self, manifest: Manifest) -> str:
+        """The file of an object, for a person."""
+        return self._below(manifest.file) if manifest.file else ""
+
+    def _below(self, file: Path) -> str:
+        return str(file.relative_to(self.folder) if self.folder and file.is_relative_to(self.folder) else file)
+
+
+@dataclass(frozen=True)
 class Workload:
     """What runs the pods of a gateway or a backend, and the Service that leads to them."""
 
@@ -148,8 +179,8 @@ class Judged:
         self.configuration.check_known(self.model)
 
 
-def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judged:
-    """Find the gateway, its configuration, and the model that is judged; `path` has it all.
+def judged_in(found: Sequence[Manifest], source: Source, settings: Settings) -> Judged:
+    """Find the gateway, its configuration, and the model that is judged.
 
     What a person names (`gateway`, `backend`, `asked_model`) is not looked for. The model that is judged is the entry
     of `model_list` that asks its backend for the `model` of the settings, else the first one.
@@ -157,40 +188,40 @@ def judged_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Judg
     Raises:
         SignoffError: one is not there, or cannot be told among several.
     """
-    gateway = _gateway_in(found, path, settings)
+    gateway = gateway_in(found, source, settings)
     _check_namespace(gateway, settings.namespace)
     found = seen_by(gateway, found, settings)
     configuration = gateway_config.find(gateway, found)
     configuration.check()
     model = _judged(configuration.models, settings, found)
     backend = (
-        _called(settings.backend, found, path, "backend", settings)
+        _called(settings.backend, found, source, "backend", settings)
         if settings.backend
         else _backend_in(found, model, settings)
     )
     return Judged(gateway, configuration, model, backend)
 
 
-def find(found: Sequence[Manifest], path: Path, settings: Settings) -> Roles:
+def find(found: Sequence[Manifest], source: Source, settings: Settings) -> Roles:
     """Find all of them, as `judged_in` does.
 
     Raises:
         SignoffError: one is not there, or cannot be told among several.
     """
-    judged = judged_in(found, path, settings)
+    judged = judged_in(found, source, settings)
     judged.check_known()
     if judged.backend is judged.gateway:
         raise SignoffError(
             f"{judged.gateway.name} cannot be both the gateway and the backend",
-            where=f"{judged.gateway.file}:{judged.gateway.line()}",
+            where=judged.gateway.place(),
             hint="set `gateway` and `backend` to two; with `stand_in = true` the suite's own vLLM is the backend",
         )
     if judged.backend is None:
         _check_kinds(found, _BACKEND)
         raise SignoffError(
-            "no manifest is a Deployment or StatefulSet that runs vLLM",
-            where=str(path),
-            hint="add the file that holds it, or set `backend` to its name; with `stand_in = true` the suite's own "
+            f"{source.nothing} is a Deployment or StatefulSet that runs vLLM",
+            where=source.where,
+            hint=f"{source.remedy}, or set `backend` to its name; with `stand_in = true` the suite's own "
             "small vLLM takes its place",
         )
     others = list(_others(judged, found, settings))
@@ -268,23 +299,28 @@ def _check_namespace(gateway: Manifest, namespace: str) -> None:
     if own != namespace:
         raise SignoffError(
             f"{gateway.name} is in the namespace {own}, and {namespace} is the one to be judged",
-            where=f"{gateway.file}:{gateway.line('metadata', 'namespace')}",
+            where=gateway.place("metadata", "namespace"),
             hint=f"set `namespace` to {own}",
         )
 
 
-def _gateway_in(found: Sequence[Manifest], path: Path, settings: Settings) -> Manifest:
+def gateway_in(found: Sequence[Manifest], source: Source, settings: Settings) -> Manifest:
+    """The gateway: the one that the settings name, else the only one that may be it.
+
+    Raises:
+        SignoffError: none is there, or it cannot be told among several.
+    """
     if settings.gateway:
-        return _called(settings.gateway, found, path, "gateway", settings)
+        return _called(settings.gateway, found, source, "gateway", settings)
     several = gateways_in(found, settings)
     if not several:
         _check_kinds(found, _GATEWAY)
         others = [each for each in found if each.kind not in _WORKLOADS and _runs(each, _GATEWAY)]
         raise SignoffError(
-            "no manifest is a Deployment or StatefulSet that runs LiteLLM"
+            f"{source.nothing} is a Deployment or StatefulSet that runs LiteLLM"
             + (f": {listed([each.name for each in others])} is neither" if others else ""),
-            where=", ".join(f"{each.file}:{each.line('kind')}" for each in others) or str(path),
-            hint="add the file that holds it, or set `gateway` to its name",
+            where=", ".join(each.place("kind") for each in others) or source.where,
+            hint=f"{source.remedy}, or set `gateway` to its name",
         )
     return _the_one(several, "LiteLLM", "gateway", settings)
 
@@ -303,7 +339,7 @@ def _check_kinds(found: Sequence[Manifest], what: str) -> None:
         if any(what in image for image in _images(as_meant)):
             raise SignoffError(
                 f"{each.name} is no {as_meant['kind']}: there is no kind {each.kind}",
-                where=f"{each.file}:{each.line('kind')}",
+                where=each.place("kind"),
                 hint=f"write `kind: {as_meant['kind']}`",
             )
 
@@ -360,19 +396,19 @@ def _behind(model: Model, found: Sequence[Manifest], settings: Settings) -> list
     return [
         each
         for each in _workloads(found)
-        if any(_selects(one.body, each.body) and _is_beside(one, each, settings) for one in services)
+        if any(selects(one.body, each.body) and _is_beside(one, each, settings) for one in services)
     ]
 
 
-def _called(name: str, found: Sequence[Manifest], path: Path, role: str, settings: Settings) -> Manifest:
+def _called(name: str, found: Sequence[Manifest], source: Source, role: str, settings: Settings) -> Manifest:
     named = [each for each in _workloads(found) if each.body["metadata"]["name"] == name]
     if named:
         return _the_one(_in_its_namespace(named, settings), name, role, settings)
     names = [each.body["metadata"]["name"] for each in _workloads(found)]
     raise SignoffError(
-        f"no manifest is a Deployment or StatefulSet called {name}{nearest(name, names)}",
-        where=str(path),
-        hint=f"the manifests have {listed(names)}: set `{role}` to one of them" if names else "",
+        f"{source.nothing} is a Deployment or StatefulSet called {name}{nearest(name, names)}",
+        where=source.where,
+        hint=f"{source.have} {listed(names)}: set `{role}` to one of them" if names else "",
     )
 
 
@@ -395,7 +431,7 @@ def _the_one(several: Sequence[Manifest], what: str, role: str, settings: Settin
     told = [f"{each.name} of {home}" if alike else each.name for each, home in zip(several, homes, strict=True)]
     raise SignoffError(
         f"several workloads run {what}: {listed(told)}",
-        where=", ".join(f"{each.file}:{each.line()}" for each in several),
+        where=", ".join(each.place() for each in several),
         hint=f"set `namespace` to that of the one that is to be judged: {' or '.join(homes)}"
         if alike
         else f"set `{role}` to the name of the one that is to be judged",
@@ -437,11 +473,11 @@ def _workload_of(
     }
     if named and named not in services:
         raise SignoffError(
-            f"no manifest is a Service called {named}{nearest(named, services)}",
-            where=f"{manifest.file}:{manifest.line()}",
-            hint=f"the manifests have {listed(services) or 'none'} in its namespace: set `service` to one of them",
+            f"no Service beside {manifest.name} is called {named}{nearest(named, services)}",
+            where=manifest.place(),
+            hint=f"its namespace has {listed(services) or 'none'}: set `service` to one of them",
         )
-    selecting = [named] if named else [name for name, service in services.items() if _selects(service, body)]
+    selecting = [named] if named else [name for name, service in services.items() if selects(service, body)]
     known = selecting or [name for name in (preferred, own) if name in services]
     name = next((name for name in (preferred, own, *known) if name in known), own)
     container = container_that_runs(what, body)
@@ -522,8 +558,8 @@ def belonging_to(workload: Workload, found: Sequence[Manifest], namespace: str) 
     def belongs(manifest: Manifest) -> bool:
         if manifest in own or manifest.name in named - shared:
             return True
-        return any(_selects(manifest.body, each.body) for each in own) and not any(
-            _selects(manifest.body, each.body) for each in others
+        return any(selects(manifest.body, each.body) for each in own) and not any(
+            selects(manifest.body, each.body) for each in others
         )
 
     return [each for each in here if belongs(each)]
@@ -567,7 +603,7 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
     return copy
 
 
-def _selects(body: dict[str, Any], workload: dict[str, Any]) -> bool:
+def selects(body: dict[str, Any], workload: dict[str, Any]) -> bool:
     """Whether a Service, a disruption budget or the like is about the pods of this workload."""
     spec = body.get("spec", {})
     selector = spec.get("selector") if kind_of(body) == "Service" else _match_labels(spec)

@@ -69,7 +69,7 @@ class Route:
     @property
     def where(self) -> str:
         """File and line."""
-        return f"{self.manifest.file}:{self.manifest.line(*self.place)}"
+        return self.manifest.place(*self.place)
 
     def takes(self, path: str) -> bool:
         """Whether every request for this path goes this way, if no other rule comes first."""

@@ -43,19 +43,19 @@ def learned(found: Sequence[Manifest]) -> list[Manifest]:
     for manifest in found:
         body = manifest.body
         keep(_names(body), texts(redacted(body)) if body["kind"] != "Secret" else ())
-        secrets = list(_secrets_in(body, manifest.file))
+        secrets = list(_secrets_in(body))
         for value, surely in secrets:
             hide(value, surely=surely)
         has_secret = bool(secrets) or body["kind"] == "Secret"
         learnt.append(replace(manifest, has_secret=has_secret))
-        with_secrets |= {manifest.file} if has_secret else set()
+        with_secrets |= {manifest.file} if manifest.file and has_secret else set()
 
     @cache
     def holds_one(file: Path) -> bool:
         data = documents.content(file) if file.is_file() else b""
         return file in with_secrets or scrubbed_bytes(data) != data
 
-    return [replace(each, sha256="") if each.sha256 and holds_one(each.file) else each for each in learnt]
+    return [replace(each, sha256="") if each.file and each.sha256 and holds_one(each.file) else each for each in learnt]
 
 
 def values(body: Mapping[str, Any]) -> dict[str, bytes]:
@@ -75,10 +75,10 @@ def _pairs(table: Any) -> Iterator[tuple[str, str]]:
             yield str(key), value
 
 
-def _secrets_in(body: dict[str, Any], file: Path) -> Iterator[credentials.Found]:
+def _secrets_in(body: dict[str, Any]) -> Iterator[credentials.Found]:
     """What an object holds that nobody should read, each value with whether it is surely a secret."""
     if body["kind"] != "Secret":
-        yield from credentials.of(body, file)
+        yield from credentials.of(body)
         return
     for key, value in values(body).items():
         text = value.decode(errors="surrogateescape")
@@ -147,7 +147,7 @@ def missing_from(found: Sequence[Manifest], given: Sequence[Manifest], namespace
             if (each.name, own) == (secret.name, secret.body["metadata"]["namespace"]):
                 raise UsageError(
                     f"{each.name} is given, and is among the manifests",
-                    where=f"{OPTION} {secret.body['metadata']['name']}={secret.file}, {each.file}:{each.line()}",
+                    where=f"{OPTION} {secret.body['metadata']['name']}={secret.file}, {each.place()}",
                     hint="leave one out",
                 )
     return list(given)

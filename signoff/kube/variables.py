@@ -67,14 +67,14 @@ def of_container(workload: Manifest, name: str, found: Sequence[Manifest]) -> En
     known: dict[str, Variable] = {}
     lacking = []
     for number, source in enumerate(container.get("envFrom") or []):
-        where = f"{workload.file}:{workload.line(*place, 'envFrom', number)}"
+        where = workload.place(*place, "envFrom", number)
         for own, wanted in _named(source, OF_ALL_KEYS):
             if own not in held and not wanted.get("optional"):
                 lacking.append(own)
             for key, value in _held(held.get(own)).items():
                 known[f"{source.get('prefix', '')}{key}"] = Variable(value, where, own)
     for number, variable in enumerate(container.get("env") or []):
-        where = f"{workload.file}:{workload.line(*place, 'env', number)}"
+        where = workload.place(*place, "env", number)
         if own_value := _of(variable, where, held, known):
             known[str(variable.get("name"))] = own_value
     return Environment(known, tuple(lacking))

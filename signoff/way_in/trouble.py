@@ -71,7 +71,7 @@ class Trouble:
 
     def _at(self, *place: str | int) -> str:
         manifest = self.route.manifest
-        return self.deployment.manifests.shown(f"{manifest.file}:{manifest.line(*place)}")
+        return self.deployment.manifests.shown(manifest.place(*place))
 
     def _placed(self, cause: Cause) -> Cause:
         """The cause; where no file of its own is known, with that of the route's certificate."""
@@ -142,7 +142,7 @@ class Trouble:
                 continue
             written = self._written(kind, name, namespace)
             if written and written.body["apiVersion"].startswith(_OF_V2):
-                line = f"{written.file}:{written.line('apiVersion')}"
+                line = written.place("apiVersion")
                 yield Cause(_of_v2(written), self.deployment.manifests.shown(line))
             else:
                 elsewhere = self._elsewhere(_TRAEFIK, kind, name)

@@ -113,7 +113,7 @@ def test_what_is_given_takes_its_place_and_the_folder_stays_as_it_is(layout: Lay
     assert found.notes == (f"{name}, which kustomization.yaml lists, is not there: what was given is Secret/keys",)
     assert listing(tmp_path) == before
     files = {each.file for each in found.gateway if each.file != given}
-    assert files and all(file.is_file() and file.is_relative_to(tmp_path) for file in files), "none of a copy"
+    assert files and all(file and file.is_file() and file.is_relative_to(tmp_path) for file in files), "none of a copy"
     model = found.roles.configuration.where("model_list", 0)
     assert model.startswith(str(tmp_path)) and Path(model.rpartition(":")[0]).name == "config.yaml"
 

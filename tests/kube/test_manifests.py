@@ -63,6 +63,7 @@ def test_the_checksum_of_a_configuration_with_a_key_is_shown_nowhere(folder: Pat
     (config,) = (each for each in manifests.load(folder) if each.body["kind"] == "ConfigMap")
     plain = by_name(manifests.load(folder))["Deployment/litellm"]
     assert redact.scrubbed(json.dumps(plain)) == json.dumps(plain)
+    assert config.file
     file = folder / config.file.name
     file.write_text(file.read_text() + "    general_settings: {master_key: sk-of-a-test-of-checksums}\n")
     told = json.dumps(by_name(manifests.load(folder))["Deployment/litellm"])

@@ -11,7 +11,7 @@ from signoff.core.errors import SignoffError
 from signoff.kube.gateway_config import Model
 from signoff.kube.mounts import ConfigFile
 from signoff.kube.objects import Manifest
-from signoff.kube.roles import Roles, Workload, belonging_to, find, references
+from signoff.kube.roles import Roles, Source, Workload, belonging_to, find, references
 from signoff.settings import Settings
 
 
@@ -182,7 +182,7 @@ def service(name: str, selector: dict[str, str], *ports: dict[str, Any]) -> dict
 
 def found_in(objects: list[dict[str, Any]], **settings: Any) -> Roles:
     found = [Manifest(Path("x.yaml"), "", body) for body in objects]
-    return find(found, Path("x.yaml"), Settings(model="org/model", **settings))
+    return find(found, Source("x.yaml"), Settings(model="org/model", **settings))
 
 
 def test_who_is_who_is_found_whatever_they_are_called() -> None:
@@ -314,7 +314,7 @@ def test_a_service_that_is_named_counts_wherever_it_leads() -> None:
 def test_a_service_that_is_named_and_not_there_is_refused() -> None:
     with pytest.raises(SignoffError) as refused:
         found_in(home_lab(), service="ruoter")
-    assert refused.value.what == "no manifest is a Service called ruoter; did you mean 'router'?"
+    assert refused.value.what == "no Service beside Deployment/router is called ruoter; did you mean 'router'?"
     assert "router" in refused.value.hint and "set `service`" in refused.value.hint
 
 

@@ -36,7 +36,7 @@ def manifests_of(ways: tuple[Way, ...], folder: Path) -> StoryManifests:
 
 
 def of_the_ways(manifests: StoryManifests) -> list[Manifest]:
-    return [each for each in manifests.gateway if each.file.parent.name == "ways"]
+    return [each for each in manifests.gateway if each.file and each.file.parent.name == "ways"]
 
 
 def deployment_for(way: Way, cluster: Cluster, manifests: StoryManifests, evidence: Evidence) -> Deployment:
