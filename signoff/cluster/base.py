@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,10 +21,30 @@ class ClusterFacts:
     details: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class TunnelBreak:
+    """A connection through the tunnel that could not be opened, or ended in no order.
+
+    `moment` is that of `time.monotonic()`. It was `by_tunnel` where the pod stayed as it was; else the pod had ended.
+    """
+
+    moment: float
+    at: datetime
+    service: str
+    pod: str
+    what: str
+    by_tunnel: bool
+
+    def __str__(self) -> str:
+        to = f"the Service {self.service}" + (f" (pod {self.pod})" if self.pod else "")
+        return f"the tunnel to {to} broke at {self.at:%H:%M:%S} UTC: {self.what}"
+
+
 class Cluster(Protocol):
     """A running cluster. `capabilities` holds names such as "scale-nodes" that scenarios' tags may need.
 
-    "controllers" is that of a cluster in which the suite may put an ingress controller, and whatever else it wants.
+    "controllers" is that of a cluster in which the suite may put an ingress controller, and whatever else it wants;
+    "job" that of one in which it may run Jobs of its own.
     """
 
     capabilities: frozenset[str]
@@ -57,6 +78,10 @@ class Cluster(Protocol):
 
     def export_logs(self, folder: Path) -> None:
         """Write the logs of the cluster's own parts below `folder`, for a run that failed."""
+        ...
+
+    def tunnel_breaks(self, since: float) -> Sequence[TunnelBreak]:
+        """What has broken the way to Services since this moment of `time.monotonic()`; nothing without a tunnel."""
         ...
 
     def failure(self) -> SignoffError | None:

@@ -48,6 +48,11 @@ HOPELESS_GRACE = Timeout(15)
 
 KUBELET_ANSWERS = Timeout(5)
 API_REQUEST = Timeout(30)
+TUNNEL_OPENS = Timeout(10)
+"""From a look at the Service to a kubelet that knows the port: some milliseconds where nothing hangs."""
+TUNNEL_ALIVE = Timeout(15)
+"""How often the other end is asked whether it is there; one that is silent for half of this again is gone."""
+TUNNEL_CLOSES = Timeout(2)
 CLUSTER_DOWN = Timeout(2, every=0.01)
 """From the order to end a cluster until nothing of it is left."""
 DOWNLOAD_CONNECT = Timeout(3)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from signoff.cluster.base import ClusterFacts
+from signoff.cluster.base import ClusterFacts, TunnelBreak
 from signoff.cluster.embedded import namespaces
 from signoff.cluster.embedded.address_range import served_port, to_loopback
 from signoff.cluster.embedded.cluster_registry import (
@@ -43,7 +43,7 @@ Progress = Callable[[str, str], None]
 class EmbeddedCluster:
     """A running embedded cluster; `close()` ends it only if this object started it and did not `keep()` it."""
 
-    capabilities = frozenset({"controllers", "cordon", "new-nodes", "scale-backend"})
+    capabilities = frozenset({"controllers", "cordon", "job", "new-nodes", "scale-backend"})
     tunnelled = False
 
     def __init__(
@@ -197,6 +197,10 @@ class EmbeddedCluster:
         """Copy the logs of the control plane and of the node agent."""
         shutil.copytree(logs_of(self.dir), folder, dirs_exist_ok=True)
         scrub_files(folder)
+
+    def tunnel_breaks(self, since: float) -> Sequence[TunnelBreak]:  # noqa: ARG002
+        """Nothing: Services are reached on loopback."""
+        return ()
 
     def failure(self) -> SignoffError | None:
         """Why the cluster has ended, or None while it lives."""

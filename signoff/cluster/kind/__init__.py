@@ -18,11 +18,11 @@ import pytest_kind
 import yaml
 from kubernetes import client, config
 
-from signoff.cluster.base import ClusterFacts
+from signoff.cluster.base import ClusterFacts, TunnelBreak
 from signoff.cluster.kept import see_well
 from signoff.cluster.kind import controller_images, ownership, tools
 from signoff.cluster.kind.cluster_registry import Running
-from signoff.cluster.port_forward import ServiceForward
+from signoff.cluster.port_forward import Forwards
 from signoff.core import console, timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.node import Node, Taint
@@ -47,7 +47,7 @@ Progress = Callable[[str], None]
 class KindCluster:
     """A kind cluster, from `start` or `attach`; `close()` deletes it only if this object started it."""
 
-    capabilities = frozenset({"controllers", "cordon", "new-nodes", "scale-backend"})
+    capabilities = frozenset({"controllers", "cordon", "job", "new-nodes", "scale-backend"})
     tunnelled = True
 
     def __init__(self, kind: Path, folder: Path, nodes: Sequence[Node], *, owned: bool) -> None:
@@ -55,7 +55,7 @@ class KindCluster:
         self.kubeconfig = folder / "kubeconfig"
         self._kind, self._owned, self.reused = kind, owned, not owned
         self._start_seconds: dict[str, float] = {}
-        self._forwards: dict[tuple[str, str, int], ServiceForward] = {}
+        self._forwards = Forwards(self.kubeconfig)
 
     @classmethod
     def start(
@@ -138,10 +138,7 @@ class KindCluster:
             SignoffError: there is no such Service.
         """
         self._service(namespace, name)
-        key = (namespace, name, port)
-        if key not in self._forwards:
-            self._forwards[key] = ServiceForward(self.kubeconfig, namespace, name, port)
-        return self._forwards[key].url
+        return self._forwards.url(namespace, name, port)
 
     def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
         """The Service's ClusterIP and this port.
@@ -166,15 +163,17 @@ class KindCluster:
         tools.run_kind(self._kind, "export", "logs", str(folder), "--name", self.name)
         scrub_files(folder)
 
+    def tunnel_breaks(self, since: float) -> Sequence[TunnelBreak]:
+        """What has broken a forward since then."""
+        return self._forwards.breaks(since)
+
     def failure(self) -> SignoffError | None:
         """Nothing here watches the engine; a control plane that is gone shows in what can't be read."""
         return None
 
     def close(self) -> None:
         """Delete the cluster if this object started it and it is not to be kept."""
-        for forward in self._forwards.values():
-            forward.close()
-        self._forwards.clear()
+        self._forwards.close()
         owner = ownership.owner_of(self.dir)
         if not self._owned or owner is None:
             return

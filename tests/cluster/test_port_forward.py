@@ -1,0 +1,214 @@
+"""A Service's port through the API server: it heals, and tells what broke and whose doing that was."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from signoff.cluster.base import TunnelBreak
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.port_forward import Forwards, ServiceForward
+from signoff.core.timeouts import Timeout
+from signoff.kube.client import Kube
+from tests.cluster.relay import Relay
+from tests.embedded import container, pod, wait_for
+
+pytestmark = pytest.mark.cluster
+SERVER = """
+import http.server as h, os, time
+class Named(h.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(60)
+        if self.path == "/end":
+            os._exit(1)
+        body = os.environ["NAME"].encode() * (1 << 20 if self.path == "/much" else 1)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+h.ThreadingHTTPServer(("0.0.0.0", 8080), Named).serve_forever()
+"""
+PATIENT = Timeout(40, every=0.1)
+
+
+def start_pod(kube: Kube, namespace: str, name: str) -> None:
+    """A pod of the Service, once it is Ready."""
+    probe = {"tcpSocket": {"port": 8080}, "periodSeconds": 1}
+    body = pod(container(SERVER, env=[{"name": "NAME", "value": name}], readinessProbe=probe))
+    body["metadata"]["name"] = name
+    kube.core.create_namespaced_pod(namespace, body)
+    until_ready(kube, namespace, name)
+
+
+def until_ready(kube: Kube, namespace: str, name: str) -> None:
+    def endpoints() -> list[str]:
+        slices = kube.discovery.list_namespaced_endpoint_slice(namespace).items
+        ends = [end for each in slices for end in each.endpoints or [] if end.conditions.ready]
+        return [name for end in ends if end.target_ref.name == name]
+
+    wait_for("the endpoint", endpoints, PATIENT)
+
+
+@pytest.fixture
+def relay(cluster: EmbeddedCluster) -> Iterator[Relay]:
+    """Between this process and the API server."""
+    server = yaml.safe_load(cluster.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+    with Relay(server) as opened:
+        yield opened
+
+
+@pytest.fixture
+def forward(
+    cluster: EmbeddedCluster, kube: Kube, namespace: str, relay: Relay, tmp_path: Path
+) -> Iterator[ServiceForward]:
+    """A forward to the Service of a Ready pod, by the relay."""
+    spec = {"selector": {"app": "pod"}, "ports": [{"port": 80, "targetPort": 8080}]}
+    kube.core.create_namespaced_service(namespace, {"metadata": {"name": "web"}, "spec": spec})
+    start_pod(kube, namespace, "first")
+    opened = ServiceForward(relay.kubeconfig(cluster.kubeconfig, tmp_path), namespace, "web", 80)
+    yield opened
+    opened.close()
+
+
+def answer(url: str) -> str:
+    """Who answers, over a connection of its own; nothing when nobody does."""
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).text
+    except httpx.TransportError:
+        return ""
+
+
+def broken(forward: ServiceForward, since: float) -> list[TunnelBreak]:
+    return [each for each in forward.breaks(since) if each.by_tunnel]
+
+
+def test_answers_come_whole(forward: ServiceForward) -> None:
+    assert answer(forward.url) == "first"
+    assert answer(f"{forward.url}/much") == "first" * (1 << 20)
+    assert forward.breaks(0) == []
+
+
+def test_a_pod_that_is_deleted_under_a_kept_connection_is_no_doing_of_the_tunnel(
+    forward: ServiceForward, kube: Kube, namespace: str
+) -> None:
+    with httpx.Client(trust_env=False) as kept:
+        assert kept.get(forward.url).text == "first"
+        kube.core.delete_namespaced_pod("first", namespace)
+        start_pod(kube, namespace, "second")
+        wait_for("the new pod", lambda: answer(forward.url) == "second", PATIENT)
+        wait_for("the kept connection to have ended", lambda: kept.get(forward.url).text == "second", PATIENT)
+    assert broken(forward, 0) == []
+
+
+def test_a_container_that_ends_in_the_middle_of_an_answer_is_no_doing_of_the_tunnel(forward: ServiceForward) -> None:
+    assert answer(f"{forward.url}/end") == ""
+    wait_for("its next start", lambda: answer(forward.url) == "first", PATIENT)
+    assert broken(forward, 0) == []
+
+
+def test_a_tunnel_that_is_cut_while_the_pod_lives_is_told_as_such_and_the_next_one_works(
+    forward: ServiceForward, relay: Relay, namespace: str
+) -> None:
+    since = time.monotonic()
+    with httpx.Client(trust_env=False) as kept:
+        assert kept.get(forward.url).text == "first"
+        threading.Timer(0.5, relay.cut).start()
+        with pytest.raises(httpx.TransportError):
+            kept.get(f"{forward.url}/slow")
+        (told,) = broken(forward, since)
+        assert (told.pod, told.service) == ("first", f"{namespace}/web")
+        assert "ended without a word" in str(told)
+        assert broken(forward, time.monotonic()) == []
+        assert kept.get(forward.url).text == "first"
+
+
+def test_an_api_server_that_is_not_reached_is_told_and_is_asked_again(forward: ServiceForward, relay: Relay) -> None:
+    with relay.refusing():
+        assert answer(forward.url) == ""
+        (told,) = broken(forward, 0)
+        assert "could not be asked" in told.what
+    assert answer(forward.url) == "first"
+
+
+def test_nothing_ready_is_refused_and_ready_again_is_served(
+    forward: ServiceForward, kube: Kube, namespace: str
+) -> None:
+    kube.core.delete_namespaced_pod("first", namespace)
+    wait_for("nobody to answer", lambda: not answer(forward.url), PATIENT)
+    start_pod(kube, namespace, "second")
+    assert wait_for("somebody to answer", lambda: answer(forward.url), PATIENT) == "second"
+    assert broken(forward, 0) == []
+
+
+def test_one_that_hangs_while_it_is_opened_holds_up_no_other_and_is_given_up(
+    forward: ServiceForward, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signoff.cluster.port_forward.TUNNEL_OPENS", Timeout(4))
+    assert answer(forward.url) == "first"
+    with ThreadPoolExecutor() as threads, relay.holding(1):
+        hanging = threads.submit(answer, f"{forward.url}/")
+        wait_for("it to hang", lambda: relay.held)
+        started = time.monotonic()
+        assert [answer(forward.url) for _ in range(5)] == ["first"] * 5
+        assert time.monotonic() - started < 3
+        assert hanging.result() == ""
+    assert "not open after 4 s" in next(each.what for each in broken(forward, 0))
+
+
+def test_hundreds_of_connections_leave_nothing_behind(forward: ServiceForward) -> None:
+    def held() -> tuple[int, int]:
+        return threading.active_count(), psutil.Process().num_fds()
+
+    with ThreadPoolExecutor(20) as threads:
+        assert set(threads.map(answer, [forward.url] * 100)) == {"first"}
+        before = held()
+        assert set(threads.map(answer, [forward.url] * 300)) == {"first"}
+        wait_for("what they held to be freed", lambda: held() <= (before[0] + 15, before[1] + 5) or 0, PATIENT)
+    assert broken(forward, 0) == []
+
+
+def test_a_descriptor_that_is_wanting_ends_nothing(forward: ServiceForward) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    client = httpx.Client(trust_env=False, timeout=20)
+    with client:
+        assert client.get(forward.url).text == "first"
+        held = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 8, hard))
+        try:
+            while True:
+                held.append(os.open("/dev/null", os.O_RDONLY))
+        except OSError:
+            os.close(held.pop())
+            assert answer(forward.url) == ""
+        finally:
+            for each in held:
+                os.close(each)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wait_for("an answer", lambda: answer(forward.url) == "first", PATIENT)
+
+
+def test_what_is_closed_is_refused_and_frees_what_it_held(cluster: EmbeddedCluster, kube: Kube, namespace: str) -> None:
+    spec = {"selector": {"app": "pod"}, "ports": [{"port": 80, "targetPort": 8080}]}
+    kube.core.create_namespaced_service(namespace, {"metadata": {"name": "web"}, "spec": spec})
+    start_pod(kube, namespace, "first")
+    forwards = Forwards(cluster.kubeconfig)
+    url = forwards.url(namespace, "web", 80)
+    assert forwards.url(namespace, "web", 80) == url
+    with httpx.Client(trust_env=False) as kept:
+        assert kept.get(url).text == "first"
+        forwards.close()
+        assert answer(url) == ""
+        with pytest.raises(httpx.TransportError):
+            kept.get(url)
+    assert forwards.breaks(0) == []
