@@ -26,6 +26,7 @@ LAYERS = (
     "settings",
     "traffic",
     "kube",
+    "changes",
     "cluster",
     "evidence",
     "in_cluster",
@@ -64,6 +65,7 @@ SLEEPS = {
 """Who sleeps, and why `eventually` or `consistently` is not what is meant."""
 
 PACED = {
+    "signoff.changes.lease": "renews the Lease, like a heart",
     "signoff.cluster.embedded.agent.container": "backs off between two starts",
     "signoff.cluster.embedded.agent.logserver": "follows a log as it grows",
     "signoff.cluster.embedded.agent.node": "renews the node's lease, like a heart",

@@ -10,6 +10,7 @@ from pathlib import Path
 from signoff.core.errors import SignoffError, UsageError
 
 CACHE_VARIABLE = "SIGNOFF_CACHE"
+STATE_VARIABLE = "XDG_STATE_HOME"
 ROOT = Path(__file__).resolve().parent.parent.parent
 """What this package is imported from: the top of a checkout, or the folder that a wheel was installed into."""
 _IN_WHEEL = ROOT / "signoff" / "_suite"
@@ -29,6 +30,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signoff"
 
 
+def state_dir() -> Path:
+    """The folder of what must outlive a run, and nobody may attach to a ticket: `$XDG_STATE_HOME/signoff`."""
+    return Path(os.environ.get(STATE_VARIABLE) or Path.home() / ".local" / "state").absolute() / "signoff"
+
+
 def free_folder(reports: Path, tool: str) -> Path:
     """A folder below the reports that is not there yet, named by the tool and the moment."""
     stamp = datetime.now().strftime(f"{tool}-%Y-%m-%dT%H-%M-%S")
@@ -45,6 +51,18 @@ def check_cache() -> None:
     named = os.environ.get(CACHE_VARIABLE)
     where = f"{CACHE_VARIABLE}={named}" if named else str(cache_dir())
     check_writable(cache_dir(), "the cache", where, f"name a folder that you may write to in {CACHE_VARIABLE}")
+
+
+def check_state() -> None:
+    """See that what must outlive a run can be written.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    named = os.environ.get(STATE_VARIABLE)
+    where = f"{STATE_VARIABLE}={named}" if named else str(state_dir())
+    hint = f"name a folder that you may write to in {STATE_VARIABLE}: what is there before a change is kept in it"
+    check_writable(state_dir(), "the journal of changes", where, hint)
 
 
 def check_reports(folder: Path, option: str = "--reports") -> None:

@@ -86,3 +86,18 @@ END_SHOWS = Timeout(2, every=0.3)
 """How long it may take until the API shows a container, node or control plane that has just ended."""
 INSIDE_ASKED = Timeout(120)
 """A pod that asks from inside the cluster: its start, and two requests that are bounded each."""
+
+WRITTEN = Timeout(20, every=0.1)
+"""An object that others change all the time: until a change of ours meets the version that it was made for."""
+LEASE_LAPSES = Timeout(30, every=0.5)
+"""For how long a Lease that nobody renews is still its holder's. Clocks are not compared: who waits watches it."""
+LEASE_WAITED_FOR = Timeout(90, every=0.5)
+"""Until a Lease is lapsed, and the namespace of the run before is gone with it."""
+LEASE_RENEWED = Timeout(20, every=5)
+"""Without a renewal for that long its holder writes no more: before anybody else would take the Lease."""
+LEASE_REQUEST = Timeout(5)
+NAMESPACE_GONE = Timeout(180, every=0.5)
+PUT_BACK = Timeout(60, every=0.2)
+"""An object that others change all the time, until it is put back."""
+AS_BEFORE = Timeout(60, every=1)
+"""From what was put back to controllers' having noticed: a cordon's taint, say."""

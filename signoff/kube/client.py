@@ -8,9 +8,11 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.discovery import LazyDiscoverer
 from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, ResourceNotFoundError
@@ -20,6 +22,7 @@ from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube.addons import why_skipped
+from signoff.kube.gate import READS, Gate, Request
 from signoff.kube.objects import Manifest
 
 FIELD_MANAGER = "signoff"
@@ -47,14 +50,40 @@ class _Discoverer(LazyDiscoverer):  # type: ignore[misc]
         return
 
 
-class Kube:
-    """A cluster's API through one kubeconfig."""
+class _Gated(RESTClientObject):  # type: ignore[misc]
+    """What each call of the typed clients and of the dynamic one ends in; a gate is asked before all that may write."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, configuration: Any, gate: Gate) -> None:
+        super().__init__(configuration)
+        self._gate = gate
+
+    def request(self, method: str, url: str, headers: Any = None, body: Any = None, **more: Any) -> Any:
+        send = super().request
+        if method.upper() in READS:
+            return send(method, url, headers=headers, body=body, **more)
+        server = self.configuration.host
+        path, _, query = url.removeprefix(server).partition("?")
+
+        def sent(asked: Request) -> Any:
+            given = {**(headers or {}), **({"Content-Type": asked.content_type} if asked.content_type else {})}
+            to = f"{server}{asked.path}" + (f"?{urlencode(asked.query)}" if asked.query else "")
+            return send(asked.method, to, headers=given, body=asked.body, **more)
+
+        kind = (headers or {}).get("Content-Type", "")
+        return self._gate.passed(Request(method.upper(), path, dict(parse_qsl(query)), body, kind), sent)
+
+
+class Kube:
+    """A cluster's API through one kubeconfig; if there is a gate, through that too."""
+
+    def __init__(self, kubeconfig: Path, gate: Gate | None = None) -> None:
         self._client = config.new_client_from_config(str(kubeconfig))
+        if gate:
+            self._client.rest_client = _Gated(self._client.configuration, gate)
         self.core = client.CoreV1Api(self._client)
         self.apps = client.AppsV1Api(self._client)
         self.batch = client.BatchV1Api(self._client)
+        self.coordination = client.CoordinationV1Api(self._client)
         self.discovery = client.DiscoveryV1Api(self._client)
         self._dynamic: DynamicClient | None = None
 
@@ -301,7 +330,7 @@ class Kube:
             "Deployment": self.apps.patch_namespaced_deployment_scale,
             "StatefulSet": self.apps.patch_namespaced_stateful_set_scale,
         }
-        patch[kind](name, namespace, {"spec": {"replicas": replicas}})
+        patch[kind](name, namespace, {"spec": {"replicas": replicas}}, field_manager=FIELD_MANAGER)
 
     def wait_until_gone(self, namespace: str, selector: str) -> None:
         """Wait until no pod is left that this selects, terminating ones included."""

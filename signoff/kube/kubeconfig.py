@@ -23,6 +23,7 @@ _HELD = (
 )
 _FILES = (*_HELD, ("users", "user", "tokenFile"))
 """What a kubeconfig may name by a path that is relative to itself."""
+_ENTRIES = ("contexts", "clusters", "users")
 _NAMES_SHOWN = 10
 
 
@@ -115,9 +116,6 @@ def _one(path: Path) -> dict[str, Any]:
         what = f"the kubeconfig is none: it needs lists of {listed(_ENTRIES)}"
         raise UsageError(what, where=str(path), hint="look at it with `kubectl config view`")
     return read
-
-
-_ENTRIES = ("contexts", "clusters", "users")
 
 
 def _entries(kind: str, found: dict[Path, dict[str, Any]]) -> list[_Entry]:

@@ -1,0 +1,238 @@
+"""Who may write to a person's cluster: one run at a time, by a Lease in the suite's own namespace.
+
+A holder that has died lapses. Whether it has is not read off its clock, which may differ from ours: who wants the Lease
+watches for its whole duration that nobody renews it, as client-go's leader election does. The Python client's own would
+wait for ever, where a person wants to know at once who is there.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from signoff.changes.rights import MANAGED_BY, OWN_NAMESPACE, SUITE
+from signoff.core import timeouts
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError, UsageError
+from signoff.core.waiting import NotYet, eventually
+from signoff.kube.client import FIELD_MANAGER, Kube, reason_of
+
+NAME = "signoff"
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One that goes on while a laptop sleeps, and another run takes the Lease."""
+_GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN)
+"""What creating something in a namespace is answered with that is on its way out."""
+
+
+class Lease:
+    """The Lease of one cluster, once it is taken; renewed until it is released."""
+
+    def __init__(self, kube: Kube, holder: str, is_dead: Callable[[str], bool]) -> None:
+        self._kube, self._holder, self._is_dead = kube, holder, is_dead
+        self._renewed = 0.0
+        self._lost = ""
+        self._released = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def take(self) -> None:
+        """Make the suite's own namespace and take the Lease there; wait for a dead holder's to lapse.
+
+        Raises:
+            UsageError: another run holds it, or the namespace is another's.
+            WaitFailed: the namespace of the run before does not go away.
+        """
+        seen: dict[str, Any] = {"version": "", "since": 0.0}
+
+        def look() -> None:
+            self._see_the_namespace()
+            lease = self._read()
+            if lease is None:
+                self._ask(self._create)
+                return
+            holder, version = lease.spec.holder_identity or "", lease.metadata.resource_version
+            if holder and holder != self._holder and not self._is_dead(holder):
+                self._watch(lease, version, seen)
+            if holder and holder != self._holder:
+                progress("lease", f"taken over from {holder}, who is no more")
+            self._ask(lambda: self._replace(lease))
+
+        eventually("the right to write to this cluster", timeouts.LEASE_WAITED_FOR, look)
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._thread.start()
+
+    def held(self) -> "Lease":
+        """This one or, if it was lost meanwhile, it taken anew.
+
+        Raises:
+            UsageError: another run holds it.
+        """
+        with suppress(SignoffError):
+            self.check()
+            return self
+        self._released.set()
+        anew = Lease(self._kube, self._holder, self._is_dead)
+        anew.take()
+        return anew
+
+    def check(self) -> None:
+        """See that the cluster is still ours to write to.
+
+        Raises:
+            SignoffError: it is not.
+        """
+        silent = _now() - self._renewed
+        if not self._lost and silent >= timeouts.LEASE_RENEWED.seconds:
+            self._lost = f"it could not be renewed for {silent:.0f} s"
+        if self._lost or self._released.is_set():
+            raise SignoffError(
+                f"the right to write to this cluster was lost: {self._lost or 'it was given back'}",
+                where=f"Lease/{NAME} in {OWN_NAMESPACE}",
+                hint="nothing more is written; `signoff restore` puts back what was changed",
+            )
+
+    def release(self) -> None:
+        """Renew it no more, and say so in it: the next run need not wait for it to lapse."""
+        self._released.set()
+        if self._thread:
+            self._thread.join()
+        with suppress(ApiException, HTTPError):
+            lease = self._read()
+            if lease is not None and lease.spec.holder_identity == self._holder:
+                lease.spec.holder_identity = ""
+                self._send(lease)
+
+    def _see_the_namespace(self) -> None:
+        """See that the suite's own namespace is there, and stays."""
+        try:
+            there = self._kube.core.read_namespace(OWN_NAMESPACE)
+        except ApiException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise SignoffError(f"the namespace {OWN_NAMESPACE} cannot be read: {reason_of(error)}") from None
+            body = {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": OWN_NAMESPACE, "labels": {MANAGED_BY: SUITE}},
+            }
+            self._ask(lambda: self._kube.core.create_namespace(body, field_manager=FIELD_MANAGER))
+            return
+        if (there.metadata.labels or {}).get(MANAGED_BY) != SUITE:
+            raise UsageError(
+                f"there is a namespace {OWN_NAMESPACE} that signoff has not made: it lacks the label {MANAGED_BY}",
+                where=f"Namespace/{OWN_NAMESPACE}",
+                hint="signoff needs one of this name for itself alone; remove yours",
+            )
+        if there.metadata.deletion_timestamp:
+            raise NotYet(f"the namespace {OWN_NAMESPACE} of the run before is on its way out")
+
+    def _watch(self, lease: Any, version: str, seen: dict[str, Any]) -> None:
+        """Watch a Lease that another holds.
+
+        Raises:
+            UsageError: it is renewed.
+            NotYet: it is not, and is not lapsed yet.
+        """
+        if seen["version"] and version != seen["version"]:
+            since = lease.spec.acquire_time
+            raise UsageError(
+                f"another run writes to this cluster: {lease.spec.holder_identity}"
+                + (f", since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""),
+                where=f"Lease/{NAME} in {OWN_NAMESPACE}",
+                hint="wait for its end, or end it",
+            )
+        if not seen["version"]:
+            seen.update(version=version, since=_now())
+        duration = lease.spec.lease_duration_seconds or timeouts.LEASE_LAPSES.seconds
+        silent = _now() - seen["since"]
+        if silent < duration:
+            raise NotYet(
+                f"{lease.spec.holder_identity} holds it, and has not renewed it for {silent:.0f} s: "
+                f"it lapses after {duration:.0f} s"
+            )
+
+    def _ask(self, write: Callable[[], Any]) -> None:
+        """Ask for something that another may get first."""
+        try:
+            write()
+        except ApiException as error:
+            if error.status in _GONE and not _is_forbidden_for_good(error):
+                raise NotYet(reason_of(error)) from None
+            hint = "let signoff do so: manifests/rbac/"
+            raise SignoffError(f"the cluster refuses what a run needs: {reason_of(error)}", hint=hint) from None
+
+    def _read(self) -> Any:
+        try:
+            return self._kube.coordination.read_namespaced_lease(
+                NAME, OWN_NAMESPACE, _request_timeout=timeouts.LEASE_REQUEST.seconds
+            )
+        except ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise SignoffError(f"the Lease cannot be read: {reason_of(error)}", where=OWN_NAMESPACE) from None
+
+    def _create(self) -> None:
+        spec = {**self._spec(), "acquireTime": _stamp(), "leaseTransitions": 0}
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": NAME, "labels": {MANAGED_BY: SUITE}},
+            "spec": spec,
+        }
+        self._renewed = _now()
+        self._kube.coordination.create_namespaced_lease(OWN_NAMESPACE, body, field_manager=FIELD_MANAGER)
+
+    def _replace(self, lease: Any) -> None:
+        """Take a Lease that is nobody's any more, unless another was quicker."""
+        transitions = (lease.spec.lease_transitions or 0) + 1
+        metadata = {"name": NAME, "resourceVersion": lease.metadata.resource_version, "labels": {MANAGED_BY: SUITE}}
+        spec = {**self._spec(), "acquireTime": _stamp(), "leaseTransitions": transitions}
+        self._renewed = _now()
+        self._send({"metadata": metadata, "spec": spec})
+
+    def _spec(self) -> dict[str, Any]:
+        duration = int(timeouts.LEASE_LAPSES.seconds)
+        return {"holderIdentity": self._holder, "leaseDurationSeconds": duration, "renewTime": _stamp()}
+
+    def _send(self, body: Any) -> None:
+        self._kube.coordination.replace_namespaced_lease(
+            NAME,
+            OWN_NAMESPACE,
+            body,
+            field_manager=FIELD_MANAGER,
+            _request_timeout=timeouts.LEASE_REQUEST.seconds,
+        )
+
+    def _renew(self) -> None:
+        """Renew it until it is released or lost; what fails is tried again."""
+        while not self._lost and not self._released.wait(timeouts.LEASE_RENEWED.every):
+            with suppress(SignoffError, ApiException, HTTPError, OSError):
+                self._renew_once()
+
+    def _renew_once(self) -> None:
+        asked, lease = _now(), self._read()
+        holder = lease.spec.holder_identity if lease else ""
+        if holder != self._holder:
+            self._lost = f"it is held by {holder}" if holder else "it is gone"
+            return
+        body = {"metadata": {"name": NAME, "resourceVersion": lease.metadata.resource_version}}
+        times = {"acquireTime": lease.spec.acquire_time, "leaseTransitions": lease.spec.lease_transitions}
+        self._send({**body, "spec": {**self._spec(), **times}})
+        self._renewed = asked
+
+
+def _is_forbidden_for_good(error: ApiException) -> bool:
+    """Whether it is a right that lacks, not a namespace that is on its way out."""
+    return error.status == HTTPStatus.FORBIDDEN and "being terminated" not in reason_of(error)
+
+
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,242 @@
+"""A run's time on a person's cluster: from the right to write to the proof that all is as before."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kubernetes.client.exceptions import ApiException
+
+from signoff.changes import journal as journals
+from signoff.changes import restoring, state
+from signoff.changes.guard import Guard, LookOnly
+from signoff.changes.journal import Closed, Header, Journal, Restoring
+from signoff.changes.lease import Lease
+from signoff.changes.process import Process
+from signoff.changes.restoring import Outcome, Restorer
+from signoff.changes.rights import Right, Scope
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError, UsageError
+from signoff.core.paths import check_state
+from signoff.kube import kubeconfig as kubeconfigs
+from signoff.kube.client import Kube, reason_of
+from signoff.kube.gate import Gate
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is called, where its report goes, and the context through which it reached the cluster."""
+
+    name: str
+    folder: Path
+    context: str
+
+
+class Session:
+    """What a run needs to write to a person's cluster: its `gate`, and `close` at the end, whatever that is."""
+
+    def __init__(self, kubeconfig: Path, run: Run, scope: Scope) -> None:
+        self._kubeconfig = kubeconfig
+        self._journal: Journal | None = None
+        self.gate: Gate = LookOnly()
+        if scope.rights:
+            self._open(run, scope)
+
+    def _open(self, run: Run, scope: Scope) -> None:
+        """Take the Lease, and write down how the cluster is.
+
+        Raises:
+            UsageError: the journal cannot be written, or another run writes to the cluster.
+            SignoffError: what is there cannot be read, or an earlier run has left something.
+        """
+        check_state()
+        uid = cluster_uid(Kube(self._kubeconfig))
+        _refuse_left(uid)
+        self._journal = Journal.begun(
+            Header(
+                run=run.name,
+                folder=str(run.folder.absolute()),
+                context=run.context,
+                kubeconfigs=[str(each) for each in kubeconfigs.files()],
+                cluster=uid,
+                rights=sorted(scope.rights),
+                namespaces=sorted(scope.namespaces),
+                named=sorted(scope.named),
+                process=Process.this(),
+            )
+        )
+        holder = _Held()
+        self.gate = self._guard = Guard(scope, self._journal, holder)
+        kube = Kube(self._kubeconfig, self.gate)
+        self._lease = holder.lease = Lease(kube, _holder(run.name), _is_dead_on(uid))
+        try:
+            self._lease.take()
+            self._journal.add(state.read(kube, scope.namespaces, scope.named))
+        except BaseException:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Leave nothing of a session that could not begin."""
+        assert self._journal
+        if self._journal.intents:
+            self.close()
+        else:
+            self._journal.forget()
+        self._journal = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        outcome = self.close()
+        if outcome.is_as_before:
+            return
+        failed = not_as_before(outcome)
+        if error is None:
+            raise failed
+        error.add_note(str(failed))
+
+    def close(self) -> Outcome:
+        """Put back what the run has not undone itself, judge whether all is as before, and give the Lease back.
+
+        Raises:
+            SignoffError: the right to write was lost, and another run has it.
+        """
+        if self._journal is None or self._journal.is_closed:
+            return Outcome()
+        self._guard.shut("the run is over")
+        return _put_back(self._kubeconfig, self._journal, self._lease.held())
+
+
+class _Held:
+    """The Lease, which is taken through the gate that asks for it."""
+
+    lease: Lease
+
+    def check(self) -> None:
+        self.lease.check()
+
+
+def restore(kubeconfig: Path, journal: Journal, *, accept: bool = False) -> Outcome:
+    """Put back what an ended run has left, and close its journal if nothing of it is left.
+
+    With `accept`, what cannot be put back is left as it is, and the journal is closed all the same.
+
+    Raises:
+        UsageError: the run still lives, another run writes to the cluster, or this is another cluster.
+        SignoffError: what is there cannot be read.
+    """
+    check_state()
+    _refuse_alive(journal)
+    uid = cluster_uid(Kube(kubeconfig))
+    if uid != journal.header.cluster:
+        raise UsageError(
+            f"this is another cluster than the one that the run {journal.run} changed: its UID is {uid}",
+            where=f"context {journal.header.context}, UID {journal.header.cluster}",
+            hint="let the context lead to that cluster again",
+        )
+    process = Process.this()
+    journal.add(Restoring(process=process))
+    holder = _Held()
+    kube = Kube(kubeconfig, _Opening(journal, holder))
+    lease = holder.lease = Lease(kube, _holder(journal.run), _is_dead_on(uid))
+    lease.take()
+    return _put_back(kubeconfig, journal, lease, accept=accept)
+
+
+class _Opening(Guard):
+    """The gate of those who put things back, until they have the Lease: it lets them have the namespace of it."""
+
+    def __init__(self, journal: Journal, holder: _Held) -> None:
+        super().__init__(Scope(rights=frozenset(Right)), journal, holder)
+        self.shut("things are put back")
+
+
+def _put_back(kubeconfig: Path, journal: Journal, lease: Lease, *, accept: bool = False) -> Outcome:
+    kube = Kube(kubeconfig, Restorer(journal, lease.check))
+    outcome = Outcome()
+    restoring.put_back(kube, journal, outcome)
+    restoring.judge(kube, journal, outcome)
+    lease.release()
+    restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)
+    if accept or outcome.is_settled:
+        journal.add(Closed(left=[*outcome.problems, *outcome.differences]))
+    return outcome
+
+
+def _nobody_else() -> None:
+    """What goes last is the namespace that holds the Lease itself."""
+
+
+def cluster_uid(kube: Kube) -> str:
+    """What tells one cluster from another, whatever its context and address are called.
+
+    Raises:
+        SignoffError: it cannot be read.
+    """
+    try:
+        return str(kube.core.read_namespace("kube-system").metadata.uid)
+    except ApiException as error:
+        hint = "let signoff `get` the namespace kube-system: manifests/rbac/"
+        raise SignoffError(f"which cluster this is cannot be read: {reason_of(error)}", hint=hint) from None
+
+
+def not_as_before(outcome: Outcome) -> SignoffError:
+    """What is not as before the run, in one error."""
+    lines = [*outcome.problems, *outcome.differences]
+    return SignoffError("the cluster is not as before the run: " + "; ".join(lines), hint="see `signoff restore`")
+
+
+def left(uid: str) -> list[Journal]:
+    """The journals of runs that have ended and left something on this cluster, the newest first."""
+    return [each for each in reversed(journals.unclosed(uid)) if not _lives(each)]
+
+
+def restore_left(kubeconfig: Path) -> list[tuple[Journal, Outcome]]:
+    """Put back what earlier runs have left on this cluster, the newest first; says so.
+
+    Raises:
+        UsageError: another run writes to the cluster.
+        SignoffError: a journal cannot be read.
+    """
+    restored = []
+    for each in left(cluster_uid(Kube(kubeconfig))):
+        progress("restore", f"the run {each.run} was ended before it put back what it had changed: that is done now")
+        restored.append((each, restore(kubeconfig, each)))
+    return restored
+
+
+def _refuse_left(uid: str) -> None:
+    if found := left(uid):
+        names = ", ".join(each.run for each in found)
+        hint = f"signoff restore {found[0].run}"
+        raise UsageError(
+            f"an earlier run has left changes on this cluster: {names}", where=str(found[0].path), hint=hint
+        )
+
+
+def _refuse_alive(journal: Journal) -> None:
+    alive = next((each for each in journal.processes if each.lives and each != Process.this()), None)
+    if alive:
+        raise UsageError(f"the run {journal.run} is still at work", where=str(alive), hint="end it; it puts all back")
+
+
+def _lives(journal: Journal) -> bool:
+    return any(each.lives for each in journal.processes)
+
+
+def _holder(run: str) -> str:
+    return f"{run} ({Process.this()})"
+
+
+def _is_dead_on(uid: str) -> Callable[[str], bool]:
+    """Tells whether a holder is a process of this machine that is no more: then its Lease need not lapse."""
+
+    def is_dead(holder: str) -> bool:
+        known: Sequence[Journal] = journals.of_cluster(uid)
+        return any(f"{each.run} ({process})" == holder and process.lives is False
+                   for each in known for process in each.processes)  # fmt: skip
+
+    return is_dead

@@ -1,0 +1,135 @@
+"""The cluster as a person would compare it before a run and after it.
+
+Compared is what somebody has said of an object; not what the cluster itself notes of it. Left out are objects that a
+controller makes of others, which are compared, and Events, Leases, EndpointSlices and Endpoints, which come and go by
+themselves. An object that was made anew is not the same: its UID is another.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from kubernetes.dynamic.exceptions import DynamicApiError
+from kubernetes.dynamic.resource import ResourceList
+
+from signoff.changes.fields import MISSING, Difference, Object, differences, told
+from signoff.changes.journal import Before
+from signoff.changes.target import Named
+from signoff.core.errors import SignoffError
+from signoff.kube.client import Kube, reason_of
+
+_LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
+"""Kinds that come and go by themselves; the last two are made of Services and pods."""
+_REVISION = "deployment.kubernetes.io/revision"
+_OF_CONDITIONS = {
+    f"node.kubernetes.io/{each}"
+    for each in ("not-ready", "unreachable", "memory-pressure", "disk-pressure", "pid-pressure", "network-unavailable")
+}
+"""Taints that the control plane derives from a node's status, which is not compared."""
+
+
+def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> Before:
+    """All that is compared: the objects of these namespaces, the namespaces themselves, nodes, and what is named.
+
+    What may not be read is told in `unread`.
+
+    Raises:
+        SignoffError: the API server does not answer.
+    """
+    wanted, unread = set(namespaces), []
+    whole = {(each.group, each.kind) for each in named if not each.namespace} | {("", "Node")}
+    objects: dict[str, Object] = {}
+    for resource in _kinds(kube):
+        places: list[str] = sorted(wanted) if resource.namespaced else [""]
+        kind = (resource.group or "", resource.kind)
+        if not resource.namespaced and kind not in whole and kind != ("", "Namespace"):
+            continue
+        for place in places:
+            try:
+                items = kube.dynamic.get(resource, **({"namespace": place} if place else {})).to_dict()["items"]
+            except DynamicApiError as error:
+                if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                    raise SignoffError(f"the {resource.kind}s cannot be read: {reason_of(error)}") from None
+                unread.append(f"{resource.kind}s" + (f" in {place}" if place else "") + f": {reason_of(error)}")
+                continue
+            chosen = (each for each in items if kind != ("", "Namespace") or each["metadata"]["name"] in wanted)
+            objects |= {
+                _key(resource, each): _compared(each, resource.kind) for each in chosen if not _is_derived(each)
+            }
+    return Before(objects=objects, unread=unread)
+
+
+def differing(before: Before, after: Before, *, of: Callable[[str], bool] = lambda _: True) -> list[str]:
+    """Each difference in a sentence with the object and the field, of the objects that are asked for by their key."""
+    found: list[str] = []
+    for key in sorted(before.objects.keys() | after.objects.keys()):
+        if of(key):
+            found += _of_one(key, before.objects.get(key), after.objects.get(key))
+    return found + [f"cannot be compared, for it may not be read: {each}" for each in _told_once(before, after)]
+
+
+def _told_once(before: Before, after: Before) -> list[str]:
+    return list(dict.fromkeys([*before.unread, *after.unread]))
+
+
+def key_of(name: Named) -> str:
+    """By what `differing` knows an object."""
+    return "|".join((name.group, name.kind, name.namespace, name.name))
+
+
+def _key(resource: Any, body: Object) -> str:
+    metadata = body["metadata"]
+    return key_of(Named(resource.group or "", resource.kind, metadata.get("namespace", ""), metadata["name"]))
+
+
+def _of_one(key: str, before: Object | None, after: Object | None) -> Iterator[str]:
+    name = Named(*key.split("|"))
+    if before is None:
+        yield f"{name} is there, and was not"
+    elif after is None:
+        yield f"{name} is gone"
+    elif before["uid"] != after["uid"]:
+        yield f"{name} was deleted and made anew"
+    else:
+        for each in differences(before, after):
+            yield f"{each.field} of {name} {_change(name, each)}"
+
+
+def _change(name: Named, each: Difference) -> str:
+    """How a field differs. Texts are not shown, since any may be a secret, but those of nodes."""
+    if each.before is MISSING:
+        return "is set, and was not"
+    if each.after is MISSING:
+        return "is not set, and was"
+    values = (each.before, each.after)
+    if all(
+        isinstance(value, bool | int | float) or (name.kind == "Node" and isinstance(value, str)) for value in values
+    ):
+        return f"is {each.after}, and was {each.before}"
+    return "is another"
+
+
+def _kinds(kube: Kube) -> list[Any]:
+    """Every kind that somebody can make, each once."""
+    found = {}
+    for resource in (each for same_kind in kube.dynamic.resources for each in same_kind):
+        if isinstance(resource, ResourceList) or not resource.preferred or resource.kind in _LEFT_OUT:
+            continue
+        if {"list", "delete"} <= set(resource.verbs):
+            found[resource.group, resource.kind] = resource
+    return list(found.values())
+
+
+def _is_derived(body: Mapping[str, Any]) -> bool:
+    return any(owner.get("controller") for owner in body["metadata"].get("ownerReferences") or [])
+
+
+def _compared(body: Object, kind: str) -> Object:
+    """What of an object is compared."""
+    plain = {key: value for key, value in told(body).items() if key not in ("status", "apiVersion")}
+    notes = {key: value for key, value in (plain["metadata"].get("annotations") or {}).items() if key != _REVISION}
+    plain["metadata"] = {**plain["metadata"], "annotations": notes}
+    if kind == "Node":
+        taints = [each for each in body["spec"].get("taints") or [] if each["key"] not in _OF_CONDITIONS]
+        plain["spec"] = {**body["spec"], "taints": taints}
+    return {**plain, "uid": body["metadata"]["uid"]}
