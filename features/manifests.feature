@@ -6,6 +6,7 @@ Feature: Configure LiteLLM as the story has it
     Given the namespace exists with vLLM deployment running
     And LiteLLM is deployed via Kubernetes manifests
 
+  @needs-files
   Scenario: The manifests lie where the story lists them
     Then the manifests lie in the files that the story lists
 

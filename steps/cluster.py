@@ -66,9 +66,9 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
 
 
 @pytest.fixture(scope="session")
-def capabilities(cluster: Cluster) -> frozenset[str]:
-    """What the cluster can do beyond running pods; scenarios tagged `needs-...` ask for it."""
-    return cluster.capabilities
+def capabilities(cluster: Cluster, manifests: StoryManifests) -> frozenset[str]:
+    """What there is beyond a cluster that runs pods; scenarios tagged `needs-...` ask for it."""
+    return cluster.capabilities | ({"files"} if manifests.source.folder else frozenset())
 
 
 @pytest.fixture(scope="session")
@@ -253,7 +253,9 @@ def files_are(manifests: StoryManifests, evidence: Evidence) -> None:
 @observes("configuration")
 def configuration_is(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     manifests = deployment.manifests
-    evidence.add(configuration.seen("configuration", configuration.deployed(kube, manifests), manifests))
+    there = configuration.deployed(kube, manifests)
+    seen = configuration.seen("configuration", there, manifests)
+    evidence.add(seen.model_copy(update={"outdated": configuration.outdated(kube, there, manifests)}))
 
 
 @then("the version that runs is the one that was deployed")

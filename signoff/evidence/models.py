@@ -222,6 +222,18 @@ class Applied(Record):
     images: list[str] = []
 
 
+class Standing(Record):
+    """An object of the cluster that is judged as it stood when it was read; one that holds a secret has no hash."""
+
+    kind: Literal["standing"] = "standing"
+    object: str
+    namespace: str
+    uid: str
+    generation: int
+    object_sha256: str
+    images: list[str] = []
+
+
 class Unproven(Record):
     """A model that clients may ask the gateway for and that this run does not judge: why, and where it is written."""
 
@@ -538,8 +550,9 @@ class ConfigurationSeen(Observation):
     """The gateway's configuration as it is mounted: each setting with the values that it has there.
 
     `places` has file and line of each value, and what a value is taken from that stands elsewhere; `missing` those of
-    settings without one; `unknown` what hangs on a variable that nobody can read, in a sentence with what to do. Runs
-    before these fields have the line of each setting's first value in `lines`.
+    settings without one; `unknown` what hangs on a variable that nobody can read, in a sentence with what to do;
+    `outdated` the pods that have not loaded it since it was changed. Runs before these fields have the line of each
+    setting's first value in `lines`.
     """
 
     kind: Literal["configuration"] = "configuration"
@@ -550,6 +563,7 @@ class ConfigurationSeen(Observation):
     places: dict[str, list[str]] = {}
     missing: dict[str, str] = {}
     unknown: dict[str, list[str]] = {}
+    outdated: list[str] = []
 
 
 class ResourcesSeen(Observation):

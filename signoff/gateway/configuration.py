@@ -8,12 +8,14 @@ What a model has of its own in its `litellm_params` goes before what is set for 
   `max_retries` changes nothing: the router asks with 0 (_update_kwargs_with_deployment), whatever a model says.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import ForbiddenError
 
 from signoff.core.redact import HIDDEN
 from signoff.core.yaml_lines import Path
@@ -40,6 +42,11 @@ _STREAM_TIMEOUT: tuple[Path, ...] = ((_OWN, "stream_timeout"), (_ROUTER, "stream
 _TIMEOUT_VARIABLE = "REQUEST_TIMEOUT"
 _DEFAULTS: dict[str, Any] = {"routing_strategy": "simple-shuffle", "num_retries": 2, "timeout": 6000}
 """What it does where nothing is said (constants.py, which takes the variable before the last of them)."""
+
+
+_READ_AT_START = ("ConfigMap", "Secret")
+_HOLDING = {"f:data", "f:binaryData"}
+"""How an object's managed fields call what it holds."""
 
 
 @dataclass
@@ -137,6 +144,52 @@ def seen(check: str, configuration: Configuration, manifests: StoryManifests) ->
             for name, values in found.unknown.items()
         },
     )
+
+
+def outdated(kube: Kube, configuration: Configuration, manifests: StoryManifests) -> list[str]:
+    """The pods that run since before the configuration, or what holds a value of it, was changed, a sentence each.
+
+    LiteLLM reads both when it starts. What may not be read is not known to be newer.
+    """
+    own = manifests.roles.gateway
+    found = effective(configuration, manifests.roles.model.asked)
+    held = [each.comes_from for values in found.values.values() for each in values]
+    told = []
+    for name in dict.fromkeys([configuration.file.object, *held]):
+        kind, _, named = name.partition("/")
+        try:
+            body = kube.object("v1", kind, named, own.namespace) if kind in _READ_AT_START else None
+        except ForbiddenError:
+            continue
+        if body:
+            when, who = max(_changes(body["metadata"]))
+            told += [
+                f"LiteLLM runs in {pod} since {_moment(began)}, and {name} was changed at {_moment(when)}"
+                f"{f' by {who}' if who else ''}: what it has loaded cannot be read off; restart it"
+                for pod, began in _began(kube.pods(own.namespace, own.selector), own.container)
+                if began < when
+            ]
+    return told
+
+
+def _began(pods: Sequence[Any], container: str) -> Iterator[tuple[str, datetime]]:
+    """When LiteLLM's container of each pod was started, where it runs."""
+    for pod in pods:
+        for status in pod.status.container_statuses or []:
+            if status.name == container and status.state and status.state.running and status.state.running.started_at:
+                yield pod.metadata.name, status.state.running.started_at
+
+
+def _changes(metadata: Mapping[str, Any]) -> Iterator[tuple[datetime, str]]:
+    """When what an object holds was written, and by whom."""
+    yield datetime.fromisoformat(metadata["creationTimestamp"]), ""
+    for each in metadata.get("managedFields") or []:
+        if _HOLDING & set(each.get("fieldsV1") or ()) and each.get("time"):
+            yield datetime.fromisoformat(each["time"]), str(each.get("manager") or "")
+
+
+def _moment(when: datetime) -> str:
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _recorded(name: str, value: Any) -> Any:

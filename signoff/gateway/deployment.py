@@ -11,14 +11,15 @@ from signoff.core.console import progress
 from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, Note, PodPlace, Subject, Unproven
-from signoff.gateway import probes
+from signoff.gateway import probes, standing
 from signoff.gateway.key import keys_of
 from signoff.kube import cleanup
 from signoff.kube.addons import why_skipped, without_crd
 from signoff.kube.client import Kube, describe_end, is_ready, lacks_room, lasting_statuses
 from signoff.kube.manifests import StoryManifests
-from signoff.kube.objects import Manifest, containers
+from signoff.kube.objects import Key, Manifest, containers
 from signoff.kube.roles import Workload
+from signoff.kube.stood import changed_since
 from signoff.kube.undo import Apply, Undo
 from signoff.settings import Settings
 from signoff.traffic.client import NoAnswer, OpenAIClient
@@ -37,6 +38,8 @@ class Deployment:
     kube: Kube = field(init=False)
     starts: dict[str, int] = field(default_factory=dict)
     """How many seconds each pod of the LiteLLM under test took to become Ready, as seen when it was waited for."""
+    touched: set[Key] = field(default_factory=set)
+    """What the suite itself has changed of what stands there."""
     _ends: dict[str, int] = field(default_factory=dict)
     """How often each container of the backend had ended when that was last looked at."""
 
@@ -108,6 +111,15 @@ class Deployment:
         self.apply(self.manifests.gateway)
         for each in self.manifests.left_out:
             self._record(each.manifest, each.reason)
+        self._record_notes()
+
+    def record_standing(self) -> None:
+        """Record what stands on the cluster already, in the place of what is applied."""
+        for each in standing.records(self.manifests):
+            self.evidence.add(each)
+        self._record_notes()
+
+    def _record_notes(self) -> None:
         for note in self.manifests.notes:
             self.evidence.add(Note(text=note))
         for model in self.manifests.roles.unproven:
@@ -246,6 +258,8 @@ class Deployment:
         for node in self.kube.silent_nodes(self._own_nodes()):
             yield Cause(subject=Subject.CLUSTER, what=f"the kubelet of the node {node} does not answer")
         yield from self._ends_of_backend()
+        for told in changed_since(self.kube, self.manifests.stood, self.touched):
+            yield Cause(subject=Subject.CLUSTER, what=told)
 
     def _own_nodes(self) -> set[str]:
         """The nodes that vLLM and LiteLLM run on; what becomes of others disturbs neither."""

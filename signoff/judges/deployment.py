@@ -246,8 +246,14 @@ def _moved(kinds: Sequence[str], seen: FilesSeen) -> str:
 
 @judge("configuration", ConfigurationSeen, wants=dict, rests_on=ON_THE_CLUSTER)
 def configuration(seen: Sequence[ConfigurationSeen], check: Check, _: Recorded) -> Iterator[Judgement]:
-    """Each setting has the story's value, and no other one beside it, nor one that nobody can read."""
+    """Each setting has the story's value, and no other one beside it, nor one that nobody can read.
+
+    Of a configuration that was changed since the pods have read it, nobody knows what they go by.
+    """
     for each in seen:
+        if each.outdated:
+            yield each.case, inconclusive("; ".join(each.outdated), Code.PROVES_NOTHING)
+            continue
         wrong = []
         unknown = [f"{name} is {told}" for name in check.wants for told in each.unknown.get(name, [])]
         for name, wanted in check.wants.items():

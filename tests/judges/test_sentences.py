@@ -251,6 +251,13 @@ def test_a_setting_that_nobody_can_read_is_no_pass_whatever_the_default_is(value
     assert f"num_retries is {unknown}" in verdict.reason
 
 
+@pytest.mark.parametrize("values", [[2], [9]])
+def test_a_configuration_that_no_pod_has_loaded_since_proves_nothing_whatever_it_says(values: list[int]) -> None:
+    seen = ConfigurationSeen(check="c", object="ConfigMap/x", values={"num_retries": values}, outdated=["p runs since"])
+    verdict = verdict_on("configuration", seen, wants={"num_retries": 2})
+    assert (verdict.value, verdict.reason) == (Value.INCONCLUSIVE, "p runs since")
+
+
 @pytest.mark.parametrize(
     ("mode", "value", "told"),
     [

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from signoff.core import redact
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS, ROOT
 from signoff.gateway import configuration, key
+from signoff.gateway.standing import records
 from signoff.judges import beforehand
 from signoff.kube import standing
 from signoff.kube.client import Kube
@@ -294,6 +296,47 @@ def test_nothing_is_written_where_all_is_allowed(api: Kube, ai: str) -> None:
     after = [(each.kind, each.name, each.generation, each.writes) for each in standing.read(api, told(ai)).stood]
     assert before == after and before
     assert {who for *_, writes in before for who, _, _ in writes} == {SOMEBODY}
+
+
+def pod_since(api: Kube, ai: str, name: str, began: datetime) -> None:
+    """A pod of the gateway's, of which a kubelet has said when its container was started."""
+    containers = [{"name": "proxy", "image": "litellm"}]
+    body = {"metadata": {"name": name, "labels": {"app": "router"}}, "spec": {"containers": containers}}
+    api.core.create_namespaced_pod(ai, body)
+    running = {"running": {"startedAt": began.isoformat(timespec="seconds")}}
+    status = {"name": "proxy", "image": "litellm", "imageID": "", "ready": True, "restartCount": 0, "state": running}
+    api.core.patch_namespaced_pod_status(name, ai, {"status": {"containerStatuses": [status]}})
+
+
+@pytest.mark.parametrize("newer", ["ConfigMap/router-files", "Secret/router-keys"])
+def test_a_configuration_that_was_changed_since_a_pod_has_read_it_is_told(api: Kube, ai: str, newer: str) -> None:
+    objects = home(ai)
+    if newer.startswith("Secret"):  # with it the place of vLLM
+        variables = pods_of(of(objects, "Deployment/router"))["containers"][0].pop("env")
+        of(objects, newer)["stringData"]["VLLM_URL"] = variables[0]["value"]
+    applied(api, objects)
+    now = datetime.now(UTC)
+    pod_since(api, ai, "old", now - timedelta(hours=1))
+    pod_since(api, ai, "new", now + timedelta(hours=1))
+    found = standing.read(api, told(ai))
+    there = configuration.deployed(api, found)
+    every = configuration.outdated(api, there, found)
+    assert [each for each in every if "in new since" in each] == []
+    assert len(every) == (2 if newer.startswith("Secret") else 1)
+    assert f"ConfigMap/router-files was changed at {now:%Y-%m-%d %H:%M}" in every[0] and f"by {SOMEBODY}" in every[0]
+    assert "LiteLLM runs in old since" in every[0]
+    assert ("Secret/router-keys was changed" in every[-1]) == newer.startswith("Secret")
+
+
+def test_each_object_that_is_judged_is_recorded_without_its_secrets(api: Kube, ai: str) -> None:
+    applied(api, [*home(ai), *strangers(ai)])
+    found = {each.object: each for each in records(standing.read(api, told(ai)))}
+    of_the_gateway = {"Deployment/router", "Service/router", "ConfigMap/router-files", "Secret/router-keys"}
+    assert found.keys() == {*of_the_gateway, "Ingress/router", "StatefulSet/engine", "Service/llm"}
+    assert all(each.uid for each in found.values())
+    assert found["Deployment/router"].images == ["ghcr.io/berriai/litellm:main-v1.80.16-stable"]
+    assert [name for name, each in found.items() if not each.object_sha256] == ["Secret/router-keys"]
+    assert found["Deployment/router"].generation == 1 and found["Service/llm"].namespace == f"{ai}-gpu"
 
 
 def test_what_somebody_changes_is_told_with_who_did(api: Kube, ai: str) -> None:

@@ -26,6 +26,7 @@ from signoff.evidence.models import (
     Run,
     ScenarioEnd,
     SetUpFailure,
+    Standing,
     Subject,
     Unproven,
 )
@@ -121,6 +122,17 @@ def test_what_kept_containers_apart_and_who_vouched_is_told(
     text = words(runs.finish(writer), name)
     assert f"{told}." in text or f"{told} " in text
     assert ("kept apart" in text) is bool(details)
+
+
+@both
+def test_what_stood_on_the_cluster_is_listed_as_what_is_applied_is(tmp_path: Path, name: str) -> None:
+    writer = runs.open_run(tmp_path / "run")
+    runs.plan(writer, runs.OBSERVES)
+    standing: dict[str, Any] = {"namespace": "ai", "uid": "0f1e", "generation": 3, "images": ["litellm:v1"]}
+    writer.evidence.add(Standing(object="Deployment/router", object_sha256="ab" * 32, **standing))
+    text = words(runs.finish(writer), name)
+    assert re.search(r"What stood on the cluster.*Deployment/router\W+ai\W+0f1e\W+3\W+abababababab\b", text), text
+    assert "litellm:v1" in text and "SHA-256 as applied" not in text
 
 
 @both

@@ -22,6 +22,7 @@ from signoff.evidence.models import (
     PodPlace,
     Run,
     SetUpFailure,
+    Standing,
 )
 from signoff.judges import overhead as overhead_judge
 from signoff.judges import parity as parity_judge
@@ -277,13 +278,19 @@ class View:
 
     @property
     def images(self) -> list[str]:
-        """The images of the objects that were applied."""
-        return sorted({image for each in self.manifests for image in each.images})
+        """The images of the objects that were applied, or that stood there."""
+        several = [each.images for each in self.manifests] + [each.images for each in self.standing]
+        return sorted({image for images in several for image in images})
 
     @property
     def manifests(self) -> list[Applied]:
         """The objects of the manifests, those that were skipped as well."""
         return self.evidence.of(Applied)
+
+    @property
+    def standing(self) -> list[Standing]:
+        """The objects that stood on the cluster and were judged."""
+        return self.evidence.of(Standing)
 
     @property
     def cleared(self) -> list[str]:
