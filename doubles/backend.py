@@ -32,8 +32,8 @@ class Backend:
     `delay_ms` and `jitter_ms` (exponential) stand for the model's work, `token_delay_ms` for that on each later token
     of a stream. A `drowsy` one works so much longer for each second that it has been idle.
 
-    With `moody` the same question gets another answer each time, with `speechless` all answers end with their first
-    token, which has no text.
+    With the chance `moody` the same question gets another answer, as from a model that does not repeat itself. With
+    `speechless` all answers end with their first token, which has no text.
     """
 
     model: str = MODEL
@@ -41,7 +41,7 @@ class Backend:
     jitter_ms: float = 0.0
     token_delay_ms: float = 0.0
     drowsy: float = 0.0
-    moody: bool = False
+    moody: float = 0.0
     speechless: bool = False
     seen: list[dict[str, Any]] = field(default_factory=list)
     finished: Counter[str] = field(default_factory=Counter)
@@ -107,6 +107,7 @@ class Backend:
         self.idle_since = time.monotonic()
         self.worked_seconds += work
         tokens, reason = self._reply(messages, body.get("max_tokens") or DEFAULT_MAX_TOKENS)
+        tokens, reason = stopped(tokens, reason, body.get("stop") or "")
         usage = usage_of(messages, tokens)
         self.finished[reason] += 1
         head = {"id": f"chatcmpl-{next(self._serial):08x}", "created": int(time.time()), "model": self.model}
@@ -164,11 +165,20 @@ class Backend:
         if question.startswith("echo "):
             words = question.removeprefix("echo ").split(" ")
         else:
-            seed = json.dumps(messages) + (str(next(self._serial)) if self.moody else "")
+            in_a_mood = self._random.random() < self.moody
+            seed = json.dumps(messages) + (str(next(self._serial)) if in_a_mood else "")
             digest = hashlib.sha256(seed.encode()).digest()
             words = [WORDS[byte % len(WORDS)] for byte in digest[: 8 + digest[0] % 16]]
         tokens = [word if i == 0 else f" {word}" for i, word in enumerate(words)]
         return tokens[:max_tokens], "length" if len(tokens) > max_tokens else "stop"
+
+
+def stopped(tokens: list[str], reason: str, stop: str) -> tuple[list[str], str]:
+    """The tokens before the one that holds the text at which to stop, with what of it comes before that."""
+    for at, token in enumerate(tokens):
+        if stop and stop in token:
+            return [*tokens[:at], token.partition(stop)[0]], "stop"
+    return tokens, reason
 
 
 def usage_of(messages: list[dict[str, Any]], tokens: list[str]) -> dict[str, Any]:

@@ -228,6 +228,8 @@ class Gateway:
         """What it adds to each answer, as LiteLLM does."""
         self.key = ""
         """With which it asks upstream, whatever the client's is."""
+        self.tampers_with: Callable[[bytes], bool] = lambda sent: True
+        """Of chat completions those with this body; all others pass through honestly."""
         self._random = random.Random(14)
 
     def app(self) -> web.Application:
@@ -242,7 +244,9 @@ class Gateway:
             yield
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        tampering = self.tampering if request.path.endswith("/chat/completions") else None
+        sent = await request.read()
+        tampered_with = request.path.endswith("/chat/completions") and self.tampers_with(sent)
+        tampering = self.tampering if tampered_with else None
         if tampering == "server_error":
             return web.Response(status=500, text="<html>Internal Server Error</html>", content_type="text/html")
         if tampering == "delay":
@@ -250,7 +254,6 @@ class Gateway:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        sent = await request.read()
         if tampering == "asks_aside":
             async with self._http.request(
                 request.method, self.aside + str(request.rel_url), data=sent, headers=headers

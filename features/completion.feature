@@ -8,11 +8,11 @@ Feature: Answer as vLLM does, and almost as fast
 
   Scenario Outline: The answer matches the model output from vLLM
     When I send the same <kind> chat completions to vLLM twice and to LiteLLM
-      | prompt                                   | stop |
-      | Name three rivers.                       |      |
-      | Wie heißt die Hauptstadt von Österreich? |      |
-      | 東京は何の首都ですか? 🗼                   |      |
-      | Write one line of Python.                | e    |
+      | prompt                                   | ends by |
+      | Name three rivers.                       | length  |
+      | Wie heißt die Hauptstadt von Österreich? |         |
+      | 東京は何の首都ですか? 🗼                   |         |
+      | Write one line of Python.                | stop    |
     Then LiteLLM's text, finish_reason and usage equal vLLM's
     And the answers of vLLM differ from prompt to prompt
     And vLLM itself ended answers for each of these reasons

@@ -1,6 +1,6 @@
 """Asking LiteLLM and vLLM, and what an answer must look like."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -22,10 +22,14 @@ from signoff.evidence.models import (
     ModesSeen,
     NoAnswer,
     Subject,
+    ThreeRead,
+    Trio,
 )
 from signoff.gateway.deployment import Deployment
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.roles import Served
+from signoff.parity.answers import said
+from signoff.parity.repeated import Three, in_rounds
 from signoff.traffic import client as http
 from signoff.traffic import metrics
 from signoff.traffic.client import Answer, OpenAIClient
@@ -47,13 +51,20 @@ class Asked:
 
 def ask(evidence: Evidence, arm: str, endpoint: Endpoint, prompt: str, *, stream: bool = False, **params: Any) -> Asked:
     """Ask for a short greedy completion and record the exchange."""
-    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if stream else {}
+    asked = {"temperature": 0, "max_tokens": TOKENS, **params}
+    if stream:
+        asked["stream_options"] = {"include_usage": True}
     with OpenAIClient(endpoint) as client:
-        return recorded(
-            evidence,
-            arm,
-            lambda: client.chat(prompt, stream=stream, temperature=0, max_tokens=TOKENS, **options, **params),
-        )
+        return recorded(evidence, arm, lambda: client.chat(prompt, stream=stream, **asked))
+
+
+def trios_of(prompts: Sequence[str], ask_side: Callable[[str, int], Asked], subject: str) -> list[Trio]:
+    """The answers to each prompt of who is asked twice and of the other, in as many rounds as it takes to compare."""
+    found = in_rounds(prompts, ask_side, lambda asked: said(asked.answer), subject)
+    return [
+        Trio(prompt=each.question, direct=each.first.seq, again=each.again.seq, proxied=each.other.seq)
+        for each in found
+    ]
 
 
 def recorded(evidence: Evidence, arm: str, send: Any) -> Asked:
@@ -193,8 +204,7 @@ class BothRead:
     """What the official client made of both answers to a question, "plain" or "streamed"."""
 
     kind: str
-    direct: dict[str, Any]
-    proxied: dict[str, Any]
+    rounds: list[Three[str, dict[str, Any]]]
 
 
 @when(
@@ -202,8 +212,10 @@ class BothRead:
     target_fixture="both_read",
 )
 def official_client_asks(backend: Endpoint, gateway: Endpoint, kind: str) -> BothRead:
-    direct, proxied = (read_by_openai(each, stream=is_streamed(kind)) for each in (backend, gateway))
-    return BothRead(kind, direct, proxied)
+    sides = (backend, backend, gateway)
+    stream = is_streamed(kind)
+    rounds = in_rounds([PROMPT], lambda _, side: read_by_openai(sides[side], stream=stream), dict, f"{kind} reading")
+    return BothRead(kind, rounds)
 
 
 @then("it reads the same from both")
@@ -214,8 +226,9 @@ def reads_the_same(both_read: BothRead, evidence: Evidence) -> None:
             check="openai-client",
             case=both_read.kind,
             client=f"openai {version('openai')}",
-            direct=both_read.direct,
-            proxied=both_read.proxied,
+            direct=both_read.rounds[0].first,
+            proxied=both_read.rounds[0].other,
+            rounds=[ThreeRead(direct=each.first, again=each.again, proxied=each.other) for each in both_read.rounds],
         )
     )
 

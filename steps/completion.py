@@ -2,11 +2,13 @@
 
 import secrets
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from pytest_bdd import parsers, then, when
 
 from signoff.bdd.observing import observes
 from signoff.core.console import progress
+from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, side_file
 from signoff.evidence.models import OverheadTimed, Trio, TriosSeen
 from signoff.gateway.deployment import Deployment
@@ -14,10 +16,13 @@ from signoff.options import Chosen
 from signoff.overhead import measure
 from signoff.traffic.blocks import Block
 from signoff.traffic.endpoint import Endpoint
-from steps.chat import ask, is_streamed
+from steps.chat import Asked, ask, is_streamed, trios_of
 from steps.tables import Rows, rows
 
 TIMINGS = "overhead.csv"
+WORD = 3
+FEW_TOKENS = 4
+"""Fewer than any answer has to a question that wants a sentence."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,38 @@ class Timed:
 @when(parsers.parse("I send the same {kind} chat completions to vLLM twice and to LiteLLM"), target_fixture="trios")
 def send_to_both(backend: Endpoint, gateway: Endpoint, evidence: Evidence, kind: str, datatable: Rows) -> Trios:
     stream = is_streamed(kind)
-    trios = []
-    for row in rows(datatable):
-        prompt, stop = row["prompt"], {"stop": row["stop"]} if row["stop"] else {}
-        first, again, proxied = (
-            ask(evidence, arm, url, prompt, stream=stream, **stop).seq
-            for arm, url in (("direct", backend), ("direct again", backend), ("proxied", gateway))
-        )
-        trios.append(Trio(prompt=prompt, direct=first, again=again, proxied=proxied))
-    return Trios(kind, trios)
+    params = {row["prompt"]: _ended_by(row["ends by"], row["prompt"], backend, evidence) for row in rows(datatable)}
+    arms = (("direct", backend), ("direct again", backend), ("proxied", gateway))
+
+    def ask_side(prompt: str, side: int) -> Asked:
+        return ask(evidence, *arms[side], prompt, stream=stream, **params[prompt])
+
+    return Trios(kind, trios_of(list(params), ask_side, f"{kind} answers"))
+
+
+def _ended_by(reason: str, prompt: str, backend: Endpoint, evidence: Evidence) -> dict[str, Any]:
+    """Parameters with which any model that says more than a few words ends its answer for this reason.
+
+    It stops at what it was seen to say. One that said nothing of the kind is asked without, and ends as it does.
+    """
+    if not reason:
+        return {}
+    if reason == "length":
+        return {"max_tokens": FEW_TOKENS}
+    if reason != "stop":
+        raise SignoffError(f"no answer can be made to end by {reason!r}", hint='write "length", "stop" or nothing')
+    said = ask(evidence, "direct, to find a stop", backend, prompt).answer.text
+    return {"stop": word} if (word := stop_within(said)) else {}
+
+
+def stop_within(said: str) -> str:
+    """A letter or digit at which the same answer stops after some text; empty if there is none.
+
+    It comes early, since a model that does not repeat itself leaves its path late rather than soon, but behind a word.
+    """
+    text = said.lstrip()
+    places = [at for at in range(1, len(text)) if text[at].isalnum() and text[at] not in text[:at]]
+    return next((text[at] for at in [*(at for at in places if at > WORD), *places]), "")
 
 
 @then("vLLM itself ended answers for each of these reasons")

@@ -95,6 +95,7 @@ def send_calls(sides: Sides, manifests: StoryManifests, evidence: Evidence, data
     started = time.monotonic()
     with evidence.phase(f"compare {len(chosen)} calls"):
         observed = sides.observe(chosen)
+        sides.ask_again(observed)
     seconds = round(time.monotonic() - started, 1)
     path = next(path for n in itertools.count(1) if not (path := evidence.dir / f"calls-{n}.json").exists())
     version = version_of(observed, manifests.gateway_image)

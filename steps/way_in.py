@@ -44,7 +44,7 @@ from signoff.traffic.client import Answer, OpenAIClient, anybody
 from signoff.traffic.endpoint import Endpoint
 from signoff.way_in import WayIn
 from signoff.way_in import of as way_in_of
-from steps.chat import PROMPT, TOKENS, ask, is_streamed, recorded
+from steps.chat import PROMPT, TOKENS, Asked, ask, is_streamed, recorded, trios_of
 from steps.keys import AskedWith, ask_with_key
 from steps.tables import Rows, rows
 
@@ -266,13 +266,12 @@ def send_to_litellm_and_through(
     gateway: Endpoint, open_way_in: WayIn, evidence: Evidence, kind: str, datatable: Rows
 ) -> Equals:
     arms = ((DIRECT, gateway), (f"{DIRECT} again", gateway), (INGRESS, open_way_in.endpoint))
-    trios = []
-    for prompt in (row["prompt"] for row in rows(datatable)):
-        first, again, through = (
-            ask(evidence, arm, endpoint, prompt, stream=is_streamed(kind)).seq for arm, endpoint in arms
-        )
-        trios.append(Trio(prompt=prompt, direct=first, again=again, proxied=through))
-    return Equals(kind, trios)
+    stream = is_streamed(kind)
+
+    def ask_side(prompt: str, side: int) -> Asked:
+        return ask(evidence, *arms[side], prompt, stream=stream)
+
+    return Equals(kind, trios_of([row["prompt"] for row in rows(datatable)], ask_side, f"{kind} answers"))
 
 
 @then("the answers through the ingress equal LiteLLM's own")

@@ -66,6 +66,10 @@ KUSTOMIZE_BUILDS = Timeout(120)
 PAIRS_TIMED = Timeout(3600, every=1)
 """The timing job ends by itself: each of its requests is bounded, and the first that fails is its last."""
 
+ASKED_AGAIN = Timeout(600, every=10)
+"""Further rounds of the same questions to a model that does not repeat itself: 720 requests, some of them streams of
+16 tokens; `every` is the time between two lines of progress."""
+
 COUNTER_GROWS = Timeout(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""
 

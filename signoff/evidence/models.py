@@ -411,7 +411,10 @@ class Trio(BaseModel):
 
 
 class TriosSeen(Observation):
-    """The same questions to vLLM twice and to the gateway; `asked` is what the feature wants to see in them."""
+    """The same questions to vLLM twice and to the gateway; `asked` is what the feature wants to see in them.
+
+    Where answers to a question differ, `trios` go on with further rounds of all questions.
+    """
 
     kind: Literal["trios"] = "trios"
     trios: list[Trio]
@@ -615,13 +618,26 @@ class InsideSeen(Observation):
     node: str = ""
 
 
+class ThreeRead(BaseModel):
+    """What a client made of vLLM's answer to a question, of vLLM's again, and of the gateway's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    direct: dict[str, Any]
+    again: dict[str, Any]
+    proxied: dict[str, Any]
+
+
 class ClientRead(Observation):
-    """What the official OpenAI client made of an answer, from vLLM and from the gateway; an error is its name."""
+    """What the official OpenAI client made of an answer, from vLLM and from the gateway; an error is its name.
+
+    `rounds` are all that were read, these two among the first; where answers differ, there are further ones.
+    """
 
     kind: Literal["client"] = "client"
     client: str
     direct: dict[str, Any]
     proxied: dict[str, Any]
+    rounds: list[ThreeRead] = []
 
 
 # What Then steps saw of the way in from outside
@@ -662,7 +678,10 @@ class RouteSeen(Observation):
 
 
 class IngressTrios(Observation):
-    """The same questions to the gateway twice and through the ingress, by a `Trio`'s `seq`s in this order."""
+    """The same questions to the gateway twice and through the ingress, by a `Trio`'s `seq`s in this order.
+
+    There are further rounds as in `TriosSeen`.
+    """
 
     kind: Literal["ingress-trios"] = "ingress-trios"
     route: RouteFound

@@ -9,6 +9,8 @@ from signoff.evidence import Recorded
 from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, IngressTrios, Trio, TriosSeen
 from signoff.judges.registry import Judgement, judge
 from signoff.parity.answers import compare, distinct
+from signoff.parity.answers import said as said_by
+from signoff.parity.repeated import Equality, Three, alike, equality
 from signoff.story.declaration import Check
 from signoff.traffic import openai_format
 from signoff.traffic.client import Answer
@@ -208,14 +210,38 @@ def client_reads(seen: Sequence[ClientRead], check: Check, _: Recorded) -> Itera
             )
         elif not each.direct.get("text"):
             yield each.case, inconclusive("vLLM's own answer says nothing", Code.PROVES_NOTHING)
-        elif each.direct != each.proxied:
-            names = [
-                name for name in {**each.direct, **each.proxied} if each.direct.get(name) != each.proxied.get(name)
-            ]
-            told = [f"{name} {each.proxied.get(name)!r} instead of {each.direct.get(name)!r}" for name in names]
-            yield each.case, failed(f"{each.client} reads from LiteLLM {'; '.join(told)}")
+        elif each.direct != each.proxied or len(each.rounds) > 1:
+            yield each.case, _read_otherwise(each)
         else:
             yield each.case, passed(each.client)
+
+
+def _read_otherwise(each: ClientRead) -> Verdict:
+    """What is to be said where the client reads other things from LiteLLM, of a model that may answer so itself."""
+    if error := next((own["error"] for read in each.rounds for own in (read.direct, read.again) if "error" in own), ""):
+        return inconclusive(f"{each.client} reads an answer of vLLM's own as {error}", Code.PROVES_NOTHING)
+    unread = next((read for read in each.rounds if read.direct.keys() != read.proxied.keys()), None)
+    if len(each.rounds) > 1 and not unread:
+        rounds = [Three(each.client, read.direct, read.again, read.proxied) for read in each.rounds]
+        return by_rates(equality(rounds), "vLLM", "LiteLLM")
+    direct, proxied = (unread.direct, unread.proxied) if unread else (each.direct, each.proxied)
+    names = [name for name in {**direct, **proxied} if direct.get(name) != proxied.get(name)]
+    told = [f"{name} {proxied.get(name)!r} instead of {direct.get(name)!r}" for name in names]
+    return failed(f"{each.client} reads from LiteLLM {'; '.join(told)}")
+
+
+def by_rates(found: Equality, own: str, other: str, by: str = "") -> Verdict:
+    """The verdict on answers that were asked for in rounds; the rest as in `equal`."""
+    if found.broken:
+        several = (f"{name!r}{by}: {d.path} is {d.proxied!r}, {own} said {d.direct!r}" for name, d in found.broken)
+        return failed("; ".join(dict.fromkeys(several)))
+    sentence = found.sentence(own, other)
+    if found.value is Value.FAILED:
+        return failed(sentence)
+    if found.value is Value.INCONCLUSIVE:
+        told = f"{own} does not repeat itself: {found.spoilt}" if found.spoilt else sentence
+        return inconclusive(told, Code.PROVES_NOTHING)
+    return passed(sentence, code=Code.BY_RATES)
 
 
 def trio_of(trio: Trio, check: Check, evidence: Recorded) -> tuple[Answer, Answer, Answer]:
@@ -249,29 +275,45 @@ def too_few_prompts(each: TriosSeen | IngressTrios, check: Check) -> Verdict | N
     return not_judged(f"{_prompts(each)} prompts were asked; the story asks for {wanted:g}", Code.TOO_FEW)
 
 
+def equal(
+    each: TriosSeen | IngressTrios, check: Check, evidence: Recorded, own: str, other: str, by: str = ""
+) -> Iterator[Verdict]:
+    """Whether the last of three answers is what the first two are, prompt by prompt; by rates where they differ.
+
+    `own` is who gave the first two, `other` who gave the last, and `by` what to say behind a prompt of the latter's.
+    """
+    answers = [(trio.prompt, trio_of(trio, check, evidence)) for trio in each.trios]
+    rounds = [Three(prompt, *map(said_by, three)) for prompt, three in answers]
+    streamed = each.case == "streamed"
+    if any(bool(answer.request["body"].get("stream")) is not streamed for _, three in answers for answer in three):
+        yield not_judged("the requests are not what the case names", Code.ASKED_OTHERWISE)
+    elif len(answers) == _prompts(each) or all(map(alike, rounds)):
+        yield from (_once(prompt, three, own, by) for prompt, three in answers)
+    elif all(answer.ok for _, (first, again, _) in answers for answer in (first, again)):
+        yield by_rates(equality(rounds), own, other, by)
+    else:
+        yield inconclusive(f"{own} did not answer well each time", Code.PROVES_NOTHING)
+
+
+def _once(prompt: str, three: tuple[Answer, Answer, Answer], own: str, by: str) -> Verdict:
+    """The same of a prompt that was asked in a single round."""
+    result = compare(*three)
+    if result.value is Value.FAILED:
+        told = "; ".join(f"{d.path} is {d.proxied!r}, {own} said {d.direct!r}" for d in result.differences)
+        return failed(f"{prompt!r}{by}: {told}")
+    if result.value is Value.INCONCLUSIVE:
+        told = f"{prompt!r}: {own} does not repeat itself, or leaves out what is compared"
+        return inconclusive(told, Code.PROVES_NOTHING)
+    return passed()
+
+
 @judge("equal-answers", TriosSeen, minima=["prompts"])
 def equal_answers(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
-    """LiteLLM says what vLLM said twice alike, prompt by prompt."""
+    """LiteLLM says what vLLM said twice alike, prompt by prompt; or differs no more often than vLLM from itself."""
     for each in seen:
         if too_few := too_few_prompts(each, check):
             yield each.case, too_few
-        for trio in each.trios:
-            answers = trio_of(trio, check, evidence)
-            if any(bool(answer.request["body"].get("stream")) is not (each.case == "streamed") for answer in answers):
-                yield (
-                    each.case,
-                    not_judged("the requests are not what the case names", Code.ASKED_OTHERWISE),
-                )
-                continue
-            result = compare(*answers)
-            if result.value is Value.FAILED:
-                told = "; ".join(f"{d.path} is {d.proxied!r}, vLLM said {d.direct!r}" for d in result.differences)
-                yield each.case, failed(f"{trio.prompt!r}: {told}")
-            elif result.value is Value.INCONCLUSIVE:
-                told = f"{trio.prompt!r}: vLLM does not repeat itself, or leaves out what is compared"
-                yield each.case, inconclusive(told, Code.PROVES_NOTHING)
-            else:
-                yield each.case, passed()
+        yield from ((each.case, verdict) for verdict in equal(each, check, evidence, "vLLM", "LiteLLM"))
 
 
 @judge("answers-differ", TriosSeen, minima=["prompts"])
@@ -280,7 +322,8 @@ def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) 
     for each in seen:
         if too_few := too_few_prompts(each, check):
             yield each.case, too_few
-        if distinct([trio_of(trio, check, evidence)[0] for trio in each.trios]):
+        first_round = {trio.prompt: trio for trio in reversed(each.trios)}.values()
+        if distinct([trio_of(trio, check, evidence)[0] for trio in first_round]):
             yield each.case, passed(f"{_prompts(each)} prompts")
         else:
             told = "vLLM gave distinct prompts the same answer, so equality with it would prove nothing"
@@ -291,7 +334,7 @@ def answers_differ(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) 
 def finish_reasons(seen: Sequence[TriosSeen], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """vLLM ended an answer for each of the reasons."""
     for each in seen:
-        found = {trio_of(trio, check, evidence)[0].finish_reason for trio in each.trios}
+        found = {answer.finish_reason for trio in each.trios for answer in trio_of(trio, check, evidence)[:2]}
         if missing := [reason for reason in check.wants if reason not in found]:
             told = f"no answer of vLLM ended with {listed(missing)}, so LiteLLM was not tried on it"
             yield each.case, inconclusive(told, Code.PROVES_NOTHING)

@@ -83,8 +83,14 @@ def parity_recorded(seen: Sequence[CallsCompared], check: Check, evidence: Recor
 
 def _through_the_gate(result: Result) -> Verdict:
     found = gate([result], known_issues())
-    told = "; ".join(f"{failure.rule}: {failure.run} at {failure.path}" for failure in found)
-    return failed(told) if found else passed()
+    mismatch = result.observation.mismatch
+    by_rates = f"{result.observation.run.id}, judged by rates of mismatch: {mismatch.sentence}" if mismatch else ""
+    if found:
+        told = [f"{failure.rule}: {failure.run} at {failure.path}" for failure in found]
+        return failed("; ".join([*told, by_rates] if by_rates else told))
+    if mismatch and mismatch.verdict is Value.INCONCLUSIVE:
+        return inconclusive(by_rates, Code.PROVES_NOTHING)
+    return passed(by_rates, code=Code.BY_RATES) if mismatch else passed()
 
 
 @judge("parity-exercised", CallsCompared, cases=True)

@@ -23,10 +23,9 @@ from signoff.evidence.models import (
     TurnedAway,
 )
 from signoff.judges import answers
-from signoff.judges.answers import answer_of, too_few_prompts, trio_of
+from signoff.judges.answers import answer_of, equal, too_few_prompts
 from signoff.judges.deployment import at
 from signoff.judges.registry import Judgement, judge
-from signoff.parity.answers import compare
 from signoff.story.declaration import Check
 from signoff.traffic.client import Answer
 from signoff.traffic.wire import DONE
@@ -100,22 +99,8 @@ def ingress_answers(seen: Sequence[IngressTrios], check: Check, evidence: Record
     for each in seen:
         if too_few := too_few_prompts(each, check):
             yield each.case, too_few
-        for trio in each.trios:
-            three = trio_of(trio, check, evidence)
-            if any(_is_streamed(answer) is not (each.case == "streamed") for answer in three):
-                yield each.case, not_judged("the requests are not what the case names", Code.ASKED_OTHERWISE)
-                continue
-            result = compare(*three)
-            if result.value is Value.FAILED:
-                differences = [
-                    f"{d.path} is {d.proxied!r}, LiteLLM itself said {d.direct!r}" for d in result.differences
-                ]
-                yield each.case, wrong(f"{trio.prompt!r} through the ingress: {'; '.join(differences)}", each.route)
-            elif result.value is Value.INCONCLUSIVE:
-                told = f"{trio.prompt!r}: LiteLLM itself does not repeat what it says, or leaves out what is compared"
-                yield each.case, inconclusive(told, Code.PROVES_NOTHING)
-            else:
-                yield each.case, passed()
+        for found in equal(each, check, evidence, "LiteLLM itself", "the ingress", by=" through the ingress"):
+            yield each.case, wrong(found.reason, each.route) if found.value is Value.FAILED else found
 
 
 def _is_streamed(answer: Answer) -> bool:

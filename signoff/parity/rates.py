@@ -1,10 +1,11 @@
 """Parity of a model that does not repeat itself: how often answers differ, instead of whether they do.
 
-The test is Fisher's on the two rates of mismatch, one-sided (signoff.stats.proportions).
+The test is Fisher's on the two rates of mismatch, one-sided (signoff.stats.proportions). Both pairs share their first
+answer, and questions may differ in how often they are answered alike: both make the test more careful, not less.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from signoff.verdicts.verdict import Value
@@ -19,6 +20,9 @@ class Rates:
 
     `p` is the chance of at least so many more mismatches if there were no difference; `detectable` the smallest rate
     of mismatch with LiteLLM that this many pairs would have shown with a power of 80 %, None if there is none.
+
+    `alpha` is the p below which it failed: less than `ALPHA` where several questions share that. A test that could not
+    have seen a rate `margin` above vLLM's own proves nothing; None asks only that it could have seen something.
     """
 
     n: int
@@ -26,31 +30,47 @@ class Rates:
     proxied: int
     p: float
     detectable: float | None
+    alpha: float = ALPHA
+    margin: float | None = None
 
     @property
     def verdict(self) -> Value:
-        """Failed when LiteLLM's answers differ more often than vLLM's own; inconclusive without any power."""
-        if self.p < ALPHA:
+        """Failed when LiteLLM's answers differ more often than vLLM's own; inconclusive without the power wanted."""
+        if self.p < self.alpha:
             return Value.FAILED
-        return Value.INCONCLUSIVE if self.detectable is None else Value.PASSED
+        return Value.PASSED if self.sees else Value.INCONCLUSIVE
+
+    @property
+    def sees(self) -> bool:
+        """Whether a difference that matters would have shown."""
+        if self.detectable is None:
+            return False
+        # Rates are told in whole percents.
+        return self.margin is None or self.detectable - self.control / self.n <= self.margin + 1e-9
 
     @property
     def sentence(self) -> str:
         """Both rates, and what the test could have seen."""
+        return self.told()
+
+    def told(self, own: str = "vLLM", other: str = "LiteLLM") -> str:
+        """The same where `own` is who was asked twice, and `other` whose answers are compared with that."""
         power = (
-            "nothing could have been seen: vLLM hardly ever repeats itself"
+            f"nothing could have been seen: {own} hardly ever repeats itself"
             if self.detectable is None
             else f"a rate of {self.detectable:.0%} would have been seen with a power of {WANTED_POWER:.0%}"
         )
+        if self.detectable is not None and self.margin is not None and not self.sees:
+            power += f", and one {self.margin:.0%} above {own}'s own must be"
         return (
-            f"of {self.n} pairs {self.control} differ within vLLM and {self.proxied} between vLLM and LiteLLM "
+            f"of {self.n} pairs {self.control} differ within {own} and {self.proxied} between {own} and {other} "
             f"(p = {self.p:.2g}); {power}"
         )
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Rates":
         """What `to_record` wrote."""
-        return cls(*(record[name] for name in ("n", "control", "proxied", "p", "detectable")))
+        return cls(**{each.name: record[each.name] for each in fields(cls) if each.name in record})
 
     def to_record(self) -> dict[str, Any]:
         """In JSON types."""
@@ -59,15 +79,21 @@ class Rates:
 
 def compare(first: Sequence[str], second: Sequence[str], proxied: Sequence[str]) -> Rates:
     """The rates of mismatch of answers taken in pairs, and the test on them."""
-    from signoff.stats.proportions import more_often  # with numpy, for which a run without such a model should not wait
-
     n = min(len(first), len(second), len(proxied))
     control = sum(one != other for one, other in zip(first, second, strict=False))
     through = sum(one != other for one, other in zip(first, proxied, strict=False))
-    return Rates(n, control, through, more_often(control, through, n), detectable(control, n))
+    return of(n, control, through)
 
 
-def detectable(control: int, n: int) -> float | None:
+def of(n: int, control: int, proxied: int, *, alpha: float = ALPHA, margin: float | None = None) -> Rates:
+    """The test on so many mismatches among n pairs of each kind."""
+    from signoff.stats.proportions import more_often  # with numpy, for which a run without such a model should not wait
+
+    p = more_often(control, proxied, n)
+    return Rates(n, control, proxied, p, detectable(control, n, alpha), alpha, margin)
+
+
+def detectable(control: int, n: int, alpha: float = ALPHA) -> float | None:
     """The smallest rate, in whole percents, that n pairs show with the wanted power, given the control's mismatches.
 
     None if there is none.
@@ -76,11 +102,24 @@ def detectable(control: int, n: int) -> float | None:
 
     from signoff.stats.proportions import fewest_more_often, power
 
-    needed = fewest_more_often(control, n, ALPHA)
+    needed = fewest_more_often(control, n, alpha)
     if needed is None:
         return None
     rates = np.arange(101) / 100
     return next((float(rate) for rate in rates[power(needed, n, rates) >= WANTED_POWER]), None)
+
+
+def content_of(said: Any) -> dict[str, Any]:
+    """What of a completion a model may say otherwise the next time, in all of its choices."""
+    choices = said.get("choices") or [] if isinstance(said, dict) else []
+    usage = (said.get("usage") or {}) if isinstance(said, dict) else {}
+    messages = [choice.get("message") or {} for choice in choices]
+    called = [[call.get("function") for call in message.get("tool_calls") or []] for message in messages]
+    return {
+        "text": [text_of(said), called],
+        "finish_reason": [choice.get("finish_reason") for choice in choices],
+        **{f"usage.{name}": usage.get(name) for name in ("completion_tokens", "total_tokens")},
+    }
 
 
 def text_of(said: Any) -> str:

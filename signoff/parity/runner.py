@@ -17,6 +17,7 @@ from signoff.parity import rates
 from signoff.parity.cases import Case, Run
 from signoff.parity.consumer import KINDS, Consumer
 from signoff.parity.exchange import Exchange
+from signoff.parity.repeated import MARGIN_OF_ONE, Three, alike, equality, in_rounds
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
 
@@ -211,6 +212,28 @@ class Sides:
                 progress(len(done), len(runs))
         return [done[run.id] for run in runs]
 
+    def ask_again(self, observed: Sequence[Observation]) -> None:
+        """Ask those whose answers differ in what a model may say otherwise in further rounds, and note their rates."""
+        alpha = rates.ALPHA / max(1, len(observed))
+        with ThreadPoolExecutor(ROUTES, thread_name_prefix="again") as pool:
+            for _ in pool.map(lambda each: self._rates(each, alpha), filter(_is_moody, observed)):
+                pass
+
+    def _rates(self, seen: Observation, alpha: float) -> None:
+        run, key = seen.run, self.keys.get(seen.run.settings, KEY)
+        asked = Endpoint(self.backends[run.case.backend].url, api_key=self.backend_key)
+        with OpenAIClient(asked) as direct, OpenAIClient(Endpoint(self.gateways[run.settings], api_key=key)) as proxied:
+
+            def ask(_: str, side: int) -> Exchange:
+                if side == 2:
+                    return _ask(proxied, run, run.body(seen.route, self.model), key)
+                return _ask(direct, run, seen.sent, self.backend_key)
+
+            first = Three(run.id, seen.direct, seen.again, seen.proxied)
+            rounds = in_rounds([run.id], ask, _content, run.id, begun=[first])
+        found = equality([_contents(each) for each in rounds]).whole
+        seen.mismatch = rates.of(found.n, found.control, found.proxied, alpha=alpha, margin=MARGIN_OF_ONE)
+
     def _observe(self, run: Run) -> Observation:
         self.backends[run.case.backend].url_for(run.case, "")  # raises before anybody waits for a route
         routes = self._once if _spoils_its_route(run) else self._free
@@ -294,6 +317,26 @@ class Sides:
             stream = run.mode == "streamed"
             observation.clients = tuple(consumer.consume(each, case.kind, stream=stream) for each in answers)
         return observation
+
+
+def _is_moody(seen: Observation) -> bool:
+    """Whether the answers differ in what a model may say otherwise the next time.
+
+    Of an answer that was broken off on purpose only so much is compared as is left.
+    """
+    case = seen.run.case
+    other_than_whole = case.fault is not None or case.leave_after is not None or case.expect is not None
+    if other_than_whole or case.repeats or seen.unseen or case.kind not in ("chat", "completion"):
+        return False
+    return not alike(_contents(Three(seen.run.id, seen.direct, seen.again, seen.proxied)))
+
+
+def _content(exchange: Exchange) -> dict[str, Any]:
+    return rates.content_of(exchange.said)
+
+
+def _contents(three: Three[str, Exchange]) -> Three[str, dict[str, Any]]:
+    return Three(three.question, _content(three.first), _content(three.again), _content(three.other))
 
 
 def _is_slow(run: Run) -> bool:

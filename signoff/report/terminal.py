@@ -85,6 +85,8 @@ def _measured(view: View) -> Iterator[Line]:
     if view.parity:
         yield "", {}
         yield f"parity {parity_sentence(view.parity, view.unknown_defects)}", {"bold": True}
+    for name, reason in view.judged_by_rates:
+        yield f"{name}: {reason}", _YELLOW
 
 
 def _time(view: View) -> Iterator[Line]:

@@ -26,6 +26,8 @@ class Code(StrEnum):
     """Why a verdict is what it is; what a program reads where a person reads the reason."""
 
     AS_WANTED = "as-wanted"
+    BY_RATES = "by-rates"
+    """As wanted by how often answers differ, since the one who was asked twice does not repeat itself."""
     NOT_AS_WANTED = "not-as-wanted"
     NO_ANSWER = "no-answer"
     """LiteLLM did not start, or did not answer."""
@@ -63,9 +65,9 @@ class Verdict:
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
 
 
-def passed(reason: str = "", estimates: Mapping[str, Estimate] | None = None) -> Verdict:
+def passed(reason: str = "", estimates: Mapping[str, Estimate] | None = None, code: Code = Code.AS_WANTED) -> Verdict:
     """It is as wanted."""
-    return Verdict(Value.PASSED, Code.AS_WANTED, reason, estimates or {})
+    return Verdict(Value.PASSED, code, reason, estimates or {})
 
 
 def failed(reason: str, code: Code = Code.NOT_AS_WANTED) -> Verdict:

@@ -196,7 +196,9 @@ def test_a_stream_through_the_ingress_is_litellms_own() -> None:
 
 def test_a_litellm_that_does_not_repeat_itself_proves_nothing() -> None:
     others = [said("proxied"), said("proxied again", completion("Inn")), said("ingress")]
-    is_told(verdict_on("ingress-answers", trios(), *others), Value.INCONCLUSIVE, "does not repeat what it says")
+    is_told(
+        verdict_on("ingress-answers", trios(), *others), Value.INCONCLUSIVE, "LiteLLM itself does not repeat itself"
+    )
 
 
 def paced(**more: Any) -> PacedStream:

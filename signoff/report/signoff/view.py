@@ -32,7 +32,7 @@ from signoff.report.wording import FIGURES, INGRESS_FIGURES
 from signoff.settings.shown import Setting
 from signoff.stats.estimate import Estimate
 from signoff.story.declaration import Point, Task
-from signoff.verdicts.verdict import GRAVITY, Value
+from signoff.verdicts.verdict import GRAVITY, Code, Value
 
 if TYPE_CHECKING:  # with numpy, for which a run that timed nothing should not wait
     from signoff.overhead.breakdown import Attribution
@@ -170,6 +170,16 @@ class View:
                 reason = "" if verdict.value is judged.value else verdict.reason
                 grouped.setdefault((verdict.value, reason), []).append(case)
         return [Cases(value, tuple(names), reason) for (value, reason), names in grouped.items()]
+
+    @property
+    def judged_by_rates(self) -> list[tuple[str, str]]:
+        """Cases that passed by how often answers differ, since the model does not repeat itself, and the rates."""
+        return [
+            (f"{name}, {case}" if case else name, verdict.reason)
+            for name, judged in self.result.checks.items()
+            for case, verdict in judged.cases.items()
+            if verdict.code is Code.BY_RATES
+        ]
 
     # What was measured
 
