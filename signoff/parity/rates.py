@@ -117,7 +117,7 @@ def content_of(said: Any) -> dict[str, Any]:
     called = [[call.get("function") for call in message.get("tool_calls") or []] for message in messages]
     return {
         "text": [text_of(said), called],
-        "finish_reason": [choice.get("finish_reason") for choice in choices],
+        "finish_reason": ", ".join(str(choice.get("finish_reason")) for choice in choices),
         **{f"usage.{name}": usage.get(name) for name in ("completion_tokens", "total_tokens")},
     }
 

@@ -142,7 +142,7 @@ def test_a_first_side_that_breaks_what_holds_proves_nothing() -> None:
 
 @pytest.mark.parametrize("moods", [0.01, 0.02, 0.2])
 def test_an_honest_gateway_seldom_fails(moods: float) -> None:
-    """At its worst moods the first round's rule fails one in 160 for each question, and all tests together one in 100."""
+    """At its worst moods the first round's rule fails 1 in 160 for each question, and all tests together 1 in 100."""
     failed = sum(asked(Model(seed, moods)).value is Value.FAILED for seed in range(100))
     assert failed <= 9, "so many would be no chance: 3.5 are expected at most"
 

@@ -1,10 +1,11 @@
 """The pages show what the evidence holds, the same each time, and nothing in it can break them."""
 
 import json
+import random
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from signoff.evidence.models import (
     Cluster,
     End,
     Note,
+    Observation,
     Plan,
     PlannedScenario,
     Run,
@@ -28,6 +30,7 @@ from signoff.evidence.models import (
     SetUpFailure,
     Standing,
     Subject,
+    Trio,
     Unproven,
 )
 from signoff.judges.run import Result, State
@@ -442,6 +445,43 @@ def test_nothing_in_the_evidence_can_break_the_page(tmp_path: Path, name: str) -
     assert "&lt;script&gt;" in text or "&lt;script>" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(len(re.findall(r"(?<!\\)\|", row)) in (4, 5, 6) for row in rows)
+
+
+# A model that does not repeat itself
+
+
+def test_rates_by_which_answers_were_judged_stand_on_the_pages_and_in_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moody(writer: runs.Writer, kind: str) -> Iterator[Observation]:
+        for seen in calm(writer, kind):
+            yield seen.model_copy(update={"trios": in_rounds(writer, kind)}) if seen.check == "equal-answers" else seen
+
+    def in_rounds(writer: runs.Writer, kind: str) -> list[Trio]:
+        chance, stream = random.Random(kind), kind == "streamed"
+        made = []
+        for prompt in runs.PROMPTS * 60:
+            said = [f"{prompt} {'perhaps' if chance.random() < 0.2 else 'indeed'}" for _ in range(3)]
+            asked = zip(("direct", "direct again", "proxied"), said, strict=True)
+            first, again, proxied = (writer.ask(arm, prompt, text=text, stream=stream) for arm, text in asked)
+            made.append(Trio(prompt=prompt, direct=first, again=again, proxied=proxied))
+        return made
+
+    calm = runs.Writer.trios
+    monkeypatch.setattr(runs.Writer, "trios", moody)
+    result = runs.whole_run(tmp_path / "moody")
+    assert result.signed_off
+    told = "vLLM does not repeat itself, so it was judged by rates of mismatch: of 240 pairs"
+    for kind in ("plain", "streamed"):
+        (line,) = [each for each in terminal(result) if each.startswith(f"equal-answers, {kind}: ")]
+        assert told in line and "(p = " in line and "with a power of 80%" in line
+    for name in report.PAGES:
+        assert told in words(result, name)
+    assert result.to_record()["checks"]["equal-answers"]["code"] == "by-rates"
+
+
+def test_nothing_is_told_of_rates_where_vllm_repeats_itself(passed: Result) -> None:
+    assert not [line for line in terminal(passed) if "rates of mismatch" in line]
 
 
 # The terminal
