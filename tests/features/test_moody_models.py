@@ -173,6 +173,7 @@ def asked(bench: Bench, moody: float, tampers_with: Callable[[str], bool] = lamb
             body["choices"][0]["message"]["content"] += "!"
 
     bench.faulty_gateway.tampering, bench.backend.moody = Tampering(body=change), moody
+    bench.backend._random.seed(3)  # with which the first round shows the mood, whatever other tests asked before
     observed = bench.sides.observe(cases.runs(CASES, ["chat.plain/plain/*"]))
     bench.sides.ask_again(observed)
     (result,) = judge(observed, NOTHING_KNOWN, "1.80.16")
@@ -188,7 +189,8 @@ def test_a_call_to_a_moody_vllm_is_judged_by_rates(bench: Bench) -> None:
 
 def test_a_call_that_a_gateway_changes_more_often_is_red(bench: Bench) -> None:
     chance = random.Random(2)
-    result = asked(bench, 0.2, lambda text: chance.random() < 0.7)
+    first = iter([True])
+    result = asked(bench, 0.2, lambda text: next(first, chance.random() < 0.7))
     assert result.verdict is Class.DEFECT
     assert [failure.path for failure in gate([result], KnownIssues.read())]
 
