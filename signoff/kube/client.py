@@ -275,13 +275,18 @@ class Kube:
         return [pod for pod in found if pod.metadata.deletion_timestamp is None]
 
     def silent_nodes(self, nodes: Iterable[str]) -> list[str]:
-        """Those of the nodes whose kubelet does not answer; long before they count as not Ready."""
+        """Those of the nodes whose kubelet does not answer; long before they count as not Ready.
+
+        Where this user may not ask kubelets, which would be to rule over them, those that count as not Ready.
+        """
         return [node for node in sorted(nodes) if not self._kubelet_answers(node)]
 
     def _kubelet_answers(self, node: str) -> bool:
         try:
             self._ask_node(node, "/healthz", timeouts.KUBELET_ANSWERS)
         except ApiException as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                return is_ready(self.core.read_node(node))
             return error.status not in (404, 500, 502, 503, 504)
         except HTTPError:  # no answer in time, as from a process that was stopped
             return False
@@ -420,14 +425,14 @@ def _expression_text(expression: Mapping[str, Any]) -> str:
     return str(texts[expression["operator"]])
 
 
-def condition(pod: Any, name: str) -> Any:
-    """The pod's condition of this type, or None."""
-    return next((c for c in pod.status.conditions or [] if c.type == name), None)
+def condition(body: Any, name: str) -> Any:
+    """The condition of this type of a pod or a node, or None."""
+    return next((c for c in body.status.conditions or [] if c.type == name), None)
 
 
-def is_ready(pod: Any) -> bool:
-    """Whether the pod's Ready condition is True."""
-    ready = condition(pod, "Ready")
+def is_ready(body: Any) -> bool:
+    """Whether the Ready condition of a pod or a node is True."""
+    ready = condition(body, "Ready")
     return ready is not None and ready.status == "True"
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import yaml
@@ -15,9 +16,10 @@ from kubernetes.client.exceptions import ApiException
 from signoff.core import errors
 from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted, redacted_log
-from signoff.kube.client import Kube
+from signoff.kube.client import Kube, reason_of
 
 LOG_LINES = 60
+_EVENTS, _NO_LOG = "events", "(no log:"
 
 Object = dict[str, Any]
 """A Kubernetes object in the API's own JSON."""
@@ -32,7 +34,8 @@ _TELLING = re.compile(r"error|exception|fatal|denied|refused|no space", re.IGNOR
 class Snapshot:
     """Namespaces and the cluster's nodes at one moment.
 
-    `logs` are by pod, container, and whether it is that of the run before; `unread` says what could not be read.
+    `logs` are by pod, container, and whether it is that of the run before; `unread` says what could not be read, and
+    `withheld` what this user may not read and whose lack says nothing of the cluster.
     """
 
     pods: list[Object] = field(default_factory=list)
@@ -43,6 +46,7 @@ class Snapshot:
     nodes: list[Object] = field(default_factory=list)
     logs: dict[tuple[str, str, bool], str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    withheld: list[str] = field(default_factory=list)
 
 
 def collect(
@@ -65,31 +69,36 @@ def collect(
 def take(kube: Kube, *namespaces: str) -> Snapshot:
     """Read all that the bundle shows of these namespaces."""
     unread: list[str] = []
+    withheld: list[str] = []
 
     def read(what: str, call: Callable[..., Any], *arguments: Any, **more: Any) -> list[Object]:
         try:
             return list(json.loads(call(*arguments, **more, _preload_content=False).data)["items"])
+        except ApiException as refused:
+            only_withheld = refused.status == HTTPStatus.FORBIDDEN and what.startswith(_EVENTS)
+            (withheld if only_withheld else unread).append(f"{what}: {reason_of(refused)}")
         except Exception as failed:
             unread.append(f"{what}: {failed}")
-            return []
+        return []
 
     def each_of(what: str, call: Callable[..., Any]) -> list[Object]:
         return [found for namespace in namespaces for found in read(what, call, namespace)]
 
     pods = each_of("pods", kube.core.list_namespaced_pod)
-    node_events = read("events of nodes", kube.core.list_namespaced_event, "default")
+    node_events = read(f"{_EVENTS} of nodes", kube.core.list_namespaced_event, "default")
     return Snapshot(
         pods=pods,
         deployments=each_of("Deployments", kube.apps.list_namespaced_deployment),
         services=each_of("Services", kube.core.list_namespaced_service),
         slices=each_of("EndpointSlices", kube.discovery.list_namespaced_endpoint_slice),
         events=[
-            *each_of("events", kube.core.list_namespaced_event),
+            *each_of(_EVENTS, kube.core.list_namespaced_event),
             *(each for each in node_events if each["involvedObject"].get("kind") == "Node"),
         ],
         nodes=read("nodes", kube.core.list_node),
         logs={key: text for pod in pods for key, text in _logs(kube, pod)},
         unread=unread,
+        withheld=withheld,
     )
 
 
@@ -103,7 +112,7 @@ def render(seen: Snapshot, error: BaseException | None = None) -> str:
         "Nodes": "\n".join(_node(node) for node in seen.nodes),
         **{_title(*key): text for key, text in seen.logs.items()},
         **{f"Pod {_name(pod)}": _described(pod) for pod in seen.pods},
-        "What could not be read": "\n".join(seen.unread),
+        "What could not be read": "\n".join([*seen.unread, *seen.withheld]),
     }
     shown = [f"== {title}\n{text.strip() or '(none)'}" for title, text in sections.items()]
     return redacted_log("\n\n".join([likely_cause(seen, error), *shown])) + "\n"
@@ -229,7 +238,7 @@ def _service_of(piece: Object) -> str:
 def _telling_line(seen: Snapshot, pod: str, container: str) -> str:
     """The last line of the crashed container's log that speaks of an error, or else its last."""
     log = seen.logs.get((pod, container, True)) or seen.logs.get((pod, container, False), "")
-    lines = [line.strip() for line in log.splitlines() if line.strip()][-20:]
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith(_NO_LOG)][-20:]
     return next((line for line in reversed(lines) if _TELLING.search(line)), lines[-1] if lines else "")
 
 
@@ -282,9 +291,9 @@ def _logs(kube: Kube, pod: Object) -> Iterator[tuple[tuple[str, str, bool], str]
                     tail_lines=LOG_LINES,
                 )
             except ApiException as error:
-                text = f"(no log: {error.status} {error.reason})"
+                text = f"{_NO_LOG} {error.status} {error.reason})"
             except Exception as error:
-                text = f"(no log: {error})"
+                text = f"{_NO_LOG} {error})"
             yield (_name(pod), status["name"], previous), str(text)
 
 

@@ -121,6 +121,13 @@ def test_likely_cause(case: str) -> None:
     assert render(seen).splitlines()[0] == cause
 
 
+def test_a_log_that_may_not_be_read_is_no_last_word() -> None:
+    crashed, unread = pod(with_container(CRASH, **ENDED)), "(no log: 403 Forbidden)"
+    seen = Snapshot(pods=[crashed], logs={("litellm-1", "litellm", previous): unread for previous in (True, False)})
+    assert likely_cause(seen) == "Container litellm of litellm-1 ended with status 3"
+    assert unread in render(seen)
+
+
 def test_the_last_observation_of_the_wait_is_kept() -> None:
     def look() -> None:
         raise NotYet("0 of 1 replicas available")
