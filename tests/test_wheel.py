@@ -178,6 +178,11 @@ def test_a_load_ships_its_modules(installed: Installed) -> None:
     assert code["data"] == shipping.data(shipping.modules(LOCUSTFILE))
 
 
+def test_the_rights_to_grant_come_along(installed: Installed) -> None:
+    own = installed.bin.parent.glob("lib/python*/site-packages/signoff/_suite/manifests/rbac/*.yaml")
+    assert {each.name for each in own} == {each.name for each in (ROOT / "manifests" / "rbac").iterdir()}
+
+
 def test_the_cases_of_parity_come_along(installed: Installed) -> None:
     done = installed.signoff("parity", "--list")
     assert "chat.plain/streamed" in done.stdout

@@ -53,6 +53,8 @@ TUNNEL_OPENS = Timeout(10)
 TUNNEL_ALIVE = Timeout(15)
 """How often the other end is asked whether it is there; one that is silent for half of this again is gone."""
 TUNNEL_CLOSES = Timeout(2)
+RIGHTS_TOLD = Timeout(3)
+"""How often a line tells how many questions about rights are left: of a cluster at home that is never once."""
 CLUSTER_DOWN = Timeout(2, every=0.01)
 """From the order to end a cluster until nothing of it is left."""
 DOWNLOAD_CONNECT = Timeout(3)
