@@ -14,7 +14,6 @@ from signoff.evidence.models import OverheadTimed, Trio, TriosSeen
 from signoff.gateway.deployment import Deployment
 from signoff.options import Chosen
 from signoff.overhead import measure
-from signoff.traffic.blocks import Block
 from signoff.traffic.endpoint import Endpoint
 from steps.chat import Asked, ask, is_streamed, trios_of
 from steps.tables import Rows, rows
@@ -35,10 +34,9 @@ class Trios:
 
 @dataclass(frozen=True)
 class Timed:
-    """What was timed, where, and the seed of prompts and bootstrap: a new one for each run."""
+    """What was timed, and the seed of prompts and bootstrap: a new one for each run."""
 
-    blocks: list[Block]
-    place: str
+    taken: measure.Taken
     seed: int
     pairs: int
     ingress: Endpoint | None
@@ -112,8 +110,8 @@ def time_pairs(
     pairs, seed = chosen.settings.overhead_pairs, secrets.randbelow(2**31)
     progress("overhead", f"at most {pairs} interleaved pairs, and as many direct against direct")
     with evidence.phase("time the overhead"):
-        blocks, place = measure.time_pairs(deployment, pairs, seed, evidence.dir / TIMINGS, ingress=timed_ingress)
-    return Timed(blocks, place, seed, pairs, timed_ingress)
+        taken = measure.time_pairs(deployment, pairs, seed, evidence.dir / TIMINGS, ingress=timed_ingress)
+    return Timed(taken, seed, pairs, timed_ingress)
 
 
 @then("the overhead is below its limit with 95 % confidence")
@@ -123,11 +121,12 @@ def overhead_is_below(timed: Timed, deployment: Deployment, evidence: Evidence) 
         OverheadTimed(
             check="overhead",
             requests=side_file(evidence.dir / TIMINGS),
-            blocks=[asdict(block) for block in timed.blocks],
+            blocks=[asdict(block) for block in timed.taken.blocks],
             seed=timed.seed,
             pairs_asked=timed.pairs,
             limit_asked_ms=deployment.settings.overhead_limit_ms,
-            place=timed.place,
+            place=timed.taken.place,
+            left_out=timed.taken.left_out,
             gateway_image=deployment.manifests.gateway_image,
             ingress=str(timed.ingress or ""),
         )

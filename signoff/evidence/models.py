@@ -436,7 +436,10 @@ class CounterSeen(Observation):
 
 
 class OverheadTimed(Observation):
-    """The timed rounds. `requests` holds each request, `blocks` those of one arm at a time; `place` is the clock's."""
+    """The timed rounds. `requests` holds each request, `blocks` those of one arm at a time; `place` is the clock's.
+
+    `left_out` rounds were hit by a tunnel that broke: they are not among the requests, and were asked again.
+    """
 
     kind: Literal["overhead"] = "overhead"
     requests: SideFile
@@ -446,6 +449,7 @@ class OverheadTimed(Observation):
     limit_asked_ms: float
     place: str
     gateway_image: str = ""
+    left_out: int = 0
     ingress: str = ""
     """The way in through which half of the rounds asked as well; empty where none did."""
 

@@ -22,7 +22,18 @@ from signoff.core.redact import redacted
 from signoff.evidence import chain
 from signoff.evidence.chain import FILE, SCHEMA, Chain, digest
 from signoff.evidence.legacy import VERSION_1, current, upgrade
-from signoff.evidence.models import Cause, Disturbance, Line, Observation, Phase, Record, Run, SideFile, kinds
+from signoff.evidence.models import (
+    Cause,
+    Disturbance,
+    Line,
+    Observation,
+    Phase,
+    Record,
+    Run,
+    ScenarioEnd,
+    SideFile,
+    kinds,
+)
 
 __all__ = ["FILE", "Evidence", "Recorded", "digest", "parse", "read", "side_file"]
 
@@ -72,6 +83,11 @@ class Evidence:
             yield
         finally:
             self.add(Phase(name=name, seconds=round(time.monotonic() - start, 3), set_up=set_up))
+
+    def scenario_since(self) -> float:
+        """When the running scenario began at the earliest, by `time.monotonic()`: as the one before it ended."""
+        ends = (line.monotonic for line in reversed(self.lines) if isinstance(line.record, ScenarioEnd))
+        return next(ends, self.lines[0].monotonic)
 
     def so_far(self) -> "Recorded":
         """What has been recorded until now."""

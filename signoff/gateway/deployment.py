@@ -1,5 +1,6 @@
 """The story's deployment on a cluster: vLLM and LiteLLM from the manifests, and the way to reach both."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -42,6 +43,8 @@ class Deployment:
     """What the suite itself has changed of what stands there."""
     _ends: dict[str, int] = field(default_factory=dict)
     """How often each container of the backend had ended when that was last looked at."""
+    _breaks_told: float = 0.0
+    """When breaks of the tunnel were last told, by `time.monotonic()`."""
 
     def __post_init__(self) -> None:
         self.kube = Kube(self.cluster.kubeconfig)
@@ -66,6 +69,11 @@ class Deployment:
     def namespace(self) -> str:
         """LiteLLM's, in which the suite puts what it needs beside it."""
         return self.gateway.namespace
+
+    @property
+    def is_timed_inside(self) -> bool:
+        """Whether requests are timed by a pod: here they pass a tunnel, and a Job may be made."""
+        return self.cluster.tunnelled and "job" in self.cluster.capabilities
 
     def apply(self, wanted: list[Manifest], undo: Undo | None = None) -> None:
         """Apply the objects in their order and record each; a namespace is waited for before the next object.
@@ -236,7 +244,7 @@ class Deployment:
         return self.cluster.service_url(workload.namespace, workload.service, workload.port)
 
     def disturbances(self) -> list[Cause]:
-        """What has happened unasked since the last call, to the control plane, the nodes, or vLLM.
+        """What has happened unasked since the last call, to the control plane, the tunnel, the nodes, or vLLM.
 
         It is looked for a moment longer, since what has just ended shows a little later.
         """
@@ -255,11 +263,20 @@ class Deployment:
         if ended := self.cluster.failure():
             yield Cause(subject=Subject.CLUSTER, what=ended.what)
             return
+        yield from self._breaks_of_tunnel()
         for node in self.kube.silent_nodes(self._own_nodes()):
             yield Cause(subject=Subject.CLUSTER, what=f"the kubelet of the node {node} does not answer")
         yield from self._ends_of_backend()
         for told in changed_since(self.kube, self.manifests.stood, self.touched):
             yield Cause(subject=Subject.CLUSTER, what=told)
+
+    def _breaks_of_tunnel(self) -> Iterator[Cause]:
+        """What broke it while this scenario ran, unless the pod at its end did: what broke before has hit another."""
+        since = max(self._breaks_told, self.evidence.scenario_since())
+        if broken := [each for each in self.cluster.tunnel_breaks(since) if each.by_tunnel]:
+            self._breaks_told = time.monotonic()
+            more = f"; so did {len(broken) - 1} of its other connections" if len(broken) > 1 else ""
+            yield Cause(subject=Subject.CLUSTER, what=f"{broken[0]}{more}")
 
     def _own_nodes(self) -> set[str]:
         """The nodes that vLLM and LiteLLM run on; what becomes of others disturbs neither."""

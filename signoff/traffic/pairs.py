@@ -89,11 +89,14 @@ Round = list[Timing]
 class Manner:
     """How rounds are asked. `kinds` says whether they are streamed: by default one of every two, in random order.
 
-    `longer_rests` gives the seconds by which an arm's rests are longer than `REST_SECONDS`.
+    `longer_rests` gives the seconds by which an arm's rests are longer than `REST_SECONDS`. `spoilt` says whether what
+    lies between vLLM, LiteLLM and this process spoilt a round that began at this moment of `time.monotonic()`: it is
+    asked again, and nothing is told of it.
     """
 
     kinds: Sequence[bool] = (False, True)
     longer_rests: Mapping[Arm, float] = field(default_factory=dict)
+    spoilt: Callable[[float], bool] = lambda _: False
 
 
 USUAL = Manner()
@@ -157,12 +160,18 @@ class _Asking:
         stream = next(self._streamed)
         with_ingress = INGRESS in self._clients and next(self._halves[stream, number < 0])
         arms = (*ARMS, INGRESS) if with_ingress else ARMS
+        started, timings = time.monotonic(), self._ask(arms, number, stream=stream)
+        while self._manner.spoilt(started):
+            started, timings = time.monotonic(), self._ask(arms, number, stream=stream)
+        if any(timing.arm == INGRESS and timing.error for timing in timings):
+            del self._clients[INGRESS]
+        return timings
+
+    def _ask(self, arms: Sequence[Arm], number: int, *, stream: bool) -> Round:
         timings = []
         for place, arm in enumerate(self._rng.sample(arms, len(arms))):
             time.sleep(REST_SECONDS + self._manner.longer_rests.get(arm, 0.0))
             timings.append(_time(self._clients[arm], arm, number, place, self._rng, stream=stream))
-            if arm == INGRESS and timings[-1].error:
-                del self._clients[arm]
         return timings
 
 

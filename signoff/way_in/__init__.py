@@ -89,7 +89,7 @@ class WayIn:
     @property
     def timed_endpoint(self) -> Endpoint:
         """The same as whoever times requests reaches it: by its address in the cluster, if that is where it is done."""
-        if not self.deployment.cluster.tunnelled:
+        if not self.deployment.is_timed_inside:
             return self.endpoint
         address, port = self.deployment.cluster.address_in_pods(controllers.NAMESPACE, controllers.TRAEFIK, _HTTPS)
         return replace(self.endpoint, url=f"https://{address}:{port}")

@@ -5,12 +5,14 @@ import http.server
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from signoff.cluster.base import TunnelBreak
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import Timeout
@@ -137,9 +139,41 @@ def disturbances(made: deployment.Deployment) -> list[str]:
     return [each.what for each in made.disturbances()]
 
 
+def whole(*breaks: TunnelBreak) -> Any:
+    """A cluster that lives, whose tunnel broke at these moments."""
+    return SimpleNamespace(
+        kubeconfig=Path("kubeconfig"),
+        failure=lambda: None,
+        tunnel_breaks=lambda since: [each for each in breaks if each.moment >= since],
+    )
+
+
+def new(since: float = 0.0) -> Any:
+    """Evidence of a scenario that began then."""
+    return SimpleNamespace(scenario_since=lambda: since)
+
+
+def broken(moment: float, *, by_tunnel: bool = True) -> TunnelBreak:
+    at = datetime(2026, 1, 1, 12, 30, 15, tzinfo=UTC)
+    return TunnelBreak(moment, at, "ml/litellm", "litellm-1", "it ended without a word", by_tunnel=by_tunnel)
+
+
+def test_a_tunnel_that_broke_under_the_scenario_disturbs_once_and_names_itself(backend: Backend) -> None:
+    made = deployment.Deployment(whole(broken(4.0), broken(6.0), broken(7.0)), STORY, new(since=5.0))
+    (told,) = made.disturbances()
+    assert told.subject is Subject.CLUSTER
+    broke = "the tunnel to the Service ml/litellm (pod litellm-1) broke at 12:30:15 UTC: it ended without a word"
+    assert told.what == f"{broke}; so did 1 of its other connections"
+    assert disturbances(made) == []
+
+
+def test_a_connection_that_ended_with_its_pod_and_one_of_an_earlier_scenario_disturb_nothing(backend: Backend) -> None:
+    cluster = whole(broken(4.0), broken(6.0, by_tunnel=False))
+    assert disturbances(deployment.Deployment(cluster, STORY, new(since=5.0))) == []
+
+
 def test_each_end_of_vllm_disturbs_once(backend: Backend) -> None:
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
-    unused: Any = None
+    cluster, unused = whole(), new()
     made = deployment.Deployment(cluster, STORY, unused)
     assert disturbances(made) == []  # though an init container failed once
     backend.restarts = 1
@@ -148,8 +182,7 @@ def test_each_end_of_vllm_disturbs_once(backend: Backend) -> None:
 
 
 def test_the_end_of_a_sidecar_of_vllm_disturbs_and_that_of_an_init_container_does_not(backend: Backend) -> None:
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
-    unused: Any = None
+    cluster, unused = whole(), new()
     made = deployment.Deployment(cluster, STORY, unused)
     assert disturbances(made) == []
     backend.restarts_beside = 1
@@ -158,8 +191,7 @@ def test_the_end_of_a_sidecar_of_vllm_disturbs_and_that_of_an_init_container_doe
 
 
 def test_a_silent_kubelet_disturbs_where_the_deployment_runs(backend: Backend) -> None:
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: None)
-    unused: Any = None
+    cluster, unused = whole(), new()
     backend.silent = ["k3s-gpu-worker", "k3s-worker-02"]
     told = disturbances(deployment.Deployment(cluster, STORY, unused))
     assert told == ["the kubelet of the node k3s-gpu-worker does not answer"]
@@ -167,8 +199,8 @@ def test_a_silent_kubelet_disturbs_where_the_deployment_runs(backend: Backend) -
 
 def test_a_cluster_that_has_ended_is_the_only_disturbance(backend: Backend) -> None:
     ended = SignoffError("etcd was killed by signal 9")
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), failure=lambda: ended)
-    unused: Any = None
+    cluster, unused = whole(), new()
+    cluster.failure = lambda: ended
     backend.restarts, backend.silent = 1, ["k3s-gpu-worker"]
     assert disturbances(deployment.Deployment(cluster, STORY, unused)) == ["etcd was killed by signal 9"]
 
