@@ -34,6 +34,7 @@ from signoff.evidence.models import (
     Unproven,
 )
 from signoff.judges.run import Result, State
+from signoff.overhead.measure import THROUGH_FORWARD
 from signoff.verdicts import ExitStatus, Value
 from tests.evidence import runs
 from tests.judges import authority
@@ -313,6 +314,18 @@ def test_an_overhead_without_figures_shows_its_reason_only(tmp_path: Path, name:
     assert "1 request to LiteLLM failed: status 500" in text
     assert "at the median" not in text
     assert "None" not in text
+
+
+def through_a_tunnel(writer: runs.Writer) -> None:
+    (seen,) = writer.overhead()
+    writer.record(iter([seen.model_copy(update={"place": THROUGH_FORWARD, "left_out": 3})]))
+
+
+@both
+def test_an_overhead_that_was_timed_through_a_tunnel_says_so_and_what_was_left_out(tmp_path: Path, name: str) -> None:
+    text = words(short(tmp_path / "run", through_a_tunnel), name)
+    assert "timed from this machine, through the API server's port forward, which adds to both arms alike; of 3" in text
+    assert "of 3 more the tunnel broke a request, so that they were left out and asked again" in text
 
 
 # What the ingress adds
