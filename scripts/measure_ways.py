@@ -66,6 +66,7 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
             around.append(time.monotonic() - begun - sum(each.ms for each in timed) / 1000)
             inside += _renumbered(timed, block * options.pairs)
             outside += _renumbered(measure(*far, pairs=options.pairs, seed=block), block * options.pairs)
+        added = paired(near, far, options.pairs) if not deployment.is_timed_inside else {}
         fresh, kept = connection_ms(far[0].url)
     finally:
         forwards.close()
@@ -74,6 +75,8 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
     print("| ms | shortest | through the forward | difference |\n| --- | ---: | ---: | ---: |")
     for (title, one), other in zip(figures(inside).items(), figures(outside).values(), strict=True):
         print(f"| {title} | {one:.2f} | {other:.2f} | {other - one:+.2f} |")
+    for title, (low, value, high) in added.items():
+        print(f"{title}: {value:.2f} ms (95 % interval {low:.2f} to {high:.2f})")
     print(f"\nnew connection through the forward: {fresh:.1f} ms for GET /v1/models, kept alive {kept:.1f} ms")
     print(f"around the timing, the shortest takes {np.median(around):.1f} s (a job's blocks of one arm included)")
 
@@ -86,6 +89,16 @@ def shortest(
         return list(measure(*near, pairs=pairs, seed=seed)), "from here"
     samples, node = timing_job.time_pairs(deployment.kube, deployment.manifests, pairs=pairs, seed=seed)
     return samples.timings, f"a timing job on {node}"
+
+
+def paired(near: Sequence[Endpoint], far: Sequence[Endpoint], pairs: int) -> dict[str, tuple[float, float, float]]:
+    """What the forward adds to each arm, by pairs of the near and the far way, which blocks in turn do not have."""
+    found = {}
+    for arm, one, other in zip(("direct", "proxied"), near, far, strict=True):
+        timed = Samples(tuple(measure(one, other, pairs=pairs, seed=1)))
+        median = judge(timed, limit_ms=OVERHEAD_LIMIT_MS, seed=1).figures["median"]
+        found[f"the forward adds to {arm}, paired"] = (median.ends[0], median.value, median.ends[1])
+    return found
 
 
 def figures(timed: list[Timing]) -> dict[str, float]:
