@@ -27,5 +27,6 @@ Feature: Deploy LiteLLM via Kubernetes manifests
     When I send a chat completion to LiteLLM
     Then the answer has status 200 and some text
 
+  @needs-job
   Scenario: The endpoint answers inside the cluster
     Then the endpoint answers by its cluster name from inside a pod

@@ -26,6 +26,7 @@ Feature: Answer in the form that vLLM answers in
     Then no difference fails the parity gate
     And vLLM exercised every call
 
+  @needs-deploy
   Scenario: Requests arrive as they were sent, and a broken answer never looks whole
     Given a second LiteLLM with a recorder between it and vLLM
     When I send these calls to vLLM twice and to LiteLLM

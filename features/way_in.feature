@@ -24,11 +24,13 @@ Feature: Lead the way in from outside
       | plain    |
       | streamed |
 
+  @needs-deploy
   Scenario: The events of a stream arrive one by one
     Given a recorder stands between the ingress and LiteLLM
     When I ask the recorder and the ingress for a stream with 100 ms between its events
     Then its events arrive one by one through the ingress
 
+  @needs-deploy
   Scenario Outline: An answer that outlasts the time-outs of the ingress arrives whole
     Given a recorder stands between the ingress and LiteLLM
     When I ask through the ingress for a <kind> answer that takes longer than each of its time-outs
@@ -39,11 +41,13 @@ Feature: Lead the way in from outside
       | plain    |
       | streamed |
 
+  @needs-deploy
   Scenario: A prompt of 1 MB arrives whole
     Given a recorder stands between the ingress and LiteLLM
     When I send a prompt of 1 MB to LiteLLM and through the ingress
     Then all of the prompt arrives, and it is refused alike
 
+  @needs-deploy
   Scenario: LiteLLM is told who asked
     Given a recorder stands between the ingress and LiteLLM
     When I ask through the ingress with forwarded headers that I made up

@@ -2,25 +2,34 @@
 
 import argparse
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from signoff.changes.rights import Right
+from signoff.changes.target import Named as Changed
 from signoff.cluster import registry
-from signoff.cluster.base import Cluster
+from signoff.cluster.access import NO_ACCESS, Access, Use
+from signoff.cluster.base import Cluster, Needs
 from signoff.cluster.registry import ABOUT, DEFAULT, NAMES
 from signoff.core import consent
+from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.node import Node
 from signoff.core.paths import check_cache, check_writable
+from signoff.core.words import listed
 from signoff.gateway.database import VARIABLE as DATABASE
 from signoff.gateway.database import named_at
 from signoff.gateway.key import keys_of
+from signoff.kube import standing
+from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import images_of
 from signoff.programs import controllers
 from signoff.settings import Read, Settings, arguments
+from signoff.settings.writing import remember
+from signoff.story.declaration import nearest
 from signoff.traffic.keys import GATEWAY
 
 ATTACH_HELP = "use the running cluster of this name or folder, and leave it running"
@@ -29,6 +38,17 @@ TRUST_HELP = (
     "(default: SIGNOFF_TRUST; no file can say so)"
 )
 _TRUST = "SIGNOFF_TRUST"
+_ALLOW_CONTEXT, _ALLOW = "SIGNOFF_ALLOW_CONTEXT", "SIGNOFF_ALLOW"
+ALLOW_CONTEXT_HELP = (
+    f"the context that may be used of your kubeconfig, the one that kube_context names (default: {_ALLOW_CONTEXT}; no "
+    "file can say so)"
+)
+ALLOW_HELP = (
+    "what may be changed on a cluster of your own, and is put back; may be given again (default: "
+    f"{_ALLOW}, or nothing): " + "; ".join(f"{right}: {right.about}" for right in Right)
+)
+AS_COPY_HELP = "with --allow deploy: judge a copy of LiteLLM in a namespace of the suite's own, and leave yours alone"
+DRY_RUN_HELP = "show what a run would change on a cluster of your own, as the API server tells it, and change nothing"
 _ABOUT = {"cluster": f"where to run (default: SIGNOFF_CLUSTER or {DEFAULT}). {ABOUT}"}
 
 
@@ -67,13 +87,20 @@ class ClusterChoice:
     nodes: tuple[Node, ...]
     trust: Named
     """What says that the manifests may run where nothing keeps them apart; its value is "yes" or empty."""
+    access: Access = NO_ACCESS
+    """What may be done on a person's own."""
 
     @classmethod
-    def of(cls, read: Read, attach: str | None = None, *, trust: bool = False) -> "ClusterChoice":
+    def of(
+        cls, read: Read, attach: str | None = None, *, trust: bool = False, access: Access | None = None
+    ) -> "ClusterChoice":
         """By the settings, and what was given for --attach (None if nothing was) and --trust.
 
+        `access` is what may be done on a person's own cluster; None is of a command that judges none.
+
         Raises:
-            UsageError: there is no such kind of cluster, --attach names nothing, or SIGNOFF_TRUST says neither.
+            UsageError: there is no such kind of cluster, or none for this command; --attach names nothing, or
+                SIGNOFF_TRUST says neither.
         """
         asked = Named.by_setting(read, "cluster")
         if not asked.value:
@@ -84,7 +111,14 @@ class ClusterChoice:
                 where=asked.where,
                 hint=f"name {', '.join(NAMES[:-1])} or {NAMES[-1]}, or nothing for {DEFAULT}",
             )
-        return cls(asked, Named.by_option("--attach", attach), read.settings.nodes, _trust(given=trust))
+        if access is None and not registry.provider(asked.value).DEPLOYS:
+            raise UsageError(
+                "this command is for clusters of the suite's own: on yours nothing is deployed or started unasked",
+                where=asked.where,
+                hint=f"judge what stands there with `pytest features/`, or take --cluster {DEFAULT} for this command",
+            )
+        attached = Named.by_option("--attach", attach)
+        return cls(asked, attached, read.settings.nodes, _trust(given=trust), access or NO_ACCESS)
 
     @property
     def attached(self) -> Path | None:
@@ -132,6 +166,14 @@ class Chosen:
     manifests: StoryManifests
     trust: str
     """Who vouches for the manifests, as `check_trust` tells it."""
+    access: Access = NO_ACCESS
+
+    def use(self, run: Path) -> Use:
+        """What a run with this folder is going to do on a person's own cluster."""
+        own = self.manifests.settings.namespace
+        applied = () if self.manifests.stands else (*self.manifests.backend, *self.manifests.gateway)
+        named = frozenset(Changed.of(each.body, own) for each in applied)
+        return Use(self.access, self.manifests.namespaces, run, named)
 
     @property
     def settings(self) -> Settings:
@@ -149,17 +191,93 @@ def values_of(manifests: StoryManifests) -> dict[str, Any]:
     return {**manifests.values, "asks_for_key": GATEWAY in keys_of(manifests).given}
 
 
-def check(read: Read, *, attach: str | None, keep: bool, fresh: bool, trust: bool = False) -> Chosen:
+@dataclass(frozen=True)
+class Allowed:
+    """What options say of a person's own cluster; None, and nothing, where one was not given."""
+
+    context: str | None = None
+    rights: Sequence[str] = ()
+    as_copy: bool = False
+    dry_run: bool = False
+
+    @property
+    def given(self) -> list[str]:
+        """The options as they were given."""
+        context = [] if self.context is None else [f"--allow-context {self.context}"]
+        flags = {"--as-copy": self.as_copy, "--dry-run": self.dry_run}
+        return [*context, *(f"--allow {each}" for each in self.rights), *(name for name in flags if flags[name])]
+
+
+def remember_cluster(chosen: Chosen) -> None:
+    """Have the file of settings say which cluster the context leads to, so that no other is taken for it later.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    there = registry.provider(chosen.cluster).standing(chosen.access)
+    if there is None or chosen.settings.cluster_uid:
+        return
+    found = {"kube_context": chosen.access.context, "cluster_uid": there.uid}
+    path = remember(chosen.read, found, "by the first run there; another cluster is refused")
+    progress("settings", f"cluster_uid = {there.uid} is now in {path}: another cluster of this context is refused")
+
+
+def access_of(read: Read, allowed: Allowed) -> Access:
+    """What may be done on a person's own cluster, by the settings, options and variables.
+
+    Raises:
+        UsageError: there is no such right, or one option needs another.
+    """
+    named = {each: f"--allow {each}" for each in _parts(allowed.rights)}
+    if not named:
+        told = os.environ.get(_ALLOW, "")
+        named = dict.fromkeys(_parts([told]), f"{_ALLOW}={told}")
+    for right, where in named.items():
+        if right not in list(Right):
+            raise UsageError(
+                f"{right!r} is nothing that can be allowed{nearest(right, list(Right))}",
+                where=where,
+                hint=f"allow {listed(list(Right))}",
+            )
+    if allowed.as_copy and Right.DEPLOY not in named:
+        raise UsageError("a copy has to be deployed", where="--as-copy", hint=f"say --allow {Right.DEPLOY} as well")
+    context = Named.by_option("--allow-context", allowed.context).value or os.environ.get(_ALLOW_CONTEXT, "").strip()
+    settings = read.settings
+    return Access(
+        settings.kube_context,
+        context,
+        settings.cluster_uid,
+        frozenset(map(Right, named)),
+        as_copy=allowed.as_copy,
+        dry_run=allowed.dry_run,
+    )
+
+
+def _parts(told: Iterable[str]) -> list[str]:
+    return [part.strip() for each in told for part in each.split(",") if part.strip()]
+
+
+def check(
+    read: Read,
+    *,
+    attach: str | None,
+    keep: bool,
+    fresh: bool,
+    trust: bool = False,
+    allowed: Allowed = Allowed(),
+) -> Chosen:
     """Check what `pytest features/` is asked for; None is an option that was not given. Writes and starts nothing.
 
     Raises:
         UsageError: it cannot be done.
     """
-    choice = ClusterChoice.of(read, attach, trust=trust)
+    choice = ClusterChoice.of(read, attach, trust=trust, access=access_of(read, allowed))
     _check_attach(choice.attach, keep=keep, fresh=fresh)
+    _check_allowed(choice, allowed, keep=keep, fresh=fresh)
     check_reports_of(read)
     manifests = check_deployment(read, choice)
-    check_way_in(manifests)
+    if registry.provider(choice.cluster.value).DEPLOYS:
+        check_way_in(manifests)
     return Chosen(
         read=read,
         cluster=choice.cluster.value,
@@ -168,6 +286,7 @@ def check(read: Read, *, attach: str | None, keep: bool, fresh: bool, trust: boo
         fresh=fresh,
         manifests=manifests,
         trust=check_trust(choice, manifests),
+        access=choice.access,
     )
 
 
@@ -192,8 +311,9 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
         NoCluster: the cluster cannot be had.
     """
     check_cache()
+    provider = registry.provider(choice.cluster.value)
     with refusing():
-        manifests = StoryManifests.read(read.settings)
+        manifests = _judged(read, choice)
         keys_of(manifests)
     images = {
         image: where for manifest in (*manifests.backend, *manifests.gateway) for image, where in images_of(manifest)
@@ -202,13 +322,25 @@ def check_deployment(read: Read, choice: ClusterChoice, more_images: Mapping[str
     images |= {each.value: each.where for each in named if each.value}
     database = named_at(manifests.roles.configuration)
     variables = {DATABASE: database} if database else {}
+    needs = Needs(images | dict(more_images or {}), variables, manifests.namespaces)
     try:
-        registry.provider(choice.cluster.value).precheck(choice.attached, images | dict(more_images or {}), variables)
+        provider.precheck(choice.attached, needs, choice.access)
     except SignoffError as error:
         places = {choice.attach.value: choice.attach.where, "": choice.cluster.where}
         where = places.get(error.where, error.where)
         raise NoCluster(error.what, where=where, hint=error.hint, manifests=manifests) from error
     return manifests
+
+
+def _judged(read: Read, choice: ClusterChoice) -> StoryManifests:
+    """What is judged: the manifests that are deployed, or what stands on a person's own cluster.
+
+    There, too, manifests that somebody has named are deployed if that is allowed; the story's own never are.
+    """
+    there = registry.provider(choice.cluster.value).standing(choice.access)
+    if there is None or (Right.DEPLOY in choice.access.allow and read.where("manifests")):
+        return StoryManifests.read(read.settings)
+    return standing.read(Kube(there.kubeconfig), read.settings)
 
 
 def check_way_in(manifests: StoryManifests) -> None:
@@ -255,6 +387,25 @@ def _trust(*, given: bool) -> Named:
     if said.lower() not in ("", "yes", "no"):
         raise UsageError(f"{_TRUST} is neither yes nor no", where=f"{_TRUST}={said}", hint="set it to one, or unset it")
     return Named("yes", f"{_TRUST}={said}") if said.lower() == "yes" else Named()
+
+
+def _check_allowed(choice: ClusterChoice, allowed: Allowed, *, keep: bool, fresh: bool) -> None:
+    """See that what is asked of a cluster can be had of that kind: one of the suite's own, or a person's.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    flags = {"--keep-cluster": keep, "--fresh-cluster": fresh}
+    if not registry.provider(choice.cluster.value).DEPLOYS:
+        if said := [name for name, asked in flags.items() if asked]:
+            what = "a cluster of your own is neither started nor ended here"
+            raise UsageError(what, where=" ".join(said), hint="leave it out")
+    elif allowed.given:
+        raise UsageError(
+            "this is about a cluster of your own, and one of the suite's is used",
+            where=" ".join(allowed.given),
+            hint=f"name your own with --cluster ({ABOUT}), or leave it out",
+        )
 
 
 def _check_attach(attach: Named, *, keep: bool, fresh: bool) -> None:

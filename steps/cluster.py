@@ -1,13 +1,13 @@
 """The cluster and the story's deployment on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from pytest_bdd import given, then
 
 from signoff.bdd.observing import observes
-from signoff.bdd.plugin import watch_over
+from signoff.bdd.plugin import is_over, watch_over
 from signoff.cluster.base import Cluster
 from signoff.cluster.registry import open_cluster
 from signoff.core.console import progress
@@ -16,6 +16,7 @@ from signoff.evidence.models import (
     EndpointsSeen,
     InsideSeen,
     LabelsSeen,
+    LeftAsFound,
     PodsSeen,
     ServiceSeen,
     Subject,
@@ -48,11 +49,17 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
     with causes.of(Subject.CLUSTER):
         images = {**chosen.manifests.images, **controllers.images(chosen.manifests)}
         opened = open_cluster(
-            chosen.cluster, chosen.attach, images, chosen.settings.nodes, keep=chosen.keep, fresh=chosen.fresh
+            chosen.cluster,
+            chosen.attach,
+            images,
+            chosen.settings.nodes,
+            keep=chosen.keep,
+            fresh=chosen.fresh,
+            use=chosen.use(evidence.dir),
         )
     try:
         with causes.of(Subject.CLUSTER):
-            kube = Kube(opened.kubeconfig)
+            kube = Kube(opened.kubeconfig, opened.gate)
             nodes.check(chosen.read, [each.metadata.name for each in kube.core.list_node().items])
         record_cluster(evidence, opened)
         yield opened
@@ -60,22 +67,31 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
         try:
             if request.session.testsfailed:
                 opened.export_logs(evidence.dir / "cluster-logs")
-                progress("cluster", f"its logs are in {evidence.dir / 'cluster-logs'}")
+                if (evidence.dir / "cluster-logs").exists():
+                    progress("cluster", f"its logs are in {evidence.dir / 'cluster-logs'}")
         finally:
-            opened.close()
+            left = opened.close()
+            if opened.gate is not None and not is_over(request.config):
+                evidence.add(LeftAsFound(differences=list(left)))
 
 
 @pytest.fixture(scope="session")
 def capabilities(cluster: Cluster, manifests: StoryManifests) -> frozenset[str]:
-    """What there is beyond a cluster that runs pods; scenarios tagged `needs-...` ask for it."""
+    """What the run can do beyond looking at pods; scenarios tagged `needs-...` ask for it."""
     return cluster.capabilities | ({"files"} if manifests.source.folder else frozenset())
+
+
+@pytest.fixture(scope="session")
+def opened_by(cluster: Cluster) -> Mapping[str, str]:
+    """The option that gives a capability which the run lacks."""
+    return {**cluster.opened_by, "files": "--manifests with the files that were applied"}
 
 
 @pytest.fixture(scope="session")
 def deployment(
     request: pytest.FixtureRequest, cluster: Cluster, manifests: StoryManifests, evidence: Evidence
 ) -> Deployment:
-    """The manifests, applied; vLLM and LiteLLM start side by side, and each is waited for where a step needs it."""
+    """The manifests, applied or as they stand; both start side by side, and are waited for where a step needs them."""
     hosts_controllers = "controllers" in cluster.capabilities and controllers.wanted_by(manifests)
     made = Deployment(cluster, controllers.with_pebble(manifests) if hosts_controllers else manifests, evidence)
     watch_over(
@@ -85,6 +101,9 @@ def deployment(
         ),
         disturbances=made.disturbances,
     )
+    if manifests.stands:
+        made.record_standing()
+        return made
     with evidence.phase("apply the manifests", set_up=True):
         made.clear_away()
         if hosts_controllers:

@@ -16,7 +16,7 @@ from signoff.cluster.embedded import namespaces
 from signoff.core import consent
 from signoff.core.errors import UsageError
 from signoff.core.paths import MANIFESTS
-from signoff.options import Chosen
+from signoff.options import Allowed, Chosen
 from signoff.settings import read
 
 LITELLM = "ghcr.io/berriai/litellm"
@@ -31,7 +31,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     monkeypatch.setenv("SIGNOFF_CACHE", str(tmp_path / "cache"))
 
     def checked(**given: Any) -> Chosen:
-        options_of_a_run = {"attach": None, "keep": False, "fresh": False, "trust": False}
+        options_of_a_run = {"attach": None, "keep": False, "fresh": False, "trust": False, "allowed": Allowed()}
         asked = {name: given.pop(name, default) for name, default in options_of_a_run.items()}
         settings = {"reports": tmp_path / "reports", **given}
         before = sorted(tmp_path.rglob("*"))
@@ -74,7 +74,12 @@ def test_it_takes_a_moment(check: Check) -> None:
 @pytest.mark.parametrize(
     ("given", "what", "where"),
     [
-        ({"cluster": "existing"}, "cannot run on a cluster of kind 'existing' yet", "--cluster existing"),
+        ({"cluster": "existing"}, "which cluster is meant? The current context of a kubeconfig is never taken", ""),
+        ({"cluster": "existing", "fresh": True}, "is neither started nor ended here", "--fresh-cluster"),
+        ({"allowed": Allowed("home", as_copy=True, rights=["deploy"])}, "about a cluster of your own", "--as-copy"),
+        ({"allowed": Allowed(rights=["dploy"])}, "'dploy' is nothing that can be allowed", "--allow dploy"),
+        ({"allowed": Allowed(as_copy=True)}, "a copy has to be deployed", "--as-copy"),
+        ({"allowed": Allowed(" ")}, "--allow-context names nothing", "--allow-context"),
         ({"attach": "nothing"}, "no embedded cluster is running there", "--attach nothing"),
         ({"attach": " "}, "--attach names nothing", "--attach ' '"),
         ({"attach": "x", "fresh": True}, "--fresh-cluster starts a new one", "--attach x --fresh-cluster"),
@@ -111,7 +116,8 @@ def test_an_option_is_refused_with_what_named_it(check: Check, given: dict[str, 
     ("variable", "value", "what", "where"),
     [
         ("SIGNOFF_CLUSTER", "foo", "there is no kind of cluster called 'foo'", "SIGNOFF_CLUSTER=foo"),
-        ("SIGNOFF_CLUSTER", "existing", "'existing' yet", "SIGNOFF_CLUSTER=existing"),
+        ("SIGNOFF_CLUSTER", "existing", "which cluster is meant?", ""),
+        ("SIGNOFF_ALLOW", "job, nothing", "'nothing' is nothing that can be allowed", "SIGNOFF_ALLOW=job, nothing"),
         ("SIGNOFF_LITELLM_IMAGE", "example.test/none:1", "no recipe", "SIGNOFF_LITELLM_IMAGE=example.test/none:1"),
         ("SIGNOFF_VLLM_IMAGE", "example.test/none:1", "no recipe", "SIGNOFF_VLLM_IMAGE=example.test/none:1"),
         (

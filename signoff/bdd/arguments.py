@@ -11,6 +11,10 @@ def declare(add: Callable[..., Any]) -> None:
     options.declare_settings(add)
     add("--attach", metavar="NAME", help=options.ATTACH_HELP)
     add("--trust", action="store_true", help=options.TRUST_HELP)
+    add("--allow-context", metavar="NAME", help=options.ALLOW_CONTEXT_HELP)
+    add("--allow", action="append", default=[], metavar="RIGHT", help=options.ALLOW_HELP)
+    add("--as-copy", action="store_true", help=options.AS_COPY_HELP)
+    add("--dry-run", action="store_true", help=options.DRY_RUN_HELP)
     add(
         "--keep-cluster",
         action="store_true",

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -200,9 +200,11 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
             keep=option.keep_cluster,
             fresh=option.fresh_cluster,
             trust=option.trust,
+            allowed=options.Allowed(option.allow_context, option.allow, option.as_copy, option.dry_run),
         )
     declared = config.stash[DECLARATION] = written.filled(chosen.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
+    options.remember_cluster(chosen)
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
     began = RunRecord(
         tool="features",
@@ -216,6 +218,7 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
             {
                 "attach": str(chosen.attach or ""),
                 "trust": chosen.trust,
+                "allow": ", ".join(sorted(chosen.access.allow)),
                 **record(settings),
                 **chosen.manifests.not_the_storys,
             }
@@ -342,12 +345,22 @@ def evidence(pytestconfig: pytest.Config) -> Evidence:
     return pytestconfig.stash[RUN].evidence
 
 
+@pytest.fixture(scope="session")
+def opened_by() -> Mapping[str, str]:
+    """The options that would open capabilities which the run lacks; none where nobody says otherwise."""
+    return {}
+
+
 @pytest.fixture(autouse=True)
 def _has_what_it_needs(request: pytest.FixtureRequest) -> None:
-    """Skip the scenario if the cluster lacks a capability that its tags name."""
-    needed = {mark.args[0] for mark in request.node.iter_markers("needs")}
-    if needed and (lacking := needed - request.getfixturevalue("capabilities")):
-        pytest.skip(f"the cluster lacks {', '.join(sorted(lacking))}")
+    """Skip the scenario if the run lacks a capability that its tags name, and say what would open it."""
+    needed = sorted({mark.args[0] for mark in request.node.iter_markers("needs")})
+    if needed and (lacking := [name for name in needed if name not in request.getfixturevalue("capabilities")]):
+        opened_by = request.getfixturevalue("opened_by")
+        options = [opened_by[name] for name in lacking if name in opened_by]
+        if len(options) == len(lacking):
+            pytest.skip(f"it was not allowed: {' and '.join(dict.fromkeys(options))} opens it")
+        pytest.skip(f"the cluster lacks {', '.join(lacking)}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,21 +4,47 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from signoff.cluster.access import NO_USE, Access, Use
 from signoff.core.errors import SignoffError
 from signoff.core.node import Node
+from signoff.kube.gate import Gate
 
 
 @dataclass(frozen=True)
 class ClusterFacts:
-    """What the report says of a cluster. `start_seconds` maps a phase of its start to its duration."""
+    """What the report says of a cluster. `start_seconds` maps a phase of its start to its duration.
+
+    `uid` is that of the namespace kube-system of a person's own cluster, which tells it from all others.
+    """
 
     provider: str
     kubernetes_version: str
     nodes: tuple[str, ...]
     start_seconds: dict[str, float]
     details: dict[str, Any]
+    uid: str = ""
+
+
+class Standing(NamedTuple):
+    """A person's own cluster: a kubeconfig of it alone, and the UID of its namespace kube-system."""
+
+    kubeconfig: Path
+    uid: str
+
+
+class Needs(NamedTuple):
+    """What a deployment asks of a cluster.
+
+    `images` are those that pods will ask for, each with what names it: an option, a variable or a file. `variables` are
+    those of LiteLLM for which its image needs more than LiteLLM itself, each with what sets it. `namespaces` are those
+    in which its objects are, LiteLLM's first.
+    """
+
+    images: Mapping[str, str]
+    variables: Mapping[str, str]
+    namespaces: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -41,18 +67,27 @@ class TunnelBreak:
 
 
 class Cluster(Protocol):
-    """A running cluster. `capabilities` holds names such as "scale-nodes" that scenarios' tags may need.
+    """A running cluster. `capabilities` holds names such as "scale-backend" that scenarios' tags may need.
 
     "controllers" is that of a cluster in which the suite may put an ingress controller, and whatever else it wants;
-    "job" that of one in which it may run Jobs of its own.
+    "deploy" is that of one in which further LiteLLMs may be put beside the one under test, and "job" that of one in
+    which pods may be run that only ask.
     """
 
     capabilities: frozenset[str]
+    opened_by: Mapping[str, str]
+    """The options that would give it capabilities which it lacks."""
     kubeconfig: Path
     dir: Path
     """What `--attach` names."""
     tunnelled: bool
     """Whether `service_url` leads through a tunnel that adds to latency, which is then timed inside the cluster."""
+
+    @property
+    def gate(self) -> Gate | None:
+        """What every write to the cluster has to pass; None where all of it is the suite's own."""
+        ...
+
     reused: bool
     """Whether earlier runs may have left something on it that this one must clear away; never so on a person's own."""
 
@@ -88,8 +123,11 @@ class Cluster(Protocol):
         """Why the cluster itself has ended, or None while it lives, as far as this machine can tell."""
         ...
 
-    def close(self) -> None:
-        """End the cluster if this object started it, and free what this object holds."""
+    def close(self) -> Sequence[str]:
+        """End the cluster if this object started it, and free what this object holds.
+
+        Of one that is a person's own: what is not as it was before it was opened, each in a sentence.
+        """
         ...
 
 
@@ -169,14 +207,25 @@ class Running(Protocol):
 class Provider(Protocol):
     """What makes clusters of one kind: the functions of its module `provider`."""
 
-    def precheck(self, attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
-        """See in a moment that `open_cluster` has a chance; starts nothing and writes nothing.
+    DEPLOYS: bool
+    """Whether the suite deploys what it judges there; else it is a person's own, on which it stands already."""
 
-        `images` are those that pods will ask for, each with what names it: an option, a variable or a file.
-        `variables` are those of LiteLLM for which its image needs more than LiteLLM itself, each with what sets it.
+    def standing(self, access: Access) -> Standing | None:
+        """The cluster on which gateway and backend stand already, and are judged as they stand.
+
+        None where the suite deploys them. Nothing is written but private files that end with this process.
 
         Raises:
-            SignoffError: it cannot run here, nothing runs that it could attach to, or it cannot have an image.
+            SignoffError: the cluster is none that may be used, or cannot be reached.
+        """
+        ...
+
+    def precheck(self, attach: Path | None, needs: Needs, access: Access) -> None:
+        """See in a moment that `open_cluster` has a chance; starts nothing and writes nothing.
+
+        Raises:
+            SignoffError: it cannot run here, nothing runs that it could attach to, it cannot have an image, or it does
+                not let the suite do what was allowed.
         """
         ...
 
@@ -195,12 +244,14 @@ class Provider(Protocol):
         *,
         keep: bool,
         fresh: bool,
+        use: Use = NO_USE,
     ) -> Cluster:
         """Open a cluster: one that is kept for reuse unless it has to be `fresh`, else one started now.
 
         `attach` is the folder or name of the running one to use instead. `images` are those that pods will ask for,
         with the nodes that these may run on: a provider that can has them there at once. `nodes` are those that a
-        cluster of the suite's own has. A cluster that is to be kept is left running by its `close()`.
+        cluster of the suite's own has. A cluster that is to be kept is left running by its `close()`. `use` is what is
+        going to be done on a person's own.
 
         Raises:
             SignoffError: it cannot be started, or the one to use has other nodes.

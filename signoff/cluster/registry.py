@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from signoff.cluster.access import NO_USE, Use
 from signoff.cluster.base import Cluster, Provider
 from signoff.core.errors import SignoffError
 from signoff.core.node import Node
@@ -19,7 +20,9 @@ class _Entry(NamedTuple):
 _PROVIDERS = {
     "embedded": _Entry("signoff.cluster.embedded.provider", "processes of this machine, which need no preparation"),
     "kind": _Entry("signoff.cluster.kind.provider", "containers of the local Docker engine"),
-    "existing": _Entry("signoff.cluster.existing.provider", "your own; not built yet"),
+    "existing": _Entry(
+        "signoff.cluster.existing.provider", "your own, of which --allow says what may be changed there"
+    ),
 }
 """The providers, the default first. A provider is imported when it is asked for, so that none costs another's start."""
 NAMES = tuple(_PROVIDERS)
@@ -47,10 +50,11 @@ def open_cluster(
     *,
     keep: bool = False,
     fresh: bool = False,
+    use: Use = NO_USE,
 ) -> Cluster:
     """Open a cluster of this provider, as `Provider.open_cluster` says.
 
     Raises:
         SignoffError: it cannot be had, or there is no such provider.
     """
-    return provider(name).open_cluster(attach, images or {}, nodes, keep=keep, fresh=fresh)
+    return provider(name).open_cluster(attach, images or {}, nodes, keep=keep, fresh=fresh, use=use)

@@ -200,7 +200,10 @@ class End(Record):
 
 
 class Cluster(Record):
-    """The cluster. `start_seconds` maps a phase of its start to its duration."""
+    """The cluster. `start_seconds` maps a phase of its start to its duration.
+
+    `uid` is that of the namespace kube-system of a person's own cluster.
+    """
 
     kind: Literal["cluster"] = "cluster"
     provider: str
@@ -208,6 +211,14 @@ class Cluster(Record):
     nodes: list[str]
     start_seconds: dict[str, float] = {}
     details: dict[str, Any] = {}
+    uid: str = ""
+
+
+class LeftAsFound(Record):
+    """What is not as it was before the run, of all that a person's own cluster holds; each a sentence."""
+
+    kind: Literal["left-as-found"] = "left-as-found"
+    differences: list[str]
 
 
 class Applied(Record):

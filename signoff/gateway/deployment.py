@@ -47,7 +47,7 @@ class Deployment:
     """When breaks of the tunnel were last told, by `time.monotonic()`."""
 
     def __post_init__(self) -> None:
-        self.kube = Kube(self.cluster.kubeconfig)
+        self.kube = Kube(self.cluster.kubeconfig, self.cluster.gate)
         self.keys = keys_of(self.manifests)
 
     @property

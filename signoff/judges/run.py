@@ -13,6 +13,7 @@ from signoff.evidence import Recorded
 from signoff.evidence.models import (
     Cause,
     End,
+    LeftAsFound,
     Observation,
     OverheadTimed,
     Plan,
@@ -219,6 +220,8 @@ class Result:
             return f"{end.other_failures} other tests of the run failed"
         if errors := [each.cause for each in self.evidence.of(ScenarioEnd) if each.end == "error" and each.cause]:
             return f"a scenario ended in an error: {errors[0].what}"
+        if left := [each for found in self.evidence.of(LeftAsFound) for each in found.differences]:
+            return f"the cluster is not as it was before: {'; '.join(left)}"
         if bare := [key for key in self.story.criteria if not self._has_passed_check(key)]:
             return f"nothing of {bare[0]} was judged"
         return ""

@@ -108,6 +108,11 @@ class StoryManifests:
         )
 
     @property
+    def stands(self) -> bool:
+        """Whether somebody else has deployed it: then it is judged as it stands, and nothing of it is applied."""
+        return bool(self.stood)
+
+    @property
     def values(self) -> dict[str, Any]:
         """What a story's declaration may speak of by name: the settings, and what was found in the manifests."""
         return {

@@ -4,7 +4,6 @@ A GPU's vLLM starts nowhere else, and a gateway can be judged without it: the st
 the same Service and the same model name. Pages say that it is there, since it is not the backend that people have.
 """
 
-import re
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -13,15 +12,13 @@ from typing import Any
 from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
 from signoff.core.yaml_lines import Path as Place
-from signoff.kube import loading
+from signoff.kube import gpus, loading
 from signoff.kube.objects import Manifest, main_containers, pod_spec
 from signoff.kube.roles import Judged, backend_of, belonging_to, service_key
 from signoff.settings import Settings
 
 OPTION = "--stand-in"
 _SERVED = "--served-model-name="
-_GPU = re.compile(r"(^|\.)(nvidia|amd|intel)\.com/|/(gpu|npu|tpu)")
-"""A resource of a device plug-in for GPUs and the like: `nvidia.com/gpu`, `google.com/tpu`."""
 _ANYWHERE = [{"operator": "Exists"}]
 """Tolerates every taint: the nodes of a backend are often kept free of all else."""
 
@@ -33,7 +30,7 @@ def needed_for(backend: Manifest) -> tuple[str, Place] | None:
         resources = container.get("resources")
         for kind, amounts in resources.items() if isinstance(resources, dict) else ():
             for name in amounts if isinstance(amounts, dict) else ():
-                if _GPU.search(name):
+                if gpus.RESOURCE.search(name):
                     return name, (*root, "containers", at, "resources", kind, name)
     if name := pod_spec(backend.body).get("runtimeClassName"):
         return f"the runtime class {name}", (*root, "runtimeClassName")

@@ -76,6 +76,11 @@ class Read:
         return _where(self.origins[name], self._told.get(name), self._file, name, key)
 
     @property
+    def file(self) -> Path | None:
+        """The file of settings that was read, if one was."""
+        return self._file.path if self._file else None
+
+    @property
     def differing(self) -> tuple[str, ...]:
         """The settings that are not the story's: with them it is no longer quite that story which is judged.
 

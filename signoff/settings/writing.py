@@ -1,13 +1,17 @@
 """A file of settings as a program writes it for a person: each line with the reason why it is there."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.items import Item
 
-from signoff.core.errors import UsageError
+from signoff.core.errors import SignoffError, UsageError
+from signoff.core.whole import draft_of
+from signoff.settings.reading import FILE, Read
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,32 @@ def written(lines: Sequence[Line], head: Sequence[str] = ()) -> str:
         what = "a file of settings cannot say what is not UTF-8"
         raise UsageError(what, where=_printable(text[:200]), hint="rename the file or folder") from None
     return text
+
+
+def remember(read: Read, found: Mapping[str, str], why: str) -> Path:
+    """Add settings that a run has found out to the file of settings that it was given, all else in which stays.
+
+    Without one it is written here, where the next run finds it.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    path = (read.file or Path(FILE)).resolve()  # of a link, what it leads to is written
+    document = tomlkit.parse(path.read_text(encoding="utf-8")) if read.file else tomlkit.document()
+    for name, value in found.items():
+        item = _item(value)
+        item.comment(_printable(why))
+        item.trivia.comment_ws = "  "
+        document[name] = item
+    try:
+        with draft_of(path, f"let this user write it, or set {' and '.join(found)} yourself") as draft:
+            draft.touch(mode=0o600 if read.file else 0o666)
+            if read.file:
+                shutil.copymode(path, draft)  # it may hold a key that is for one user's eyes
+            draft.write_text(document.as_string(), encoding="utf-8")
+    except SignoffError as error:
+        raise UsageError(error.what, where=error.where, hint=error.hint) from error
+    return path
 
 
 def _item(value: Any) -> Item:

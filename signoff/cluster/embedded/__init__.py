@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,7 +43,9 @@ Progress = Callable[[str, str], None]
 class EmbeddedCluster:
     """A running embedded cluster; `close()` ends it only if this object started it and did not `keep()` it."""
 
-    capabilities = frozenset({"controllers", "cordon", "job", "new-nodes", "scale-backend"})
+    capabilities = frozenset({"controllers", "cordon", "deploy", "job", "new-nodes", "scale-backend"})
+    opened_by: Mapping[str, str] = {}
+    gate = None
     tunnelled = False
 
     def __init__(
@@ -208,7 +210,7 @@ class EmbeddedCluster:
             return None
         return reason_of_end(self.dir) or SignoffError("the embedded cluster has ended", where=str(self.dir))
 
-    def close(self) -> None:
+    def close(self) -> Sequence[str]:
         """End the cluster if this object started it (at most 2 s), and remove all of it; or leave one to be kept."""
         if self._to_keep:
             self.keep()
@@ -218,6 +220,7 @@ class EmbeddedCluster:
         if self._lease is not None:
             self._lease.close()
             self._lease = None
+        return ()
 
 
 def _folder_of(cluster: Path) -> Path:

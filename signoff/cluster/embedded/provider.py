@@ -1,4 +1,5 @@
 """The embedded cluster as the one that a run asks for by name."""
+# ruff: noqa: ARG001  what is allowed on a person's own cluster is nothing to it
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -7,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from signoff.cluster.base import Cluster
+from signoff.cluster.access import NO_USE, Access, Use
+from signoff.cluster.base import Cluster, Needs, Standing
 from signoff.cluster.embedded import EmbeddedCluster, facts_of, namespaces, once
 from signoff.cluster.embedded.binaries import check_named_folder, find_binaries
 from signoff.cluster.embedded.cluster_registry import OLDER, UNCONFINED, Running, clusters_dir
@@ -21,25 +23,32 @@ from signoff.core.node import Node
 from signoff.core.paths import cache_dir
 from signoff.core.timeouts import PROCESS_EXIT
 
+DEPLOYS = True
 
-def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
+
+def standing(access: Access) -> Standing | None:
+    """None stands there: the suite deploys what it judges."""
+    return None
+
+
+def precheck(attach: Path | None, needs: Needs, access: Access) -> None:
     """See that what this run names is there: the cluster, Kubernetes' programs, and a recipe for each image."""
     if attach is not None:
         facts_of(attach)
     check_named_folder()
     _check_recipes()
     known = Images(cache_dir())
-    for image, where in images.items():
+    for image, where in needs.images.items():
         try:
             told = known.check(image)
         except ImageError as error:
             raise SignoffError(error.what, where=where, hint=error.hint) from error
         for each in told:
             progress("images", f"{each} ({where})")
-        if lack := known.lack(image, variables):
+        if lack := known.lack(image, needs.variables):
             raise SignoffError(
                 f"{image} cannot run with {lack.variable} here: that needs {lack.what}",
-                where=variables[lack.variable],
+                where=needs.variables[lack.variable],
                 hint=f"take kind, whose image has it: --cluster kind; or leave {lack.variable} out",
             )
 
@@ -59,7 +68,13 @@ def unconfined(attach: Path | None) -> str:
 
 
 def open_cluster(
-    attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
+    attach: Path | None,
+    images: Mapping[str, Collection[str]],
+    nodes: Sequence[Node],
+    *,
+    keep: bool,
+    fresh: bool,
+    use: Use = NO_USE,
 ) -> Cluster:
     """One that runs: that of `attach`, else one that is kept unless it has to be `fresh`; else one started now."""
     if attach is not None:

@@ -1,1 +1,120 @@
 """A person's own cluster, which is there before a run and after it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from signoff.changes.rights import Right, Scope
+from signoff.changes.session import Run, Session
+from signoff.cluster.access import Use
+from signoff.cluster.base import ClusterFacts, TunnelBreak
+from signoff.cluster.existing.contexts import Reached
+from signoff.cluster.port_forward import Forwards
+from signoff.core.console import progress
+from signoff.core.errors import SignoffError
+from signoff.core.words import listed
+from signoff.kube.client import Kube, reason_of
+from signoff.kube.gate import Gate
+from signoff.kube.gpus import gpu_of
+
+_OPENS: Mapping[Right, frozenset[str]] = {
+    Right.JOB: frozenset({"job"}),
+    Right.DEPLOY: frozenset({"job", "deploy"}),
+    Right.DISRUPTION: frozenset({"job", "cordon", "new-nodes", "scale-backend"}),
+}
+"""The capabilities that each right gives."""
+
+
+class ExistingCluster:
+    """A cluster that is looked at and, as far as a person allows it, changed for a while."""
+
+    tunnelled = True
+    reused = False
+
+    def __init__(self, reached: Reached, use: Use) -> None:
+        self.kubeconfig = reached.kubeconfig
+        self.dir = reached.kubeconfig.parent
+        self._reached, self._use = reached, use
+        self._kube = Kube(self.kubeconfig)
+        self._forwards = Forwards(self.kubeconfig)
+        allowed = [_OPENS[right] for right in use.access.allow]
+        self.capabilities = frozenset[str]().union(*allowed)
+        self.opened_by: Mapping[str, str] = {
+            capability: f"--allow {right}" for right in reversed(Right) for capability in _OPENS[right]
+        }
+        for line in self._told():
+            progress("cluster", line)
+        scope = Scope(use.access.allow, frozenset(use.namespaces), use.named)
+        self._session = Session(self.kubeconfig, Run(use.run.name, use.run, reached.context), scope)
+        self.gate: Gate = self._session.gate
+
+    def _told(self) -> list[str]:
+        """Which cluster it is, and what the run does there: for a person, before anything is done."""
+        reached, access = self._reached, self._use.access
+        nodes = self._kube.core.list_node().items
+        gpus = [each.metadata.name for each in nodes if gpu_of(each)]
+        kept = "nothing is changed; --allow says what may be"
+        opened = [f"--allow {right}: {right.about}" for right in Right if right in access.allow]
+        return [
+            f"{reached.context} at {reached.server}, UID {reached.uid}",
+            f"{len(nodes)} nodes, a GPU on {listed(gpus) or 'none'}",
+            f"reads the namespace{'s' if len(self._use.namespaces) > 1 else ''} {listed(self._use.namespaces)}",
+            *(opened or [kept]),
+        ]
+
+    def facts(self) -> ClusterFacts:
+        """Versions, nodes, which cluster it is, and what was allowed there."""
+        version = client.VersionApi(self._kube.core.api_client).get_code().git_version
+        nodes = [node.metadata.name for node in self._kube.core.list_node().items]
+        details = {
+            "context": self._reached.context,
+            "server": self._reached.server,
+            "allowed": sorted(self._use.access.allow),
+        }
+        return ClusterFacts("existing", version, tuple(nodes), {}, details, uid=self._reached.uid)
+
+    def service_url(self, namespace: str, name: str, port: int) -> str:
+        """The base URL of the Service's port on this machine's loopback, through a forward that follows its pods.
+
+        Raises:
+            SignoffError: there is no such Service.
+        """
+        self._service(namespace, name)
+        return self._forwards.url(namespace, name, port)
+
+    def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
+        """The Service's ClusterIP and this port.
+
+        Raises:
+            SignoffError: there is no such Service, or it has no address of its own.
+        """
+        address = self._service(namespace, service).spec.cluster_ip
+        if not address or address == "None":
+            raise SignoffError(f"the Service {namespace}/{service} has no ClusterIP")
+        return str(address), port
+
+    def _service(self, namespace: str, name: str) -> Any:
+        try:
+            return self._kube.core.read_namespaced_service(name, namespace)
+        except ApiException as error:
+            raise SignoffError(f"no Service {namespace}/{name}: {reason_of(error)}") from error
+
+    def export_logs(self, folder: Path) -> None:
+        """Its own parts are not this suite's to look into."""
+
+    def tunnel_breaks(self, since: float) -> Sequence[TunnelBreak]:
+        """What has broken a forward since then."""
+        return self._forwards.breaks(since)
+
+    def failure(self) -> SignoffError | None:
+        """Nothing here watches it; a control plane that is gone shows in what can't be read."""
+        return None
+
+    def close(self) -> Sequence[str]:
+        """Put back what the run has not undone itself; gives what is not as it was."""
+        self._forwards.close()
+        outcome = self._session.close()
+        return [*outcome.problems, *outcome.differences]

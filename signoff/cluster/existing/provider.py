@@ -1,18 +1,28 @@
-"""A person's own cluster as the one that a run asks for by name; this version cannot run there yet."""
-# ruff: noqa: ARG001
+"""A person's own cluster as the one that a run asks for by name."""
+# ruff: noqa: ARG001  its nodes are there, have their images from wherever they pull them, and are nobody's to end
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from signoff.cluster.base import Cluster, Running
-from signoff.cluster.registry import DEFAULT
-from signoff.core.errors import SignoffError
+from signoff.cluster.access import NO_USE, Access, Use
+from signoff.cluster.base import Cluster, Needs, Running, Standing
+from signoff.cluster.existing import ExistingCluster, contexts
+from signoff.core.errors import SignoffError, UsageError
 from signoff.core.node import Node
 
+DEPLOYS = False
 
-def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
-    """Says that it is not built yet."""
-    raise _not_yet()
+
+def standing(access: Access) -> Standing | None:
+    """The cluster of the context that is named and allowed, and leads where it led before."""
+    reached = contexts.reach(access)
+    return Standing(reached.kubeconfig, reached.uid)
+
+
+def precheck(attach: Path | None, needs: Needs, access: Access) -> None:
+    """See that nothing is asked for which only the suite's own clusters have."""
+    if attach is not None:
+        raise UsageError("a cluster of your own is known by its context", where=str(attach), hint="leave --attach out")
 
 
 def unconfined(attach: Path | None) -> str:
@@ -21,10 +31,16 @@ def unconfined(attach: Path | None) -> str:
 
 
 def open_cluster(
-    attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
+    attach: Path | None,
+    images: Mapping[str, Collection[str]],
+    nodes: Sequence[Node],
+    *,
+    keep: bool,
+    fresh: bool,
+    use: Use = NO_USE,
 ) -> Cluster:
-    """Says that it is not built yet."""
-    raise _not_yet()
+    """The one of the context; what may be changed there is told first."""
+    return ExistingCluster(contexts.reach(use.access), use)
 
 
 def prepare(images: Collection[str]) -> None:
@@ -47,10 +63,3 @@ def running() -> Sequence[Running]:
 def ended(name: str) -> SignoffError | None:
     """Nobody here would know."""
     return None
-
-
-def _not_yet() -> SignoffError:
-    return SignoffError(
-        "this version cannot run on a cluster of kind 'existing' yet",
-        hint=f"take --cluster {DEFAULT}, which needs no preparation",
-    )

@@ -47,7 +47,9 @@ Progress = Callable[[str], None]
 class KindCluster:
     """A kind cluster, from `start` or `attach`; `close()` deletes it only if this object started it."""
 
-    capabilities = frozenset({"controllers", "cordon", "job", "new-nodes", "scale-backend"})
+    capabilities = frozenset({"controllers", "cordon", "deploy", "job", "new-nodes", "scale-backend"})
+    opened_by: Mapping[str, str] = {}
+    gate = None
     tunnelled = True
 
     def __init__(self, kind: Path, folder: Path, nodes: Sequence[Node], *, owned: bool) -> None:
@@ -171,17 +173,18 @@ class KindCluster:
         """Nothing here watches the engine; a control plane that is gone shows in what can't be read."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> Sequence[str]:
         """Delete the cluster if this object started it and it is not to be kept."""
         self._forwards.close()
         owner = ownership.owner_of(self.dir)
         if not self._owned or owner is None:
-            return
+            return ()
         self._owned = False
         if owner.kept and ownership.is_ours(self.dir):
             _tell(f"left running as {self.name}\n{Running(self.dir, owner).how_to_use()}")
-            return
-        self._delete()
+        else:
+            self._delete()
+        return ()
 
     def _delete(self) -> None:
         """Delete the cluster, however much of it there is."""

@@ -5,7 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from signoff.cluster.base import Cluster
+from signoff.cluster.access import NO_USE, Access, Use
+from signoff.cluster.base import Cluster, Needs, Standing
 from signoff.cluster.kind import KindCluster, controller_images, tools
 from signoff.cluster.kind.cluster_registry import Running
 from signoff.cluster.kind.cluster_registry import running as clusters_that_run
@@ -13,8 +14,15 @@ from signoff.core import console
 from signoff.core.errors import SignoffError
 from signoff.core.node import Node
 
+DEPLOYS = True
 
-def precheck(attach: Path | None, images: Mapping[str, str], variables: Mapping[str, str]) -> None:
+
+def standing(access: Access) -> Standing | None:
+    """None stands there: the suite deploys what it judges."""
+    return None
+
+
+def precheck(attach: Path | None, needs: Needs, access: Access) -> None:
     """See that Docker answers, and that the cluster that this run names is there."""
     KindCluster.check(attach)
 
@@ -25,7 +33,13 @@ def unconfined(attach: Path | None) -> str:
 
 
 def open_cluster(
-    attach: Path | None, images: Mapping[str, Collection[str]], nodes: Sequence[Node], *, keep: bool, fresh: bool
+    attach: Path | None,
+    images: Mapping[str, Collection[str]],
+    nodes: Sequence[Node],
+    *,
+    keep: bool,
+    fresh: bool,
+    use: Use = NO_USE,
 ) -> Cluster:
     """The one that `attach` names, else one started now."""
     if attach is not None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from signoff.cluster.access import NO_ACCESS
+from signoff.cluster.base import Needs
 from signoff.cluster.embedded import once, provider
 from signoff.cluster.embedded.images import EXTRA, ImageError, Images, programs
 from signoff.core.errors import SignoffError
@@ -239,7 +241,7 @@ def test_an_image_that_cannot_be_written_is_one_sentence(images: Images, monkeyp
 
 def test_a_digest_is_said_to_be_left_out(capfd: pytest.CaptureFixture[str]) -> None:
     pinned = f"ghcr.io/berriai/litellm:main-v1.80.16-stable@sha256:{'0' * 64}"
-    provider.precheck(None, {pinned: "proxy.yaml:7"}, {})
+    provider.precheck(None, Needs({pinned: "proxy.yaml:7"}, {}, ()), NO_ACCESS)
     said = f"{pinned} goes by its tag: a digest cannot be honoured where nothing is pulled (proxy.yaml:7)"
     assert said in capfd.readouterr().err
 

@@ -14,6 +14,8 @@ import yaml
 
 from signoff import story
 from signoff.cli import main
+from signoff.cluster.access import NO_ACCESS
+from signoff.cluster.base import Needs
 from signoff.cluster.kind import CONTROL_PLANE, KindCluster, health, ownership
 from signoff.cluster.kind import provider as kind
 from signoff.core.errors import SignoffError
@@ -286,8 +288,8 @@ def test_a_cluster_that_could_not_be_made_is_not_kept(creating: Tools, capsys: C
 
 def test_a_provider_that_cannot_start_one_says_so(creating: Tools, capsys: Capture) -> None:
     status, out, err = run(capsys, "up", "--cluster", "existing")
-    assert (status, out) == (1, "")
-    assert "your own cluster is not started by signoff" in err
+    assert (status, out) == (4, "")
+    assert "on yours nothing is deployed or started unasked" in err
 
 
 def test_a_machine_without_docker_lists_the_others_clusters(
@@ -321,7 +323,7 @@ def test_the_images_of_a_kind_cluster_are_pulled_in_advance(
 def test_attach_takes_the_name_of_a_kind_cluster(creating: Tools, capsys: Capture) -> None:
     run(capsys, "up", "demo", "--cluster", "kind")
     for named in (Path("demo"), ownership.folders() / "demo"):
-        kind.precheck(named, {}, {})
+        kind.precheck(named, Needs({}, {}, ()), NO_ACCESS)
     with pytest.raises(SignoffError, match="no kind cluster is running there") as refused:
-        kind.precheck(Path("other"), {}, {})
+        kind.precheck(Path("other"), Needs({}, {}, ()), NO_ACCESS)
     assert refused.value.where == "other"

@@ -1,0 +1,44 @@
+"""What a person lets a run do on a cluster of their own: which one it is, and what may be changed there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from signoff.changes.rights import Right
+from signoff.changes.target import Named
+
+
+@dataclass(frozen=True)
+class Access:
+    """A cluster of a person's own, by its kubeconfig's context, and what they allow there.
+
+    `context` is the one that is meant and `allowed_context` the one that may be used: they have to be the same, so that
+    no file alone, and no shell's history, leads a run to a cluster. `uid` is that of its namespace kube-system, as it
+    was at the first run; empty before that.
+    """
+
+    context: str = ""
+    allowed_context: str = ""
+    uid: str = ""
+    allow: frozenset[Right] = frozenset()
+    as_copy: bool = False
+    dry_run: bool = False
+
+
+NO_ACCESS = Access()
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a run is going to do on a person's own cluster: in which namespaces, LiteLLM's first.
+
+    `run` is the folder of its report, by whose name it is known. `named` are the objects that it applies.
+    """
+
+    access: Access
+    namespaces: Sequence[str]
+    run: Path
+    named: frozenset[Named] = frozenset()
+
+
+NO_USE = Use(NO_ACCESS, (), Path())

@@ -1,0 +1,1 @@
+"""A person's own cluster: the embedded one, opened only by its kubeconfig and context."""
