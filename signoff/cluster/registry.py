@@ -27,6 +27,8 @@ _PROVIDERS = {
 """The providers, the default first. A provider is imported when it is asked for, so that none costs another's start."""
 NAMES = tuple(_PROVIDERS)
 DEFAULT = NAMES[0]
+OF_A_CONTEXT = "existing"
+"""The one that opens a person's own cluster, by a context of a kubeconfig."""
 ABOUT = "; ".join(f"{name}: {entry.about}" for name, entry in _PROVIDERS.items())
 """What each is, for a help text."""
 

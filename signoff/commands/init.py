@@ -1,4 +1,4 @@
-"""`signoff init`: look at manifests, and write the settings with which a run judges them."""
+"""`signoff init`: look at manifests, or at a cluster, and write the settings with which a run judges them."""
 
 import argparse
 import difflib
@@ -7,19 +7,29 @@ import shlex
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import DynamicApiError
+from urllib3.exceptions import HTTPError
+
+from signoff.cluster.registry import OF_A_CONTEXT
+from signoff.core import timeouts
 from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.paths import check_writable, write_private
 from signoff.core.redact import HIDDEN, hide, scrubbed
 from signoff.core.whole import draft_of
-from signoff.gateway.survey import Fact, Question, Survey, survey
+from signoff.gateway.key import keys_of
+from signoff.gateway.live_survey import survey_cluster
+from signoff.gateway.survey import Ask, Fact, Question, Survey, survey
+from signoff.kube import kubeconfig, standing
+from signoff.kube.client import Kube, reason_of
 from signoff.options import ClusterChoice, check_deployment
 from signoff.settings.reading import FILE, read
 from signoff.settings.writing import Line, written
@@ -31,8 +41,14 @@ _LABEL = 15
 """What the words before the facts take."""
 _PLACE = 22
 """What a file and a line get at least, of which the end says more."""
+_TO_DO = 6
+"""So many lines of what is still to be done are shown however much was found."""
 _ALIKE = 3
 """So many facts of one kind are shown."""
+_CONTEXT = "--kube-context"
+_HEAD_OF_A_CLUSTER = (
+    "What this cluster says and the story does not, as `signoff init` found it; see `signoff settings`."
+)
 _HEAD = "What these manifests say and the story does not, as `signoff init` found it; see `signoff settings`."
 
 
@@ -40,18 +56,30 @@ def add_to(commands: Any) -> None:
     """Add the command to the program's."""
     parser = commands.add_parser(
         "init",
-        help="look at your manifests, and write the settings to judge them with",
+        help="look at your manifests or your cluster, and write the settings to judge them with",
         description=run.__doc__,
         epilog="""Examples: `signoff init ~/home-lab/apps` writes ~/home-lab/apps/signoff.toml; `helm template gw CHART
         | signoff init -` keeps what the chart renders as rendered.yaml in this folder, and writes signoff.toml beside
-        it. Exit status: 0 if a run could start with these settings, 1 if something is still to be done for it, and 4
+        it; `signoff init --kube-context home` looks at a cluster, and writes signoff.toml in this folder.
+        Exit status: 0 if a run could start with these settings, 1 if something is still to be done for it, and 4
         if nothing could be written.""",
     )
     parser.add_argument(
         "manifests",
-        nargs="+",
+        nargs="*",
         metavar="FOLDER",
         help="folders or files with the manifests of LiteLLM and vLLM, or - for standard input",
+    )
+    parser.add_argument(
+        _CONTEXT,
+        metavar="NAME",
+        help="look at what stands on the cluster of this context of your kubeconfig instead, and change nothing there",
+    )
+    parser.add_argument(
+        "--namespace",
+        metavar="NAME",
+        default="",
+        help="with it, LiteLLM's namespace (default: it is looked for in all)",
     )
     parser.add_argument("--force", action="store_true", help="replace a signoff.toml that is there")
     parser.set_defaults(run=run)
@@ -59,40 +87,48 @@ def add_to(commands: Any) -> None:
 
 @dataclass(frozen=True)
 class _Source:
-    """The manifests to look at, and where the settings for them go.
+    """What is looked at, how it is called, and where the settings for it go.
 
-    `listed` is what the settings call the manifests. `rendered` is what came from standard input.
+    `lines` are the settings that say where it is. `rendered` is what came from standard input.
     """
 
-    paths: tuple[Path, ...]
-    listed: list[str]
+    told: str
     target: Path
+    lines: tuple[Line, ...]
+    look: Callable[[Ask], Survey]
+    refusals: Callable[[], list[str]]
+    """Why a run with the settings, once they are written, would be refused before it starts."""
+    head: str = _HEAD
     rendered: bytes | None = None
+    option: str = ""
+    """What a run needs beside the settings."""
 
-    @property
-    def beside(self) -> Path:
-        """The folder from which places are named."""
-        return self.paths[0] if self.paths[0].is_dir() else self.paths[0].parent
+    @classmethod
+    def of_files(cls, told: str, paths: tuple[Path, ...], listed: list[str], target: Path) -> "_Source":
+        """Manifests; `listed` is what the settings call them."""
+        beside = paths[0] if paths[0].is_dir() else paths[0].parent
+        lines = (Line("manifests", listed, "from this folder"),)
+        return cls(f"in {told}", target, lines, lambda ask: survey(paths, beside, ask), lambda: _refusal(target))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at manifests, and write the settings with which a run judges them, signoff.toml beside them.
+    """Look at manifests, or at a cluster, and write the settings with which a run judges them into signoff.toml.
 
-    A setting is written where the manifests say something else than the story, each with its reason. What they leave
+    A setting is written where they say something else than the story, each with its reason. What they leave
     open is asked, on a terminal; Enter takes the answer in brackets. A signoff.toml that is there stays as it is.
     """
-    with _source(options.manifests) as source:
+    with _source(options) as source:
         check_writable(
             source.target.parent, "the settings", str(source.target), "copy the manifests to a folder of yours"
         )
         stays = os.path.lexists(source.target) and not options.force
         screen = _Screen(source, asks=not stays and sys.stdin.isatty() and sys.stdout.isatty())
         with refusing():
-            found = survey(source.paths, source.beside, screen.ask)
-        lines = [Line("manifests", source.listed, "from this folder"), *found.lines]
+            found = source.look(screen.ask)
+        lines = [*source.lines, *found.lines]
         absent = _absent_secrets(found, source.target.parent)
         text = scrubbed(
-            written(lines, [_HEAD, *(f"Open: {each}" for each in (*found.unanswered, *absent)), *found.left_out])
+            written(lines, [source.head, *(f"Open: {each}" for each in (*found.unanswered, *absent)), *found.left_out])
         )
         if stays:
             _check_the_same(source.target, text)
@@ -100,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
         screen.show(found.facts)
         if not stays:
             _write(source, text)
-    still = absent or ([] if found.undecided else _refusal(source.target))
+    still = absent or ([] if found.undecided else source.refusals())
     settings = sum(line.is_set for line in lines)
     screen.end(f"{'Unchanged' if stays else 'Wrote'}: {source.target}, {settings} settings", found.unanswered, still)
     return 1 if still or found.undecided else 0
@@ -110,7 +146,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _source(given: Sequence[str]) -> Iterator[_Source]:
+def _source(options: argparse.Namespace) -> Iterator[_Source]:
+    given: Sequence[str] = options.manifests
+    if bool(given) is (options.kube_context is not None):
+        what = "a cluster is looked at alone" if given else "there is nothing to look at"
+        hint = f"name the folder of your manifests, or a context of your kubeconfig with {_CONTEXT}"
+        raise UsageError(what, where=" ".join(["signoff init", *given]), hint=hint)
+    if options.namespace and not options.kube_context:
+        hint = f"leave it out, or name a cluster with {_CONTEXT}"
+        raise UsageError("manifests say their namespace themselves", where="--namespace", hint=hint)
+    if options.kube_context is not None:
+        with _of_cluster(options.kube_context, options.namespace) as source:
+            yield source
+        return
     if _STANDARD_INPUT in given:
         with _from_standard_input(given) as source:
             yield source
@@ -121,7 +169,38 @@ def _source(given: Sequence[str]) -> Iterator[_Source]:
             hint = "name the folder of your manifests, or - for standard input"
             raise UsageError("the folder of manifests is not there", where=str(path), hint=hint)
     folder = paths[0] if paths[0].is_dir() else paths[0].parent
-    yield _Source(paths, [os.path.relpath(path, folder) for path in paths], folder / FILE)
+    told, listed = " and ".join(map(str, paths)), [os.path.relpath(path, folder) for path in paths]
+    yield _Source.of_files(told, paths, listed, folder / FILE)
+
+
+@contextmanager
+def _of_cluster(context: str, namespace: str) -> Iterator[_Source]:
+    with TemporaryDirectory(prefix="signoff-init-") as folder:
+        file = kubeconfig.only(context, Path(folder))
+        kube = Kube(file)
+        lines = Line("cluster", OF_A_CONTEXT, "your own"), Line("kube_context", context, kube.server)
+        yield _Source(
+            f"on {context} ({kube.server})",
+            Path(FILE),
+            lines,
+            lambda ask: _reached(lambda: survey_cluster(kube, ask, namespace), context, kube),
+            lambda: _refusal_of(kube, Path(FILE)),
+            _HEAD_OF_A_CLUSTER,
+            option=f" --allow-context {shlex.quote(context)}",
+        )
+
+
+def _reached(look: Callable[[], Survey], context: str, kube: Kube) -> Survey:
+    try:
+        kube.core.get_api_resources(_request_timeout=timeouts.API_REQUEST.seconds)
+        return look()
+    except HTTPError as error:
+        what = f"the cluster of the context {context} does not answer: {error.__class__.__name__}"
+        hint = f"see whether `kubectl --context {context} get namespaces` does"
+        raise UsageError(what, where=kube.server, hint=hint) from None
+    except (ApiException, DynamicApiError) as error:
+        hint = f"see what `kubectl --context {context} auth whoami` says"
+        raise UsageError(f"the cluster refuses: {reason_of(error)}", where=kube.server, hint=hint) from None
 
 
 @contextmanager
@@ -139,7 +218,7 @@ def _from_standard_input(given: Sequence[str]) -> Iterator[_Source]:
         file = Path(folder) / _RENDERED
         write_private(file, data)
         try:
-            yield _Source((file,), [_RENDERED], Path(FILE), data)
+            yield replace(_Source.of_files("standard input", (file,), [_RENDERED], Path(FILE)), rendered=data)
         except SignoffError as error:
             where = error.where.replace(str(file), "standard input")
             raise UsageError(error.what, where=where, hint=error.hint) from error
@@ -235,9 +314,18 @@ def _refusal(target: Path) -> list[str]:
     return []
 
 
-def _command(target: Path) -> str:
+def _refusal_of(kube: Kube, target: Path) -> list[str]:
+    """The same for what stands on a cluster."""
+    try:
+        keys_of(standing.read(kube, read({}, str(target)).settings))
+    except SignoffError as error:
+        return [f"{error.what} ({error.where}): {error.hint}"]
+    return []
+
+
+def _command(source: _Source) -> str:
     features = "pytest features/" if Path("features", "story.yaml").is_file() else "signoff run"
-    return f"{features} --settings {shlex.quote(str(target))}"
+    return f"{features} --settings {shlex.quote(str(source.target))}{source.option}"
 
 
 # The screen
@@ -280,10 +368,7 @@ class _Screen:
     def show(self, facts: Sequence[Fact]) -> None:
         """Those that were not shown yet."""
         if not self._printed:
-            named = (
-                "standard input" if self._source.rendered is not None else " and ".join(map(str, self._source.paths))
-            )
-            self._print(f"Found in {named}:")
+            self._print(f"Found {self._source.told}:")
         new = facts[self._shown :]
         for of, group in groupby(new, key=lambda fact: fact.of):
             alike = list(group)
@@ -310,9 +395,9 @@ class _Screen:
                 for each in (*still, *unanswered)
                 for line in textwrap.wrap(each, _WIDTH - 4, initial_indent="  - ", subsequent_indent="    ")
             ]
-            for line in _at_most(wrapped, _HEIGHT - 1 - self._printed):
+            for line in _at_most(wrapped, max(_TO_DO, _HEIGHT - 1 - self._printed)):
                 self._print(line)
-        self._print(f"{'Then' if still else 'Next'}: {_command(self._source.target)}")
+        self._print(f"{'Then' if still else 'Next'}: {_command(self._source)}")
 
     def _print(self, line: str) -> None:
         self._printed += 1

@@ -63,7 +63,9 @@ def keys_of(manifests: StoryManifests) -> Keys:
         return Keys(backend=backend)
     if master.value is None:
         raise UsageError(
-            "LiteLLM asks its clients for a key, and the manifests do not say which",
+            "LiteLLM asks its clients for a key, and the manifests do not say which"
+            if manifests.source.folder
+            else "LiteLLM asks its clients for a key, and the Secret that holds it may not be read",
             where=master.where,
             hint=f"set {GATEWAY}, or give the Secret that holds it with {OPTION} NAME=FILE.env",
         )

@@ -90,7 +90,7 @@ def survey(paths: Sequence[Path], beside: Path, ask: Ask) -> Survey:
     out = [each.manifest for each in left_out]
     found = [each for each in loaded.manifests if each not in out]
     source = Source(str(paths[0]), beside)
-    looking = _Looking(found, found, loaded.absent, source, beside, ask)
+    looking = Looking(found, found, loaded.absent, source, beside, ask)
     looking.look()
     looking.look_beside(left_out)
     order = list(names())
@@ -99,13 +99,15 @@ def survey(paths: Sequence[Path], beside: Path, ask: Ask) -> Survey:
 
 
 @dataclass
-class _Looking:
+class Looking:
+    """At manifests, and what was found so far."""
+
     every: Sequence[Manifest]
     found: list[Manifest]
     """Those that the gateway can name: of other namespaces, only what is not named within one."""
     absent: Sequence[Absent]
     source: Source
-    beside: Path
+    beside: Path | None
     ask: Ask
     survey: Survey = field(default_factory=Survey)
     known: dict[str, Any] = field(default_factory=dict)
@@ -118,24 +120,24 @@ class _Looking:
         gateway = gateway_of(judged.gateway, self.found, settings)
         self._gateway(judged, gateway)
         self._model(judged)
-        self._backend(judged)
+        self.look_at_backend(judged)
         self._namespace(judged.gateway)
         self._key(judged)
-        self._missing(judged)
-        self._nodes(judged)
-        self._chart(judged.gateway)
-        self._way_in(gateway.service)
-        self._layout(judged.gateway, gateway)
+        self.look_for_missing(judged)
+        self.look_at_nodes(judged)
+        self.suggest_labels(judged.gateway)
+        self.look_at_way_in(gateway.service)
+        self.look_at_layout(judged.gateway, gateway)
 
     def look_beside(self, left_out: Sequence[hooks.LeftOut]) -> None:
         """At what a run does not deploy."""
         for each in left_out:
-            self._fact("not run", f"{each.manifest.name} ({each.events[0]} hook)", self._at(each.manifest))
+            self.fact("not run", f"{each.manifest.name} ({each.events[0]} hook)", self.at(each.manifest))
             self.survey.left_out.append(f"{each.manifest.name} is not run: {each.reason}.")
         others = [each for each in addons(self.found) if not is_of_a_way_in(each)]
         if others:
             kinds = dict.fromkeys(each.body["kind"] for each in others)
-            self._fact("add-ons", f"{listed(kinds)}: no CRD, skipped", self._at(others[0]))
+            self.fact("add-ons", f"{listed(kinds)}: no CRD, skipped", self.at(others[0]))
 
     # Who is who
 
@@ -144,7 +146,8 @@ class _Looking:
         if gateway is None:  # which is refused with its reason
             return judged_in(self.found, self.source, Settings())
         if (own := gateway.body["metadata"].get("namespace", story.NAMESPACE)) != story.NAMESPACE:
-            self._set("namespace", own, gateway.name, self._at(gateway, "metadata", "namespace"))
+            self.set("namespace", own, gateway.name, self.at(gateway, "metadata", "namespace"))
+        self.read_around(gateway)
         self.found = seen_by(gateway, self.found, Settings(**self.known))
         configuration = gateway_config.find(gateway, self.found)
         entries = configuration.models
@@ -154,12 +157,15 @@ class _Looking:
             self._one_of(backends_in(self.found, model, Settings(**self.known)), "backend", "vLLM")
         return judged_in(self.found, self.source, Settings(**self.known))
 
+    def read_around(self, gateway: Manifest) -> None:
+        """Nothing more: files are read all at once."""
+
     def _one_of(self, several: Sequence[Manifest], role: str, what: str) -> Manifest | None:
         if len(several) < 2:
             return next(iter(several), None)
         by_name = {str(each.body["metadata"]["name"]): each for each in several}
         text = f"Several workloads run {what}: {listed(by_name)}. Which one is to be judged?"
-        name = self._answer(Question(role, text, tuple(by_name)), ", ".join(map(self._at, several)))
+        name = self._answer(Question(role, text, tuple(by_name)), ", ".join(map(self.at, several)))
         return by_name[name]
 
     def _served(self, entries: Sequence[Model], where: str) -> None:
@@ -180,7 +186,7 @@ class _Looking:
         several = len(question.answers) > 1
         self.known[question.setting] = chosen
         why = f"one of {', '.join(question.answers)}" if several else "of LiteLLM's configuration"
-        self._line(question.setting, chosen, why, where, is_set=told is not None or is_known)
+        self.line(question.setting, chosen, why, where, is_set=told is not None or is_known)
         if told is None and several:
             self.survey.unanswered.append(f"{question.text} Set `{question.setting}`.")
             self.survey.undecided = self.survey.undecided or not is_known
@@ -190,58 +196,59 @@ class _Looking:
 
     def _gateway(self, judged: Judged, gateway: Workload) -> None:
         container = next(each for each in main_containers(judged.gateway.body) if _is_called(each, gateway.container))
-        self._fact("gateway", judged.gateway.name, self._at(judged.gateway))
-        self._fact("", container["image"])
+        self.fact("gateway", judged.gateway.name, self.at(judged.gateway))
+        self.fact("", container["image"])
         service = next((each for each in self.found if _is_service_of(each, gateway)), None)
         if service is None:
-            self._fact("Service", f"none leads to {judged.gateway.name}", self._at(judged.gateway))
+            self.fact("Service", f"none leads to {judged.gateway.name}", self.at(judged.gateway))
         else:
             kind = service.body["spec"].get("type", "ClusterIP") if "spec" in service.body else "ClusterIP"
-            self._fact("Service", f"{gateway.service}, port {gateway.port}, {kind}", self._at(service))
+            self.fact("Service", f"{gateway.service}, port {gateway.port}, {kind}", self.at(service))
             if gateway.port != story.GATEWAY_PORT:
-                self._set("port", gateway.port, service.name, self._at(service, "spec", "ports"))
+                self.set("port", gateway.port, service.name, self.at(service, "spec", "ports"))
             if kind != "ClusterIP":  # what opens LiteLLM to others is for a person to want
-                why, where = "open beyond the cluster, in place of the story's", self._at(service, "spec", "type")
-                self._line("service_type", kind, why, where, is_set=False)
+                why, where = "open beyond the cluster, in place of the story's", self.at(service, "spec", "type")
+                self.line("service_type", kind, why, where, is_set=False)
         config = judged.configuration
-        self._fact("configuration", f"{config.file.object}, key {config.key}", self._short(config.where()))
+        self.fact("configuration", f"{config.file.object}, key {config.key}", self._short(config.where()))
 
     def _model(self, judged: Judged) -> None:
         model, where = judged.model, self._short(judged.configuration.where(*judged.model.place))
         served = f"{model.model} ({model.prefix})" if model.prefix else model.model
         if model.asked != model.model:
-            self._fact("model", f"clients ask for {model.asked}", where)
-        self._fact("" if model.asked != model.model else "model", served, where)
+            self.fact("model", f"clients ask for {model.asked}", where)
+        self.fact("" if model.asked != model.model else "model", served, where)
         for target, place in judged.configuration.dead_fallbacks:
-            self._fact("fallback", f"to {target}: no model is called so", self._short(place))
+            self.fact("fallback", f"to {target}: no model is called so", self._short(place))
 
-    def _backend(self, judged: Judged) -> None:
+    def look_at_backend(self, judged: Judged) -> None:
+        """At what serves the model, and whether it needs a stand-in."""
         backend = judged.backend
         if backend is None:
-            self._fact("backend", "none is there: the suite's own vLLM stands in")
-            self._set("stand_in", True, "no vLLM among the manifests")
+            self.fact("backend", "none is there: the suite's own vLLM stands in")
+            self.set("stand_in", True, "no vLLM among the manifests")
             return
         service = backend_of(backend, self.found, Settings(**self.known), judged.model).service
-        self._fact("backend", f"{backend.name}, Service {service}", self._at(backend))
+        self.fact("backend", f"{backend.name}, Service {service}", self.at(backend))
         if needed := stand_in.needed_for(backend):
             wanted, place = needed
-            where = self._at(backend, *place)
-            self._fact("", f"wants {wanted}: the suite's stands in", where)
-            self._set("stand_in", True, f"{backend.name} wants {wanted}", where)
+            where = self.at(backend, *place)
+            self.fact("", f"wants {wanted}: the suite's stands in", where)
+            self.set("stand_in", True, f"{backend.name} wants {wanted}", where)
 
     def _namespace(self, gateway: Manifest) -> None:
         own = gateway.body["metadata"].get("namespace")
-        where = self._at(gateway, "metadata", "namespace") if own else "the story's; no manifest says one"
-        self._fact("namespace", str(own or story.NAMESPACE), where)
+        where = self.at(gateway, "metadata", "namespace") if own else "the story's; no manifest says one"
+        self.fact("namespace", str(own or story.NAMESPACE), where)
 
     def _key(self, judged: Judged) -> None:
         asked = key.find(judged.configuration)
         if asked is None:
             given = [each.name for each in self._lacking(judged) if each.kind == "Secret"]
             perhaps = f", unless Secret/{given[0]} holds one" if given else ""
-            self._fact("key", f"LiteLLM asks for none{perhaps}")
+            self.fact("key", f"LiteLLM asks for none{perhaps}")
         else:
-            self._fact(
+            self.fact(
                 "key", f"from {asked.comes_from}" if asked.comes_from else "stands there", self._short(asked.where)
             )
 
@@ -253,15 +260,16 @@ class _Looking:
             found = stand_in.placed(found, judged, settings)
         return missing(found, settings.namespace)
 
-    def _missing(self, judged: Judged) -> None:
+    def look_for_missing(self, judged: Judged) -> None:
+        """For what pods need and nobody makes."""
         files, places = {}, []
         check_absent(self.absent, self.every, Settings(**self.known).namespace)
         for absent in self.absent:
-            self._fact("not there", str(absent.path.name), self._short(absent.where))
+            self.fact("not there", str(absent.path.name), self._short(absent.where))
         for each in self._lacking(judged):
             maker = f", of {each.made_by}" if each.made_by else ""
             where = self._short(each.referred[0])
-            self._fact("missing", f"{each.object}{maker}", where)
+            self.fact("missing", f"{each.object}{maker}", where)
             if each.kind == "Secret":
                 name = each.given_as(Settings(**self.known).namespace)
                 text = f"Which file has the values of the Secret {name}?"
@@ -271,79 +279,82 @@ class _Looking:
                 self.survey.secrets[name] = tuple(dict.fromkeys(_keys_of(each.name, self.every)))
                 places.append(where)
         if files:
-            self._set("secrets", files, "not among the manifests", ", ".join(places))
+            self.set("secrets", files, "not among the manifests", ", ".join(places))
 
     # Nodes, labels, host
 
-    def _nodes(self, judged: Judged) -> None:
+    def look_at_nodes(self, judged: Judged) -> None:
+        """At the nodes that the manifests speak of."""
         both = [("LiteLLM", judged.gateway), *([("vLLM", judged.backend)] if judged.backend else [])]
         for who, manifest in both:
             for rule in rules(manifest.body):
-                self._fact("nodes", f"{who} {rule}", self._at(manifest, *rule.place))
+                self.fact("nodes", f"{who} {rule}", self.at(manifest, *rule.place))
             for taint in tolerated(manifest.body):
-                self._fact("nodes", f"{who} {taint}", self._at(manifest, *taint.place))
+                self.fact("nodes", f"{who} {taint}", self.at(manifest, *taint.place))
         for each in proposals(judged.gateway, judged.backend):
-            self._set(each.name, each.value, each.why, self._at(each.manifest, *each.place))
+            self.set(each.name, each.value, each.why, self.at(each.manifest, *each.place))
 
-    def _chart(self, gateway: Manifest) -> None:
+    def suggest_labels(self, gateway: Manifest) -> None:
         """Suggest the labels that a chart gives, which are none of the story's."""
         labels = gateway.body["metadata"].get("labels", {})
         if labels.get(_MANAGED_BY) == _HELM:
             own = {name: value for name, value in labels.items() if name not in _OF_A_RELEASE and value}
-            where = self._at(gateway, "metadata", "labels")
-            self._line("labels", own, "what the chart gives, in place of the story's", where, is_set=False)
+            where = self.at(gateway, "metadata", "labels")
+            self.line("labels", own, "what the chart gives, in place of the story's", where, is_set=False)
 
-    def _way_in(self, service: str) -> None:
+    def look_at_way_in(self, service: str) -> None:
         """The first host that leads to LiteLLM; where none does, that it may be left out is suggested."""
         own = [route for route in routes_in(self.found, story.NAMESPACE) if route.service == service and route.hosts]
         own.sort(key=lambda route: (story.GATEWAY_HOST not in route.hosts, not route.tls))
         if not own:
             none = "no IngressRoute, Ingress or HTTPRoute leads to LiteLLM"
-            self._fact("way in", f"none: {none}")
-            self._line("waive", {"way-in": "no ingress among the manifests"}, none, "", is_set=False)
+            self.fact("way in", f"none: {none}")
+            self.line("waive", {"way-in": "no ingress leads to LiteLLM"}, none, "", is_set=False)
             return
         route, host = own[0], own[0].hosts[0]
-        self._fact("way in", f"{route.name}, {'https' if route.tls else 'http'}://{host}", self._at(route.manifest))
+        self.fact("way in", f"{route.name}, {'https' if route.tls else 'http'}://{host}", self.at(route.manifest))
         if story.GATEWAY_HOST not in route.hosts:
-            self._set("host", host, route.name, self._at(route.manifest))
+            self.set("host", host, route.name, self.at(route.manifest))
 
-    def _layout(self, gateway: Manifest, workload: Workload) -> None:
+    def look_at_layout(self, gateway: Manifest, workload: Workload) -> None:
         """Declare the files that LiteLLM's objects lie in, where these are not the story's."""
-        if gateway.file is None:
-            return
+        assert gateway.file, "the files of a cluster's objects are not looked for"
         found = layout(files.own(workload, self.found, Settings(**self.known).namespace), gateway.file)
         if any(not {*kinds} <= {*found.get(file, [])} for file, kinds in story.GATEWAY_LAYOUT.items()):
             declared = {file: list(dict.fromkeys(kinds)) for file, kinds in found.items()}
-            self._set("layout", declared, "where LiteLLM's objects lie", self._at(gateway))
+            self.set("layout", declared, "where LiteLLM's objects lie", self.at(gateway))
         for kind in sorted({kind for kinds in story.GATEWAY_LAYOUT.values() for kind in kinds}):
             if not any(kind in kinds for kinds in found.values()):
-                self._fact("layout", f"no {kind} of LiteLLM's was found, which the story has")
+                self.fact("layout", f"no {kind} of LiteLLM's was found, which the story has")
 
     # Words
 
-    def _fact(self, of: str, what: str, where: str = "") -> None:
+    def fact(self, of: str, what: str, where: str = "") -> None:
+        """Note what was found."""
         self.survey.facts.append(Fact(of, what, where))
 
-    def _set(self, name: str, value: Any, why: str, where: str = "") -> None:
+    def set(self, name: str, value: Any, why: str, where: str = "") -> None:
         """Set what follows from the manifests; what no run would take is for a person to look at."""
         try:
             Settings(**self.known | {name: value})
         except ValidationError:
             self.survey.unanswered.append(f"`{name}` cannot be {value!r}, which {where} says.")
-            self._line(name, value, f"not a value that a run takes; {why}", where, is_set=False)
+            self.line(name, value, f"not a value that a run takes; {why}", where, is_set=False)
         else:
             self.known[name] = value
-            self._line(name, value, why, where)
+            self.line(name, value, why, where)
 
-    def _line(self, name: str, value: Any, why: str, where: str, *, is_set: bool = True) -> None:
+    def line(self, name: str, value: Any, why: str, where: str = "", *, is_set: bool = True) -> None:
+        """Write a setting, or suggest it."""
         self.survey.lines.append(Line(name, value, f"{why} ({where})" if where else why, is_set))
 
-    def _at(self, manifest: Manifest, *place: str | int) -> str:
+    def at(self, manifest: Manifest, *place: str | int) -> str:
+        """A place in an object, for a person."""
         return self._short(manifest.place(*place))
 
     def _short(self, where: str) -> str:
         """A place for a person, from the folder that the settings stand in."""
-        for folder in (self.beside, self.beside.resolve()):  # kustomize names files in full
+        for folder in (self.beside, self.beside.resolve()) if self.beside else ():  # kustomize names files in full
             if Path(where).is_relative_to(folder):
                 return str(Path(where).relative_to(folder))
         return where

@@ -87,6 +87,11 @@ class Kube:
         self.discovery = client.DiscoveryV1Api(self._client)
         self._dynamic: DynamicClient | None = None
 
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self._client.configuration.host)
+
     def apply(self, manifest: Manifest, namespace: str) -> str | None:
         """Apply one object server-side. Returns why it was skipped, or None when it was applied.
 

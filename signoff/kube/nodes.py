@@ -9,7 +9,7 @@ from typing import Any
 
 from signoff.core.yaml_lines import Path as Place
 from signoff.kube.objects import pod_spec
-from signoff.kube.placement import HOSTNAME, REQUIRED
+from signoff.kube.placement import HOSTNAME, KEEP_AWAY, REQUIRED, own_taints
 
 _ITS_NAME = "metadata.name"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -70,6 +70,17 @@ def tolerated(body: dict[str, Any]) -> list[Tolerated]:
             effect = each.get("effect") or "NoSchedule"
             found.append(Tolerated(f"{key}{value}:{effect}", (*_root(body), "tolerations", at)))
     return found
+
+
+def takes_no_pods(node: Any) -> str:
+    """The taint with which a control plane keeps pods away; empty for a node that takes them."""
+    away = [each for each in own_taints(node) if each.key in _OF_THE_CONTROL_PLANE and each.effect in KEEP_AWAY]
+    return str(away[0]) if away else ""
+
+
+def is_ready(node: Any) -> bool:
+    """Whether its kubelet reports, and says that it is Ready."""
+    return any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or [])
 
 
 def _root(body: dict[str, Any]) -> Place:

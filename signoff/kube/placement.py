@@ -10,7 +10,7 @@ from signoff.kube.objects import pod_spec
 HOSTNAME = "kubernetes.io/hostname"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 """The field of an affinity that is a rule, and no wish."""
-_KEEP_AWAY = ("NoSchedule", "NoExecute")
+KEEP_AWAY = ("NoSchedule", "NoExecute")
 _OF_THE_CLUSTER = "node.kubernetes.io/"
 """Taints that say how a node is, and come and go."""
 _TESTS = {"In": lambda node, values: node in values, "NotIn": lambda node, values: node not in values}
@@ -52,7 +52,7 @@ def own_taints(node: Any) -> list[Taint]:
 
 def untolerated(node: Any, spec: Mapping[str, Any]) -> list[str]:
     """The taints with which a node, as the API has it, keeps pods of this spec away; the cluster's own are left out."""
-    return [str(taint) for taint in own_taints(node) if taint.effect in _KEEP_AWAY and not tolerates(spec, taint)]
+    return [str(taint) for taint in own_taints(node) if taint.effect in KEEP_AWAY and not tolerates(spec, taint)]
 
 
 def tolerates(spec: Mapping[str, Any], taint: Taint) -> bool:

@@ -438,6 +438,11 @@ def _the_one(several: Sequence[Manifest], what: str, role: str, settings: Settin
     )
 
 
+def runs_litellm(workload: Manifest) -> bool:
+    """Whether a workload's image is called so that it is LiteLLM."""
+    return workload.kind in _WORKLOADS and _runs(workload, _GATEWAY)
+
+
 def _workloads(found: Sequence[Manifest]) -> list[Manifest]:
     return [each for each in found if each.kind in _WORKLOADS and main_containers(each.body)]
 

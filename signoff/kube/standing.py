@@ -17,7 +17,7 @@ from signoff.kube import gateway_config, missing
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Key, Manifest
-from signoff.kube.roles import Roles, Source, Workload, find, gateway_in, references, seen_by, selects
+from signoff.kube.roles import Roles, Source, Workload, find, gateway_in, references, runs_litellm, seen_by, selects
 from signoff.kube.routes import CLUSTER_ISSUER_ANNOTATION, KINDS, Route, routes_in, secret_of
 from signoff.kube.secrets import learned
 from signoff.kube.stood import Stood, without_noise
@@ -40,6 +40,7 @@ _ROUTES: tuple[_Kind, ...] = (
     *((version, kind) for version in _TRAEFIKS for kind in ("IngressRoute", *_OF_TRAEFIK)),
     (_CERT_MANAGER, "Certificate"),
 )
+NOT_LISTED = "of the way in, these may not be listed"
 _ISSUER_ANNOTATION = "cert-manager.io/issuer"
 
 
@@ -49,11 +50,24 @@ def read(kube: Kube, settings: Settings) -> StoryManifests:
     Raises:
         SignoffError: one is not there or cannot be told among several, or what is needed to tell may not be read.
     """
-    return _Reading(kube, settings).read()
+    return Reading(kube, settings).read()
+
+
+def gateways_everywhere(kube: Kube) -> list[Manifest]:
+    """The workloads of all namespaces that run LiteLLM.
+
+    Raises:
+        SignoffError: they may not be listed.
+    """
+    reading = Reading(kube, Settings())
+    every = [each for kind in _SERVING if kind[1] != "Service" for each in reading.all(kind, "")]
+    return [each for each in every if runs_litellm(each)]
 
 
 @dataclass
-class _Reading:
+class Reading:
+    """Reads one part after the other, for whoever has something to ask a person in between."""
+
     kube: Kube
     settings: Settings
     found: list[Manifest] = field(default_factory=list)
@@ -61,12 +75,11 @@ class _Reading:
     notes: list[str] = field(default_factory=list)
 
     def read(self) -> StoryManifests:
-        source = _source(self.settings)
-        for kind in (*_SERVING, _CONFIG_MAP):
-            self.found += self._all(kind, self._own)
+        """The same as the function of this name."""
+        source = source_of(self.settings)
+        self.list_own()
         gateway = gateway_in(self.found, source, self.settings)
-        self._add_referred(gateway)
-        beyond = self._beside_the_backends(gateway)
+        beyond = self.add_around(gateway)
         chosen = self.settings.model_copy(update={"gateway": gateway.body["metadata"]["name"]})
         roles = self._roles(source, chosen, beyond)
         for each in (roles.backend, *(each.backend for each in roles.others)):
@@ -82,14 +95,27 @@ class _Reading:
 
     # The gateway and its backends
 
-    def _beside_the_backends(self, gateway: Manifest) -> list[SignoffError]:
-        """Read what runs in the other namespaces that `api_base` of a model names; what may not be read is returned."""
+    def list_own(self) -> None:
+        """What runs in the gateway's namespace, and what may lead there or configure it.
+
+        Raises:
+            SignoffError: it may not be listed.
+        """
+        for kind in (*_SERVING, _CONFIG_MAP):
+            self.found += self.all(kind, self._own)
+
+    def add_around(self, gateway: Manifest) -> list[SignoffError]:
+        """What the gateway's pods name, and what runs in the other namespaces that `api_base` of a model names.
+
+        What may not be read there is returned.
+        """
+        self._add_referred(gateway)
         configuration = gateway_config.find(gateway, seen_by(gateway, self.found, self.settings))
         named = (each.service_namespace for each in configuration.models if each.service)
         refused = []
         for namespace in dict.fromkeys(each for each in named if each not in ("", self._own)):
             try:
-                self.found += [each for kind in _SERVING for each in self._all(kind, namespace)]
+                self.found += [each for kind in _SERVING for each in self.all(kind, namespace)]
             except SignoffError as error:
                 refused.append(error)
         return refused
@@ -140,7 +166,7 @@ class _Reading:
 
     def _ways_to(self, gateway: Workload) -> list[Manifest]:
         """The routes that lead to the gateway's Services, and what these name."""
-        objects = self._of_ways()
+        objects = self.ways()
         own = self._manifest(gateway)
         leading = [each for each in self.found if each.key(self._own) == gateway.service_key or _leads(each, own)]
         services = [each.body["metadata"]["name"] for each in leading]
@@ -156,7 +182,8 @@ class _Reading:
         certificates = [each for each in objects if each.kind == "Certificate" and _is_of_a_route(each, routes)]
         return [*kept, *certificates, *self._issuers_of([*kept, *certificates])]
 
-    def _of_ways(self) -> list[Manifest]:
+    def ways(self) -> list[Manifest]:
+        """What may be of a way in, in the gateway's namespace."""
         found, refused = [], []
         for kind in _ROUTES:
             try:
@@ -164,7 +191,7 @@ class _Reading:
             except ForbiddenError:
                 refused.append(f"{kind[1]} of {kind[0]}")
         if refused:
-            self.notes.append(f"these may not be listed in {self._own}, and none is looked at: {listed(refused)}")
+            self.notes.append(f"{NOT_LISTED} in {self._own}: {listed(refused)}")
         return found
 
     def _gateways_of(self, routes: Iterable[Route]) -> list[Manifest]:
@@ -196,15 +223,21 @@ class _Reading:
 
     # The API
 
-    def _all(self, kind: _Kind, namespace: str) -> list[Manifest]:
+    def all(self, kind: _Kind, namespace: str) -> list[Manifest]:
+        """The objects of a kind in a namespace, or in all of them.
+
+        Raises:
+            SignoffError: they may not be listed.
+        """
         try:
             return self._listed(kind, namespace)
         except ForbiddenError:
             plural = f"{kind[1].lower()}s"
+            within = f"-n {namespace}" if namespace else "--all-namespaces"
             raise SignoffError(
-                f"the cluster does not let this user list {plural} in {namespace}",
-                where=f"the namespace {namespace}",
-                hint=f"grant get and list of them; `kubectl auth can-i list {plural} -n {namespace}` tells what is so",
+                f"the cluster does not let this user list {plural} in {namespace or 'all namespaces'}",
+                where=f"the namespace {namespace}" if namespace else "all namespaces",
+                hint=f"grant get and list of them; `kubectl auth can-i list {plural} {within}` tells what is so",
             ) from None
 
     def _listed(self, kind: _Kind, namespace: str) -> list[Manifest]:
@@ -223,7 +256,8 @@ class _Reading:
         return str(manifest.body["apiVersion"]), manifest.key(self._own)
 
 
-def _source(settings: Settings) -> Source:
+def source_of(settings: Settings) -> Source:
+    """What is read, in the words of an error."""
     namespace = f"the namespace {settings.namespace}"
     return Source(
         namespace,

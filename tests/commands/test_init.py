@@ -176,7 +176,7 @@ def test_where_nothing_leads_to_litellm_a_waiver_is_suggested_and_not_set(capfd:
     assert "way in none: no IngressRoute, Ingress or HTTPRoute leads to LiteLLM" in told
     written = (folder / "signoff.toml").read_text()
     suggested = next(line for line in written.splitlines() if line.startswith("# waive"))
-    assert tomllib.loads(suggested.removeprefix("# "))["waive"] == {"way-in": "no ingress among the manifests"}
+    assert tomllib.loads(suggested.removeprefix("# "))["waive"] == {"way-in": "no ingress leads to LiteLLM"}
     assert "waive" not in tomllib.loads(written)
 
 
