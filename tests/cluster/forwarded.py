@@ -14,7 +14,7 @@ from tests.cluster.relay import Relay
 from tests.embedded import container, pod, wait_for
 
 SERVER = """
-import http.server as h, os, time
+import http.server as h, os, threading, time
 class Named(h.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -22,6 +22,8 @@ class Named(h.BaseHTTPRequestHandler):
             time.sleep(60)
         if self.path == "/end":
             os._exit(1)
+        if self.path == "/end-soon":
+            threading.Timer(0.3, os._exit, (1,)).start()
         body = os.environ["NAME"].encode() * (1 << 20 if self.path == "/much" else 1)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -21,6 +21,8 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
         self._refuses = False
+        self._flows = asyncio.Event()
+        self._flows.set()
         self._to_hold = 0
         self.held = 0
         """How many connections are held back: accepted, and led nowhere."""
@@ -73,6 +75,13 @@ class Relay:
         self._refuses = False
 
     @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Pass nothing on for a while, as a network that loses everything."""
+        self._flows.clear()
+        yield
+        self._loop.call_soon_threadsafe(self._flows.set)
+
+    @contextlib.contextmanager
     def holding(self, count: int) -> Iterator[None]:
         """Hold so many of the next connections back."""
         self._to_hold, self.held = count, 0
@@ -90,13 +99,13 @@ class Relay:
         from_there, there = await asyncio.open_connection(*self._there)
         pair = writer, there
         self._pairs.add(pair)
-        await asyncio.gather(_pass_on(reader, there), _pass_on(from_there, writer))
+        await asyncio.gather(self._pass_on(reader, there), self._pass_on(from_there, writer))
         self._pairs.discard(pair)
 
-
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(65536):
-            writer.write(piece)
-            await writer.drain()
-    writer.close()
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while piece := await reader.read(65536):
+                await self._flows.wait()
+                writer.write(piece)
+                await writer.drain()
+        writer.close()

@@ -13,6 +13,7 @@ from signoff.cluster.base import TunnelBreak
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.cluster.port_forward import Forwards, ServiceForward
 from signoff.core.timeouts import Timeout
+from signoff.core.waiting import consistently
 from signoff.kube.client import Kube
 from tests.cluster.forwarded import PATIENT, forward, relay, start_pod
 from tests.cluster.relay import Relay
@@ -74,11 +75,40 @@ def test_a_tunnel_that_is_cut_while_the_pod_lives_is_told_as_such_and_the_next_o
         assert kept.get(forward.url).text == "first"
 
 
+@pytest.mark.parametrize("end", ["deleted", "restarted"])
+def test_one_that_is_cut_as_its_pod_ends_is_told_as_the_pods(
+    forward: ServiceForward, relay: Relay, kube: Kube, namespace: str, end: str
+) -> None:
+    with httpx.Client(trust_env=False) as kept:
+        assert kept.get(forward.url).text == "first"
+        if end == "deleted":
+            kube.core.delete_namespaced_pod("first", namespace)
+        else:
+            assert kept.get(f"{forward.url}/end-soon").text == "first"
+        relay.cut()
+        wait_for("the break", lambda: forward.breaks(0), PATIENT)
+    assert {(each.pod, each.by_tunnel) for each in forward.breaks(0)} == {("first", False)}
+
+
 def test_an_api_server_that_is_not_reached_is_told_and_is_asked_again(forward: ServiceForward, relay: Relay) -> None:
     with relay.refusing():
         assert answer(forward.url) == ""
         (told,) = broken(forward, 0)
         assert "could not be asked" in told.what
+    assert answer(forward.url) == "first"
+
+
+def test_a_tunnel_that_is_silent_is_given_up_and_one_that_only_rests_is_not(
+    forward: ServiceForward, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signoff.cluster.tunnel.TUNNEL_ALIVE", Timeout(1))
+    with httpx.Client(trust_env=False, timeout=20) as kept:
+        assert kept.get(forward.url).text == "first"
+        consistently("the tunnel rests", Timeout(4, every=1), lambda: None)
+        assert forward.breaks(0) == []
+        with relay.frozen(), pytest.raises(httpx.TransportError):
+            kept.get(f"{forward.url}/slow")
+    assert [each.pod for each in broken(forward, 0)] == ["first"]
     assert answer(forward.url) == "first"
 
 
