@@ -85,8 +85,8 @@ class Waiting:
 def test_that_no_node_has_room_is_the_clusters_doing(
     pods: list[Any], subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: Waiting(pods))
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"))
+    monkeypatch.setattr(deployment, "Kube", lambda *_: Waiting(pods))
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None)
     unused: Any = None
     with pytest.raises(WaitFailed) as failed:
         deployment.Deployment(cluster, STORY, unused).wait_for_gateway()
@@ -130,7 +130,7 @@ class Backend:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
     made = Backend()
-    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: made)
+    monkeypatch.setattr(deployment, "Kube", lambda *_: made)
     monkeypatch.setattr(timeouts, "END_SHOWS", Timeout(0.02, every=0.01))
     return made
 
@@ -143,6 +143,7 @@ def whole(*breaks: TunnelBreak) -> Any:
     """A cluster that lives, whose tunnel broke at these moments."""
     return SimpleNamespace(
         kubeconfig=Path("kubeconfig"),
+        gate=None,
         failure=lambda: None,
         tunnel_breaks=lambda since: [each for each in breaks if each.moment >= since],
     )
@@ -225,8 +226,8 @@ def test_what_is_left_out_is_recorded_as_skipped(monkeypatch: pytest.MonkeyPatch
     spec = {"containers": [{"name": "a", "image": "busybox"}]}
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try", "namespace": "ml"}, "spec": spec}
     hook = LeftOut(Manifest(Path("x.yaml"), "", body), "a hook for `test`")
-    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: Accepting())
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), reused=False)
+    monkeypatch.setattr(deployment, "Kube", lambda *_: Accepting())
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None, reused=False)
     records: list[Applied] = []
     evidence: Any = SimpleNamespace(add=records.append)
     deployment.Deployment(cluster, replace(STORY, left_out=[hook]), evidence).start_both()
@@ -253,9 +254,9 @@ def test_a_gateway_without_a_readiness_probe_has_time_to_start(
     later = threading.Timer(0.6, start)
     container = SimpleNamespace(name="litellm", readiness_probe=probe)
     kube = SimpleNamespace(workload=lambda *_: of_pods(containers=[container]))
-    monkeypatch.setattr(deployment, "Kube", lambda kubeconfig: kube)
+    monkeypatch.setattr(deployment, "Kube", lambda *_: kube)
     reached = f"http://127.0.0.1:{server.server_port}"
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), service_url=lambda *_: reached)
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None, service_url=lambda *_: reached)
     unused: Any = None
     later.start()
     try:

@@ -38,7 +38,7 @@ def test_what_the_tunnel_broke_is_inconclusive_by_its_name_and_what_the_pod_brok
     who: str,
 ) -> None:
     tunnelled: Any = SimpleNamespace(
-        kubeconfig=cluster.kubeconfig, failure=cluster.failure, tunnel_breaks=forward.breaks
+        kubeconfig=cluster.kubeconfig, gate=cluster.gate, failure=cluster.failure, tunnel_breaks=forward.breaks
     )
     with recording(tmp_path / "run", Run(tool="features", cluster="embedded")) as evidence:
         deployment = Deployment(tunnelled, StoryManifests.read(), evidence)
