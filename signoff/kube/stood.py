@@ -96,10 +96,8 @@ def changed_since(kube: Kube, stood: Sequence[Stood], touched: Collection[Key] =
 
 def _change(kube: Kube, before: Stood, *, is_touched: bool) -> str:
     try:
-        body = kube.object(before.api_version, before.kind, before.name, before.namespace)
-    except (
-        ForbiddenError
-    ):  # it was allowed when it was read: a right was taken away, and nothing is known of the object
+        body = _now(kube, before)
+    except ForbiddenError:  # a right was taken away since, and nothing is known of the object
         return f"{before.told} may no longer be read"
     if body is None:
         return f"{before.told} was deleted during the run"
@@ -112,6 +110,15 @@ def _change(kube: Kube, before: Stood, *, is_touched: bool) -> str:
     if now.digest == before.digest or is_the_suites:
         return ""
     return f"{before.told} was changed during the run" + (f" by {listed(others)}" if others else "")
+
+
+def _now(kube: Kube, before: Stood) -> dict[str, Any] | None:
+    """The object as it is, by the right to `get` it or else by that to `list` its kind."""
+    try:
+        return kube.object(before.api_version, before.kind, before.name, before.namespace)
+    except ForbiddenError:
+        every = kube.objects(before.api_version, before.kind, before.namespace)
+        return next((each for each in every if each["metadata"]["name"] == before.name), None)
 
 
 def _writes(metadata: Mapping[str, Any]) -> Iterator[_Write]:

@@ -21,11 +21,15 @@ from signoff.judges import beforehand
 from signoff.kube import standing
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
-from signoff.kube.objects import Key
+from signoff.kube.objects import Key, Manifest
 from signoff.kube.roles import Workload
+from signoff.kube.routes import routes_in
 from signoff.kube.stood import changed_since
+from signoff.programs import crds
 from signoff.settings import Settings
 from signoff.story.declaration import Declaration
+from signoff.way_in.controllers import objects_in
+from tests.embedded import wait_for
 from tests.home import CONFIG, KEY, SOMEBODY, Body, applied, home, of, pods_of, strangers
 
 pytestmark = pytest.mark.cluster
@@ -288,6 +292,160 @@ def test_what_has_to_be_read_and_may_not_be_is_named(
     namespace = ai if lacking == "own" else f"{ai}-gpu"
     assert refused.value.where == f"the namespace {namespace}"
     assert f"kubectl auth can-i list deployments -n {namespace}" in refused.value.hint
+
+
+WAYS = """\
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: llm, namespace: NAMESPACE}
+spec:
+  entryPoints: [websecure]
+  routes:
+    - match: Host(`llm.example.com`)
+      kind: Rule
+      middlewares: [{name: all}]
+      services: [{name: router, port: 8080, serversTransport: slow}]
+  tls: {secretName: llm-tls, options: {name: modern}}
+---
+apiVersion: traefik.io/v1alpha1
+kind: Middleware
+metadata: {name: all, namespace: NAMESPACE}
+spec: {chain: {middlewares: [{name: headers}]}}
+---
+apiVersion: traefik.io/v1alpha1
+kind: Middleware
+metadata: {name: headers, namespace: NAMESPACE}
+spec: {headers: {frameDeny: true}}
+---
+apiVersion: traefik.io/v1alpha1
+kind: Middleware
+metadata: {name: websecure, namespace: NAMESPACE}
+spec: {headers: {frameDeny: true}}
+---
+apiVersion: traefik.io/v1alpha1
+kind: Middleware
+metadata: {name: annotated, namespace: NAMESPACE}
+spec: {headers: {frameDeny: true}}
+---
+apiVersion: traefik.io/v1alpha1
+kind: ServersTransport
+metadata: {name: slow, namespace: NAMESPACE}
+spec: {}
+---
+apiVersion: traefik.io/v1alpha1
+kind: TLSOption
+metadata: {name: modern, namespace: NAMESPACE}
+spec: {minVersion: VersionTLS12}
+---
+apiVersion: traefik.io/v1alpha1
+kind: TLSOption
+metadata: {name: of-others, namespace: NAMESPACE}
+spec: {}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: llm, namespace: NAMESPACE}
+spec: {secretName: llm-tls, dnsNames: [llm.example.com], issuerRef: {name: NAMESPACE-letsencrypt, kind: ClusterIssuer}}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: of-others, namespace: NAMESPACE}
+spec: {secretName: others-tls, dnsNames: [other.example.com], issuerRef: {name: own}}
+---
+apiVersion: cert-manager.io/v1
+kind: ClusterIssuer
+metadata: {name: NAMESPACE-letsencrypt}
+spec: {selfSigned: {}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: edge, namespace: NAMESPACE-edge}
+spec:
+  gatewayClassName: any
+  listeners: [{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: edge-tls}]}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llm, namespace: NAMESPACE}
+spec:
+  parentRefs: [{name: edge, namespace: NAMESPACE-edge}]
+  hostnames: [llm.example.org]
+  rules: [{backendRefs: [{name: router, port: 8080}]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def controllers_kinds(api: Kube) -> None:
+    """The kinds of Traefik, cert-manager and the Gateway API, without their controllers."""
+    for file in crds.find(lambda _: None).values():
+        if "v2" not in file.name:
+            for each in objects_in(file):
+                api.apply(each, "default")
+    wanted = {(each["apiVersion"], each["kind"]) for each in yaml.safe_load_all(WAYS)}
+
+    def look() -> bool:
+        probes = ({"apiVersion": version, "kind": kind, "metadata": {"name": "x"}} for version, kind in wanted)
+        return all(api.knows(Manifest(None, "", body)) for body in probes)
+
+    wait_for("the kinds to be known", look)
+
+
+def test_what_a_route_names_belongs_to_it_and_no_more(api: Kube, controllers_kinds: None, ai: str) -> None:
+    objects = [*home(ai), *home(ai, WAYS)]
+    ingress = of(objects, "Ingress/router")
+    ingress["metadata"]["annotations"] = {
+        "traefik.ingress.kubernetes.io/router.middlewares": f"{ai}-annotated@kubernetescrd",
+        "cert-manager.io/issuer": "own",
+    }
+    own = {"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "own", "namespace": ai}}
+    applied(api, [*objects, {**own, "spec": {"selfSigned": {}}}, *strangers(ai)])
+    found = standing.read(api, told(ai))
+    assert {each.name for each in found.way_in} == {
+        *("IngressRoute/llm", "Middleware/all", "Middleware/headers", "ServersTransport/slow", "TLSOption/modern"),
+        *("Ingress/router", "Middleware/annotated", "Issuer/own"),
+        *("HTTPRoute/llm", "Gateway/edge", "Certificate/llm", f"ClusterIssuer/{ai}-letsencrypt"),
+    }
+    assert len(found.stood) == len({*found.stood}) == len([*found.backend, *found.gateway])
+    routes = {each.name: each for each in routes_in(found.way_in, ai)}
+    assert routes["HTTPRoute/llm"].secret == "edge-tls", "as the listener of its Gateway says"
+    assert routes["IngressRoute/llm"].where == f"IngressRoute/llm of {ai}: spec.routes[0].services[0]"
+    assert found.where(f"ClusterIssuer/{ai}-letsencrypt", "spec") == f"ClusterIssuer/{ai}-letsencrypt: spec"
+    assert changed_since(api, found.stood) == []
+
+
+BOUND_IN_A_NAMESPACE = ("look-only", "look-only-secrets", "look-only-routes")
+
+
+def test_the_rights_of_a_run_that_only_looks_are_enough(
+    api: Kube, plane: EmbeddedCluster, ai: str, tmp_path: Path
+) -> None:
+    objects = [*home(ai), *strangers(ai)]
+    applied(api, objects)
+    every = {
+        each["metadata"]["name"]: each
+        for each in yaml.safe_load_all((MANIFESTS / "rbac" / "look-only.yaml").read_text())
+    }
+    rules = [rule for name in BOUND_IN_A_NAMESPACE for rule in every[f"signoff-{name}"]["rules"]]
+    few = looking_as(api, plane, ai, *rules, also=tuple(rules), to=tmp_path / "few")
+    found = standing.read(few, told(ai))
+    assert names(found) == names(standing.read(api, told(ai))) and "Ingress/router" in names(found)
+    assert [each for each in found.notes if "may not" in each] == []
+    assert key.keys_of(found).gateway == KEY
+    assert changed_since(few, found.stood) == []
+    host = {"host": "elsewhere.example.com", "http": of(objects, "Ingress/router")["spec"]["rules"][0]["http"]}
+    of(objects, "Ingress/router")["spec"]["rules"] = [host]
+    applied(api, [of(objects, "Ingress/router")], "kubectl-edit")
+    assert changed_since(few, found.stood) == [f"Ingress/router of {ai} was changed during the run by kubectl-edit"]
+
+
+def test_a_right_that_is_taken_away_is_told(api: Kube, plane: EmbeddedCluster, ai: str, tmp_path: Path) -> None:
+    applied(api, home(ai))
+    few = looking_as(api, plane, ai, *FEW, also=SERVING, to=tmp_path / "few")
+    stood = standing.read(few, told(ai)).stood
+    assert changed_since(few, stood) == []
+    looking_as(api, plane, ai, *FEW, to=tmp_path / "fewer")
+    gone = wait_for("the right to be gone", lambda: changed_since(few, stood))
+    assert set(gone) <= {f"{each} of {ai}-gpu may no longer be read" for each in ("StatefulSet/engine", "Service/llm")}
 
 
 def test_nothing_is_written_where_all_is_allowed(api: Kube, ai: str) -> None:
