@@ -114,11 +114,14 @@ def judge(kube: Kube, journal: Journal, outcome: Outcome) -> None:
         return
     header = journal.header
     touched = {state.key_of(each.name) for each in journal.intents}
+    named = {*header.named, *(each.name for each in journal.intents)}
+    if hidden := state.uncompared(before):
+        progress("restore", f"not compared with how they were, since this user may not list them: {hidden}")
 
     def look() -> None:
-        after = state.read(kube, header.namespaces, header.named)
-        outcome.differences = state.differing(before, after)
-        outcome.of_the_run = state.differing(before, after, of=touched.__contains__)
+        after = state.read(kube, header.namespaces, named)
+        outcome.differences = state.differing(before, after, named=named)
+        outcome.of_the_run = state.differing(before, after, named=named, of=touched.__contains__)
         if outcome.of_the_run and not outcome.problems:
             raise NotYet(f"not yet: {outcome.of_the_run[0]}")
 

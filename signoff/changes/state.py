@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from kubernetes.dynamic.exceptions import DynamicApiError
+from kubernetes.dynamic.exceptions import DynamicApiError, ForbiddenError
 from kubernetes.dynamic.resource import ResourceList
 
 from signoff.changes.fields import MISSING, Difference, Object, differences, told
 from signoff.changes.journal import Before
 from signoff.changes.target import Named
 from signoff.core.errors import SignoffError
+from signoff.core.words import listed
 from signoff.kube.client import Kube, reason_of
 
 _LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
@@ -31,13 +32,14 @@ _OF_CONDITIONS = {
 def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> Before:
     """All that is compared: the objects of these namespaces, the namespaces themselves, nodes, and what is named.
 
-    What may not be read is told in `unread`.
+    Where the objects of a kind may not be listed, those that are named are read by their names.
 
     Raises:
         SignoffError: the API server does not answer.
     """
-    wanted, unread = set(namespaces), []
+    wanted, unread, named = set(namespaces), [], set(named)
     whole = {(each.group, each.kind) for each in named if not each.namespace} | {("", "Node")}
+    named |= {Named("", "Namespace", "", each) for each in wanted}
     objects: dict[str, Object] = {}
     for resource in _kinds(kube):
         places: list[str] = sorted(wanted) if resource.namespaced else [""]
@@ -45,13 +47,14 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> 
         if not resource.namespaced and kind not in whole and kind != ("", "Namespace"):
             continue
         for place in places:
+            own = [each for each in named if each[:3] == (*kind, place)]
             try:
-                items = kube.dynamic.get(resource, **({"namespace": place} if place else {})).to_dict()["items"]
+                items = kube.dynamic.get(resource, **_within(place)).to_dict()["items"]
             except DynamicApiError as error:
                 if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                     raise SignoffError(f"the {resource.kind}s cannot be read: {reason_of(error)}") from None
-                unread.append(f"{resource.kind}s" + (f" in {place}" if place else "") + f": {reason_of(error)}")
-                continue
+                unread.append(key_of(Named(*kind, place, "")))
+                items = [body for each in own if (body := _by_name(kube, resource, each, unread))]
             chosen = (each for each in items if kind != ("", "Namespace") or each["metadata"]["name"] in wanted)
             objects |= {
                 _key(resource, each): _compared(each, resource.kind) for each in chosen if not _is_derived(each)
@@ -59,17 +62,59 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> 
     return Before(objects=objects, unread=unread)
 
 
-def differing(before: Before, after: Before, *, of: Callable[[str], bool] = lambda _: True) -> list[str]:
-    """Each difference in a sentence with the object and the field, of the objects that are asked for by their key."""
+def _within(place: str) -> dict[str, str]:
+    return {"namespace": place} if place else {}
+
+
+def _by_name(kube: Kube, resource: Any, own: Named, unread: list[str]) -> Object | None:
+    """The object of this name; None if it is not there or may not be read either."""
+    try:
+        body: Object = kube.dynamic.get(resource, name=own.name, **_within(own.namespace)).to_dict()
+    except ForbiddenError:
+        unread.append(key_of(own))
+        return None
+    except DynamicApiError:  # it is not there, as its kind may not be
+        return None
+    return body
+
+
+def differing(
+    before: Before,
+    after: Before,
+    *,
+    named: Iterable[Named] = (),
+    of: Callable[[str], bool] = lambda _: True,
+) -> list[str]:
+    """Each difference in a sentence with the object and the field, of the objects that are asked for by their key.
+
+    What may not be listed is compared as far as it was read by the names of those that are `named`.
+    """
     found: list[str] = []
+    withheld, by_name = {*before.unread, *after.unread}, {key_of(each) for each in named}
     for key in sorted(before.objects.keys() | after.objects.keys()):
-        if of(key):
+        hidden = key in withheld or (_kind_of(key) in withheld and key not in by_name)
+        if of(key) and not hidden:
             found += _of_one(key, before.objects.get(key), after.objects.get(key))
-    return found + [f"cannot be compared, for it may not be read: {each}" for each in _told_once(before, after)]
+    lost = [each for each in after.unread if each not in before.unread]
+    return found + [
+        f"{_what(each)} may no longer be read, and cannot be compared"
+        for each in lost
+        if any(of(key) for key in before.objects if each in (key, _kind_of(key)))
+    ]
 
 
-def _told_once(before: Before, after: Before) -> list[str]:
-    return list(dict.fromkeys([*before.unread, *after.unread]))
+def uncompared(before: Before) -> str:
+    """What may not be read, and is not compared; empty where there is nothing."""
+    return listed(dict.fromkeys(map(_what, before.unread)))
+
+
+def _kind_of(key: str) -> str:
+    return key.rpartition("|")[0] + "|"
+
+
+def _what(key: str) -> str:
+    name = Named(*key.split("|"))
+    return str(name) if name.name else f"{name.kind}s" + (f" in {name.namespace}" if name.namespace else "")
 
 
 def key_of(name: Named) -> str:

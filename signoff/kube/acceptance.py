@@ -145,6 +145,8 @@ def pinned(template: Mapping[str, Any], name: str, node: str, *, tolerant: bool)
     metadata = template.get("metadata") or {}
     sidecars = filter(is_sidecar, spec.get("initContainers") or [])
     return {
+        "apiVersion": "v1",
+        "kind": "Pod",
         "metadata": {
             "name": name,
             "labels": {**(metadata.get("labels") or {}), COPY: ""},
@@ -202,6 +204,8 @@ def joined(node: Node) -> dict[str, Any]:
     now = datetime.now(UTC).isoformat()
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "nobody runs it"}
     return {
+        "apiVersion": "v1",
+        "kind": "Node",
         "metadata": {"name": node.name, "labels": {**node.labels, **own}},
         "spec": {"taints": [each._asdict() for each in taints]},
         "status": {

@@ -1,0 +1,118 @@
+"""What a run with exactly the rights of manifests/rbac/ changes is put back, and what it may not read is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from signoff.changes import state
+from signoff.changes.journal import Before
+from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
+from signoff.changes.session import Run, Session
+from signoff.changes.target import Named
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.core.node import Node
+from signoff.kube import rights
+from signoff.kube.acceptance import Copies, Join
+from signoff.kube.client import Kube
+from signoff.kube.objects import Manifest
+from signoff.kube.undo import Apply, Undo
+from tests.changes.home import config_map, workload
+from tests.kube import accounts
+
+NAME = "runner-of-changes"
+NODE = "k3s-worker-01"
+EVERYTHING = tuple(Right)
+
+
+def secret(name: str, value: str) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"key": value}}
+
+
+@pytest.fixture
+def kubeconfig(kube: Kube, cluster: EmbeddedCluster, home: str, tmp_path: Path) -> Iterator[Path]:
+    """That of an account with exactly these rights; the namespace and all that was granted go with the test."""
+    path = accounts.kubeconfig_of(kube, cluster.kubeconfig, NAME, tmp_path)
+    accounts.grant(kube, NAME, (home,), EVERYTHING)
+    accounts.once("the rights to be known", lambda: rights.lacks(Kube(path), rights.roles(EVERYTHING), (home,)), [])
+    yield path
+    api = client.RbacAuthorizationV1Api(kube.core.api_client)
+    for each in api.list_cluster_role_binding().items:
+        if each.metadata.name.endswith(NAME):
+            api.delete_cluster_role_binding(each.metadata.name)
+    kube.core.delete_namespaced_service_account(NAME, accounts.HOME)
+    kube.core.delete_namespace(OWN_NAMESPACE)
+    kube.wait_until_deleted("v1", "Namespace", "", OWN_NAMESPACE)
+
+
+def test_all_that_they_change_is_put_back(
+    kube: Kube, kubeconfig: Path, home: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kube.core.create_namespaced_secret(home, secret("keys", "one"), field_manager="kubectl")
+    before = state.read(kube, [home, OWN_NAMESPACE])
+    named = [workload("gateway"), config_map("settings"), secret("keys", "")]
+    scope = Scope(frozenset(EVERYTHING), frozenset({home}), frozenset(Named.of(each, home) for each in named))
+    session = Session(kubeconfig, Run("run", tmp_path / "report", "home"), scope)
+    suite = Kube(kubeconfig, session.gate)
+
+    def applied(body: dict[str, object]) -> None:
+        suite.apply(Manifest(tmp_path / "manifest.yaml", "", body), home)
+
+    suite.scale(home, "gateway", 0)
+    suite.scale(home, "idle", 1)
+    applied(config_map("settings", c="3"))
+    suite.core.patch_namespaced_secret("keys", home, {"stringData": {"key": "two"}})
+    applied(config_map("new", x="y"))
+    applied(secret("made", "three"))
+    suite.cordon(NODE, cordoned=True)
+    template = suite.pod_template(home, "gateway")
+    with Undo(suite) as undo:
+        undo.make(Apply(Manifest(tmp_path / "copy.yaml", "", workload("copy", 1)), home))
+        undo.make(Join(Node("signoff-worker", {}, (), {})))
+        copies = Copies(home, template, ("signoff-worker",), tolerant=True)
+        undo.make(copies)
+        assert copies.answers(suite)["signoff-worker"].accepted
+    assert state.differing(before, state.read(kube, [home, OWN_NAMESPACE]))
+
+    outcome = session.close()
+
+    assert (outcome.problems, outcome.differences) == ([], [])
+    assert outcome.is_as_before
+    found = [each for each in state.differing(before, state.read(kube, [home, OWN_NAMESPACE])) if "Lease" not in each]
+    assert found == []
+
+
+@pytest.mark.parametrize("place", ["named", "made"])
+def test_a_secret_that_may_not_be_listed_is_compared_by_its_name(
+    kube: Kube, kubeconfig: Path, home: str, place: str
+) -> None:
+    looked_with = Kube(kubeconfig)
+    kube.core.create_namespaced_secret(home, secret("keys", "one"))
+    named = [Named("", "Secret", home, "keys"), Named("", "Secret", home, "made")]
+
+    def looked() -> Before:
+        return state.read(looked_with, [home], named)
+
+    before = looked()
+    assert f"Secrets in {home}" in state.uncompared(before)
+    kube.core.create_namespaced_secret(home, secret("others", "one"))
+    assert state.differing(before, looked(), named=named) == []
+    if place == "named":
+        kube.core.patch_namespaced_secret("keys", home, {"stringData": {"key": "two"}})
+        assert state.differing(before, looked(), named=named) == [f"data.key of Secret/keys in {home} is another"]
+    else:
+        kube.core.create_namespaced_secret(home, secret("made", "one"))
+        assert state.differing(before, looked(), named=named) == [f"Secret/made in {home} is there, and was not"]
+
+
+def test_a_right_that_is_taken_away_meanwhile_is_a_difference(kube: Kube, kubeconfig: Path, home: str) -> None:
+    looked_with = Kube(kubeconfig)
+    before = state.read(looked_with, [home])
+    client.RbacAuthorizationV1Api(kube.core.api_client).delete_namespaced_role_binding(
+        f"signoff-look-only-{NAME}", home
+    )
+    accounts.once("it to be known", lambda: accounts.refusal(lambda: looked_with.core.list_namespaced_pod(home)), 403)
+    found = state.differing(before, state.read(looked_with, [home]))
+    assert f"ConfigMaps in {home} may no longer be read, and cannot be compared" in found
+    assert not [each for each in found if "is gone" in each]
