@@ -248,6 +248,7 @@ def access_of(read: Read, allowed: Allowed) -> Access:
         context,
         settings.cluster_uid,
         frozenset(map(Right, named)),
+        settings.namespace,
         as_copy=allowed.as_copy,
         dry_run=allowed.dry_run,
     )

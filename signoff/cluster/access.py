@@ -14,13 +14,14 @@ class Access:
 
     `context` is the one that is meant and `allowed_context` the one that may be used: they have to be the same, so that
     no file alone, and no shell's history, leads a run to a cluster. `uid` is that of its namespace kube-system, as it
-    was at the first run; empty before that.
+    was at the first run; empty before that. `namespace` is the one in which LiteLLM is.
     """
 
     context: str = ""
     allowed_context: str = ""
     uid: str = ""
     allow: frozenset[Right] = frozenset()
+    namespace: str = ""
     as_copy: bool = False
     dry_run: bool = False
 

@@ -11,6 +11,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
@@ -20,9 +21,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError, MaxRetryError
 
+from signoff.changes.rights import Right
 from signoff.cluster.access import Access
 from signoff.core import timeouts
 from signoff.core.errors import UsageError
+from signoff.kube import rights
 from signoff.kube.client import Kube, reason_of
 from signoff.kube.kubeconfig import only
 
@@ -48,7 +51,7 @@ def reach(access: Access) -> Reached:
             nobody in, or it is another one than before.
     """
     _check_named(access)
-    reached = _reached(access.context)
+    reached = _reached(access.context, access.namespace, access.allow)
     if access.uid and access.uid != reached.uid:
         raise UsageError(
             f"the context {access.context} leads to another cluster than before: its UID is {reached.uid}, and "
@@ -76,7 +79,7 @@ def _check_named(access: Access) -> None:
 
 
 @cache
-def _reached(context: str) -> Reached:
+def _reached(context: str, namespace: str, allow: frozenset[Right]) -> Reached:
     kubeconfig = only(context, _private_folder())
     server = str(yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"])
     try:
@@ -85,6 +88,8 @@ def _reached(context: str) -> Reached:
     except ConfigException as error:
         raise UsageError(f"the context {context} cannot be used: {error}", where=server) from None
     except ApiException as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            rights.check(kube, [namespace], allow)  # which names all that this user lacks, this among it
         raise _refused(context, server, kubeconfig, error) from None
     except HTTPError as error:
         reason = error.reason if isinstance(error, MaxRetryError) else error
@@ -96,12 +101,11 @@ def _reached(context: str) -> Reached:
 
 
 def _refused(context: str, server: str, kubeconfig: Path, error: ApiException) -> UsageError:
-    if error.status == 401:
+    if error.status == HTTPStatus.UNAUTHORIZED:
         what = f"the cluster of the context {context} does not know this user: {reason_of(error)}"
         return UsageError(what, where=server, hint=f"renew the credentials{_given_by(kubeconfig)}")
     what = f"the cluster of the context {context} does not tell which one it is: {reason_of(error)}"
-    hint = f"let this user `get` the namespace {_SYSTEM}: `kubectl apply -f manifests/rbac/look.yaml`, and bind it"
-    return UsageError(what, where=server, hint=hint)
+    return UsageError(what, where=server, hint=f"see `kubectl --context {context} get namespace {_SYSTEM}`")
 
 
 def _given_by(kubeconfig: Path) -> str:

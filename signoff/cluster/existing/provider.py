@@ -2,27 +2,42 @@
 # ruff: noqa: ARG001  its nodes are there, have their images from wherever they pull them, and are nobody's to end
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
+from signoff.changes.rights import Right
 from signoff.cluster.access import NO_USE, Access, Use
 from signoff.cluster.base import Cluster, Needs, Running, Standing
 from signoff.cluster.existing import ExistingCluster, contexts
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.node import Node
+from signoff.kube import rights
+from signoff.kube.client import Kube
 
 DEPLOYS = False
 
 
 def standing(access: Access) -> Standing | None:
-    """The cluster of the context that is named and allowed, and leads where it led before."""
+    """The cluster of the context that is named and allowed, if it is that of before and lets this user do so much."""
     reached = contexts.reach(access)
+    _check_rights(reached.kubeconfig, (access.namespace,), access.allow)
     return Standing(reached.kubeconfig, reached.uid)
 
 
 def precheck(attach: Path | None, needs: Needs, access: Access) -> None:
-    """See that nothing is asked for which only the suite's own clusters have."""
+    """See that nothing is asked for which only the suite's own clusters have, and what may be done in vLLM's namespace.
+
+    What may be done in LiteLLM's was asked before that was read.
+    """
     if attach is not None:
         raise UsageError("a cluster of your own is known by its context", where=str(attach), hint="leave --attach out")
+    if others := tuple(each for each in needs.namespaces if each != access.namespace):
+        _check_rights(contexts.reach(access).kubeconfig, others, access.allow)
+
+
+@cache
+def _check_rights(kubeconfig: Path, namespaces: tuple[str, ...], allow: frozenset[Right]) -> None:
+    rights.check(Kube(kubeconfig), namespaces, allow)
 
 
 def unconfined(attach: Path | None) -> str:
