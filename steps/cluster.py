@@ -248,7 +248,7 @@ def probes_leave_it_alone(deployment: Deployment, evidence: Evidence) -> None:
 @observes("cluster-name")
 def answers_inside(kube: Kube, deployment: Deployment, evidence: Evidence) -> None:
     with causes.of(Subject.CLUSTER):
-        found = inside.ask(kube, deployment.manifests, deployment.keys)
+        found = inside.ask(kube, deployment.manifests, deployment.keys, deployment.cluster.own_namespace)
     for case, answer in found.answers.items():
         evidence.add(
             InsideSeen(

@@ -83,6 +83,9 @@ class Cluster(Protocol):
     tunnelled: bool
     """Whether `service_url` leads through a tunnel that adds to latency, which is then timed inside the cluster."""
 
+    own_namespace: str
+    """The one for pods that only ask, where it is not LiteLLM's own; else empty."""
+
     @property
     def gate(self) -> Gate | None:
         """What every write to the cluster has to pass; None where all of it is the suite's own."""

@@ -50,17 +50,17 @@ class Inside:
     answers: dict[str, dict[str, Any]]
 
 
-def ask(kube: Kube, manifests: StoryManifests, keys: Keys = NO_KEYS) -> Inside:
-    """Run the pod beside the gateway, and remove it.
+def ask(kube: Kube, manifests: StoryManifests, keys: Keys = NO_KEYS, namespace: str = "") -> Inside:
+    """Run the pod in this namespace, beside the gateway if it is empty, and remove it.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
-    namespace = manifests.roles.gateway.namespace
+    namespace = namespace or manifests.roles.gateway.namespace
     with Undo(kube) as undo:
         if keys.given:
             undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
-        undo.replace(Apply(_pod(manifests, keys), namespace))
+        undo.replace(Apply(_pod(manifests, namespace, keys), namespace))
         asked = f"the pod {NAME} to ask from inside"
         pod = eventually(asked, timeouts.INSIDE_ASKED, lambda: _finished(kube, namespace))
         log = kube.core.read_namespaced_pod_log(NAME, namespace)
@@ -84,10 +84,11 @@ def base_url(manifests: StoryManifests) -> str:
     return f"{manifests.roles.gateway.url}/v1"
 
 
-def _pod(manifests: StoryManifests, keys: Keys) -> Manifest:
+def _pod(manifests: StoryManifests, namespace: str, keys: Keys) -> Manifest:
     container = {
         "name": "asks",
         "image": manifests.gateway_image,
+        "imagePullPolicy": "IfNotPresent",  # a Secret to pull it with is LiteLLM's alone
         "command": ["python3", "-c", SCRIPT],
         "args": [base_url(manifests), manifests.roles.model.asked],
         "env": shipping.key_environment(NAME, keys),
@@ -100,8 +101,9 @@ def _pod(manifests: StoryManifests, keys: Keys) -> Manifest:
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": 1,
         "affinity": {"nodeAffinity": shipping.on_nodes(manifests.settings.allowed_nodes)},
+        "tolerations": manifests.tolerations,
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
     }
     body = {"apiVersion": "v1", "kind": "Pod", "spec": spec}
-    return shipping.manifest(Path(__file__), NAME, manifests.roles.gateway.namespace, body)
+    return shipping.manifest(Path(__file__), NAME, namespace, body)

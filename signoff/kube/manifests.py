@@ -19,7 +19,17 @@ from signoff.kube import commands, documents, hooks, kustomizations, loading, mi
 from signoff.kube.gateway_config import Model, of_url
 from signoff.kube.hooks import LeftOut
 from signoff.kube.kustomizations import Absent
-from signoff.kube.objects import Key, Manifest, containers, kind_of, main_containers, pod_template, text_in, write_text
+from signoff.kube.objects import (
+    Key,
+    Manifest,
+    containers,
+    kind_of,
+    main_containers,
+    pod_spec,
+    pod_template,
+    text_in,
+    write_text,
+)
 from signoff.kube.placement import possible_nodes
 from signoff.kube.roles import NAME_LABEL, Roles, Source, Workload, belonging_to, find, judged_in, renamed
 from signoff.kube.routes import is_of_a_way_in
@@ -162,6 +172,12 @@ class StoryManifests:
         own = self.roles.gateway.namespace
         named = (each.key(own).namespace for each in (*self.backend, *self.gateway))
         return tuple(dict.fromkeys((own, self.roles.backend.namespace, *named)))
+
+    @property
+    def tolerations(self) -> list[dict[str, Any]]:
+        """The taints that LiteLLM's pods put up with: what runs where LiteLLM may has to do so too."""
+        found: list[dict[str, Any]] = pod_spec(self.object(self.roles.gateway.object).body).get("tolerations") or []
+        return found
 
     @property
     def gateway_image(self) -> str:

@@ -54,7 +54,13 @@ def time_pairs(deployment: Deployment, pairs: int, seed: int, file: Path, *, ing
             return Taken(blocks, THROUGH_FORWARD, spoilt.rounds)
         image = deployment.manifests.gateway_image
         samples, node = timing_job.time_pairs(
-            deployment.kube, deployment.manifests, pairs=pairs, seed=seed, keys=deployment.keys, ingress=ingress
+            deployment.kube,
+            deployment.manifests,
+            pairs=pairs,
+            seed=seed,
+            keys=deployment.keys,
+            ingress=ingress,
+            namespace=deployment.cluster.own_namespace,
         )
         for timing in samples.timings:
             write(timing)

@@ -42,20 +42,23 @@ def time_pairs(
     seed: int,
     keys: Keys = NO_KEYS,
     ingress: Endpoint | None = None,
+    namespace: str = "",
 ) -> tuple["Samples", str]:
     """Run the Job, and remove it; gives what was timed and the name of the node that it was timed on.
+
+    It runs in this `namespace`, LiteLLM's if that is empty.
 
     `ingress` is where a pod reaches LiteLLM's way in; its model and key are those of LiteLLM's Service.
 
     Raises:
         WaitFailed: it could not run, or ended without a result.
     """
-    namespace = manifests.roles.gateway.namespace
+    namespace = namespace or manifests.roles.gateway.namespace
     with Undo(kube) as undo:
         undo.replace(Apply(code(namespace), namespace))
         if keys.given:
             undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
-        undo.replace(Apply(job(manifests, pairs, seed, keys, ingress), namespace))
+        undo.replace(Apply(job(manifests, pairs, seed, keys, ingress, namespace), namespace))
         timed = f"the pairs to be timed by Job {NAME}"
         pod = eventually(timed, timeouts.PAIRS_TIMED, lambda: _finished(kube, namespace))
         log = kube.core.read_namespaced_pod_log(pod.metadata.name, namespace)
@@ -101,7 +104,12 @@ def code(namespace: str) -> Manifest:
 
 
 def job(
-    manifests: StoryManifests, pairs: int, seed: int, keys: Keys = NO_KEYS, ingress: Endpoint | None = None
+    manifests: StoryManifests,
+    pairs: int,
+    seed: int,
+    keys: Keys = NO_KEYS,
+    ingress: Endpoint | None = None,
+    namespace: str = "",
 ) -> Manifest:
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
     roles = manifests.roles
@@ -110,6 +118,7 @@ def job(
     container = {
         "name": "timing-job",
         "image": manifests.gateway_image,
+        "imagePullPolicy": "IfNotPresent",  # a Secret to pull it with is LiteLLM's alone
         "command": ["python3", "-u", "-m", PROGRAM],
         "args": [
             f"--direct={roles.backend.url}",
@@ -133,13 +142,14 @@ def job(
             "nodeAffinity": shipping.on_nodes(manifests.settings.allowed_nodes),
             "podAntiAffinity": _preferably_not_beside(roles.gateway),
         },
+        "tolerations": manifests.tolerations,
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
         "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(_modules())}}],
     }
     template = {"metadata": {"labels": shipping.labels(NAME)}, "spec": pod}
     spec = {"backoffLimit": 0, "template": template}
-    return _manifest(roles.gateway.namespace, {"apiVersion": "batch/v1", "kind": "Job", "spec": spec})
+    return _manifest(namespace or roles.gateway.namespace, {"apiVersion": "batch/v1", "kind": "Job", "spec": spec})
 
 
 def _modules() -> tuple[str, ...]:
@@ -148,7 +158,8 @@ def _modules() -> tuple[str, ...]:
 
 def _preferably_not_beside(gateway: Workload) -> dict[str, Any]:
     selector = {"matchLabels": dict(gateway.selector)}
-    term = {"labelSelector": selector, "topologyKey": "kubernetes.io/hostname"}
+    place = {"namespaces": [gateway.namespace], "topologyKey": "kubernetes.io/hostname"}
+    term = {"labelSelector": selector, **place}
     return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm": term}]}
 
 

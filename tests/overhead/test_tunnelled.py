@@ -32,6 +32,7 @@ class Tunnel:
     """A relay before each of both arms, as a cluster that allows no Job; it tells what was cut, and by whom."""
 
     tunnelled = True
+    own_namespace = ""
     capabilities: frozenset[str] = frozenset()
 
     def __init__(self, direct: Relay, proxied: Relay) -> None:

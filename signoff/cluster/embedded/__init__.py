@@ -45,6 +45,7 @@ class EmbeddedCluster:
 
     capabilities = frozenset({"controllers", "cordon", "deploy", "job", "new-nodes", "scale-backend"})
     opened_by: Mapping[str, str] = {}
+    own_namespace = ""
     gate = None
     tunnelled = False
 

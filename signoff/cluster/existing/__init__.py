@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from signoff.changes.rights import Right, Scope
+from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
 from signoff.changes.session import Run, Session
 from signoff.cluster.access import Use
 from signoff.cluster.base import ClusterFacts, TunnelBreak
@@ -33,6 +33,7 @@ class ExistingCluster:
 
     tunnelled = True
     reused = False
+    own_namespace = OWN_NAMESPACE
 
     def __init__(self, reached: Reached, use: Use) -> None:
         self.kubeconfig = reached.kubeconfig

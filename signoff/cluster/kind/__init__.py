@@ -49,6 +49,7 @@ class KindCluster:
 
     capabilities = frozenset({"controllers", "cordon", "deploy", "job", "new-nodes", "scale-backend"})
     opened_by: Mapping[str, str] = {}
+    own_namespace = ""
     gate = None
     tunnelled = True
 
