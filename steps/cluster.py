@@ -83,8 +83,8 @@ def capabilities(cluster: Cluster, manifests: StoryManifests) -> frozenset[str]:
 
 @pytest.fixture(scope="session")
 def opened_by(cluster: Cluster) -> Mapping[str, str]:
-    """The option that gives a capability which the run lacks."""
-    return {**cluster.opened_by, "files": "--manifests with the files that were applied"}
+    """Why the run lacks a capability, and the option that opens it."""
+    return {**cluster.opened_by, "files": "it is judged as it stands, and no files are named: --manifests names them"}
 
 
 @pytest.fixture(scope="session")

@@ -145,7 +145,7 @@ def scale_up(kube: Kube, deployment: Deployment, undo: Undo) -> str:
     own = deployment.gateway
     replicas = kube.workload(own.namespace, own.name, own.kind).spec.replicas
     before = {pod.metadata.uid for pod in deployment.pods(own)}
-    undo.make(scaled(own, replicas + 1))
+    undo.make(scaled(deployment, own, replicas + 1))
 
     def look() -> str:
         new = [pod for pod in deployment.pods(own) if pod.metadata.uid not in before]

@@ -76,7 +76,7 @@ class Cluster(Protocol):
 
     capabilities: frozenset[str]
     opened_by: Mapping[str, str]
-    """The options that would give it capabilities which it lacks."""
+    """Of capabilities that it lacks, why, and the option that opens them; in a sentence."""
     kubeconfig: Path
     dir: Path
     """What `--attach` names."""

@@ -11,13 +11,14 @@ from signoff.kube.roles import Workload
 from signoff.kube.undo import Change, Cordon, Scale, Undo
 
 
-def scaled(workload: Workload, replicas: int) -> Scale:
-    """This many replicas of a gateway or a backend."""
+def scaled(deployment: Deployment, workload: Workload, replicas: int) -> Scale:
+    """This many replicas of a gateway or a backend, by the suite: nobody else is to be taken for who has done it."""
+    deployment.touched.add(workload.key)
     return Scale(workload.namespace, workload.name, replicas, workload.kind)
 
 
 FAULTS: Mapping[str, Callable[[Deployment], Sequence[Change]]] = {
-    "vLLM is scaled to 0": lambda deployment: [scaled(deployment.backend, 0)],
+    "vLLM is scaled to 0": lambda deployment: [scaled(deployment, deployment.backend, 0)],
     "the allowed nodes are cordoned": lambda deployment: [Cordon(node) for node in deployment.settings.allowed_nodes],
 }
 

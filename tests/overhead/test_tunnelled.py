@@ -20,7 +20,7 @@ from signoff.overhead.estimate import Samples, judge
 from signoff.traffic import timings_csv
 from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import ARMS
-from signoff.verdicts.verdict import Value
+from signoff.verdicts.verdict import Code, Value
 from tests.cluster.relay import Relay
 from tests.pair import Pair
 
@@ -93,7 +93,8 @@ def test_rounds_that_the_tunnel_broke_are_left_out_and_counted_and_the_others_ar
     timed = Samples(timings_csv.read(file))
     assert len(timed.rounds()) == PAIRS
     assert not timed.errors(*ARMS)
-    assert judge(timed, limit_ms=100.0, seed=1).verdict.value is Value.PASSED
+    code = judge(timed, limit_ms=100.0, seed=1).verdict.code
+    assert code in (Code.AS_WANTED, Code.GENERATOR_BOUND)  # these doubles answer at once, and others use the machine
 
 
 def test_a_tunnel_that_breaks_again_and_again_ends_it_and_that_is_the_clusters_doing(

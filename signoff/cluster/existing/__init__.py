@@ -44,7 +44,9 @@ class ExistingCluster:
         allowed = [_OPENS[right] for right in use.access.allow]
         self.capabilities = frozenset[str]().union(*allowed)
         self.opened_by: Mapping[str, str] = {
-            capability: f"--allow {right}" for right in reversed(Right) for capability in _OPENS[right]
+            capability: f"it was not allowed: --allow {right} opens it"
+            for right in reversed(Right)
+            for capability in _OPENS[right]
         }
         for line in self._told():
             progress("cluster", line)
