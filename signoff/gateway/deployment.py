@@ -10,6 +10,7 @@ from signoff.cluster.base import Cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.core.words import listed
 from signoff.evidence import Evidence, causes
 from signoff.evidence.models import Applied, Backend, Cause, ClearedAway, Note, PodPlace, Subject, Unproven
 from signoff.gateway import probes, standing
@@ -130,6 +131,10 @@ class Deployment:
     def _record_notes(self) -> None:
         for note in self.manifests.notes:
             self.evidence.add(Note(text=note))
+        without = self.manifests.goes_without if "deploy" in self.cluster.capabilities else []
+        if without:
+            told = f"a second LiteLLM of this run goes without what leads outside its pods: {listed(without)}"
+            self.evidence.add(Note(text=told))
         for model in self.manifests.roles.unproven:
             where = self.manifests.shown(model.where)
             self.evidence.add(Unproven(model=model.asked, reason=model.reason, file=where))

@@ -15,9 +15,10 @@ from signoff.core.errors import SignoffError
 from signoff.core.paths import MANIFESTS
 from signoff.core.redact import hide, keep, scrubbed
 from signoff.core.words import listed
-from signoff.kube import commands, documents, hooks, kustomizations, loading, missing, stand_in
+from signoff.kube import commands, documents, hooks, kustomizations, loading, missing, outside, stand_in
 from signoff.kube.gateway_config import Model, of_url
 from signoff.kube.hooks import LeftOut
+from signoff.kube.keepers import nobodys
 from signoff.kube.kustomizations import Absent
 from signoff.kube.objects import (
     Key,
@@ -225,7 +226,7 @@ class StoryManifests:
 
         Every object, and each reference to one of them, carries a name of its own, and neither gateway's Service or
         selector matches the other's pods. What other workloads use too is shared with the first; what claims the host
-        name from outside, or a port of the node, is left out.
+        name from outside, or a port of the node, is left out, and so is all state outside its pods (`goes_without`).
         """
         first, config = self.roles.gateway, self.roles.config
         second = first.beside(name)
@@ -244,15 +245,30 @@ class StoryManifests:
             own_name = f"{kind_of(body)}/{body['metadata']['name']}"
             if own_name == config.object:
                 write_text(body, config.key, _edited(text_in(body, config.key), edit))
-            body["metadata"]["name"] = names[own_name]
+            body["metadata"] = nobodys(body["metadata"], names[own_name])
             if NAME_LABEL in body["metadata"].get("labels", {}):
                 body["metadata"]["labels"][NAME_LABEL] = name
             if body["kind"] == "Service":
                 body["spec"] = _within_the_cluster(body["spec"], second)
             elif own_name == first.object:
+                outside.without_variables(pod_spec(body), self._held)
                 _become(body["spec"], second, names, selected_by)
 
         return second, transform(own, change)
+
+    @property
+    def goes_without(self) -> list[str]:
+        """What a second gateway does not have of the first one's, for it leads to what lies outside its pods."""
+        workload = deepcopy(self.object(self.roles.gateway.object).body)
+        settings = outside.without_settings(yaml.safe_load(self.roles.configuration.text))
+        return [*settings, *outside.without_variables(pod_spec(workload), self._held)]
+
+    @property
+    def _held(self) -> dict[str, Manifest]:
+        """What the gateway's pods may take variables from, by kind and name."""
+        own = self.roles.gateway.namespace
+        every = (*self.gateway, *self.backend)
+        return {each.name: each for each in every if each.key(self.settings.namespace).namespace == own}
 
 
 def _in_place_of(absent: Absent, given: Sequence[Manifest]) -> str:
@@ -325,6 +341,7 @@ def _become(spec: dict[str, Any], second: Workload, names: Mapping[str, str], se
     It claims no port and no name of the node, no volume, and no place beside or apart from other pods.
     """
     spec["replicas"] = 1
+    spec.pop("paused", None)
     spec["selector"] = {"matchLabels": dict(second.selector)}
     if "serviceName" in spec:
         spec["serviceName"] = names.get(f"Service/{spec['serviceName']}", second.service)
@@ -358,6 +375,7 @@ def _within_the_cluster(spec: dict[str, Any], second: Workload) -> dict[str, Any
 
 def _edited(text: str, edit: Callable[[dict[str, Any]], None]) -> str:
     config = yaml.safe_load(text)
+    outside.without_settings(config)
     edit(config)
     return yaml.safe_dump(config, sort_keys=False)
 

@@ -71,7 +71,7 @@ def of_container(workload: Manifest, name: str, found: Sequence[Manifest]) -> En
         for own, wanted in _named(source, OF_ALL_KEYS):
             if own not in held and not wanted.get("optional"):
                 lacking.append(own)
-            for key, value in _held(held.get(own)).items():
+            for key, value in held_in(held.get(own)).items():
                 known[f"{source.get('prefix', '')}{key}"] = Variable(value, where, own)
     for number, variable in enumerate(container.get("env") or []):
         where = workload.place(*place, "env", number)
@@ -85,7 +85,7 @@ def _of(
 ) -> Variable | None:
     source = variable.get("valueFrom") or {}
     for own, wanted in _named(source, OF_ONE_KEY):
-        value = _held(held.get(own)).get(str(wanted.get("key")))
+        value = held_in(held.get(own)).get(str(wanted.get("key")))
         return None if value is None and wanted.get("optional") else Variable(value, where, own)
     return Variable(None if source else expanded(str(variable.get("value", "")), known), where)
 
@@ -97,7 +97,8 @@ def _named(source: Mapping[str, Any], fields: Sequence[tuple[str, str]]) -> Iter
             yield f"{kind}/{wanted.get('name')}", wanted
 
 
-def _held(manifest: Manifest | None) -> dict[str, str]:
+def held_in(manifest: Manifest | None) -> dict[str, str]:
+    """What a ConfigMap or a Secret holds, by its keys; nothing where it is not known."""
     if manifest is None:
         return {}
     if manifest.kind == "Secret":

@@ -86,7 +86,7 @@ def test_that_no_node_has_room_is_the_clusters_doing(
     pods: list[Any], subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployment, "Kube", lambda *_: Waiting(pods))
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None)
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None, capabilities=())
     unused: Any = None
     with pytest.raises(WaitFailed) as failed:
         deployment.Deployment(cluster, STORY, unused).wait_for_gateway()
@@ -227,7 +227,7 @@ def test_what_is_left_out_is_recorded_as_skipped(monkeypatch: pytest.MonkeyPatch
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "try", "namespace": "ml"}, "spec": spec}
     hook = LeftOut(Manifest(Path("x.yaml"), "", body), "a hook for `test`")
     monkeypatch.setattr(deployment, "Kube", lambda *_: Accepting())
-    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None, reused=False)
+    cluster: Any = SimpleNamespace(kubeconfig=Path("kubeconfig"), gate=None, reused=False, capabilities=())
     records: list[Applied] = []
     evidence: Any = SimpleNamespace(add=records.append)
     deployment.Deployment(cluster, replace(STORY, left_out=[hook]), evidence).start_both()

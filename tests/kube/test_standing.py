@@ -529,3 +529,18 @@ def test_what_the_suite_itself_writes_and_a_status_are_no_change(api: Kube, ai: 
     assert changed_since(api, stood) == []
     api.apps.patch_namespaced_deployment("router", ai, {"spec": {"replicas": 5}}, field_manager="somebody")
     assert changed_since(api, stood) == [f"Deployment/router of {ai} was changed during the run by somebody"]
+
+
+def test_the_api_server_takes_a_second_gateway_beside_what_stands(api: Kube, ai: str) -> None:
+    """What it has filled in, such as an address and a node's port, is the first's and is not asked for again."""
+    objects = home(ai)
+    (service,) = (each for each in objects if each["kind"] == "Service" and each["metadata"]["name"] == "router")
+    service["spec"]["type"] = "NodePort"
+    applied(api, objects)
+    second, wanted = standing.read(api, told(ai)).second_gateway("second", lambda config: None)
+    assert {each.kind for each in wanted} == {"ConfigMap", "Deployment", "Service"}
+    for each in wanted:
+        assert api.apply(each, ai) is None
+    first = standing.read(api, told(ai, gateway="router")).object("Service/router").body["spec"]
+    beside = api.object("v1", "Service", second.service, ai)
+    assert beside and beside["spec"]["type"] == "ClusterIP" and beside["spec"]["clusterIP"] != first["clusterIP"]
