@@ -39,7 +39,8 @@ def never_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rests and warm-up are for real servers: a double is as quick after a short one, and warm at once."""
+    """Rests and warm-up are for real servers: a double is as quick after a short one, and warm after two rounds."""
     for module in (pairs, blocks):
         monkeypatch.setattr(module, "REST_SECONDS", 0.002)
     monkeypatch.setattr(pairs, "WARM_UP_WINDOWS", 1)
+    monkeypatch.setattr(pairs, "WINDOW_ROUNDS", 2)

@@ -263,5 +263,6 @@ def test_a_gateway_without_a_readiness_probe_has_time_to_start(
         with contextlib.nullcontext() if is_served else pytest.raises(WaitFailed, match="to answer"):
             deployment.Deployment(cluster, STORY, unused).answering_gateway()
     finally:
+        later.cancel()  # where nobody waited for it, it need not start
         later.join(5)
         server.server_close()

@@ -96,7 +96,7 @@ def test_a_measurement_that_is_off_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pair.backend.delay_ms = 8.0
-    monkeypatch.setattr(delay_proxy, "running", late_by(60))  # more than a restless machine's scatter
+    monkeypatch.setattr(delay_proxy, "running", late_by(40))  # more than a restless machine's scatter
     assert calibrate(pair, tmp_path / "run", "--delay", "5") == 1
     assert "off by more than 0.35 ms" in capsys.readouterr().out
 
@@ -135,7 +135,7 @@ def test_a_wrong_verdict_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pair.backend.delay_ms = 8.0
-    monkeypatch.setattr(delay_proxy, "running", late_by(60))
+    monkeypatch.setattr(delay_proxy, "running", late_by(40))
     assert calibrate(pair, tmp_path / "run", "--delay", "15", "--overhead-limit-ms", "20") == 1
     told = capsys.readouterr().out
     assert "wrongly failed" in told

@@ -20,8 +20,9 @@ from signoff.overhead.estimate import (
     verdict_of,
 )
 from signoff.stats.estimate import Estimate
+from signoff.traffic import blocks
 from signoff.traffic import pairs as paired
-from signoff.traffic.blocks import BLOCKS, Block, time_blocks
+from signoff.traffic.blocks import Block, time_blocks
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import ARMS, Arm, Round, Timing, is_narrow, is_stable, measure
@@ -29,7 +30,7 @@ from signoff.verdicts.verdict import Code, Value, gravest, inconclusive
 from tests.pair import Pair
 
 LIMIT_MS = 100.0
-WINDOWS, REST_SECONDS = paired.WARM_UP_WINDOWS, paired.REST_SECONDS
+WINDOWS, WINDOW_ROUNDS, REST_SECONDS = paired.WARM_UP_WINDOWS, paired.WINDOW_ROUNDS, paired.REST_SECONDS
 """As they are shipped, before `brisk` makes them short."""
 
 
@@ -205,7 +206,7 @@ def warming(*round_ms: float) -> tuple[Timing, ...]:
     return tuple(
         Timing(number, 0, arm, 0.0, ms, streamed=number % 2 == 1)
         for window, ms in enumerate(round_ms, start=-len(round_ms))
-        for number in range(window * paired.WINDOW_ROUNDS, (window + 1) * paired.WINDOW_ROUNDS)
+        for number in range(window * WINDOW_ROUNDS, (window + 1) * WINDOW_ROUNDS)
         for arm in ARMS
     )
 
@@ -229,13 +230,14 @@ def test_the_warm_up_ends_when_two_windows_agree_or_all_are_used_up(
     monkeypatch: pytest.MonkeyPatch, windows: tuple[float, ...], used: int
 ) -> None:
     def time(client: object, arm: Arm, number: int, place: int, *_: object, stream: bool) -> Timing:
-        window = number // paired.WINDOW_ROUNDS + WINDOWS
+        window = number // WINDOW_ROUNDS + WINDOWS
         return Timing(number, place, arm, 0.0, windows[window] if number < 0 else 30.0, streamed=stream)
 
     monkeypatch.setattr(paired, "WARM_UP_WINDOWS", WINDOWS)
+    monkeypatch.setattr(paired, "WINDOW_ROUNDS", WINDOW_ROUNDS)
     monkeypatch.setattr(paired, "_time", time)
     timed = Samples(tuple(measure(*[Endpoint("http://127.0.0.1:9")] * 2, pairs=1, seed=1)))
-    assert len(timed.timings) == (used * paired.WINDOW_ROUNDS + 1) * len(ARMS)
+    assert len(timed.timings) == (used * WINDOW_ROUNDS + 1) * len(ARMS)
     assert timed.is_warm() is (used < WINDOWS)
 
 
@@ -303,6 +305,7 @@ def test_with_the_shipped_rests_and_warm_up_a_server_that_idles_is_measured_warm
 ) -> None:
     monkeypatch.setattr(paired, "REST_SECONDS", REST_SECONDS)
     monkeypatch.setattr(paired, "WARM_UP_WINDOWS", WINDOWS)
+    monkeypatch.setattr(paired, "WINDOW_ROUNDS", WINDOW_ROUNDS)
     pair.backend.delay_ms = 20.0
     pair.gateway.tampering, pair.gateway.delay_ms = "delay", 40.0
     timed = taken(pair, 40)
@@ -335,7 +338,7 @@ def test_half_of_the_rounds_are_streamed_and_every_round_is_of_one_kind(pair: Pa
 
 def test_a_gateway_that_keeps_a_stream_back_is_late_with_the_first_token_alone(pair: Pair) -> None:
     pair.backend.token_delay_ms, pair.gateway.tampering = 10.0, "same_text"  # it reads all, and passes it on at once
-    found = judge(taken(pair), limit_ms=LIMIT_MS, seed=1)
+    found = judge(taken(pair, 10), limit_ms=LIMIT_MS, seed=1)
     assert figure(found, "ttft").value > 35  # half of all tokens' delay, far more than a busy machine's scatter
     assert abs(figure(found, "median_streamed").value) < figure(found, "ttft").value / 3
 
@@ -407,7 +410,8 @@ def test_what_nobody_told_is_said() -> None:
     assert attribute([Block("direct", 20, 10.0)]) is None
 
 
-def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
+def test_blocks_read_the_backend_s_own_clock(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCKS", 2)
     pair.backend.delay_ms = 20.0
     pair.gateway.tampering, pair.gateway.delay_ms, pair.gateway.headers = (
         "delay",
@@ -415,7 +419,7 @@ def test_blocks_read_the_backend_s_own_clock(pair: Pair) -> None:
         {paired.OVERHEAD_HEADER: "12.5"},
     )
     found = split(list(time_blocks(Endpoint(pair.direct), Endpoint(pair.proxied), pairs=20, seed=1)))
-    assert found.requests == 5 * BLOCKS
+    assert found.requests == 5 * 2
     assert found.backend_ms == pytest.approx(20, abs=1)
     assert found.direct_ms > 20
     assert found.hop_ms is not None

@@ -29,6 +29,8 @@ from tests.asked_with import asked_with
 from tests.pair import Pair
 from tests.tls import NAME
 
+WINDOW_ROUNDS = paired.WINDOW_ROUNDS
+"""As they are shipped, before `brisk` makes them short."""
 AT = f"{NAME} at https://127.101.0.9:443"
 NOWHERE = Endpoint("https://127.0.0.1:9", host=NAME)
 
@@ -94,14 +96,14 @@ def test_an_ingress_that_was_never_asked_is_missing() -> None:
     assert ingress_adds(without_ingress(samples(40, 3.0)), at=AT, seed=1).missing == "nothing was timed through it"
 
 
-def taken(pair: Pair, ingress: Endpoint | None, pairs: int = 40) -> Samples:
+def taken(pair: Pair, ingress: Endpoint | None, pairs: int = 40, seed: int = 1) -> Samples:
     direct, proxied = Endpoint(pair.direct), Endpoint(pair.proxied)
-    return Samples(tuple(measure(direct, proxied, ingress=ingress, pairs=pairs, seed=1)))
+    return Samples(tuple(measure(direct, proxied, ingress=ingress, pairs=pairs, seed=seed)))
 
 
 def test_a_delay_before_litellm_is_measured_in_half_of_each_kinds_rounds(pair: Pair, never_invalid: None) -> None:
     with delay_proxy.running(pair.proxied, 40.0) as url:
-        timed = taken(pair, Endpoint(url))
+        timed = taken(pair, Endpoint(url), seed=2)
     found, own = ingress_adds(timed, at=AT, seed=1), judge(timed, limit_ms=20.0, seed=1)
     for name in ("median", "median_plain", "median_streamed", "ttft"):
         assert found.figures[name].value > 39.0
@@ -134,6 +136,7 @@ def test_rounds_without_an_ingress_ask_what_they_always_asked(monkeypatch: pytes
         asked.append((arm, paired.random_prompt(rng)[:8], stream))
         return Timing(number, place, arm, 0.0, 20.0, streamed=stream)
 
+    monkeypatch.setattr(paired, "WINDOW_ROUNDS", WINDOW_ROUNDS)
     monkeypatch.setattr(paired, "_time", time)
     list(measure(*[Endpoint("http://127.0.0.1:9")] * 2, pairs=3, seed=1))
     assert asked[:2] == [("proxied", "tmjfmxkp", False), ("direct", "mykwmtkr", False)]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from signoff.cluster import embedded
-from signoff.cluster.embedded import EmbeddedCluster, postmortem
+from signoff.cluster.embedded import EmbeddedCluster, controlplane, namespaces, postmortem
 from signoff.cluster.embedded.address_range import free_ports
 from signoff.cluster.embedded.agent.node import AGENT_PID
 from signoff.cluster.embedded.cluster_registry import FACTS_FILE
@@ -154,9 +154,16 @@ def test_why_a_cluster_ended_is_told_later(tmp_path: Path) -> None:
     own.close()
 
 
-WAITS_IN_VAIN = "import os, sys, time; there = os.path.exists('{0}'); open('{0}', 'w'); time.sleep(9 if there else 2.2)"
+WAITS_IN_VAIN = "import os, sys, time; there = os.path.exists('{0}'); open('{0}', 'w'); time.sleep(9 if there else 0.5)"
 
 
+@pytest.fixture
+def soon_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter than `WAITS_IN_VAIN` waits."""
+    monkeypatch.setattr(controlplane, "_PATIENCE_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("soon_in_vain")
 def test_a_program_that_waited_in_vain_is_started_again_while_the_cluster_starts(tmp_path: Path) -> None:
     async def run() -> None:
         children = Children(tmp_path)
@@ -171,6 +178,7 @@ def test_a_program_that_waited_in_vain_is_started_again_while_the_cluster_starts
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+@pytest.mark.usefixtures("soon_in_vain")
 def test_a_program_that_waits_for_nobody_is_not_started_again(tmp_path: Path) -> None:
     async def run() -> SignoffError:
         children = Children(tmp_path)
@@ -190,6 +198,7 @@ def test_a_new_cluster_has_not_ended_because_one_of_its_name_has(
     # Stands for the start of a supervisor, which is not needed to see whose end is told.
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: SimpleNamespace(stdout=[]))
     monkeypatch.setattr(embedded, "_end", lambda *_: None)
+    monkeypatch.setattr(namespaces, "why_not", lambda: "")
     monkeypatch.setattr(embedded, "clusters_dir", lambda: tmp_path / "clusters")
     monkeypatch.setattr(embedded, "sweep", lambda _: [])
     with pytest.raises(SignoffError, match="the supervisor of the embedded cluster died"):

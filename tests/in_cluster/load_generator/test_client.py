@@ -13,7 +13,7 @@ from doubles.serving import running
 from signoff.in_cluster.load_generator.client import ChatClient
 from tests.pair import Pair
 
-GAP_SECONDS = 0.3
+GAP_SECONDS = 0.2
 SLOW_TOKENS = 5
 
 
