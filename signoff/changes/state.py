@@ -12,11 +12,10 @@ from typing import Any
 from kubernetes.dynamic.exceptions import DynamicApiError, ForbiddenError
 from kubernetes.dynamic.resource import ResourceList
 
-from signoff.changes.fields import MISSING, Difference, Object, differences, told
+from signoff.changes.fields import MISSING, Difference, Object, differences, shown, told
 from signoff.changes.journal import Before
 from signoff.changes.target import Named
 from signoff.core.errors import SignoffError
-from signoff.core.words import listed
 from signoff.kube.client import Kube, reason_of
 
 _LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
@@ -37,7 +36,8 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> 
     Raises:
         SignoffError: the API server does not answer.
     """
-    wanted, unread, named = set(namespaces), [], set(named)
+    wanted, named = set(namespaces), set(named)
+    unread: list[str] = []
     whole = {(each.group, each.kind) for each in named if not each.namespace} | {("", "Node")}
     named |= {Named("", "Namespace", "", each) for each in wanted}
     objects: dict[str, Object] = {}
@@ -53,8 +53,9 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> 
             except DynamicApiError as error:
                 if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                     raise SignoffError(f"the {resource.kind}s cannot be read: {reason_of(error)}") from None
-                unread.append(key_of(Named(*kind, place, "")))
                 items = [body for each in own if (body := _by_name(kube, resource, each, unread))]
+                if kind != ("", "Namespace"):  # of which no others are looked at
+                    unread.append(key_of(Named(*kind, place, "")))
             chosen = (each for each in items if kind != ("", "Namespace") or each["metadata"]["name"] in wanted)
             objects |= {
                 _key(resource, each): _compared(each, resource.kind) for each in chosen if not _is_derived(each)
@@ -105,7 +106,11 @@ def differing(
 
 def uncompared(before: Before) -> str:
     """What may not be read, and is not compared; empty where there is nothing."""
-    return listed(dict.fromkeys(map(_what, before.unread)))
+    by_place: dict[str, list[str]] = {}
+    for name in (Named(*each.split("|")) for each in before.unread):
+        by_place.setdefault(name.namespace, []).append(f"{name.kind}/{name.name}" if name.name else f"{name.kind}s")
+    places = (shown(sorted(what)) + (f" in {place}" if place else "") for place, what in by_place.items())
+    return "; ".join(places)
 
 
 def _kind_of(key: str) -> str:

@@ -1,7 +1,11 @@
 """What a run with exactly the rights of manifests/rbac/ changes is put back, and what it may not read is told."""
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client
@@ -19,15 +23,60 @@ from signoff.kube.client import Kube
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Apply, Undo
 from tests.changes.home import config_map, workload
-from tests.kube import accounts
+from tests.embedded import container, wait_for
+from tests.kube import accounts, asked
 
 NAME = "runner-of-changes"
 NODE = "k3s-worker-01"
 EVERYTHING = tuple(Right)
 
 
-def secret(name: str, value: str) -> dict[str, object]:
+def _unused(seen: set[rights.Question]) -> list[str]:
+    """What is granted to those who write, and was never asked for.
+
+    What is applied and is not there is made, for which the API server asks for `create` as well as for `patch`.
+    """
+    seen = seen | {replace(each, verb="create", name="") for each in seen if each.verb == "patch"}
+    return [
+        f"{role.name}: {verb} {resource}"
+        for role in rights.roles(EVERYTHING)
+        if role.file.stem != rights.LOOK_ONLY
+        for rule in role.rules
+        for resource, verb in product(rule["resources"], rule["verbs"])
+        if not any(asked.allows({**rule, "verbs": [verb], "resources": [resource]}, each) for each in seen)
+    ]
+
+
+def secret(name: str, value: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"key": value}}
+
+
+def service(name: str, **labels: str) -> dict[str, Any]:
+    spec = {"selector": {"app": name}, "ports": [{"name": "http", "port": 80}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def stateful_set(name: str) -> dict[str, Any]:
+    body = workload(name, 0)
+    return {**body, "kind": "StatefulSet", "spec": {**body["spec"], "serviceName": name}}
+
+
+def asking(name: str) -> dict[str, Any]:
+    spec = {"containers": [container("print('asked')")], "restartPolicy": "Never", "terminationGracePeriodSeconds": 1}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "asks"}}, "spec": spec}
+
+
+def job(name: str) -> dict[str, Any]:
+    pod = {"metadata": {"labels": {"app": name}}, "spec": asking(name)["spec"]}
+    spec = {"backoffLimit": 0, "template": pod}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+
+
+def ended(kube: Kube, namespace: str) -> str | None:
+    """The name of a pod that has asked, once all have."""
+    pods = kube.core.list_namespaced_pod(namespace, label_selector="app=asks").items
+    over = len(pods) == 2 and all(each.status.phase == "Succeeded" for each in pods)
+    return str(pods[0].metadata.name) if over else None
 
 
 @pytest.fixture
@@ -47,28 +96,39 @@ def kubeconfig(kube: Kube, cluster: EmbeddedCluster, home: str, tmp_path: Path) 
 
 
 def test_all_that_they_change_is_put_back(
-    kube: Kube, kubeconfig: Path, home: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kube: Kube, kubeconfig: Path, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seen: set[rights.Question] = set()
+    asked.watch(seen.add, monkeypatch.setattr)
     kube.core.create_namespaced_secret(home, secret("keys", "one"), field_manager="kubectl")
+    kube.core.create_namespaced_service(home, service("gateway"), field_manager="kubectl")
+    kube.apps.create_namespaced_stateful_set(home, stateful_set("store"), field_manager="kubectl")
     before = state.read(kube, [home, OWN_NAMESPACE])
-    named = [workload("gateway"), config_map("settings"), secret("keys", "")]
+    named = [workload("gateway"), config_map("settings"), secret("keys", ""), service("gateway"), stateful_set("store")]
     scope = Scope(frozenset(EVERYTHING), frozenset({home}), frozenset(Named.of(each, home) for each in named))
     session = Session(kubeconfig, Run("run", tmp_path / "report", "home"), scope)
     suite = Kube(kubeconfig, session.gate)
 
-    def applied(body: dict[str, object]) -> None:
-        suite.apply(Manifest(tmp_path / "manifest.yaml", "", body), home)
+    def apply(body: dict[str, Any], namespace: str = home) -> Apply:
+        return Apply(Manifest(tmp_path / "manifest.yaml", "", body), namespace)
 
     suite.scale(home, "gateway", 0)
     suite.scale(home, "idle", 1)
-    applied(config_map("settings", c="3"))
+    suite.scale(home, "store", 1, "StatefulSet")
+    for each in (config_map("settings", c="3"), service("gateway", colour="red")):
+        apply(each).make(suite)
     suite.core.patch_namespaced_secret("keys", home, {"stringData": {"key": "two"}})
-    applied(config_map("new", x="y"))
-    applied(secret("made", "three"))
+    for each in (config_map("new", x="y"), secret("made", "three"), service("new"), stateful_set("new")):
+        apply(each).make(suite)
     suite.cordon(NODE, cordoned=True)
     template = suite.pod_template(home, "gateway")
     with Undo(suite) as undo:
-        undo.make(Apply(Manifest(tmp_path / "copy.yaml", "", workload("copy", 1)), home))
+        for each in (config_map("code", a="b"), secret("key", "four"), job("asks"), asking("asks-too")):
+            undo.replace(apply(each, OWN_NAMESPACE))
+        pod = wait_for("its end", lambda: ended(suite, OWN_NAMESPACE))
+        assert "asked" in suite.core.read_namespaced_pod_log(pod, OWN_NAMESPACE)
+    with Undo(suite) as undo:
+        undo.make(apply(workload("copy", 1)))
         undo.make(Join(Node("signoff-worker", {}, (), {})))
         copies = Copies(home, template, ("signoff-worker",), tolerant=True)
         undo.make(copies)
@@ -81,6 +141,7 @@ def test_all_that_they_change_is_put_back(
     assert outcome.is_as_before
     found = [each for each in state.differing(before, state.read(kube, [home, OWN_NAMESPACE])) if "Lease" not in each]
     assert found == []
+    assert [each for each in _unused(seen) if not each.startswith("signoff-deploy-routes")] == []
 
 
 @pytest.mark.parametrize("place", ["named", "made"])
@@ -95,7 +156,8 @@ def test_a_secret_that_may_not_be_listed_is_compared_by_its_name(
         return state.read(looked_with, [home], named)
 
     before = looked()
-    assert f"Secrets in {home}" in state.uncompared(before)
+    assert f"||Secret|{home}|"[1:] in before.unread
+    assert re.fullmatch(rf"\w+, \w+, \w+ and \d+ more in {home}", state.uncompared(before))
     kube.core.create_namespaced_secret(home, secret("others", "one"))
     assert state.differing(before, looked(), named=named) == []
     if place == "named":

@@ -62,14 +62,37 @@ def read(file: Path) -> list[Question]:
     return [Question(**json.loads(line)) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-class _Notes:
+Note = Callable[[Question], None]
+
+
+def watch(note: Note, patch: Callable[[type, str, Any], None] = setattr) -> None:
+    """Have each request of a client with a token noted before it is sent; an admin's has a certificate."""
+    request: Callable[..., Any] = RESTClientObject.request
+    connect: Callable[..., Any] = aiohttp.ClientSession.ws_connect
+
+    def noted(self: RESTClientObject, method: str, url: str, *more: Any, **named: Any) -> Any:
+        if not self.configuration.cert_file and (asked := question(method.upper(), url)):
+            note(asked)
+        return request(self, method, url, *more, **named)
+
+    def connected(self: aiohttp.ClientSession, url: str, **named: Any) -> Any:
+        if asked := question("GET", url):
+            note(asked)
+        return connect(self, url, **named)
+
+    patch(RESTClientObject, "request", noted)
+    patch(aiohttp.ClientSession, "ws_connect", connected)
+
+
+class _File:
+    """Notes each once, at once."""
+
     def __init__(self, file: Path) -> None:
         self._file, self._seen, self._lock = file, set[Question](), Lock()
 
-    def note(self, method: str, url: str) -> None:
-        asked = question(method, url)
+    def __call__(self, asked: Question) -> None:
         with self._lock:
-            if asked and asked not in self._seen:
+            if asked not in self._seen:
                 self._seen.add(asked)
                 with self._file.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(vars(asked)) + "\n")
@@ -78,17 +101,4 @@ class _Notes:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
     """From the first request on."""
-    notes = _Notes(Path(os.environ[FILE]))
-    request: Callable[..., Any] = RESTClientObject.request
-    connect: Callable[..., Any] = aiohttp.ClientSession.ws_connect
-
-    def noted(self: RESTClientObject, method: str, url: str, *more: Any, **named: Any) -> Any:
-        notes.note(method.upper(), url)
-        return request(self, method, url, *more, **named)
-
-    def connected(self: aiohttp.ClientSession, url: str, **named: Any) -> Any:
-        notes.note("GET", url)
-        return connect(self, url, **named)
-
-    RESTClientObject.request = noted
-    aiohttp.ClientSession.ws_connect = connected  # type: ignore[method-assign,assignment]
+    watch(_File(Path(os.environ[FILE])))
