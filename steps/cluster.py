@@ -94,11 +94,10 @@ def deployment(
     """The manifests, applied or as they stand; both start side by side, and are waited for where a step needs them."""
     hosts_controllers = "controllers" in cluster.capabilities and controllers.wanted_by(manifests)
     made = Deployment(cluster, controllers.with_pebble(manifests) if hosts_controllers else manifests, evidence)
+    beside = [controllers.NAMESPACE] if "controllers" in cluster.capabilities else []
     watch_over(
         request.config,
-        bundle=lambda error: diagnostics.collect(
-            made.kube, made.namespace, error, cluster.failure(), beside=[controllers.NAMESPACE]
-        ),
+        bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure(), beside=beside),
         disturbances=made.disturbances,
     )
     if manifests.stands:

@@ -71,12 +71,14 @@ def take(kube: Kube, *namespaces: str) -> Snapshot:
     unread: list[str] = []
     withheld: list[str] = []
 
-    def read(what: str, call: Callable[..., Any], *arguments: Any, **more: Any) -> list[Object]:
+    def read(what: str, call: Callable[..., Any], namespace: str = "") -> list[Object]:
         try:
-            return list(json.loads(call(*arguments, **more, _preload_content=False).data)["items"])
+            answer = call(namespace, _preload_content=False) if namespace else call(_preload_content=False)
+            return list(json.loads(answer.data)["items"])
         except ApiException as refused:
-            only_withheld = refused.status == HTTPStatus.FORBIDDEN and what.startswith(_EVENTS)
-            (withheld if only_withheld else unread).append(f"{what}: {reason_of(refused)}")
+            is_beside = namespace not in ("", namespaces[0])
+            says_nothing = refused.status == HTTPStatus.FORBIDDEN and (is_beside or what.startswith(_EVENTS))
+            (withheld if says_nothing else unread).append(f"{what}: {reason_of(refused)}")
         except Exception as failed:
             unread.append(f"{what}: {failed}")
         return []
