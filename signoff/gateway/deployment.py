@@ -192,12 +192,13 @@ class Deployment:
 
     @contextmanager
     def _room_for(self, workload: Workload) -> Iterator[None]:
-        """That no node has room for a pod is the cluster's doing."""
+        """That no node has room for a pod is the cluster's doing, as it is that the node of one has gone."""
         try:
             yield
         except WaitFailed:
-            lack_room = any(lacks_room(pod) for pod in self.pods(workload))
-            with causes.of(Subject.CLUSTER) if lack_room else nullcontext():
+            pods = self.pods(workload)
+            is_the_clusters = any(map(lacks_room, pods)) or self.kube.lost_nodes(pods)
+            with causes.of(Subject.CLUSTER) if is_the_clusters else nullcontext():
                 raise
 
     @contextmanager

@@ -308,6 +308,8 @@ class Kube:
         def look() -> None:
             workload = self.workload(namespace, name, kind)
             want, status = workload.spec.replicas, workload.status
+            if want == 0:
+                raise Hopeless("it is scaled to 0, so that nothing of it runs", grace=0)
             done = (
                 status.observed_generation == workload.metadata.generation
                 and (status.updated_replicas or 0) == want
@@ -323,8 +325,14 @@ class Kube:
     def _why_not(self, workload: Any, summary: str) -> NotYet:
         pods = self._owned_pods(workload)
         states = [f"{pod.metadata.name}: {describe_pod(pod)}" for pod in pods]
-        text = "; ".join([summary, *states])
-        return Hopeless(text) if any(is_hopeless(pod) for pod in pods) else NotYet(text)
+        lost = [f"its node {node} is not Ready" for node in sorted(self.lost_nodes(pods))]
+        text = "; ".join([summary, *states, *lost])
+        return Hopeless(text) if lost or any(is_hopeless(pod) for pod in pods) else NotYet(text)
+
+    def lost_nodes(self, pods: Iterable[Any]) -> set[str]:
+        """The nodes of pods that are not Ready whose kubelets have gone silent: a machine that is off, say."""
+        nodes = {pod.spec.node_name for pod in pods if pod.spec.node_name and not is_ready(pod)}
+        return {node for node in nodes if not is_ready(self.core.read_node(node))}
 
     def _owned_pods(self, workload: Any) -> list[Any]:
         """The workload's own pods, a Deployment's by way of its ReplicaSets: another pod of the same labels is none."""

@@ -55,11 +55,16 @@ def of_pods(**spec: Any) -> Any:
 class Waiting:
     """A cluster on which LiteLLM does not become available."""
 
+    lost = frozenset[str]()
+
     def __init__(self, pods: list[Any]) -> None:
         self._pods = pods
 
     def pods(self, namespace: str, labels: Mapping[str, str]) -> list[Any]:
         return self._pods
+
+    def lost_nodes(self, pods: list[Any]) -> frozenset[str]:
+        return self.lost
 
     def workload(self, namespace: str, name: str, kind: str) -> Any:
         """One whose container has no probe."""
@@ -91,6 +96,11 @@ def test_that_no_node_has_room_is_the_clusters_doing(
     with pytest.raises(WaitFailed) as failed:
         deployment.Deployment(cluster, STORY, unused).wait_for_gateway()
     assert cause_of(failed.value).subject is subject
+
+
+def test_that_a_node_has_gone_is_the_clusters_doing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Waiting, "lost", frozenset({"tower"}))
+    test_that_no_node_has_room_is_the_clusters_doing([], Subject.CLUSTER, monkeypatch)
 
 
 def killed(name: str, restarts: int) -> Any:

@@ -232,6 +232,31 @@ def test_a_stranger_of_the_same_labels_is_not_waited_for(kube: Kube, namespace: 
     assert "nvidia.com/gpu" not in str(failed.value)
 
 
+def deployment(replicas: int, **spec: Any) -> dict[str, Any]:
+    labels = {"app": "pod"}
+    template = {"metadata": {"labels": labels}, "spec": pod(container(SLEEP), **spec)["spec"]}
+    about = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"metadata": {"name": "own"}, "spec": about}
+
+
+def test_a_pod_whose_machine_is_off_is_not_waited_for(kube: Kube, namespace: str) -> None:
+    kube.core.create_node({"metadata": {"name": "tower"}})
+    try:
+        kube.apps.create_namespaced_deployment(namespace, deployment(1, nodeName="tower"))
+        started = time.monotonic()
+        with pytest.raises(WaitFailed, match="its node tower is not Ready"):
+            kube.wait_until_available(namespace, "own", Timeout(60))
+        assert time.monotonic() - started < 30
+    finally:
+        kube.core.delete_node("tower")
+
+
+def test_what_is_scaled_to_0_is_not_available_and_says_so_at_once(kube: Kube, namespace: str) -> None:
+    kube.apps.create_namespaced_deployment(namespace, deployment(0))
+    with pytest.raises(WaitFailed, match="it is scaled to 0, so that nothing of it runs"):
+        kube.wait_until_available(namespace, "own", Timeout(60))
+
+
 def test_a_node_is_as_a_kubelet_registers_it(kube: Kube) -> None:
     for node in kube.core.list_node().items:
         conditions = {each.type: each.status for each in node.status.conditions}
