@@ -27,6 +27,7 @@ COMMANDS = {
     "load": "signoff.commands.load",
     "load-report": "signoff.commands.load_report",
     "cluster": "signoff.commands.cluster",
+    "restore": "signoff.commands.restore",
     "settings": "signoff.commands.settings",
 }
 """The module of each command; some take seconds to import, so only the one that is asked for is."""

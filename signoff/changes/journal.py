@@ -215,7 +215,8 @@ def of_cluster(uid: str) -> list[Journal]:
     Raises:
         SignoffError: one cannot be read.
     """
-    return _in(state_dir() / "changes" / uid)
+    files = sorted((state_dir() / "changes" / uid).glob(f"*{_SUFFIX}"))
+    return sorted((each for path in files for each in _at(path)), key=lambda each: each.header.at)
 
 
 def unclosed(uid: str) -> list[Journal]:
@@ -227,20 +228,26 @@ def unclosed(uid: str) -> list[Journal]:
     return [each for each in of_cluster(uid) if not each.is_closed]
 
 
-def everywhere() -> list[Journal]:
-    """All journals on this machine.
-
-    Raises:
-        SignoffError: one cannot be read.
-    """
+def everywhere() -> tuple[list[Journal], list[SignoffError]]:
+    """All journals on this machine, the oldest first, and what is wrong with those that cannot be read."""
+    found: list[Journal] = []
+    errors: list[SignoffError] = []
     folder = state_dir() / "changes"
-    return [each for path in sorted(folder.iterdir()) for each in _in(path)] if folder.is_dir() else []
+    for path in sorted(folder.glob(f"*/*{_SUFFIX}")):
+        try:
+            found += _at(path)
+        except SignoffError as error:
+            errors.append(error)
+    return sorted(found, key=lambda each: each.header.at), errors
 
 
-def _in(folder: Path) -> list[Journal]:
-    files = sorted(folder.glob(f"*{_SUFFIX}")) if folder.is_dir() else []
-    begun = (path for path in files if b"\n" in path.read_bytes())  # else its run was killed before it wrote anything
-    return sorted((Journal.at(path) for path in begun), key=lambda each: each.header.at)
+def _at(path: Path) -> list[Journal]:
+    """The journal there; none if its run was killed before it wrote a line, and so before it wrote anything else."""
+    try:
+        is_begun = b"\n" in path.read_bytes()
+    except OSError:
+        is_begun = True  # and told below
+    return [Journal.at(path)] if is_begun else []
 
 
 def _read(line: bytes, where: str) -> Entry:
