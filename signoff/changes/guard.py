@@ -152,11 +152,15 @@ class Guard:
     # Making
 
     def _created(self, write: _Write) -> Response:
-        name = Named.of(write.request.body or {}, write.target.namespace)
-        if not name.name:
-            raise NotAllowed(
-                f"make a {name.kind} without a name", hint="name it: what has no name cannot be found again"
-            )
+        body = write.request.body or {}
+        if not Named.of(body).name:
+            raise NotAllowed(f"make {write.target} without a name", hint="name it: what has no name is not found again")
+        if "kind" not in body:  # as from the typed clients; the API server knows it by the path
+            tried = write.tried()
+            if not _is_well(tried):
+                return tried
+            body = _body(tried)
+        name = Named.of(body, write.target.namespace)
         self._scope.check_created(name)
         there = replace(write, target=write.target.named(name.name))
         return there.tried() if there.read() else self._made(there, name)

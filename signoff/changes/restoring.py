@@ -14,7 +14,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 from urllib3.exceptions import HTTPError
 
 from signoff.changes import api, state
-from signoff.changes.fields import Object, Undoing, at_version_of, shown, told
+from signoff.changes.fields import Object, Undoing, at_version_of, differences, shown, told
 from signoff.changes.guard import made
 from signoff.changes.journal import Intent, Journal
 from signoff.changes.managed_fields import given_back
@@ -29,6 +29,8 @@ from signoff.kube.gate import Request, Response, Send
 
 _AVAILABLE = "availableReplicas"
 """What a workload's status says of its pods."""
+_OF_CONTROL_PLANE = "[node.kubernetes.io/"
+"""How the taints are called that the control plane derives, from a cordon say, with a moment's delay."""
 _ERRORS = (ApiException, DynamicApiError, HTTPError, OSError, SignoffError, WaitFailed)
 
 
@@ -41,7 +43,7 @@ class Outcome:
     """What of the run's own changes could not be put back, and why."""
     differences: list[str] = field(default_factory=list)
     of_the_run: list[str] = field(default_factory=list)
-    """Those of the differences that are of objects which the run has written."""
+    """Those of the differences that the run itself has made; the others have come about meanwhile."""
 
     @property
     def is_settled(self) -> bool:
@@ -112,21 +114,41 @@ def judge(kube: Kube, journal: Journal, outcome: Outcome) -> None:
     """Compare the cluster with how it was before the run; what controllers are still about to do is waited for."""
     if (before := journal.before) is None:
         return
-    header = journal.header
-    touched = {state.key_of(each.name) for each in journal.intents}
+    header, own = journal.header, _written_fields(journal)
     named = {*header.named, *(each.name for each in journal.intents)}
     if hidden := state.uncompared(before):
         progress("restore", f"not compared with how they were, since this user may not list them: {hidden}")
 
     def look() -> None:
         after = state.read(kube, header.namespaces, named)
-        outcome.differences = state.differing(before, after, named=named)
-        outcome.of_the_run = state.differing(before, after, named=named, of=touched.__contains__)
-        if outcome.of_the_run and not outcome.problems:
-            raise NotYet(f"not yet: {outcome.of_the_run[0]}")
+        found = state.found(before, after, named)
+        outcome.differences = state.differing(before, after, named)
+        outcome.of_the_run = [each.sentence for each in (*found, *state.lost(before, after)) if _is_among(each, own)]
+        if late := [each.sentence for each in found if any(_OF_CONTROL_PLANE in part for part in each.path)]:
+            raise NotYet(late[0])
 
-    with suppress(WaitFailed):  # what differs is told
-        _tried(lambda: eventually("the cluster to be as before", timeouts.AS_BEFORE, look), "the comparison", outcome)
+    def judged() -> None:
+        with suppress(WaitFailed):  # what differs is told
+            eventually("the control plane to notice what was put back", timeouts.CORDON_SHOWS, look)
+
+    _tried(judged, "the comparison", outcome)
+
+
+def _written_fields(journal: Journal) -> dict[str, list[tuple[str, ...]]]:
+    """The fields that the run has changed, by their object; of one that it has made, the whole."""
+    fields: dict[str, list[tuple[str, ...]]] = {}
+    for each in journal.intents:
+        paths = fields.setdefault(state.key_of(each.name), [])
+        if each.before is None or each.expected is None:
+            paths.append(())
+        else:
+            paths += [change.path for change in differences(told(each.before), told(each.expected))]
+    return fields
+
+
+def _is_among(found: state.Found, fields: dict[str, list[tuple[str, ...]]]) -> bool:
+    paths = fields.get(found.key, [])
+    return any(found.path[: len(each)] == each or each[: len(found.path)] == found.path for each in paths)
 
 
 def _tried(do: Callable[[], None], name: str, outcome: Outcome) -> None:

@@ -91,16 +91,13 @@ class Scope:
             raise NotAllowed(f"{tried}: it would be {where}", hint="signoff makes such objects on no one's cluster")
 
     def check_touched(self, name: Named) -> None:
-        """See that anything of this object, which others have made, may be changed.
+        """See that some right opens some change of this object, which others have made.
 
         Raises:
-            NotAllowed: nothing may.
+            NotAllowed: none does.
         """
-        rights = [Right.DISRUPTION] if self._is_shaken(name) else []
-        rights += [Right.DEPLOY] if name in self.named else []
-        if not rights:
+        if not self._is_shaken(name) and name not in self.named:
             raise NotAllowed(f"change {name}", hint="signoff changes only what your manifests name, and nodes")
-        self._need(f"change {name}", *rights)
 
     def check_changed(self, name: Named, changed: Sequence[Difference]) -> None:
         """See that these fields of it may be changed.

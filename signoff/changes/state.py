@@ -5,7 +5,8 @@ controller makes of others, which are compared, and Events, Leases, EndpointSlic
 themselves. An object that was made anew is not the same: its UID is another.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -79,29 +80,40 @@ def _by_name(kube: Kube, resource: Any, own: Named, unread: list[str]) -> Object
     return body
 
 
-def differing(
-    before: Before,
-    after: Before,
-    *,
-    named: Iterable[Named] = (),
-    of: Callable[[str], bool] = lambda _: True,
-) -> list[str]:
-    """Each difference in a sentence with the object and the field, of the objects that are asked for by their key.
+@dataclass(frozen=True)
+class Found:
+    """What is not as before: an object if there is no path, else a field of it."""
+
+    key: str
+    path: tuple[str, ...]
+    sentence: str
+
+
+def differing(before: Before, after: Before, named: Iterable[Named] = ()) -> list[str]:
+    """Each difference in a sentence with the object and the field.
 
     What may not be listed is compared as far as it was read by the names of those that are `named`.
     """
-    found: list[str] = []
+    return [each.sentence for each in (*found(before, after, named), *lost(before, after))]
+
+
+def found(before: Before, after: Before, named: Iterable[Named] = ()) -> list[Found]:
+    """Each difference of what was read both times."""
     withheld, by_name = {*before.unread, *after.unread}, {key_of(each) for each in named}
+    differing: list[Found] = []
     for key in sorted(before.objects.keys() | after.objects.keys()):
         hidden = key in withheld or (_kind_of(key) in withheld and key not in by_name)
-        if of(key) and not hidden:
-            found += _of_one(key, before.objects.get(key), after.objects.get(key))
-    lost = [each for each in after.unread if each not in before.unread]
-    return found + [
-        f"{_what(each)} may no longer be read, and cannot be compared"
-        for each in lost
-        if any(of(key) for key in before.objects if each in (key, _kind_of(key)))
-    ]
+        if not hidden:
+            differing += _of_one(key, before.objects.get(key), after.objects.get(key))
+    return differing
+
+
+def lost(before: Before, after: Before) -> list[Found]:
+    """The objects that were read before, and now may not be."""
+    taken = {each for each in after.unread if each not in before.unread}
+    kept = {key: next((each for each in (key, _kind_of(key)) if each in taken), "") for key in before.objects}
+    sentences = {each: f"{_what(each)} may no longer be read, and cannot be compared" for each in taken}
+    return list({why: Found(key, (), sentences[why]) for key, why in kept.items() if why}.values())
 
 
 def uncompared(before: Before) -> str:
@@ -132,17 +144,17 @@ def _key(resource: Any, body: Object) -> str:
     return key_of(Named(resource.group or "", resource.kind, metadata.get("namespace", ""), metadata["name"]))
 
 
-def _of_one(key: str, before: Object | None, after: Object | None) -> Iterator[str]:
+def _of_one(key: str, before: Object | None, after: Object | None) -> Iterator[Found]:
     name = Named(*key.split("|"))
     if before is None:
-        yield f"{name} is there, and was not"
+        yield Found(key, (), f"{name} is there, and was not")
     elif after is None:
-        yield f"{name} is gone"
+        yield Found(key, (), f"{name} is gone")
     elif before["uid"] != after["uid"]:
-        yield f"{name} was deleted and made anew"
+        yield Found(key, (), f"{name} was deleted and made anew")
     else:
         for each in differences(before, after):
-            yield f"{each.field} of {name} {_change(name, each)}"
+            yield Found(key, each.path, f"{each.field} of {name} {_change(name, each)}")
 
 
 def _change(name: Named, each: Difference) -> str:

@@ -105,5 +105,3 @@ LEASE_REQUEST = Timeout(5)
 NAMESPACE_GONE = Timeout(180, every=0.5)
 PUT_BACK = Timeout(60, every=0.2)
 """An object that others change all the time, until it is put back."""
-AS_BEFORE = Timeout(60, every=1)
-"""From what was put back to controllers' having noticed: a cordon's taint, say."""

@@ -159,13 +159,13 @@ def test_a_secret_that_may_not_be_listed_is_compared_by_its_name(
     assert f"||Secret|{home}|"[1:] in before.unread
     assert re.fullmatch(rf"\w+, \w+, \w+ and \d+ more in {home}", state.uncompared(before))
     kube.core.create_namespaced_secret(home, secret("others", "one"))
-    assert state.differing(before, looked(), named=named) == []
+    assert state.differing(before, looked(), named) == []
     if place == "named":
         kube.core.patch_namespaced_secret("keys", home, {"stringData": {"key": "two"}})
-        assert state.differing(before, looked(), named=named) == [f"data.key of Secret/keys in {home} is another"]
+        assert state.differing(before, looked(), named) == [f"data.key of Secret/keys in {home} is another"]
     else:
         kube.core.create_namespaced_secret(home, secret("made", "one"))
-        assert state.differing(before, looked(), named=named) == [f"Secret/made in {home} is there, and was not"]
+        assert state.differing(before, looked(), named) == [f"Secret/made in {home} is there, and was not"]
 
 
 def test_a_right_that_is_taken_away_meanwhile_is_a_difference(kube: Kube, kubeconfig: Path, home: str) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from kubernetes.client.rest import RESTClientObject
+
 from signoff.changes.journal import Journal
 from signoff.changes.rights import Right, Scope
 from signoff.changes.session import Run, Session, restore
@@ -49,8 +51,8 @@ class Moments:
                 self.one()
             return answer
 
-        Journal.add, client._Gated.request = added, requested  # type: ignore[method-assign]
-        inner = client.RESTClientObject.request
+        Journal.add, client._Gated.request = added, requested  # type: ignore[method-assign, assignment]
+        inner = RESTClientObject.request
 
         def sent(rest: Any, method: str, url: str, **more: Any) -> Any:
             answer = inner(rest, method, url, **more)
@@ -59,7 +61,7 @@ class Moments:
                 self.one()
             return answer
 
-        client.RESTClientObject.request = sent
+        RESTClientObject.request = sent
 
     def one(self) -> None:
         self._count += 1
