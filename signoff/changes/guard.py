@@ -138,7 +138,8 @@ class Guard:
             return self._deleted(write) if target.name else self._all_deleted(write)
         if method == "POST" and not target.name:
             return self._created(write)
-        if method in ("PUT", "PATCH") and target.subresource in ("", _SCALE, _STATUS):
+        parts = ("", _STATUS) if target.resource == "nodes" else ("", _SCALE)
+        if method in ("PUT", "PATCH") and target.subresource in parts:
             return self._put(write)
         raise NotAllowed(_words(write.request))
 

@@ -235,4 +235,6 @@ def _now() -> float:
 
 
 def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Now, never on a full second: the Python client would write no fraction of it, without which it is none here."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond or 1).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
