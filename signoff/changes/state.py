@@ -94,7 +94,8 @@ def differing(before: Before, after: Before, named: Iterable[Named] = ()) -> lis
 
     What may not be listed is compared as far as it was read by the names of those that are `named`.
     """
-    return [each.sentence for each in (*found(before, after, named), *lost(before, after))]
+    every = (*found(before, after, named), *lost(before, after))
+    return list(dict.fromkeys(each.sentence for each in every))
 
 
 def found(before: Before, after: Before, named: Iterable[Named] = ()) -> list[Found]:
@@ -111,9 +112,8 @@ def found(before: Before, after: Before, named: Iterable[Named] = ()) -> list[Fo
 def lost(before: Before, after: Before) -> list[Found]:
     """The objects that were read before, and now may not be."""
     taken = {each for each in after.unread if each not in before.unread}
-    kept = {key: next((each for each in (key, _kind_of(key)) if each in taken), "") for key in before.objects}
-    sentences = {each: f"{_what(each)} may no longer be read, and cannot be compared" for each in taken}
-    return list({why: Found(key, (), sentences[why]) for key, why in kept.items() if why}.values())
+    places = [(key, each) for key in sorted(before.objects) for each in (key, _kind_of(key)) if each in taken]
+    return [Found(key, (), f"{_what(each)} may no longer be read, and cannot be compared") for key, each in places]
 
 
 def uncompared(before: Before) -> str:

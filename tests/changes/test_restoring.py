@@ -1,0 +1,122 @@
+"""What is put back where others have changed things meanwhile, and what is told of it."""
+
+from pathlib import Path
+
+import pytest
+
+from signoff.changes import journal as journals
+from signoff.changes.journal import Journal
+from signoff.changes.process import Process
+from signoff.changes.rights import OWN_NAMESPACE, Right
+from signoff.changes.session import cluster_uid, left, restore
+from signoff.cluster.embedded import EmbeddedCluster
+from signoff.core.errors import SignoffError, UsageError
+from signoff.kube.client import Kube
+from tests.changes.conftest import Begin
+from tests.changes.home import config_map
+from tests.changes.test_guard import manifest
+from tests.changes.test_killed import writer
+
+NODE = "k3s-worker-01"
+
+
+@pytest.fixture
+def killed(cluster: EmbeddedCluster, kube: Kube, home: str) -> Journal:
+    """The journal of a run that was killed after all of its changes."""
+    assert writer(cluster, home, "killed", "--killed-at", "135") == -9
+    (journal,) = left(cluster_uid(kube))
+    return journal
+
+
+def test_what_others_change_meanwhile_stays(begin: Begin, kube: Kube, cluster: EmbeddedCluster, home: str) -> None:
+    """A field of theirs silently, one of the run's with a word; the owners' next apply meets no conflict."""
+    session = begin(Right.DEPLOY, Right.DISRUPTION)
+    suite = Kube(cluster.kubeconfig, session.gate)
+    suite.core.patch_namespaced_config_map("settings", home, {"data": {"a": "ours", "b": None}})
+    suite.scale(home, "idle", 1)
+    suite.mark(NODE, {"colour": "red"}, {("ours", "NoSchedule"): ""})
+    kube.core.patch_namespaced_config_map("settings", home, {"data": {"a": "theirs", "c": "theirs"}})
+    kube.apps.patch_namespaced_deployment("idle", home, {"metadata": {"labels": {"theirs": "yes"}}})
+    taints = [
+        *(each.to_dict() for each in kube.core.read_node(NODE).spec.taints),
+        {"key": "theirs", "effect": "NoSchedule"},
+    ]
+    kube.core.patch_node(
+        NODE, {"spec": {"taints": [{k: t.get(k) for k in ("key", "value", "effect")} for t in taints]}}
+    )
+    outcome = session.close()
+    try:
+        assert kube.core.read_namespaced_config_map("settings", home).data == {"a": "theirs", "b": "2", "c": "theirs"}
+        assert outcome.problems == [
+            f"data.a of ConfigMap/settings in {home} was changed by another since: it is left so"
+        ]
+        idle = kube.workload(home, "idle")
+        assert (idle.spec.replicas, idle.metadata.labels["theirs"]) == (0, "yes")
+        node = kube.core.read_node(NODE)
+        assert [each.key for each in node.spec.taints] == ["theirs"] and "colour" not in node.metadata.labels
+        assert f"metadata.labels.theirs of Deployment/idle in {home} is set, and was not" in outcome.differences
+        assert outcome.of_the_run == [f"data.a of ConfigMap/settings in {home} is another"]
+        assert not any("theirs" in each for each in outcome.differences if "Node" not in each and "label" not in each
+                       and "data.c" not in each)  # fmt: skip
+        (journal,) = left_or_own(kube)
+        assert not journal.is_closed
+    finally:
+        kube.core.patch_node(NODE, {"spec": {"taints": None}})
+
+
+def left_or_own(kube: Kube) -> list[Journal]:
+    return journals.unclosed(cluster_uid(kube))
+
+
+def test_what_is_gone_is_not_made_anew(begin: Begin, kube: Kube, cluster: EmbeddedCluster, home: str) -> None:
+    session = begin(Right.DEPLOY)
+    suite = Kube(cluster.kubeconfig, session.gate)
+    suite.core.patch_namespaced_config_map("settings", home, {"data": {"a": "ours"}})
+    suite.apply(manifest(config_map("made", x="y")), home)
+    for name in ("settings", "made"):
+        kube.core.delete_namespaced_config_map(name, home)
+    kube.core.create_namespaced_config_map(home, config_map("made", of="another"))
+    outcome = session.close()
+    assert outcome.problems == [f"ConfigMap/settings in {home} is gone, or was made anew by another: it is left so"]
+    assert kube.core.read_namespaced_config_map("made", home).data == {"of": "another"}
+    assert f"ConfigMap/settings in {home} is gone" in outcome.differences
+
+
+def test_a_killed_run_is_refused_a_successor_until_it_is_put_back(
+    killed: Journal, begin: Begin, cluster: EmbeddedCluster
+) -> None:
+    with pytest.raises(UsageError, match="an earlier run has left changes on this cluster: killed") as error:
+        begin(Right.JOB)
+    assert error.value.hint == "signoff restore killed"
+    assert restore(cluster.kubeconfig, killed).is_as_before
+    begin(Right.JOB)
+
+
+def test_a_living_run_is_not_put_back(begin: Begin, kube: Kube, cluster: EmbeddedCluster, tmp_path: Path) -> None:
+    begin(Right.JOB)
+    (journal,) = journals.of_cluster(cluster_uid(kube))
+    assert left(cluster_uid(kube)) == []
+    parent = Process.this().model_copy(update={"pid": 1, "started": __import__("psutil").Process(1).create_time()})
+    journal.header.process = parent
+    with pytest.raises(UsageError, match="the run run-0 is still at work"):
+        restore(cluster.kubeconfig, journal)
+
+
+def test_another_cluster_of_the_same_context_is_refused(killed: Journal, cluster: EmbeddedCluster) -> None:
+    killed.header.cluster = "another"
+    with pytest.raises(UsageError, match="this is another cluster than the one that the run killed changed"):
+        restore(cluster.kubeconfig, killed)
+    killed.header.cluster = killed.path.parent.name
+    assert restore(cluster.kubeconfig, killed).is_as_before
+
+
+def test_what_is_damaged_is_not_put_back_by_half(killed: Journal, kube: Kube, cluster: EmbeddedCluster) -> None:
+    whole = killed.path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    killed.path.write_bytes(b"".join([*lines[:4], b'{"type": "intent", "number": "x"}\n', *lines[4:]]))
+    with pytest.raises(SignoffError, match="the journal of changes is damaged") as error:
+        left(cluster_uid(kube))
+    assert error.value.where == f"{killed.path}:5"
+    killed.path.write_bytes(whole)
+    assert restore(cluster.kubeconfig, killed).is_as_before
+    assert OWN_NAMESPACE not in [each.metadata.name for each in kube.core.list_namespace().items]
