@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from signoff.changes.guard import LookOnly
 from signoff.changes.rights import Right
 from signoff.changes.target import Named as Changed
 from signoff.cluster import registry
@@ -22,7 +23,7 @@ from signoff.core.words import listed
 from signoff.gateway.database import VARIABLE as DATABASE
 from signoff.gateway.database import named_at
 from signoff.gateway.key import keys_of
-from signoff.kube import standing
+from signoff.kube import preflight, standing
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import images_of
@@ -171,8 +172,7 @@ class Chosen:
     def use(self, run: Path) -> Use:
         """What a run with this folder is going to do on a person's own cluster."""
         own = self.manifests.settings.namespace
-        applied = () if self.manifests.stands else (*self.manifests.backend, *self.manifests.gateway)
-        named = frozenset(Changed.of(each.body, own) for each in applied)
+        named = frozenset(Changed.of(each.body, own) for each in self.manifests.applied)
         return Use(self.access, self.manifests.namespaces, run, named)
 
     @property
@@ -279,6 +279,8 @@ def check(
     manifests = check_deployment(read, choice)
     if registry.provider(choice.cluster.value).DEPLOYS:
         check_way_in(manifests)
+    elif not choice.access.dry_run:
+        check_applicable(choice, manifests)
     return Chosen(
         read=read,
         cluster=choice.cluster.value,
@@ -353,6 +355,17 @@ def check_way_in(manifests: StoryManifests) -> None:
     if manifests.way_in:
         with refusing():
             controllers.check_named_folders()
+
+
+def check_applicable(choice: ClusterChoice, manifests: StoryManifests) -> None:
+    """See that a person's own cluster takes all that is to be applied there, before any of it is.
+
+    Raises:
+        UsageError: it does not.
+    """
+    there = registry.provider(choice.cluster.value).standing(choice.access)
+    if there is not None:
+        preflight.check(Kube(there.kubeconfig, LookOnly()), manifests.applied, manifests.settings.namespace)
 
 
 def check_trust(choice: ClusterChoice, manifests: StoryManifests) -> str:

@@ -19,11 +19,11 @@ from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, Resour
 from urllib3.exceptions import HTTPError
 
 from signoff.core import timeouts
-from signoff.core.errors import SignoffError
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube.addons import why_skipped
 from signoff.kube.gate import READS, Gate, Request
 from signoff.kube.objects import Manifest
+from signoff.kube.refusals import refused
 
 FIELD_MANAGER = "signoff"
 
@@ -78,6 +78,7 @@ class Kube:
 
     def __init__(self, kubeconfig: Path, gate: Gate | None = None) -> None:
         self._client = config.new_client_from_config(str(kubeconfig))
+        self._gate = gate
         if gate:
             self._client.rest_client = _Gated(self._client.configuration, gate)
         self.core = client.CoreV1Api(self._client)
@@ -101,26 +102,36 @@ class Kube:
         Raises:
             SignoffError: the API server refused the object, with its own words; or nobody knows its kind.
         """
-        body = manifest.body
         if not self.knows(manifest):
             return why_skipped(manifest)
+        self._applied(manifest, namespace)
+        return None
+
+    def tried(self, manifest: Manifest, namespace: str) -> dict[str, Any]:
+        """What the API server would make of an object that is applied here without force; it keeps nothing of it.
+
+        Raises:
+            SignoffError: it would refuse the object, or others keep a field of it.
+        """
+        return self._applied(manifest, namespace, dry_run="All", force_conflicts=False)
+
+    def _applied(self, manifest: Manifest, namespace: str, **more: Any) -> dict[str, Any]:
+        """Apply an object; fields that another keeps are taken only where there is no gate, and all is the suite's."""
+        body = manifest.body
         resource = self._resource(body["apiVersion"], body["kind"])
+        asked = {"field_manager": FIELD_MANAGER, "force_conflicts": self._gate is None, **more}
         try:
-            self.dynamic.server_side_apply(
+            answer = self.dynamic.server_side_apply(
                 resource,
                 body=body,
                 name=body["metadata"]["name"],
                 namespace=body["metadata"].get("namespace", namespace) if resource.namespaced else None,
-                field_manager=FIELD_MANAGER,
-                force_conflicts=True,
+                **asked,
             )
         except DynamicApiError as error:
-            raise SignoffError(
-                f"the API server refused {manifest.name}: {reason_of(error)}",
-                where=str(manifest.file or manifest.place()),
-                hint="fix the manifest",
-            ) from None
-        return None
+            raise refused(manifest, error) from None
+        made: dict[str, Any] = answer.to_dict()
+        return made
 
     def knows(self, manifest: Manifest) -> bool:
         """Whether the API server has the kind of this object."""

@@ -124,6 +124,11 @@ class StoryManifests:
         return bool(self.stood)
 
     @property
+    def applied(self) -> list[Manifest]:
+        """What a run applies of it, the backend's first; nothing of what stands."""
+        return [] if self.stands else [*self.backend, *self.gateway]
+
+    @property
     def values(self) -> dict[str, Any]:
         """What a story's declaration may speak of by name: the settings, and what was found in the manifests."""
         return {
