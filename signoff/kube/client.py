@@ -246,9 +246,12 @@ class Kube:
         return bytes(answer.data)
 
     def make_namespace(self, name: str) -> bool:
-        """Make a namespace; False if it was there."""
+        """Make a namespace; False if it was there, which takes no right to make one."""
+        if self.object("v1", "Namespace", name):
+            return False
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         try:
-            self.core.create_namespace({"metadata": {"name": name}}, field_manager=FIELD_MANAGER)
+            self.core.create_namespace(body, field_manager=FIELD_MANAGER)
         except ApiException as error:
             if error.status == HTTPStatus.CONFLICT:
                 return False

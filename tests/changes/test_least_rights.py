@@ -112,6 +112,7 @@ def test_all_that_they_change_is_put_back(
     def apply(body: dict[str, Any], namespace: str = home) -> Apply:
         return Apply(Manifest(tmp_path / "manifest.yaml", "", body), namespace)
 
+    assert not suite.make_namespace(home)
     suite.scale(home, "gateway", 0)
     suite.scale(home, "idle", 1)
     suite.scale(home, "store", 1, "StatefulSet")
