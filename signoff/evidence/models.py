@@ -676,7 +676,7 @@ class RouteSeen(Observation):
 
     `error` says why there was none. `url` is that of the Service inside the cluster. `shut` says why the way in did not
     open when it was waited for. `secret_name` is the Secret from which TLS has its certificate, `certificate` the
-    object that has it written there.
+    object that has it written there. `entered` says how the ingress was reached.
     """
 
     kind: Literal["route"] = "route"
@@ -684,6 +684,7 @@ class RouteSeen(Observation):
     service: str
     url: str
     shut: str = ""
+    entered: str = ""
     port: int | str
     entry_points: list[str] = []
     secret_name: str = ""
@@ -798,6 +799,8 @@ class CertificateSeen(Observation):
     older: dict[str, bool] = {}
     certificate: str = ""
     """The object, "Certificate/litellm-tls"; empty where there is none."""
+    untold: str = ""
+    """Why cert-manager has no say in it, or cannot be asked; empty where it can."""
     ready: bool = False
     message: str = ""
     issuer: str = ""

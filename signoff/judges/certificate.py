@@ -37,6 +37,8 @@ def certificate(seen: Sequence[CertificateSeen], check: Check, _: Recorded) -> I
             if each.route.host != check.wants:
                 told = f"the certificate of {each.route.host} was looked at, the story names {check.wants}"
                 yield case, not_judged(told, Code.ASKED_OTHERWISE)
+            elif each.untold and case in _OF_CERT_MANAGER:
+                yield case, not_judged(f"nothing tells it of {each.route.host}: {each.untold}", Code.NO_OBSERVATION)
             elif case not in _OF_CERTIFICATE:
                 yield case, not_judged(f"nothing of a certificate is judged for {case!r}")
             else:
@@ -242,6 +244,8 @@ def _renewal(served: Served) -> Verdict:
     return passed(f"{when}, {days(served.window)} before it expires")
 
 
+_OF_CERT_MANAGER = frozenset({"ready", "served", "acme", "renewal"})
+"""The cases of which cert-manager's objects and Secret tell."""
 _OF_CERTIFICATE: Mapping[str, Callable[[Served], Verdict]] = {
     "ready": _ready,
     "served": _is_served,

@@ -87,7 +87,8 @@ def _of_route(each: RouteSeen, check: Check, evidence: Recorded) -> Verdict:
         return wrong(f"{route.object} leads to {each.url}; LiteLLM's Service is {check.wants['url']}", route)
     if each.shut:
         return wrong(f"LiteLLM answers at {url}, and the way in was not open: {each.shut}", route)
-    return passed(f"{route.object} leads to {each.service}:{each.port}")
+    asked = f", asked {each.entered}" if each.entered else ""
+    return passed(f"{route.object} leads to {each.service}:{each.port}{asked}")
 
 
 # What passes through it

@@ -214,6 +214,13 @@ class Settings(BaseSettings):
     host: Annotated[Text, _named("the name of a host", NAME, MAX_NAME)] = _story(
         story.GATEWAY_HOST, "the host name under which LiteLLM is reached from outside"
     )
+    ingress: Annotated[str, _named("the name of a Service with its namespace", rf"{LABEL}/{NAME}", MAX_NAME + 64)] = (
+        _own(
+            "",
+            "the Service of your own cluster's ingress controller, as in kube-system/traefik",
+            empty="the one that serves the route",
+        )
+    )
     labels: Annotated[dict[Text, str], NoDecode, BeforeValidator(_filled)] = _story(
         dict(story.GATEWAY_LABELS), "the labels that LiteLLM's objects have to carry", form="KEY=VALUE", min_length=1
     )

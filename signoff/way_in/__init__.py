@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from urllib.parse import urlsplit
 
+from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import WAY_IN_LEADS
 from signoff.core.waiting import Hopeless, NotYet, eventually
@@ -22,18 +22,20 @@ from signoff.kube.undo import Apply, Undo
 from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
 from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
-from signoff.way_in import controllers
+from signoff.way_in import controllers, entrance
 from signoff.way_in.cause import Cause
 from signoff.way_in.certificates import Certificates, CertificateState
+from signoff.way_in.entrance import Door, Entrance
 from signoff.way_in.handshake import Handshake, handshake
 from signoff.way_in.traefik import Traefik
-from signoff.way_in.trouble import ASKED, COPY, SECURE, Trouble
+from signoff.way_in.trouble import ASKED, COPY, Trouble
 
 RECORDED = COPY
 """The recorder's route, which is a path, and what the copied object is called after."""
 CHAT = "/v1/chat/completions"
 """What is mostly asked for by the way in."""
-_HTTP, _HTTPS = 80, 443
+_CERT_MANAGERS = "cert-manager.io/"
+"""What is in the names of cert-manager's annotations."""
 _OF_AN_INGRESS = (404, 502, 503, 504)
 """What an ingress answers itself that has no route, or nobody behind it."""
 
@@ -65,15 +67,42 @@ class WayIn:
         number = next((port["port"] for port in own if route.port in (port["port"], port.get("name"))), route.port)
         return f"http://{route.service}.{route.service_namespace}.svc.cluster.local:{number}"
 
+    @property
+    def has_own_controllers(self) -> bool:
+        """Whether the suite has put the controllers there; else they are a person's."""
+        return "controllers" in self.deployment.cluster.capabilities
+
+    @cached_property
+    def entrance(self) -> Entrance:
+        """The Service of the ingress controller that serves the route.
+
+        Raises:
+            SignoffError: it cannot be told, or serves no https, as `signoff.way_in.entrance` says.
+        """
+        if self.has_own_controllers:
+            return entrance.OWN
+        return entrance.find(self.kube, self.route, self.deployment.settings.ingress)
+
+    @cached_property
+    def door(self) -> Door:
+        """Where this machine enters.
+
+        Raises:
+            SignoffError: as `entrance` does; or there is no way from this machine.
+        """
+        with causes.of(Subject.CLUSTER):
+            return entrance.door(self.deployment.cluster, self.entrance, self.host)
+
     @cached_property
     def traefik(self) -> Traefik:
         """The ingress controller."""
-        return Traefik(self.kube, self.deployment.cluster)
+        return Traefik(self.kube, self.deployment.cluster, self.entrance)
 
     @cached_property
     def certificates(self) -> Certificates:
         """What cert-manager says."""
-        return Certificates(self.kube, self.deployment.cluster, self.deployment.manifests.where)
+        where = self.deployment.manifests.where
+        return Certificates(self.kube, self.deployment.cluster, where, are_the_suites=self.has_own_controllers)
 
     @property
     def kube(self) -> Kube:
@@ -84,45 +113,62 @@ class WayIn:
     def endpoint(self) -> Endpoint:
         """LiteLLM under its host name by HTTPS, trusted if a root of the issuer's is behind its certificate."""
         told = {"host": self.host, "authorities": "".join(self.roots())}
-        return replace(self._asked, url=self._url(_HTTPS).replace("http://", "https://"), **told)
+        return replace(self._asked, url=self.door.https, **told)
 
     @property
     def timed_endpoint(self) -> Endpoint:
         """The same as whoever times requests reaches it: by its address in the cluster, if that is where it is done."""
         if not self.deployment.is_timed_inside:
             return self.endpoint
-        address, port = self.deployment.cluster.address_in_pods(controllers.NAMESPACE, controllers.TRAEFIK, _HTTPS)
+        own = self.entrance
+        if not own.service:
+            return replace(self.endpoint, url=f"https://{own.published[0].host}:{own.published[0].https}")
+        address, port = self.deployment.cluster.address_in_pods(own.namespace, own.service, own.https)
         return replace(self.endpoint, url=f"https://{address}:{port}")
 
     @property
     def plain(self) -> Endpoint:
-        """The same by HTTP."""
-        return replace(self._asked, url=self._url(_HTTP), host=self.host)
+        """The same by HTTP; see `no_plain`."""
+        return replace(self._asked, url=self.door.http or f"http://{self.host}", host=self.host)
+
+    @property
+    def no_plain(self) -> str:
+        """Why nobody can ask by HTTP; empty where one can."""
+        return "" if self.door.http else f"refused: {self.entrance.name} has no port for plain HTTP"
 
     @property
     def _asked(self) -> Endpoint:
         return Endpoint("", self.deployment.manifests.roles.model.asked, self.deployment.keys.gateway)
-
-    def _url(self, port: int) -> str:
-        return self.deployment.cluster.service_url(controllers.NAMESPACE, controllers.TRAEFIK, port)
 
     def roots(self) -> list[str]:
         """The roots of the issuer, as PEM."""
         return self.certificates.roots(self.route)
 
     def certificate(self) -> CertificateState:
-        """What cert-manager says of the certificate."""
-        return self.certificates.of(self.route)
+        """What cert-manager says of the certificate, and on a person's own cluster why it has no say."""
+        found = self.certificates.of(self.route)
+        return found if self.has_own_controllers else replace(found, untold=self._untold())
+
+    def _untold(self) -> str:
+        """Why cert-manager has no say, or cannot be asked."""
+        spec = self.route.manifest.body.get("spec") or {}
+        resolver = str((spec.get("tls") or {}).get("certResolver") or "") if self.route.kind == "IngressRoute" else ""
+        if resolver and self.traefik.has_resolver(resolver):
+            return (
+                f"Traefik gets the certificate itself, by its resolver {resolver}, and cert-manager has no part in it"
+            )
+        if not self.certificates.has_cert_manager():
+            return "cert-manager is not on this cluster"
+        return listed(self.certificates.unread(self.route))
 
     def handshake(self, host: str, newest: int = 0) -> Handshake:
         """What is served under a name, by a TLS version at most `newest`, as `signoff.way_in.handshake` says."""
-        address = urlsplit(self._url(_HTTPS))
-        return handshake((str(address.hostname), int(address.port or _HTTPS)), host, newest)
+        return handshake(self.door.address, host, newest)
 
     def timeouts(self) -> dict[str, float]:
         """The time-outs in seconds of Traefik's entry point for the host, and of the route's own way to LiteLLM."""
         return {
-            **self.traefik.timeouts(next(iter(self.route.entry_points), SECURE)),
+            **self.traefik.timeouts(next(iter(self.route.entry_points), self.entrance.secure)),
             **self.traefik.timeouts_of_transport(self.route),
         }
 
@@ -135,11 +181,12 @@ class WayIn:
             WaitFailed: it is not; with the cause as far as the cluster and its controllers tell it. One that waiting
                 does not mend ends the wait after `HOPELESS_GRACE`.
         """
-        if "controllers" in self.deployment.cluster.capabilities:
+        if self.has_own_controllers:
             with causes.of(Subject.CLUSTER):
                 self._check_class()
                 controllers.wait(self.kube)
                 self._check_names()
+        progress("way in", f"https://{self.host} is asked {self.door.told}")
         with causes.of(Subject.GATEWAY):
             eventually(f"https://{self.host} to lead to LiteLLM", WAY_IN_LEADS, self._look)
 
@@ -237,7 +284,7 @@ def route_in(manifests: StoryManifests) -> Route | None:
     LiteLLM's own Service before another.
     """
     own = manifests.roles.gateway
-    every = [*manifests.gateway, *controllers.beside(manifests)]
+    every = [*manifests.gateway, *([] if manifests.stands else controllers.beside(manifests))]
     found = [each for each in routes_in(every, manifests.settings.namespace) if manifests.settings.host in each.hosts]
 
     def rank(each: Route) -> tuple[bool, bool, int, bool]:
@@ -257,7 +304,7 @@ def copied(route: Route, host: str, recorder: RecorderPod) -> Manifest:
     body["metadata"] = {
         "name": f"{body['metadata']['name']}-{RECORDED}",
         "namespace": route.namespace,
-        "annotations": _without_certificate(body["metadata"].get("annotations") or {}),
+        "annotations": _of_the_ingress(body["metadata"].get("annotations") or {}),
     }
     spec, path, service = body["spec"], f"/{RECORDED}", recorder.workload
     match route.kind:
@@ -283,9 +330,12 @@ def copied(route: Route, host: str, recorder: RecorderPod) -> Manifest:
     return Manifest(route.manifest.file, "", body)
 
 
-def _without_certificate(annotations: Mapping[str, str]) -> dict[str, str]:
-    """An Ingress' annotations without those that ask for a certificate: the copy shares the one that is there."""
-    return {name: value for name, value in annotations.items() if not name.startswith("cert-manager.io/")}
+def _of_the_ingress(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Those that an ingress controller reads.
+
+    The copy shares the certificate that is there, and whoever keeps a person's objects must not take it for theirs.
+    """
+    return {name: value for name, value in annotations.items() if "ingress" in name and _CERT_MANAGERS not in name}
 
 
 def _leads(endpoint: Endpoint) -> None:

@@ -4,23 +4,29 @@ A Certificate is obtained by a CertificateRequest, which an ACME issuer turns in
 name (https://cert-manager.io/docs/troubleshooting/acme/); the cause is told by the last of these that there is.
 """
 
-import pathlib
+import ssl
+import warnings
 from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Protocol
 
 import certifi
 import httpx
 from cryptography import x509
 from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic.exceptions import ForbiddenError
 
 from signoff.cluster.base import Cluster
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
 from signoff.core.words import listed
 from signoff.kube.client import Kube
+from signoff.kube.objects import Manifest
 from signoff.kube.routes import Route
 from signoff.traffic import certificates
 from signoff.traffic.client import authorities
@@ -65,6 +71,8 @@ class CertificateState:
     not_after: datetime | None = None
     renewal_time: datetime | None = None
     secret_leaf: str = ""
+    untold: str = ""
+    """Why cert-manager has no say, or cannot be asked, on a person's own cluster; empty where it can."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,8 @@ class Certificates:
     cluster: Cluster
     where: Where
     """Gives file and line of a place in an object."""
+    are_the_suites: bool = True
+    """Whether the cluster's controllers are the suite's own."""
 
     def of(self, route: Route) -> CertificateState:
         """The state of a route's certificate, as the cluster has it now."""
@@ -102,8 +112,35 @@ class Certificates:
 
     def object(self, route: Route) -> dict[str, Any] | None:
         """The Certificate that has a route's Secret written."""
-        every = self.kube.objects(_CERT_MANAGER, "Certificate", route.secret_namespace) if route.secret else []
+        try:
+            every = self._all(route) if route.secret else []
+        except ForbiddenError:
+            return None
         return next((each for each in every if each["spec"].get("secretName") == route.secret), None)
+
+    def _all(self, route: Route) -> list[dict[str, Any]]:
+        return self.kube.objects(_CERT_MANAGER, "Certificate", route.secret_namespace)
+
+    def unread(self, route: Route) -> list[str]:
+        """What of a route's certificate this user may not read, and would have to know."""
+        if not route.secret:
+            return []
+        found = []
+        try:
+            self._all(route)
+        except ForbiddenError:
+            found.append(f"Certificates of {route.secret_namespace} may not be listed")
+        try:
+            self.kube.core.read_namespaced_secret(route.secret, route.secret_namespace)
+        except ApiException as error:
+            if error.status == HTTPStatus.FORBIDDEN:
+                found.append(f"the Secret {route.secret} of {route.secret_namespace} may not be read")
+        return found
+
+    def has_cert_manager(self) -> bool:
+        """Whether the cluster knows what a Certificate is."""
+        probe = {"apiVersion": _CERT_MANAGER, "kind": "Certificate", "metadata": {"name": "any"}}
+        return self.kube.knows(Manifest(None, "", probe))
 
     def secret(self, route: Route) -> dict[str, bytes]:
         """What a route's Secret holds; nothing where there is none."""
@@ -118,16 +155,17 @@ class Certificates:
     def roots(self, route: Route) -> list[str]:
         """The roots that clients of the issuer trust, as PEM.
 
-        Pebble makes one at each start, and tells it; another ACME server is taken for a public one; a CA of
-        cert-manager's puts its root into the Secret. None are known of a certificate that nobody issued.
+        The suite's Pebble makes one at each start, and tells it; whom another ACME server has its certificates from,
+        clients trust as they trust others; a CA of cert-manager's puts its root into the Secret. None are known of a
+        certificate that nobody issued; of one of a person's own, it is those again that clients trust.
         """
         state = self.of(route)
-        if state.server == DIRECTORY:
-            return self._pebbles()
+        if self.are_the_suites and state.server == DIRECTORY:
+            return pebbles_roots(self.kube, self.cluster)
         if state.server:
-            with pathlib.Path(certifi.where()).open(encoding="utf-8") as file:
-                return _pems(file.read().encode())
-        return _pems(self.secret(route).get("ca.crt", b""))
+            return usual_roots()
+        own = _pems(self.secret(route).get("ca.crt", b""))
+        return own or ([] if self.are_the_suites else usual_roots())
 
     def causes(self, route: Route, host: str) -> list[Cause]:
         """Why there is no certificate for a route, or why the one that there is serves no client of this host."""
@@ -166,7 +204,9 @@ class Certificates:
         reference = certificate["spec"].get("issuerRef") or {}
         asked = self.where(own, "spec", "issuerRef", namespace=namespace)
         issuer, name = self._issuer(reference, namespace), _name_of(reference)
-        if issuer is None:
+        if issuer is None and not self._may_read_issuers(reference, namespace):
+            yield from self._of_requests(certificate, namespace, asked, name)
+        elif issuer is None:
             other = self._issuer(reference | {"kind": _OTHER.get(name.partition("/")[0])}, namespace)
             instead = (
                 f", and {other['kind']}/{other['metadata']['name']} is: name its kind in issuerRef" if other else ""
@@ -203,10 +243,11 @@ class Certificates:
         status = challenge.get("status") or {}
         ingress = (solver.get("http01") or {}).get("ingress") or {}
         asked_of = ingress.get("ingressClassName") or ingress.get("class")
-        if asked_of and status.get("state") not in _MET and not self._is_traefiks(ingress):
+        if asked_of and status.get("state") not in _MET and not self._is_served(ingress):
             file = self.where(issuer, "spec", "acme", "solvers", namespace=challenge["metadata"]["namespace"])
             told = f"{issuer} has the challenge for {name} answered at the ingress class {asked_of}"
-            return Cause(f"{told}, which Traefik does not serve", file or asked)
+            served = "which Traefik does not serve" if self.are_the_suites else "which no controller serves"
+            return Cause(f"{told}, {served}", file or asked)
         reason = str(status.get("reason", "")).rstrip(". ")
         return Cause(f"the challenge for {name} is not met: {reason}", asked, stays=over) if reason else None
 
@@ -222,37 +263,79 @@ class Certificates:
             return any(each["metadata"]["name"] == name for each in own)
         return bool(ingress.get("class") == TRAEFIK)
 
+    def _is_served(self, ingress: dict[str, Any]) -> bool:
+        """Whether a controller serves it; on a person's own cluster, whichever that is, as far as can be told."""
+        if self.are_the_suites:
+            return self._is_traefiks(ingress)
+        try:
+            classes = self.kube.objects("networking.k8s.io/v1", "IngressClass")
+        except ForbiddenError:
+            return True
+        name = ingress.get("ingressClassName")
+        return not name or any(each["metadata"]["name"] == name for each in classes)
+
     def _owned(self, version: str, kind: str, owner: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
         """The objects of a kind that another has made, the oldest first."""
         uid = owner["metadata"]["uid"]
-        own = [
-            each
-            for each in self.kube.objects(version, kind, namespace)
-            if any(by["uid"] == uid for by in each["metadata"].get("ownerReferences") or [])
-        ]
+        try:
+            every = self.kube.objects(version, kind, namespace)
+        except ForbiddenError:
+            return []
+        own = [each for each in every if any(by["uid"] == uid for by in each["metadata"].get("ownerReferences") or [])]
         return sorted(own, key=lambda each: str(each["metadata"]["creationTimestamp"]))
 
     def _issuer(self, reference: dict[str, Any], namespace: str) -> dict[str, Any] | None:
         kind = reference.get("kind") or "Issuer"
+        if kind not in _OTHER or not reference.get("name"):
+            return None
         within = "" if kind == "ClusterIssuer" else namespace
-        every = self.kube.objects(_CERT_MANAGER, kind, within) if kind in ("Issuer", "ClusterIssuer") else []
-        return next((each for each in every if each["metadata"]["name"] == reference.get("name")), None)
-
-    def _pebbles(self) -> list[str]:
         try:
-            url = self.cluster.service_url(NAMESPACE, PEBBLE, _MANAGEMENT).replace("http://", "https://")
-            own = self.kube.core.read_namespaced_secret(PEBBLE, NAMESPACE).data["ca.crt"]
-            name = names_of(PEBBLE)[0]
-            with httpx.Client(verify=authorities(b64decode(own).decode()), trust_env=False) as client:
-                answer = client.get(
-                    f"{url}/roots/0",
-                    headers={"Host": name},
-                    extensions={"sni_hostname": name},
-                    timeout=REQUEST.seconds,
-                )
-            return _pems(answer.raise_for_status().content)
-        except (httpx.HTTPError, ApiException, SignoffError):
-            return []
+            return self.kube.object(_CERT_MANAGER, kind, str(reference["name"]), within)
+        except ForbiddenError:
+            return None
+
+    def _may_read_issuers(self, reference: dict[str, Any], namespace: str) -> bool:
+        kind = reference.get("kind") or "Issuer"
+        try:
+            self.kube.object(
+                _CERT_MANAGER, kind, str(reference.get("name")), "" if kind == "ClusterIssuer" else namespace
+            )
+        except ForbiddenError:
+            return False
+        return True
+
+
+def pebbles_roots(kube: Kube, cluster: Cluster, namespace: str = NAMESPACE) -> list[str]:
+    """The roots of the Pebble of a namespace, as it tells them; none where it does not."""
+    try:
+        url = cluster.service_url(namespace, PEBBLE, _MANAGEMENT).replace("http://", "https://")
+        own = kube.core.read_namespaced_secret(PEBBLE, namespace).data["ca.crt"]
+        name = names_of(PEBBLE, namespace)[0]
+        with httpx.Client(verify=authorities(b64decode(own).decode()), trust_env=False) as client:
+            answer = client.get(
+                f"{url}/roots/0",
+                headers={"Host": name},
+                extensions={"sni_hostname": name},
+                timeout=REQUEST.seconds,
+            )
+        return _pems(answer.raise_for_status().content)
+    except (httpx.HTTPError, ApiException, SignoffError):
+        return []
+
+
+@cache
+def usual_roots() -> list[str]:
+    """The roots that clients trust here: the public ones, and what this machine's own store has beside them, as PEM.
+
+    A person's private authority is trusted as elsewhere: by `update-ca-certificates`, or named in SSL_CERT_FILE.
+    """
+    paths = ssl.get_default_verify_paths()
+    files = [Path(certifi.where()), *([Path(paths.cafile)] if paths.cafile else [])]
+    folder = Path(paths.capath) if paths.capath else None
+    files += sorted(each for each in folder.iterdir() if each.is_file()) if folder and folder.is_dir() else []
+    every = dict.fromkeys(pem for file in files for pem in _pems(file.read_bytes()))
+    with warnings.catch_warnings(action="ignore"):  # of a serial number that is none: such a root is left out
+        return [pem for pem in every if certificates.certificate(pem).serial_number > 0]
 
 
 def _wrong_with(leaf: x509.Certificate, host: str) -> Iterator[tuple[str, str]]:

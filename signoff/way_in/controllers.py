@@ -41,8 +41,18 @@ TRAEFIK, TRAEFIK_API, CERT_MANAGER, PEBBLE, PEBBLE_DNS = (
 )
 """Deployments and Services."""
 TIMEOUT_SECONDS = 5
-DIRECTORY = f"https://{PEBBLE}.{NAMESPACE}.svc.cluster.local:14000/dir"
-"""Pebble's, in the place of Let's Encrypt's (https://acme-v02.api.letsencrypt.org/directory)."""
+
+
+def directory(namespace: str) -> str:
+    """The URL of the directory of a Pebble there, in the place of Let's Encrypt's.
+
+    That is https://acme-v02.api.letsencrypt.org/directory.
+    """
+    return f"https://{PEBBLE}.{namespace}.svc.cluster.local:14000/dir"
+
+
+DIRECTORY = directory(NAMESPACE)
+"""That of the suite's own clusters."""
 _MANIFESTS = Path(__file__).with_name("manifests")
 _DEFINITIONS = {
     "traefik-v3.yaml": ("traefik.io/v1alpha1", "IngressRoute"),
@@ -95,7 +105,7 @@ def _acme_of(body: dict[str, Any]) -> dict[str, Any] | None:
     return acme if isinstance(acme, dict) else None
 
 
-def _of_pebble(acme: Mapping[str, Any], name: str) -> dict[str, Any]:
+def _of_pebble(acme: Mapping[str, Any], name: str, server: str = DIRECTORY) -> dict[str, Any]:
     """An account at Pebble; nobody proves a name by DNS records here, so that HTTP-01 takes the place of DNS-01.
 
     Without a selector it is for all names that no other solver is for.
@@ -104,11 +114,13 @@ def _of_pebble(acme: Mapping[str, Any], name: str) -> dict[str, Any]:
     by_http = [each for each in given if "http01" in each]
     solvers = by_http if by_http and by_http == given else [*by_http, _SOLVER]
     key = acme.get("privateKeySecretRef") or {"name": f"{name}-account"}
-    return {"server": DIRECTORY, "skipTLSVerify": True, "privateKeySecretRef": key, "solvers": solvers}
+    return {"server": server, "skipTLSVerify": True, "privateKeySecretRef": key, "solvers": solvers}
 
 
-def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
+def start(kube: Kube, cluster: Cluster, manifests: StoryManifests, namespace: str = NAMESPACE) -> None:
     """Apply all that a way in needs of the cluster; nothing is waited for but the kinds, which manifests are of.
+
+    In another `namespace` than the suite's own they are what a person has on a cluster.
 
     Raises:
         SignoffError: the definitions of the kinds cannot be had, or the API server refuses an object.
@@ -117,32 +129,32 @@ def start(kube: Kube, cluster: Cluster, manifests: StoryManifests) -> None:
     uses_gateways = any(str(each.body["apiVersion"]).startswith("gateway.networking.k8s.io/") for each in found)
     progress("way in", "Traefik, cert-manager and Pebble start beside vLLM")
     _define(kube, uses_gateways=uses_gateways)
-    new = kube.make_namespace(NAMESPACE)
+    new = kube.make_namespace(namespace)
     if new:
-        kube.wait_for_namespace(NAMESPACE)
-    filled = _Filled(kube, cluster, manifests, uses_gateways=uses_gateways)
+        kube.wait_for_namespace(namespace)
+    filled = _Filled(kube, cluster, manifests, namespace, uses_gateways=uses_gateways)
     for name in ("traefik", "pebble", "cert-manager"):
         filled.apply(name)
-    forgotten = set() if new else _forget_issuers(kube)
-    for each in beside(manifests):
+    forgotten = set() if new else _forget_issuers(kube, namespace)
+    for each in beside(manifests, directory(namespace)):
         if each.body["metadata"].get("namespace") and kube.make_namespace(each.body["metadata"]["namespace"]):
             kube.wait_for_namespace(each.body["metadata"]["namespace"])
         kube.apply(each, manifests.roles.gateway.namespace)
     _forget_certificates(kube, forgotten)
 
 
-def _forget_issuers(kube: Kube) -> set[str]:
+def _forget_issuers(kube: Kube, namespace: str) -> set[str]:
     """Remove the ClusterIssuers that ask Pebble, and give their names; those of a namespace go with what else is there.
 
     A Pebble that was started again knows no account, and cert-manager, which asks about an account once, would use it
     for good. Of an issuer that is made anew it asks again.
     """
-    kube.wait_until_available(NAMESPACE, PEBBLE, WAY_IN_LEADS)
+    kube.wait_until_available(namespace, PEBBLE, WAY_IN_LEADS)
     servers = {
         each["metadata"]["name"]: (each["spec"].get("acme") or {}).get("server")
         for each in kube.objects(*_CLUSTER_ISSUER)
     }
-    asking = {name for name, server in servers.items() if server == DIRECTORY}
+    asking = {name for name, server in servers.items() if server == directory(namespace)}
     gone = [Delete(*_CLUSTER_ISSUER, "", name) for name in sorted(asking)]
     for each in gone:
         each.make(kube)
@@ -211,10 +223,12 @@ def objects_in(file: Path, text: str | None = None) -> list[Manifest]:
 class _Filled:
     """The manifests of the controllers, with what only this cluster can tell filled in."""
 
-    def __init__(self, kube: Kube, cluster: Cluster, manifests: StoryManifests, *, uses_gateways: bool) -> None:
-        self._kube, self._cluster = kube, cluster
+    def __init__(
+        self, kube: Kube, cluster: Cluster, manifests: StoryManifests, namespace: str, *, uses_gateways: bool
+    ) -> None:
+        self._kube, self._cluster, self._namespace = kube, cluster, namespace
         self._told = {
-            "namespace": NAMESPACE,
+            "namespace": namespace,
             "hosts": ",".join(dict.fromkeys((manifests.settings.host, *_hosts_of(manifests)))),
             "nodes": json.dumps(shipping.on_nodes(manifests.settings.allowed_nodes)),
             "timeout": f"{TIMEOUT_SECONDS}s",
@@ -232,20 +246,20 @@ class _Filled:
         text = file.read_text(encoding="utf-8")
         for each in objects_in(file, Template(text).safe_substitute(self._told)):
             if each.kind == "Service":
-                self._kube.apply(each, NAMESPACE)
+                self._kube.apply(each, self._namespace)
         self._told |= self._addresses(name)
         for each in objects_in(file, Template(text).substitute(self._told)):
             if each.kind != "Service":
-                self._kube.apply(each, NAMESPACE)
+                self._kube.apply(each, self._namespace)
 
     def _addresses(self, name: str) -> dict[str, str]:
         if name == "traefik":
-            address, http = self._cluster.address_in_pods(NAMESPACE, TRAEFIK, 80)
-            _, https = self._cluster.address_in_pods(NAMESPACE, TRAEFIK, 443)
+            address, http = self._cluster.address_in_pods(self._namespace, TRAEFIK, 80)
+            _, https = self._cluster.address_in_pods(self._namespace, TRAEFIK, 443)
             return {"address": address, "http_port": str(http), "https_port": str(https)}
         if name == "pebble":
-            self._kube.apply(_pebbles_pair(self._kube), NAMESPACE)
-            address, port = self._cluster.address_in_pods(NAMESPACE, PEBBLE_DNS, 8053)
+            self._kube.apply(_pebbles_pair(self._kube, self._namespace), self._namespace)
+            address, port = self._cluster.address_in_pods(self._namespace, PEBBLE_DNS, 8053)
             return {"nameserver": f"{address}:{port}"}
         return {}
 
@@ -255,40 +269,40 @@ def _hosts_of(manifests: StoryManifests) -> Iterator[str]:
         yield from route.hosts
 
 
-def _pebbles_pair(kube: Kube) -> Manifest:
+def _pebbles_pair(kube: Kube, namespace: str) -> Manifest:
     """The Secret with Pebble's own key and certificate, and with its root; the one that is there stays."""
     try:
-        there = kube.core.read_namespaced_secret(PEBBLE, NAMESPACE)
+        there = kube.core.read_namespaced_secret(PEBBLE, namespace)
         data = dict(there.data)
     except ApiException:
         authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
-        made = authority.issue_cert(*names_of(PEBBLE), key_type=trustme.KeyType.ECDSA)
+        made = authority.issue_cert(*names_of(PEBBLE, namespace), key_type=trustme.KeyType.ECDSA)
         chain = b"".join(each.bytes() for each in made.cert_chain_pems)
         parts = {"tls.crt": chain, "tls.key": made.private_key_pem.bytes(), "ca.crt": authority.cert_pem.bytes()}
         data = {name: b64encode(each).decode() for name, each in parts.items()}
     body = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data}
-    return shipping.manifest(Path(__file__), PEBBLE, NAMESPACE, body)
+    return shipping.manifest(Path(__file__), PEBBLE, namespace, body)
 
 
-def names_of(service: str) -> tuple[str, ...]:
+def names_of(service: str, namespace: str = NAMESPACE) -> tuple[str, ...]:
     """The names by which pods ask a Service of the controllers' namespace."""
-    inside = f"{service}.{NAMESPACE}.svc"
+    inside = f"{service}.{namespace}.svc"
     return f"{inside}.cluster.local", inside, service
 
 
-def beside(manifests: StoryManifests) -> list[Manifest]:
+def beside(manifests: StoryManifests, server: str = DIRECTORY) -> list[Manifest]:
     """What the manifests name and do not hold, as a cluster would have it: issuers, and Gateways with a certificate."""
-    return [*issuers_beside(manifests), *_gateways_beside(manifests)]
+    return [*issuers_beside(manifests, server), *_gateways_beside(manifests, server)]
 
 
-def issuers_beside(manifests: StoryManifests) -> list[Manifest]:
+def issuers_beside(manifests: StoryManifests, server: str = DIRECTORY) -> list[Manifest]:
     """The ClusterIssuers that certificates name and that are not among the manifests, each an account at Pebble.
 
     An Issuer is a namespace's own, and so is one whose kind is left out: no cluster brings it.
     """
     there = {each.name for each in manifests.gateway}
     return [
-        _of_the_cluster(*_CLUSTER_ISSUER, {"name": name}, {"acme": _of_pebble({}, name)})
+        _of_the_cluster(*_CLUSTER_ISSUER, {"name": name}, {"acme": _of_pebble({}, name, server)})
         for name in dict.fromkeys(_cluster_issuers_named(manifests.gateway))
         if f"ClusterIssuer/{name}" not in there
     ]
@@ -306,7 +320,7 @@ def _cluster_issuers_named(found: Sequence[Manifest]) -> Iterator[str]:
             yield str(name)
 
 
-def _gateways_beside(manifests: StoryManifests) -> list[Manifest]:
+def _gateways_beside(manifests: StoryManifests, server: str) -> list[Manifest]:
     """The Gateways, with a class of Traefik's, that HTTPRoutes name and that are not among the manifests."""
     namespace = manifests.settings.namespace
     there = {(each.name, each.body["metadata"].get("namespace", namespace)) for each in manifests.gateway}
@@ -317,7 +331,7 @@ def _gateways_beside(manifests: StoryManifests) -> list[Manifest]:
             if (f"Gateway/{name}", own) not in there:
                 made[(name, own)] = _gateway(name, own, str(parent.get("sectionName") or "websecure"), route)
     of_traefik = made or any(each.kind == "Gateway" for each in manifests.gateway)
-    return [*([_gateway_class()] if of_traefik else []), *([_account()] if made else []), *made.values()]
+    return [*([_gateway_class()] if of_traefik else []), *([_account(server)] if made else []), *made.values()]
 
 
 def _gateway_class() -> Manifest:
@@ -325,9 +339,9 @@ def _gateway_class() -> Manifest:
     return _of_the_cluster("gateway.networking.k8s.io/v1", "GatewayClass", {"name": TRAEFIK}, spec)
 
 
-def _account() -> Manifest:
+def _account(server: str) -> Manifest:
     """The issuer of the Gateways that are made here."""
-    return _of_the_cluster(*_CLUSTER_ISSUER, {"name": _ISSUER}, {"acme": _of_pebble({}, _ISSUER)})
+    return _of_the_cluster(*_CLUSTER_ISSUER, {"name": _ISSUER}, {"acme": _of_pebble({}, _ISSUER, server)})
 
 
 def _gateway(name: str, namespace: str, section: str, route: Route) -> Manifest:

@@ -21,8 +21,6 @@ ASKED = "/v1/models"
 """What LiteLLM is asked for to see whether the way in leads to it."""
 COPY = "signoff-way-in"
 """The end of the name of the suite's own copy of a route."""
-SECURE = "websecure"
-"""The entry point of Traefik at which the suite asks by HTTPS."""
 _TRAEFIK, _OF_V2 = "traefik.io/v1alpha1", "traefik.containo.us/"
 _VERSIONS = {
     _TRAEFIK: "IngressRoute",
@@ -137,8 +135,10 @@ class Trouble:
     def _of_named(self) -> Iterator[Cause]:
         """Traefik's own objects that the route names."""
         for verb, kind, name, namespace, place in self._named():
-            there = self._kube.objects(_TRAEFIK, kind)
-            if any((each["metadata"]["namespace"], each["metadata"]["name"]) == (namespace, name) for each in there):
+            there = self._objects(_TRAEFIK, kind, namespace)
+            if there is None or any(
+                (each["metadata"]["namespace"], each["metadata"]["name"]) == (namespace, name) for each in there
+            ):
                 continue
             written = self._written(kind, name, namespace)
             if written and written.body["apiVersion"].startswith(_OF_V2):
@@ -169,38 +169,49 @@ class Trouble:
 
     def _of_entry_points(self) -> Iterator[Cause]:
         known, own = self.traefik.entry_points(), self.route.entry_points
-        lacking = [name for name in own if known and name not in known]
+        lacking = [name for name in own if known and name.lower() not in known]
+        secure = self.traefik.entrance.secure
         at = self._at("spec", "entryPoints")
         if lacking:
             told = f"{self.route.name} is at the entry point {listed(lacking)}, and Traefik's are"
             yield Cause(f"{told} {listed(sorted(known))}", at)
-        elif known and own and SECURE not in own:
-            told = f"{self.route.name} is at the entry point {listed(own)} alone, and https is spoken at {SECURE}"
+        elif known and own and secure not in own:
+            told = f"{self.route.name} is at the entry point {listed(own)} alone, and https is spoken at {secure}"
             yield Cause(told, at)
 
     def _of_secret(self) -> Iterator[Cause]:
         route = self.route
         named = f"the Secret {route.secret} of {route.secret_namespace}"
+        if self.certificates.unread(route):
+            return
         if route.secret and not self.certificates.secret(route) and self.certificates.object(route) is None:
             told = f"{route.name} has its certificate in {named}, which is not there, and no Certificate has it written"
             yield Cause(told + self._elsewhere("v1", "Secret", route.secret), self._at(*self._place_of_tls))
-        if not route.secret and route.kind != "HTTPRoute" and not self._kube.objects(_TRAEFIK, "TLSStore"):
+        if not route.secret and route.kind != "HTTPRoute" and self._objects(_TRAEFIK, "TLSStore") == []:
             resolver = _at_place(self._body, ("spec", "tls")).get("certResolver")
+            if resolver and self.traefik.has_resolver(str(resolver)):
+                return
             of = f": its certResolver {resolver} is none of this Traefik's" if resolver else ""
             yield Cause(f"{route.name} names no Secret with a certificate{of}", self._at("spec", "tls"))
 
     def _elsewhere(self, version: str, kind: str, name: str) -> str:
         """That another namespace has an object of this kind and name, if one has."""
-        try:
-            every = self._kube.objects(version, kind)
-        except ForbiddenError:  # whoever may read one namespace need not be allowed to read all
-            return ""
+        every = self._objects(version, kind) or []
         found = [each["metadata"]["namespace"] for each in every if each["metadata"]["name"] == name]
         return f"; there is one in {listed(found)}" if found else ""
 
+    def _objects(self, version: str, kind: str, namespace: str = "") -> list[dict[str, Any]] | None:
+        """The objects of a kind; None where they may not be listed, as for whoever may read some namespaces only."""
+        try:
+            return self._kube.objects(version, kind, namespace)
+        except ForbiddenError:
+            return None
+
     def _rivals(self) -> Iterator[Cause]:
         for version, kind in _VERSIONS.items():
-            bodies = self._kube.objects(version, kind)
+            bodies = self._objects(version, kind)
+            if bodies is None:
+                bodies = self._objects(version, kind, self.route.namespace) or []
             for each in routes_in([Manifest(Path(), "", body) for body in bodies], ""):
                 if _is_rival(each, self.route, self._host):
                     own = f"{self.route.service} of {self.route.service_namespace}"

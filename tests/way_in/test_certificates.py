@@ -36,6 +36,9 @@ class Objects:
     def objects(self, _: str, kind: str, __: str = "") -> list[Body]:
         return [each for each in self._bodies if each["kind"] == kind]
 
+    def object(self, version: str, kind: str, name: str, _: str = "") -> Body | None:
+        return next((each for each in self.objects(version, kind) if each["metadata"]["name"] == name), None)
+
     def _read(self, name: str, _: str) -> Any:
         if self._secret is None or name != "llm-tls":
             raise ApiException(status=404)
