@@ -241,7 +241,7 @@ def answers_under_the_host_name(
             port=own.port,
             url=way_in.leads_to,
             shut=why_shut,
-            entered=way_in.door.told,
+            entered=way_in.entered,
             entry_points=list(own.entry_points),
             secret_name=own.secret,
             certificate=way_in.certificate().object,
@@ -458,11 +458,16 @@ def _tells_who_asked(name: str) -> bool:
 @then("LiteLLM is told who asked, and nothing that a client made up")
 @observes("ingress-headers")
 def is_told_who_asked(
-    beside: Beside, told: Mapping[str, str], route: Callable[[], RouteFound], evidence: Evidence
+    way_in: WayIn, beside: Beside, told: Mapping[str, str], route: Callable[[], RouteFound], evidence: Evidence
 ) -> None:
     evidence.add(
         ForwardedSeen(
-            check="ingress-headers", route=route(), host=beside.endpoint.host, headers=dict(told), sent=MADE_UP
+            check="ingress-headers",
+            route=route(),
+            entered=way_in.entered,
+            host=beside.endpoint.host,
+            headers=dict(told),
+            sent=MADE_UP,
         )
     )
 

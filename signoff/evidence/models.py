@@ -770,10 +770,12 @@ class TurnedAway(Observation):
 class ForwardedSeen(Observation):
     """The headers with which the ingress tells the gateway who asked (lower case), as a recorder behind it had them.
 
-    `host` is the name by which it was asked. `sent` are the headers that the client itself had made up.
+    `host` is the name by which it was asked. `sent` are the headers that the client itself had made up. `entered` says
+    how the ingress was reached.
     """
 
     kind: Literal["forwarded-headers"] = "forwarded-headers"
+    entered: str = ""
     route: RouteFound
     host: str
     headers: dict[str, str]

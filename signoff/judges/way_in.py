@@ -387,7 +387,7 @@ def _client(each: ForwardedSeen) -> Verdict:
     both = ("X-Forwarded-For", "X-Real-Ip")
     values = {each.headers.get(name.lower(), "") for name in both}
     if len(values) == 1 and _is_address(address := values.pop()):
-        return passed(address)
+        return passed(f"{address}, asked {each.entered}" if each.entered else address)
     return wrong(f"LiteLLM is told {_told(each, *both)}; expected the client's one address in both", each.route)
 
 

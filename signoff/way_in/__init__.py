@@ -91,7 +91,12 @@ class WayIn:
             SignoffError: as `entrance` does; or there is no way from this machine.
         """
         with causes.of(Subject.CLUSTER):
-            return entrance.door(self.deployment.cluster, self.entrance, self.host)
+            return entrance.door(self.kube, self.deployment.cluster, self.entrance, self.host)
+
+    @property
+    def entered(self) -> str:
+        """How a person's own ingress is reached; empty of the suite's own."""
+        return "" if self.has_own_controllers else self.door.told
 
     @cached_property
     def traefik(self) -> Traefik:
@@ -186,7 +191,8 @@ class WayIn:
                 self._check_class()
                 controllers.wait(self.kube)
                 self._check_names()
-        progress("way in", f"https://{self.host} is asked {self.door.told}")
+        if self.entered:
+            progress("way in", f"https://{self.host} is asked {self.entered}")
         with causes.of(Subject.GATEWAY):
             eventually(f"https://{self.host} to lead to LiteLLM", WAY_IN_LEADS, self._look)
 

@@ -246,8 +246,9 @@ class Certificates:
         if asked_of and status.get("state") not in _MET and not self._is_served(ingress):
             file = self.where(issuer, "spec", "acme", "solvers", namespace=challenge["metadata"]["namespace"])
             told = f"{issuer} has the challenge for {name} answered at the ingress class {asked_of}"
-            served = "which Traefik does not serve" if self.are_the_suites else "which no controller serves"
-            return Cause(f"{told}, {served}", file or asked)
+            if self.are_the_suites:
+                return Cause(f"{told}, which Traefik does not serve", file or asked)
+            return Cause(f"{told}, which no controller of this cluster serves", file or asked)
         reason = str(status.get("reason", "")).rstrip(". ")
         return Cause(f"the challenge for {name} is not met: {reason}", asked, stays=over) if reason else None
 

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import ForbiddenError
 
@@ -22,6 +23,7 @@ from signoff.core.words import listed
 from signoff.evidence import causes
 from signoff.evidence.models import Subject
 from signoff.kube.client import Kube, is_ready
+from signoff.kube.rights import Question
 from signoff.kube.routes import Route, ingress_class
 from signoff.way_in import controllers
 from signoff.way_in.handshake import handshake
@@ -116,7 +118,7 @@ class Door:
         return str(parts.hostname), int(parts.port or HTTPS)
 
 
-def door(cluster: Cluster, entrance: Entrance, host: str) -> Door:
+def door(kube: Kube, cluster: Cluster, entrance: Entrance, host: str) -> Door:
     """The published address if this machine reaches the same there as by a forward, else the forward.
 
     Home networks are alike: what answers at an address of one need not be the cluster that is meant.
@@ -124,7 +126,8 @@ def door(cluster: Cluster, entrance: Entrance, host: str) -> Door:
     Raises:
         SignoffError: there is no way from this machine.
     """
-    forward = _forward(cluster, entrance) if entrance.service else None
+    may_forward = entrance == OWN or _may_forward(kube, entrance.namespace)
+    forward = _forward(cluster, entrance) if entrance.service and may_forward else None
     by_forward = _leaf(forward.address, host) if forward and entrance.published else ""
     for each, leaf in zip(entrance.published, _leaves(entrance.published, host), strict=True):
         if leaf and (leaf == by_forward or not by_forward):
@@ -133,11 +136,18 @@ def door(cluster: Cluster, entrance: Entrance, host: str) -> Door:
             return Door(f"https://{_bracketed(each.host)}:{each.https}", plain, told)
     if forward:
         return forward
+    why = "this user may not forward to its pods" if entrance.service else "it has no Service to forward to"
     raise SignoffError(
-        f"this machine does not reach {entrance.name}, which has no Service to forward to",
+        f"this machine does not reach {entrance.name} from outside, and {why}",
         where=listed([f"{each.host}:{each.https}" for each in entrance.published]) or entrance.namespace,
-        hint="run this where your clients are, or give the controller a Service",
+        hint=f"run this where your clients are, or bind signoff-look-only in {entrance.namespace}",
     )
+
+
+def _may_forward(kube: Kube, namespace: str) -> bool:
+    api = client.AuthorizationV1Api(kube.core.api_client)
+    asked = Question("create", "", "pods/portforward", namespace)
+    return bool(api.create_self_subject_access_review(asked.review).status.allowed)
 
 
 def _forward(cluster: Cluster, entrance: Entrance) -> Door:

@@ -53,6 +53,17 @@ def test_what_is_right_is_told() -> None:
     assert told["renewal"] == "Certificate/litellm-tls is renewed at 2026-03-06 12:00 UTC, 30 days before it expires"
 
 
+def test_without_cert_manager_what_it_would_tell_is_not_judged_and_the_rest_is() -> None:
+    why = "Traefik gets the certificate itself, by its resolver le"
+    found = judged(seen(certificate="", issuer="", issuer_kind="", secret_leaf="", renewal_time=None, untold=why))
+    of_cert_manager = {"ready", "served", "acme", "renewal"}
+    assert {case for case, each in found.items() if each.value is Value.NOT_JUDGED} == of_cert_manager
+    assert {case for case, each in found.items() if each.value is Value.PASSED} == {*CASES} - of_cert_manager
+    assert all(why in found[case].reason for case in of_cert_manager)
+    served = judged(seen(leaf(["other.example"]), untold=why))
+    assert served["name"].value is Value.FAILED
+
+
 OTHER = leaf(kind="P-384")
 SELF_SIGNED = leaf(issuer="", common=DEFAULT)
 EXPIRED = leaf(began=NOW - LIFE, ends=NOW - timedelta(hours=1))

@@ -36,9 +36,6 @@ class Objects:
     def objects(self, _: str, kind: str, __: str = "") -> list[Body]:
         return [each for each in self._bodies if each["kind"] == kind]
 
-    def object(self, version: str, kind: str, name: str, _: str = "") -> Body | None:
-        return next((each for each in self.objects(version, kind) if each["metadata"]["name"] == name), None)
-
     def _read(self, name: str, _: str) -> Any:
         if self._secret is None or name != "llm-tls":
             raise ApiException(status=404)
@@ -46,6 +43,9 @@ class Objects:
 
     def service_url(self, *_: object) -> str:
         raise SignoffError("no such Service")
+
+    def object(self, version: str, kind: str, name: str, _: str = "") -> Body | None:
+        return next((each for each in self.objects(version, kind) if each["metadata"]["name"] == name), None)
 
     @property
     def certificates(self) -> Certificates:
