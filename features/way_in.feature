@@ -1,4 +1,4 @@
-@AC1 @task_4
+@AC1 @task_4 @needs-way-in
 Feature: Lead the way in from outside
   The story's host name leads by https through the ingress to LiteLLM, with a certificate that cert-manager obtained
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from signoff.changes.guard import LookOnly
-from signoff.changes.rights import Right
+from signoff.changes.rights import OWN_NAMESPACE, Right
 from signoff.changes.target import Named as Changed
 from signoff.cluster import registry
 from signoff.cluster.access import NO_ACCESS, Access, Use
@@ -173,7 +173,8 @@ class Chosen:
         """What a run with this folder is going to do on a person's own cluster."""
         own = self.manifests.settings.namespace
         named = frozenset(Changed.of(each.body, own) for each in self.manifests.applied)
-        return Use(self.access, self.manifests.namespaces, run, named)
+        others = (own, *self.manifests.namespaces)
+        return Use(self.access, [each for each in dict.fromkeys(others) if each != OWN_NAMESPACE], run, named)
 
     @property
     def settings(self) -> Settings:
@@ -342,8 +343,10 @@ def _judged(read: Read, choice: ClusterChoice) -> StoryManifests:
     """
     there = registry.provider(choice.cluster.value).standing(choice.access)
     if there is None or (Right.DEPLOY in choice.access.allow and read.where("manifests")):
-        return StoryManifests.read(read.settings)
-    return standing.read(Kube(there.kubeconfig), read.settings)
+        found = StoryManifests.read(read.settings)
+    else:
+        found = standing.read(Kube(there.kubeconfig), read.settings)
+    return found.copied_into(OWN_NAMESPACE) if choice.access.as_copy else found
 
 
 def check_way_in(manifests: StoryManifests) -> None:
@@ -364,7 +367,7 @@ def check_applicable(choice: ClusterChoice, manifests: StoryManifests) -> None:
         UsageError: it does not.
     """
     there = registry.provider(choice.cluster.value).standing(choice.access)
-    if there is not None:
+    if there is not None and not manifests.copy_of:  # its namespace is still to be made, and is the suite's own
         preflight.check(Kube(there.kubeconfig, LookOnly()), manifests.applied, manifests.settings.namespace)
 
 

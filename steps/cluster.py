@@ -78,7 +78,8 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
 @pytest.fixture(scope="session")
 def capabilities(cluster: Cluster, manifests: StoryManifests) -> frozenset[str]:
     """What the run can do beyond looking at pods; scenarios tagged `needs-...` ask for it."""
-    return cluster.capabilities | ({"files"} if manifests.source.folder else frozenset())
+    files = {"files"} if manifests.source.folder else frozenset()
+    return cluster.capabilities | files | (frozenset() if manifests.copy_of else {"way-in"})
 
 
 @pytest.fixture(scope="session")
@@ -100,8 +101,9 @@ def deployment(
         bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure(), beside=beside),
         disturbances=made.disturbances,
     )
-    if manifests.stands:
+    if manifests.stood:
         made.record_standing()
+    if not manifests.applied:
         return made
     with evidence.phase("apply the manifests", set_up=True):
         made.clear_away()

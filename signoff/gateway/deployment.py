@@ -112,12 +112,17 @@ class Deployment:
                 progress("deploy", f"cleared away what an earlier run left: {', '.join(done)}")
 
     def start_both(self) -> None:
-        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for."""
+        """Apply vLLM and LiteLLM, so that both start side by side; neither is waited for. Of a copy, it alone."""
         self._check_kinds()
-        self._make_namespaces()
-        progress("deploy", "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed")
-        self.apply(self.manifests.backend)
-        self.apply(self.manifests.gateway)
+        if self.cluster.gate is None:  # a person's own namespaces are theirs to make
+            self._make_namespaces()
+        started = (
+            f"a copy of {self.manifests.copy_of} starts: {self.gateway.object} of {self.namespace}"
+            if self.manifests.copy_of
+            else "vLLM and LiteLLM start side by side; vLLM takes about half a minute once installed"
+        )
+        progress("deploy", started)
+        self.apply(self.manifests.applied)
         for each in self.manifests.left_out:
             self._record(each.manifest, each.reason)
         self._record_notes()
@@ -126,14 +131,15 @@ class Deployment:
         """Record what stands on the cluster already, in the place of what is applied."""
         for each in standing.records(self.manifests):
             self.evidence.add(each)
-        self._record_notes()
+        if not self.manifests.applied:
+            self._record_notes()
 
     def _record_notes(self) -> None:
         for note in self.manifests.notes:
             self.evidence.add(Note(text=note))
-        without = self.manifests.goes_without if "deploy" in self.cluster.capabilities else []
+        without = self.manifests.goes_without if "deploy" in self.cluster.capabilities else ()
         if without:
-            told = f"a second LiteLLM of this run goes without what leads outside its pods: {listed(without)}"
+            told = f"a copy of LiteLLM goes without what leads outside its pods: {listed(without)}"
             self.evidence.add(Note(text=told))
         for model in self.manifests.roles.unproven:
             where = self.manifests.shown(model.where)
@@ -146,7 +152,7 @@ class Deployment:
         Raises:
             SignoffError: one is none of these, before anything is applied.
         """
-        for each in without_crd([*self.manifests.backend, *self.manifests.gateway]):
+        for each in without_crd(self.manifests.applied):
             if not self.kube.knows(each):
                 why_skipped(each)
 

@@ -9,8 +9,11 @@ from signoff.kube.roles import Workload
 def under_test(manifests: StoryManifests) -> UnderTest:
     """The gateway and the backend of these manifests."""
     roles = manifests.roles
+    gateway = _workload(manifests, roles.gateway)
+    if manifests.copy_of:
+        gateway = gateway.model_copy(update={"name": f"{gateway.name}, a copy of {manifests.copy_of}"})
     return UnderTest(
-        gateway=_workload(manifests, roles.gateway),
+        gateway=gateway,
         gateway_service=_service(manifests, roles.gateway),
         backend=_workload(manifests, roles.backend),
         backend_service=_service(manifests, roles.backend),

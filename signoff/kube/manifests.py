@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,13 +33,17 @@ from signoff.kube.objects import (
     write_text,
 )
 from signoff.kube.placement import possible_nodes
-from signoff.kube.roles import NAME_LABEL, Roles, Source, Workload, belonging_to, find, judged_in, renamed
+from signoff.kube.roles import NAME_LABEL, Roles, Source, Workload, belonging_to, find, judged_in, references, renamed
 from signoff.kube.routes import is_of_a_way_in
 from signoff.kube.stood import Stood
+from signoff.kube.variables import of_container
 from signoff.settings import Settings, story_values
 
 CHECKSUM = "checksum/config"
 OF_THE_STORY = Settings()
+_COPIED = ("ConfigMap", "Deployment", "Secret", "Service", "StatefulSet")
+"""What a gateway's pods need to run in another namespace."""
+_SHORT_HOST = re.compile(r"(?<=://)[a-z0-9]([-a-z0-9]*[a-z0-9])?(?=[:/]|$)")
 _APPLIED_FIRST = ("Namespace", "CustomResourceDefinition")
 """What other objects need to be there; it is counted with vLLM, which is applied before LiteLLM."""
 
@@ -59,6 +64,10 @@ class StoryManifests:
     """What whoever reads of the run should know of them."""
     stood: Sequence[Stood] = ()
     """What a cluster had, where they were read from one; nothing where they come from files."""
+    copy_of: str = ""
+    """The gateway of which this one is a copy, such as "Deployment/litellm of ml"; then the backend is there."""
+    copied_without: Sequence[str] = ()
+    """What `goes_without` told of that one."""
 
     @classmethod
     def read(cls, settings: Settings = OF_THE_STORY) -> "StoryManifests":
@@ -121,11 +130,13 @@ class StoryManifests:
     @property
     def stands(self) -> bool:
         """Whether somebody else has deployed it: then it is judged as it stands, and nothing of it is applied."""
-        return bool(self.stood)
+        return bool(self.stood) and not self.copy_of
 
     @property
     def applied(self) -> list[Manifest]:
         """What a run applies of it, the backend's first; nothing of what stands."""
+        if self.copy_of:
+            return self.gateway
         return [] if self.stands else [*self.backend, *self.gateway]
 
     @property
@@ -243,27 +254,90 @@ class StoryManifests:
             if each.key(self.settings.namespace) in keys
             or (each.kind in ("ConfigMap", "Service") and each in belonging)
         ]
-        names = {each.name: _name_beside(each, first, name) for each in own}
         selected_by = {label for each in (*self.gateway, *self.backend) for label in _selects_by(each.body)}
+        return second, self._made_of(own, second, edit, selected_by)
+
+    def _made_of(
+        self,
+        own: Sequence[Manifest],
+        second: Workload,
+        edit: Callable[[dict[str, Any]], None],
+        selected_by: Collection[str] = (),
+    ) -> list[Manifest]:
+        """These objects of the gateway, made those of a second one; of its pods' labels, without these."""
+        first, config = self.roles.gateway, self.roles.config
+        names = {each.name: _name_beside(each, first, second.name) for each in own}
 
         def change(body: dict[str, Any]) -> None:
             own_name = f"{kind_of(body)}/{body['metadata']['name']}"
             if own_name == config.object:
                 write_text(body, config.key, _edited(text_in(body, config.key), edit))
             body["metadata"] = nobodys(body["metadata"], names[own_name])
-            if NAME_LABEL in body["metadata"].get("labels", {}):
-                body["metadata"]["labels"][NAME_LABEL] = name
+            if NAME_LABEL in body["metadata"].get("labels", {}) and NAME_LABEL in second.selector:
+                body["metadata"]["labels"][NAME_LABEL] = second.selector[NAME_LABEL]
             if body["kind"] == "Service":
                 body["spec"] = _within_the_cluster(body["spec"], second)
             elif own_name == first.object:
                 outside.without_variables(pod_spec(body), self._held)
                 _become(body["spec"], second, names, selected_by)
 
-        return second, transform(own, change)
+        return transform(list(own), change)
+
+    def copied_into(self, namespace: str) -> "StoryManifests":
+        """The same with a copy of the gateway in another namespace, which asks the backend that is there.
+
+        The copy has one pod, labels and selector as they are, and a name of its own; its configuration and its Secrets
+        come with it, and state outside its pods does not (`goes_without`). Nothing leads to it from outside.
+
+        Raises:
+            SignoffError: its pods need an object that is not known.
+        """
+        first, home = self.roles.gateway, self.roles.gateway.namespace
+        name = f"{first.name}-copy"
+        second = replace(first, name=name, service=name, namespace=namespace)
+        there = [each for each in (*self.gateway, *self.backend) if each.key(self.settings.namespace).namespace == home]
+        pods = deepcopy(self.object(first.object).body)
+        outside.without_variables(pod_spec(pods), self._held)
+        named = {first.object, f"Service/{first.service}", self.roles.config.object, *references(pods)}
+        own = [each for each in there if each.name in named and each.kind in _COPIED]
+        beside = [each for each in self.roles.configuration.models if each.service and not each.service_namespace]
+
+        def edit(config: dict[str, Any]) -> None:
+            for each in beside:  # a variable may hold it
+                config["model_list"][each.at]["litellm_params"]["api_base"] = each.api_base
+            config.update(elsewhere(config, home))
+
+        def move(body: dict[str, Any]) -> None:
+            body["metadata"]["namespace"] = namespace
+            if pods := pod_spec(body):
+                _move(pods, home, second)
+
+        made = transform(self._made_of(own, second, edit), move)
+        if lacking := missing.missing(made, namespace):
+            raise SignoffError(
+                f"a copy of {first.object} needs {listed([each.object for each in lacking])}, and what "
+                "that holds is not known",
+                where=", ".join(dict.fromkeys(place for each in lacking for place in each.referred)),
+                hint="let it be read, or give a Secret with --secret NAME=FILE.env",
+            )
+        held = made[[each.name for each in own].index(self.roles.config.object)]
+        roles = _roles_of_copy(self.roles, second, held, made)
+        stood = [each for each in self.stood if each.key in {one.key(home) for one in self.backend}]
+        return replace(
+            self,
+            gateway=made,
+            roles=roles,
+            stood=stood,
+            left_out=(),
+            copy_of=f"{first.object} of {home}",
+            copied_without=self.goes_without,
+        )
 
     @property
     def goes_without(self) -> list[str]:
-        """What a second gateway does not have of the first one's, for it leads to what lies outside its pods."""
+        """What a copy of the gateway does not have, for it leads to what lies outside its pods."""
+        if self.copy_of:
+            return list(self.copied_without)
         workload = deepcopy(self.object(self.roles.gateway.object).body)
         settings = outside.without_settings(yaml.safe_load(self.roles.configuration.text))
         return [*settings, *outside.without_variables(pod_spec(workload), self._held)]
@@ -340,7 +414,7 @@ _OF_THE_NODE = ("hostNetwork", "dnsPolicy", "hostPID", "hostIPC")
 _BESIDE_OTHERS = ("podAffinity", "podAntiAffinity")
 
 
-def _become(spec: dict[str, Any], second: Workload, names: Mapping[str, str], selected_by: set[str]) -> None:
+def _become(spec: dict[str, Any], second: Workload, names: Mapping[str, str], selected_by: Collection[str]) -> None:
     """Make a second workload of the first one's spec: one pod of other labels and references, which takes nothing away.
 
     It claims no port and no name of the node, no volume, and no place beside or apart from other pods.
@@ -369,6 +443,52 @@ def _become(spec: dict[str, Any], second: Workload, names: Mapping[str, str], se
     for container in (*pods.get("initContainers", []), *pods["containers"]):
         for port in container.get("ports", []):
             port.pop("hostPort", None)
+
+
+def elsewhere(value: Any, namespace: str) -> Any:
+    """A copy of a configuration in which hosts of URLs that are names of this namespace alone are known from others.
+
+    >>> elsewhere({"api_base": "http://vllm:8000/v1", "other": "http://vllm.gpu/v1"}, "ml")
+    {'api_base': 'http://vllm.ml.svc.cluster.local:8000/v1', 'other': 'http://vllm.gpu/v1'}
+    """
+
+    def whole(found: re.Match[str]) -> str:
+        return found[0] if found[0] == "localhost" else f"{found[0]}.{namespace}.svc.cluster.local"
+
+    return _each_text(value, lambda text: _SHORT_HOST.sub(whole, text))
+
+
+def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy in which each text that is a value is changed so."""
+    if isinstance(value, dict):
+        return {key: _each_text(each, change) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_each_text(each, change) for each in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _move(pods: dict[str, Any], home: str, copy: Workload) -> None:
+    """Let pods run in another namespace than this one: it has none of its accounts, and short names mean others."""
+    own = f"//{copy.service}."  # by which URLs name it already
+    for field in ("serviceAccountName", "serviceAccount", "imagePullSecrets"):
+        pods.pop(field, None)
+    for container in (*pods.get("initContainers", []), *pods["containers"]):
+        for key in {"env", "command", "args"} & container.keys():
+            moved = elsewhere(container[key], home)
+            container[key] = _each_text(moved, lambda text: text.replace(f"{own}{home}.", f"{own}{copy.namespace}."))
+
+
+def _roles_of_copy(roles: Roles, copy: Workload, held: Manifest, made: Sequence[Manifest]) -> Roles:
+    """Who is who where a copy of the gateway is judged, whose configuration this object holds."""
+    workload = next(each for each in made if each.name == copy.object)
+    configuration = replace(
+        roles.configuration,
+        manifest=held,
+        environment=of_container(workload, copy.container, made),
+        program=copy.object,
+    )
+    (model,) = (each for each in configuration.models if each.at == roles.model.at)
+    return replace(roles, gateway=copy, configuration=configuration, model=replace(model, asked=roles.model.asked))
 
 
 def _within_the_cluster(spec: dict[str, Any], second: Workload) -> dict[str, Any]:
