@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from signoff.changes.fields import Object, differences, told
 from signoff.changes.journal import Answer, Intent, Journal
@@ -30,6 +30,8 @@ _REVIEWS = {
     ("authentication.k8s.io", "selfsubjectreviews"),
 }
 """What is only asked, though by POST."""
+MADE_BY: Final = "signoff/made-by"
+"""The annotation of what a run has made."""
 _APPLY = "application/apply-patch+yaml"
 _DRY = ("dryRun", "All")
 _OF_DELETION = ("gracePeriodSeconds", "propagationPolicy")
@@ -169,7 +171,9 @@ class Guard:
     def _made(self, write: _Write, name: Named) -> Response:
         """Make an object that is not there, and note its UID."""
         intent = Intent(number=next(self._numbers), path=write.target.named(name.name).path, name=name)
-        return self._noted(intent, replace(write, request=_as_the_suite(write.request)))
+        request = _as_the_suite(write.request)
+        body = _marked(request.body, self._journal.run)
+        return self._noted(intent, replace(write, request=replace(request, body=body)))
 
     # Changing
 
@@ -312,8 +316,15 @@ def _opening(request: Request) -> Right:
 
 
 def _as_the_suite(request: Request) -> Request:
-    """The request by the suite's field manager, by which what it has made is known again."""
+    """The request by the suite's field manager, from whose entries the owners of fields are told apart."""
     return replace(request, query={**request.query, "fieldManager": FIELD_MANAGER})
+
+
+def _marked(body: Object, run: str) -> Object:
+    """An object with the name of the run that makes it, by which it is known if the answer never comes."""
+    metadata = body.get("metadata") or {}
+    annotations = {**(metadata.get("annotations") or {}), MADE_BY: run}
+    return {**body, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _pinned(write: _Write, before: Object) -> _Write:

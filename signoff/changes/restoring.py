@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from signoff.changes import api, state
 from signoff.changes.fields import Object, Undoing, at_version_of, differences, shown, told
-from signoff.changes.guard import made
+from signoff.changes.guard import MADE_BY, made
 from signoff.changes.journal import Intent, Journal
 from signoff.changes.managed_fields import given_back
 from signoff.changes.rights import OWN_NAMESPACE, NotAllowed
@@ -197,11 +197,11 @@ def _delete_made(
 def _is_of_unknown_answer(journal: Journal, path: str, there: Object) -> bool:
     """Whether the run was killed before it knew whether it has made this.
 
-    Nothing was there just before; what the suite's field manager has made there since is the run's.
+    Nothing was there just before; what has the run's mark has been made by it since.
     """
     asked = [each for each in journal.intents if each.path == path and each.before is None]
     unknown = any(each.number not in journal.answers for each in asked)
-    return unknown and any(each.get("manager") == FIELD_MANAGER for each in there["metadata"].get("managedFields", ()))
+    return unknown and (there["metadata"].get("annotations") or {}).get(MADE_BY) == journal.run
 
 
 def _held_by(body: Object) -> str:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import psutil
 import pytest
+from urllib3.exceptions import HTTPError
 
 from signoff.changes import journal as journals
 from signoff.changes.journal import Journal
@@ -12,6 +14,7 @@ from signoff.changes.session import cluster_uid, left, restore
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.errors import SignoffError, UsageError
 from signoff.kube.client import Kube
+from signoff.kube.gate import Request, Response, Send
 from tests.changes.conftest import Begin
 from tests.changes.home import config_map
 from tests.changes.test_guard import manifest
@@ -96,7 +99,7 @@ def test_a_living_run_is_not_put_back(begin: Begin, kube: Kube, cluster: Embedde
     begin(Right.JOB)
     (journal,) = journals.of_cluster(cluster_uid(kube))
     assert left(cluster_uid(kube)) == []
-    parent = Process.this().model_copy(update={"pid": 1, "started": __import__("psutil").Process(1).create_time()})
+    parent = Process.this().model_copy(update={"pid": 1, "started": psutil.Process(1).create_time()})
     journal.header.process = parent
     with pytest.raises(UsageError, match="the run run-0 is still at work"):
         restore(cluster.kubeconfig, journal)
@@ -120,3 +123,33 @@ def test_what_is_damaged_is_not_put_back_by_half(killed: Journal, kube: Kube, cl
     killed.path.write_bytes(whole)
     assert restore(cluster.kubeconfig, killed).is_as_before
     assert OWN_NAMESPACE not in [each.metadata.name for each in kube.core.list_namespace().items]
+
+
+def test_what_went_out_without_an_answer_is_put_back(
+    begin: Begin, kube: Kube, cluster: EmbeddedCluster, home: str
+) -> None:
+    """The network goes away in the moment in which the API server has done what was asked."""
+    session = begin(Right.DEPLOY, Right.DISRUPTION)
+
+    class Lost:
+        def passed(self, request: Request, send: Send) -> Response:
+            def sent(asked: Request) -> Response:
+                answer = send(asked)
+                if asked.method == "GET" or "dryRun" in asked.query:
+                    return answer
+                raise HTTPError("the network is away")
+
+            return session.gate.passed(request, sent)
+
+    suite = Kube(cluster.kubeconfig, Lost())
+    for write in (
+        lambda: suite.scale(home, "idle", 1),
+        lambda: suite.core.create_namespaced_config_map(home, config_map("made")),
+        lambda: suite.apply(manifest(config_map("applied")), home),
+    ):
+        with pytest.raises(HTTPError):
+            write()
+    assert kube.workload(home, "idle").spec.replicas == 1
+    outcome = session.close()
+    assert (outcome.problems, outcome.differences) == ([], [])
+    assert kube.workload(home, "idle").spec.replicas == 0
