@@ -218,7 +218,7 @@ def _writes(journal: Journal, intents: Sequence[Intent]) -> list[_Write]:
             continue
         part = _status_alone if each.subresource == "status" else _but_status
         write = _Write(part(told(each.before)), part(told(answer.after if answer and answer.after else each.expected)))
-        if writes and writes[-1].after == write.before:
+        if answer and writes and writes[-1].after == write.before:  # what was perhaps never sent stands alone
             write = _Write(writes.pop().before, write.after)
         writes.append(write)
     return writes
