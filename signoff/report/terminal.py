@@ -13,6 +13,7 @@ Line = tuple[str, dict[str, bool]]
 
 _COLOURS = {Value.PASSED: {"green": True}, Value.FAILED: {"red": True}}
 _YELLOW = {"yellow": True}
+_NAMES_TOLD = 3
 _WORD = max(map(len, Value)) + 1
 
 
@@ -26,10 +27,20 @@ def lines(view: View) -> Iterator[Line]:
     yield from _time(view)
     for note in view.notes:
         yield note, _YELLOW
-    for name, reason in view.left_out:
-        yield f"skipped {name}: {reason}", _YELLOW
+    yield from _left_out(view)
     yield "", {}
     yield view.result.headline, {"bold": True, **_COLOURS[Value.PASSED if view.result.signed_off else Value.FAILED]}
+
+
+def _left_out(view: View) -> Iterator[Line]:
+    """What was left out and why; of many for one reason the first, the page has all."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in view.left_out:
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        told = names if len(names) <= _NAMES_TOLD else [f"{names[0]} and {len(names) - 1} more"]
+        for name in told:
+            yield f"skipped {name}: {reason}", _YELLOW
 
 
 def _broken_off(view: View) -> Iterator[Line]:

@@ -238,7 +238,7 @@ class WayIn:
 
     def trouble(self) -> list[str]:
         """What is wrong with the route and its certificate, a sentence each, as far as the cluster tells it."""
-        return [each.sentence for each in self._trouble.causes()]
+        return [each.sentence for each in self._trouble.causes(shut=False)]
 
     @property
     def _trouble(self) -> Trouble:

@@ -39,13 +39,18 @@ class Trouble:
     traefik: Traefik
     certificates: Certificates
 
-    def causes(self) -> list[Cause]:
-        """All that is known; what only follows from another is left out."""
+    def causes(self, *, shut: bool = True) -> list[Cause]:
+        """All that is known; what only follows from another is left out.
+
+        Of a way in that is not `shut` a log without an API tells of the past.
+        """
         if unread := self.unread():
             return unread
         of_route = list(self._of_route()) or list(self._of_router())
         found = [*of_route, *self.certificates.causes(self.route, self._host)]
-        return [self._placed(each) for each in found or self._of_log()]
+        if not found and (shut or self.traefik.entrance.api):
+            found = list(self._of_log())
+        return [self._placed(each) for each in found]
 
     def unread(self) -> list[Cause]:
         """That nobody on the cluster reads such an object."""

@@ -529,6 +529,19 @@ def test_the_terminal_tells_each_reason_once(troubled: Result) -> None:
             assert below.count(f": {judged.verdict.reason}\n") == 1
 
 
+def test_of_many_scenarios_that_were_left_out_for_one_reason_the_first_is_named(tmp_path: Path) -> None:
+    names = [f"the way in, {number}" for number in range(4)]
+    writer = runs.open_run(tmp_path / "run", {})
+    runs.plan(writer, {**runs.OBSERVES, **dict.fromkeys(names, ("way-in",))})
+    runs.set_up(writer)
+    writer.play(list(runs.OBSERVES))
+    for name in names:
+        writer.evidence.add(ScenarioEnd(id=runs.scenario_id(name), end="skipped", skipped="the way in is waived"))
+    result = runs.finish(writer)
+    assert "skipped the way in, 0 and 3 more: the way in is waived" in terminal(result)
+    assert all(name in words(result, "signoff.html") for name in names)
+
+
 def test_nothing_but_what_passed_is_green(troubled: Result) -> None:
     green = [line for line, markup in report.terminal_lines(troubled) if markup.get("green")]
     assert green == [f"AC2     passed         {troubled.requirements[1].needs.text}"]
