@@ -401,8 +401,7 @@ class _Search:
         return SignoffError(
             f"{what} of {where} may not be listed, so that nobody can tell which Service leads to {self.route.name}",
             where=self.route.where,
-            hint="grant signoff-look-only-ingress of manifests/rbac/look-only.yaml; or bind signoff-look-only in the "
-            f"ingress controller's namespace, and {_NAME_IT}",
+            hint=f"bind signoff-look-only in the ingress controller's namespace, and {_NAME_IT}",
         )
 
     def _selected(self, service: dict[str, Any]) -> list[Any]:
