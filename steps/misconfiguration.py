@@ -6,7 +6,7 @@ from typing import Any
 from pytest_bdd import given, parsers, when
 
 from signoff.evidence import Evidence
-from signoff.gateway.deployment import Deployment
+from signoff.gateway.deployment import NO_KEY, WRONG_MODEL, Deployment
 from signoff.kube.undo import Undo
 from signoff.traffic.endpoint import Endpoint
 from steps.chat import PROMPT, Asked, ask
@@ -21,7 +21,7 @@ def with_backend_model(deployment: Deployment, undo: Undo, model: str) -> Endpoi
         prefix, _, _ = params["model"].partition("/")
         params["model"] = f"{prefix}/{model}"
 
-    return started_beside(deployment, undo, "litellm-wrong-model", edit)
+    return started_beside(deployment, undo, WRONG_MODEL, edit)
 
 
 @given(parsers.parse("a LiteLLM with the {prefix}/ prefix and no api_key"), target_fixture="other_gateway")
@@ -31,7 +31,7 @@ def without_api_key(deployment: Deployment, undo: Undo, prefix: str) -> Endpoint
         params["model"] = f"{prefix}/{model}"
         params.pop("api_key", None)
 
-    return started_beside(deployment, undo, "litellm-no-key", edit)
+    return started_beside(deployment, undo, NO_KEY, edit)
 
 
 def started_beside(deployment: Deployment, undo: Undo, name: str, edit: Callable[[Params], None]) -> Endpoint:

@@ -23,7 +23,7 @@ from _pytest.junitxml import xml_key
 from pytest_bdd.parser import Step
 
 from signoff import judges, options, report
-from signoff.bdd import arguments, collection
+from signoff.bdd import arguments, collection, dry_run
 from signoff.bdd.collection import FeatureFile
 from signoff.bdd.observing import observed_by
 from signoff.core import consent, console, interrupts
@@ -202,6 +202,11 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
             trust=option.trust,
             allowed=options.Allowed(option.allow_context, option.allow, option.as_copy, option.dry_run),
         )
+    if chosen.access.dry_run:
+        with _terminal(config):
+            for line in dry_run.shown(chosen):
+                print(scrubbed(line))
+        pytest.exit("this was a dry run: nothing was changed", returncode=0)
     declared = config.stash[DECLARATION] = written.filled(chosen.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
     options.remember_cluster(chosen)

@@ -94,7 +94,7 @@ class LookOnly:
         """
         if is_harmless(request):
             return send(request)
-        raise NotAllowed(_words(request), _opening(request))
+        raise NotAllowed(words(request), _opening(request))
 
 
 class Guard:
@@ -123,7 +123,7 @@ class Guard:
             return send(request)
         target = Target.of(request.path)
         write = _Write(request, target, send)
-        self._scope.check_any(_words(request))
+        self._scope.check_any(words(request))
         if target.is_within(OWN_NAMESPACE) and not target.is_namespace(OWN_NAMESPACE):
             return send(request)  # goes with the namespace; not one at a time, for a Lease is renewed here
         with self._one_at_a_time:
@@ -143,7 +143,7 @@ class Guard:
         parts = ("", _STATUS) if target.resource == "nodes" else ("", _SCALE)
         if method in ("PUT", "PATCH") and target.subresource in parts:
             return self._put(write)
-        raise NotAllowed(_words(write.request))
+        raise NotAllowed(words(write.request))
 
     def _is_our_own_namespace(self, request: Request, target: Target) -> bool:
         """Whether the suite's own namespace is made, with its label."""
@@ -210,7 +210,7 @@ class Guard:
         if not _is_well(tried):
             _look_again_if_it_moved(write, before, tried)
             return tried
-        expected = _expected(write.target.subresource, before, _body(tried))
+        expected = as_left(write.target.subresource, before, _body(tried))
         name = Named.of(before)
         changed = list(differences(told(before), told(expected)))
         if not changed:
@@ -274,7 +274,7 @@ class Guard:
         answer = write.sent()
         after = _body(answer) if _is_well(answer) else None
         if after is not None and intent.before is not None:
-            after = _expected(intent.subresource, intent.before, after)
+            after = as_left(intent.subresource, intent.before, after)
         self._journal.add(Answer(number=intent.number, status=answer.status, after=after))
         return answer
 
@@ -297,7 +297,8 @@ def is_harmless(request: Request) -> bool:
     return request.method == "POST" and (target.group, target.resource) in _REVIEWS
 
 
-def _words(request: Request) -> str:
+def words(request: Request) -> str:
+    """What a request would do, to follow `to`."""
     verb = {"POST": "make something in", "DELETE": "delete", "PUT": "replace", "PATCH": "change"}
     target = Target.of(request.path)
     if request.method == "POST" and not target.name and isinstance(request.body, dict):
@@ -338,7 +339,7 @@ def _pinned(write: _Write, before: Object) -> _Write:
     return replace(write, request=replace(write.request, body=body, query=query))
 
 
-def _expected(subresource: str, before: Object, answered: Object) -> Object:
+def as_left(subresource: str, before: Object, answered: Object) -> Object:
     """The object itself as the answer leaves it; a Scale stands for its object's replicas."""
     if subresource != _SCALE:
         return answered

@@ -28,6 +28,9 @@ from signoff.traffic.client import NoAnswer, OpenAIClient
 from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.keys import Keys
 
+WRONG_MODEL, NO_KEY = "litellm-wrong-model", "litellm-no-key"
+"""The LiteLLMs with the mistakes of the first deployment, which are put beside the one under test."""
+
 
 @dataclass
 class Deployment:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from signoff.kube.addons import why_skipped
 from signoff.kube.gate import READS, Gate, Request
 from signoff.kube.objects import Manifest
 from signoff.kube.refusals import refused
+from signoff.kube.secrets import values
 
 FIELD_MANAGER = "signoff"
 
@@ -117,7 +119,7 @@ class Kube:
 
     def _applied(self, manifest: Manifest, namespace: str, **more: Any) -> dict[str, Any]:
         """Apply an object; fields that another keeps are taken only where there is no gate, and all is the suite's."""
-        body = manifest.body
+        body = _kept_by_the_server(manifest.body)
         resource = self._resource(body["apiVersion"], body["kind"])
         asked = {"field_manager": FIELD_MANAGER, "force_conflicts": self._gate is None, **more}
         try:
@@ -422,6 +424,17 @@ class Kube:
                 raise NotYet(f"tainted with {taints}")
 
         eventually(f"the taint of a cordon to show on {node}", timeouts.CORDON_SHOWS, look)
+
+
+def _kept_by_the_server(body: dict[str, Any]) -> dict[str, Any]:
+    """A Secret with all values in `data`, as the API server keeps them: `stringData` is what nobody reads back.
+
+    Whoever applies it takes every value for a change of another's, even of the same value.
+    """
+    if body["kind"] != "Secret" or not body.get("stringData"):
+        return body
+    data = {key: b64encode(value).decode() for key, value in values(body).items()}
+    return {**{key: each for key, each in body.items() if key != "stringData"}, "data": data}
 
 
 def selector_of(workload: Any) -> str:

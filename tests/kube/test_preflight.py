@@ -252,3 +252,12 @@ def test_a_kind_that_nobody_knows_is_told(api: Kube, ai: str, refusal: Callable[
     applied(api, [config_map(ai, "there")])
     told = refusal({**workload(ai), "apiVersion": "app/v1"})
     assert told.what.startswith("the cluster knows no Deployment of app/v1")
+
+
+def test_a_secret_of_the_same_values_is_no_conflict_however_it_is_written(api: Kube, ai: str, tmp_path: Path) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys", "namespace": ai}}
+    applied(api, [{**secret, "stringData": {"KEY": "hush"}}], OWNER)
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**secret, "stringData": {"KEY": "hush"}}))
+    preflight.check(api, read(tmp_path / "a.yaml"), "default")
+    api.apply(read(tmp_path / "a.yaml")[0], ai)
+    assert api.core.read_namespaced_secret("keys", ai).data == {"KEY": "aHVzaA=="}
