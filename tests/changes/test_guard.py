@@ -181,7 +181,7 @@ def test_an_object_that_another_makes_anew_is_not_the_runs(
 
 def test_a_conflict_is_told_and_never_forced(begin: Begin, kube: Kube, cluster: EmbeddedCluster, home: str) -> None:
     suite = Kube(cluster.kubeconfig, begin(Right.DEPLOY).gate)
-    with pytest.raises(SignoffError, match=r'conflict with "kubectl" using v1: \.data\.a'):
+    with pytest.raises(SignoffError, match=r"kubectl has set data\.a"):
         suite.apply(manifest(config_map("settings", a="mine")), home)
     assert kube.core.read_namespaced_config_map("settings", home).data == {"a": "1", "b": "2"}
 
