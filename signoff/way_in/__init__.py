@@ -1,10 +1,12 @@
 """The way in from outside: the route that leads the host name to LiteLLM, and the certificate that it is served by."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
+
+from kubernetes.dynamic.exceptions import ForbiddenError
 
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
@@ -16,7 +18,7 @@ from signoff.evidence.models import Subject
 from signoff.gateway.deployment import Deployment
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
-from signoff.kube.objects import Manifest
+from signoff.kube.objects import Key, Manifest
 from signoff.kube.routes import Route, ingress_class, routes_in
 from signoff.kube.undo import Apply, Undo
 from signoff.parity.recorder_pod import RecorderPod, RemoteRecorder
@@ -25,7 +27,7 @@ from signoff.traffic.endpoint import Endpoint
 from signoff.way_in import controllers, entrance
 from signoff.way_in.cause import Cause
 from signoff.way_in.certificates import Certificates, CertificateState
-from signoff.way_in.entrance import Door, Entrance
+from signoff.way_in.entrance import GATEWAY_API, Door, Entrance
 from signoff.way_in.handshake import Handshake, handshake
 from signoff.way_in.traefik import Traefik
 from signoff.way_in.trouble import ASKED, COPY, Trouble
@@ -279,18 +281,35 @@ def _told(found: Sequence[Cause]) -> str:
 
 def of(deployment: Deployment) -> WayIn | None:
     """The way in that the manifests declare; None if no route among them leads the host to LiteLLM's Service."""
-    route = route_in(deployment.manifests)
+    route = route_in(deployment.manifests, _beside(deployment))
     return None if route is None else WayIn(deployment, route)
 
 
-def route_in(manifests: StoryManifests) -> Route | None:
+def _beside(deployment: Deployment) -> list[Manifest]:
+    """What routes rest on, and the manifests name and do not hold: as it is made here, or a person's own Gateways."""
+    manifests = deployment.manifests
+    if "controllers" in deployment.cluster.capabilities:
+        return controllers.beside(manifests)
+    routes = routes_in(manifests.gateway, manifests.settings.namespace)
+    named = (
+        (str(each.get("name")), str(each.get("namespace") or own.namespace)) for own in routes for each in own.parents
+    )
+    there = {each.key(manifests.settings.namespace) for each in manifests.gateway}
+    lacking = [each for each in dict.fromkeys(named) if Key(f"Gateway/{each[0]}", each[1]) not in there]
+    with suppress(ForbiddenError):
+        found = (deployment.kube.object(GATEWAY_API, "Gateway", *each) for each in lacking)
+        return [Manifest(None, "", each) for each in found if each]
+    return []
+
+
+def route_in(manifests: StoryManifests, beside: Sequence[Manifest] = ()) -> Route | None:
     """The rule for the host that a chat completion goes by, with TLS before one without.
 
     That is the one of the highest priority among those that take its path; where nobody can tell, one that leads to
     LiteLLM's own Service before another.
     """
     own = manifests.roles.gateway
-    every = [*manifests.gateway, *([] if manifests.stands else controllers.beside(manifests))]
+    every = [*manifests.gateway, *beside]
     found = [each for each in routes_in(every, manifests.settings.namespace) if manifests.settings.host in each.hosts]
 
     def rank(each: Route) -> tuple[bool, bool, int, bool]:

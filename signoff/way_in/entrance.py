@@ -32,7 +32,7 @@ TRAEFIK = "Traefik"
 HTTP, HTTPS = 80, 443
 SECURE = "websecure"
 """Traefik's entry point for HTTPS, as its chart and k3s call it."""
-_INGRESS, _GATEWAY_API = "networking.k8s.io/v1", "gateway.networking.k8s.io/v1"
+_INGRESS, GATEWAY_API = "networking.k8s.io/v1", "gateway.networking.k8s.io/v1"
 _OF_TRAEFIK = "traefik.io/"
 """What it calls itself in classes begins with this: traefik.io/ingress-controller, traefik.io/gateway-controller."""
 _TRAEFIKS_IMAGE = re.compile(r"(?:^|[/-])traefik$")
@@ -230,7 +230,7 @@ class _Search:
         try:
             own = ingress_class(route.manifest) if route.kind == "Ingress" else self._gateway_class()
             kind = "IngressClass" if route.kind == "Ingress" else "GatewayClass"
-            classes = self.kube.objects(_INGRESS if route.kind == "Ingress" else _GATEWAY_API, kind)
+            classes = self.kube.objects(_INGRESS if route.kind == "Ingress" else GATEWAY_API, kind)
         except ForbiddenError:
             return "", ""
         if not own:
@@ -256,7 +256,7 @@ class _Search:
         named = (
             (str(each.get("name")), str(each.get("namespace") or self.route.namespace)) for each in self.route.parents
         )
-        return next((found for each in named if (found := self.kube.object(_GATEWAY_API, "Gateway", *each))), None)
+        return next((found for each in named if (found := self.kube.object(GATEWAY_API, "Gateway", *each))), None)
 
     # By the address that a controller writes down
 
