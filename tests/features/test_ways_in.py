@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,3 +62,21 @@ def test_the_scenarios_of_the_way_in_judge(objects: str, tmp_path: Path) -> None
     wrong = {name: each["reason"] for name, each in own.items() if each["verdict"] not in ("passed", "outside reach")}
     assert wrong == {}, done.stdout
     assert set(own) > WAY_IN
+
+
+def test_with_a_waiver_and_no_route_they_are_left_out_in_one_line(tmp_path: Path) -> None:
+    manifests = Path(shutil.copytree(MANIFESTS, tmp_path / "manifests"))
+    (manifests / "litellm" / "ingressroute.yaml").unlink()
+    kustomization = manifests / "kustomization.yaml"
+    kustomization.write_text(re.sub(r".*ingressroute.*\n", "", kustomization.read_text()))
+    where = ["--manifests", str(manifests), "--reports", str(tmp_path / "reports"), "--fresh-cluster"]
+    command = [sys.executable, "-m", "pytest", "features/way_in.feature", *where, "--waive", "way-in=by hand", "-q"]
+    env = {**os.environ, "SIGNOFF_TRUST": "yes"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SECONDS, check=False)
+    why = "the way in is waived, and no route leads to LiteLLM at litellm.home.jetzinger.com"
+    told = [line for line in done.stdout.splitlines() if why in line and line.startswith("skipped ")]
+    assert told == [f"skipped The host name leads to LiteLLM and 9 more: {why}"], done.stdout
+    (run,) = (tmp_path / "reports").iterdir()
+    checks = json.loads((run / "verdict.json").read_text())["checks"]
+    assert {checks[name]["verdict"] for name in WAY_IN} == {"not judged"}
+    assert all(checks[name]["waived"] for name in WAY_IN)
