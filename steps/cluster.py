@@ -85,7 +85,11 @@ def capabilities(cluster: Cluster, manifests: StoryManifests) -> frozenset[str]:
 @pytest.fixture(scope="session")
 def opened_by(cluster: Cluster) -> Mapping[str, str]:
     """Why the run lacks a capability, and the option that opens it."""
-    return {**cluster.opened_by, "files": "it is judged as it stands, and no files are named: --manifests names them"}
+    return {
+        **cluster.opened_by,
+        "files": "it is judged as it stands, and no files are named: --manifests names them",
+        "way-in": "no way in leads to a copy: leave --as-copy out to have it judged",
+    }
 
 
 @pytest.fixture(scope="session")
