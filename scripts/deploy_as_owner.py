@@ -3,9 +3,9 @@
     python -m scripts.deploy_as_owner --kubeconfig FILE --settings tests/labs/home_lab/signoff.toml
 
 The objects are another field manager's, as after `kubectl apply`, and stay. What the cluster knows no kind of, such as
-an IngressRoute without Traefik, is left out; with `--controllers` an embedded cluster gets Traefik, cert-manager and
-Pebble of its own in the namespace kube-system, as k3s has Traefik there: with no API to ask. Clients that trust Pebble
-have its root from `--roots`.
+an IngressRoute without Traefik, is left out; with `--controllers` a cluster of the suite's gets Traefik, cert-manager
+and Pebble of its own in the namespace kube-system, as k3s has Traefik there: with no API to ask. Clients that trust
+Pebble have its root from `--roots`.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
-from signoff.cluster.registry import open_cluster
+from signoff.cluster.registry import DEFAULT, NAMES, open_cluster
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.kube.client import Kube
@@ -97,13 +97,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", type=Path, required=True, metavar="FILE")
     parser.add_argument("--settings", required=True, metavar="FILE")
-    parser.add_argument("--controllers", metavar="NAME", help="the embedded cluster that gets those of a way in")
+    parser.add_argument("--controllers", metavar="NAME", help="the suite's cluster that gets those of a way in")
+    parser.add_argument(
+        "--cluster", choices=NAMES, default=DEFAULT, help="of which kind that is (default: %(default)s)"
+    )
     parser.add_argument("--roots", type=Path, metavar="FILE", help="where Pebble's root is written to")
     options = parser.parse_args()
     settings = read({}, options.settings).settings
     manifests, kube = StoryManifests.read(settings), Owned(options.kubeconfig)
     if options.controllers:
-        cluster = open_cluster("embedded", Path(options.controllers), {}, settings.nodes)
+        images = {**manifests.images, **controllers.images(manifests)}
+        cluster = open_cluster(options.cluster, Path(options.controllers), images, settings.nodes)
         start_controllers(options.kubeconfig, cluster, manifests)
         if options.roots:
             options.roots.write_text("".join(pebbles_roots(kube, cluster, OF_THE_CLUSTER)), encoding="utf-8")
