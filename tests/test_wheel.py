@@ -107,7 +107,7 @@ def test_every_scenario_comes_along_and_nothing_is_left_behind(installed: Instal
 def test_a_run_that_cannot_be_is_refused_in_a_sentence(installed: Installed) -> None:
     done = installed.signoff("run", "--cluster", "existing", "-k", "placement")
     assert done.returncode == 4
-    assert "where: --cluster existing" in done.stderr
+    assert "which cluster is meant?" in done.stderr
     assert list(installed.folder.iterdir()) == []
 
 
