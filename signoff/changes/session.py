@@ -52,7 +52,7 @@ class Session:
         """
         check_state()
         uid = cluster_uid(Kube(self._kubeconfig))
-        _refuse_left(uid)
+        refuse_left(uid)
         self._journal = Journal.begun(
             Header(
                 run=run.name,
@@ -208,7 +208,12 @@ def restore_left(kubeconfig: Path) -> list[tuple[Journal, Outcome]]:
     return restored
 
 
-def _refuse_left(uid: str) -> None:
+def refuse_left(uid: str) -> None:
+    """See that no run has left anything on this cluster: what stands there is not what a person wants there.
+
+    Raises:
+        UsageError: one has.
+    """
     if found := left(uid):
         names = ", ".join(each.run for each in found)
         hint = f"signoff restore {found[0].run}"

@@ -8,7 +8,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
-from signoff.changes.session import Run, Session
+from signoff.changes.session import Run, Session, refuse_left, restore_left
 from signoff.cluster.access import Use
 from signoff.cluster.base import ClusterFacts, TunnelBreak
 from signoff.cluster.existing.contexts import Reached
@@ -50,6 +50,9 @@ class ExistingCluster:
         }
         for line in self._told():
             progress("cluster", line)
+        if use.access.allow:
+            restore_left(self.kubeconfig)
+        refuse_left(reached.uid)
         scope = Scope(use.access.allow, frozenset(use.namespaces), use.named)
         self._session = Session(self.kubeconfig, Run(use.run.name, use.run, reached.context), scope)
         self.gate: Gate = self._session.gate
