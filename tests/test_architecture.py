@@ -87,6 +87,26 @@ PACED = {
 }
 """Who pauses in a loop by other means than `time.sleep`, and why it isn't a wait for something to come true."""
 
+UNGATED = {
+    "signoff.changes.session": "reads which cluster it is, before there is a gate",
+    "signoff.cluster.embedded": "the suite's own cluster",
+    "signoff.cluster.embedded.health": "the suite's own cluster",
+    "signoff.cluster.embedded.usage": "the suite's own cluster",
+    "signoff.cluster.existing": "reads the cluster's nodes, version and Services",
+    "signoff.cluster.existing.contexts": "reads which cluster it is",
+    "signoff.cluster.existing.provider": "asks what this user may do",
+    "signoff.cluster.kind": "the suite's own cluster",
+    "signoff.cluster.kind.health": "the suite's own cluster",
+    "signoff.cluster.port_forward": "reads a Service's pods, and opens the tunnel to them",
+    "signoff.commands.cluster": "the suite's own cluster",
+    "signoff.commands.init": "looks, and writes no more than a file",
+    "signoff.kube.client": "what the gate is built into",
+    "signoff.load.resource_sampler": "reads what pods use, of a cluster that a person names for it",
+    "signoff.load.under_load": "the same",
+    "signoff.options": "reads what stands there",
+}
+"""Who opens a cluster's API without a gate, and why nothing is written to a person's own by it."""
+
 
 @cache
 def modules(*folders: str) -> dict[str, Path]:
@@ -108,6 +128,7 @@ class Code:
     texts: tuple[str, ...]
     sleeps: bool
     polls: bool
+    ungated: bool
 
 
 @cache
@@ -115,7 +136,7 @@ def code(path: Path) -> Code:
     """Parsed once for all tests; the tree itself, which garbage collection would walk from then on, is not kept."""
     tree = nodes(path.read_text(encoding="utf-8"))
     texts = tuple(each.value for each in tree if isinstance(each, ast.Constant) and isinstance(each.value, str))
-    return Code(tuple(imported(tree, path)), texts, sleeps(tree), polls(tree))
+    return Code(tuple(imported(tree, path)), texts, sleeps(tree), polls(tree), ungated(tree))
 
 
 def nodes(text: str) -> Sequence[ast.AST]:
@@ -285,6 +306,43 @@ def test_a_loop_that_polls_is_seen(text: str, polled: bool) -> None:
 )
 def test_an_import_is_seen_however_it_is_written(text: str, names: list[str]) -> None:
     assert list(imported(nodes(text), ROOT / "signoff" / "core" / "console.py")) == names
+
+
+def test_nobody_goes_around_the_gate() -> None:
+    everywhere = modules("signoff", "steps", "bench")
+    assert {name for name, path in everywhere.items() if code(path).ungated} == set(UNGATED)
+    streams = {
+        name for name, path in everywhere.items() if any("kubernetes.stream" in each for each in code(path).imports)
+    }
+    assert streams == set()  # it goes around the typed clients' requests, and so around the gate
+
+
+def ungated(tree: Iterable[ast.AST]) -> bool:
+    """Whether this code opens a cluster's API and hands no gate to what it opens it by."""
+    calls = [node for node in tree if isinstance(node, ast.Call)]
+    return any(goes_around(ast.unparse(each.func), len(each.args) + len(each.keywords)) for each in calls)
+
+
+def goes_around(function: str, given: int) -> bool:
+    name = function.rpartition(".")[2]
+    return name in _CLIENTS or (name == "Kube" and given < 2)
+
+
+_CLIENTS = {"new_client_from_config", "new_client_from_config_dict", "load_kube_config", "ApiClient"}
+
+
+@pytest.mark.parametrize(
+    ("text", "around"),
+    [
+        ("Kube(path)", True),
+        ("client.Kube(kubeconfig=path)", True),
+        ("config.new_client_from_config(str(path))", True),
+        ("Kube(path, gate)", False),
+        ("Kube(path, gate=gate)", False),
+    ],
+)
+def test_what_goes_around_the_gate_is_seen(text: str, around: bool) -> None:
+    assert ungated(nodes(text)) is around
 
 
 CLUSTERS = "signoff/cluster"

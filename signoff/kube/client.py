@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError
 from signoff.core import timeouts
 from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube.addons import why_skipped
-from signoff.kube.gate import READS, Gate, Request
+from signoff.kube.gate import Gate, Request, reaches_in, reads
 from signoff.kube.objects import Manifest
 from signoff.kube.refusals import refused
 from signoff.kube.secrets import values
@@ -61,18 +61,20 @@ class _Gated(RESTClientObject):  # type: ignore[misc]
 
     def request(self, method: str, url: str, headers: Any = None, body: Any = None, **more: Any) -> Any:
         send = super().request
-        if method.upper() in READS:
-            return send(method, url, headers=headers, body=body, **more)
         server = self.configuration.host
         path, _, query = url.removeprefix(server).partition("?")
+        if reads(method, path):
+            return send(method, url, headers=headers, body=body, **more)
 
         def sent(asked: Request) -> Any:
             given = {**(headers or {}), **({"Content-Type": asked.content_type} if asked.content_type else {})}
             to = f"{server}{asked.path}" + (f"?{urlencode(asked.query)}" if asked.query else "")
             return send(asked.method, to, headers=given, body=asked.body, **more)
 
-        kind = (headers or {}).get("Content-Type", "")
-        return self._gate.passed(Request(method.upper(), path, dict(parse_qsl(query)), body, kind), sent)
+        kind, asked = (headers or {}).get("Content-Type", ""), dict(parse_qsl(query))
+        if reaches_in(path):
+            asked.pop("dryRun", None)  # would be handed on as well, and mean nothing there
+        return self._gate.passed(Request(method.upper(), path, asked, body, kind), sent)
 
 
 class Kube:
