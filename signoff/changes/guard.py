@@ -108,7 +108,7 @@ class Guard:
         self._shut = ""
 
     def shut(self, why: str) -> None:
-        """Let nothing more be written but in the suite's own namespace."""
+        """Let nothing more be made or changed."""
         with self._one_at_a_time:
             self._shut = why
 
@@ -124,15 +124,15 @@ class Guard:
         target = Target.of(request.path)
         write = _Write(request, target, send)
         self._scope.check_any(words(request))
-        if target.is_within(OWN_NAMESPACE) and not target.is_namespace(OWN_NAMESPACE):
-            return send(request)  # goes with the namespace; not one at a time, for a Lease is renewed here
+        if target.namespace == OWN_NAMESPACE and (target.resource == "leases" or not _may_make(request, target)):
+            return send(request)  # not one at a time, for a Lease is renewed here
         with self._one_at_a_time:
             if self._is_our_own_namespace(request, target):
                 return self._made(write, Named("", "Namespace", "", OWN_NAMESPACE))
             if self._shut:
                 raise SignoffError(f"nothing more is written to this cluster: {self._shut}")
             self._holder.check()
-            return self._passed(write)
+            return self._made_within(write) if target.namespace == OWN_NAMESPACE else self._passed(write)
 
     def _passed(self, write: _Write) -> Response:
         method, target = write.request.method, write.target
@@ -154,10 +154,26 @@ class Guard:
 
     # Making
 
+    def _made_within(self, write: _Write) -> Response:
+        """Make something in the suite's own namespace, which may have been made beforehand, and then stays."""
+        name = Named.of(write.request.body or {}, OWN_NAMESPACE).name
+        if not name:
+            raise _nameless(write.target)
+        there = replace(write, target=write.target.named(name))
+        if there.read():
+            return write.sent()
+        body = write.request.body
+        if "kind" not in body:  # as from the typed clients
+            tried = write.tried()
+            if not _is_well(tried):
+                return tried
+            body = _body(tried)
+        return self._made(there, Named.of(body, OWN_NAMESPACE))
+
     def _created(self, write: _Write) -> Response:
         body = write.request.body or {}
         if not Named.of(body).name:
-            raise NotAllowed(f"make {write.target} without a name", hint="name it: what has no name is not found again")
+            raise _nameless(write.target)
         if "kind" not in body:  # as from the typed clients; the API server knows it by the path
             tried = write.tried()
             if not _is_well(tried):
@@ -295,6 +311,16 @@ def is_harmless(request: Request) -> bool:
         return True
     target = Target.of(request.path)
     return request.method == "POST" and (target.group, target.resource) in _REVIEWS
+
+
+def _may_make(request: Request, target: Target) -> bool:
+    """Whether an object may come of it: what has a subresource is of one that is there."""
+    is_applied = request.method == "PATCH" and request.content_type == _APPLY and not target.subresource
+    return is_applied or (request.method == "POST" and not target.name)
+
+
+def _nameless(target: Target) -> NotAllowed:
+    return NotAllowed(f"make {target} without a name", hint="name it: what has no name is not found again")
 
 
 def words(request: Request) -> str:

@@ -3,15 +3,19 @@
 A holder that has died lapses. Whether it has is not read off its clock, which may differ from ours: who wants the Lease
 watches for its whole duration that nobody renews it, as client-go's leader election does. The Python client's own would
 wait for ever, where a person wants to know at once who is there.
+
+A run that ends well empties its Lease. So one that is lapsed and still names a run tells that this run has not put back
+what it had changed; where its journal is not on this machine, nothing may be built upon what it has left.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -26,15 +30,28 @@ from signoff.kube.client import FIELD_MANAGER, Kube, reason_of
 NAME = "signoff"
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """One that goes on while a laptop sleeps, and another run takes the Lease."""
+_HOLDER = re.compile(r"(?P<run>.+) \((?P<user>.+) on (?P<host>.+), pid \d+\)")
 _GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN)
 """What creating something in a namespace is answered with that is on its way out."""
+
+
+class Known(Protocol):
+    """What this machine knows of who has held the Lease of a cluster."""
+
+    def has_journal(self, holder: str) -> bool:
+        """Whether the journal of this holder's run is here, so that what it has left is known."""
+        ...
+
+    def is_dead(self, holder: str) -> bool:
+        """Whether it is a process of this machine that is no more: then its Lease need not lapse."""
+        ...
 
 
 class Lease:
     """The Lease of one cluster, once it is taken; renewed until it is released."""
 
-    def __init__(self, kube: Kube, holder: str, is_dead: Callable[[str], bool]) -> None:
-        self._kube, self._holder, self._is_dead = kube, holder, is_dead
+    def __init__(self, kube: Kube, holder: str, known: Known) -> None:
+        self._kube, self._holder, self._known = kube, holder, known
         self._renewed = 0.0
         self._lost = ""
         self._released = threading.Event()
@@ -44,7 +61,7 @@ class Lease:
         """Make the suite's own namespace and take the Lease there; wait for a dead holder's to lapse.
 
         Raises:
-            UsageError: another run holds it, or the namespace is another's.
+            UsageError: another run holds it, or has died elsewhere with it; or the namespace is another's.
             WaitFailed: the namespace of the run before does not go away.
         """
         seen: dict[str, Any] = {"version": "", "since": 0.0}
@@ -56,9 +73,11 @@ class Lease:
                 self._ask(self._create)
                 return
             holder, version = lease.spec.holder_identity or "", lease.metadata.resource_version
-            if holder and holder != self._holder and not self._is_dead(holder):
+            if holder and holder != self._holder and not self._known.is_dead(holder):
                 self._watch(lease, version, seen)
             if holder and holder != self._holder:
+                if not self._known.has_journal(holder):
+                    raise _left_by(holder)
                 progress("lease", f"taken over from {holder}, who is no more")
             self._ask(lambda: self._replace(lease))
 
@@ -76,9 +95,32 @@ class Lease:
             self.check()
             return self
         self._released.set()
-        anew = Lease(self._kube, self._holder, self._is_dead)
+        anew = Lease(self._kube, self._holder, self._known)
         anew.take()
         return anew
+
+    def disown(self, run: str) -> str:
+        """Empty the Lease that this run has left, once it is lapsed; gives who held it.
+
+        Raises:
+            UsageError: it is held by a run that lives, by another or by none.
+        """
+        seen: dict[str, Any] = {"version": "", "since": 0.0}
+
+        def look() -> str:
+            lease = self._read()
+            holder = str(lease.spec.holder_identity or "") if lease else ""
+            if _run_of(holder) != run:
+                what = f"no run of this machine is called {run}, and none has left the cluster's Lease behind"
+                held = f"it is held by {holder}" if holder else "nobody holds it"
+                raise UsageError(what, where=f"Lease/{NAME} in {OWN_NAMESPACE}: {held}", hint="signoff restore")
+            if not self._known.is_dead(holder):
+                self._watch(lease, lease.metadata.resource_version, seen)
+            lease.spec.holder_identity = ""
+            self._ask(lambda: self._send(lease))
+            return holder
+
+        return eventually(f"the Lease of {run} to lapse", timeouts.LEASE_WAITED_FOR, look)
 
     def check(self) -> None:
         """See that the cluster is still ours to write to.
@@ -101,7 +143,7 @@ class Lease:
         self._released.set()
         if self._thread:
             self._thread.join()
-        with suppress(ApiException, HTTPError):
+        with suppress(ApiException, HTTPError, SignoffError):
             lease = self._read()
             if lease is not None and lease.spec.holder_identity == self._holder:
                 lease.spec.holder_identity = ""
@@ -223,6 +265,23 @@ class Lease:
         times = {"acquireTime": lease.spec.acquire_time, "leaseTransitions": lease.spec.lease_transitions}
         self._send({**body, "spec": {**self._spec(), **times}})
         self._renewed = asked
+
+
+def _run_of(holder: str) -> str:
+    found = _HOLDER.fullmatch(holder)
+    return found["run"] if found else holder
+
+
+def _left_by(holder: str) -> UsageError:
+    """Says what to do with what a run has left that this machine knows nothing of."""
+    found, run = _HOLDER.fullmatch(holder), _run_of(holder)
+    there = f" on {found['host']}, as {found['user']}" if found else ", where it was started"
+    return UsageError(
+        f"the run {holder} has ended without putting back what it had changed, and its journal is not on this machine",
+        where=f"Lease/{NAME} in {OWN_NAMESPACE}",
+        hint=f"run `signoff restore {run}`{there}; if that can't be done any more, leave the cluster as it is: "
+        f"signoff restore {run} --accept --kube-context NAME",
+    )
 
 
 def _is_forbidden_for_good(error: ApiException) -> bool:

@@ -46,6 +46,11 @@ class Outcome:
     """Those of the differences that the run itself has made; the others have come about meanwhile."""
 
     @property
+    def of_others(self) -> list[str]:
+        """Those of the differences that others have made meanwhile: they are told, and are nobody's fault."""
+        return [each for each in self.differences if each not in self.of_the_run]
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is left of what the run has written; what others have done meanwhile may be."""
         return not self.problems and not self.of_the_run

@@ -1,10 +1,7 @@
 """A run's time on a person's cluster: from the right to write to the proof that all is as before."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from kubernetes.client.exceptions import ApiException
 
@@ -69,7 +66,7 @@ class Session:
         holder = _Held()
         self.gate = self._guard = Guard(scope, self._journal, holder)
         kube = Kube(self._kubeconfig, self.gate)
-        self._lease = holder.lease = Lease(kube, _holder(run.name), _is_dead_on(uid))
+        self._lease = holder.lease = Lease(kube, _holder(run.name), _KnownHere(uid))
         try:
             self._lease.take()
             self._journal.add(state.read(kube, scope.namespaces, scope.named))
@@ -83,20 +80,9 @@ class Session:
         if self._journal.intents:
             self.close()
         else:
+            self._lease.release()
             self._journal.forget()
         self._journal = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        outcome = self.close()
-        if outcome.is_as_before:
-            return
-        failed = not_as_before(outcome)
-        if error is None:
-            raise failed
-        error.add_note(str(failed))
 
     def close(self) -> Outcome:
         """Put back what the run has not undone itself, judge whether all is as before, and give the Lease back.
@@ -141,9 +127,19 @@ def restore(kubeconfig: Path, journal: Journal, *, accept: bool = False) -> Outc
     journal.add(Restoring(process=process))
     holder = _Held()
     kube = Kube(kubeconfig, _Opening(journal, holder))
-    lease = holder.lease = Lease(kube, _holder(journal.run), _is_dead_on(uid))
+    lease = holder.lease = Lease(kube, _holder(journal.run), _KnownHere(uid))
     lease.take()
     return _put_back(kubeconfig, journal, lease, accept=accept)
+
+
+def accept_elsewhere(kubeconfig: Path, run: str) -> str:
+    """Leave what a run has left whose journal is not on this machine, and let the next begin; gives who it was.
+
+    Raises:
+        UsageError: it lives, or has left nothing.
+    """
+    kube = Kube(kubeconfig)
+    return Lease(kube, "", _KnownHere(cluster_uid(kube))).disown(run)
 
 
 class _Opening(Guard):
@@ -157,9 +153,11 @@ class _Opening(Guard):
 def _put_back(kubeconfig: Path, journal: Journal, lease: Lease, *, accept: bool = False) -> Outcome:
     kube = Kube(kubeconfig, Restorer(journal, lease.check))
     outcome = Outcome()
-    restoring.put_back(kube, journal, outcome)
-    restoring.judge(kube, journal, outcome)
-    lease.release()
+    try:
+        restoring.put_back(kube, journal, outcome)
+        restoring.judge(kube, journal, outcome)
+    finally:
+        lease.release()
     restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)
     if accept or outcome.is_settled:
         journal.add(Closed(left=[*outcome.problems, *outcome.differences]))
@@ -181,12 +179,6 @@ def cluster_uid(kube: Kube) -> str:
     except ApiException as error:
         hint = "let signoff `get` the namespace kube-system: manifests/rbac/"
         raise SignoffError(f"which cluster this is cannot be read: {reason_of(error)}", hint=hint) from None
-
-
-def not_as_before(outcome: Outcome) -> SignoffError:
-    """What is not as before the run, in one error."""
-    lines = [*outcome.problems, *outcome.differences]
-    return SignoffError("the cluster is not as before the run: " + "; ".join(lines), hint="see `signoff restore`")
 
 
 def left(uid: str) -> list[Journal]:
@@ -236,12 +228,18 @@ def _holder(run: str) -> str:
     return f"{run} ({Process.this()})"
 
 
-def _is_dead_on(uid: str) -> Callable[[str], bool]:
-    """Tells whether a holder is a process of this machine that is no more: then its Lease need not lapse."""
+class _KnownHere:
+    """What the journals of this machine tell of who has held the Lease of a cluster."""
 
-    def is_dead(holder: str) -> bool:
-        known: Sequence[Journal] = journals.of_cluster(uid)
-        return any(f"{each.run} ({process})" == holder and process.lives is False
-                   for each in known for process in each.processes)  # fmt: skip
+    def __init__(self, uid: str) -> None:
+        self._uid = uid
 
-    return is_dead
+    def has_journal(self, holder: str) -> bool:
+        return bool(self._processes(holder))
+
+    def is_dead(self, holder: str) -> bool:
+        return any(each.lives is False for each in self._processes(holder))
+
+    def _processes(self, holder: str) -> list[Process]:
+        every = ((each, process) for each in journals.of_cluster(self._uid) for process in each.processes)
+        return [process for each, process in every if f"{each.run} ({process})" == holder]

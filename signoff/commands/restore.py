@@ -8,7 +8,8 @@ from typing import Any
 from signoff.changes import journal as journals
 from signoff.changes.journal import Journal
 from signoff.changes.restoring import Outcome
-from signoff.changes.session import restore
+from signoff.changes.rights import OWN_NAMESPACE
+from signoff.changes.session import accept_elsewhere, restore
 from signoff.core.errors import UsageError
 from signoff.core.words import listed
 from signoff.kube import kubeconfig
@@ -49,6 +50,11 @@ def add_to(commands: Any) -> None:
         action="store_true",
         help="leave what cannot be put back as it is, and let the next run begin all the same",
     )
+    parser.add_argument(
+        "--kube-context",
+        metavar="NAME",
+        help="with --accept: of a run whose journal is on another machine, or lost, the context of its cluster",
+    )
     parser.set_defaults(run=run)
 
 
@@ -58,11 +64,26 @@ def run(options: argparse.Namespace) -> int:
         if options.accept:
             raise UsageError("--accept is for one run", hint="name it: signoff restore RUN --accept")
         return _list()
+    if options.kube_context is not None:
+        return _accept_elsewhere(options)
     journal = _named(options.name)
     if journal.is_closed:
         print(f"nothing is left of the run {journal.run}: all was put back before")
         return 0
     return _told(journal, _restored(journal, accept=options.accept), accepted=options.accept)
+
+
+def _accept_elsewhere(options: argparse.Namespace) -> int:
+    """Let the next run begin on what a run has left that this machine knows nothing of."""
+    name, context = options.name, options.kube_context
+    if not options.accept or any(each.run == name for each in journals.everywhere()[0]):
+        what = "--kube-context is for a run whose journal is not on this machine, with --accept"
+        raise UsageError(what, hint=f"signoff restore {name}: the journal knows the context")
+    with TemporaryDirectory(prefix="signoff-") as folder:
+        holder = accept_elsewhere(kubeconfig.only(context, Path(folder)), name)
+    print(f"what the run {holder} has changed stays as it is now: nothing of it is put back or deleted here")
+    print(f"what it has left in the namespace {OWN_NAMESPACE} is yours to delete; the next run may begin")
+    return 1
 
 
 def _restored(journal: Journal, *, accept: bool) -> Outcome:

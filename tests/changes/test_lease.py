@@ -1,7 +1,7 @@
 """One run at a time writes to a cluster: the Lease, and who gets it when."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -12,14 +12,16 @@ from kubernetes.client.exceptions import ApiException
 from signoff.changes import journal as journals
 from signoff.changes import lease as leases
 from signoff.changes.rights import MANAGED_BY, OWN_NAMESPACE, Right
-from signoff.changes.session import Session, cluster_uid
+from signoff.changes.session import accept_elsewhere, cluster_uid
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.timeouts import Timeout
 from signoff.kube.client import Kube
 from tests.changes.conftest import Begin
-from tests.embedded import wait_for
+from tests.changes.home import config_map
+from tests.changes.test_guard import manifest
+from tests.embedded import container, pod, wait_for
 
 
 @pytest.fixture
@@ -63,13 +65,85 @@ def test_a_run_that_only_looks_needs_no_lease(begin: Begin, kube: Kube) -> None:
     begin(name="second")
 
 
-def test_a_dead_holders_lease_lapses(begin: Begin, brisk: None, kube: Kube, capfd: pytest.CaptureFixture[str]) -> None:
-    """Though by its clock it was renewed in the future."""
-    held_by(kube, "a run of another machine")
+@pytest.fixture
+def elsewhere(kube: Kube) -> Iterator[str]:
+    """The Lease of a run that was killed on another machine."""
+    holder = "killed (ann on desktop, pid 7)"
+    held_by(kube, holder)
+    yield holder
+    remove(kube)
+
+
+def test_nothing_is_built_upon_what_a_run_has_left_that_is_not_known_here(
+    elsewhere: str, begin: Begin, brisk: None, kube: Kube, cluster: EmbeddedCluster, state_folder: Path
+) -> None:
+    """It lapses, though by its clock it was renewed in the future, but names a run that has not put all back."""
+    with pytest.raises(UsageError, match=r"the run killed \(ann on desktop, pid 7\) has ended without") as error:
+        begin(Right.JOB)
+    assert "run `signoff restore killed` on desktop, as ann" in error.value.hint
+    assert "signoff restore killed --accept --kube-context NAME" in error.value.hint
+    assert list(state_folder.rglob("*.jsonl")) == []
+    assert kube.coordination.read_namespaced_lease(leases.NAME, OWN_NAMESPACE).spec.holder_identity == elsewhere
+    with pytest.raises(UsageError, match="no run of this machine is called another"):
+        accept_elsewhere(cluster.kubeconfig, "another")
+    assert accept_elsewhere(cluster.kubeconfig, "killed") == elsewhere
+    begin(Right.JOB).close()
+    assert is_there(kube)  # another has made it
+
+
+def test_a_run_that_lives_elsewhere_is_not_disowned(
+    elsewhere: str, brisk: None, kube: Kube, cluster: EmbeddedCluster
+) -> None:
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(0.5):
+            kube.coordination.patch_namespaced_lease(leases.NAME, OWN_NAMESPACE, {"spec": {"leaseTransitions": 1}})
+            kube.coordination.patch_namespaced_lease(leases.NAME, OWN_NAMESPACE, {"spec": {"leaseTransitions": 2}})
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        with pytest.raises(UsageError, match=r"another run writes to this cluster: killed"):
+            accept_elsewhere(cluster.kubeconfig, "killed")
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_dead_holder_whose_journal_is_closed_here_is_succeeded(
+    begin: Begin, brisk: None, kube: Kube, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It was killed between its last word and the end of its Lease."""
+    begin(Right.JOB, name="first").close()
+    (journal,) = journals.of_cluster(cluster_uid(kube))
+    holder = f"first ({journal.header.process})"
+    held_by(kube, holder)
     session = begin(Right.JOB)
-    assert "taken over from a run of another machine" in capfd.readouterr().err
+    assert f"taken over from {holder}" in capfd.readouterr().err
     session.close()
-    assert is_there(kube)  # another has made it, and its journal is elsewhere
+    remove(kube)
+
+
+def test_what_a_run_makes_in_a_namespace_that_was_made_beforehand_is_undone(
+    begin: Begin, kube: Kube, cluster: EmbeddedCluster, state_folder: Path
+) -> None:
+    """manifests/rbac/job.yaml has people make it: it does not go with the run."""
+    kube.core.create_namespace({"metadata": {"name": OWN_NAMESPACE, "labels": {MANAGED_BY: "signoff"}}})
+    kube.core.create_namespaced_secret(OWN_NAMESPACE, {"metadata": {"name": "theirs"}, "stringData": {"a": "b"}})
+    session = begin(Right.JOB)
+    suite = Kube(cluster.kubeconfig, session.gate)
+    suite.core.create_namespaced_secret(OWN_NAMESPACE, {"metadata": {"name": "key"}, "stringData": {"a": "b"}})
+    suite.apply(manifest(config_map("code", a="b")), OWN_NAMESPACE)
+    suite.core.patch_namespaced_config_map("code", OWN_NAMESPACE, {"data": {"a": "c"}})
+    suite.core.create_namespaced_pod(OWN_NAMESPACE, pod(container("import time; time.sleep(600)")))
+    outcome = session.close()
+    assert outcome.is_as_before
+    core = kube.core
+    every = [core.list_namespaced_secret, core.list_namespaced_config_map, core.list_namespaced_pod]
+    found = [each.metadata.name for list_ in every for each in list_(OWN_NAMESPACE).items]
+    assert found == ["theirs", "kube-root-ca.crt"]
+    assert kube.coordination.read_namespaced_lease(leases.NAME, OWN_NAMESPACE).spec.holder_identity == ""
     remove(kube)
 
 
@@ -149,10 +223,3 @@ def test_a_lease_that_may_not_be_had_is_told(begin: Begin, kube: Kube, monkeypat
     monkeypatch.setattr("kubernetes.client.CoreV1Api.create_namespace", forbidden)
     with pytest.raises(SignoffError, match="the cluster refuses what a run needs: namespaces is forbidden"):
         begin(Right.JOB)
-
-
-def test_sessions_end_with_their_block(begin: Begin, kube: Kube) -> None:
-    with begin(Right.JOB) as session:
-        assert isinstance(session, Session)
-        assert is_there(kube)
-    assert not is_there(kube)

@@ -8,13 +8,16 @@ import yaml
 from signoff import cli
 from signoff.changes import journal as journals
 from signoff.changes import state
+from signoff.changes.lease import NAME
+from signoff.changes.rights import OWN_NAMESPACE
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.errors import REFUSED
 from signoff.kube.client import Kube
 from tests.changes.conftest import home, state_folder
 from tests.changes.test_killed import see_clean, writer
+from tests.changes.test_lease import brisk, held_by, remove
 
-__all__ = ["home", "state_folder"]
+__all__ = ["brisk", "home", "state_folder"]
 LATE = "135"
 """A moment after all changes, and before any is put back."""
 
@@ -85,6 +88,22 @@ def test_the_context_is_needed(
     assert "no context is called home: there are work" in said and f"what the run used: {context}" in said
     monkeypatch.setenv("KUBECONFIG", str(context))
     assert cli.main(["restore", "killed"]) == 0
+
+
+def test_what_a_run_of_another_machine_has_left_is_accepted(
+    context: Path, kube: Kube, brisk: None, capfd: pytest.CaptureFixture[str], state_folder: Path
+) -> None:
+    held_by(kube, "killed (ann on desktop, pid 7)")
+    try:
+        assert cli.main(["restore", "killed", "--kube-context", "home"]) == REFUSED
+        assert "--kube-context is for a run whose journal is not on this machine" in capfd.readouterr().err
+        assert cli.main(["restore", "killed", "--accept", "--kube-context", "home"]) == 1
+        said = capfd.readouterr().out
+        assert "what the run killed (ann on desktop, pid 7) has changed stays as it is now" in said
+        assert "the next run may begin" in said
+        assert kube.coordination.read_namespaced_lease(NAME, OWN_NAMESPACE).spec.holder_identity == ""
+    finally:
+        remove(kube)
 
 
 def test_accept_is_for_one_run(state_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -121,6 +121,10 @@ class ExistingCluster:
 
     def close(self) -> Sequence[str]:
         """Put back what the run has not undone itself; gives what is not as it was."""
-        self._forwards.close()
-        outcome = self._session.close()
-        return [*outcome.problems, *outcome.differences]
+        try:
+            self._forwards.close()
+        finally:
+            outcome = self._session.close()
+        for each in outcome.of_others:
+            progress("cluster", f"others have changed meanwhile: {each}")
+        return [*outcome.problems, *outcome.of_the_run]
