@@ -36,7 +36,7 @@ def refused(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Refus
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--cluster", "existing"], "existing"),
+        (["--cluster", "existing"], "which cluster is meant?"),
         (["--vllm-image", "example.test/none:1"], "no recipe for image example.test/none:1"),
         (["--manifests", "nowhere"], "nowhere"),
         (["--attach", "nothing"], "nothing"),
