@@ -1,15 +1,48 @@
-"""Objects by their paths, as the journal names them."""
+"""Objects by their paths, as the journal names them, of an API server that may be away for a moment."""
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
+from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import DynamicApiError
+from urllib3.exceptions import HTTPError
 
 from signoff.changes.fields import Object
 from signoff.core import timeouts
-from signoff.core.waiting import NotYet
+from signoff.core.errors import SignoffError
+from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.kube.client import FIELD_MANAGER, Kube, reason_of
+
+T = TypeVar("T")
+
+
+class Away(SignoffError):
+    """The API server was away for longer than it is waited for."""
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether this may be over in a moment: no connection, or an API server that is busy or not well."""
+    if isinstance(error, ApiException):
+        status = error.status or 0
+        return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, HTTPError | OSError)
+
+
+def answered(ask: Callable[[], T]) -> T:
+    """What this gets, which may be asked again.
+
+    Raises:
+        NotYet: the API server is away, or not well.
+    """
+    try:
+        return ask()
+    except (ApiException, HTTPError, OSError) as error:
+        if not is_passing(error):
+            raise
+        why = reason_of(error) if isinstance(error, ApiException) else " ".join(str(error).split())
+        raise NotYet(why) from None
 
 
 def read(kube: Kube, path: str) -> Object | None:
@@ -56,7 +89,18 @@ def delete(kube: Kube, path: str, uid: str) -> None:
 
 
 def _asked(kube: Kube, method: str, path: str, **more: Any) -> Object:
-    seconds = timeouts.REQUEST.seconds
-    answer = kube.dynamic.request(method, path, serialize=False, _request_timeout=seconds, **more)
-    read: Object = json.loads(answer.data)
-    return read
+    """What the API server answers, which is waited for while it is away; all that is asked may be asked twice.
+
+    Raises:
+        Away: it stays away.
+    """
+
+    def ask() -> Any:
+        return answered(lambda: kube.dynamic.request(method, path, serialize=False, **more))
+
+    try:
+        answer = eventually("the API server to answer", timeouts.PUT_BACK, ask)
+    except WaitFailed as error:
+        raise Away(f"the API server is away: {error.observation}") from None
+    found: Object = json.loads(answer.data)
+    return found

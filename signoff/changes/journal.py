@@ -1,7 +1,8 @@
 """What a run has written to a person's cluster, and what was there before: on disk before the write goes out.
 
-A file for each run, outside its report, since what was there before may be a Secret. A line is an entry; the last one
-says that all is as before. A run that was killed in mid-line has not sent what that line was to announce.
+A file for each run, outside its report, since what was there before may be a Secret. A line is an entry. A run that was
+killed in mid-line has not sent what that line was to announce. Once all is undone the file is written anew: it says so,
+and nothing of what was there is left in it.
 """
 
 import errno
@@ -9,6 +10,7 @@ import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -43,6 +45,8 @@ class Header(BaseModel):
     rights: list[str]
     namespaces: list[str]
     named: list[Named] = []
+    salt: str = Field(default_factory=lambda: token_hex(16))
+    """Of the digests that stand for what Secrets held before."""
     process: Process
 
 
@@ -173,6 +177,26 @@ class Journal:
                 raise
         self._length += len(line)
         self.entries.append(entry)
+
+    def close(self, left: list[str]) -> None:
+        """Say that all is undone but what is `left`, and keep none of what was there; at once, or not at all.
+
+        Raises:
+            SignoffError: it cannot be written; the journal is as before.
+        """
+        kept = [each for each in self.entries if isinstance(each, Header | Restoring)]
+        entries: list[Entry] = [*kept, Closed(left=left)]
+        lines = b"".join(each.model_dump_json().encode() + b"\n" for each in entries)
+        beside = self.path.with_suffix(".closing")
+        with writing("the journal of changes", self.path, _HINT):
+            beside.touch(mode=0o600)
+            with beside.open("wb") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self.path)
+            _sync_folder(self.path.parent)
+        self.entries, self._length = entries, len(lines)
 
     def forget(self) -> None:
         """Remove the file of a run that has written nothing."""

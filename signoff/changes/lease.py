@@ -20,11 +20,12 @@ from typing import Any, Protocol
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
+from signoff.changes import api
 from signoff.changes.rights import MANAGED_BY, OWN_NAMESPACE, SUITE
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError
-from signoff.core.waiting import NotYet, eventually
+from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.kube.client import FIELD_MANAGER, Kube, reason_of
 
 NAME = "signoff"
@@ -67,7 +68,7 @@ class Lease:
         seen: dict[str, Any] = {"version": "", "since": 0.0}
 
         def look() -> None:
-            self._see_the_namespace()
+            api.answered(self._see_the_namespace)
             lease = self._read()
             if lease is None:
                 self._ask(self._create)
@@ -143,17 +144,23 @@ class Lease:
         self._released.set()
         if self._thread:
             self._thread.join()
-        with suppress(ApiException, HTTPError, SignoffError):
+
+        def empty() -> None:
             lease = self._read()
             if lease is not None and lease.spec.holder_identity == self._holder:
                 lease.spec.holder_identity = ""
-                self._send(lease)
+                self._ask(lambda: self._send(lease))
+
+        with suppress(SignoffError, WaitFailed):  # it lapses
+            eventually("the Lease to be given back", timeouts.WRITTEN, empty)
 
     def _see_the_namespace(self) -> None:
         """See that the suite's own namespace is there, and stays."""
         try:
             there = self._kube.core.read_namespace(OWN_NAMESPACE)
         except ApiException as error:
+            if api.is_passing(error):
+                raise
             if error.status != HTTPStatus.NOT_FOUND:
                 raise SignoffError(f"the namespace {OWN_NAMESPACE} cannot be read: {reason_of(error)}") from None
             body = {
@@ -200,7 +207,7 @@ class Lease:
     def _ask(self, write: Callable[[], Any]) -> None:
         """Ask for something that another may get first."""
         try:
-            write()
+            api.answered(write)
         except ApiException as error:
             if error.status in _GONE and not _is_forbidden_for_good(error):
                 raise NotYet(reason_of(error)) from None
@@ -208,10 +215,9 @@ class Lease:
             raise SignoffError(f"the cluster refuses what a run needs: {reason_of(error)}", hint=hint) from None
 
     def _read(self) -> Any:
+        read, seconds = self._kube.coordination.read_namespaced_lease, timeouts.LEASE_REQUEST.seconds
         try:
-            return self._kube.coordination.read_namespaced_lease(
-                NAME, OWN_NAMESPACE, _request_timeout=timeouts.LEASE_REQUEST.seconds
-            )
+            return api.answered(lambda: read(NAME, OWN_NAMESPACE, _request_timeout=seconds))
         except ApiException as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
@@ -252,7 +258,7 @@ class Lease:
     def _renew(self) -> None:
         """Renew it until it is released or lost; what fails is tried again."""
         while not self._lost and not self._released.wait(timeouts.LEASE_RENEWED.every):
-            with suppress(SignoffError, ApiException, HTTPError, OSError):
+            with suppress(SignoffError, ApiException, HTTPError, OSError, NotYet):
                 self._renew_once()
 
     def _renew_once(self) -> None:

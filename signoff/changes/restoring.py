@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from signoff.changes import api, state
 from signoff.changes.fields import Object, Undoing, at_version_of, differences, shown, told
 from signoff.changes.guard import MADE_BY, made
-from signoff.changes.journal import Intent, Journal
+from signoff.changes.journal import Before, Intent, Journal
 from signoff.changes.managed_fields import given_back
 from signoff.changes.rights import OWN_NAMESPACE, NotAllowed
 from signoff.changes.target import Named, Target
@@ -95,7 +95,11 @@ class Restorer:
 
 
 def put_back(kube: Kube, journal: Journal, outcome: Outcome) -> None:
-    """Undo all that the run has done but its own namespace, and wait until the cluster shows it."""
+    """Undo all that the run has done but its own namespace, and wait until the cluster shows it.
+
+    Raises:
+        Away: the API server does not come back.
+    """
     by_path: dict[str, list[Intent]] = {}
     for each in journal.intents:
         by_path.setdefault(each.path, []).append(each)
@@ -120,21 +124,26 @@ def judge(kube: Kube, journal: Journal, outcome: Outcome) -> None:
     if (before := journal.before) is None:
         return
     header, own = journal.header, _written_fields(journal)
+    compared: list[Before] = []
     named = {*header.named, *(each.name for each in journal.intents)}
     if hidden := state.uncompared(before):
-        progress("restore", f"not compared with how they were, since this user may not list them: {hidden}")
+        progress("restore", f"not compared with how they were, since they could not be listed: {hidden}")
 
     def look() -> None:
-        after = state.read(kube, header.namespaces, named)
+        after = api.answered(lambda: state.read(kube, header.namespaces, named, header.salt))
         found = state.found(before, after, named)
+        compared.append(after)
         outcome.differences = state.differing(before, after, named)
         outcome.of_the_run = [each.sentence for each in (*found, *state.lost(before, after)) if _is_among(each, own)]
         if late := [each.sentence for each in found if any(_OF_CONTROL_PLANE in part for part in each.path)]:
             raise NotYet(late[0])
 
     def judged() -> None:
+        awaited = "the control plane to notice what was put back"
         with suppress(WaitFailed):  # what differs is told
-            eventually("the control plane to notice what was put back", timeouts.CORDON_SHOWS, look)
+            eventually(awaited, timeouts.CORDON_SHOWS, look)
+        if not compared:
+            raise api.Away("the API server is away")
 
     _tried(judged, "the comparison", outcome)
 
@@ -157,9 +166,11 @@ def _is_among(found: state.Found, fields: dict[str, list[tuple[str, ...]]]) -> b
 
 
 def _tried(do: Callable[[], None], name: str, outcome: Outcome) -> None:
-    """Go on with the others, whatever one fails of."""
+    """Go on with the others, whatever one fails of, but not without an API server."""
     try:
         do()
+    except api.Away:
+        raise
     except _ERRORS as error:
         why = reason_of(error) if isinstance(error, ApiException) else " ".join(str(error).split())
         outcome.problems.append(f"{name}: {why}")

@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
+from signoff.changes import api, restoring, state
 from signoff.changes import journal as journals
-from signoff.changes import restoring, state
 from signoff.changes.guard import Guard, LookOnly
-from signoff.changes.journal import Closed, Header, Journal, Restoring
+from signoff.changes.journal import Before, Header, Journal, Restoring
 from signoff.changes.lease import Lease
 from signoff.changes.process import Process
 from signoff.changes.restoring import Outcome, Restorer
 from signoff.changes.rights import Right, Scope
+from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.paths import check_state
+from signoff.core.waiting import WaitFailed, eventually
 from signoff.kube import kubeconfig as kubeconfigs
 from signoff.kube.client import Kube, reason_of
 from signoff.kube.gate import Gate
@@ -69,10 +72,28 @@ class Session:
         self._lease = holder.lease = Lease(kube, _holder(run.name), _KnownHere(uid))
         try:
             self._lease.take()
-            self._journal.add(state.read(kube, scope.namespaces, scope.named))
+            before = self._read(kube, scope, self._journal.header.salt)
+            self._journal.add(before)
+            if hidden := state.uncompared(before):
+                progress("cluster", f"what cannot be listed is not compared at the end: {hidden}")
         except BaseException:
             self._give_up()
             raise
+
+    def _read(self, kube: Kube, scope: Scope, salt: str) -> Before:
+        """How the cluster is, once the API server says it.
+
+        Raises:
+            SignoffError: it does not.
+        """
+
+        def read() -> Before:
+            return api.answered(lambda: state.read(kube, scope.namespaces, scope.named, salt))
+
+        try:
+            return eventually("the cluster to be read", timeouts.WRITTEN, read)
+        except WaitFailed as error:
+            raise SignoffError(f"how the cluster is cannot be read: {error.observation}") from None
 
     def _give_up(self) -> None:
         """Leave nothing of a session that could not begin."""
@@ -154,13 +175,17 @@ def _put_back(kubeconfig: Path, journal: Journal, lease: Lease, *, accept: bool 
     kube = Kube(kubeconfig, Restorer(journal, lease.check))
     outcome = Outcome()
     try:
-        restoring.put_back(kube, journal, outcome)
-        restoring.judge(kube, journal, outcome)
-    finally:
-        lease.release()
-    restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)
+        try:
+            restoring.put_back(kube, journal, outcome)
+            restoring.judge(kube, journal, outcome)
+        finally:
+            lease.release()
+        restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)
+    except api.Away as error:
+        hint = f"what the run has changed is not all put back: when it is there again, signoff restore {journal.run}"
+        raise SignoffError(error.what, hint=hint) from None
     if accept or outcome.is_settled:
-        journal.add(Closed(left=[*outcome.problems, *outcome.differences]))
+        journal.close([*outcome.problems, *outcome.differences])
     return outcome
 
 
@@ -176,6 +201,8 @@ def cluster_uid(kube: Kube) -> str:
     """
     try:
         return str(kube.core.read_namespace("kube-system").metadata.uid)
+    except HTTPError as error:
+        raise SignoffError(f"the cluster does not answer: {' '.join(str(error).split())}") from None
     except ApiException as error:
         hint = "let signoff `get` the namespace kube-system: manifests/rbac/"
         raise SignoffError(f"which cluster this is cannot be read: {reason_of(error)}", hint=hint) from None

@@ -5,7 +5,9 @@ controller makes of others, which are compared, and Events, Leases, EndpointSlic
 themselves. An object that was made anew is not the same: its UID is another.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import hmac
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from kubernetes.dynamic.exceptions import DynamicApiError, ForbiddenError
 from kubernetes.dynamic.resource import ResourceList
 
+from signoff.changes.api import is_passing
 from signoff.changes.fields import MISSING, Difference, Object, differences, shown, told
 from signoff.changes.journal import Before
 from signoff.changes.target import Named
@@ -21,6 +24,10 @@ from signoff.kube.client import Kube, reason_of
 
 _LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
 """Kinds that come and go by themselves; the last two are made of Services and pods."""
+_ALWAYS = (("", "Node"), ("", "Namespace"))
+_UNREAD = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The annotation in which kubectl keeps what was applied, of a Secret too."""
 _REVISION = "deployment.kubernetes.io/revision"
 _OF_CONDITIONS = {
     f"node.kubernetes.io/{each}"
@@ -29,10 +36,12 @@ _OF_CONDITIONS = {
 """Taints that the control plane derives from a node's status, which is not compared."""
 
 
-def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> Before:
+def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = (), salt: str = "") -> Before:
     """All that is compared: the objects of these namespaces, the namespaces themselves, nodes, and what is named.
 
-    Where the objects of a kind may not be listed, those that are named are read by their names.
+    Where the objects of a kind may not be listed, those that are named are read by their names. Kinds that nobody names
+    may be of an API server beside this one that is away, or of one whose conversion is: they are told as not read. Of
+    what Secrets hold there is no more than what tells whether it is the same, by this `salt`.
 
     Raises:
         SignoffError: the API server does not answer.
@@ -41,7 +50,7 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> 
     unread: list[str] = []
     whole = {(each.group, each.kind) for each in named if not each.namespace} | {("", "Node")}
     named |= {Named("", "Namespace", "", each) for each in wanted}
-    objects: dict[str, Object] = {}
+    bodies: dict[str, Object] = {}
     for resource in _kinds(kube):
         places: list[str] = sorted(wanted) if resource.namespaced else [""]
         kind = (resource.group or "", resource.kind)
@@ -52,15 +61,22 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = ()) -> 
             try:
                 items = kube.dynamic.get(resource, **_within(place)).to_dict()["items"]
             except DynamicApiError as error:
-                if error.status not in (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+                is_beside = is_passing(error) and not own and kind not in _ALWAYS
+                if error.status not in _UNREAD and not is_beside:
+                    if is_passing(error):
+                        raise
                     raise SignoffError(f"the {resource.kind}s cannot be read: {reason_of(error)}") from None
                 items = [body for each in own if (body := _by_name(kube, resource, each, unread))]
                 if kind != ("", "Namespace"):  # of which no others are looked at
                     unread.append(key_of(Named(*kind, place, "")))
             chosen = (each for each in items if kind != ("", "Namespace") or each["metadata"]["name"] in wanted)
-            objects |= {
-                _key(resource, each): _compared(each, resource.kind) for each in chosen if not _is_derived(each)
-            }
+            bodies |= {_key(resource, each): each for each in chosen}
+    derived = _derived(bodies.values())
+    objects = {
+        key: _compared(each, Named(*key.split("|")).kind, salt)
+        for key, each in bodies.items()
+        if each["metadata"]["uid"] not in derived
+    }
     return Before(objects=objects, unread=unread)
 
 
@@ -182,14 +198,34 @@ def _kinds(kube: Kube) -> list[Any]:
     return list(found.values())
 
 
-def _is_derived(body: Mapping[str, Any]) -> bool:
-    return any(owner.get("controller") for owner in body["metadata"].get("ownerReferences") or [])
+def _derived(bodies: Iterable[Object]) -> set[str]:
+    """The UIDs of what a controller has made, and of what is owned by a pod or, in turn, by any of these."""
+    owners = {each["metadata"]["uid"]: each["metadata"].get("ownerReferences") or [] for each in bodies}
+    found: set[str] = set()
+    while True:
+        more = {
+            uid
+            for uid, every in owners.items()
+            if any(each.get("controller") or each["kind"] == "Pod" or each["uid"] in found for each in every)
+        }
+        if more == found:
+            return found
+        found = more
 
 
-def _compared(body: Object, kind: str) -> Object:
+def _digested(value: Any, salt: str) -> str:
+    """What tells whether a secret value is another, and nothing else of it."""
+    return hmac.new(salt.encode(), json.dumps(value, sort_keys=True).encode(), "sha256").hexdigest()
+
+
+def _compared(body: Object, kind: str, salt: str) -> Object:
     """What of an object is compared."""
+    if kind == "Secret":
+        body = {**body, "data": {key: _digested(each, salt) for key, each in (body.get("data") or {}).items()}}
     plain = {key: value for key, value in told(body).items() if key not in ("status", "apiVersion")}
     notes = {key: value for key, value in (plain["metadata"].get("annotations") or {}).items() if key != _REVISION}
+    if kind == "Secret" and _APPLIED in notes:
+        notes[_APPLIED] = _digested(notes[_APPLIED], salt)
     plain["metadata"] = {**plain["metadata"], "annotations": notes}
     if kind == "Node":
         taints = [each for each in body["spec"].get("taints") or [] if each["key"] not in _OF_CONDITIONS]

@@ -29,6 +29,7 @@ from signoff.kube.secrets import values
 
 FIELD_MANAGER = "signoff"
 
+_YES = ("true", "True", "1")
 _SUMMARY = "/stats/summary"
 _NO_ROOM = re.compile(r"Insufficient (?:cpu|memory|ephemeral-storage)|Too many pods")
 HOPELESS_REASONS = {
@@ -52,8 +53,21 @@ class _Discoverer(LazyDiscoverer):  # type: ignore[misc]
         return
 
 
-class _Gated(RESTClientObject):  # type: ignore[misc]
-    """What each call of the typed clients and of the dynamic one ends in; a gate is asked before all that may write."""
+class _Rest(RESTClientObject):  # type: ignore[misc]
+    """What each call of the typed clients and of the dynamic one ends in; a server that is silent ends none for ever.
+
+    What follows a log or watches objects may be silent for as long as nothing happens there.
+    """
+
+    def request(self, method: str, url: str, headers: Any = None, body: Any = None, **more: Any) -> Any:
+        query = dict(parse_qsl(url.partition("?")[2]))
+        if not more.get("_request_timeout") and not any(query.get(each) in _YES for each in ("follow", "watch")):
+            more["_request_timeout"] = timeouts.REQUEST.seconds
+        return super().request(method, url, headers=headers, body=body, **more)
+
+
+class _Gated(_Rest):
+    """Asks a gate before all that may write."""
 
     def __init__(self, configuration: Any, gate: Gate) -> None:
         super().__init__(configuration)
@@ -83,8 +97,8 @@ class Kube:
     def __init__(self, kubeconfig: Path, gate: Gate | None = None) -> None:
         self._client = config.new_client_from_config(str(kubeconfig))
         self._gate = gate
-        if gate:
-            self._client.rest_client = _Gated(self._client.configuration, gate)
+        settings = self._client.configuration
+        self._client.rest_client = _Gated(settings, gate) if gate else _Rest(settings)
         self.core = client.CoreV1Api(self._client)
         self.apps = client.AppsV1Api(self._client)
         self.batch = client.BatchV1Api(self._client)

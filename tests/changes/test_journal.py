@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from signoff.changes import journal as journals
-from signoff.changes.journal import Answer, Closed, Header, Intent, Journal
+from signoff.changes.journal import Answer, Before, Closed, Header, Intent, Journal, Restoring
 from signoff.changes.process import Process
 from signoff.changes.target import Named
 from signoff.core.errors import SignoffError, UsageError
@@ -46,8 +46,31 @@ def test_it_is_read_as_it_was_written(state_folder: Path) -> None:
     again = Journal.at(journal.path)
     assert again.entries == journal.entries
     assert not again.is_closed and journals.unclosed("uid")
-    again.add(Closed())
+    again.close(["left"])
     assert journals.unclosed("uid") == [] and len(journals.of_cluster("uid")) == 1
+
+
+def test_one_that_is_closed_keeps_nothing_of_what_was_there(state_folder: Path) -> None:
+    journal = begun()
+    journal.add(Before(objects={"a": {"b": "c"}}, unread=[]))
+    journal.add(intent())
+    journal.add(Answer(number=0, status=200, after={"a": 2}))
+    journal.add(Restoring(process=Process.this()))
+    journal.close(["data.a of ConfigMap/settings is another"])
+    again = Journal.at(journal.path)
+    assert [type(each) for each in again.entries] == [Header, Restoring, Closed]
+    assert again.entries == journal.entries and again.header == journal.header
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    assert list(state_folder.rglob("*.*")) == [journal.path]
+
+
+def test_one_that_cannot_be_closed_is_as_before(state_folder: Path) -> None:
+    journal = begun()
+    journal.add(intent())
+    journal.path.with_suffix(".closing").mkdir()
+    with pytest.raises(SignoffError, match="the journal of changes cannot be written"):
+        journal.close([])
+    assert not journal.is_closed and Journal.at(journal.path).entries == journal.entries
 
 
 def test_nobody_else_reads_it(state_folder: Path) -> None:

@@ -1,9 +1,13 @@
 """What is put back where others have changed things meanwhile, and what is told of it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
 from urllib3.exceptions import HTTPError
 
 from signoff.changes import journal as journals
@@ -12,7 +16,9 @@ from signoff.changes.process import Process
 from signoff.changes.rights import OWN_NAMESPACE, Right
 from signoff.changes.session import cluster_uid, left, restore
 from signoff.cluster.embedded import EmbeddedCluster
+from signoff.core import timeouts
 from signoff.core.errors import SignoffError, UsageError
+from signoff.core.timeouts import Timeout
 from signoff.kube.client import Kube
 from signoff.kube.gate import Request, Response, Send
 from tests.changes.conftest import Begin
@@ -153,3 +159,62 @@ def test_what_went_out_without_an_answer_is_put_back(
     outcome = session.close()
     assert (outcome.problems, outcome.differences) == ([], [])
     assert kube.workload(home, "idle").spec.replicas == 0
+
+
+class Faulty:
+    """An API server that is away, or answers otherwise, as long as it is told to."""
+
+    def __init__(self, fails: Callable[[str], Exception | None]) -> None:
+        self.asked, self._fails, self._sent = 0, fails, RESTClientObject.request
+
+    def request(self, rest: RESTClientObject, method: str, url: str, **more: Any) -> Any:
+        self.asked += 1
+        if error := self._fails(url):
+            raise error
+        return self._sent(rest, method, url, **more)
+
+
+def test_an_api_server_that_is_away_for_a_moment_ends_nothing(
+    begin: Begin, kube: Kube, cluster: EmbeddedCluster, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers one time of four, which is not enough for any step that does not ask again."""
+    session = begin(Right.DEPLOY, Right.DISRUPTION)
+    suite = Kube(cluster.kubeconfig, session.gate)
+    suite.scale(home, "idle", 1)
+    suite.core.create_namespaced_config_map(home, config_map("made"))
+    suite.core.patch_namespaced_config_map("settings", home, {"data": {"a": "ours"}})
+    errors = [HTTPError("no route to host"), ApiException(status=429), ApiException(status=503)]
+    server = Faulty(lambda _: [*errors, None][server.asked % 4] if server.asked < 90 else None)
+    with monkeypatch.context() as patch:
+        patch.setattr(RESTClientObject, "request", lambda *given, **more: server.request(*given, **more))
+        outcome = session.close()
+    assert (outcome.problems, outcome.differences) == ([], [])
+    assert server.asked > 90
+    assert kube.workload(home, "idle").spec.replicas == 0
+
+
+def test_an_api_server_that_stays_away_is_told_with_what_to_do(
+    begin: Begin, kube: Kube, cluster: EmbeddedCluster, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = begin(Right.DISRUPTION)
+    Kube(cluster.kubeconfig, session.gate).scale(home, "idle", 1)
+    for name in ("PUT_BACK", "WRITTEN"):
+        monkeypatch.setattr(timeouts, name, Timeout(0.5, every=0.1))
+    with monkeypatch.context() as patch:
+        server = Faulty(lambda _: HTTPError("no route to host"))
+        patch.setattr(RESTClientObject, "request", lambda *given, **more: server.request(*given, **more))
+        with pytest.raises(SignoffError, match="the API server is away: no route to host") as error:
+            session.close()
+    assert error.value.hint.endswith("signoff restore run-0")
+    (journal,) = journals.unclosed(cluster_uid(kube))
+    assert restore(cluster.kubeconfig, journal).is_as_before
+    assert kube.workload(home, "idle").spec.replicas == 0
+
+
+def test_what_others_change_is_told_apart(begin: Begin, kube: Kube, home: str) -> None:
+    session = begin(Right.DEPLOY)
+    kube.core.patch_namespaced_config_map("settings", home, {"data": {"a": "theirs"}})
+    outcome = session.close()
+    assert (outcome.problems, outcome.of_the_run) == ([], [])
+    assert outcome.of_others == [f"data.a of ConfigMap/settings in {home} is another"]
+    assert outcome.is_settled and not outcome.is_as_before

@@ -1,6 +1,7 @@
 """A node's kubelet is asked through the API server, and itself only where the node says that it is on loopback."""
 
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,10 +13,13 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes.dynamic.exceptions import BadRequestError, NotFoundError
+from urllib3.exceptions import HTTPError
 
 from signoff.core import timeouts
+from signoff.core.timeouts import Timeout
 from signoff.core.waiting import WaitFailed
 from signoff.kube.client import Kube
+from signoff.kube.gate import Request, Response, Send
 
 NODE = "k3s-worker-01"
 REFUSAL = {"kind": "Status", "message": "address not allowed", "code": 400}
@@ -49,6 +53,24 @@ def api_server(status: dict[str, Any]) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_a_silent_server_ends_no_run_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the connection and says nothing, as behind a proxy that has lost it; with a gate or without."""
+    monkeypatch.setattr(timeouts, "REQUEST", Timeout(0.2))
+
+    class Open:
+        def passed(self, request: Request, send: Send) -> Response:
+            return send(request)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client_of(url, tmp_path)
+        for kube in (Kube(tmp_path / "kubeconfig"), Kube(tmp_path / "kubeconfig", Open())):
+            with pytest.raises(HTTPError):
+                kube.core.list_node()
+            with pytest.raises(HTTPError):
+                kube.core.create_namespace({})
 
 
 def client_of(server: str, folder: Path) -> Kube:
