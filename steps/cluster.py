@@ -100,9 +100,14 @@ def deployment(
     hosts_controllers = "controllers" in cluster.capabilities and controllers.wanted_by(manifests)
     made = Deployment(cluster, controllers.with_pebble(manifests) if hosts_controllers else manifests, evidence)
     beside = [controllers.NAMESPACE] if "controllers" in cluster.capabilities else []
+    served = made.manifests.roles
+    workloads = [served.gateway, served.backend, *(each.backend for each in served.others)]
+    judged = None if cluster.gate is None else diagnostics.Judged(workloads, [cluster.own_namespace])
     watch_over(
         request.config,
-        bundle=lambda error: diagnostics.collect(made.kube, made.namespace, error, cluster.failure(), beside=beside),
+        bundle=lambda error: diagnostics.collect(
+            made.kube, made.namespace, error, cluster.failure(), beside=beside, judged=judged
+        ),
         disturbances=made.disturbances,
     )
     if manifests.stood:

@@ -6,7 +6,7 @@ Nothing here raises: what can't be read is named instead, since a bundle must no
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +16,9 @@ from kubernetes.client.exceptions import ApiException
 from signoff.core import errors
 from signoff.core.errors import SignoffError
 from signoff.core.redact import redacted, redacted_log
-from signoff.kube.client import Kube, reason_of
+from signoff.kube.client import FIELD_MANAGER, Kube, reason_of
+from signoff.kube.objects import Key
+from signoff.kube.roles import Workload
 
 LOG_LINES = 60
 _EVENTS, _NO_LOG = "events", "(no log:"
@@ -47,6 +49,61 @@ class Snapshot:
     logs: dict[tuple[str, str, bool], str] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     withheld: list[str] = field(default_factory=list)
+    others: list[Object] = field(default_factory=list)
+    """Pods of which no more than name and state is anybody's here to see."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What may be shown where others' objects stand as well; of their pods, name and state alone are."""
+
+    workloads: Sequence[Workload]
+    namespaces: Sequence[str] = ()
+    """The suite's own, all of which may be."""
+
+    def of(self, seen: Snapshot) -> Snapshot:
+        """What of a snapshot, as yet without logs, may be shown."""
+        deployments = [each for each in seen.deployments if self._is_shown("Deployment", each)]
+        services = [each for each in seen.services if self._is_shown("Service", each)]
+        selectors = [(each.namespace, dict(each.selector)) for each in self.workloads]
+        selectors += [(_namespace(each), each["spec"]["selector"].get("matchLabels") or {}) for each in deployments]
+        pods = [each for each in seen.pods if self._is_whole(each) or _is_selected(each, selectors)]
+        served = {(_namespace(each), _name(each)) for each in services}
+        about = [*((_namespace(each), _name(each)) for each in (*pods, *deployments)), *served]
+        about += [(each.namespace, each.name) for each in self.workloads]
+        return replace(
+            seen,
+            pods=pods,
+            deployments=deployments,
+            services=services,
+            slices=[each for each in seen.slices if (_namespace(each), _service_of(each)) in served],
+            events=[each for each in seen.events if self._is_whole(each) or _is_about(each, about)],
+            others=[each for each in seen.pods if each not in pods],
+        )
+
+    def _is_shown(self, kind: str, body: Object) -> bool:
+        own = {key for each in self.workloads for key in (each.key, each.service_key)}
+        writers = {each.get("manager") for each in body["metadata"].get("managedFields") or []}
+        return self._is_whole(body) or Key(f"{kind}/{_name(body)}", _namespace(body)) in own or FIELD_MANAGER in writers
+
+    def _is_whole(self, body: Object) -> bool:
+        return _namespace(body) in self.namespaces
+
+
+def _is_selected(pod: Object, selectors: Sequence[tuple[str, Object]]) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    return any(
+        selector and namespace == _namespace(pod) and selector.items() <= labels.items()
+        for namespace, selector in selectors
+    )
+
+
+def _is_about(event: Object, objects: Sequence[tuple[str, str]]) -> bool:
+    """Whether an event is of one of these, or of a node, or of the ReplicaSet that a Deployment has made."""
+    about = event["involvedObject"]
+    namespace, name = about.get("namespace"), str(about.get("name"))
+    maker = name.rpartition("-")[0] if about.get("kind") == "ReplicaSet" else name
+    return about.get("kind") == "Node" or (namespace, maker) in objects
 
 
 def collect(
@@ -55,19 +112,21 @@ def collect(
     error: BaseException | None = None,
     ended: SignoffError | None = None,
     beside: Sequence[str] = (),
+    judged: Judged | None = None,
 ) -> str:
     """The bundle as text without secrets; its first line is the likely cause.
 
     `error` failed the scenario; `ended` says why the cluster itself is no more, and then is the cause. `beside` are
-    namespaces with what else has a part in it; one that is not there adds nothing.
+    namespaces with what else has a part in it; one that is not there adds nothing. `judged` is what may be shown
+    where others' objects stand as well; without, all may be.
     """
     if ended:
         return redacted_log(f"{_one_line(ended.what)}\n\n== What failed\n{error}\n\n== The cluster's end\n{ended}\n")
-    return render(take(kube, namespace, *beside), error)
+    return render(take(kube, namespace, *beside, judged=judged), error)
 
 
-def take(kube: Kube, *namespaces: str) -> Snapshot:
-    """Read all that the bundle shows of these namespaces."""
+def take(kube: Kube, *namespaces: str, judged: Judged | None = None) -> Snapshot:
+    """Read all that the bundle shows of these namespaces; no log of a pod that is not judged."""
     unread: list[str] = []
     withheld: list[str] = []
 
@@ -86,10 +145,9 @@ def take(kube: Kube, *namespaces: str) -> Snapshot:
     def each_of(what: str, call: Callable[..., Any]) -> list[Object]:
         return [found for namespace in namespaces for found in read(what, call, namespace)]
 
-    pods = each_of("pods", kube.core.list_namespaced_pod)
     node_events = read(f"{_EVENTS} of nodes", kube.core.list_namespaced_event, "default")
-    return Snapshot(
-        pods=pods,
+    seen = Snapshot(
+        pods=each_of("pods", kube.core.list_namespaced_pod),
         deployments=each_of("Deployments", kube.apps.list_namespaced_deployment),
         services=each_of("Services", kube.core.list_namespaced_service),
         slices=each_of("EndpointSlices", kube.discovery.list_namespaced_endpoint_slice),
@@ -98,17 +156,19 @@ def take(kube: Kube, *namespaces: str) -> Snapshot:
             *(each for each in node_events if each["involvedObject"].get("kind") == "Node"),
         ],
         nodes=read("nodes", kube.core.list_node),
-        logs={key: text for pod in pods for key, text in _logs(kube, pod)},
         unread=unread,
         withheld=withheld,
     )
+    shown = judged.of(seen) if judged else seen
+    return replace(shown, logs={key: text for pod in shown.pods for key, text in _logs(kube, pod)})
 
 
 def render(seen: Snapshot, error: BaseException | None = None) -> str:
     """The snapshot as plain text."""
     sections = {
         "What failed": errors.told(error) if error else "",
-        "Pods": "\n".join(f"{_name(pod)} on {_node_of(pod)}: {_state_of(pod)}" for pod in seen.pods),
+        "Pods": "\n".join(_line(pod) for pod in seen.pods),
+        **({"Pods of others": "\n".join(_line(pod) for pod in seen.others)} if seen.others else {}),
         "Events": "\n".join(_event(event) for event in sorted(seen.events, key=_when)),
         "EndpointSlices": "\n".join(_slice(piece) for piece in seen.slices),
         "Nodes": "\n".join(_node(node) for node in seen.nodes),
@@ -281,6 +341,10 @@ def _node(node: Object) -> str:
     return f"{_name(node)} {' '.join(told)} unschedulable={bool(node['spec'].get('unschedulable'))} taints={taints}"
 
 
+def _line(pod: Object) -> str:
+    return f"{_name(pod)} on {_node_of(pod)}: {_state_of(pod)}"
+
+
 def _logs(kube: Kube, pod: Object) -> Iterator[tuple[tuple[str, str, bool], str]]:
     for status in _statuses(pod):
         for previous in (True, False) if status.get("restartCount") else (False,):
@@ -348,6 +412,10 @@ def _node_of(pod: Object) -> str:
 
 def _name(body: Object) -> str:
     return str(body["metadata"]["name"])
+
+
+def _namespace(body: Object) -> str:
+    return str(body["metadata"].get("namespace", ""))
 
 
 def _one_line(text: str) -> str:

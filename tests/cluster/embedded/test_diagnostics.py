@@ -6,6 +6,7 @@ import pytest
 
 from signoff.kube import diagnostics
 from signoff.kube.client import Kube
+from signoff.kube.roles import Workload
 from tests.embedded import Body, container, event, pod, wait_for, waiting
 
 FROM_SETTINGS = {"configMapKeyRef": {"name": "settings", "key": "no"}}
@@ -40,6 +41,32 @@ def test_a_part_in_another_namespace(kube: Kube, namespace: str) -> None:
     text = diagnostics.collect(kube, "default", beside=["not-there", namespace])
     assert text.startswith("The image nowhere.test/nothing:1 cannot be pulled onto k3s-")
     assert text.endswith("== What could not be read\n(none)\n")
+
+
+def test_where_others_run_apps_too_their_logs_and_descriptions_are_not_shown(kube: Kube, namespace: str) -> None:
+    """Nor is one of theirs the likely cause."""
+    said = container("import time; print('a word of ' + __import__('os').environ['WHO'], flush=True); time.sleep(60)")
+    for name in ("cellar", "gateway-1"):
+        body = pod({**said, "env": [{"name": "WHO", "value": f"the-{name}"}]})
+        body["metadata"].update(name=name, labels={"app": name})
+        create(kube, namespace, body)
+    create(kube, namespace, pod({"name": "main", "image": "nowhere.test/nothing:1"}))
+    waiting(kube, namespace, "ErrImagePull")
+    gateway = Workload("Deployment", "gateway", namespace, {"app": "gateway-1"}, "gateway", 4000)
+
+    def text(judged: diagnostics.Judged | None = None) -> str:
+        return diagnostics.collect(kube, namespace, judged=judged)
+
+    wait_for("both logs", lambda: text().count("a word of the-") == 2)  # else there is nothing to be left out
+    shown = text(diagnostics.Judged([gateway]))
+    assert shown.startswith("Every pod is Ready")
+    assert "a word of the-gateway-1" in shown
+    for hidden in ("the-cellar", "== Pod cellar", "== Pod pod\n", "Pod/pod:"):
+        assert hidden in text()
+        assert hidden not in shown
+    others = shown.partition("== Pods of others\n")[2].partition("\n\n")[0]
+    assert [line.partition(" on ")[0] for line in others.splitlines()] == ["cellar", "pod"]
+    assert "a word of the-cellar" in text(diagnostics.Judged([], [namespace]))
 
 
 def test_no_node_that_matches(kube: Kube, namespace: str) -> None:
