@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
@@ -22,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from signoff.cluster.registry import OF_A_CONTEXT
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError, UsageError, refusing
-from signoff.core.paths import check_writable, write_private
+from signoff.core.paths import check_writable, private_folder, write_private
 from signoff.core.redact import HIDDEN, hide, scrubbed
 from signoff.core.whole import draft_of
 from signoff.gateway.key import keys_of
@@ -175,8 +174,8 @@ def _source(options: argparse.Namespace) -> Iterator[_Source]:
 
 @contextmanager
 def _of_cluster(context: str, namespace: str) -> Iterator[_Source]:
-    with TemporaryDirectory(prefix="signoff-init-") as folder:
-        file = kubeconfig.only(context, Path(folder))
+    with private_folder() as folder:
+        file = kubeconfig.only(context, folder)
         kube = Kube(file)
         lines = Line("cluster", OF_A_CONTEXT, "your own"), Line("kube_context", context, kube.server)
         yield _Source(
@@ -214,8 +213,8 @@ def _from_standard_input(given: Sequence[str]) -> Iterator[_Source]:
     data = sys.stdin.buffer.read()
     if not data.strip():
         raise UsageError("standard input is empty", where=_STANDARD_INPUT, hint=f"see whether `{example}` says why")
-    with TemporaryDirectory(prefix="signoff-init-") as folder:
-        file = Path(folder) / _RENDERED
+    with private_folder() as folder:
+        file = folder / _RENDERED
         write_private(file, data)
         try:
             yield replace(_Source.of_files("standard input", (file,), [_RENDERED], Path(FILE)), rendered=data)

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from signoff.changes import journal as journals
@@ -11,6 +10,7 @@ from signoff.changes.restoring import Outcome
 from signoff.changes.rights import OWN_NAMESPACE
 from signoff.changes.session import accept_elsewhere, restore
 from signoff.core.errors import UsageError
+from signoff.core.paths import private_folder
 from signoff.core.words import listed
 from signoff.kube import kubeconfig
 
@@ -79,17 +79,17 @@ def _accept_elsewhere(options: argparse.Namespace) -> int:
     if not options.accept or any(each.run == name for each in journals.everywhere()[0]):
         what = "--kube-context is for a run whose journal is not on this machine, with --accept"
         raise UsageError(what, hint=f"signoff restore {name}: the journal knows the context")
-    with TemporaryDirectory(prefix="signoff-") as folder:
-        holder = accept_elsewhere(kubeconfig.only(context, Path(folder)), name)
+    with private_folder() as folder:
+        holder = accept_elsewhere(kubeconfig.only(context, folder), name)
     print(f"what the run {holder} has changed stays as it is now: nothing of it is put back or deleted here")
     print(f"what it has left in the namespace {OWN_NAMESPACE} is yours to delete; the next run may begin")
     return 1
 
 
 def _restored(journal: Journal, *, accept: bool) -> Outcome:
-    with TemporaryDirectory(prefix="signoff-") as folder:
+    with private_folder() as folder:
         try:
-            path = kubeconfig.only(journal.header.context, Path(folder))
+            path = kubeconfig.only(journal.header.context, folder)
         except UsageError as error:
             used = listed(journal.header.kubeconfigs)
             hint = f"name in {kubeconfig.VARIABLE} what the run used: {used}" if used else error.hint

@@ -1,9 +1,11 @@
 """Where the suite keeps things."""
 
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +15,7 @@ CACHE_VARIABLE = "SIGNOFF_CACHE"
 STATE_VARIABLE = "XDG_STATE_HOME"
 ROOT = Path(__file__).resolve().parent.parent.parent
 """What this package is imported from: the top of a checkout, or the folder that a wheel was installed into."""
+_PRIVATE = "signoff-private-"
 _IN_WHEEL = ROOT / "signoff" / "_suite"
 INSTALLED = _IN_WHEEL.is_dir()
 """Whether a wheel is used, which has within the package what a checkout has beside it."""
@@ -112,3 +115,48 @@ def write_private(path: Path, data: bytes) -> None:
     """Write a new file that only this user can read, from its first byte on."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(data)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder for credentials that only this user can read, and that goes with the block.
+
+    It is locked as long as its process lives, in whatever container that is: what a kill has left is told by that, and
+    goes with the next one.
+
+    Raises:
+        SignoffError: it cannot be made.
+    """
+    with ExitStack() as stack:
+        with writing("a private folder", Path(tempfile.gettempdir()), "free some space there, or set TMPDIR"):
+            _sweep()
+            folder = _locked_folder(stack)
+        yield folder
+
+
+def _locked_folder(stack: ExitStack) -> Path:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PRIVATE))
+        with suppress(FileNotFoundError), ExitStack() as held:  # another's sweep was quicker than the lock
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.enter_context(_locked(folder, fcntl.LOCK_EX))
+            folder.stat()
+            stack.push(held.pop_all())
+            return folder
+
+
+def _sweep() -> None:
+    """Remove the folders that nobody holds any more."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PRIVATE}*"):
+        with suppress(OSError), _locked(left, fcntl.LOCK_EX | fcntl.LOCK_NB):  # it is held, gone, or another user's
+            shutil.rmtree(left)
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)

@@ -6,16 +6,12 @@ namespace kube-system does, which a cluster gets once
 """
 
 import atexit
-import os
-import shutil
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from tempfile import gettempdir, mkdtemp
 
-import psutil
 import yaml
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
@@ -25,11 +21,11 @@ from signoff.changes.rights import Right
 from signoff.cluster.access import Access
 from signoff.core import timeouts
 from signoff.core.errors import UsageError
+from signoff.core.paths import private_folder
 from signoff.kube import rights
 from signoff.kube.client import Kube, reason_of
 from signoff.kube.kubeconfig import only
 
-_FOLDER = "signoff-context-"
 _SYSTEM = "kube-system"
 
 
@@ -80,7 +76,7 @@ def _check_named(access: Access) -> None:
 
 @cache
 def _reached(context: str, namespace: str, allow: frozenset[Right]) -> Reached:
-    kubeconfig = only(context, _private_folder())
+    kubeconfig = only(context, _folder_of_this_process())
     server = str(yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))["clusters"][0]["cluster"]["server"])
     try:
         kube = Kube(kubeconfig)
@@ -115,12 +111,8 @@ def _given_by(kubeconfig: Path) -> str:
     return f", which `{program}` is to give: see whether it runs" if program else " in the kubeconfig"
 
 
-def _private_folder() -> Path:
-    """A folder for credentials that goes with this process, and after a kill with the next one."""
-    for left in Path(gettempdir()).glob(f"{_FOLDER}*"):
-        with suppress(ValueError, OSError):  # another run was quicker, or it is another user's
-            if not psutil.pid_exists(int(left.name.split("-")[2])):
-                shutil.rmtree(left)
-    folder = Path(mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def _folder_of_this_process() -> Path:
+    """For credentials, as long as this process may need them."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(private_folder())
