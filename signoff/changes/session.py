@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Timer
 
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -38,6 +39,7 @@ class Session:
 
     def __init__(self, kubeconfig: Path, run: Run, scope: Scope) -> None:
         self._kubeconfig = kubeconfig
+        self._looks = Kube(kubeconfig)
         self._journal: Journal | None = None
         self.gate: Gate = LookOnly()
         if scope.rights:
@@ -51,7 +53,7 @@ class Session:
             SignoffError: what is there cannot be read, or an earlier run has left something.
         """
         check_state()
-        uid = cluster_uid(Kube(self._kubeconfig))
+        uid = cluster_uid(self._looks)
         refuse_left(uid)
         self._journal = Journal.begun(
             Header(
@@ -72,7 +74,7 @@ class Session:
         self._lease = holder.lease = Lease(kube, _holder(run.name), _KnownHere(uid))
         try:
             self._lease.take()
-            before = self._read(kube, scope, self._journal.header.salt)
+            before = self._read(scope, self._journal.header.salt)
             self._journal.add(before)
             if hidden := state.uncompared(before):
                 progress("cluster", f"what cannot be listed is not compared at the end: {hidden}")
@@ -80,7 +82,7 @@ class Session:
             self._give_up()
             raise
 
-    def _read(self, kube: Kube, scope: Scope, salt: str) -> Before:
+    def _read(self, scope: Scope, salt: str) -> Before:
         """How the cluster is, once the API server says it.
 
         Raises:
@@ -88,12 +90,17 @@ class Session:
         """
 
         def read() -> Before:
-            return api.answered(lambda: state.read(kube, scope.namespaces, scope.named, salt))
+            return api.answered(lambda: state.read(self._looks, scope.namespaces, scope.named, salt))
 
+        slow = Timer(timeouts.READING_TOLD.seconds, progress, ("cluster", "reads what is there before a change"))
+        slow.daemon = True
+        slow.start()
         try:
             return eventually("the cluster to be read", timeouts.WRITTEN, read)
         except WaitFailed as error:
             raise SignoffError(f"how the cluster is cannot be read: {error.observation}") from None
+        finally:
+            slow.cancel()
 
     def _give_up(self) -> None:
         """Leave nothing of a session that could not begin."""
@@ -114,7 +121,7 @@ class Session:
         if self._journal is None or self._journal.is_closed:
             return Outcome()
         self._guard.shut("the run is over")
-        return _put_back(self._kubeconfig, self._journal, self._lease.held())
+        return _put_back(self._kubeconfig, self._looks, self._journal, self._lease.held())
 
 
 class _Held:
@@ -137,7 +144,8 @@ def restore(kubeconfig: Path, journal: Journal, *, accept: bool = False) -> Outc
     """
     check_state()
     _refuse_alive(journal)
-    uid = cluster_uid(Kube(kubeconfig))
+    looks = Kube(kubeconfig)
+    uid = cluster_uid(looks)
     if uid != journal.header.cluster:
         raise UsageError(
             f"this is another cluster than the one that the run {journal.run} changed: its UID is {uid}",
@@ -150,7 +158,7 @@ def restore(kubeconfig: Path, journal: Journal, *, accept: bool = False) -> Outc
     kube = Kube(kubeconfig, _Opening(journal, holder))
     lease = holder.lease = Lease(kube, _holder(journal.run), _KnownHere(uid))
     lease.take()
-    return _put_back(kubeconfig, journal, lease, accept=accept)
+    return _put_back(kubeconfig, looks, journal, lease, accept=accept)
 
 
 def accept_elsewhere(kubeconfig: Path, run: str) -> str:
@@ -171,13 +179,14 @@ class _Opening(Guard):
         self.shut("things are put back")
 
 
-def _put_back(kubeconfig: Path, journal: Journal, lease: Lease, *, accept: bool = False) -> Outcome:
+def _put_back(kubeconfig: Path, looks: Kube, journal: Journal, lease: Lease, *, accept: bool = False) -> Outcome:
+    """Undo what the run has done; `looks` knows the kinds already where the run itself does so."""
     kube = Kube(kubeconfig, Restorer(journal, lease.check))
     outcome = Outcome()
     try:
         try:
             restoring.put_back(kube, journal, outcome)
-            restoring.judge(kube, journal, outcome)
+            restoring.judge(looks, journal, outcome)
         finally:
             lease.release()
         restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)

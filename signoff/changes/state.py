@@ -8,6 +8,7 @@ themselves. An object that was made anew is not the same: its UID is another.
 import hmac
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -24,7 +25,10 @@ from signoff.kube.client import Kube, reason_of
 
 _LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
 """Kinds that come and go by themselves; the last two are made of Services and pods."""
-_ALWAYS = (("", "Node"), ("", "Namespace"))
+_AT_ONCE = 8
+"""Questions at a time."""
+_NAMESPACE = ("", "Namespace")
+_ALWAYS = (("", "Node"), _NAMESPACE)
 _UNREAD = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 _APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The annotation in which kubectl keeps what was applied, of a Secret too."""
@@ -50,27 +54,20 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = (), sal
     unread: list[str] = []
     whole = {(each.group, each.kind) for each in named if not each.namespace} | {("", "Node")}
     named |= {Named("", "Namespace", "", each) for each in wanted}
+    asked = [
+        (resource, place)
+        for resource in _kinds(kube)
+        if resource.namespaced or (resource.group or "", resource.kind) in whole | {_NAMESPACE}
+        for place in (sorted(wanted) if resource.namespaced else [""])
+    ]
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="kinds") as pool:
+        answers = list(pool.map(lambda each: _listed(kube, each[0], each[1], named), asked))
     bodies: dict[str, Object] = {}
-    for resource in _kinds(kube):
-        places: list[str] = sorted(wanted) if resource.namespaced else [""]
-        kind = (resource.group or "", resource.kind)
-        if not resource.namespaced and kind not in whole and kind != ("", "Namespace"):
-            continue
-        for place in places:
-            own = [each for each in named if each[:3] == (*kind, place)]
-            try:
-                items = kube.dynamic.get(resource, **_within(place)).to_dict()["items"]
-            except DynamicApiError as error:
-                is_beside = is_passing(error) and not own and kind not in _ALWAYS
-                if error.status not in _UNREAD and not is_beside:
-                    if is_passing(error):
-                        raise
-                    raise SignoffError(f"the {resource.kind}s cannot be read: {reason_of(error)}") from None
-                items = [body for each in own if (body := _by_name(kube, resource, each, unread))]
-                if kind != ("", "Namespace"):  # of which no others are looked at
-                    unread.append(key_of(Named(*kind, place, "")))
-            chosen = (each for each in items if kind != ("", "Namespace") or each["metadata"]["name"] in wanted)
-            bodies |= {_key(resource, each): each for each in chosen}
+    for (resource, _), (items, hidden) in zip(asked, answers, strict=True):
+        is_namespace = (resource.group or "", resource.kind) == _NAMESPACE
+        chosen = (each for each in items if not is_namespace or each["metadata"]["name"] in wanted)
+        bodies |= {_key(resource, each): each for each in chosen}
+        unread += hidden
     derived = _derived(bodies.values())
     objects = {
         key: _compared(each, Named(*key.split("|")).kind, salt)
@@ -78,6 +75,24 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = (), sal
         if each["metadata"]["uid"] not in derived
     }
     return Before(objects=objects, unread=unread)
+
+
+def _listed(kube: Kube, resource: Any, place: str, named: set[Named]) -> tuple[list[Object], list[str]]:
+    """The objects of a kind in one place, and what of them may not be read."""
+    kind, unread = (resource.group or "", resource.kind), list[str]()
+    own = [each for each in named if each[:3] == (*kind, place)]
+    try:
+        return kube.dynamic.get(resource, **_within(place)).to_dict()["items"], unread
+    except DynamicApiError as error:
+        is_beside = is_passing(error) and not own and kind not in _ALWAYS
+        if is_passing(error) and not is_beside:
+            raise
+        if error.status not in _UNREAD and not is_beside:
+            raise SignoffError(f"the {resource.kind}s cannot be read: {reason_of(error)}") from None
+    items = [body for each in own if (body := _by_name(kube, resource, each, unread))]
+    if kind != _NAMESPACE:  # of which no others are looked at
+        unread.append(key_of(Named(*kind, place, "")))
+    return items, unread
 
 
 def _within(place: str) -> dict[str, str]:

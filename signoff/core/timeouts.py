@@ -93,6 +93,8 @@ END_SHOWS = Timeout(2, every=0.3)
 INSIDE_ASKED = Timeout(120)
 """A pod that asks from inside the cluster: its start, and two requests that are bounded each."""
 
+READING_TOLD = Timeout(3)
+"""When a line tells that a cluster's objects are being read: of one at home, with few kinds, that is seldom."""
 WRITTEN = Timeout(20, every=0.1)
 """An object that others change all the time: until a change of ours meets the version that it was made for."""
 LEASE_LAPSES = Timeout(30, every=0.5)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client.exceptions import ApiException
+from kubernetes.client.rest import RESTClientObject
 from kubernetes.dynamic.exceptions import ServiceUnavailableError
 
 from signoff.changes import journal as journals
@@ -90,3 +91,18 @@ def test_a_kind_that_nobody_names_and_that_cannot_be_listed_ends_no_run(
     assert f"ConfigMaps in {home}" in state.uncompared(state.read(kube, [home]))
     with pytest.raises(ApiException, match="503"):
         state.read(kube, [home], [Named("", "ConfigMap", home, "settings")])
+
+
+def test_the_kinds_are_asked_for_once_in_a_session(begin: Begin, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are some thirty requests, which take their time on a small machine."""
+    asked: list[str] = []
+    request = RESTClientObject.request
+
+    def counted(rest: RESTClientObject, method: str, url: str, **more: Any) -> Any:
+        asked.append(url.partition("//")[2].partition("/")[2])
+        return request(rest, method, url, **more)
+
+    monkeypatch.setattr(RESTClientObject, "request", counted)
+    assert begin(Right.DEPLOY).close().is_as_before
+    print(f"{len(asked)} requests")
+    assert asked.count("apis/apps/v1") == 1
