@@ -20,6 +20,7 @@ from signoff.core.errors import SignoffError, UsageError, refusing
 from signoff.core.node import Node
 from signoff.core.paths import check_cache, check_writable
 from signoff.core.words import listed
+from signoff.faults.cluster import FAULTS
 from signoff.gateway.database import VARIABLE as DATABASE
 from signoff.gateway.database import named_at
 from signoff.gateway.key import keys_of
@@ -174,7 +175,14 @@ class Chosen:
         own = self.manifests.settings.namespace
         named = frozenset(Changed.of(each.body, own) for each in self.manifests.applied)
         others = (own, *self.manifests.namespaces)
-        return Use(self.access, [each for each in dict.fromkeys(others) if each != OWN_NAMESPACE], run, named)
+        return Use(
+            self.access,
+            [each for each in dict.fromkeys(others) if each != OWN_NAMESPACE],
+            run,
+            named,
+            [str(Changed("", each.kind, each.namespace, each.name)) for each in self.manifests.stood],
+            [str(change) for changes in FAULTS.values() for change in changes(self.manifests)],
+        )
 
     @property
     def settings(self) -> Settings:
@@ -220,7 +228,12 @@ def remember_cluster(chosen: Chosen) -> None:
         return
     found = {"kube_context": chosen.access.context, "cluster_uid": there.uid}
     path = remember(chosen.read, found, "by the first run there; another cluster is refused")
-    progress("settings", f"cluster_uid = {there.uid} is now in {path}: another cluster of this context is refused")
+    if path is None:
+        file, origin = chosen.read.file, chosen.read.where("kube_context")
+        told = f"{file} names another context, and stays: {origin} is remembered on this machine alone"
+    else:
+        told = f"cluster_uid = {there.uid} is now in {path}: another cluster of this context is refused"
+    progress("settings", told)
 
 
 def access_of(read: Read, allowed: Allowed) -> Access:

@@ -30,7 +30,7 @@ from signoff.kube import diagnostics
 from signoff.kube.client import Kube, describe_pod, is_ready, labels_text, selector_of
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import main_containers
-from signoff.options import Chosen
+from signoff.options import Chosen, remember_cluster
 from signoff.settings import nodes
 from signoff.traffic.endpoint import Endpoint
 from signoff.way_in import controllers
@@ -58,6 +58,7 @@ def cluster(request: pytest.FixtureRequest, chosen: Chosen, evidence: Evidence) 
             use=chosen.use(evidence.dir),
         )
     try:
+        remember_cluster(chosen)  # once it is told which one it is
         with causes.of(Subject.CLUSTER):
             kube = Kube(opened.kubeconfig, opened.gate)
             nodes.check(chosen.read, [each.metadata.name for each in kube.core.list_node().items])

@@ -209,7 +209,6 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
         pytest.exit("this was a dry run: nothing was changed", returncode=0)
     declared = config.stash[DECLARATION] = written.filled(chosen.values)
     waivers.check(settings.settings.waive, declared, chosen.cluster, lambda name: settings.where("waive", name))
-    options.remember_cluster(chosen)
     name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}-{commit()}-{os.getpid()}"
     began = RunRecord(
         tool="features",

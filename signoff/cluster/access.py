@@ -33,13 +33,16 @@ NO_ACCESS = Access()
 class Use:
     """What a run is going to do on a person's own cluster: in which namespaces, LiteLLM's first.
 
-    `run` is the folder of its report, by whose name it is known. `named` are the objects that it applies.
+    `run` is the folder of its report, by whose name it is known. `named` are the objects that it applies, `reads` those
+    that it judges, and `disturbs` what it does to workloads and nodes if that is allowed, for a person to read.
     """
 
     access: Access
     namespaces: Sequence[str]
     run: Path
     named: frozenset[Named] = frozenset()
+    reads: Sequence[str] = ()
+    disturbs: Sequence[str] = ()
 
 
 NO_USE = Use(NO_ACCESS, (), Path())

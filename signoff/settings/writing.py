@@ -53,17 +53,22 @@ def written(lines: Sequence[Line], head: Sequence[str] = ()) -> str:
     return text
 
 
-def remember(read: Read, found: Mapping[str, str], why: str) -> Path:
+def remember(read: Read, found: Mapping[str, str], why: str) -> Path | None:
     """Add settings that a run has found out to the file of settings that it was given, all else in which stays.
 
-    Without one it is written here, where the next run finds it.
+    Without one it is written here, where the next run finds it. None, and nothing is written, if it says otherwise
+    already: what a person has set is theirs, whatever an option or a variable says for this run.
 
     Raises:
         UsageError: it cannot be written.
     """
     path = (read.file or Path(FILE)).resolve()  # of a link, what it leads to is written
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if read.file else tomlkit.document()
+    if any(name in document and document[name] != value for name, value in found.items()):
+        return None
     for name, value in found.items():
+        if name in document:
+            continue
         item = _item(value)
         item.comment(_printable(why))
         item.trivia.comment_ws = "  "

@@ -88,6 +88,10 @@ def test_what_stands_there_is_judged_and_nothing_is_changed(home: Home) -> None:
     assert "nothing is changed; --allow says what may be" in said
     uid = home.kube.core.read_namespace("kube-system").metadata.uid
     assert f'cluster_uid = "{uid}"' in home.settings.read_text(encoding="utf-8")
+    told, _, pinned = said.partition(f"cluster_uid = {uid} is now in")  # which one it is is told before
+    assert f"UID {uid}" in told, said
+    assert all(each in told for each in ("and judges", "Deployment/", "Service/", "ConfigMap/", "Secret/")), said
+    assert pinned
 
 
 def test_what_was_changed_is_put_back_at_the_end_and_after_a_kill(home: Home) -> None:

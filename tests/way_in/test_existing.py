@@ -84,7 +84,9 @@ def home(recipes: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ho
     roots = pebbles_roots(kube, hosting, OF_THE_CLUSTER)
     (folder / "roots.pem").write_text("".join(roots))
     reached = Reached("home", hosting.kubeconfig, kube.server, kube.core.read_namespace("kube-system").metadata.uid)
-    opened = ExistingCluster(reached, Use(Access("home", "home"), [NAMESPACE], folder / "run"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        opened = ExistingCluster(reached, Use(Access("home", "home"), [NAMESPACE], folder / "run"))
     evidence = Evidence(folder / "run", Run(tool="serve"))
     deployments = {way.name: deployment_for(way, opened, manifests, evidence) for way in every}
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(len(every)) as pool:

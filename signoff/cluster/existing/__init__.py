@@ -11,6 +11,7 @@ from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
 from signoff.changes.session import Run, Session, refuse_left, restore_left
 from signoff.cluster.access import Use
 from signoff.cluster.base import ClusterFacts, TunnelBreak
+from signoff.cluster.existing import known
 from signoff.cluster.existing.contexts import Reached
 from signoff.cluster.port_forward import Forwards
 from signoff.core.console import progress
@@ -50,6 +51,7 @@ class ExistingCluster:
         }
         for line in self._told():
             progress("cluster", line)
+        known.remember(reached.context, reached.server, reached.uid)
         if use.access.allow:
             restore_left(self.kubeconfig)
         refuse_left(reached.uid)
@@ -59,17 +61,27 @@ class ExistingCluster:
 
     def _told(self) -> list[str]:
         """Which cluster it is, and what the run does there: for a person, before anything is done."""
-        reached, access = self._reached, self._use.access
+        reached = self._reached
         nodes = self._kube.core.list_node().items
         gpus = [each.metadata.name for each in nodes if gpu_of(each)]
-        kept = "nothing is changed; --allow says what may be"
-        opened = [f"--allow {right}: {right.about}" for right in Right if right in access.allow]
+        many = "s" if len(self._use.namespaces) > 1 else ""
+        judged = f": {listed(self._use.reads)}" if self._use.reads else ""
         return [
             f"{reached.context} at {reached.server}, UID {reached.uid}",
             f"{len(nodes)} nodes, a GPU on {listed(gpus) or 'none'}",
-            f"reads the namespace{'s' if len(self._use.namespaces) > 1 else ''} {listed(self._use.namespaces)}",
-            *(opened or [kept]),
+            f"reads the namespace{many} {listed(self._use.namespaces)}, and judges what LiteLLM is made of{judged}",
+            *(self._changes() or ["nothing is changed; --allow says what may be"]),
         ]
+
+    def _changes(self) -> list[str]:
+        """What the run may change, and what it is going to."""
+        allow = self._use.access.allow
+        told = [f"--allow {right}: {right.about}" for right in Right if right in allow]
+        if Right.DEPLOY in allow and self._use.named:
+            told.append(f"applies {listed(sorted(map(str, self._use.named)))}")
+        if Right.DISRUPTION in allow and self._use.disturbs:
+            told.append(f"for the scenarios that need it: {listed(self._use.disturbs)}")
+        return told
 
     def facts(self) -> ClusterFacts:
         """Versions, nodes, which cluster it is, and what was allowed there."""

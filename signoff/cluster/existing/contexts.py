@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError, MaxRetryError
 
 from signoff.changes.rights import Right
 from signoff.cluster.access import Access
+from signoff.cluster.existing import known
 from signoff.core import timeouts
 from signoff.core.errors import UsageError
 from signoff.core.paths import private_folder
@@ -48,15 +49,24 @@ def reach(access: Access) -> Reached:
     """
     _check_named(access)
     reached = _reached(access.context, access.namespace, access.allow)
-    if access.uid and access.uid != reached.uid:
-        raise UsageError(
-            f"the context {access.context} leads to another cluster than before: its UID is {reached.uid}, and "
-            f"cluster_uid is {access.uid}",
-            where=reached.server,
-            hint="see which cluster is meant (`kubectl config get-contexts`); if it was made anew, take cluster_uid "
-            "out of your settings, and the next run writes the new one",
-        )
+    if access.uid:
+        _check_the_same(reached, access.uid, "cluster_uid", "take cluster_uid out of your settings")
+    elif before := known.uid_of(reached.context, reached.server):
+        file = known.file_of(reached.context, reached.server)
+        hint = f"set cluster_uid to the one that is meant, or remove {file}"
+        _check_the_same(reached, before, "that of an earlier run from this machine", hint)
     return reached
+
+
+def _check_the_same(reached: Reached, uid: str, told_by: str, remedy: str) -> None:
+    if uid != reached.uid:
+        raise UsageError(
+            f"the context {reached.context} leads to another cluster than before: its UID is {reached.uid}, and "
+            f"{told_by} is {uid}",
+            where=reached.server,
+            hint="see which cluster is meant (`kubectl config get-contexts`); if it was made anew, "
+            f"{remedy}, and the next run writes the new one",
+        )
 
 
 def _check_named(access: Access) -> None:

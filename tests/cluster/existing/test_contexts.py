@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from signoff.cluster.access import Access
+from signoff.changes.rights import Right
+from signoff.changes.target import Named
+from signoff.cluster.access import Access, Use
 from signoff.cluster.embedded import EmbeddedCluster
-from signoff.cluster.existing import contexts
+from signoff.cluster.existing import ExistingCluster, contexts, known
 from signoff.core.errors import UsageError
 from signoff.kube.client import Kube
 
@@ -21,6 +23,7 @@ Written = Callable[..., Path]
 @pytest.fixture
 def home(cluster: EmbeddedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Written:
     """Writes a person's kubeconfig, whose context `home` leads to the embedded cluster; edited by who asks."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def write(edit: Callable[[dict[str, Any]], None] = lambda _: None) -> Path:
         config = yaml.safe_load(cluster.kubeconfig.read_text())
@@ -106,3 +109,47 @@ def test_one_that_cannot_be_asked_is_refused_in_a_moment(home: Written, edit: An
     assert what in refused.value.what
     assert refused.value.where.startswith("https://127.")
     assert hint in refused.value.hint
+
+
+def test_another_cluster_of_a_context_is_refused_from_any_folder_and_whatever_the_settings(home: Written) -> None:
+    home()
+    found = contexts.reach(HOME)
+    known.remember("home", found.server, "0ther")
+    known.remember("home", "https://elsewhere", "1")  # another server is another cluster's
+    with pytest.raises(UsageError) as caught:
+        contexts.reach(HOME)
+    file = known.file_of("home", found.server)
+    assert caught.value.what == (
+        f"the context home leads to another cluster than before: its UID is {found.uid}, and that of an earlier run "
+        "from this machine is 0ther"
+    )
+    assert f"remove {file}" in caught.value.hint
+    assert contexts.reach(replace(HOME, uid=found.uid)) == found  # a person says which one is meant
+    file.write_text("{", encoding="utf-8")
+    with pytest.raises(UsageError, match="which cluster the context home has led to cannot be read"):
+        contexts.reach(HOME)
+    file.unlink()
+    assert contexts.reach(HOME) == found
+
+
+def test_what_is_read_and_written_is_told_by_name_before_anything_is(
+    home: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home()
+    found, lines = contexts.reach(HOME), list[str]()
+    file = known.file_of("home", found.server)
+
+    def tell(_: str, line: str) -> None:
+        assert not file.exists()
+        lines.append(line)
+
+    monkeypatch.setattr("signoff.cluster.existing.progress", tell)
+    access = replace(HOME, allow=frozenset({Right.DEPLOY, Right.DISRUPTION}))
+    named = frozenset({Named("apps", "Deployment", "ml", "gateway")})
+    reads, disturbs = ["Deployment/gateway in ml", "Secret/keys in ml"], ["scale Deployment/vllm to 0", "cordon gpu-1"]
+    ExistingCluster(found, Use(access, ["ml"], tmp_path / "run", named, reads, disturbs)).close()
+    assert f"home at {found.server}, UID {found.uid}" in lines
+    assert any(line.endswith("Deployment/gateway in ml and Secret/keys in ml") for line in lines), lines
+    assert "applies Deployment/gateway in ml" in lines
+    assert "for the scenarios that need it: scale Deployment/vllm to 0 and cordon gpu-1" in lines
+    assert known.uid_of("home", found.server) == found.uid
