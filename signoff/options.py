@@ -25,6 +25,7 @@ from signoff.gateway.database import VARIABLE as DATABASE
 from signoff.gateway.database import named_at
 from signoff.gateway.key import keys_of
 from signoff.kube import preflight, standing
+from signoff.kube.answering import answering
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import images_of
@@ -358,7 +359,8 @@ def _judged(read: Read, choice: ClusterChoice) -> StoryManifests:
     if there is None or (Right.DEPLOY in choice.access.allow and read.where("manifests")):
         found = StoryManifests.read(read.settings)
     else:
-        found = standing.read(Kube(there.kubeconfig), read.settings)
+        with answering(choice.access.context):
+            found = standing.read(Kube(there.kubeconfig), read.settings)
     return found.copied_into(OWN_NAMESPACE) if choice.access.as_copy else found
 
 
@@ -381,7 +383,8 @@ def check_applicable(choice: ClusterChoice, manifests: StoryManifests) -> None:
     """
     there = registry.provider(choice.cluster.value).standing(choice.access)
     if there is not None and not manifests.copy_of:  # its namespace is still to be made, and is the suite's own
-        preflight.check(Kube(there.kubeconfig, LookOnly()), manifests.applied, manifests.settings.namespace)
+        with answering(choice.access.context):
+            preflight.check(Kube(there.kubeconfig, LookOnly()), manifests.applied, manifests.settings.namespace)
 
 
 def check_trust(choice: ClusterChoice, manifests: StoryManifests) -> str:

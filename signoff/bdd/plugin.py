@@ -50,6 +50,7 @@ from signoff.evidence.models import Run as RunRecord
 from signoff.gateway.under_test import under_test
 from signoff.judges import beforehand, registry
 from signoff.judges.run import Result, judge_observed
+from signoff.kube.answering import answering
 from signoff.settings import Read, story_values
 from signoff.settings import arguments as of_settings
 from signoff.settings.shown import record
@@ -203,7 +204,7 @@ def _open_run(config: pytest.Config, written: Declaration, settings: Read) -> No
             allowed=options.Allowed(option.allow_context, option.allow, option.as_copy, option.dry_run),
         )
     if chosen.access.dry_run:
-        with _terminal(config):
+        with _terminal(config), answering(chosen.access.context):
             for line in dry_run.shown(chosen):
                 print(scrubbed(line))
         pytest.exit("this was a dry run: nothing was changed", returncode=0)

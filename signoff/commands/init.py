@@ -14,10 +14,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from kubernetes.client.exceptions import ApiException
-from kubernetes.dynamic.exceptions import DynamicApiError
-from urllib3.exceptions import HTTPError
-
 from signoff.cluster.registry import OF_A_CONTEXT
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError, UsageError, refusing
@@ -28,7 +24,8 @@ from signoff.gateway.key import keys_of
 from signoff.gateway.live_survey import survey_cluster
 from signoff.gateway.survey import Ask, Fact, Question, Survey, survey
 from signoff.kube import kubeconfig, standing
-from signoff.kube.client import Kube, reason_of
+from signoff.kube.answering import answering
+from signoff.kube.client import Kube
 from signoff.options import ClusterChoice, check_deployment
 from signoff.settings.reading import FILE, read
 from signoff.settings.writing import Line, written
@@ -190,16 +187,9 @@ def _of_cluster(context: str, namespace: str) -> Iterator[_Source]:
 
 
 def _reached(look: Callable[[], Survey], context: str, kube: Kube) -> Survey:
-    try:
+    with answering(context, kube.server):
         kube.core.get_api_resources(_request_timeout=timeouts.API_REQUEST.seconds)
         return look()
-    except HTTPError as error:
-        what = f"the cluster of the context {context} does not answer: {error.__class__.__name__}"
-        hint = f"see whether `kubectl --context {context} get namespaces` does"
-        raise UsageError(what, where=kube.server, hint=hint) from None
-    except (ApiException, DynamicApiError) as error:
-        hint = f"see what `kubectl --context {context} auth whoami` says"
-        raise UsageError(f"the cluster refuses: {reason_of(error)}", where=kube.server, hint=hint) from None
 
 
 @contextmanager
