@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from signoff.changes.rights import Right, Scope
+from signoff.changes.rights import MANAGED_BY, OWN_NAMESPACE, SUITE, Right, Scope
 from signoff.changes.session import Run, Session
 from signoff.changes.target import Named
 from signoff.cluster.embedded import EmbeddedCluster
@@ -22,6 +22,15 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Journals of this test alone."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state" / "signoff" / "changes"
+
+
+@pytest.fixture(scope="module")
+def made_beforehand(kube: Kube) -> Iterator[None]:
+    """The suite's own namespace, as manifests/rbac/job.yaml has people make it: no session of the module removes it."""
+    kube.core.create_namespace({"metadata": {"name": OWN_NAMESPACE, "labels": {MANAGED_BY: SUITE}}})
+    yield
+    kube.core.delete_namespace(OWN_NAMESPACE)
+    kube.wait_until_deleted("v1", "Namespace", "", OWN_NAMESPACE)
 
 
 @pytest.fixture

@@ -95,6 +95,7 @@ def kubeconfig(kube: Kube, cluster: EmbeddedCluster, home: str, tmp_path: Path) 
     kube.wait_until_deleted("v1", "Namespace", "", OWN_NAMESPACE)
 
 
+@pytest.mark.prove
 def test_all_that_they_change_is_put_back(
     kube: Kube, kubeconfig: Path, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

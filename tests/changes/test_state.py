@@ -18,6 +18,8 @@ from signoff.kube.client import Kube
 from tests.changes.conftest import Begin
 from tests.changes.home import config_map
 
+pytestmark = pytest.mark.usefixtures("made_beforehand")
+
 
 def secret(name: str, value: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"key": value}}
