@@ -374,6 +374,13 @@ def find(gateway: Manifest, found: Sequence[Manifest]) -> Configuration:
     here = mounts.files(gateway, container, found, environment)
     if wanted and wanted in here:
         return _configuration(here[wanted], gateway, found, environment)
+    if wanted and (secret := mounts.secret_at(gateway, container, wanted)):
+        raise SignoffError(
+            f"LiteLLM's configuration is in the Secret {secret}, and can be judged in a ConfigMap alone",
+            where=gateway.place(*place_of_pod_spec(gateway.body), "volumes"),
+            hint=f"mount {wanted} from a ConfigMap, in which {_REFERENCE}NAME stands for each secret value, and give "
+            f"LiteLLM these variables from {secret}",
+        )
     lists = with_models(gateway, found)
     if len(lists) == 1:
         return _configuration(lists[0], gateway, found, environment)

@@ -57,6 +57,20 @@ def files(
     return seen
 
 
+def secret_at(workload: Manifest, container: Mapping[str, Any], path: PurePosixPath) -> str:
+    """The name of the Secret out of which a file of a container comes; empty where it comes from elsewhere."""
+    volumes = {each.get("name"): each for each in pod_spec(workload.body).get("volumes", [])}
+    over = [(at, mount) for at, mount in _mounts(container) if at in (path, *path.parents)]
+    _, mount = max(over, key=lambda each: len(each[0].parts), default=(path, {}))
+    volume = volumes.get(mount.get("name"), {})
+    whole = (volume.get("secret") or {}).get("secretName")
+    parts = (volume.get("projected") or {}).get("sources", [])
+    several = (
+        [] if any("configMap" in each for each in parts) else [each["secret"] for each in parts if "secret" in each]
+    )
+    return str(whole or next((each.get("name") for each in several), ""))
+
+
 def _mounts(container: Mapping[str, Any]) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
     for mount in container.get("volumeMounts", []):
         yield PurePosixPath(mount.get("mountPath", "")), mount

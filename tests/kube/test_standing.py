@@ -165,7 +165,7 @@ def test_what_stands_is_judged_like_the_files_that_it_was_applied_from(
         ("none", "nothing in the namespace {ai} is a Deployment or StatefulSet that runs LiteLLM", "set `namespace`"),
         ("no-backend", "nothing in the namespace {ai} is a Deployment or StatefulSet that runs vLLM", "set `backend`"),
         ("no-service", "no Service leads to the pods of Deployment/router", "add one with the selector app=router"),
-        ("in-a-secret", "LiteLLM's configuration is in no ConfigMap among the manifests", "mount one"),
+        ("in-a-secret", "LiteLLM's configuration is in the Secret router-keys", "from a ConfigMap"),
         ("gone", "ConfigMap/router-files is to hold LiteLLM's configuration, and is not there", "make it"),
         (
             "misspelt",
