@@ -56,6 +56,37 @@ def test_what_cannot_be_judged_is_inconclusive_and_never_passes(project: Project
     assert "Traceback" not in done.output
 
 
+API_STEPS = """
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import ProtocolError
+
+@then("the API server fails")
+@observes("fine")
+def fails():
+    raise ApiException(status=503, reason="Service Unavailable")
+
+@then("the API server hangs up")
+@observes("fine")
+def hangs_up():
+    raise ProtocolError("Connection aborted.")
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [("the API server fails", "503 Service Unavailable"), ("the API server hangs up", "Connection aborted.")],
+)
+def test_an_api_server_that_fails_in_mid_run_is_the_clusters_doing_and_no_traceback(
+    project: Project, step: str, told: str
+) -> None:
+    project.write("words.py", project.read("words.py") + API_STEPS)
+    project.scenarios(f"First: Given a start; Then {step}")
+    done = project.run()
+    assert f"inconclusive: the Kubernetes API failed: {told}" in done.output
+    assert "Traceback" not in done.output
+    assert "words.py:" not in done.output
+
+
 def test_an_error_of_the_gateway_is_its_failure(project: Project) -> None:
     project.scenarios("First: Then LiteLLM does not answer")
     done = project.run()
