@@ -60,6 +60,7 @@ def test_the_second_run_is_refused_by_the_name_of_the_first(begin: Begin, brisk:
     assert [each.run for each in journals.of_cluster(cluster_uid(kube))] == ["first"]
 
 
+@pytest.mark.prove
 def test_a_run_that_only_looks_needs_no_lease(begin: Begin, kube: Kube) -> None:
     begin(Right.JOB, name="first")
     begin(name="second")
@@ -91,6 +92,7 @@ def test_nothing_is_built_upon_what_a_run_has_left_that_is_not_known_here(
     assert is_there(kube)  # another has made it
 
 
+@pytest.mark.prove
 def test_a_run_that_lives_elsewhere_is_not_disowned(
     elsewhere: str, brisk: None, kube: Kube, cluster: EmbeddedCluster
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_run_that_lives_elsewhere_is_not_disowned(
         thread.join()
 
 
+@pytest.mark.prove
 def test_a_dead_holder_whose_journal_is_closed_here_is_succeeded(
     begin: Begin, brisk: None, kube: Kube, capfd: pytest.CaptureFixture[str]
 ) -> None:
