@@ -16,7 +16,7 @@ from signoff.traffic.blocks import Block, time_blocks
 from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.pairs import USUAL, Manner, Timing, failed, measure
 
-THROUGH_FORWARD = "from this machine, through the API server's port forward, which adds to both arms alike"
+THROUGH_FORWARD = "from this machine, through the API server's port forward, which both arms pass"
 IN_A_ROW = 3
 """So many spoilt rounds, one after the other, end the timing: the tunnel does not come back."""
 SPOILT_AT_MOST = 0.1

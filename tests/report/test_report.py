@@ -324,7 +324,7 @@ def through_a_tunnel(writer: runs.Writer) -> None:
 @both
 def test_an_overhead_that_was_timed_through_a_tunnel_says_so_and_what_was_left_out(tmp_path: Path, name: str) -> None:
     text = words(short(tmp_path / "run", through_a_tunnel), name)
-    assert "timed from this machine, through the API server's port forward, which adds to both arms alike; of 3" in text
+    assert "timed from this machine, through the API server's port forward, which both arms pass; of 3" in text
     assert "of 3 more the tunnel broke a request, so that they were left out and asked again" in text
 
 

@@ -139,4 +139,9 @@ class ExistingCluster:
             outcome = self._session.close()
         for each in outcome.of_others:
             progress("cluster", f"others have changed meanwhile: {each}")
-        return [*outcome.problems, *outcome.of_the_run]
+        left = [*outcome.problems, *outcome.of_the_run]
+        for each in left:  # after Ctrl-C nothing else tells it
+            progress("cluster", f"is not as it was before: {each}")
+        if left:
+            progress("cluster", f"see `signoff restore {self._use.run.name}`")
+        return left
