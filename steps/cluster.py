@@ -100,7 +100,7 @@ def deployment(
     """The manifests, applied or as they stand; both start side by side, and are waited for where a step needs them."""
     hosts_controllers = "controllers" in cluster.capabilities and controllers.wanted_by(manifests)
     made = Deployment(cluster, controllers.with_pebble(manifests) if hosts_controllers else manifests, evidence)
-    beside = [controllers.NAMESPACE] if "controllers" in cluster.capabilities else []
+    beside = [controllers.NAMESPACE] if "controllers" in cluster.capabilities else [cluster.own_namespace]
     served = made.manifests.roles
     workloads = [served.gateway, served.backend, *(each.backend for each in served.others)]
     judged = None if cluster.gate is None else diagnostics.Judged(workloads, [cluster.own_namespace])

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from signoff.traffic.blocks import time_blocks
 from signoff.traffic.endpoint import ROOTS, Endpoint
@@ -31,7 +32,8 @@ def main() -> None:
     proxied = Endpoint(options.proxied, options.asked_model, keys.gateway)
     ingress = None
     if options.ingress:
-        roots = os.environ.get(ROOTS, "")
+        named = os.environ.get(ROOTS)
+        roots = Path(named).read_text(encoding="utf-8") if named else ""
         ingress = replace(proxied, url=options.ingress, host=options.ingress_host, authorities=roots)
     timed = measure(direct, proxied, ingress=ingress, progress=print, **asked)
     taken = list(timed)  # written when all are taken

@@ -32,6 +32,7 @@ NAME = "signoff-timing-job"
 PROGRAM = "signoff.in_cluster.time_pairs"
 
 _CODE = "/timing-job"
+_ROOTS = "roots.pem"
 
 
 def time_pairs(
@@ -55,7 +56,7 @@ def time_pairs(
     """
     namespace = namespace or manifests.roles.gateway.namespace
     with Undo(kube) as undo:
-        undo.replace(Apply(code(namespace), namespace))
+        undo.replace(Apply(code(namespace, ingress), namespace))
         if keys.given:
             undo.replace(Apply(shipping.key_secret(Path(__file__), NAME, namespace, keys), namespace))
         undo.replace(Apply(job(manifests, pairs, seed, keys, ingress, namespace), namespace))
@@ -84,9 +85,15 @@ def _finished(kube: Kube, namespace: str) -> Any:
         return pod
     last = _last_line(kube, pod)
     if pod.status.phase == "Failed":
-        raise Hopeless(f"it failed: {last}", grace=0)
+        raise Hopeless(f"it failed: {last or _never_started(pod)}", grace=0)
     why = f"{describe_pod(pod)}{f': {last}' if last else ''}"
     raise Hopeless(why) if is_hopeless(pod) else NotYet(why)
+
+
+def _never_started(pod: Any) -> str:
+    """What the node says of a container that has no log, since it could not even be started."""
+    ended = [each.state.terminated for each in pod.status.container_statuses or [] if each.state.terminated]
+    return "; ".join(f"{each.reason}: {each.message}" for each in ended) or describe_pod(pod)
 
 
 def _last_line(kube: Kube, pod: Any) -> str:
@@ -98,9 +105,11 @@ def _last_line(kube: Kube, pod: Any) -> str:
     return "the timings are read" if line.startswith("{") else line
 
 
-def code(namespace: str) -> Manifest:
-    """The ConfigMap that holds the modules."""
-    return _manifest(namespace, {"apiVersion": "v1", "kind": "ConfigMap", "data": shipping.data(_modules())})
+def code(namespace: str, ingress: Endpoint | None = None) -> Manifest:
+    """The ConfigMap that holds the modules, and the roots of the way in if it has its own."""
+    roots = {_ROOTS: ingress.authorities} if ingress and ingress.authorities else {}
+    data = shipping.data(_modules()) | roots
+    return _manifest(namespace, {"apiVersion": "v1", "kind": "ConfigMap", "data": data})
 
 
 def job(
@@ -114,7 +123,9 @@ def job(
     """The Job, which runs once; as unprivileged as LiteLLM itself."""
     roles = manifests.roles
     way_in = [f"--ingress={ingress.url}", f"--ingress-host={ingress.host}"] if ingress else []
-    roots = [{"name": ROOTS, "value": ingress.authorities}] if ingress and ingress.authorities else []
+    has_roots = bool(ingress and ingress.authorities)
+    roots = [{"name": ROOTS, "value": f"{_CODE}/{_ROOTS}"}] if has_roots else []
+    items = [*shipping.items(_modules()), *([{"key": _ROOTS, "path": _ROOTS}] if has_roots else [])]
     container = {
         "name": "timing-job",
         "image": manifests.gateway_image,
@@ -145,7 +156,7 @@ def job(
         "tolerations": manifests.tolerations,
         "securityContext": shipping.POD_SECURITY,
         "containers": [container],
-        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": shipping.items(_modules())}}],
+        "volumes": [{"name": "code", "configMap": {"name": NAME, "items": items}}],
     }
     template = {"metadata": {"labels": shipping.labels(NAME)}, "spec": pod}
     spec = {"backoffLimit": 0, "template": template}

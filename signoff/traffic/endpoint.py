@@ -6,7 +6,10 @@ from signoff import story
 from signoff.traffic.keys import NO_KEY
 
 ROOTS = "SIGNOFF_INGRESS_ROOTS"
-"""The variable that hands an endpoint's own roots to another process: they are too long for a command line."""
+"""The variable that names the file with an endpoint's own roots for another process.
+
+All public ones are more than an argument or a variable can hold (128 KiB: MAX_ARG_STRLEN, execve(2)).
+"""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from runpy import run_module
 from types import SimpleNamespace
 from typing import Any
 
+import certifi
 import numpy as np
 import pytest
 
@@ -182,10 +183,21 @@ def test_the_job_is_told_where_the_ingress_is() -> None:
 
     through = container(Endpoint("https://10.43.0.9:443", host=NAME, authorities="PEM"))
     assert through["args"][-2:] == ["--ingress=https://10.43.0.9:443", f"--ingress-host={NAME}"]
-    assert {"name": ROOTS, "value": "PEM"} in through["env"]
+    assert {"name": ROOTS, "value": "/timing-job/roots.pem"} in through["env"]
     without = container(None)
     assert without["args"] == through["args"][:-2]
     assert without["env"] == [each for each in through["env"] if each["name"] != ROOTS]
+
+
+def test_all_public_roots_reach_the_job_which_no_variable_could_hold() -> None:
+    public = Path(certifi.where()).read_text(encoding="utf-8")
+    ingress = Endpoint("https://10.43.0.9:443", host=NAME, authorities=public)
+    data = timing_job.code("ml", ingress).body["data"]
+    assert data["roots.pem"] == public
+    assert sum(map(len, data.values())) < 2**20  # what a ConfigMap holds
+    spec = timing_job.job(StoryManifests.read(), 400, 1, ingress=ingress).body["spec"]["template"]["spec"]
+    assert all(len(each.get("value", "")) < 2**17 for each in spec["containers"][0]["env"])
+    assert {"key": "roots.pem", "path": "roots.pem"} in spec["volumes"][0]["configMap"]["items"]
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -194,7 +206,7 @@ def test_the_program_in_a_pod_asks_through_it_by_name_and_with_the_key_of_litell
 ) -> None:
     root = Authority(tmp_path, "root")
     monkeypatch.setenv("SIGNOFF_API_KEY", "sk-of-litellm")
-    monkeypatch.setenv(ROOTS, root.cert.read_text() if trusted else "")
+    monkeypatch.setenv(ROOTS, str(root.cert) if trusted else "")
     with asked_with() as (url, _), asked_with(tls.context(root, NAME)) as (way_in, through):
         program = ["program", f"--direct={url}/direct", f"--proxied={url}/proxied", "--model=m", "--asked-model=m"]
         way = [f"--ingress={way_in}/ingress", f"--ingress-host={NAME}", "--pairs=20", "--seed=1"]
