@@ -59,6 +59,6 @@ def _user() -> str:
 
 def _numbered_in() -> str:
     try:
-        return f"{_BOOT.read_text().strip()} {os.readlink(_NUMBERED_IN)}"  # noqa: PTH115  no file is behind it
+        return f"{_BOOT.read_text(encoding='utf-8').strip()} {os.readlink(_NUMBERED_IN)}"  # noqa: PTH115  no file is behind it
     except OSError:  # no Linux
         return str(int(psutil.boot_time()))

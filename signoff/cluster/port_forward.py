@@ -170,7 +170,7 @@ class ServiceForward:
         for pod, port in found:
             try:
                 async with asyncio.timeout(TUNNEL_OPENS.seconds):
-                    return await self._dialler.open(session, headers, self._namespace, pod, port), pod
+                    return await self._dialler.dial(session, headers, self._namespace, pod, port), pod
             except TimeoutError:
                 broken = Cut(f"it was not open after {TUNNEL_OPENS.seconds:g} s")
             except (Cut, EndedByPod) as error:

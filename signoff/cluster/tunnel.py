@@ -43,7 +43,7 @@ class Dialler:
         bypassed = configuration.no_proxy and proxy_bypass_environment(host, {"no": configuration.no_proxy})
         self._proxy = None if bypassed else configuration.proxy or None
 
-    async def open(
+    async def dial(
         self, session: aiohttp.ClientSession, headers: Mapping[str, str], namespace: str, pod: str, port: int
     ) -> "Tunnel":
         """A tunnel of which the kubelet has told that it knows the port.

@@ -306,10 +306,10 @@ REFUSED = {
     "the configuration in a Secret": Refused(
         "nulls",
         (Edit(NULLS, "configMap: {name: gateway-config}", "secret: {secretName: gateway-config}"),),
-        "LiteLLM's configuration is in no ConfigMap among the manifests",
+        "LiteLLM's configuration is in the Secret gateway-config, and can be judged in a ConfigMap alone",
         NULLS,
-        "containers:",
-        "mount one",
+        "volumes:",
+        "from a ConfigMap",
     ),
     "a key of items that the ConfigMap has not": Refused(
         "chart",
