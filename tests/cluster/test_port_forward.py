@@ -149,6 +149,7 @@ def test_hundreds_of_connections_leave_nothing_behind(forward: ServiceForward) -
     assert broken(forward, 0) == []
 
 
+@pytest.mark.prove  # the descriptors of the process are every test's
 def test_a_descriptor_that_is_wanting_ends_nothing(forward: ServiceForward) -> None:
     import resource
 
