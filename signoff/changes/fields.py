@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from signoff.core.words import listed
+from signoff.kube.objects import OF_THE_SERVER
 
 Object = dict[str, Any]
 
@@ -19,8 +20,6 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
-_OF_THE_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
-"""What the API server alone keeps of each object."""
 _KEYS = (
     *(("uid",), ("name",), ("key", "effect"), ("containerPort", "protocol"), ("port", "protocol")),
     *(("mountPath",), ("devicePath",), ("topologyKey", "whenUnsatisfiable"), ("type",), ("ip",)),
@@ -53,13 +52,13 @@ def written(path: Sequence[str]) -> str:
 
 def told(body: Object) -> Object:
     """An object without what the API server alone keeps of it."""
-    metadata = {key: value for key, value in body.get("metadata", {}).items() if key not in _OF_THE_SERVER}
+    metadata = {key: value for key, value in body.get("metadata", {}).items() if key not in OF_THE_SERVER}
     return {**body, "metadata": metadata}
 
 
 def at_version_of(live: Object, wanted: Object) -> Object:
     """What is wanted, to be put in the place of what is there now."""
-    kept = {key: value for key, value in live["metadata"].items() if key in _OF_THE_SERVER}
+    kept = {key: value for key, value in live["metadata"].items() if key in OF_THE_SERVER}
     return {**wanted, "metadata": {**kept, **wanted["metadata"]}}
 
 

@@ -22,6 +22,7 @@ from signoff.changes.journal import Before
 from signoff.changes.target import Named
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube, reason_of
+from signoff.kube.objects import APPLIED, REVISION
 
 _LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
 """Kinds that come and go by themselves; the last two are made of Services and pods."""
@@ -30,9 +31,6 @@ _AT_ONCE = 8
 _NAMESPACE = ("", "Namespace")
 _ALWAYS = (("", "Node"), _NAMESPACE)
 _UNREAD = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
-_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""The annotation in which kubectl keeps what was applied, of a Secret too."""
-_REVISION = "deployment.kubernetes.io/revision"
 _OF_CONDITIONS = {
     f"node.kubernetes.io/{each}"
     for each in ("not-ready", "unreachable", "memory-pressure", "disk-pressure", "pid-pressure", "network-unavailable")
@@ -238,9 +236,9 @@ def _compared(body: Object, kind: str, salt: str) -> Object:
     if kind == "Secret":
         body = {**body, "data": {key: _digested(each, salt) for key, each in (body.get("data") or {}).items()}}
     plain = {key: value for key, value in told(body).items() if key not in ("status", "apiVersion")}
-    notes = {key: value for key, value in (plain["metadata"].get("annotations") or {}).items() if key != _REVISION}
-    if kind == "Secret" and _APPLIED in notes:
-        notes[_APPLIED] = _digested(notes[_APPLIED], salt)
+    notes = {key: value for key, value in (plain["metadata"].get("annotations") or {}).items() if key != REVISION}
+    if kind == "Secret" and APPLIED in notes:
+        notes[APPLIED] = _digested(notes[APPLIED], salt)
     plain["metadata"] = {**plain["metadata"], "annotations": notes}
     if kind == "Node":
         taints = [each for each in body["spec"].get("taints") or [] if each["key"] not in _OF_CONDITIONS]

@@ -26,8 +26,10 @@ from urllib3.exceptions import HTTPError
 
 from signoff.cluster.base import TunnelBreak
 from signoff.cluster.tunnel import Cut, Dialler, EndedByPod, Tunnel
+from signoff.core.errors import SignoffError
 from signoff.core.timeouts import END_SHOWS, TUNNEL_OPENS
 from signoff.core.waiting import NotYet, WaitFailed, eventually
+from signoff.kube.client import reason_of
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +50,33 @@ class Forwards:
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
         self._open: dict[tuple[str, str, int], ServiceForward] = {}
+
+    def service_url(self, namespace: str, service: str, port: int) -> str:
+        """Where a Service's port is reached.
+
+        Raises:
+            SignoffError: there is no such Service.
+        """
+        self._service(namespace, service)
+        return self.url(namespace, service, port)
+
+    def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
+        """The Service's ClusterIP and this port.
+
+        Raises:
+            SignoffError: there is no such Service, or it has no address of its own.
+        """
+        address = self._service(namespace, service).spec.cluster_ip
+        if not address or address == "None":
+            raise SignoffError(f"the Service {namespace}/{service} has no ClusterIP")
+        return str(address), port
+
+    def _service(self, namespace: str, name: str) -> Any:
+        with config.new_client_from_config(str(self._kubeconfig)) as api:
+            try:
+                return client.CoreV1Api(api).read_namespaced_service(name, namespace)
+            except ApiException as error:
+                raise SignoffError(f"no Service {namespace}/{name}: {reason_of(error)}") from error
 
     def url(self, namespace: str, service: str, port: int) -> str:
         """Where the Service's port is reached."""

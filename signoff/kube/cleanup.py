@@ -14,20 +14,15 @@ from kubernetes.dynamic.resource import ResourceList
 from signoff.core.words import listed
 from signoff.kube.acceptance import JOINED
 from signoff.kube.client import FIELD_MANAGER, Kube
-from signoff.kube.objects import Manifest
+from signoff.kube.objects import APPLIED, OF_THE_SERVER, REVISION, Manifest
 from signoff.kube.undo import Delete
 
 _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}
 _TRIED = "signoff-tried"
 """What an object is called that is never made."""
 _GIVEN = ("clusterIP", "clusterIPs")
-_SERVER_SET = (
-    *("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid"),
-    *("name", "namespace"),
-)
+_SERVER_SET = (*OF_THE_SERVER, "name", "namespace")
 """What the API server gives each object in its metadata, and where it is."""
-_NOTES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision")
-"""Annotations with which kubectl and a controller remember something."""
 _OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease", "ControllerRevision"}
 """Kinds that controllers make and remove by themselves."""
 
@@ -132,7 +127,7 @@ def _told(item: dict[str, Any]) -> dict[str, Any]:
         **_without(("status",), item),
         "spec": _without(_GIVEN, item.get("spec", {})),
         "metadata": _without((*_SERVER_SET, "annotations"), item["metadata"]),
-        "annotations": _without(_NOTES, item["metadata"].get("annotations", {})),
+        "annotations": _without((APPLIED, REVISION), item["metadata"].get("annotations", {})),
     }
 
 

@@ -15,14 +15,9 @@ from kubernetes.dynamic.exceptions import ForbiddenError
 
 from signoff.core.words import listed
 from signoff.kube.client import FIELD_MANAGER, Kube
-from signoff.kube.objects import Key, kind_of, without_nulls
+from signoff.kube.objects import APPLIED, OF_THE_SERVER, REVISION, Key, kind_of, without_nulls
 
-_OF_THE_SERVER = (
-    *("creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation"),
-    *("managedFields", "resourceVersion", "selfLink", "uid"),
-)
-_OF_OTHERS = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision")
-"""Annotations that repeat an object, or count its changes."""
+_NOISE = (*OF_THE_SERVER, "deletionGracePeriodSeconds", "deletionTimestamp")
 
 _Write = tuple[str, str, str]
 """Who wrote, how, and when."""
@@ -34,8 +29,10 @@ def without_noise(body: Mapping[str, Any]) -> dict[str, Any]:
     The defaults that the server has filled in stay.
     """
     told = {key: value for key, value in deepcopy(dict(body)).items() if key != "status"}
-    metadata = {key: value for key, value in told["metadata"].items() if key not in _OF_THE_SERVER}
-    noted = {key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key not in _OF_OTHERS}
+    metadata = {key: value for key, value in told["metadata"].items() if key not in _NOISE}
+    noted = {
+        key: value for key, value in (metadata.pop("annotations", None) or {}).items() if key not in (APPLIED, REVISION)
+    }
     told["metadata"] = {**metadata, **({"annotations": noted} if noted else {})}
     clean: dict[str, Any] = without_nulls(told)
     return clean

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
 from signoff.changes.session import Run, Session, refuse_left, restore_left
@@ -17,7 +15,8 @@ from signoff.cluster.port_forward import Forwards
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
-from signoff.kube.client import Kube, reason_of
+from signoff.kube.client import Kube
+from signoff.kube.client import reason_of as reason_of
 from signoff.kube.gate import Gate
 from signoff.kube.gpus import gpu_of
 
@@ -100,8 +99,7 @@ class ExistingCluster:
         Raises:
             SignoffError: there is no such Service.
         """
-        self._service(namespace, name)
-        return self._forwards.url(namespace, name, port)
+        return self._forwards.service_url(namespace, name, port)
 
     def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
         """The Service's ClusterIP and this port.
@@ -109,16 +107,7 @@ class ExistingCluster:
         Raises:
             SignoffError: there is no such Service, or it has no address of its own.
         """
-        address = self._service(namespace, service).spec.cluster_ip
-        if not address or address == "None":
-            raise SignoffError(f"the Service {namespace}/{service} has no ClusterIP")
-        return str(address), port
-
-    def _service(self, namespace: str, name: str) -> Any:
-        try:
-            return self._kube.core.read_namespaced_service(name, namespace)
-        except ApiException as error:
-            raise SignoffError(f"no Service {namespace}/{name}: {reason_of(error)}") from error
+        return self._forwards.address_in_pods(namespace, service, port)
 
     def export_logs(self, folder: Path) -> None:
         """Its own parts are not this suite's to look into."""

@@ -140,8 +140,7 @@ class KindCluster:
         Raises:
             SignoffError: there is no such Service.
         """
-        self._service(namespace, name)
-        return self._forwards.url(namespace, name, port)
+        return self._forwards.service_url(namespace, name, port)
 
     def address_in_pods(self, namespace: str, service: str, port: int) -> tuple[str, int]:
         """The Service's ClusterIP and this port.
@@ -149,17 +148,7 @@ class KindCluster:
         Raises:
             SignoffError: there is no such Service, or it has no address of its own.
         """
-        address = self._service(namespace, service).spec.cluster_ip
-        if not address or address == "None":
-            raise SignoffError(f"the Service {namespace}/{service} has no ClusterIP")
-        return str(address), port
-
-    def _service(self, namespace: str, name: str) -> Any:
-        with self._client() as api:
-            try:
-                return client.CoreV1Api(api).read_namespaced_service(name, namespace)
-            except client.ApiException as error:
-                raise SignoffError(f"no Service {namespace}/{name}: {error.status} {error.reason}") from error
+        return self._forwards.address_in_pods(namespace, service, port)
 
     def export_logs(self, folder: Path) -> None:
         """Write the nodes' journals and the logs of all containers, as kind exports them."""
