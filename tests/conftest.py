@@ -20,7 +20,7 @@ from tests.embedded import cluster, kube, namespace, recipes
 from tests.evidence import runs
 from tests.forks import Interpreter, interpreter
 from tests.pair import brisk, never_invalid, pair
-from tests.parity_bench import bench
+from tests.parity_bench import bench, bench_of_all
 
 settings.register_profile(
     "each day",  # on a busy machine, where any of many may take its time; one temporary folder may serve all examples
@@ -30,7 +30,18 @@ settings.register_profile(
 )
 settings.register_profile("prove", settings.get_profile("each day"), max_examples=500)
 pytest_plugins = ["pytester"]
-__all__ = ["bench", "brisk", "cluster", "kube", "namespace", "never_invalid", "pair", "recipes", "signed_off"]
+__all__ = [
+    "bench",
+    "bench_of_all",
+    "brisk",
+    "cluster",
+    "kube",
+    "namespace",
+    "never_invalid",
+    "pair",
+    "recipes",
+    "signed_off",
+]
 
 
 @pytest.hookimpl(tryfirst=True)

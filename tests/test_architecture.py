@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -210,6 +211,13 @@ def imported_by(statement: ast.stmt) -> list[str]:
     if isinstance(statement, ast.Import):
         return [each.name for each in statement.names]
     return [statement.module] if isinstance(statement, ast.ImportFrom) and statement.module else []
+
+
+def test_every_process_of_the_embedded_cluster_starts_with_pythons_own_modules_alone() -> None:
+    """There are dozens of them: a library that each imports costs more processor time than all that they do."""
+    program = f"import sys; sys.path.append({str(ROOT)!r}); import signoff.cluster.embedded.namespaces"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_tests_mirror_the_packages() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from signoff.core.words import listed
-from signoff.kube.objects import OF_THE_SERVER
+from signoff.kube.metadata import OF_THE_SERVER
 
 Object = dict[str, Any]
 

@@ -22,7 +22,7 @@ from signoff.changes.journal import Before
 from signoff.changes.target import Named
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube, reason_of
-from signoff.kube.objects import APPLIED, REVISION
+from signoff.kube.metadata import APPLIED, REVISION
 
 _LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
 """Kinds that come and go by themselves; the last two are made of Services and pods."""

@@ -14,7 +14,8 @@ from kubernetes.dynamic.resource import ResourceList
 from signoff.core.words import listed
 from signoff.kube.acceptance import JOINED
 from signoff.kube.client import FIELD_MANAGER, Kube
-from signoff.kube.objects import APPLIED, OF_THE_SERVER, REVISION, Manifest
+from signoff.kube.metadata import APPLIED, OF_THE_SERVER, REVISION
+from signoff.kube.objects import Manifest
 from signoff.kube.undo import Delete
 
 _CONTROLLERS = {FIELD_MANAGER, "kube-controller-manager"}

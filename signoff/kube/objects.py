@@ -18,10 +18,6 @@ from signoff.core.yaml_lines import Path as Place
 from signoff.core.yaml_lines import lines_of, nearest_line
 from signoff.kube import documents
 
-OF_THE_SERVER = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
-"""What the API server alone keeps in the metadata of each object."""
-APPLIED, REVISION = "kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision"
-"""Annotations with which kubectl and a controller remember something; the first repeats the object, a Secret too."""
 _STRINGS = frozenset({"annotations", "binaryData", "data", "labels", "matchLabels", "nodeSelector", "stringData"})
 """Mappings of texts, in which a key is kept although nothing stands behind it, as an empty text."""
 

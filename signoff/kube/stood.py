@@ -15,7 +15,8 @@ from kubernetes.dynamic.exceptions import ForbiddenError
 
 from signoff.core.words import listed
 from signoff.kube.client import FIELD_MANAGER, Kube
-from signoff.kube.objects import APPLIED, OF_THE_SERVER, REVISION, Key, kind_of, without_nulls
+from signoff.kube.metadata import APPLIED, OF_THE_SERVER, REVISION
+from signoff.kube.objects import Key, kind_of, without_nulls
 
 _NOISE = (*OF_THE_SERVER, "deletionGracePeriodSeconds", "deletionTimestamp")
 
