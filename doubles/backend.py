@@ -32,6 +32,8 @@ class Backend:
     `delay_ms` and `jitter_ms` (exponential) stand for the model's work, `token_delay_ms` for that on each later token
     of a stream. A `drowsy` one works so much longer for each second that it has been idle.
 
+    So many of the next requests as `failing` are answered with status 500, as by an engine that has died.
+
     With the chance `moody` the same question gets another answer, as from a model that does not repeat itself. With
     `speechless` all answers end with their first token, which has no text.
     """
@@ -43,6 +45,8 @@ class Backend:
     drowsy: float = 0.0
     moody: float = 0.0
     speechless: bool = False
+    failing: float = 0
+    failed: int = 0
     seen: list[dict[str, Any]] = field(default_factory=list)
     finished: Counter[str] = field(default_factory=Counter)
     worked_seconds: float = 0.0
@@ -73,6 +77,9 @@ class Backend:
         for reason in ("stop", "length", "abort", "error"):
             labels = f'engine="0",finished_reason="{reason}",model_name="{self.model}"'
             lines.append(f"vllm:request_success_total{{{labels}}} {float(self.finished[reason])}")
+        for status, count in (("2xx", self.finished.total()), ("5xx", self.failed)):
+            labels = f'handler="/v1/chat/completions",method="POST",status="{status}"'
+            lines.append(f"http_requests_total{{{labels}}} {float(count)}")
         engine = f'engine="0",model_name="{self.model}"'
         lines.append("# TYPE vllm:e2e_request_latency_seconds histogram")
         lines.append(f"vllm:e2e_request_latency_seconds_sum{{{engine}}} {self.worked_seconds}")
@@ -99,6 +106,9 @@ class Backend:
         except (ValueError, KeyError) as error:
             return refusal(400, f"bad request: {error!r}", "BadRequestError")
         self.seen.append(body)
+        if self.failing > 0:
+            self.failing, self.failed = self.failing - 1, self.failed + 1
+            return refusal(500, "EngineCore encountered an issue", "InternalServerError")
         if body.get("model", self.model) != self.model:
             return refusal(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
         work = (self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000

@@ -201,9 +201,11 @@ BODY_TAMPERINGS: dict[str, Callable[..., None]] = {
 }
 """What each tampering makes of the body of an answer that is not streamed."""
 
-OTHER_TAMPERINGS = ("delay", "cut", "server_error", "asks_aside")
-"""A late answer (`--delay-ms`), a connection broken off in the middle of it, a status 500 with an HTML page, and an
-honest answer after the same was asked of another server (`--aside`)."""
+OTHER_TAMPERINGS = ("delay", "cut", "server_error", "asks_aside", "one_token", "cached", "batches")
+"""A late answer (`--delay-ms`), a connection broken off in the middle of it, a status 500 with an HTML page, an honest
+answer after the same was asked of another server (`--aside`), an answer of a single token, whatever was asked for, the
+first answer again to whatever is asked, and a stream of which eight events at a time are passed on."""
+BATCH = 8
 
 TAMPERINGS = tuple(sorted({*STREAM_TAMPERINGS, *BODY_TAMPERINGS, *OTHER_TAMPERINGS}))
 
@@ -231,6 +233,7 @@ class Gateway:
         self.tampers_with: Callable[[bytes], bool] = lambda sent: True
         """Of chat completions those with this body; all others pass through honestly."""
         self._random = random.Random(14)
+        self._kept: dict[bool, tuple[str, bytes]] = {}
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 * 2**20)
@@ -254,6 +257,10 @@ class Gateway:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in HOP_BY_HOP}
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
+        if tampering == "one_token":
+            sent = json.dumps({**json.loads(sent), "max_tokens": 1}).encode()
+        if tampering == "cached":
+            return await self._kept_answer(request, sent, headers)
         if tampering == "asks_aside":
             async with self._http.request(
                 request.method, self.aside + str(request.rel_url), data=sent, headers=headers
@@ -275,6 +282,16 @@ class Gateway:
                 message = {"message": str(error), "type": "gateway", "param": None}
                 return web.json_response({"error": message}, status=502)
 
+    async def _kept_answer(self, request: web.Request, sent: bytes, headers: dict[str, str]) -> web.Response:
+        """The first answer of this kind, streamed or not, whatever is asked for."""
+        kind = bool(json.loads(sent).get("stream"))
+        if kind not in self._kept:
+            url = self.upstream + str(request.rel_url)
+            async with self._http.request(request.method, url, data=sent, headers=headers) as answer:
+                self._kept[kind] = answer.headers["Content-Type"], await answer.read()
+        content_type, kept = self._kept[kind]
+        return web.Response(body=kept, headers={"Content-Type": content_type})
+
     async def _pass_on(
         self, request: web.Request, answer: aiohttp.ClientResponse, tampering: str | None
     ) -> web.StreamResponse:
@@ -292,7 +309,7 @@ class Gateway:
         if told is not None:
             await response.write(told)
             return response
-        async for piece in answer.content.iter_any():
+        async for piece in _batches(answer) if tampering == "batches" and is_stream else answer.content.iter_any():
             if tampering == "cut":
                 await response.write(piece[: max(1, len(piece) // 2)])
                 assert request.transport is not None
@@ -300,6 +317,17 @@ class Gateway:
                 return response
             await response.write(piece)
         return response
+
+
+async def _batches(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """A stream's events, so many at a time."""
+    rest = b""
+    async for piece in answer.content.iter_any():
+        rest += piece
+        if rest.count(b"\n\n") >= BATCH:
+            yield rest
+            rest = b""
+    yield rest
 
 
 def _tell_events(stream: bytes, tampering: Callable[[Events], Events]) -> bytes:

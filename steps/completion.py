@@ -10,7 +10,7 @@ from signoff.bdd.observing import observes
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence, side_file
-from signoff.evidence.models import OverheadTimed, Trio, TriosSeen
+from signoff.evidence.models import CallsCounted, OverheadTimed, Trio, TriosSeen
 from signoff.gateway.deployment import Deployment
 from signoff.options import Chosen
 from signoff.overhead import measure
@@ -129,5 +129,6 @@ def overhead_is_below(timed: Timed, deployment: Deployment, evidence: Evidence) 
             left_out=timed.taken.left_out,
             gateway_image=deployment.manifests.gateway_image,
             ingress=str(timed.ingress or ""),
+            counted=CallsCounted(**asdict(timed.taken.counted)) if timed.taken.counted else None,
         )
     )

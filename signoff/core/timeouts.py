@@ -74,6 +74,8 @@ ASKED_AGAIN = Timeout(600, every=10)
 
 COUNTER_GROWS = Timeout(10, every=0.1)
 """vLLM counts a request in the turn of its loop that ends it; a caller may look a moment too early."""
+COUNTER_SETTLES = Timeout(0.1, every=0.1)
+"""Before the counter is read to begin with: what was answered before has been counted by then."""
 
 LEAVING_NOTICED = Timeout(3, every=0.1)
 """How long it may take vLLM to notice that a client has left."""

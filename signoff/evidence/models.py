@@ -446,6 +446,22 @@ class CounterSeen(Observation):
     elsewhere: dict[str, int] = {}
 
 
+class CallsCounted(BaseModel):
+    """How many requests vLLM `answered` by its own counter while so many that were `sent` had an answer.
+
+    `uncertain` more may be among them, of rounds that were left out. `failures` are those that its web server answered
+    with a status from 500 on, `restarted` says that another vLLM counted at the end. `note` says why nothing is known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    sent: int
+    answered: int | None = None
+    uncertain: int = 0
+    failures: int | None = None
+    restarted: bool = False
+    note: str = ""
+
+
 class OverheadTimed(Observation):
     """The timed rounds. `requests` holds each request, `blocks` those of one arm at a time; `place` is the clock's.
 
@@ -463,6 +479,8 @@ class OverheadTimed(Observation):
     left_out: int = 0
     ingress: str = ""
     """The way in through which half of the rounds asked as well; empty where none did."""
+    counted: CallsCounted | None = None
+    """Of all rounds, the warm-up's too."""
 
 
 class CallsCompared(Observation):

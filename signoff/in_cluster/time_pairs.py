@@ -7,13 +7,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from signoff.traffic.blocks import time_blocks
+from signoff.traffic.counted import Counting
 from signoff.traffic.endpoint import ROOTS, Endpoint
 from signoff.traffic.keys import Keys
 from signoff.traffic.pairs import failed, measure
 
 
 def main() -> None:
-    """Measure, and write a line of JSON for each request and block to standard output, which a pod's log keeps.
+    """Measure, and write a line of JSON for each request and block, and one for what vLLM counted, to standard
+    output, which a pod's log keeps.
 
     The keys are those of the environment, and so are the roots that the ingress is trusted by.
     """
@@ -36,9 +38,12 @@ def main() -> None:
         roots = Path(named).read_text(encoding="utf-8") if named else ""
         ingress = replace(proxied, url=options.ingress, host=options.ingress_host, authorities=roots)
     timed = measure(direct, proxied, ingress=ingress, progress=print, **asked)
+    counting = Counting(direct.url)
     taken = list(timed)  # written when all are taken
+    counted = counting.over(sum(not timing.error for timing in taken))
     for timing in taken:
         print(json.dumps({"timing": asdict(timing)}))
+    print(json.dumps({"counted": asdict(counted)}))
     if not failed(taken):
         for block in time_blocks(direct, proxied, **asked):
             print(json.dumps({"block": asdict(block)}))

@@ -12,6 +12,7 @@ from signoff.judges.registry import Judgement, judge
 from signoff.story.declaration import Check
 from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block
+from signoff.traffic.counted import Counted
 from signoff.traffic.pairs import ARMS, PAIRS_FOR_P95, Timing
 from signoff.verdicts.verdict import Code, Value, Verdict, not_judged
 
@@ -28,7 +29,13 @@ def samples(each: OverheadTimed, evidence: Recorded) -> "Samples":
     from signoff.overhead.estimate import Samples
 
     path = evidence.path(each.requests)
-    return Samples(_timings(path, each.requests.sha256), tuple(Block(**block) for block in each.blocks))
+    return Samples(_timings(path, each.requests.sha256), *_beside(each))
+
+
+def _beside(each: OverheadTimed) -> tuple[tuple[Block, ...], Counted | None]:
+    """What was recorded beside the timings: the blocks, and what vLLM counted."""
+    counted = Counted(**each.counted.model_dump()) if each.counted else None
+    return tuple(Block(**block) for block in each.blocks), counted
 
 
 def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> "Overhead":
@@ -37,7 +44,8 @@ def measured(each: OverheadTimed, evidence: Recorded, limit_ms: float) -> "Overh
     Raises:
         SignoffError: its file is not the one that was recorded.
     """
-    return _measured(evidence.path(each.requests), each.requests.sha256, each.seed, limit_ms)
+    blocks, counted = _beside(each)
+    return _measured(evidence.path(each.requests), each.requests.sha256, blocks, counted, each.seed, limit_ms)
 
 
 def ingress(each: OverheadTimed, evidence: Recorded) -> "Ingress | None":
@@ -59,10 +67,13 @@ def _ingress(path: Path, sha256: str, at: str, seed: int) -> "Ingress":
 
 
 @lru_cache(maxsize=8)
-def _measured(path: Path, sha256: str, seed: int, limit_ms: float) -> "Overhead":
-    from signoff.overhead import estimate
+def _measured(
+    path: Path, sha256: str, blocks: tuple[Block, ...], counted: Counted | None, seed: int, limit_ms: float
+) -> "Overhead":
+    from signoff.overhead import estimate, plausible
 
-    return estimate.judge(estimate.Samples(_timings(path, sha256)), limit_ms=limit_ms, seed=seed)
+    samples = estimate.Samples(_timings(path, sha256), blocks, counted)
+    return plausible.judge(samples, limit_ms=limit_ms, seed=seed)
 
 
 @lru_cache(maxsize=8)

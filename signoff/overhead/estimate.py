@@ -25,9 +25,10 @@ from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.bootstrap import BlockBootstrap, Statistic
 from signoff.stats.estimate import MIN_OBSERVATIONS, Estimate
 from signoff.traffic.blocks import Block
+from signoff.traffic.counted import Counted
 from signoff.traffic.pairs import ARMS, INGRESS, PAIRS_FOR_P95, WINDOW_ROUNDS, Arm, Round, Timing, is_stable
 from signoff.verdicts.below import below, sorted_out
-from signoff.verdicts.verdict import Code, Value, Verdict, failed, inconclusive, passed
+from signoff.verdicts.verdict import Code, Value, Verdict, failed, gravest, inconclusive, passed
 
 PAIRS_FOR_P99 = 2000
 INGRESS_PAIRS_FOR_P95 = PAIRS_FOR_P95 // 2
@@ -46,22 +47,29 @@ JUDGED = ("median", "median_plain", "median_streamed", "p95_shift")
 
 @dataclass(frozen=True)
 class Samples:
-    """All requests of a measurement in the order in which they were sent, and its blocks of a single arm."""
+    """All requests of a measurement in the order in which they were sent, its blocks of a single arm, and what vLLM
+    counted of the requests; None where nobody looked.
+    """
 
     timings: tuple[Timing, ...]
     blocks: tuple[Block, ...] = ()
+    counted: Counted | None = None
 
     def errors(self, *arms: Arm) -> list[str]:
         """What went wrong on these arms."""
         return [timing.error for timing in self.timings if timing.error and timing.arm in arms]
 
-    def rounds(self, arms: Sequence[Arm] = ARMS) -> "Rounds":
-        """The rounds that hold an answer of each of these arms, without those of the warm-up."""
+    def whole_rounds(self, arms: Sequence[Arm] = ARMS) -> list[Round]:
+        """The answers of these arms, of each round that has all of them, without those of the warm-up."""
         whole: dict[int, dict[str, Timing]] = {}
         for timing in self.timings:
             if not timing.error and timing.round >= 0:
                 whole.setdefault(timing.round, {})[timing.arm] = timing
-        rows = [[row[arm] for arm in arms] for row in whole.values() if row.keys() >= set(arms)]
+        return [[row[arm] for arm in arms] for row in whole.values() if row.keys() >= set(arms)]
+
+    def rounds(self, arms: Sequence[Arm] = ARMS) -> "Rounds":
+        """What the whole rounds of these arms took."""
+        rows = self.whole_rounds(arms)
 
         def table(values: list[list[float | None]]) -> Numbers:
             return np.array(values, dtype=np.float64).reshape(-1, len(arms))
@@ -139,6 +147,8 @@ class Overhead:
     generator: Generator = IDLE
     warm: bool | None = None
     """Whether the warm-up settled; one that did not makes a run no worse than its intervals and control say."""
+    doubts: tuple[Verdict, ...] = ()
+    """What `signoff.overhead.plausible` has against all of the figures."""
 
     @property
     def is_invalid(self) -> bool:
@@ -147,7 +157,8 @@ class Overhead:
 
     def of(self, name: str) -> Verdict:
         """The verdict of a single one of the figures."""
-        return verdict_of(self.figures, self.limit_ms, names=[name], generator=self.generator)
+        own = verdict_of(self.figures, self.limit_ms, names=[name], generator=self.generator)
+        return gravest([own, *self.doubts])
 
 
 def judge(samples: Samples, *, limit_ms: float, seed: int) -> Overhead:

@@ -1,7 +1,7 @@
 """Times pairs of direct and proxied requests on a deployment, from this machine or inside the cluster."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from signoff.cluster.base import Cluster
@@ -13,8 +13,9 @@ from signoff.gateway.deployment import Deployment
 from signoff.overhead import timing_job
 from signoff.traffic import timings_csv
 from signoff.traffic.blocks import Block, time_blocks
+from signoff.traffic.counted import Counted, Counting
 from signoff.traffic.endpoint import Endpoint
-from signoff.traffic.pairs import USUAL, Manner, Timing, failed, measure
+from signoff.traffic.pairs import ARMS, USUAL, Manner, Timing, failed, measure
 
 THROUGH_FORWARD = "from this machine, through the API server's port forward, which both arms pass"
 IN_A_ROW = 3
@@ -25,9 +26,13 @@ SPOILT_AT_MOST = 0.1
 
 @dataclass(frozen=True)
 class Taken:
-    """The blocks of one arm, where the clock was, and how many rounds a tunnel spoilt, which are left out."""
+    """The blocks of one arm, what vLLM counted during the rounds, and where the clock was.
+
+    `left_out` rounds were spoilt by a tunnel.
+    """
 
     blocks: list[Block]
+    counted: Counted | None
     place: str
     left_out: int = 0
 
@@ -47,11 +52,12 @@ def time_pairs(deployment: Deployment, pairs: int, seed: int, file: Path, *, ing
     """
     with timings_csv.writing(file) as write:
         if not deployment.cluster.tunnelled:
-            return Taken(_time_pairs_from_here(deployment, pairs, seed, ingress, write), "from this machine")
+            return Taken(*_time_pairs_from_here(deployment, pairs, seed, ingress, write), "from this machine")
         if not deployment.is_timed_inside:
             spoilt = _Spoilt(deployment.cluster, pairs)
-            blocks = _time_pairs_from_here(deployment, pairs, seed, ingress, write, Manner(spoilt=spoilt))
-            return Taken(blocks, THROUGH_FORWARD, spoilt.rounds)
+            blocks, counted = _time_pairs_from_here(deployment, pairs, seed, ingress, write, Manner(spoilt=spoilt))
+            counted = replace(counted, uncertain=spoilt.rounds * (len(ARMS) + 1))
+            return Taken(blocks, counted, THROUGH_FORWARD, spoilt.rounds)
         image = deployment.manifests.gateway_image
         samples, node = timing_job.time_pairs(
             deployment.kube,
@@ -64,7 +70,7 @@ def time_pairs(deployment: Deployment, pairs: int, seed: int, file: Path, *, ing
         )
         for timing in samples.timings:
             write(timing)
-        return Taken(list(samples.blocks), f"inside the cluster, by a Job of {image} on {node}")
+        return Taken(list(samples.blocks), samples.counted, f"inside the cluster, by a Job of {image} on {node}")
 
 
 class _Spoilt:
@@ -105,17 +111,19 @@ def _time_pairs_from_here(
     ingress: Endpoint | None,
     write: Callable[[Timing], None],
     manner: Manner = USUAL,
-) -> list[Block]:
+) -> tuple[list[Block], Counted]:
     direct, proxied = deployment.direct, deployment.answering_gateway()
 
     def tell(text: str) -> None:
         progress("overhead", text)
 
-    ends_early = False
+    counting, answered, ends_early = Counting(direct.url), 0, False
     for timing in measure(direct, proxied, pairs=pairs, seed=seed, ingress=ingress, manner=manner, progress=tell):
         write(timing)
+        answered += not timing.error
         ends_early = ends_early or failed([timing])
+    counted = counting.over(answered)
     if ends_early:
-        return []
+        return [], counted
     tell("blocks of one arm at a time, to see where the time goes")
-    return list(time_blocks(direct, proxied, pairs=pairs, seed=seed))
+    return list(time_blocks(direct, proxied, pairs=pairs, seed=seed)), counted

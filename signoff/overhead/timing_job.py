@@ -21,6 +21,7 @@ from signoff.kube.objects import Manifest
 from signoff.kube.roles import NAME_LABEL, Workload
 from signoff.kube.undo import Apply, Undo
 from signoff.traffic.blocks import Block
+from signoff.traffic.counted import Counted
 from signoff.traffic.endpoint import ROOTS, Endpoint
 from signoff.traffic.keys import NO_KEYS, Keys
 from signoff.traffic.pairs import Timing
@@ -72,7 +73,8 @@ def samples(log: str) -> "Samples":
 
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     timings = tuple(Timing(**line["timing"]) for line in lines if "timing" in line)
-    return Samples(timings, tuple(Block(**line["block"]) for line in lines if "block" in line))
+    counted = next((Counted(**line["counted"]) for line in lines if "counted" in line), None)
+    return Samples(timings, tuple(Block(**line["block"]) for line in lines if "block" in line), counted)
 
 
 def _finished(kube: Kube, namespace: str) -> Any:

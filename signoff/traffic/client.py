@@ -98,7 +98,15 @@ class Answer:
     @property
     def tokens(self) -> int | None:
         """How many tokens the model made, as the server counted; None if it did not say."""
-        count = (self.usage or {}).get("completion_tokens")
+        return self._counted("completion_tokens")
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """How many tokens the prompt has, as the server counted; None if it did not say."""
+        return self._counted("prompt_tokens")
+
+    def _counted(self, name: str) -> int | None:
+        count = (self.usage or {}).get(name)
         return count if isinstance(count, int) else None
 
     @cached_property

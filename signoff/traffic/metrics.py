@@ -36,12 +36,21 @@ def counter(base_url: str, name: str, **labels: str) -> float:
     Raises:
         SignoffError: the page could not be read, or does not know the metric at all.
     """
-    samples = [sample for sample in parse(_page(base_url)) if sample.name == name]
-    if not samples:
+    found = [sample for sample in samples(base_url) if sample.name == name]
+    if not found:
         raise SignoffError(
             f"no metric {name}", where=f"{base_url}/metrics", hint="is this the backend, and vLLM 0.6 or newer?"
         )
-    return math.fsum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+    return math.fsum(sample.value for sample in found if labels.items() <= sample.labels.items())
+
+
+def samples(base_url: str) -> list[Sample]:
+    """All samples of the page, which are of one moment.
+
+    Raises:
+        SignoffError: the page could not be read.
+    """
+    return list(parse(_page(base_url)))
 
 
 def request_count(base_url: str) -> int:

@@ -64,6 +64,9 @@ class Timing:
     Rounds below 0 only warmed up. `ttft_ms` and `itl_ms` (mean time between two tokens) are those of streams, and None
     where no text came. `header_ms` is what LiteLLM says of itself. `cpu_ms` is this process's own work meanwhile,
     `waited_ms` how long it was ready to run and had no processor.
+
+    What the answer holds: `tokens` and `prompt_tokens` as the server counts them, `characters` of text, and `pieces`,
+    the events of a stream that have text. None is unknown, as in files that older versions wrote.
     """
 
     round: int
@@ -79,6 +82,9 @@ class Timing:
     header_ms: float | None = None
     cpu_ms: float = 0.0
     waited_ms: float = 0.0
+    prompt_tokens: int | None = None
+    pieces: int | None = None
+    characters: int | None = None
 
 
 Round = list[Timing]
@@ -114,7 +120,8 @@ def measure(
 ) -> Iterator[Timing]:
     """Time at most this many rounds, after some that only warm connections and caches up.
 
-    A failed request ends it; one through the ingress ends only the asking of the ingress.
+    A failed request ends it; one through the ingress ends only the asking of the ingress. Where LiteLLM's alone failed,
+    one more round shows whether vLLM still answers.
 
     From `PAIRS_FOR_P95` rounds on, it ends when the intervals are narrow enough. That rule looks at their width and
     never at where they lie, which keeps them valid (Chow and Robbins, On the asymptotic theory of fixed-width
@@ -133,18 +140,27 @@ def measure(
         for warming in _warm_up(ask):
             yield from warming
             if failed(warming):
+                yield from _looked_at_again(ask, warming)
                 return
         taken: list[Round] = []
         while len(taken) < pairs:
             timed = ask(len(taken))
             yield from timed
             if failed(timed):
+                yield from _looked_at_again(ask, timed)
                 return
             taken.append(timed)
             if len(taken) % _TELL_EVERY == 0:
                 progress(f"{len(taken)} of at most {pairs} pairs")
             if len(taken) >= PAIRS_FOR_P95 and len(taken) % LOOK_EVERY == 0 and is_narrow(taken):
                 return
+
+
+def _looked_at_again(ask: Callable[[int], Round], asked: Round) -> Round:
+    """The round after one in which a request failed, if vLLM's own did not: it may have ended in between."""
+    if any(timing.error for timing in asked if timing.arm in ("direct", "control")):
+        return []
+    return ask(asked[0].round + 1)
 
 
 class _Asking:
@@ -259,6 +275,9 @@ def _time(client: OpenAIClient, arm: Arm, number: int, place: int, rng: random.R
         header_ms=header_ms(answer),
         cpu_ms=cpu * 1000,
         waited_ms=waited * 1000,
+        prompt_tokens=answer.prompt_tokens,
+        pieces=len(answer.token_times) if stream else None,
+        characters=len(answer.text),
     )
 
 

@@ -21,6 +21,7 @@ from signoff.evidence.models import (
     Applied,
     Backend,
     CallsCompared,
+    CallsCounted,
     Cause,
     ClientRead,
     Cluster,
@@ -289,6 +290,7 @@ class Writer:
             place="from this machine",
             gateway_image=IMAGE,
             ingress=self.ingress,
+            counted=CallsCounted(sent=len(found), answered=len(found)),
         )
 
     def calls(self, check: str) -> Iterator[Observation]:
@@ -674,6 +676,9 @@ def timings(pairs: int, added: float, *, through: bool = False) -> list[Timing]:
                     tokens=8,
                     header_ms=1.1 if arm == "proxied" and not stream else None,
                     cpu_ms=1.2,
+                    prompt_tokens=30,
+                    pieces=8 if stream else None,
+                    characters=40,
                 )
             )
     return found

@@ -744,8 +744,9 @@ TABLE = (
     Mutation(
         "vLLM is asked beside LiteLLM",
         faulty_gateway("asks_aside", aside=BACKEND_URL),
-        frozenset({COUNTER, NO_KEY}),
+        frozenset({COUNTER, NO_KEY, OVERHEAD}),
         frozenset({COUNTED_10, COUNTED_0}),
+        ("misconfiguration", "proxying"),
     ),
     Mutation(
         "vLLM says the same to everything",

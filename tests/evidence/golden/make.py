@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from signoff.evidence import Evidence, side_file, store
+from signoff.evidence import Evidence, chain, side_file
 from signoff.evidence.models import (
+    CallsCounted,
     CounterSeen,
     End,
     Observation,
@@ -56,6 +57,7 @@ def overhead(evidence: Evidence) -> Iterator[Observation]:
             pairs_asked=60,
             limit_asked_ms=100 if name == "overhead" else 25,
             place="from this machine",
+            counted=CallsCounted(sent=180, answered=180),
         )
 
 
@@ -66,7 +68,8 @@ def rounds() -> Iterator[Timing]:
         direct, added = (12.0, 40.0) if streamed else (10.0, 20.0)
         added = {4: 5.0, 8: 90.0, 5: 41.0, 9: 39.0}.get(at, added)
         for position, (arm, ms) in enumerate((("direct", direct), ("proxied", direct + added), ("control", direct))):
-            yield Timing(round=at, position=position, arm=arm, started=float(at), ms=ms, streamed=streamed)  # type: ignore[arg-type]
+            held = {"tokens": 8, "prompt_tokens": 30, "pieces": 8 if streamed else None, "characters": 40}
+            yield Timing(at, position, arm, float(at), ms, streamed=streamed, **held)  # type: ignore[arg-type]
 
 
 def answers(evidence: Evidence) -> Iterator[Observation]:
@@ -93,7 +96,7 @@ def make(name: str, checks: dict[str, Any], observe: Callable[[Evidence], Iterat
         "criteria": {key: {"text": each["text"], "checks": [key]} for key, each in checks.items()},
         "checks": checks,
     }
-    with mock.patch.object(store, "datetime", _Clock), mock.patch("time.monotonic", lambda: 1.0):
+    with mock.patch.object(chain, "datetime", _Clock), mock.patch("time.monotonic", lambda: 1.0):
         evidence = Evidence(
             folder, Run(cluster="embedded", story=story, story_file="story.yaml", story_sha256="00" * 32)
         )
