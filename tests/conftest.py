@@ -2,8 +2,9 @@
 
 import atexit
 import gc
+import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import PackageMetadata, PathDistribution
 from pathlib import Path
@@ -16,7 +17,7 @@ from markupsafe import Markup
 from signoff.core import redact
 from signoff.evidence import circumstances
 from signoff.stats import bootstrap
-from tests.embedded import cluster, kube, namespace, recipes
+from tests.embedded import api, cluster, kube, namespace, plane, recipes
 from tests.evidence import runs
 from tests.forks import Interpreter, interpreter
 from tests.pair import brisk, never_invalid, pair
@@ -31,6 +32,7 @@ settings.register_profile(
 settings.register_profile("prove", settings.get_profile("each day"), max_examples=500)
 pytest_plugins = ["pytester"]
 __all__ = [
+    "api",
     "bench",
     "bench_of_all",
     "brisk",
@@ -39,6 +41,7 @@ __all__ = [
     "namespace",
     "never_invalid",
     "pair",
+    "plane",
     "recipes",
     "signed_off",
 ]
@@ -46,10 +49,24 @@ __all__ = [
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What uses one of these fixtures is marked by its name."""
+    """What uses the browser, or a fixture that starts a cluster, through whatever other fixtures, is marked."""
     for item in items:
-        for name in {"browser", "cluster"}.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker(name)
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+        if isinstance(item, pytest.Function) and any(map(starts_a_cluster, functions_of_fixtures(item))):
+            item.add_marker("cluster")
+
+
+def functions_of_fixtures(test: pytest.Function) -> Iterator[Callable[..., Any]]:
+    """Those of the fixtures that a test uses itself or through others."""
+    for defined in test._fixtureinfo.name2fixturedefs.values():
+        yield from (each.func for each in defined)
+
+
+@cache
+def starts_a_cluster(fixture: Callable[..., Any]) -> bool:
+    code = getattr(inspect.unwrap(fixture), "__code__", None)
+    return code is not None and {"EmbeddedCluster", "start"} <= set(code.co_names)
 
 
 def pytest_configure(config: pytest.Config) -> None:

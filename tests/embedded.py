@@ -1,4 +1,4 @@
-"""One embedded cluster for all tests that leave it as it was, small pods for it, and features run on their own."""
+"""Clusters for tests: one for all that leave it as it was, a module's own control plane, small pods, features run."""
 
 import itertools
 import re
@@ -44,6 +44,19 @@ def cluster(recipes: None) -> Iterator[EmbeddedCluster]:
 @pytest.fixture(scope="session")
 def kube(cluster: EmbeddedCluster) -> Kube:
     return Kube(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def plane() -> Iterator[EmbeddedCluster]:
+    """A control plane without nodes, of a module's own: nothing runs, and objects are as the API server makes them."""
+    started = EmbeddedCluster.start(nodes=())
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def api(plane: EmbeddedCluster) -> Kube:
+    return Kube(plane.kubeconfig)
 
 
 @pytest.fixture

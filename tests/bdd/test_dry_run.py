@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,6 @@ from signoff.core.paths import ROOT
 from signoff.kube.client import Kube
 from tests.home import KEY, applied, home
 
-pytestmark = pytest.mark.cluster
 Run = Callable[..., str]
 SETTINGS = """\
 namespace = "ai"
@@ -27,15 +26,13 @@ backend_nodes = ["tower"]
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[EmbeddedCluster]:
+def plane(plane: EmbeddedCluster) -> EmbeddedCluster:
     """A control plane with nodes that nobody runs."""
-    started = EmbeddedCluster.start(nodes=())
-    kube = Kube(started.kubeconfig)
+    api = Kube(plane.kubeconfig)
     for name in ("nuc-1", "nuc-2", "tower"):
-        kube.core.create_node({"metadata": {"name": name}})
-    applied(kube, home("ai"), "helm")
-    yield started
-    started.close()
+        api.core.create_node({"metadata": {"name": name}})
+    applied(api, home("ai"), "helm")
+    return plane
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from signoff.settings.model import PREFIX
 from signoff.settings.reading import read
 from tests.home import KEY, applied, home, of, strangers
 
-pytestmark = pytest.mark.cluster
 Capture = pytest.CaptureFixture[str]
 _NUMBERS = itertools.count(1)
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -39,10 +38,9 @@ NODES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[EmbeddedCluster]:
+def plane(plane: EmbeddedCluster) -> EmbeddedCluster:
     """A control plane of which nothing runs the nodes."""
-    started = EmbeddedCluster.start(nodes=())
-    kube = Kube(started.kubeconfig)
+    kube = Kube(plane.kubeconfig)
     for name, told in NODES.items():
         taints = [{"key": key, "effect": "NoSchedule", "value": ""} for key in told.get("taints", ())]
         metadata = {"name": name, "labels": {"kubernetes.io/hostname": name, **told.get("labels", {})}}
@@ -50,13 +48,7 @@ def plane() -> Iterator[EmbeddedCluster]:
         conditions = [{"type": "Ready", "status": str(told.get("ready", True)), "reason": "x", "message": "x"}]
         status = {"conditions": conditions, "allocatable": told.get("allocatable", {"cpu": "4"})}
         kube.core.patch_node_status(name, {"status": status})
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def api(plane: EmbeddedCluster) -> Kube:
-    return Kube(plane.kubeconfig)
+    return plane
 
 
 @pytest.fixture(autouse=True)

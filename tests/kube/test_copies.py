@@ -1,6 +1,5 @@
 """A copy of the gateway in another namespace: it has what its pods need, and nothing that leads outside them."""
 
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 
-from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.errors import SignoffError
 from signoff.gateway.key import keys_of
 from signoff.gateway.under_test import under_test
@@ -22,13 +20,6 @@ from tests.home import KEY, applied, home, of, pods_of
 Body = dict[str, Any]
 OWN = "signoff-run"
 _NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[Kube]:
-    started = EmbeddedCluster.start(nodes=())
-    yield Kube(started.kubeconfig)
-    started.close()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """What a person's cluster would not take of manifests is told before anything of them is applied."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,6 @@ import pytest
 import yaml
 from kubernetes.client.exceptions import ApiException
 
-from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.errors import UsageError
 from signoff.kube import preflight
 from signoff.kube.client import Kube
@@ -20,17 +19,8 @@ from tests.embedded import wait_for
 from tests.home import applied
 
 Body = dict[str, Any]
-pytestmark = pytest.mark.cluster
 _NUMBERS = count(1)
 OWNER = "kubectl-client-side-apply"
-
-
-@pytest.fixture(scope="module")
-def api() -> Iterator[Kube]:
-    """A control plane without nodes: nothing runs, and what is let in is told by the API server."""
-    started = EmbeddedCluster.start(nodes=())
-    yield Kube(started.kubeconfig)
-    started.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -205,28 +204,27 @@ def test_a_secret_that_may_be_read_by_name_may_be_read(kube: Kube, new_account: 
         accounts.set_rules(kube, role, role.rules)
 
 
-def test_a_namespace_that_is_not_there_has_to_be_one_that_may_be_made(tmp_path: Path) -> None:
+def test_a_namespace_that_is_not_there_has_to_be_one_that_may_be_made(plane: EmbeddedCluster, tmp_path: Path) -> None:
     """Rights in all namespaces are rights in one that is not there."""
     (role,) = (each for each in rights.roles(("job",)) if each.namespace)
     everywhere = replace(role, kind="ClusterRole", name="everywhere", namespace="", bind_with="ClusterRoleBinding")
-    with closing(EmbeddedCluster.start()) as other:
-        kube = Kube(other.kubeconfig)
-        account = Account("everywhere", accounts.kubeconfig_of(kube, other.kubeconfig, "everywhere", tmp_path))
-        accounts.grant(kube, account.name, ("default",), ())
-        client.RbacAuthorizationV1Api(kube.core.api_client).create_cluster_role(
-            {"metadata": {"name": everywhere.name}, "rules": role.rules}
-        )
-        accounts.bind(kube, everywhere, account.name, "")
+    kube = Kube(plane.kubeconfig)
+    account = Account("everywhere", accounts.kubeconfig_of(kube, plane.kubeconfig, "everywhere", tmp_path))
+    accounts.grant(kube, account.name, ("default",), ())
+    client.RbacAuthorizationV1Api(kube.core.api_client).create_cluster_role(
+        {"metadata": {"name": everywhere.name}, "rules": role.rules}
+    )
+    accounts.bind(kube, everywhere, account.name, "")
 
-        def lacks() -> str:
-            with pytest.raises(UsageError) as caught:
-                rights.check(account.kube, ("default",), ("job",))
-            assert "manifests/rbac/job.yaml" in caught.value.hint
-            return caught.value.what.partition(" is not allowed to ")[2]
+    def lacks() -> str:
+        with pytest.raises(UsageError) as caught:
+            rights.check(account.kube, ("default",), ("job",))
+        assert "manifests/rbac/job.yaml" in caught.value.hint
+        return caught.value.what.partition(" is not allowed to ")[2]
 
-        accounts.once("the rights to be known", lacks, "create namespaces, delete namespaces signoff-run")
-        kube.make_namespace(rights.own_namespace())
-        rights.check(account.kube, ("default",), ("job",))
+    accounts.once("the rights to be known", lacks, "create namespaces, delete namespaces signoff-run")
+    kube.make_namespace(rights.own_namespace())
+    rights.check(account.kube, ("default",), ("job",))
 
 
 # What is not allowed to a run, and not asked for either

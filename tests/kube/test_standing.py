@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,22 +31,8 @@ from signoff.way_in.controllers import objects_in
 from tests.embedded import wait_for
 from tests.home import CONFIG, KEY, SOMEBODY, Body, applied, home, of, pods_of, strangers
 
-pytestmark = pytest.mark.cluster
 _NUMBERS = itertools.count(1)
 LOOKING = ({"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]},)
-
-
-@pytest.fixture(scope="module")
-def plane() -> Iterator[EmbeddedCluster]:
-    """A control plane without nodes: nothing runs, and objects are as the API server makes them."""
-    started = EmbeddedCluster.start(nodes=())
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def api(plane: EmbeddedCluster) -> Kube:
-    return Kube(plane.kubeconfig)
 
 
 @pytest.fixture

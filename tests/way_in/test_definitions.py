@@ -1,7 +1,6 @@
 """The API server holds the story's route and certificate against the definitions of Traefik v3, v2 and cert-manager."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from signoff.way_in.controllers import objects_in
 from tests.way_in.waited import Ended, deployed
 from tests.way_in.ways import OF_V2, ROUTE, Way, changed
 
-pytestmark = pytest.mark.cluster
 NAMESPACE = "ml"
 FILE = MANIFESTS / "litellm" / "ingressroute.yaml"
 OWN = FILE.read_text()
@@ -26,18 +24,9 @@ FOR_V3 = ("- kind: Rule\n      match", "- match")
 
 
 @pytest.fixture(scope="module")
-def plane() -> Iterator[EmbeddedCluster]:
-    """A control plane without nodes: nothing runs, objects are only held against their definitions."""
-    started = EmbeddedCluster.start(nodes=())
-    yield started
-    started.close()
-
-
-@pytest.fixture(scope="module")
-def api(plane: EmbeddedCluster) -> Kube:
-    made = Kube(plane.kubeconfig)
-    made.make_namespace(NAMESPACE)
-    return made
+def api(api: Kube) -> Kube:
+    api.make_namespace(NAMESPACE)
+    return api
 
 
 @pytest.fixture(scope="module", params=["v3", "v2"])
