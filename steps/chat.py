@@ -244,7 +244,12 @@ def read_by_openai(endpoint: Endpoint, *, stream: bool) -> dict[str, Any]:
         "max_tokens": TOKENS,
     }
     with openai.OpenAI(
-        base_url=f"{endpoint.url}/v1", api_key=endpoint.api_key, max_retries=0, timeout=timeouts.REQUEST.seconds
+        base_url=f"{endpoint.url}/v1",
+        api_key=endpoint.api_key,
+        max_retries=0,
+        timeout=timeouts.REQUEST.seconds,
+        # Each client would read the roots again, which is most of its time where one is asked for many rounds.
+        http_client=openai.DefaultHttpxClient(verify=http.authorities(endpoint.authorities)),
     ) as client:
         try:
             if not stream:
