@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from signoff.core.errors import UsageError, refusing
 from signoff.core.paths import check_writable
 from signoff.load import gate, soak
 from signoff.load.conclusions import Conclusions, conclude
-from signoff.load.gate import FIGURES, Ruling
+from signoff.load.gate import FIGURES, Outcome
 from signoff.load.reading import limit_of, read_run, read_settings
 from signoff.report.load import PAGE, UNVOUCHED
 from signoff.verdicts.verdict import Value
@@ -27,8 +27,8 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             f"Draw {PAGE} into a load's folder from its raw records, and judge it by the thresholds.\n"
-            "Also of a run that was killed. Exits 0 only if every rule passed and a soak's memory does not grow too\n"
-            "fast, 1 if one of them failed or could not be judged."
+            "Also of a run that was killed, which never passes. Exits 0 only if the page says that the load passed:\n"
+            "every rule at every required step, and a soak's memory; 1 if one failed or could not be judged."
         ),
         epilog=f"{gate.__doc__}\nFigures:\n"
         + "\n".join(f"  {name:22} {text}" for name, text in FIGURES.items())
@@ -47,7 +47,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw and judge; returns 1 unless every rule passed, and memory where it has a verdict."""
+    """Draw and judge; returns 1 unless the load passed."""
     from signoff.report.load.page import write  # with Matplotlib, for which no other command should wait
 
     if options.baseline and options.baseline.resolve() == options.run_dir.resolve():
@@ -61,18 +61,18 @@ def run(options: argparse.Namespace) -> int:
     progress("load", f"reading and judging {options.run_dir}")
     limit = thresholds.upper_limit("memory_mib_per_hour")
     memory_limit = soak.MEMORY_LIMIT_MIB_PER_HOUR if limit is None else limit
-    found = conclude(options.run_dir, memory_limit)
-    baseline = conclude(options.baseline, memory_limit) if options.baseline else None
-    rulings = gate.judge(found, thresholds, baseline)
-    print("\n".join(lines(found, rulings)), flush=True)
-    write(found, rulings, options.baseline)
+    found = conclude(options.run_dir, memory_limit, thresholds.required_rate)
+    baseline = conclude(options.baseline, memory_limit, thresholds.required_rate) if options.baseline else None
+    outcome = Outcome(found, gate.judge(found, thresholds, baseline))
+    print("\n".join(lines(outcome)), flush=True)
+    write(outcome, options.baseline)
     print(f"report: {options.run_dir / PAGE}")
-    verdicts = [trend.verdict for trend in found.trends if trend.verdict] + [ruling.verdict for ruling in rulings]
-    return 0 if all(verdict is Value.PASSED for verdict in verdicts) else 1
+    return outcome.status
 
 
-def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
+def lines(outcome: Outcome) -> Iterator[str]:
     """The terminal's short form of the page."""
+    found, rulings = outcome.found, outcome.rulings
     yield found.sentence
     yield found.verdict[1]
     yield from _reservations(found)
@@ -92,12 +92,12 @@ def lines(found: Conclusions, rulings: Sequence[Ruling]) -> Iterator[str]:
         )
     yield ""
     for ruling in sorted(rulings, key=lambda each: each.verdict is Value.PASSED)[:_SHOWN]:
-        at = f" [{ruling.step}]" if ruling.step else ""
-        yield f"gate {ruling.verdict.value:13} {ruling.rule}{at}: {ruling.reason}"
+        yield f"gate {ruling.verdict.value:13} {ruling.words}"
     if len(rulings) > _SHOWN:
         yield f"... and {len(rulings) - _SHOWN} more in the report"
     words = Counter(ruling.verdict.value for ruling in rulings)
     yield f"gate: {', '.join(f'{count} {word}' for word, count in words.items())}"
+    yield outcome.sentence
 
 
 def _reservations(found: Conclusions) -> Iterator[str]:

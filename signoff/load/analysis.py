@@ -26,6 +26,7 @@ from signoff.stats.arrays import Flags, Numbers
 from signoff.stats.bootstrap import BlockBootstrap, quantile_estimates
 from signoff.stats.estimate import MIN_OBSERVATIONS, Estimate
 from signoff.stats.proportions import proportion
+from signoff.verdicts.below import is_above
 from signoff.verdicts.verdict import Value
 
 NOT_ITS_DOING = ("unfinished", "not sent")
@@ -38,7 +39,9 @@ At least the time of an answer is left out, p95 of the run's quickest step: that
 MIN_ANSWER_TIMES = 2.0
 """A step of which fewer times of an answer are left is too short to tell."""
 MAX_PAIRS_LOST = 0.02
-"""Where more of the probes' pairs lack an answer, those that are left no longer speak for all."""
+"""Where more of the probes' pairs lack an answer, those that are left no longer speak for all.
+
+Where more of the probes through LiteLLM fail with confidence, and not of vLLM's, LiteLLM has failed."""
 
 _FLOW_BINS = 60
 _OF_A_PAIR = ["started", "e2e_ms", "ttft_ms", "itl_ms", "error"]
@@ -222,6 +225,8 @@ class StepResult:
             found |= {f"ttft_{name}_ms": figure for name, figure in load.ttft.items()}
             found |= {f"itl_{name}_ms": figure for name, figure in load.itl.items()}
             found["error_rate"] = load.error_rate
+        arms = (("probe_error_rate", "proxied"), ("direct_error_rate", "direct"))
+        found |= {name: self.groups[arm].error_rate for name, arm in arms if arm in self.groups}
         return {name: figure for name, figure in found.items() if figure}
 
 
@@ -416,7 +421,7 @@ def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_s
     groups = _groups(loaded, step, own, ended)
     flow, bootstrap = flows.of_step(step, ended, answer_seconds), BlockBootstrap(_FLOW_BINS, loaded.run.seed)
     overhead, spans = _overhead(own, loaded.run.seed), invalidating(loaded.run.invalid_spans, step.started, ended)
-    verdict, reason = _judge_overhead(overhead, spans, loaded.limit_ms)
+    verdict, reason = _judge_overhead(overhead, groups, spans, loaded.limit_ms)
     return StepResult(
         name=step.name,
         planned_rate=step.planned_rate,
@@ -556,7 +561,7 @@ def _median(values: Numbers, seed: int) -> Estimate | None:
 
 
 def _judge_overhead(
-    overhead: ProbedOverhead, invalid_spans: Sequence[InvalidSpan], limit_ms: float
+    overhead: ProbedOverhead, groups: Mapping[str, Group], invalid_spans: Sequence[InvalidSpan], limit_ms: float
 ) -> tuple[Value, str]:
     """The verdict on the overhead in a step, from the pairs alone.
 
@@ -568,17 +573,25 @@ def _judge_overhead(
     ask the vLLM whose load is being measured for half as much again as the probes do.
 
     Passed: the upper ends of the medians of plain answers and of streams, of their mean and, from 400 pairs on, of the
-    p95 shift lie below the limit; failed: a lower end lies above it; else inconclusive, as is a step that is invalid or
-    has lost too many pairs.
+    p95 shift lie below the limit; failed: a lower end lies above it, or LiteLLM left too many probes without an answer
+    that vLLM gave; else inconclusive, as is a step that is invalid or has lost too many pairs.
     """
     if invalid_spans:
         return Value.INCONCLUSIVE, f"invalid: {invalid_spans[0].reason}"
+    asked, failing = overhead.pairs + overhead.lost, _failing(groups)
+    if overhead.lost and failing == {"proxied"}:
+        return Value.FAILED, f"{overhead.lost} of {asked} pairs lack an answer, and it is LiteLLM's that lack"
     if overhead.e2e is None or overhead.e2e.low is None:
         return (
             Value.INCONCLUSIVE,
             f"only {overhead.pairs} pairs of probes, {MIN_OBSERVATIONS} are needed: let it run longer",
         )
-    found, asked = against_limit(overhead.judged, limit_ms), overhead.pairs + overhead.lost
+    found = against_limit(overhead.judged, limit_ms)
     if found.value is not Value.FAILED and overhead.lost > MAX_PAIRS_LOST * asked:
         return Value.INCONCLUSIVE, f"{overhead.lost} of {asked} pairs lack an answer"
     return found.value, found.reason
+
+
+def _failing(groups: Mapping[str, Group]) -> set[str]:
+    """The arms of the probes of which more fail than pairs may be lost, with confidence."""
+    return {arm for arm in ("proxied", "direct") if arm in groups and is_above(groups[arm].error_rate, MAX_PAIRS_LOST)}

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
+from math import inf
 from pathlib import Path
 
 from signoff.core.words import listed
+from signoff.in_cluster.load_generator.run import Step
 from signoff.load import analysis, knee, soak
 from signoff.load.analysis import Loaded, StepResult, StepState
 from signoff.load.knee import Knee
@@ -15,7 +18,10 @@ from signoff.settings.shown import Setting
 from signoff.settings.values import is_nfr66, overhead_requirement
 from signoff.stats.estimate import Estimate
 from signoff.stats.proportions import proportion
-from signoff.verdicts.verdict import Value
+from signoff.verdicts.verdict import GRAVITY, Value
+
+SILENT_SECONDS = 5.0
+"""A step in which so long no request was recorded has none; of rates below 1, as many times longer."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,44 @@ class Conclusions:
     steps: list[StepResult]
     knee: Knee
     trends: list[Trend]
+    required_rate: float | None = None
+    """The requests per second that LiteLLM has to keep up with; None where the thresholds ask for no such load."""
+
+    @property
+    def required(self) -> list[StepResult]:
+        """The steps at which every rule is judged, from the lightest on.
+
+        With a required rate: each up to the lightest step that asks for as much. Else all but those of which it is
+        known that LiteLLM did not keep up, or that the backend could not, where it kept up with none that asks more.
+        """
+        if self.required_rate is None:
+            beyond = StepState.FELL_BEHIND, StepState.SATURATED
+            heaviest = max((each.load for each in self.steps if each.state is StepState.KEPT_UP), default=0.0)
+            return [each for each in self.ordered if each.state not in beyond or each.load < heaviest]
+        return [each for each in self.ordered if each.load <= self._required_load]
+
+    @property
+    def asks_enough(self) -> bool:
+        """Whether a step asks for the required rate; a closed loop asks for none."""
+        return self.required_rate is None or self._required_load < inf
+
+    @property
+    def silent(self) -> list[Step]:
+        """The steps that are required and long enough for requests, and have none."""
+        known = {each.name for each in self.steps}
+        wanted = self._required_load if self.required_rate is not None else inf
+        return [
+            each
+            for each in self.loaded.run.steps
+            if each.name not in known
+            and (each.planned_rate or 0.0) <= wanted
+            and ((each.ended or self.loaded.ended) - each.started) * min(each.planned_rate or 1.0, 1.0) > SILENT_SECONDS
+        ]
+
+    @property
+    def _required_load(self) -> float:
+        rates = [each.planned_rate for each in self.loaded.run.steps if each.planned_rate is not None]
+        return min((each for each in rates if each >= (self.required_rate or 0.0)), default=inf)
 
     @property
     def ordered(self) -> list[StepResult]:
@@ -57,31 +101,31 @@ class Conclusions:
         """The settings of the run with which it was no longer quite the story's gateway under load."""
         return shown.not_the_storys(self.loaded.settings)
 
-    @property
-    def headline(self) -> str:
-        """The verdict on the overhead, with each setting that is not the story's."""
-        return shown.headline(f"Load on LiteLLM: {self.requirement} {self.verdict[0].value}", self.not_the_storys)
-
     @cached_property
     def verdict(self) -> tuple[Value, str]:
-        """The verdict on the overhead with the load at which it holds.
+        """The verdict on the overhead, with the load up to which it holds: of the required steps the gravest speaks.
 
-        Passed: the overhead is below the limit at the lightest load, and at each up to the one that is named. Failed or
-        inconclusive: it is not, or could not be judged, at the lightest.
+        A step beyond them that did not pass is told, and does not count.
         """
-        asked = overhead_requirement(self.limit_ms)
-        held: StepResult | None = None
-        for step in self.ordered:
-            if step.verdict is Value.PASSED:
-                held = step
-                continue
-            if held is None:
-                return step.verdict, f"{asked} {step.verdict.value} at {step.at()}: {step.reason}"
-            return Value.PASSED, (
-                f"{asked} holds up to {held.at()}; {step.verdict.value} at {step.at()}: {step.reason}"
-            )
+        asked, held, first = overhead_requirement(self.limit_ms), self._held, self._first_not_held
+        gravest = min(self.required, key=lambda each: GRAVITY.index(each.verdict), default=self.lightest)
+        if gravest.verdict is not Value.PASSED:
+            up_to = f"holds up to {held.at()}; " if held else ""
+            return gravest.verdict, f"{asked} {up_to}{gravest.verdict.value} at {gravest.at()}: {gravest.reason}"
         assert held is not None
-        return Value.PASSED, f"{asked} holds at all loads that were asked, up to {held.at()}"
+        if first is None:
+            return Value.PASSED, f"{asked} holds at all loads that were asked, up to {held.at()}"
+        return Value.PASSED, f"{asked} holds up to {held.at()}; {first.verdict.value} at {first.at()}: {first.reason}"
+
+    @property
+    def _first_not_held(self) -> StepResult | None:
+        return next((each for each in self.ordered if each.verdict is not Value.PASSED), None)
+
+    @property
+    def _held(self) -> StepResult | None:
+        """The heaviest step up to which the overhead passed at each."""
+        passed = takewhile(lambda each: each.verdict is Value.PASSED, self.ordered)
+        return next(iter(reversed(list(passed))), None)
 
     @property
     def sentence(self) -> str:
@@ -133,9 +177,9 @@ class Conclusions:
 
     @property
     def error_rate(self) -> Estimate | None:
-        """The share of the load's requests that failed, over all steps that LiteLLM kept up with."""
+        """The share of the load's requests that failed, over all required steps that are not invalid."""
         records = self.loaded.records
-        kept = [step.name for step in self.steps if step.state is StepState.KEPT_UP]
+        kept = [step.name for step in self.required if step.state is not StepState.INVALID]
         mine = (records["role"] == "load") & (records["arm"] == "proxied") & records["step"].isin(kept)
         rollup = self.loaded.rollup
         happened = analysis.failures(records[mine], rollup[rollup["step"].isin(kept)])
@@ -167,7 +211,9 @@ def with_interval(figure: Estimate, unit: str = "ms", decimals: int = 1) -> str:
     return f"{text} (95 % interval {figure.low:.{decimals}f} to {figure.high:.{decimals}f})"
 
 
-def conclude(folder: Path, memory_limit: float = soak.MEMORY_LIMIT_MIB_PER_HOUR) -> Conclusions:
+def conclude(
+    folder: Path, memory_limit: float = soak.MEMORY_LIMIT_MIB_PER_HOUR, required_rate: float | None = None
+) -> Conclusions:
     """Read a run and judge it.
 
     Raises:
@@ -175,4 +221,4 @@ def conclude(folder: Path, memory_limit: float = soak.MEMORY_LIMIT_MIB_PER_HOUR)
     """
     loaded = analysis.load(folder)
     steps = knee.with_states(analysis.steps_of(loaded))
-    return Conclusions(loaded, steps, knee.find(steps), soak.trends(loaded, memory_limit))
+    return Conclusions(loaded, steps, knee.find(steps), soak.trends(loaded, memory_limit), required_rate)

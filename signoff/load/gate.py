@@ -2,32 +2,41 @@
 
 A thresholds file is TOML (signoff/load/thresholds.toml is the default and explains itself):
 
+    required_rate = 20             # requests per second to keep up with; without it no load in particular
+
     [[limit]]                      # one rule
     figure = "overhead_ms"         # see FIGURES
-    at = "rate=20"                 # steps, by name or pattern; without it: all that LiteLLM kept up with
+    at = "rate=20"                 # steps, by name or pattern; without it: all that are required
     max = 100                      # or min = ...; "overhead_limit_ms" is what that setting of the run says
 
     [[compare]]                    # used with --baseline
     figure = "overhead_ms"
     max_regression = 5             # by how much it may be worse than the baseline's, in the figure's own unit
 
+Required is each step up to the lightest that asks for `required_rate`; without that, each but those of which it is
+known that LiteLLM did not keep up, or that the backend could not. One that is invalid, too short or silent passes
+nothing.
+
 A rule is judged on the whole 95 % interval: passed or failed when it lies on one side, else inconclusive
-(signoff.verdicts.below).
+(signoff.verdicts.below). Whatever the rules are, the overhead by the pairs of probes, the required rate, a soak's
+memory and whether the load came to its end are judged too: a file of rules adds to these, and takes none of them away.
 """
 
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from signoff.core.errors import SignoffError
 from signoff.load.analysis import PERCENTILES, StepResult, StepState
 from signoff.load.conclusions import Conclusions
+from signoff.settings import shown
 from signoff.stats.estimate import Estimate
 from signoff.verdicts.below import below
-from signoff.verdicts.verdict import Value
+from signoff.verdicts.verdict import GRAVITY, Value
 
 THRESHOLDS = Path(__file__).with_name("thresholds.toml")
 _HINT = f"name a file of rules; {THRESHOLDS} is one that explains itself"
@@ -40,13 +49,15 @@ STEP_FIGURES = {
     "overhead_ttft_ms": "median of streams' differences of the time to the first token",
     "overhead_itl_ms": "the same of the inter-token latency",
     "error_rate": "share of the load's requests that failed (0 to 1)",
+    "probe_error_rate": "share of the probes through LiteLLM that failed",
+    "direct_error_rate": "share of the probes of vLLM that failed",
     "achieved_per_second": "answers per second",
     "shortfall": "share of arrivals that was not answered in the same time (0 to 1)",
     **{f"{what}_{p}_ms": f"{p} of the load's {words}" for p in PERCENTILES for what, words in
        (("e2e", "whole answers"), ("ttft", "time to the first token"), ("itl", "inter-token latency"))},
 }  # fmt: skip
 RUN_FIGURES = {
-    "run_error_rate": "the same share over all steps that LiteLLM kept up with",
+    "run_error_rate": "share of the load's that failed over all required steps; no step may be above it by itself",
     "kept_up_with": "the heaviest load that LiteLLM kept up with (requests per second, or in flight)",
     "memory_mib_per_hour": "slope of LiteLLM's memory in a soak",
     "latency_ms_per_hour": "slope of the load's mean latency in a soak",
@@ -59,6 +70,7 @@ _TRENDS = {
     "overhead_ms_per_hour": "overhead",
     "error_percent_per_hour": "error rate",
 }
+_REQUIRED = "required_rate"
 _SETTING = "overhead_limit_ms"
 """What a [[limit]] may name in the place of a number."""
 _MORE_IS_BETTER = {"achieved_per_second", "kept_up_with"}
@@ -90,6 +102,8 @@ class Thresholds:
     limits: Sequence[Limit]
     compares: Sequence[Compare]
     path: Path
+    required_rate: float | None = None
+    """Requests per second that LiteLLM has to keep up with."""
 
     def upper_limit(self, figure: str) -> float | None:
         """The upper limit on this figure, if there is one."""
@@ -105,6 +119,43 @@ class Ruling:
     verdict: Value
     reason: str
 
+    @property
+    def words(self) -> str:
+        """What was asked, where, and what was found."""
+        return f"{self.rule}{f' [{self.step}]' if self.step else ''}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a load comes to: headline, last sentence and exit status tell this one value."""
+
+    found: Conclusions
+    rulings: Sequence[Ruling]
+
+    @property
+    def value(self) -> Value:
+        """The gravest of all rulings; where there is none nothing was judged."""
+        return min((each.verdict for each in self.rulings), key=GRAVITY.index, default=Value.NOT_JUDGED)
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return 0 if self.value is Value.PASSED else 1
+
+    @property
+    def headline(self) -> str:
+        """The value beside the verdict on the overhead, with each setting that is not the story's."""
+        overhead = f"{self.found.requirement} {self.found.verdict[0].value}"
+        return shown.headline(f"Load on LiteLLM {self.value.value}: {overhead}", self.found.not_the_storys)
+
+    @property
+    def sentence(self) -> str:
+        """The value with what made it."""
+        if self.value is Value.PASSED:
+            return f"load passed: {len(self.rulings)} of {len(self.rulings)} rulings"
+        why = next((each.words for each in self.rulings if each.verdict is self.value), "no rule was judged")
+        return f"load {self.value.value}: {why}"
+
 
 def read_thresholds(path: Path, overhead_limit_ms: float) -> Thresholds:
     """Read a thresholds file, for a run with this limit of the overhead in its settings.
@@ -118,11 +169,11 @@ def read_thresholds(path: Path, overhead_limit_ms: float) -> Thresholds:
         raise SignoffError(f"the thresholds cannot be read: {error.strerror}", where=str(path), hint=_HINT) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SignoffError(f"the thresholds are not TOML: {error}", where=str(path), hint=_HINT) from error
-    if unknown := set(told) - {"limit", "compare"}:
+    if unknown := set(told) - {"limit", "compare", _REQUIRED}:
         raise SignoffError(
             f"unknown in thresholds: {', '.join(sorted(unknown))}",
             where=str(path),
-            hint="rules begin with [[limit]] or [[compare]]",
+            hint=f"rules begin with [[limit]] or [[compare]]; {_REQUIRED} stands above them",
         )
     limits = [
         _rule(Limit, _with_number(each, overhead_limit_ms), f"[[limit]] number {number}", path)
@@ -138,7 +189,16 @@ def read_thresholds(path: Path, overhead_limit_ms: float) -> Thresholds:
             )
     if not limits and not compares:
         raise SignoffError("the thresholds hold no rule", where=str(path), hint="add a [[limit]] or a [[compare]]")
-    return Thresholds(limits, compares, path)
+    return Thresholds(limits, compares, path, _required_rate(told, path))
+
+
+def _required_rate(told: dict[str, Any], path: Path) -> float | None:
+    rate = told.get(_REQUIRED)
+    if rate is None:
+        return None
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < inf:
+        raise SignoffError(f"{_REQUIRED} is {rate!r}, no rate", where=str(path), hint="requests per second, such as 20")
+    return float(rate)
 
 
 def _numbered(told: dict[str, Any], name: str, path: Path) -> "enumerate[Any]":
@@ -195,16 +255,50 @@ def _rule(kind: type[Any], told: Any, where: str, path: Path) -> Any:
 
 
 def judge(found: Conclusions, thresholds: Thresholds, baseline: Conclusions | None = None) -> list[Ruling]:
-    """Each rule at each of its steps.
+    """What is always judged, and each rule at each of its steps.
 
     Raises:
         SignoffError: the baseline was another load, or ran on other software or another kind of machine.
     """
-    rulings = [ruling for limit in thresholds.limits for ruling in _limit(found, limit)]
+    rulings = [*_always(found), *(ruling for limit in thresholds.limits for ruling in _limit(found, limit))]
     if baseline:
         refuse_unlike(found, baseline)
         rulings += [ruling for rule in thresholds.compares for ruling in _compare(found, baseline, rule)]
     return rulings
+
+
+def _always(found: Conclusions) -> Iterator[Ruling]:
+    """What the page's own sentences say, so that none of them says what the exit status does not."""
+    if found.loaded.run.ended is None:
+        yield Ruling("the load comes to its end", "", Value.INCONCLUSIVE, "it was killed, or still runs")
+    yield from _keeping_up(found)
+    for silent in found.silent:
+        yield Ruling("each step has requests", silent.name, Value.INCONCLUSIVE, "no request of it was recorded")
+    rule = f"{found.requirement} by the pairs of probes"
+    for step in found.required:
+        yield Ruling(rule, step.name, step.verdict, step.reason or "below the limit")
+    if not found.required:
+        yield Ruling(rule, "", Value.INCONCLUSIVE, "there is no step that LiteLLM kept up with")
+    for trend in found.trends:
+        if trend.verdict:
+            yield Ruling(f"{trend.name} does not grow too fast", "", trend.verdict, trend.reason)
+
+
+def _keeping_up(found: Conclusions) -> Iterator[Ruling]:
+    if found.required_rate is None:
+        for step in found.required:
+            if step.state in (StepState.FELL_BEHIND, StepState.SATURATED):
+                reason = f"{step.state.words}, though a heavier step was"
+                yield Ruling("keeps up below its heaviest load", step.name, Value.INCONCLUSIVE, reason)
+        return
+    rule = f"keeps up with {found.required_rate:g} requests per second"
+    for step in found.required:
+        yield Ruling(rule, step.name, _KEEPING_UP.get(step.state, Value.INCONCLUSIVE), step.state.words)
+    if not found.asks_enough:
+        yield Ruling(rule, "", Value.INCONCLUSIVE, "no step asks for as much on a schedule (--rate)")
+
+
+_KEEPING_UP = {StepState.KEPT_UP: Value.PASSED, StepState.FELL_BEHIND: Value.FAILED}
 
 
 def refuse_unlike(found: Conclusions, baseline: Conclusions) -> None:
@@ -234,9 +328,32 @@ def _limit(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
         elif figure is None:
             yield Ruling(rule, name, Value.INCONCLUSIVE, "there is no such figure in this run")
         else:
-            yield Ruling(rule, name, *_judged(figure, limit))
+            yield Ruling(rule, name, *_of_state(step, limit.figure, *_judged(figure, limit)))
+    if limit.figure == "run_error_rate" and limit.max is not None:
+        yield from _failing_steps(found, limit)
     if not list(_figures(found, limit.figure, limit.at)):
         yield Ruling(rule, limit.at, Value.INCONCLUSIVE, "no step to judge it at")
+
+
+def _failing_steps(found: Conclusions, limit: Limit) -> Iterator[Ruling]:
+    """The required steps that fail too often by themselves, however well the others do."""
+    for step in found.required:
+        figure = step.figures().get("error_rate")
+        if figure and not _invalid(step, found) and _judged(figure, limit)[0] is Value.FAILED:
+            yield Ruling(f"error_rate, at most {limit.max:g}", step.name, Value.FAILED, _words(figure))
+
+
+def _of_state(step: StepResult | None, figure: str, verdict: Value, reason: str) -> tuple[Value, str]:
+    """The verdict, which at a step that was not kept up with passes no latency, and is LiteLLM's fault only there."""
+    if step is None or step.state is StepState.KEPT_UP:
+        return verdict, reason
+    if step.state is StepState.FELL_BEHIND and (figure in _OF_FLOWS or verdict is Value.FAILED):
+        return verdict, reason
+    return Value.INCONCLUSIVE, f"{step.state.words}: {reason}"
+
+
+_OF_FLOWS = {"error_rate", "probe_error_rate", "direct_error_rate", "achieved_per_second", "shortfall"}
+"""What can be said of a step that LiteLLM did not keep up with."""
 
 
 def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterator[Ruling]:
@@ -263,7 +380,7 @@ def _compare(found: Conclusions, baseline: Conclusions, rule: Compare) -> Iterat
 
 def _invalid(step: StepResult | None, found: Conclusions) -> str:
     # Where not latencies are judged, a backlog is what LiteLLM made of the load, no fault of the generator.
-    spans = step.invalid_spans if step else [span for each in found.ordered for span in each.invalidated_by]
+    spans = step.invalid_spans if step else [span for each in found.required for span in each.invalidated_by]
     return f"invalid: {spans[0].reason}" if spans else ""
 
 
@@ -273,11 +390,7 @@ def _figures(found: Conclusions, name: str, at: str) -> Iterator[tuple[StepResul
         yield None, _of_run(found, name)
         return
     for step in found.ordered:
-        if (
-            fnmatchcase(step.name, at)
-            if at
-            else step.state in (StepState.KEPT_UP, StepState.TOO_SHORT, StepState.INVALID)
-        ):
+        if fnmatchcase(step.name, at) if at else step in found.required:
             yield step, step.figures().get(name)
 
 

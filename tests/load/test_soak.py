@@ -91,7 +91,7 @@ def test_memory_that_started_over_was_replaced_or_is_unsure_does_not_pass_the_ga
         assert "gate inconclusive  memory_mib_per_hour" in capsys.readouterr().out
     soak(tmp_path / "unsure", pod_memory(4.0, hours=HOURS, noise_mib=0.2))
     assert main(["load-report", str(tmp_path / "unsure")]) == 1
-    assert "gate: 4 passed" in capsys.readouterr().out
+    assert "gate: 5 passed, 1 inconclusive" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("seconds", [60, 600, 900])
@@ -243,15 +243,18 @@ def test_an_overhead_that_grows_has_a_slope_and_a_rule(tmp_path: Path) -> None:
         assert main(["load-report", str(tmp_path), "--thresholds", str(rules)]) == status
 
 
-def test_a_killed_soak_is_reported_up_to_then(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_soak_is_reported_up_to_then_and_fails_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     samples = pod_memory(0.0, hours=HOURS, noise_mib=0.2)
     soak(tmp_path, samples, ended=False)
     with (tmp_path / "samples.csv").open("r+b") as file:
         file.truncate((tmp_path / "samples.csv").stat().st_size - 9)
     with (tmp_path / "records-local.csv").open("r+b") as file:
         file.truncate((tmp_path / "records-local.csv").stat().st_size - 9)
-    assert main(["load-report", str(tmp_path)]) == 0
-    assert "this is its report up to then" in capsys.readouterr().out
+    assert main(["load-report", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "this is its report up to then" in told and "load inconclusive: the load comes to its end" in told
     assert "did not end by itself" in (tmp_path / "load-report.html").read_text()
 
 

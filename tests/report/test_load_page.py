@@ -149,7 +149,7 @@ def test_the_verdict_is_told_before_the_page_is_drawn(tmp_path: Path, capsys: py
     (folder / "load-report.html").mkdir()
     assert main(["load-report", str(folder)]) == 1
     told = capsys.readouterr()
-    assert "gate: 4 passed" in told.out
+    assert "gate: 5 passed" in told.out
     assert "load-report.html cannot be written: Is a directory" in told.err
 
 

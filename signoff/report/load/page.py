@@ -1,12 +1,10 @@
 """The page of a load: a pure function of the run's folder, thresholds and baseline."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from signoff.core.whole import put
 from signoff.evidence.invalid import MAX_INVALID
-from signoff.load.conclusions import Conclusions
-from signoff.load.gate import Ruling
+from signoff.load.gate import Outcome
 from signoff.load.knee import CLOSED_RULE, OPEN_RULE
 from signoff.report.environment import render
 from signoff.report.load import PAGE, UNVOUCHED
@@ -14,19 +12,21 @@ from signoff.report.load.charts import events, overhead_chart, percentile_chart,
 from signoff.stats.estimate import Estimate
 
 
-def write(found: Conclusions, rulings: Sequence[Ruling], baseline: Path | None = None) -> Path:
+def write(outcome: Outcome, baseline: Path | None = None) -> Path:
     """Draw the page into the run's folder; gives its path.
 
     Raises:
         SignoffError: it cannot be written.
     """
+    found = outcome.found
     run = found.loaded.run
     page = render(
         "load/page.html.j2",
         found=found,
+        outcome=outcome,
         run=run,
         name=found.loaded.folder.resolve().name,
-        rulings=rulings,
+        rulings=outcome.rulings,
         baseline=baseline,
         overhead=overhead_chart(found) if sum(step.overhead.e2e is not None for step in found.steps) > 1 else None,
         curves=[(step, percentile_chart(step)) for step in found.ordered if step.groups],
