@@ -29,6 +29,8 @@ Feature: Answer in the form that vLLM answers in
   @needs-deploy
   Scenario: Requests arrive as they were sent, and a broken answer never looks whole
     Given a second LiteLLM with a recorder between it and vLLM
+    When I ask the recorder and that LiteLLM for a stream with 20 ms between its events
+    Then its tokens arrive one by one through LiteLLM
     When I send these calls to vLLM twice and to LiteLLM
       | call                            | mode     |
       | chat.sampling-vllm              | plain    |

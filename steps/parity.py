@@ -6,26 +6,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from pytest_bdd import given, then, when
+from pytest_bdd import given, parsers, then, when
 
 from signoff.bdd.observing import observes
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError
 from signoff.evidence import Evidence
-from signoff.evidence.models import CallsCompared, SideFile
+from signoff.evidence.models import CallsCompared, PacedByGateway, SideFile
 from signoff.gateway.deployment import Deployment
+from signoff.in_cluster.received import Fault
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.undo import Apply, Undo
 from signoff.parity import calls, cases
 from signoff.parity import deployment as parity_deployment
 from signoff.parity.known_issues import fingerprint
 from signoff.parity.recorder_pod import RecorderPod
-from signoff.parity.runner import KEY, ROUTES, Backend, Sides, routes_for, version_of
+from signoff.parity.runner import KEY, ROUTES, Backend, Sides, model_name, routes_for, version_of
 from signoff.traffic.endpoint import Endpoint
 from signoff.traffic.keys import BACKEND, GATEWAY
+from steps.chat import PROMPT, ask
 from steps.tables import Rows, rows
 
 EVERY = cases.runs(cases.load())
+STREAMED_TOKENS = 24
+"""Enough to tell a gateway that passes on eight at a time from one that passes on each."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,30 @@ def with_recorder(
     recorded = deployment.answering_gateway(second)
     with recorder:
         yield sides_of(deployment, Backend(backend.url, recorder), recorded, routes)
+
+
+@when(
+    parsers.parse("I ask the recorder and that LiteLLM for a stream with {pause:d} ms between its events"),
+    target_fixture="paced_by_gateway",
+)
+def ask_for_paced_streams(sides: Sides, deployment: Deployment, evidence: Evidence, pause: int) -> PacedByGateway:
+    before_vllm, prefix = sides.backends["chat"], deployment.manifests.roles.model.prefix
+    route, fault = "route0", Fault(pause=pause / 1000)
+    own = Endpoint(before_vllm.recorded_url(route), sides.model, sides.backend_key)
+    through = Endpoint(sides.gateways["story"], model_name(prefix, 0), sides.keys.get("story", KEY))
+    with before_vllm.recording(route, fault):
+        asked = [
+            ask(evidence, f"{arm}, by a recorder", endpoint, PROMPT, stream=True, max_tokens=STREAMED_TOKENS)
+            for arm, endpoint in (("direct", own), ("proxied", through))
+        ]
+    seqs = [each.seq for each in asked]
+    return PacedByGateway(check="gateway-streams", recorder=seqs[0], exchange=seqs[1], pause=fault.pause)
+
+
+@then("its tokens arrive one by one through LiteLLM")
+@observes("gateway-streams")
+def tokens_arrive_one_by_one(paced_by_gateway: PacedByGateway, evidence: Evidence) -> None:
+    evidence.add(paced_by_gateway)
 
 
 @when("I send these calls to vLLM twice and to LiteLLM", target_fixture="compared")

@@ -736,6 +736,18 @@ class PacedStream(Observation):
     events: int
 
 
+class PacedByGateway(Observation):
+    """The same stream from a recorder before vLLM and through the gateway behind it, by `seq`.
+
+    The recorder paused for `pause` seconds between two of vLLM's events.
+    """
+
+    kind: Literal["paced-by-gateway"] = "paced-by-gateway"
+    recorder: int
+    exchange: int
+    pause: float
+
+
 class SlowAnswer(Observation):
     """An answer, by its `seq`, that a recorder drew out to at least so many `seconds`; `error` if none came at all.
 

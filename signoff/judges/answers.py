@@ -6,7 +6,17 @@ from collections.abc import Iterator, Sequence
 from signoff.core.errors import SignoffError
 from signoff.core.words import listed
 from signoff.evidence import Recorded
-from signoff.evidence.models import AnswersSeen, ClientRead, CounterSeen, Exchange, IngressTrios, Trio, TriosSeen
+from signoff.evidence.models import (
+    AnswersSeen,
+    ClientRead,
+    CounterSeen,
+    Exchange,
+    IngressTrios,
+    PacedByGateway,
+    Trio,
+    TriosSeen,
+)
+from signoff.judges.paced import TOLERATED, held_back
 from signoff.judges.registry import Judgement, judge
 from signoff.parity.answers import compare, distinct
 from signoff.parity.answers import said as said_by
@@ -197,6 +207,36 @@ def _counted(each: CounterSeen, expected: int, wanted: float) -> Verdict:
     if each.requests < wanted:
         return not_judged(f"{each.requests} requests were sent; the story asks for {wanted:g}", Code.TOO_FEW)
     return passed(f"{each.grown} of {each.requests} requests")
+
+
+@judge("gateway-streams", PacedByGateway, wants=dict, keys=["pause"], minima=["events"])
+def gateway_streams(seen: Sequence[PacedByGateway], check: Check, evidence: Recorded) -> Iterator[Judgement]:
+    """The tokens of a stream arrive through LiteLLM as vLLM's were sent to it: one by one, with a pause between them.
+
+    Events with text are looked at, since LiteLLM makes the others itself.
+    """
+    for each in seen:
+        yield each.case, _paced(each, check, evidence)
+
+
+def _paced(each: PacedByGateway, check: Check, evidence: Recorded) -> Verdict:
+    for seq in (each.recorder, each.exchange):
+        if (arm := evidence.by_seq(seq, Exchange).arm) not in check.arms:
+            raise SignoffError(f"{arm!r} was asked; the story asks for {listed(check.arms)}")
+    own, through = answer_of(evidence, each.recorder), answer_of(evidence, each.exchange)
+    sent, arrived = own.token_times, through.token_times
+    if each.pause < check.wants["pause"]:
+        told = f"{each.pause:g} s lay between two events; the story asks for {check.wants['pause']:g} s"
+        return not_judged(told, Code.ASKED_OTHERWISE)
+    if not through.ok:
+        return failed(f"a stream through LiteLLM is not whole: {through.broken or said(through)}")
+    if not own.ok or len(sent) < check.min["events"]:
+        told = f"vLLM's own stream has {len(sent)} events with text, the story asks for {check.min['events']:g}"
+        return inconclusive(told, Code.TOO_FEW)
+    if len(arrived) < max(check.min["events"], (1 - TOLERATED) * len(sent)):
+        told = f"of vLLM's {len(sent)} events with text {len(arrived)} arrived through LiteLLM"
+        return failed(f"{told}, with all of it") if through.text == own.text else inconclusive(told, Code.TOO_FEW)
+    return held_back(arrived, sent, each.pause, "LiteLLM", "through LiteLLM")
 
 
 @judge("client-reads", ClientRead)

@@ -1,10 +1,8 @@
 """The way in from outside: the route from the host name to LiteLLM, and what passes through it."""
 
 import ipaddress
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +23,7 @@ from signoff.evidence.models import (
 from signoff.judges import answers
 from signoff.judges.answers import answer_of, equal, too_few_prompts
 from signoff.judges.deployment import at
+from signoff.judges.paced import held_back
 from signoff.judges.registry import Judgement, judge
 from signoff.story.declaration import Check
 from signoff.traffic.client import Answer
@@ -109,12 +108,6 @@ def _is_streamed(answer: Answer) -> bool:
     return bool(answer.request["body"].get("stream"))
 
 
-_TOGETHER = 0.5
-"""Of the pause between two events: what follows sooner has come together with the one before."""
-_TOLERATED = 0.25
-"""Of the events: so many come together where nothing holds them back, since a busy client reads some late."""
-
-
 @judge("ingress-streams", PacedStream, wants=dict, keys=["pause"], minima=["events"])
 def ingress_streams(seen: Sequence[PacedStream], check: Check, evidence: Recorded) -> Iterator[Judgement]:
     """The events of a stream arrive through the ingress as they were sent: one by one, with a pause between them.
@@ -137,27 +130,13 @@ def _paced(each: PacedStream, check: Check, evidence: Recorded) -> Verdict:
         return not_judged(told, Code.ASKED_OTHERWISE)
     if count < check.min["events"]:
         return not_judged(f"{count} events; the story asks for {check.min['events']:g}", Code.TOO_FEW)
-    together, own_together = _come_together(ingress, pause), _come_together(own, pause)
-    if together <= _TOLERATED * count:
-        return passed(f"{count} events, {median(_gaps(ingress)) * 1000:.0f} ms apart")
-    if own_together > _TOLERATED * len(own.events) or not own.ok:
-        told = f"the client read {own_together} of {len(own.events)} events late that did not come through the ingress"
-        return inconclusive(told, Code.PROVES_NOTHING)
-    return wrong(
-        f"the ingress holds a stream back: {together} of {count} events arrived together with the one before, though "
-        f"{pause * 1000:.0f} ms lay between them; take out what buffers or compresses answers",
-        each.route,
-    )
-
-
-def _gaps(answer: Answer) -> list[float]:
-    """Seconds from one event to the next."""
-    return [later.at - earlier.at for earlier, later in itertools.pairwise(answer.events)]
-
-
-def _come_together(answer: Answer, pause: float) -> int:
-    """How many events came right after the one before, though so many seconds lay between them."""
-    return sum(gap < _TOGETHER * pause for gap in _gaps(answer))
+    if not own.ok:
+        return inconclusive("the recorder's own stream is not whole", Code.PROVES_NOTHING)
+    arrivals, of_its_own = ([event.at for event in answer.events] for answer in (ingress, own))
+    found = held_back(arrivals, of_its_own, pause, "the ingress", "through the ingress")
+    if found.value is Value.FAILED:
+        return wrong(f"{found.reason}; take out what buffers or compresses answers", each.route)
+    return found
 
 
 @judge("slow-answers", SlowAnswer, wants=dict, keys=["longest"], cases=True)

@@ -173,6 +173,16 @@ class Backend:
             return self.url
         if self.recorder is None:
             raise SignoffError(f"{case.name} cannot be run without a recorder before vLLM", hint="choose another case")
+        return self.recorded_url(route)
+
+    def recorded_url(self, route: str) -> str:
+        """Where the recorder before vLLM is asked directly.
+
+        Raises:
+            SignoffError: there is none.
+        """
+        if self.recorder is None:
+            raise SignoffError("no recorder stands before vLLM")
         return self.recorder.url(route)
 
     def recording(self, route: str, fault: Fault | None) -> AbstractContextManager[Seen]:

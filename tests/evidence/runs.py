@@ -42,6 +42,7 @@ from signoff.evidence.models import (
     NodeAsked,
     Observation,
     OverheadTimed,
+    PacedByGateway,
     PacedStream,
     PendingSeen,
     PlacesSeen,
@@ -306,6 +307,12 @@ class Writer:
                 image=IMAGE,
                 known_issues_sha256=fingerprint(),
             )
+        if check == "request-fidelity":
+            own, through = (
+                self.ask(f"{arm}, by a recorder", "a b c d e f g h", stream=True, gap=20.0, ms=400.0)
+                for arm in ("direct", "proxied")
+            )
+            yield PacedByGateway(check="gateway-streams", recorder=own, exchange=through, pause=0.02)
 
     # Placement, Gaming Mode, misconfiguration
 
@@ -501,7 +508,7 @@ OBSERVES = {
     "The answer matches vLLM's [streamed]": ("equal-answers", "answers-differ", "finish-reasons"),
     "The latency overhead is below 100 ms (NFR66)": ("overhead",),
     "The response format matches vLLM's": ("response-format", "calls-exercised"),
-    "Requests arrive as they were sent": ("request-fidelity", "calls-exercised"),
+    "Requests arrive as they were sent": ("gateway-streams", "request-fidelity", "calls-exercised"),
     "LiteLLM stays off the GPU worker": (
         "on-workers",
         "not-on-gpu-worker",

@@ -93,6 +93,7 @@ from tests.mutations.scenarios import (
     STAYS_PENDING,
     STAYS_READY,
     TELLS_MODE,
+    TOKENS_ONE_BY_ONE,
     TOLD,
     TOLD_WHO_ASKED,
     UNKNOWN_BY_HTTP,
@@ -726,6 +727,12 @@ TABLE = (
     ),
     Mutation(
         "a broken answer looks whole", no_end_of_broken_streams, frozenset({RECORDED}), frozenset({RECORDED_GATE})
+    ),
+    Mutation(
+        "eight events of a stream at a time",
+        faulty_gateway("batches"),
+        frozenset({RECORDED}),
+        frozenset({TOKENS_ONE_BY_ONE}),
     ),
     Mutation(
         "malformed stream chunk",
