@@ -14,7 +14,6 @@ from http import HTTPStatus
 from typing import Any
 
 from kubernetes.dynamic.exceptions import DynamicApiError, ForbiddenError
-from kubernetes.dynamic.resource import ResourceList
 
 from signoff.changes.api import is_passing
 from signoff.changes.fields import MISSING, Difference, Object, differences, shown, told
@@ -22,9 +21,13 @@ from signoff.changes.journal import Before
 from signoff.changes.target import Named
 from signoff.core.errors import SignoffError
 from signoff.kube.client import Kube, reason_of
+from signoff.kube.kinds import kinds
 from signoff.kube.metadata import APPLIED, REVISION
 
-_LEFT_OUT = {"Event", "Lease", "EndpointSlice", "Endpoints"}
+_LEFT_OUT = {
+    *(("", "Event"), ("events.k8s.io", "Event"), ("coordination.k8s.io", "Lease")),
+    *(("discovery.k8s.io", "EndpointSlice"), ("", "Endpoints")),
+}
 """Kinds that come and go by themselves; the last two are made of Services and pods."""
 _AT_ONCE = 8
 """Questions at a time."""
@@ -54,7 +57,7 @@ def read(kube: Kube, namespaces: Iterable[str], named: Iterable[Named] = (), sal
     named |= {Named("", "Namespace", "", each) for each in wanted}
     asked = [
         (resource, place)
-        for resource in _kinds(kube)
+        for resource in kinds(kube, _LEFT_OUT)
         if resource.namespaced or (resource.group or "", resource.kind) in whole | {_NAMESPACE}
         for place in (sorted(wanted) if resource.namespaced else [""])
     ]
@@ -198,17 +201,6 @@ def _change(name: Named, each: Difference) -> str:
     ):
         return f"is {each.after}, and was {each.before}"
     return "is another"
-
-
-def _kinds(kube: Kube) -> list[Any]:
-    """Every kind that somebody can make, each once."""
-    found = {}
-    for resource in (each for same_kind in kube.dynamic.resources for each in same_kind):
-        if isinstance(resource, ResourceList) or not resource.preferred or resource.kind in _LEFT_OUT:
-            continue
-        if {"list", "delete"} <= set(resource.verbs):
-            found[resource.group, resource.kind] = resource
-    return list(found.values())
 
 
 def _derived(bodies: Iterable[Object]) -> set[str]:

@@ -9,11 +9,11 @@ from itertools import product
 from typing import Any
 
 from kubernetes.dynamic.exceptions import DynamicApiError
-from kubernetes.dynamic.resource import ResourceList
 
 from signoff.core.words import listed
 from signoff.kube.acceptance import JOINED
 from signoff.kube.client import FIELD_MANAGER, Kube
+from signoff.kube.kinds import kinds
 from signoff.kube.metadata import APPLIED, OF_THE_SERVER, REVISION
 from signoff.kube.objects import Manifest
 from signoff.kube.undo import Delete
@@ -24,7 +24,10 @@ _TRIED = "signoff-tried"
 _GIVEN = ("clusterIP", "clusterIPs")
 _SERVER_SET = (*OF_THE_SERVER, "name", "namespace")
 """What the API server gives each object in its metadata, and where it is."""
-_OF_CONTROLLERS = {"ReplicaSet", "EndpointSlice", "Endpoints", "Event", "Lease", "ControllerRevision"}
+_OF_CONTROLLERS = {
+    *(("apps", "ReplicaSet"), ("apps", "ControllerRevision"), ("discovery.k8s.io", "EndpointSlice"), ("", "Endpoints")),
+    *(("", "Event"), ("events.k8s.io", "Event"), ("coordination.k8s.io", "Lease")),
+}
 """Kinds that controllers make and remove by themselves."""
 
 OBTAINED, _OBTAINED_FOR = "controller.cert-manager.io/fao=true", "cert-manager.io/certificate-name"
@@ -48,7 +51,8 @@ def clear(kube: Kube, namespaces: Sequence[str], stays: Sequence[Manifest]) -> l
     removed = [Delete("v1", "Node", "", node.metadata.name) for node in joined]
     going: set[str] = set()
     done += [f"removed {each.kind}/{each.name}" for each in removed]
-    for resource, namespace in product(_kinds(kube), namespaces):
+    namespaced = [each for each in kinds(kube, _OF_CONTROLLERS) if each.namespaced]
+    for resource, namespace in product(namespaced, namespaces):
         for item in kube.dynamic.get(resource, namespace=namespace).to_dict()["items"]:
             name = f"{resource.kind}/{item['metadata']['name']}"
             stays_as = keep.get((namespace, name))
@@ -99,17 +103,6 @@ def _uncordon(kube: Kube) -> list[str]:
 def _cordoned_by_a_run(node: Any) -> bool:
     managed = [each.fields_v1 for each in node.metadata.managed_fields or [] if each.manager == FIELD_MANAGER]
     return bool(node.spec.unschedulable) and any("f:unschedulable" in fields.get("f:spec", {}) for fields in managed)
-
-
-def _kinds(kube: Kube) -> list[Any]:
-    """Every kind of object in namespaces that can be deleted, each once."""
-    found = {}
-    for resource in (each for same_kind in kube.dynamic.resources for each in same_kind):
-        if isinstance(resource, ResourceList) or not (resource.namespaced and resource.preferred):
-            continue
-        if {"list", "delete"} <= set(resource.verbs) and resource.kind not in _OF_CONTROLLERS:
-            found[resource.kind] = resource
-    return list(found.values())
 
 
 def _is_as_in(manifest: Manifest, item: dict[str, Any], kube: Kube, resource: Any, namespace: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from signoff.changes import state
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.node import Node
 from signoff.core.timeouts import KINDS_KNOWN
@@ -162,33 +163,51 @@ def test_an_edit_is_seen_whatever_kind_of_object_it_is_in(kube: Kube, namespace:
 
 
 SCHEMA = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-CERTIFICATES = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "certificates.cert-manager.io"},
-    "spec": {
-        "group": "cert-manager.io",
-        "scope": "Namespaced",
-        "names": {"kind": "Certificate", "plural": "certificates"},
-        "versions": [{"name": "v1", "served": True, "storage": True, "schema": SCHEMA}],
-    },
-}
+GROUPS = ("cert-manager.io", "example.com")
+"""Those that have a kind Certificate."""
+
+
+def definition(group: str) -> Manifest:
+    body = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"certificates.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Certificate", "plural": "certificates"},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": SCHEMA}],
+        },
+    }
+    return Manifest(Path("x"), "", body)
 
 
 @pytest.fixture
 def with_certificates(cluster: EmbeddedCluster) -> Iterator[Kube]:
     """A client of its own: no other test is to know the kind, which goes with the test."""
-    kube, definition = Kube(cluster.kubeconfig), Manifest(Path("x"), "", CERTIFICATES)
-    kind = Manifest(Path("x"), "", {"apiVersion": "cert-manager.io/v1", "kind": "Certificate"})
+    kube = Kube(cluster.kubeconfig)
+    kinds = [Manifest(Path("x"), "", {"apiVersion": f"{group}/v1", "kind": "Certificate"}) for group in GROUPS]
 
     def known() -> None:
-        if not Kube(cluster.kubeconfig).knows(kind):
+        if not all(map(Kube(cluster.kubeconfig).knows, kinds)):
             raise NotYet("it is not served yet")
 
     with Undo(kube) as added:
-        added.make(Apply(definition, ""))
+        for group in GROUPS:
+            added.make(Apply(definition(group), ""))
         eventually("the kind Certificate to be known", KINDS_KNOWN, known)
         yield kube
+
+
+def test_kinds_of_one_name_are_told_apart_by_their_groups(with_certificates: Kube, namespace: str) -> None:
+    kube = with_certificates
+    for group in GROUPS:
+        body = {"apiVersion": f"{group}/v1", "kind": "Certificate", "metadata": {"name": group}, "spec": {"a": "b"}}
+        kube.apply(Manifest(Path("x"), "", body), namespace)
+    compared = [key for key in state.read(kube, [namespace]).objects if "|Certificate|" in key]
+    assert sorted(compared) == [f"{group}|Certificate|{namespace}|{group}" for group in GROUPS]
+    assert sorted(cleanup.clear(kube, [namespace], stays=[])) == [f"removed Certificate/{group}" for group in GROUPS]
+    assert [each for group in GROUPS for each in kube.objects(f"{group}/v1", "Certificate", namespace)] == []
 
 
 def test_the_secrets_of_certificates_that_go_go_too(with_certificates: Kube, namespace: str) -> None:
