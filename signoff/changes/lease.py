@@ -4,8 +4,8 @@ A holder that has died lapses. Whether it has is not read off its clock, which m
 watches for its whole duration that nobody renews it, as client-go's leader election does. The Python client's own would
 wait for ever, where a person wants to know at once who is there.
 
-A run that ends well empties its Lease. So one that is lapsed and still names a run tells that this run has not put back
-what it had changed; where its journal is not on this machine, nothing may be built upon what it has left.
+A run empties its Lease once all that it had changed is put back, and no sooner. So one that is lapsed and still names a
+run tells that this run has left something; where its journal is not on this machine, nothing may be built upon that.
 """
 
 import re
@@ -69,7 +69,7 @@ class Lease:
 
         def look() -> None:
             api.answered(self._see_the_namespace)
-            lease = self._read()
+            lease = _read(self._kube)
             if lease is None:
                 self._ask(self._create)
                 return
@@ -109,9 +109,9 @@ class Lease:
         seen: dict[str, Any] = {"version": "", "since": 0.0}
 
         def look() -> str:
-            lease = self._read()
+            lease = _read(self._kube)
             holder = str(lease.spec.holder_identity or "") if lease else ""
-            if _run_of(holder) != run:
+            if run_of(holder) != run:
                 what = f"no run of this machine is called {run}, and none has left the cluster's Lease behind"
                 held = f"it is held by {holder}" if holder else "nobody holds it"
                 raise UsageError(what, where=f"Lease/{NAME} in {OWN_NAMESPACE}: {held}", hint="signoff restore")
@@ -139,14 +139,19 @@ class Lease:
                 hint="nothing more is written; `signoff restore` puts back what was changed",
             )
 
-    def release(self) -> None:
-        """Renew it no more, and say so in it: the next run need not wait for it to lapse."""
+    def release(self, *, is_settled: bool = True) -> None:
+        """Renew it no more, and say so in it: the next run need not wait for it to lapse.
+
+        A run that has left something on the cluster stays named in it, so that nobody elsewhere builds upon that.
+        """
         self._released.set()
         if self._thread:
             self._thread.join()
+        if not is_settled:
+            return
 
         def empty() -> None:
-            lease = self._read()
+            lease = _read(self._kube)
             if lease is not None and lease.spec.holder_identity == self._holder:
                 lease.spec.holder_identity = ""
                 self._ask(lambda: self._send(lease))
@@ -214,15 +219,6 @@ class Lease:
             hint = "let signoff do so: manifests/rbac/"
             raise SignoffError(f"the cluster refuses what a run needs: {reason_of(error)}", hint=hint) from None
 
-    def _read(self) -> Any:
-        read, seconds = self._kube.coordination.read_namespaced_lease, timeouts.LEASE_REQUEST.seconds
-        try:
-            return api.answered(lambda: read(NAME, OWN_NAMESPACE, _request_timeout=seconds))
-        except ApiException as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise SignoffError(f"the Lease cannot be read: {reason_of(error)}", where=OWN_NAMESPACE) from None
-
     def _create(self) -> None:
         spec = {**self._spec(), "acquireTime": _stamp(), "leaseTransitions": 0}
         body = {
@@ -262,7 +258,7 @@ class Lease:
                 self._renew_once()
 
     def _renew_once(self) -> None:
-        asked, lease = _now(), self._read()
+        asked, lease = _now(), _read(self._kube)
         holder = lease.spec.holder_identity if lease else ""
         if holder != self._holder:
             self._lost = f"it is held by {holder}" if holder else "it is gone"
@@ -273,14 +269,35 @@ class Lease:
         self._renewed = asked
 
 
-def _run_of(holder: str) -> str:
+def named_in(kube: Kube) -> str:
+    """Who writes to this cluster, or has left something there: the run that its Lease names; empty if it names none.
+
+    Raises:
+        SignoffError: the Lease cannot be read.
+    """
+    lease = _read(kube)
+    return str(lease.spec.holder_identity or "") if lease else ""
+
+
+def _read(kube: Kube) -> Any:
+    read, seconds = kube.coordination.read_namespaced_lease, timeouts.LEASE_REQUEST.seconds
+    try:
+        return api.answered(lambda: read(NAME, OWN_NAMESPACE, _request_timeout=seconds))
+    except ApiException as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise SignoffError(f"the Lease cannot be read: {reason_of(error)}", where=OWN_NAMESPACE) from None
+
+
+def run_of(holder: str) -> str:
+    """The name of the run that holds a Lease."""
     found = _HOLDER.fullmatch(holder)
     return found["run"] if found else holder
 
 
 def _left_by(holder: str) -> UsageError:
     """Says what to do with what a run has left that this machine knows nothing of."""
-    found, run = _HOLDER.fullmatch(holder), _run_of(holder)
+    found, run = _HOLDER.fullmatch(holder), run_of(holder)
     there = f" on {found['host']}, as {found['user']}" if found else ", where it was started"
     return UsageError(
         f"the run {holder} has ended without putting back what it had changed, and its journal is not on this machine",

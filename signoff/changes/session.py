@@ -9,12 +9,13 @@ from urllib3.exceptions import HTTPError
 
 from signoff.changes import api, restoring, state
 from signoff.changes import journal as journals
+from signoff.changes import lease as leases
 from signoff.changes.guard import Guard, LookOnly
 from signoff.changes.journal import Before, Header, Journal, Restoring
 from signoff.changes.lease import Lease
 from signoff.changes.process import Process
 from signoff.changes.restoring import Outcome, Restorer
-from signoff.changes.rights import Right, Scope
+from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
 from signoff.core import timeouts
 from signoff.core.console import progress
 from signoff.core.errors import SignoffError, UsageError
@@ -182,14 +183,16 @@ class _Opening(Guard):
 def _put_back(kubeconfig: Path, looks: Kube, journal: Journal, lease: Lease, *, accept: bool = False) -> Outcome:
     """Undo what the run has done; `looks` knows the kinds already where the run itself does so."""
     kube = Kube(kubeconfig, Restorer(journal, lease.check))
-    outcome = Outcome()
+    outcome, is_settled = Outcome(), False
     try:
         try:
             restoring.put_back(kube, journal, outcome)
             restoring.judge(looks, journal, outcome)
+            is_settled = accept or outcome.is_settled
         finally:
-            lease.release()
-        restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)
+            lease.release(is_settled=is_settled)
+        if is_settled:  # else it goes on naming this run in its Lease
+            restoring.remove_own_namespace(Kube(kubeconfig, Restorer(journal, _nobody_else)), journal, outcome)
     except api.Away as error:
         hint = f"what the run has changed is not all put back: when it is there again, signoff restore {journal.run}"
         raise SignoffError(error.what, hint=hint) from None
@@ -247,6 +250,32 @@ def refuse_left(uid: str) -> None:
         hint = f"signoff restore {found[0].run}"
         raise UsageError(
             f"an earlier run has left changes on this cluster: {names}", where=str(found[0].path), hint=hint
+        )
+
+
+def writer(kube: Kube) -> str:
+    """The run that writes to this cluster or has left something there, wherever it was started; empty if none does.
+
+    Raises:
+        SignoffError: nobody can tell: the Lease that would name it cannot be read.
+    """
+    try:
+        return eventually("the Lease to be read", timeouts.WRITTEN, lambda: leases.named_in(kube))
+    except WaitFailed as error:
+        raise SignoffError(f"the Lease cannot be read: {error.observation}") from None
+
+
+def refuse_written(holder: str) -> None:
+    """See that nobody writes to this cluster: what stands there need not be what a person wants there.
+
+    Raises:
+        UsageError: this one does, or has left something.
+    """
+    if holder:
+        raise UsageError(
+            f"another run writes to this cluster, or has ended without putting back what it had changed: {holder}",
+            where=f"Lease/{leases.NAME} in {OWN_NAMESPACE}",
+            hint=f"wait for its end; if it has ended: `signoff restore {leases.run_of(holder)}` where it began",
         )
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from signoff.changes import journal as journals
 from signoff.changes.rights import MANAGED_BY, OWN_NAMESPACE, SUITE, Right, Scope
-from signoff.changes.session import Run, Session
+from signoff.changes.session import Run, Session, cluster_uid, restore
 from signoff.changes.target import Named
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core import timeouts
@@ -49,7 +50,7 @@ def home(kube: Kube, namespace: str) -> str:
 
 
 @pytest.fixture
-def begin(cluster: EmbeddedCluster, home: str, tmp_path: Path) -> Iterator[Begin]:
+def begin(cluster: EmbeddedCluster, kube: Kube, home: str, tmp_path: Path) -> Iterator[Begin]:
     """Begins sessions on the person's namespace, whose manifests name its objects; ends them with the test."""
     begun: list[Session] = []
 
@@ -63,3 +64,5 @@ def begin(cluster: EmbeddedCluster, home: str, tmp_path: Path) -> Iterator[Begin
     yield begin
     for each in begun:
         each.close()
+    for left in journals.unclosed(cluster_uid(kube)):  # whose Lease would name it for ever
+        restore(cluster.kubeconfig, left, accept=True)

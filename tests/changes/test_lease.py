@@ -12,8 +12,11 @@ from kubernetes.client.exceptions import ApiException
 from signoff.changes import journal as journals
 from signoff.changes import lease as leases
 from signoff.changes.rights import MANAGED_BY, OWN_NAMESPACE, Right
-from signoff.changes.session import accept_elsewhere, cluster_uid
+from signoff.changes.session import accept_elsewhere, cluster_uid, restore, writer
+from signoff.cluster.access import Access, Use
 from signoff.cluster.embedded import EmbeddedCluster
+from signoff.cluster.existing import ExistingCluster
+from signoff.cluster.existing.contexts import Reached
 from signoff.core import timeouts
 from signoff.core.errors import SignoffError, UsageError
 from signoff.core.timeouts import Timeout
@@ -226,3 +229,65 @@ def test_a_lease_that_may_not_be_had_is_told(begin: Begin, kube: Kube, monkeypat
     monkeypatch.setattr("kubernetes.client.CoreV1Api.create_namespace", forbidden)
     with pytest.raises(SignoffError, match="the cluster refuses what a run needs: namespaces is forbidden"):
         begin(Right.JOB)
+
+
+def test_a_run_that_has_left_something_is_named_in_the_lease_until_that_is_put_back(
+    begin: Begin,
+    brisk: None,
+    kube: Kube,
+    cluster: EmbeddedCluster,
+    home: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On another machine, where its journal is not, nobody builds upon what it has left either."""
+    session = begin(Right.DEPLOY, name="first")
+    suite = Kube(cluster.kubeconfig, session.gate)
+    suite.core.patch_namespaced_config_map("settings", home, {"data": {"a": "ours"}})
+    kube.core.patch_namespaced_config_map("settings", home, {"data": {"a": "theirs"}})
+    assert not session.close().is_settled
+    (journal,) = journals.unclosed(cluster_uid(kube))
+    assert writer(kube) == f"first ({journal.header.process})"
+    with monkeypatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+        with pytest.raises(UsageError, match=r"the run first \(.*\) has ended without putting back"):
+            begin(Right.JOB, name="second")
+    kube.core.patch_namespaced_config_map("settings", home, {"data": {"a": "1"}})
+    assert restore(cluster.kubeconfig, journal).is_settled
+    assert writer(kube) == "" and not is_there(kube)
+
+
+def looking(cluster: EmbeddedCluster, kube: Kube, home: str, tmp_path: Path) -> ExistingCluster:
+    """A run that may change nothing."""
+    reached = Reached("home", cluster.kubeconfig, kube.server, cluster_uid(kube))
+    return ExistingCluster(reached, Use(Access("home", "home"), [home], tmp_path / "looks"))
+
+
+def test_what_another_run_may_have_changed_is_not_judged(
+    begin: Begin, cluster: EmbeddedCluster, kube: Kube, home: str, tmp_path: Path
+) -> None:
+    opened = looking(cluster, kube, home, tmp_path)
+    begin(Right.JOB, name="first")
+    assert opened.facts().details.get("not_known") is None
+    (left,) = opened.close()
+    assert left.startswith("another run writes to it, so that what was judged may be what that has changed: first (")
+    with pytest.raises(UsageError, match=r"another run writes to this cluster, or has ended without .*: first \(") as e:
+        looking(cluster, kube, home, tmp_path)
+    assert "`signoff restore first` where it began" in e.value.hint
+
+
+def test_that_nobody_can_tell_whether_another_run_writes_is_said(
+    cluster: EmbeddedCluster, kube: Kube, home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """manifests/rbac/look-only.yaml does not open the Lease."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        error = ApiException(status=HTTPStatus.FORBIDDEN)
+        error.body = '{"message": "leases is forbidden"}'
+        raise error
+
+    monkeypatch.setattr("kubernetes.client.CoordinationV1Api.read_namespaced_lease", forbidden)
+    opened = looking(cluster, kube, home, tmp_path)
+    unknown = "whether another run writes to this cluster is not known"
+    assert opened.facts().details["not_known"] == f"{unknown}: the Lease cannot be read: leases is forbidden"
+    assert opened.close() == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from kubernetes import client
 
 from signoff.changes.rights import OWN_NAMESPACE, Right, Scope
-from signoff.changes.session import Run, Session, refuse_left, restore_left
+from signoff.changes.session import Run, Session, refuse_left, refuse_written, restore_left, writer
 from signoff.cluster.access import Use
 from signoff.cluster.base import ClusterFacts, TunnelBreak
 from signoff.cluster.existing import known
@@ -54,9 +54,21 @@ class ExistingCluster:
         if use.access.allow:
             restore_left(self.kubeconfig)
         refuse_left(reached.uid)
+        self._unknown = ""
+        if not use.access.allow:
+            refuse_written(self._writer())
         scope = Scope(use.access.allow, frozenset(use.namespaces), use.named)
         self._session = Session(self.kubeconfig, Run(use.run.name, use.run, reached.context), scope)
         self.gate: Gate = self._session.gate
+
+    def _writer(self) -> str:
+        """Who else writes to the cluster; empty if nobody does, or that is not known, which is told."""
+        try:
+            return writer(self._kube)
+        except SignoffError as error:
+            self._unknown = f"whether another run writes to this cluster is not known: {error.what}"
+            progress("cluster", self._unknown)
+            return ""
 
     def _told(self) -> list[str]:
         """Which cluster it is, and what the run does there: for a person, before anything is done."""
@@ -91,6 +103,8 @@ class ExistingCluster:
             "server": self._reached.server,
             "allowed": sorted(self._use.access.allow),
         }
+        if self._unknown:
+            details["not_known"] = self._unknown
         return ClusterFacts("existing", version, tuple(nodes), {}, details, uid=self._reached.uid)
 
     def service_url(self, namespace: str, name: str, port: int) -> str:
@@ -128,6 +142,8 @@ class ExistingCluster:
             outcome = self._session.close()
         for each in outcome.of_others:
             progress("cluster", f"others have changed meanwhile: {each}")
+        if not self._use.access.allow and not self._unknown and (other := self._writer()):
+            return [f"another run writes to it, so that what was judged may be what that has changed: {other}"]
         left = [*outcome.problems, *outcome.of_the_run]
         for each in left:  # after Ctrl-C nothing else tells it
             progress("cluster", f"is not as it was before: {each}")
