@@ -27,8 +27,6 @@ from signoff.core.waiting import NotYet, WaitFailed, eventually
 from signoff.kube.client import FIELD_MANAGER, Kube, reason_of
 from signoff.kube.gate import Request, Response, Send
 
-_AVAILABLE = "availableReplicas"
-"""What a workload's status says of its pods."""
 _OF_CONTROL_PLANE = "[node.kubernetes.io/"
 """How the taints are called that the control plane derives, from a cordon say, with a moment's delay."""
 _ERRORS = (ApiException, DynamicApiError, HTTPError, OSError, SignoffError, WaitFailed)
@@ -103,12 +101,24 @@ def put_back(kube: Kube, journal: Journal, outcome: Outcome) -> None:
     by_path: dict[str, list[Intent]] = {}
     for each in journal.intents:
         by_path.setdefault(each.path, []).append(each)
-    for intents in reversed(by_path.values()):
+    last_first = [*reversed(by_path.values())]
+    for intents in sorted(last_first, key=_turn):
         if intents[0].name != Named("", "Namespace", "", OWN_NAMESPACE):
             _tried(partial(_undo, kube, journal, intents, outcome), str(intents[0].name), outcome)
     for intents in by_path.values():
         if any(each.before for each in intents):
             _tried(partial(_wait_for_workload, kube, intents), str(intents[0].name), outcome)
+
+
+def _turn(intents: Sequence[Intent]) -> int:
+    """When an object is put back: configuration before the pods that read it as they start, then what the run has made.
+
+    Until they are of the former template again, pods may need what the run has made.
+    """
+    before = intents[0].before
+    if before is None or not all(each.before for each in intents):
+        return 2
+    return 1 if "template" in (before.get("spec") or {}) else 0
 
 
 def remove_own_namespace(kube: Kube, journal: Journal, outcome: Outcome) -> None:
@@ -290,21 +300,67 @@ def _give_back_ownership(kube: Kube, path: str, before: Object, live: Object) ->
         api.replace(kube, path, {**live, "metadata": {**live["metadata"], "managedFields": wanted or [{}]}})
 
 
+@dataclass(frozen=True)
+class _Rollout:
+    """How far the pods of a workload are, as its controller tells."""
+
+    wanted: int
+    new: int
+    """Those of its present template."""
+    every: int
+    available: int
+
+    @classmethod
+    def of(cls, body: Object) -> "_Rollout":
+        """What its status says."""
+        status, spec = body.get("status") or {}, body.get("spec") or {}
+        if body.get("kind") == "DaemonSet":
+            fields = ("desiredNumberScheduled", "updatedNumberScheduled", "currentNumberScheduled", "numberAvailable")
+            return cls(*(status.get(each, 0) for each in fields))
+        counts = (status.get(each, 0) for each in ("updatedReplicas", "replicas", "availableReplicas"))
+        return cls(spec.get("replicas", 1), *counts)
+
+
 def _wait_for_workload(kube: Kube, intents: Sequence[Intent]) -> None:
-    """Wait until as many pods are available again as before."""
+    """Wait until its pods are those of the former template, and as many of them available as before."""
     before = next(each.before for each in intents if each.before)
-    path, name = intents[0].path, intents[0].name
-    if _AVAILABLE not in before.get("status", {}):  # no workload, or none of its pods was available
+    name, path = intents[0].name, intents[0].path
+    had = _Rollout.of(before)
+    if "template" not in (before.get("spec") or {}) or not had.available:
         return
 
     def look() -> None:
         live = api.read(kube, path)
-        if live is None:
+        if live is None or live["metadata"]["uid"] != before["metadata"]["uid"]:
             return
-        status = live.get("status", {})
-        has, had = status.get(_AVAILABLE, 0), before["status"][_AVAILABLE]
-        wants = live["spec"].get("replicas", 1)
-        if status.get("observedGeneration") != live["metadata"]["generation"] or has < min(had, wants):
-            raise NotYet(f"{has} of {had} replicas available")
+        has = _Rollout.of(live)
+        wanted = min(had.available, has.wanted)
+        is_seen = live["status"].get("observedGeneration") == live["metadata"]["generation"]
+        is_rolled_out = has.new >= min(had.new, has.wanted) and has.every - has.new <= had.every - had.new
+        if not (is_seen and is_rolled_out and has.available >= wanted):
+            told = f"{has.new} of {has.wanted} pods are of the former template, {has.available} of {wanted} available"
+            raise _why_not(kube, name, told)
 
-    eventually(f"{name} to be available as before", timeouts.UNDONE, look)
+    try:
+        if _holds(look):
+            return
+        progress("restore", f"waits until the pods of {name} are as before")
+        eventually(f"the pods of {name} to be as before", timeouts.UNDONE, look)
+    except WaitFailed as error:
+        see = f"kubectl -n {name.namespace} describe {name.kind.lower()} {name.name}"
+        raise error.with_more(f"it is put back, but not ready; see `{see}`") from None
+
+
+def _holds(look: Callable[[], None]) -> bool:
+    with suppress(NotYet):
+        look()
+        return True
+    return False
+
+
+def _why_not(kube: Kube, name: Named, told: str) -> NotYet:
+    """Why a workload's pods are not as before, with what they say where they may be read."""
+    if name.kind in ("Deployment", "StatefulSet"):
+        with suppress(ApiException, HTTPError, OSError):
+            return kube.why_not(kube.workload(name.namespace, name.name, name.kind), told)
+    return NotYet(told)

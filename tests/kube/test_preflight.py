@@ -20,7 +20,7 @@ from tests.home import applied
 
 Body = dict[str, Any]
 _NUMBERS = count(1)
-OWNER = "kubectl-client-side-apply"
+OWNER = "terraform"
 
 
 @pytest.fixture
