@@ -13,6 +13,7 @@ import json
 import random
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,8 +50,13 @@ class Backend:
     failed: int = 0
     seen: list[dict[str, Any]] = field(default_factory=list)
     finished: Counter[str] = field(default_factory=Counter)
+    slots: int = 0
+    """How many requests it works on at a time; 0 for any number."""
+    held: int = 0
+    """Those that it works on, or that wait."""
     worked_seconds: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
+    _free: asyncio.Semaphore | None = None
     _serial: "itertools.count[int]" = field(default_factory=itertools.count)
     _random: random.Random = field(default_factory=lambda: random.Random(14))
 
@@ -84,6 +90,9 @@ class Backend:
         lines.append("# TYPE vllm:e2e_request_latency_seconds histogram")
         lines.append(f"vllm:e2e_request_latency_seconds_sum{{{engine}}} {self.worked_seconds}")
         lines.append(f"vllm:e2e_request_latency_seconds_count{{{engine}}} {float(self.finished.total())}")
+        lines.append("# TYPE vllm:num_requests_running gauge")
+        lines.append(f"vllm:num_requests_running{{{engine}}} {float(self.held)}")
+        lines.append(f"vllm:num_requests_waiting{{{engine}}} 0.0")
         return web.Response(text="\n".join(lines) + "\n")
 
     async def models(self, request: web.Request) -> web.Response:
@@ -113,9 +122,9 @@ class Backend:
             return refusal(404, f"The model `{body['model']}` does not exist.", "NotFoundError")
         work = (self.delay_ms + self._random.expovariate(1) * self.jitter_ms) / 1000
         work += self.drowsy * (time.monotonic() - self.idle_since)
-        await asyncio.sleep(work)
+        took = await self._work(work)
+        self.worked_seconds += took
         self.idle_since = time.monotonic()
-        self.worked_seconds += work
         tokens, reason = self._reply(messages, body.get("max_tokens") or DEFAULT_MAX_TOKENS)
         tokens, reason = stopped(tokens, reason, body.get("stop") or "")
         usage = usage_of(messages, tokens)
@@ -128,6 +137,19 @@ class Backend:
             chunks = call_chunks(call) if call else chat_chunks(tokens, reason, told)
             return await stream(request, head, chunks, usage if with_usage else None, self.token_delay_ms)
         return web.json_response(completion(head, "".join(tokens), reason, usage, call, told))
+
+    async def _work(self, seconds: float) -> float:
+        """Work so long, once there is a slot; gives the time that both took."""
+        if self.slots and self._free is None:
+            self._free = asyncio.Semaphore(self.slots)
+        came = time.monotonic()
+        self.held += 1
+        try:
+            async with self._free or nullcontext():
+                await asyncio.sleep(seconds)
+        finally:
+            self.held -= 1
+        return time.monotonic() - came if self.slots else seconds
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

@@ -1,7 +1,7 @@
 """Synthetic loads: what a run leaves in its folder when arms, gateway and generator behave as told."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +16,7 @@ from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.evidence.invalid import InvalidSpan
 from signoff.in_cluster.load_generator.records import COLUMNS
 from signoff.in_cluster.load_generator.run import (
+    BACKEND_CLOCK,
     SAMPLE_COLUMNS,
     SAMPLES,
     Arrivals,
@@ -47,6 +48,10 @@ class Behaviour:
     error: str = "status 503"
     pairs: int = 120
     probe_errors: int = 0
+    calls: int = 1
+    """How often LiteLLM sends vLLM each request."""
+    backend_ms: float | None = None
+    """What vLLM says that a request takes, where that is not `direct_ms`."""
 
 
 @dataclass
@@ -61,6 +66,8 @@ class Synthetic:
     seed: int = 1
     invalid_spans: list[InvalidSpan] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    clock: bool = False
+    """Whether vLLM's own word is read."""
     ended: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
     """As the first line of evidence records them."""
@@ -178,8 +185,25 @@ class Synthetic:
         with (folder / SAMPLES).open("w", newline="", encoding="utf-8") as file:
             lines = csv.DictWriter(file, SAMPLE_COLUMNS)
             lines.writeheader()
-            lines.writerows(map(vars, self.samples))
+            lines.writerows(map(vars, [*self.samples, *(self._clock() if self.clock else ())]))
         return folder
+
+    def _clock(self) -> Iterator[Sample]:
+        """What vLLM says every five seconds."""
+        records = self.records()
+        number = ((records["started"] - BEGAN) // self.seconds).clip(0, len(self.loads) - 1).astype(int)
+        of = [self.behaviours[min(each, len(self.behaviours) - 1)] for each in number]
+        calls = np.where(records["arm"] == "proxied", [each.calls for each in of], 1)
+        own = np.array([each.direct_ms if each.backend_ms is None else each.backend_ms for each in of]) / 1000
+        ends = records["started"] + records["e2e_ms"] / 1000
+        for at in np.arange(BEGAN, self.start_of(len(self.loads)), 5.0):
+            ended, began = ends <= at, records["started"] <= at
+            finished = float(calls[ended].sum())
+            held = float(calls[began & ~ended].sum())
+            seconds = float((calls * own)[ended].sum())
+            yield Sample(
+                at, BACKEND_CLOCK, role="backend", finished=finished, held=held, timed=finished, timed_seconds=seconds
+            )
 
 
 @lru_cache(maxsize=32)

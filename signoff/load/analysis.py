@@ -19,6 +19,7 @@ from signoff.core.errors import SignoffError
 from signoff.evidence.invalid import InvalidKind, InvalidSpan, invalidating
 from signoff.in_cluster.load_generator import rollup
 from signoff.in_cluster.load_generator.run import POD_SAMPLES, SAMPLE_COLUMNS, SAMPLES, Role, Run, Step
+from signoff.load.backend import BackendSeen, seen
 from signoff.load.reading import check_files, limit_of, read_run, read_settings
 from signoff.load.records import read_records
 from signoff.overhead.estimate import against_limit, paired_figures
@@ -54,6 +55,7 @@ class StepState(StrEnum):
     KEPT_UP = "kept-up"
     FELL_BEHIND = "fell-behind"
     SATURATED = "saturated"
+    UNEXPLAINED = "unexplained"
     TOO_SHORT = "too-short"
     INVALID = "invalid"
 
@@ -67,6 +69,7 @@ _STATES = {
     StepState.KEPT_UP: "kept up",
     StepState.FELL_BEHIND: "not kept up",
     StepState.SATURATED: "backend or machine saturated",
+    StepState.UNEXPLAINED: "vLLM slow, by whose doing is not known",
     StepState.TOO_SHORT: "too short to tell",
     StepState.INVALID: "invalid",
 }
@@ -180,6 +183,8 @@ class StepResult:
     verdict: Value = Value.INCONCLUSIVE
     reason: str = ""
     state: StepState = StepState.KEPT_UP
+    backend: BackendSeen | None = None
+    """vLLM's own word; None where it could not be read."""
 
     @property
     def load(self) -> float:
@@ -438,6 +443,7 @@ def _step(loaded: Loaded, step: Step, own: pd.DataFrame, flows: _Flows, answer_s
         invalid_spans=spans,
         verdict=verdict,
         reason=reason,
+        backend=seen(loaded.samples, loaded.records, max(step.started, loaded.raw_from, loaded.probes_from), ended),
     )
 
 

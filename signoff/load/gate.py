@@ -272,6 +272,10 @@ def _always(found: Conclusions) -> Iterator[Ruling]:
     if found.loaded.run.ended is None:
         yield Ruling("the load comes to its end", "", Value.INCONCLUSIVE, "it was killed, or still runs")
     yield from _keeping_up(found)
+    for step in found.ordered:
+        if step.backend and step.backend.is_multiplied:
+            told = f"vLLM was sent {step.backend.received:.0f} while {step.backend.sent} were sent to LiteLLM and to it"
+            yield Ruling("no request reaches vLLM more than once", step.name, Value.FAILED, told)
     for silent in found.silent:
         yield Ruling("each step has requests", silent.name, Value.INCONCLUSIVE, "no request of it was recorded")
     rule = f"{found.requirement} by the pairs of probes"

@@ -14,7 +14,9 @@ more than `MAX_SHORTFALL` fails has fallen behind as well.
 A step of which less than twice the time of an answer is left after its settling is too short to tell of either.
 
 A step at which the direct probes of vLLM take twice as long as at the lightest one tells of the backend or the machine,
-not of LiteLLM. Twice is what a half-used queue of random arrivals takes (M/M/1, where the same paper's power peaks).
+not of LiteLLM, if vLLM's own clock says the same, and its counters that it was sent no more than was asked: a gateway
+that multiplies calls has fallen behind, and where vLLM's word is not known it is not known whose doing that is. Twice
+is what a half-used queue of random arrivals takes (M/M/1, where the same paper's power peaks).
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,8 @@ MAX_SHORTFALL = 0.05
 LESS_POWER = 0.9
 """A step is past the knee when its power is below this share of the greatest: less is noise."""
 DEGRADED = 2.0
+SLOWER = 1.5
+"""How many times as long as at the lightest step vLLM itself has to take for a request where it is the limit."""
 
 OPEN_RULE = f"at least {1 - MAX_SHORTFALL:.0%} of the requests are answered at the rate at which they arrive"
 CLOSED_RULE = (
@@ -72,7 +76,7 @@ def _state(step: StepResult, lightest: StepResult | None, strongest: StepResult 
     if step.invalidated_by:
         return StepState.INVALID
     if lightest and _degraded(step, lightest):
-        return StepState.SATURATED
+        return _whose_doing(step, lightest)
     if step.too_short or not step.offered:
         return StepState.TOO_SHORT
     if step.planned_users is not None and strongest is not None and _is_past(step, strongest):
@@ -92,6 +96,20 @@ def _power(step: StepResult) -> float:
     load = step.groups.get("load")
     median = float(np.quantile(load.waits, 0.5)) if load and len(load.waits) else 0.0
     return step.achieved.value / median if median else 0.0
+
+
+def _whose_doing(step: StepResult, lightest: StepResult) -> StepState:
+    """Why the direct probes have degraded, by vLLM's own word."""
+    now, then = step.backend, lightest.backend
+    if now is None or then is None:
+        return StepState.UNEXPLAINED
+    if now.is_multiplied or then.is_multiplied:
+        return StepState.FELL_BEHIND
+    if now.seconds is None or then.seconds is None:  # it ended nothing, though it was sent no more than was asked
+        return StepState.SATURATED if now.seconds is None else StepState.UNEXPLAINED
+    probe = step.groups.get("direct")
+    slower = now.seconds >= SLOWER * then.seconds or (probe is not None and is_above(probe.error_rate, 0.5))
+    return StepState.SATURATED if slower else StepState.UNEXPLAINED
 
 
 def _degraded(step: StepResult, lightest: StepResult) -> bool:
@@ -116,12 +134,16 @@ def find(steps: Sequence[StepResult]) -> Knee:
             return Knee(step, kept, _stops(step, kept, ordered), own=kept is not None)
         elif step.state is StepState.SATURATED:
             return Knee(step, kept, f"meets a backend or machine that is saturated at {step.at()}", own=False)
+        elif step.state is StepState.UNEXPLAINED:
+            return Knee(step, kept, f"meets a slow vLLM at {step.at()}, by whose doing is not known", own=False)
     if kept is None:
         return Knee(None, None, "was not seen long enough, at a load that the generator could make", own=False)
     return Knee(None, kept, f"keeps up at {kept.at()}, the most that was asked of it", own=False)
 
 
 def _stops(step: StepResult, kept: StepResult | None, ordered: Sequence[StepResult]) -> str:
+    if step.backend and step.backend.is_multiplied:
+        return f"sends vLLM more requests than it is sent at {step.at()}"
     if kept is None:  # nothing tells how long vLLM takes when it is not asked too much itself
         return f"does not keep up at {step.at()}; whether by LiteLLM or vLLM needs a lighter step"
     if step.planned_users is not None:

@@ -105,7 +105,7 @@ def test_knee_is_the_first_step_that_falls_behind(sweep: Conclusions) -> None:
 
 def test_a_step_where_the_direct_probes_degrade_too_is_not_the_knee(tmp_path: Path) -> None:
     behaviours = [LIGHT, LIGHT, SLOWER, Behaviour(direct_ms=300, added_ms=140, capacity=33)]
-    found = conclude(Synthetic(loads=SWEEP.loads, behaviours=behaviours, seconds=40).write(tmp_path))
+    found = conclude(Synthetic(loads=SWEEP.loads, behaviours=behaviours, seconds=40, clock=True).write(tmp_path))
     assert found.ordered[-1].state is StepState.SATURATED
     assert not found.knee.own
     assert "meets a backend or machine that is saturated at 40 requests per second" in found.sentence
@@ -262,7 +262,8 @@ def test_a_step_shorter_than_three_answers_is_too_short_to_tell(tmp_path: Path) 
 
 def test_steps_that_were_not_kept_up_with_pass_nothing(tmp_path: Path) -> None:
     quick = Behaviour(direct_ms=200, added_ms=5, capacity=33)
-    found = conclude(Synthetic(loads=(10, 40), behaviours=[LIGHT, quick], seconds=40).write(tmp_path / "saturated"))
+    run = Synthetic(loads=(10, 40), behaviours=[LIGHT, quick], seconds=40, clock=True)
+    found = conclude(run.write(tmp_path / "saturated"))
     assert found.ordered[-1].state is StepState.SATURATED
     assert (found.ordered[-1].verdict, found.ordered[-1].reason) == (Value.INCONCLUSIVE, "backend or machine saturated")
     behind = Behaviour(added_ms=12, capacity=33)

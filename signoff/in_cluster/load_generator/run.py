@@ -22,6 +22,8 @@ from signoff.evidence.invalid import InvalidSpan, add, invalidating
 SAMPLES = "samples.csv"
 POD_SAMPLES = "samples-pods.csv"
 """The pods' of a load inside a cluster, whose own samples.csv is collected from there."""
+BACKEND_CLOCK = "vLLM's own clock"
+"""Whose samples hold what vLLM says of itself, in the place of a pod's name."""
 _TOLD_APART = ("steps", "invalid_spans", "notes", "workers")
 """What has records of its own."""
 
@@ -199,6 +201,11 @@ class Sample:
     schedule_lag_ms: float | None = None
     role: Role | None = None
     """None in a file of a signoff that knew no other pods than those called as the story's."""
+    finished: float | None = None
+    """vLLM's own: the requests that it ended, those that it holds, and count and seconds of those that it timed."""
+    held: float | None = None
+    timed: float | None = None
+    timed_seconds: float | None = None
 
 
 class ResourceSampler(Protocol):

@@ -14,6 +14,7 @@ from signoff.core.redact import redacted_log
 from signoff.evidence.chain import FILE, SCHEMA, Chain
 from signoff.evidence.circumstances import circumstances
 from signoff.evidence.invalid import MAX_INVALID, InvalidKind, InvalidSpan, Unrecorded
+from signoff.in_cluster.load_generator.backend_clock import BackendClock
 from signoff.in_cluster.load_generator.options import workload_of
 from signoff.in_cluster.load_generator.records import Record
 from signoff.in_cluster.load_generator.rollup import RotatingRecords
@@ -62,6 +63,7 @@ class RunWriter:
         self._counts: Counter[str] = Counter()
         self._unrecorded = Unrecorded()
         self._unobserved: list[str] = []
+        self._backend: BackendClock | None = None
         self._pods = sampler(environment.parsed_options, self._blind)
         self._versions: dict[str, str] = self._pods.versions() if self._pods else {}
         if self._pods:
@@ -100,6 +102,7 @@ class RunWriter:
         folder.mkdir(parents=True)
         self.folder = folder
         self._counts, self._unrecorded = Counter(), Unrecorded()
+        self._backend = BackendClock(options.direct) if options.direct else None
         # All that may fail on a full disk comes before the run, so that where there is a run there are its files.
         self._records = self._open.enter_context(closing(RotatingRecords(folder, options.keep_records)))
         self._samples = self._open.enter_context(samples_file(folder))
@@ -197,9 +200,10 @@ class RunWriter:
                 self._chain.close()
 
     def sample_pods(self) -> None:
-        """Write a sample of each pod, while a test runs."""
-        if self._pods and self.run and not self.run.ended:
-            self.write(list(self._pods.look()))
+        """Write a sample of each pod and of what vLLM says of itself, while a test runs."""
+        for looked in (self._backend, self._pods):
+            if looked and self.run and not self.run.ended:
+                self.write(list(looked.look()))
 
     def _tell(self, record: Mapping[str, Any]) -> None:
         """Write a record, and know it."""

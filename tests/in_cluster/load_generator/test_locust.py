@@ -23,7 +23,9 @@ from signoff.evidence import read
 from signoff.evidence.models import End, LoadFiles
 from signoff.in_cluster.load_generator.records import COLUMNS
 from signoff.in_cluster.load_generator.run import Run
+from signoff.load.analysis import StepState
 from signoff.load.conclusions import conclude
+from signoff.load.knee import SLOWER
 from signoff.load.reading import check_files, read_run
 from signoff.load.records import read_records
 from signoff.settings.shown import not_the_storys
@@ -634,3 +636,24 @@ def test_a_damaged_installation_is_not_taken_for_a_pod_of_locusts_image() -> Non
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "import of kubernetes halted" in done.stderr
+
+
+SWEEP = ("--shape", "sweep-rate", "--stages", "3,15", "--stage-seconds", "13", "--probe-every", "0.1")
+
+
+def test_a_backend_that_is_asked_too_much_says_so_itself(pair: Pair, tmp_path: Path) -> None:
+    pair.backend.delay_ms, pair.backend.slots = 100.0, 1
+    load(pair, tmp_path, *SWEEP)
+    first, last = (each.backend for each in conclude(run_folder(tmp_path)).ordered)
+    assert first and last and first.seconds and last.seconds
+    assert last.seconds > SLOWER * first.seconds
+    assert not first.is_multiplied and not last.is_multiplied
+
+
+def test_a_gateway_that_sends_each_request_twice_is_not_excused(pair: Pair, tmp_path: Path) -> None:
+    pair.backend.delay_ms, pair.backend.slots = 30.0, 1
+    pair.gateway.tampering, pair.gateway.aside = "asks_aside", pair.direct
+    load(pair, tmp_path, *SWEEP)
+    found = conclude(run_folder(tmp_path))
+    assert found.lightest.backend and found.lightest.backend.is_multiplied
+    assert not any(each.state is StepState.SATURATED for each in found.ordered)
