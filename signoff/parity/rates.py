@@ -6,6 +6,7 @@ answer, and questions may differ in how often they are answered alike: both make
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any
 
 from signoff.verdicts.verdict import Value
@@ -93,6 +94,7 @@ def of(n: int, control: int, proxied: int, *, alpha: float = ALPHA, margin: floa
     return Rates(n, control, proxied, p, detectable(control, n, alpha), alpha, margin)
 
 
+@cache
 def detectable(control: int, n: int, alpha: float = ALPHA) -> float | None:
     """The smallest rate, in whole percents, that n pairs show with the wanted power, given the control's mismatches.
 

@@ -20,6 +20,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from typing import Any, Generic, TypeVar
 
@@ -63,7 +64,12 @@ class Three(Generic[Q, T_co]):
 
 def varies(path: str) -> bool:
     """Whether what is at the path differs with what the model says."""
-    return path.rpartition(".")[2] in VARYING
+    return _name(path) in VARYING
+
+
+@cache
+def _name(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def in_rounds(
@@ -127,7 +133,7 @@ def alike(three: Three[str, Said]) -> bool:
 
 
 def _differ(one: Said, other: Said) -> bool:
-    return any(other.get(path) != value for path, value in one.items() if varies(path))
+    return one != other and any(other.get(path) != value for path, value in one.items() if varies(path))
 
 
 def _decided(rounds: Sequence[Three[str, Said]]) -> bool:
@@ -243,7 +249,7 @@ def _broken(rounds: Sequence[Three[str, Said]]) -> list[tuple[str, Difference]]:
 
 def _adds_up(said: Said) -> bool:
     """Whether the tokens of the prompt and of the answer are all that there are."""
-    counts = {path.rpartition(".")[2]: value for path, value in said.items() if isinstance(value, int)}
+    counts = {_name(path): value for path, value in said.items() if isinstance(value, int)}
     parts = [counts[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens") if name in counts]
     return len(parts) == 3 and parts[0] + parts[1] == parts[2]
 

@@ -1,6 +1,7 @@
 """Shares of requests: their intervals, and whether one is higher than another."""
 
 from bisect import bisect_left
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -51,6 +52,7 @@ def design_effect(happened: Flags) -> float:
     return between / (count * value * (1 - value))
 
 
+@cache
 def more_often(first: int, second: int, count: int) -> float:
     """Fisher's exact test, one-sided: the chance of `second` or more of `count` hits against `first` of as many.
 
