@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
@@ -115,7 +115,15 @@ class Recorded:
 
     def of(self, kind: type[R]) -> list[R]:
         """The records of a kind, in their order."""
-        return [line.record for line in self.lines if isinstance(line.record, kind)]
+        found = self._of_kinds.get(kind)
+        if found is None:
+            found = self._of_kinds[kind] = [line.record for line in self.lines if isinstance(line.record, kind)]
+        return list(cast("list[R]", found))
+
+    @cached_property
+    def _of_kinds(self) -> dict[type[Record], list[Record]]:
+        """What has been looked for: each judge asks again for each observation."""
+        return {}
 
     def first(self, kind: type[R]) -> R | None:
         """The first record of a kind."""
@@ -123,8 +131,12 @@ class Recorded:
 
     def disturbance(self, scenario: str) -> Cause | None:
         """What nobody ordered happened first while a scenario ran, if anything did."""
-        found = (line.record for line in self.lines if line.scenario == scenario)
-        return next((each.cause for each in found if isinstance(each, Disturbance)), None)
+        return self._disturbances.get(scenario)
+
+    @cached_property
+    def _disturbances(self) -> dict[str, Cause]:
+        found = [(line.scenario, line.record) for line in self.lines]
+        return {scenario: each.cause for scenario, each in reversed(found) if isinstance(each, Disturbance)}
 
     def last(self, kind: type[R]) -> R | None:
         """The last record of a kind."""

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 from signoff.core.errors import SignoffError
 from signoff.evidence import Recorded
@@ -31,17 +30,14 @@ def _runs() -> dict[str, cases.Run]:
 
 
 @lru_cache(maxsize=8)
-def _judged(path: Path, _sha256: str, only: tuple[str, ...], version: str, model: str) -> list[Result]:
-    """Calls of a file, judged together; the hash tells one file of a name from another.
-
-    `model` is what vLLM called the model.
-    """
-    told = json.loads(path.read_text(encoding="utf-8"))
+def _judged(content: bytes, name: str, only: tuple[str, ...], version: str, model: str) -> list[Result]:
+    """Calls of a file of this content, judged together; `model` is what vLLM called the model."""
+    told = json.loads(content)
     records = {each["id"]: each for each in (told["runs"] if isinstance(told, dict) else told)}
     known_runs = _runs()
     names = only or tuple(records)
     if gone := [name for name in names if name not in records or name not in known_runs]:
-        raise SignoffError(f"this version knows no call {gone[0]!r}, which {path.name} is to hold")
+        raise SignoffError(f"this version knows no call {gone[0]!r}, which {name} is to hold")
     observed = [Observation.from_record(known_runs[name], records[name], model) for name in names]
     return judge_runs(observed, known_issues(), version)
 
@@ -54,7 +50,7 @@ def results(each: CallsCompared, evidence: Recorded) -> list[Result]:
     """
     path = evidence.path(each.calls_file)
     model = value_in(evidence.run.settings, "model")
-    return _judged(path, each.calls_file.sha256, tuple(each.only), each.version, model)
+    return _judged(path.read_bytes(), path.name, tuple(each.only), each.version, model)
 
 
 def call_of(result: Result) -> str:
