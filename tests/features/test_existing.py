@@ -22,7 +22,7 @@ from scripts.deploy_as_owner import deploy
 from scripts.kill_and_restore import RIGHTS, Objects, differences, killed, objects, run
 from signoff.cluster.embedded import EmbeddedCluster
 from signoff.core.paths import ROOT
-from signoff.kube.client import Kube
+from signoff.kube.client import Kube, is_ready
 from signoff.kube.manifests import StoryManifests
 from signoff.settings import read
 from tests.labs.lab import HERE, SETTINGS
@@ -30,6 +30,21 @@ from tests.labs.lab import HERE, SETTINGS
 pytestmark = pytest.mark.cluster
 SECONDS = 600
 QUICK = "deploy or proxying or keys or placement"
+NAMESPACE = "attic"
+OF_SERVICE = "name: proxy\n  namespace: attic\n  "
+EDITS = (
+    ("configmap.yaml", "timeout: 90", "timeout: 30"),
+    ("deployment.yaml", '"--port", "4000"]', '"--port", "4000", "--num_workers", "1"]'),
+    ("deployment.yaml", "cpu: 150m", "cpu: 140m"),
+    ("deployment.yaml", f"{OF_SERVICE}labels: {{", f"{OF_SERVICE}labels: {{tried: anew, "),
+)
+"""What becomes of LiteLLM's files."""
+ADDED = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "added", "namespace": NAMESPACE, "labels": {"app": "llm-proxy"}},
+    "data": {"a": "b"},
+}
 DISTURBS = "gaming or placement or misconfiguration"
 
 
@@ -58,6 +73,20 @@ class Home:
 
     def objects(self) -> Objects:
         return objects(self.kube)
+
+    def edit(self) -> None:
+        """Let the manifests say something else than what stands."""
+        folder = self.settings.parent / "gateway"
+        for file, old, new in EDITS:
+            text = (folder / file).read_text(encoding="utf-8")
+            assert text.count(old) == 1, old
+            (folder / file).write_text(text.replace(old, new), encoding="utf-8")
+        (folder / "more.yaml").write_text(yaml.safe_dump(ADDED), encoding="utf-8")
+
+    def pods(self) -> list[tuple[str, bool]]:
+        """The templates that LiteLLM's pods are of, and whether they are Ready."""
+        every = self.kube.pods(NAMESPACE, {"app": "llm-proxy"})
+        return [(each.metadata.labels["pod-template-hash"], is_ready(each)) for each in every]
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +124,17 @@ def test_what_stands_there_is_judged_and_nothing_is_changed(home: Home) -> None:
 
 
 def test_what_was_changed_is_put_back_at_the_end_and_after_a_kill(home: Home) -> None:
-    before, (said, verdict) = home.objects(), home.judged("disruption", k="placement")
+    """The run's manifests differ from what stands: configuration, arguments, requests, a label, an object more."""
+    beside = home.kube.core.patch_namespaced_service
+    beside("proxy", NAMESPACE, {"metadata": {"labels": {"theirs": "yes"}}}, field_manager="kubectl-label")
+    before, pods = home.objects(), home.pods()
+    assert pods and all(is_ready for _, is_ready in pods)
+    home.edit()
+    said, verdict = home.judged("deploy", "disruption", k="placement or configured")
     assert verdict["checks"]["stays-pending"]["verdict"] == "passed", said
+    assert verdict["checks"]["configuration"]["verdict"] == "passed", said  # by what stands, its timeout is too long
     assert differences(before, home.objects()) == []
+    assert home.pods() == pods, said
 
     moment = random.uniform(5, 60)
     print(f"killed after {moment:.1f} s")
