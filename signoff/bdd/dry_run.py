@@ -16,7 +16,6 @@ from signoff.kube import preflight
 from signoff.kube.client import Kube
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Manifest
-from signoff.kube.restarts import with_restarts
 from signoff.options import Chosen
 from signoff.overhead import timing_job
 from signoff.parity.deployment import RECORDED
@@ -69,7 +68,7 @@ def _deploy(asked: _Asked, manifests: StoryManifests) -> Iterator[str]:
         for each in manifests.applied:
             yield from as_new(Named.of(each.body, own), each.body)
     else:
-        for each in with_restarts(asked.kube, manifests.applied, own):
+        for each in manifests.applied:
             yield from asked.changes(_apply(each, own), each.name)
         try:
             preflight.check(asked.kube, manifests.applied, own)

@@ -2,7 +2,7 @@
 
 A change is first asked for as a dry run: what the API server makes of it is judged by the rights and written down. Then
 it is sent with the version of the object that the dry run saw, so that nothing that another changes in between is taken
-for ours. Nothing is taken from the owner of a field but from a person who has set it by kubectl.
+for ours. A conflict about a field's owner is never forced.
 """
 
 import json
@@ -23,7 +23,6 @@ from signoff.core.errors import SignoffError
 from signoff.core.waiting import NotYet, eventually
 from signoff.kube.client import FIELD_MANAGER
 from signoff.kube.gate import Request, Response, Send
-from signoff.kube.refusals import is_of_kubectl
 
 _REVIEWS = {
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
@@ -35,7 +34,6 @@ MADE_BY: Final = "signoff/made-by"
 """The annotation of what a run has made."""
 _APPLY = "application/apply-patch+yaml"
 _DRY = ("dryRun", "All")
-_FORCE = "force"
 _OF_DELETION = ("gracePeriodSeconds", "propagationPolicy")
 _SCALE, _STATUS = "scale", "status"
 
@@ -225,9 +223,6 @@ class Guard:
         """
         pinned = _pinned(write, before)
         tried = pinned.tried()
-        if is_forced(write.request) and is_of_kubectl(_body(tried)):
-            pinned = replace(pinned, request=forced(pinned.request))
-            tried = pinned.tried()
         if not _is_well(tried):
             _look_again_if_it_moved(write, before, tried)
             return tried
@@ -318,21 +313,6 @@ def is_harmless(request: Request) -> bool:
     return request.method == "POST" and (target.group, target.resource) in _REVIEWS
 
 
-def is_forced(request: Request) -> bool:
-    """Whether it is to take fields from their owners."""
-    return request.query.get(_FORCE, "").lower() == "true"
-
-
-def forced(request: Request) -> Request:
-    """The same, and it takes fields from their owners."""
-    return replace(request, query={**request.query, _FORCE: "true"})
-
-
-def unforced(request: Request) -> Request:
-    """The same, and it takes nothing from anybody."""
-    return replace(request, query={key: value for key, value in request.query.items() if key != _FORCE})
-
-
 def _may_make(request: Request, target: Target) -> bool:
     """Whether an object may come of it: what has a subresource is of one that is there."""
     is_applied = request.method == "PATCH" and request.content_type == _APPLY and not target.subresource
@@ -377,7 +357,7 @@ def _marked(body: Object, run: str) -> Object:
 def _pinned(write: _Write, before: Object) -> _Write:
     """The same change of exactly this version of the object, without force, by the suite's field manager."""
     version, body = before["metadata"]["resourceVersion"], write.request.body
-    query = unforced(_as_the_suite(write.request)).query
+    query = {key: value for key, value in _as_the_suite(write.request).query.items() if key != "force"}
     if isinstance(body, list):
         body = [{"op": "test", "path": "/metadata/resourceVersion", "value": version}, *body]
     else:

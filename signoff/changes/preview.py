@@ -10,13 +10,12 @@ from typing import Any
 import yaml
 
 from signoff.changes.fields import Object, differences, told
-from signoff.changes.guard import as_left, is_forced, is_harmless, unforced, words
+from signoff.changes.guard import as_left, is_harmless, words
 from signoff.changes.rights import NotAllowed, Scope
 from signoff.changes.target import Named, Target
 from signoff.core.errors import SignoffError
 from signoff.core.redact import HIDDEN, redacted
 from signoff.kube.gate import Request, Response, Send
-from signoff.kube.refusals import is_of_kubectl
 from signoff.kube.stood import without_noise
 
 _CONTEXT = 3
@@ -51,7 +50,7 @@ class Preview:
         self.changes: list[Change] = []
 
     def passed(self, request: Request, send: Send) -> Response:
-        """Send it as a dry run, in which nothing is taken by force but what a person has set by kubectl.
+        """Send it as a dry run, in which nothing of another's is taken by force.
 
         Raises:
             NotAllowed: the run may not change this.
@@ -65,10 +64,8 @@ class Preview:
         if not target.name:
             target = target.named(Named.of(request.body or {}).name)
         before = _there(target, send)
-        tried = replace(request, query={**request.query, "dryRun": "All"})
-        answer = send(unforced(tried))
-        if is_forced(request) and is_of_kubectl(json.loads(answer.read())):
-            answer = send(tried)
+        query = {key: value for key, value in request.query.items() if key != "force"}
+        answer = send(replace(request, query={**query, "dryRun": "All"}))
         if HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             after = json.loads(answer.read())
             self._note(before, as_left(target.subresource, before, after) if before else after)

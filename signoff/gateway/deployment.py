@@ -20,7 +20,6 @@ from signoff.kube.addons import why_skipped, without_crd
 from signoff.kube.client import Kube, describe_end, is_ready, lacks_room, lasting_statuses
 from signoff.kube.manifests import StoryManifests
 from signoff.kube.objects import Key, Manifest, containers
-from signoff.kube.restarts import with_restarts
 from signoff.kube.roles import Workload
 from signoff.kube.stood import changed_since
 from signoff.kube.undo import Apply, Undo
@@ -85,8 +84,6 @@ class Deployment:
 
         With `undo` they are there for a while only.
         """
-        if self.cluster.gate is not None and not undo:  # a LiteLLM that runs there has read its configuration already
-            wanted = with_restarts(self.kube, wanted, self.namespace)
         for manifest in wanted:
             if undo:
                 undo.remember(Apply(manifest, self.namespace))

@@ -24,7 +24,7 @@ from signoff.core.waiting import Hopeless, NotYet, eventually
 from signoff.kube.addons import why_skipped
 from signoff.kube.gate import Gate, Request, reaches_in, reads
 from signoff.kube.objects import Manifest
-from signoff.kube.refusals import is_of_kubectl, refused, status_of
+from signoff.kube.refusals import refused
 from signoff.kube.secrets import values
 
 FIELD_MANAGER = "signoff"
@@ -122,39 +122,34 @@ class Kube:
         """
         if not self.knows(manifest):
             return why_skipped(manifest)
-        self._applied(manifest, namespace, force=self._gate is None)
+        self._applied(manifest, namespace)
         return None
 
     def tried(self, manifest: Manifest, namespace: str) -> dict[str, Any]:
-        """What the API server would make of an object that is applied here; it keeps nothing of it.
+        """What the API server would make of an object that is applied here without force; it keeps nothing of it.
 
         Raises:
             SignoffError: it would refuse the object, or others keep a field of it.
         """
-        return self._applied(manifest, namespace, force=False, dry_run="All")
+        return self._applied(manifest, namespace, dry_run="All", force_conflicts=False)
 
-    def _applied(self, manifest: Manifest, namespace: str, *, force: bool, **more: Any) -> dict[str, Any]:
-        """Apply an object; without `force` nothing is taken from its owner but from a person by kubectl."""
+    def _applied(self, manifest: Manifest, namespace: str, **more: Any) -> dict[str, Any]:
+        """Apply an object; fields that another keeps are taken only where there is no gate, and all is the suite's."""
         body = _kept_by_the_server(manifest.body)
         resource = self._resource(body["apiVersion"], body["kind"])
-        where = body["metadata"].get("namespace", namespace) if resource.namespaced else None
-
-        def applied(*, force: bool) -> dict[str, Any]:
-            asked = {"field_manager": FIELD_MANAGER, "force_conflicts": force, **more}
-            made: dict[str, Any] = self.dynamic.server_side_apply(
-                resource, body=body, name=body["metadata"]["name"], namespace=where, **asked
-            ).to_dict()
-            return made
-
+        asked = {"field_manager": FIELD_MANAGER, "force_conflicts": self._gate is None, **more}
         try:
-            try:
-                return applied(force=force)
-            except DynamicApiError as error:
-                if not is_of_kubectl(status_of(error)):
-                    raise
-                return applied(force=True)
+            answer = self.dynamic.server_side_apply(
+                resource,
+                body=body,
+                name=body["metadata"]["name"],
+                namespace=body["metadata"].get("namespace", namespace) if resource.namespaced else None,
+                **asked,
+            )
         except DynamicApiError as error:
             raise refused(manifest, error) from None
+        made: dict[str, Any] = answer.to_dict()
+        return made
 
     def knows(self, manifest: Manifest) -> bool:
         """Whether the API server has the kind of this object."""

@@ -1,7 +1,6 @@
 """Whether a person's cluster takes all of what is to be applied there, found out before any of it is.
 
-Each object is sent as a dry run: nothing is written, and nothing half-applied. A field that another has set is a
-conflict, unless that is a person by kubectl.
+Each object is sent as a dry run, in which conflicts are not forced: nothing is written, and nothing half-applied.
 """
 
 from collections.abc import Sequence

@@ -16,8 +16,6 @@ AS_COPY = "judge a copy of LiteLLM instead: --as-copy"
 _OTHERS = "FieldManagerConflict"
 QUOTA = "the ResourceQuota"
 _NO_RIGHT = re.compile(r"cannot \w+ resource")
-_BY_HAND = re.compile(r"kubectl(-.+)?")
-"""Who a person is to the API server that applies, edits or scales by kubectl."""
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
 _IMMUTABLE = re.compile(r"field is immutable|may not change once set|updates to \w+ spec for fields other than")
 _ADMISSION = (
@@ -41,7 +39,7 @@ class Denied(Refused):
 
 def refused(manifest: Manifest, error: ApiException) -> Refused:
     """What is wrong with an object, by the API server's answer; the manifest's place where it tells no field."""
-    answer = status_of(error)
+    answer = _status(error)
     message = str(answer.get("message") or f"{error.status} {error.reason}")
     causes = [each for each in (answer.get("details") or {}).get("causes") or [] if isinstance(each, dict)]
     if conflicts := [each for each in causes if each.get("reason") == _OTHERS]:
@@ -62,18 +60,7 @@ def refused(manifest: Manifest, error: ApiException) -> Refused:
     return Refused(f"the API server refused {manifest.name}: {message}", where=_where(manifest), hint=hint)
 
 
-def is_of_kubectl(answer: Mapping[str, Any]) -> bool:
-    """Whether an object is refused for nothing but fields that a person has set otherwise, by kubectl.
-
-    These are theirs to change by the manifests that they name; what a controller or a release keeps is not.
-    """
-    causes = (answer.get("details") or {}).get("causes") or []
-    owners = [_MANAGER.search(str(each.get("message"))) for each in causes if each.get("reason") == _OTHERS]
-    return bool(owners) and len(owners) == len(causes) and all(each and _BY_HAND.fullmatch(each[1]) for each in owners)
-
-
-def status_of(error: ApiException) -> Mapping[str, Any]:
-    """The API server's answer; empty where it is none of its own."""
+def _status(error: ApiException) -> Mapping[str, Any]:
     try:
         read = json.loads(error.body)
     except (TypeError, ValueError):

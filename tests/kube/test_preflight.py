@@ -20,7 +20,7 @@ from tests.home import applied
 
 Body = dict[str, Any]
 _NUMBERS = count(1)
-OWNER = "terraform"
+OWNER = "kubectl-client-side-apply"
 
 
 @pytest.fixture
