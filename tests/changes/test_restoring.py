@@ -199,9 +199,9 @@ def test_an_api_server_that_stays_away_is_told_with_what_to_do(
 ) -> None:
     session = begin(Right.DISRUPTION)
     Kube(cluster.kubeconfig, session.gate).scale(home, "idle", 1)
-    for name in ("PUT_BACK", "WRITTEN"):
-        monkeypatch.setattr(timeouts, name, Timeout(0.5, every=0.1))
     with monkeypatch.context() as patch:
+        for name in ("PUT_BACK", "WRITTEN"):
+            patch.setattr(timeouts, name, Timeout(0.5, every=0.1))
         server = Faulty(lambda _: HTTPError("no route to host"))
         patch.setattr(RESTClientObject, "request", lambda *given, **more: server.request(*given, **more))
         with pytest.raises(SignoffError, match="the API server is away: no route to host") as error:
