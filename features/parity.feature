@@ -29,8 +29,6 @@ Feature: Answer in the form that vLLM answers in
   @needs-deploy
   Scenario: Requests arrive as they were sent, and a broken answer never looks whole
     Given a second LiteLLM with a recorder between it and vLLM
-    When I ask the recorder and that LiteLLM for a stream with 20 ms between its events
-    Then its tokens arrive one by one through LiteLLM
     When I send these calls to vLLM twice and to LiteLLM
       | call                            | mode     |
       | chat.sampling-vllm              | plain    |
@@ -41,3 +39,5 @@ Feature: Answer in the form that vLLM answers in
       | faults.status-404               | plain    |
     Then no difference of the recorded calls fails the parity gate
     And vLLM exercised every call
+    When I ask the recorder and that LiteLLM for a stream with 20 ms between its events
+    Then its tokens arrive one by one through LiteLLM
