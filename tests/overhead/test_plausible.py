@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from signoff.core.timeouts import Timeout
 from signoff.overhead import estimate, measure, plausible
 from signoff.overhead.estimate import JUDGED, Overhead, Samples
-from signoff.traffic import timings_csv
+from signoff.traffic import blocks, counted, timings_csv
 from signoff.traffic.blocks import Block
 from signoff.traffic.client import OpenAIClient
 from signoff.traffic.counted import Counted, Counting
@@ -63,7 +64,9 @@ def test_a_gateway_that_answers_one_token_is_not_quick_but_fails(pair: Pair, tim
     assert {result.of(name).value for name in JUDGED if name in result.figures} == {Value.FAILED}
 
 
-def test_a_gateway_that_answers_from_a_cache_fails(pair: Pair, timed: Judge) -> None:
+def test_a_gateway_that_answers_from_a_cache_fails(pair: Pair, timed: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in (blocks, counted):
+        monkeypatch.setattr(each, "COUNTER_GROWS", Timeout(1, every=0.1))
     pair.gateway.tampering = "cached"
     result = timed()
     assert told(result) == (Value.FAILED, Code.UNEQUAL_WORK)
