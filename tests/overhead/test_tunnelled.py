@@ -13,6 +13,8 @@ import pytest
 
 from signoff.cluster.base import TunnelBreak
 from signoff.core.errors import SignoffError
+from signoff.core.timeouts import Timeout
+from signoff.core.waiting import NotYet, eventually
 from signoff.evidence.causes import cause_of
 from signoff.evidence.models import Subject
 from signoff.overhead import measure as measuring
@@ -82,12 +84,31 @@ def every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
     thread.join()
 
 
+@contextmanager
+def in_the_middle(file: Path, act: Callable[[], None]) -> Iterator[None]:
+    """Do this once meanwhile, when a third of the rounds are in the file."""
+
+    def look() -> None:
+        written = timings_csv.read(file) if file.exists() else ()
+        if max((each.round for each in written), default=-1) < PAIRS // 3:
+            raise NotYet("too few rounds are timed")
+
+    def once() -> None:
+        eventually("a third of the rounds to be timed", Timeout(60, every=0.01), look)
+        act()
+
+    thread = threading.Thread(target=once)
+    thread.start()
+    yield
+    thread.join()
+
+
 def test_rounds_that_the_tunnel_broke_are_left_out_and_counted_and_the_others_are_whole(
     tunnel: Tunnel, tmp_path: Path
 ) -> None:
     file = tmp_path / "overhead.csv"
-    threading.Timer(0.6, tunnel.cut).start()
-    taken = measuring.time_pairs(deployment(tunnel), PAIRS, 1, file)
+    with in_the_middle(file, tunnel.cut):
+        taken = measuring.time_pairs(deployment(tunnel), PAIRS, 1, file)
     assert taken.place == measuring.THROUGH_FORWARD
     assert 1 <= taken.left_out <= 2
     timed = Samples(timings_csv.read(file))
