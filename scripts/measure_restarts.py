@@ -12,7 +12,6 @@ deserves (Kalibera and Jones, Rigorous Benchmarking in Reasonable Time, ISMM 201
 import argparse
 import csv
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,13 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from signoff.cluster.registry import open_cluster
+from scripts.deployed import deployed
 from signoff.core.console import progress
-from signoff.evidence import Evidence
-from signoff.evidence.models import Run
-from signoff.evidence.recording import recording
 from signoff.gateway.deployment import Deployment
-from signoff.kube.manifests import StoryManifests
 from signoff.overhead.estimate import Samples, estimates
 from signoff.stats.arrays import Numbers
 from signoff.stats.estimate import z
@@ -69,23 +64,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.restarts < 2 or options.blocks < 2 or options.pairs < 20:
         parser.error("a variance needs two restarts of two blocks at least, and a block's error twenty pairs")
-    run = Run(tool="measure", cluster=options.cluster)
-    with tempfile.TemporaryDirectory(prefix="signoff-") as folder, recording(Path(folder) / "run", run) as evidence:
-        compare(options, evidence)
-
-
-def compare(options: argparse.Namespace, evidence: Evidence) -> None:
-    """Deploy, restart and time as often as asked, and print."""
-    manifests = StoryManifests.read()
-    cluster = open_cluster(options.cluster, options.attach, manifests.images)
-    try:
-        deployment = Deployment(cluster, manifests, evidence)
-        deployment.start_both()
-        deployment.wait_for_gateway()
-        direct = deployment.wait_for_backend()
+    with deployed(options.cluster, options.attach) as (deployment, direct):
         timed, restart_seconds, pair_seconds = several(deployment, direct, options)
-    finally:
-        cluster.close()
     print(f"{options.restarts} starts of {options.blocks} blocks of {options.pairs} pairs, ", end="")
     print(f"load average {os.getloadavg()[1]:.1f}\n\n{table(timed)}\n")
     print(f"a restart takes {restart_seconds:.1f} s with its warm-up, a pair {pair_seconds:.2f} s\n")

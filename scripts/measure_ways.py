@@ -7,21 +7,17 @@ alternate on one deployment, so that both meet the same machine.
 """
 
 import argparse
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from scripts.deployed import deployed
 from signoff.cluster.port_forward import Forwards
-from signoff.cluster.registry import open_cluster
-from signoff.evidence import Evidence
-from signoff.evidence.models import Run
-from signoff.evidence.recording import recording
 from signoff.gateway.deployment import Deployment
-from signoff.kube.manifests import StoryManifests
 from signoff.overhead import timing_job
 from signoff.overhead.estimate import Samples, judge
 from signoff.story import OVERHEAD_LIMIT_MS
@@ -40,22 +36,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=100, help="pairs of each block (default: 100)")
     parser.add_argument("--blocks", type=int, default=4, help="blocks of each way (default: 4)")
     options = parser.parse_args()
-    run = Run(tool="measure", cluster=options.cluster)
-    with tempfile.TemporaryDirectory(prefix="signoff-") as folder, recording(Path(folder) / "run", run) as evidence:
-        compare(options, evidence)
-
-
-def compare(options: argparse.Namespace, evidence: Evidence) -> None:
-    """Deploy, time both ways in turn, and print the figures."""
-    manifests = StoryManifests.read()
-    cluster = open_cluster(options.cluster, options.attach, manifests.images)
-    forwards = Forwards(cluster.kubeconfig)
-    try:
-        deployment = Deployment(cluster, manifests, evidence)
-        deployment.start_both()
-        deployment.wait_for_gateway()
-        near = deployment.wait_for_backend(), deployment.answering_gateway()
-        several = zip(near, (manifests.roles.backend, manifests.roles.gateway), strict=True)
+    with (
+        deployed(options.cluster, options.attach) as (deployment, direct),
+        closing(Forwards(deployment.cluster.kubeconfig)) as forwards,
+    ):
+        near, roles = (direct, deployment.answering_gateway()), deployment.manifests.roles
+        several = zip(near, (roles.backend, roles.gateway), strict=True)
         far = [replace(each, url=forwards.url(of.namespace, of.service, of.port)) for each, of in several]
         inside: list[Timing] = []
         outside: list[Timing] = []
@@ -68,9 +54,6 @@ def compare(options: argparse.Namespace, evidence: Evidence) -> None:
             outside += _renumbered(measure(*far, pairs=options.pairs, seed=block), block * options.pairs)
         added = paired(near, far, options.pairs) if not deployment.is_timed_inside else {}
         fresh, kept = connection_ms(far[0].url)
-    finally:
-        forwards.close()
-        cluster.close()
     print(f"{options.blocks} blocks of {options.pairs} pairs each way; the shortest is {where}\n")
     print("| ms | shortest | through the forward | difference |\n| --- | ---: | ---: | ---: |")
     for (title, one), other in zip(figures(inside).items(), figures(outside).values(), strict=True):
