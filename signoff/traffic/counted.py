@@ -11,7 +11,7 @@ from signoff.core.errors import SignoffError
 from signoff.core.timeouts import COUNTER_GROWS, COUNTER_SETTLES
 from signoff.core.waiting import Hopeless, NotYet, WaitFailed, consistently, eventually
 from signoff.traffic import metrics
-from signoff.traffic.metrics import Sample
+from signoff.traffic.exposition import Sample
 
 HTTP_REQUESTS = "http_requests_total"
 """Of vLLM's web server, by `status` ("2xx", "5xx")."""

@@ -4,30 +4,16 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-
 """
 
 import math
-import re
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import httpx
 
 from signoff.core.errors import SignoffError
 from signoff.core.timeouts import REQUEST
 from signoff.traffic.client import authorities
+from signoff.traffic.exposition import Sample, parse
 
 REQUESTS = "vllm:request_success_total"
 """Requests that vLLM's engine finished, by `finished_reason` and `model_name`; one that it refused is not."""
-
-_LINE = re.compile(r"([A-Za-z_:][\w:]*)(?:\{(.*)\})?\s+(\S+)(?:\s+-?\d+)?")
-_LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)")
-
-
-class Sample(NamedTuple):
-    """One line of the page."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
 
 
 def counter(base_url: str, name: str, **labels: str) -> float:
@@ -61,19 +47,6 @@ def request_count(base_url: str) -> int:
     that it stays.
     """
     return int(counter(base_url, REQUESTS))
-
-
-def parse(page: str) -> Iterator[Sample]:
-    """Give the samples of a page in Prometheus' text format; a line that is none is skipped, as comments are."""
-    for line in page.split("\n"):
-        if found := _LINE.fullmatch(line.strip()):
-            name, labels, value = found.groups()
-            pairs = _LABEL.findall(labels or "")
-            yield Sample(name, {key: _ESCAPED.sub(_unescape, text) for key, text in pairs}, float(value))
-
-
-def _unescape(escaped: re.Match[str]) -> str:
-    return "\n" if escaped[1] == "n" else escaped[1]
 
 
 def _page(base_url: str) -> str:

@@ -1,6 +1,5 @@
 """vLLM's own word during a load: how many requests reached it, and how long it took for them."""
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from geventhttpclient.client import HTTPClient
 from geventhttpclient.response import HTTPParseError
 
 from signoff.in_cluster.load_generator.run import BACKEND_CLOCK, Sample
+from signoff.traffic.exposition import parse
 
 _SECONDS = 5.0
 _METRICS: Mapping[str, tuple[str, ...]] = {
@@ -19,7 +19,6 @@ _METRICS: Mapping[str, tuple[str, ...]] = {
     "timed_seconds": ("vllm:e2e_request_latency_seconds_sum",),
 }
 """What a sample holds, and the metrics that it is the sum of, over engines, models and reasons."""
-_LINE = re.compile(r"^([\w:]+)(?:\{.*\})?\s+(\S+)", re.MULTILINE)
 
 
 class BackendClock:
@@ -55,9 +54,9 @@ def read(page: str) -> dict[str, float]:
     {}
     """
     sums: dict[str, float] = {}
-    for name, value in _LINE.findall(page):
-        if any(name in metrics for metrics in _METRICS.values()):
-            sums[name] = sums.get(name, 0.0) + float(value)
+    for each in parse(page):
+        if any(each.name in metrics for metrics in _METRICS.values()):
+            sums[each.name] = sums.get(each.name, 0.0) + each.value
     if any(name not in sums for metrics in _METRICS.values() for name in metrics):
         return {}
     return {what: sum(sums[name] for name in metrics) for what, metrics in _METRICS.items()}
